@@ -1,0 +1,80 @@
+"""What a dialect is: the functions and the two small machines that every folder here provides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+from adapter.errors import AdapterError
+from adapter.hub.events import Event
+from adapter.hub.fold import Answer, Fold
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, Request, Written
+from adapter.upstream.profiles import Profile
+
+Frame: TypeAlias = tuple[str | None, bytes]
+"""One event of the wire before framing: (event name or None, one line of JSON or `[DONE]`)."""
+
+
+class StreamReader(Protocol):
+    """An upstream's stream, event by event, into hub events that follow the grammar of `hub.events` whatever comes in."""
+
+    anomalies: list[Anomaly]
+    """What was mended so far; grows."""
+
+    @property
+    def ended(self) -> bool:
+        """A terminal event was given; further input is ignored."""
+
+    @property
+    def settling(self) -> bool:
+        """The answer is complete but for its usage: the pump waits a short time only."""
+
+    def feed(self, name: str | None, data: bytes) -> list[Event]:
+        """The hub events that one SSE event of the upstream amounts to."""
+
+    def close(self) -> list[Event]:
+        """End of the stream: the missing terminal event, Finished where the answer was complete, else Failed."""
+
+    def fail(self, error: AdapterError) -> list[Event]:
+        """The transport broke: as `close`, but with `error` where the answer was not complete."""
+
+
+class StreamWriter(Protocol):
+    """Hub events into the client's stream."""
+
+    fold: Fold
+    """What was written so far; the pump settles by it. Of the first choice where a dialect has several."""
+
+    def feed(self, event: Event, choice: int = 0) -> list[Frame]:
+        """The frames that one hub event amounts to; `choice` tells which of n answers it belongs to."""
+
+    def ping(self) -> list[Frame]:
+        """A data-bearing keep-alive for the client that needs one (Codex), numbered like any event; else nothing."""
+
+
+class Dialect(Protocol):
+    """One API of the same conversation."""
+
+    @property
+    def name(self) -> DialectName: ...
+
+    def read_request(self, body: dict[str, Any], client: ClientTraits = ...) -> Request:
+        """A client's body, checked, into the hub. Raises the `BadRequest` tree, with `param`."""
+
+    def write_request(self, request: Request, profile: Profile) -> Written:
+        """A hub request as this kind of upstream takes it. Raises the `BadRequest` tree where carrying on would mislead."""
+
+    def read_reply(
+        self, body: Any, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ...
+    ) -> tuple[list[Event], list[Anomaly]]:
+        """An upstream's plain reply as the hub events of the same answer. Raises `UpstreamInvalid` and its kin."""
+
+    def write_reply(self, answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
+        """The client's plain reply; several answers only where the client asked for n > 1."""
+
+    def stream_reader(self, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ...) -> StreamReader:
+        """A fresh machine for one upstream stream."""
+
+    def stream_writer(self, exchange: Exchange, *, clock: Clock = ...) -> StreamWriter:
+        """A fresh machine for one client stream."""

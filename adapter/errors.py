@@ -1,0 +1,331 @@
+"""One tree of meanings. Each class carries its wire facts; dialects only render them.
+
+An error is also a value: a failed stream carries one in its `Failed` event. Messages say what was wrong, where
+(`param`) and what would be accepted; they never hold a secret, a prompt or an upstream's body.
+
+Shapes and statuses: the `error` envelope of both APIs, `{"error": {message, type, param, code}}`, all four keys always.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, ClassVar
+
+
+class Blame(Enum):
+    """Whose fault it was; the access log counts by it and the breaker ignores all but UPSTREAM."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    US = "us"
+
+
+class AdapterError(Exception):
+    """The root. `status`, `type`, `code`, `blame` and `retryable` are facts of the class; an instance may narrow the code."""
+
+    status: ClassVar[int] = 500
+    type: str = "server_error"
+    code: str | None = None
+    blame: ClassVar[Blame] = Blame.US
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        type: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+        if type is not None:
+            self.type = type
+        self.retry_after = retry_after
+        """Whole seconds, for the `retry-after` header; None when the client need not wait."""
+
+    @property
+    def http_status(self) -> int:
+        """The status of a plain answer that carries this error."""
+        return self.status
+
+    def body(self) -> dict[str, Any]:
+        """The error envelope of both APIs: `{"error": {"message", "type", "param", "code"}}`."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+# ------------------------------------------------------------------------------------------------ the client's fault
+
+
+class BadRequest(AdapterError):
+    """The request is wrong and will be wrong again."""
+
+    status = 400
+    type = "invalid_request_error"
+    blame = Blame.CLIENT
+
+
+class InvalidJson(BadRequest):
+    """The body is not one JSON object."""
+
+    code = "invalid_json"
+
+
+class InvalidType(BadRequest):
+    """A field has the wrong JSON type."""
+
+    code = "invalid_type"
+
+
+class InvalidValue(BadRequest):
+    """A field has the right type and a value outside what the API takes."""
+
+    code = "invalid_value"
+
+
+class MissingParameter(BadRequest):
+    """A required field is absent or null."""
+
+    code = "missing_required_parameter"
+
+
+class UnsupportedParameter(BadRequest):
+    """The API has this, this upstream (or this adapter) does not, and leaving it out would change the answer."""
+
+    code = "unsupported_parameter"
+
+
+class LossRejected(BadRequest):
+    """Policy `losses = "reject"`: something in the request could not be carried to the upstream."""
+
+    code = "unsupported_parameter"
+
+
+class InvalidEncryptedContent(BadRequest):
+    """A sealed blob is foreign, cut, forged, of another tenant or under a key we no longer hold: one answer for all."""
+
+    code = "invalid_encrypted_content"
+
+
+class PreviousResponseNotFound(BadRequest):
+    """`previous_response_id` names nothing that this caller stored."""
+
+    code = "previous_response_not_found"
+
+
+class HostileRequest(BadRequest):
+    """Framing or shape that no honest client sends (two lengths, two credentials, absurd nesting)."""
+
+
+class Unauthorized(AdapterError):
+    """No key, or one that is not known."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+    blame = Blame.CLIENT
+
+
+class Forbidden(AdapterError):
+    """A known key that may not do this."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "permission_denied"
+    blame = Blame.CLIENT
+
+
+class NotFound(AdapterError):
+    """No such path, or no such stored object for this caller."""
+
+    status = 404
+    type = "invalid_request_error"
+    blame = Blame.CLIENT
+
+
+class ModelNotFound(NotFound):
+    """No upstream serves this model, or the upstream says it has none of that name."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(AdapterError):
+    """The path exists, the method does not."""
+
+    status = 405
+    type = "invalid_request_error"
+    blame = Blame.CLIENT
+
+
+class RequestTimeout(AdapterError):
+    """The client did not send its body in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+    blame = Blame.CLIENT
+
+
+class PayloadTooLarge(AdapterError):
+    """The body is over the bound; it was not read past it."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "payload_too_large"
+    blame = Blame.CLIENT
+
+
+class UnsupportedMediaType(AdapterError):
+    """A content type or encoding that is not JSON in UTF-8."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
+    blame = Blame.CLIENT
+
+
+class HeadersTooLarge(AdapterError):
+    """More header bytes or lines than any client needs."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
+    blame = Blame.CLIENT
+
+
+class RateLimited(AdapterError):
+    """A limit of ours, or the upstream's, was met."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    blame = Blame.CLIENT
+    retryable = True
+
+
+# ---------------------------------------------------------------------------------------------- the upstream's fault
+
+
+class UpstreamError(AdapterError):
+    """The model server, or the way to it, failed."""
+
+    status = 502
+    type = "server_error"
+    code = "upstream_error"
+    blame = Blame.UPSTREAM
+    retryable = True
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream answered with an error of its own; status, type, code and message are passed on."""
+
+    retryable = False
+
+    def __init__(self, message: str, *, status: int, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.upstream_status = status
+        self.answer_status = status
+
+    @property
+    def http_status(self) -> int:
+        return self.answer_status
+
+
+class UpstreamUnreachable(UpstreamError):
+    """Refused, unresolvable, reset before a byte, TLS trouble."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    """Connecting, the first byte or the next data took too long."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamTruncated(UpstreamError):
+    """The answer ended before it was complete."""
+
+    code = "upstream_truncated"
+
+
+class UpstreamInvalid(UpstreamError):
+    """The answer is not what the dialect allows: not JSON, not an object, no choices, no output."""
+
+    code = "upstream_invalid"
+
+
+class UpstreamBadContent(UpstreamError):
+    """The answer is not JSON or SSE at all (a login page, a proxy's error page)."""
+
+    code = "upstream_bad_content"
+
+
+class UpstreamEmpty(UpstreamError):
+    """A success status with no body."""
+
+    code = "upstream_empty"
+
+
+class UpstreamRedirect(UpstreamError):
+    """A redirect; following it would carry the key and the prompt elsewhere."""
+
+    code = "upstream_redirect"
+
+
+class UpstreamAuth(UpstreamError):
+    """The upstream refuses the key that the operator configured: never a 401 to the client."""
+
+    code = "upstream_auth"
+    retryable = False
+
+
+class UpstreamEventTooLarge(UpstreamError):
+    """One event passed the bound."""
+
+    code = "upstream_event_too_large"
+
+
+# ------------------------------------------------------------------------------------------------------------- ours
+
+
+class InternalError(AdapterError):
+    """A defect of this adapter; the log has the trace, the client does not."""
+
+    code = "internal_error"
+
+
+class NoUpstream(AdapterError):
+    """Every upstream that serves the model is down or cooling."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "no_upstream"
+    retryable = True
+
+
+class ShuttingDown(AdapterError):
+    """The process is draining and the deadline has come."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "server_shutting_down"
+    retryable = True
+
+
+class Overloaded(AdapterError):
+    """More work at once than the configured bound."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "server_is_overloaded"
+    retryable = True
+
+
+class ConfigError(Exception):
+    """The configuration cannot be served; the message is the one line that exit code 2 prints."""

@@ -1,0 +1,40 @@
+"""What could not be carried, as values. Converters return them; nothing is dropped in silence.
+
+A *loss* is about the request: something the client said that the upstream will not hear, or will hear differently.
+An *anomaly* is about the answer: something the upstream did that its own API does not allow and that was mended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Action(Enum):
+    """What was done with the thing that could not be carried."""
+
+    DROPPED = "dropped"
+    APPROXIMATED = "approximated"
+    EMULATED = "emulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One thing of the request that the upstream does not get as it was said."""
+
+    path: str
+    """JSON path in the client's own body, `input[3].content[0]`; never a value."""
+    action: Action
+    kind: str
+    """A word from a closed vocabulary, fit for a metric label: the field or type concerned (`logit_bias`, `web_search`)."""
+    reason: str
+    """One sentence for a human; holds no user data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """One thing the upstream did against its own API; the answer was mended."""
+
+    kind: str
+    """A word from a closed vocabulary, fit for a metric label: `finish_inferred`, `usage_estimated`."""
+    detail: str = ""

@@ -1,0 +1,144 @@
+"""A request in the middle, and what is remembered of it for reading the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from adapter.hub.events import Item
+from adapter.hub.losses import Loss
+from adapter.upstream.profiles import GENERIC, Profile
+
+DialectName = Literal["chat", "responses"]
+
+
+class ClientTraits(Enum):
+    """What kind of client asks, where that changes an answer. Chosen once at the edge; nothing else sniffs headers."""
+
+    GENERIC = "generic"
+    CODEX = "codex"
+
+    @property
+    def shows_refusals(self) -> bool:
+        """Codex drops a message whose part is a `refusal`: it gets the text as `output_text` instead."""
+        return self is not ClientTraits.CODEX
+
+
+class Carry(TypedDict, total=False):
+    """What only Chat Completions can say, under its Chat name. Any upstream that knows a key gets it."""
+
+    stop: list[str]
+    n: int
+    seed: int
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: dict[str, Any]
+    prediction: dict[str, Any]
+    functions: bool
+    """The client used the deprecated `functions`/`function_call` pair and must be answered in it."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request in the form that the hub speaks: a Responses body whose `input` is always a list of items."""
+
+    body: dict[str, Any]
+    """Responses-shaped request. `model` is a non-empty string and `input` a list of items with explicit `type`;
+    `tools`, `tool_choice`, `text`, `reasoning`, … as the client said them, in Responses shape. Keys that neither API
+    knows stay here under their own name; the writer of the other dialect reports them as losses."""
+    dialect: DialectName = "responses"
+    """What the client spoke."""
+    carry: Carry = field(default_factory=Carry)
+    stream: bool = False
+    include_usage: bool = False
+    """Chat clients: `stream_options.include_usage`."""
+    client: ClientTraits = ClientTraits.GENERIC
+    losses: list[Loss] = field(default_factory=list)
+    """What reading already could not carry into the hub (a message `name`, say)."""
+
+    @property
+    def model(self) -> str:
+        model: str = self.body["model"]
+        return model
+
+    @property
+    def items(self) -> list[Item]:
+        items: list[Item] = self.body["input"]
+        return items
+
+
+class ToolKind(Enum):
+    """What the client offered, and so what kind of call item it must get back."""
+
+    FUNCTION = "function"
+    CUSTOM = "custom"
+    TOOL_SEARCH = "tool_search"
+    LOCAL_SHELL = "local_shell"
+    SHELL = "shell"
+    APPLY_PATCH = "apply_patch"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRef:
+    """The client's own tool behind a name on the upstream's wire."""
+
+    kind: ToolKind
+    name: str
+    namespace: str | None = None
+
+
+Tools: TypeAlias = Mapping[str, ToolRef]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What the request decided about how its answer is read and written. Made by `write_request`; no global tables."""
+
+    request: Request
+    profile: Profile = GENERIC
+    tools: Tools = field(default_factory=dict)
+    """Wire name -> the client's tool, for every name that was flattened, hashed or sent as another kind. A name that is
+    absent is a function of that very name."""
+    stop: tuple[str, ...] = ()
+    """Stop sequences that the upstream does not know and `hub.stop` cuts at."""
+
+    @classmethod
+    def unasked(
+        cls, dialect: DialectName, profile: Profile = GENERIC, client: ClientTraits = ClientTraits.GENERIC
+    ) -> Exchange:
+        """For an answer whose request nobody has: a recorded reply or stream."""
+        return cls(request=Request({"model": "", "input": []}, dialect=dialect, client=client), profile=profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An upstream's request body, what was lost on the way, and how to read the answer."""
+
+    body: dict[str, Any]
+    exchange: Exchange
+    losses: list[Loss]
+
+
+Ids: TypeAlias = Callable[[str], str]
+"""From the upstream's own answer id (`chatcmpl-…`, `resp_…`, or "") to the token of ours: every id of one answer is a
+prefix plus this token (`resp_<token>`, `msg_<token>_0`, `chatcmpl-<token>`)."""
+
+Clock: TypeAlias = Callable[[], int]
+"""Whole Unix seconds."""
+
+
+def derived_token(source: str) -> str:
+    """The default `Ids`: the source id without its prefix, so that equal input gives equal output."""
+    for prefix in ("chatcmpl-", "resp_", "resp-"):
+        if source.startswith(prefix):
+            source = source[len(prefix) :]
+            break
+    kept = "".join(c for c in source if c.isascii() and (c.isalnum() or c in "-_"))
+    return kept[:48] or "0"
+
+
+def no_clock() -> int:
+    """The default `Clock`: the epoch; answers that carry no time of their own then say 0."""
+    return 0

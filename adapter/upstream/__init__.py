@@ -1,0 +1,1 @@
+"""Model servers: what each kind can do, which one serves a model, and how it is called."""

@@ -1,0 +1,168 @@
+"""What each kind of model server can and cannot do, as data.
+
+"Chat Completions" is a family of sub-dialects. `profiles.toml` beside this file names them; a user overrides any key under
+`[upstreams.capabilities]`. Nothing in the code asks for a server by name: it asks for a capability.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from adapter.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class CallIdRule:
+    """Which tool-call ids a server takes; one that does not fit is replaced by a hash in the call and its output."""
+
+    max: int = 64
+    alphabet: str = "any"
+    """`any`, or `alnum` where only letters and digits pass (Mistral: exactly nine of them)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The capabilities of one kind of server. Defaults are those of `generic`: careful, taken by every server we know."""
+
+    name: str = "generic"
+
+    # messages
+    instructions_role: Literal["system", "developer"] = "system"
+    """The role that carries instructions and leading system or developer messages."""
+    late_system: Literal["keep", "user", "lead"] = "user"
+    """System or developer messages after the first turn: kept in place, sent as user messages in place, or moved into
+    the leading one. `keep` also leaves several leading messages unmerged."""
+    reasoning_replay: Literal["none", "tool_turns", "all"] = "none"
+    """On which assistant messages of the history reasoning text goes back: none, those since the last user message that
+    have tool calls (DeepSeek, Moonshot), or all."""
+    reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    images: bool = True
+    image_detail: bool = True
+    files: bool = False
+    """`file` content parts."""
+    tool_media: bool = False
+    """Image parts inside tool messages; otherwise they follow in a user message."""
+    assistant_null_content: bool = True
+    """`content: null` beside tool_calls; otherwise `""`."""
+
+    # tools
+    strict_tools: bool = False
+    """`function.strict`."""
+    custom_tools: bool = False
+    """Tools of type `custom`; otherwise sent as functions with one string `input`."""
+    allowed_tools: bool = False
+    """`tool_choice` of type `allowed_tools`; otherwise the tools are filtered."""
+    parallel_tool_calls: bool = True
+    tool_choice_named: bool = True
+    """A choice that names one function; otherwise `required` with the tools filtered to it."""
+    call_id: CallIdRule = field(default_factory=CallIdRule)
+    name_max: int = 64
+
+    # settings
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
+    stream_options: bool = True
+    response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
+    """The most that `response_format` can say; less is emulated by instructions."""
+    reasoning_effort: bool = False
+    reasoning_efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    """Effort words taken; another goes to the nearest one."""
+    web_search_options: bool = False
+    accepts: frozenset[str] = frozenset(
+        {
+            "temperature",
+            "top_p",
+            "stop",
+            "seed",
+            "presence_penalty",
+            "frequency_penalty",
+            "logit_bias",
+            "logprobs",
+            "top_logprobs",
+        }
+    )
+    """Further optional request fields taken, by their Chat names: n, user, metadata, store, service_tier, verbosity,
+    prompt_cache_key, prompt_cache_retention, prompt_cache_options, safety_identifier, moderation, prediction, …"""
+
+    # upstreams that speak Responses
+    stateful: bool = False
+    """Keeps responses and conversations itself (OpenAI, Azure). Others get `store: false` always."""
+    min_output_tokens: int = 16
+    """Smaller `max_output_tokens` are raised to this."""
+    penalties: bool = False
+    """Takes presence_penalty and frequency_penalty on Responses."""
+    reasoning_input: bool = False
+    """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
+
+
+GENERIC = Profile()
+
+
+@cache
+def _table() -> dict[str, dict[str, Any]]:
+    text = files("adapter.upstream").joinpath("profiles.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def profile_names() -> list[str]:
+    """The names that `profile(...)` takes."""
+    return sorted(_table())
+
+
+def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
+    """The named profile, with `capabilities` laid over it.
+
+    Raises:
+        ConfigError: an unknown name, key or value, with the nearest known one.
+    """
+    table = _table()
+    if name not in table:
+        raise ConfigError(f"unknown profile {name!r}{_hint(name, table)}")
+    return _overlaid(_overlaid(Profile(name=name), table[name]), capabilities or {})
+
+
+def _overlaid(base: Profile, keys: dict[str, Any]) -> Profile:
+    known = {f.name for f in fields(Profile)} - {"name"}
+    changes: dict[str, Any] = {}
+    for key, value in keys.items():
+        if key not in known:
+            raise ConfigError(f"unknown capability {key!r}{_hint(key, known)}")
+        changes[key] = _coerced(key, value, getattr(GENERIC, key))
+    return replace(base, **changes)
+
+
+_WORDS = {
+    "instructions_role": ("system", "developer"),
+    "late_system": ("keep", "user", "lead"),
+    "reasoning_replay": ("none", "tool_turns", "all"),
+    "reasoning_field": ("reasoning_content", "reasoning"),
+    "max_tokens_field": ("max_completion_tokens", "max_tokens"),
+    "response_format": ("json_schema", "json_object", "none"),
+}
+
+
+def _coerced(key: str, value: Any, default: Any) -> Any:
+    if key in _WORDS:
+        if value not in _WORDS[key]:
+            raise ConfigError(f"capability {key}: {value!r} is not one of {', '.join(_WORDS[key])}")
+        return value
+    if isinstance(default, CallIdRule):
+        if not isinstance(value, dict) or not set(value) <= {"max", "alphabet"}:
+            raise ConfigError(f"capability {key}: a table with max and alphabet")
+        return CallIdRule(**value)
+    if isinstance(default, (frozenset, tuple)):
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise ConfigError(f"capability {key}: a list of strings")
+        return type(default)(value)
+    if type(value) is not type(default):
+        raise ConfigError(f"capability {key}: a {type(default).__name__}, not {value!r}")
+    return value
+
+
+def _hint(word: str, known: Any) -> str:
+    near = get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"

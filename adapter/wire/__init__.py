@@ -1,0 +1,1 @@
+"""Bytes to values and back: JSON with bounds, server-sent events, headers."""

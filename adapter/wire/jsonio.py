@@ -1,0 +1,113 @@
+"""JSON in and out, with bounds, on orjson.
+
+orjson refuses two things that are on real wires: lone surrogate escapes (a server that cuts an emoji between two deltas) and
+strings with them on the way out. Both fall back to the standard library, which keeps them as escapes; the fall-back is
+reached only after orjson has refused, so it costs nothing on the way of ordinary traffic.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+import orjson
+
+from adapter.errors import InvalidJson, InvalidValue
+
+_BOM = b"\xef\xbb\xbf"
+_LONG_DIGITS = re.compile(rb"[0-9]{17,}")
+"""Seventeen digits or more may not survive a double; only bodies that hold such a run are looked at again."""
+
+
+class NotJson(ValueError):
+    """The bytes are not one JSON value; `offset` is where the parser stopped."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"not valid JSON at byte {offset}")
+        self.offset = offset
+
+
+def loads(data: bytes) -> Any:
+    """One JSON value.
+
+    Raises:
+        NotJson: for anything else, NaN and Infinity included.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as refused:
+        if b"\\u" not in data:
+            raise NotJson(refused.pos) from None
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except json.JSONDecodeError as refused:
+        raise NotJson(refused.pos) from None
+    except (ValueError, RecursionError):
+        raise NotJson(0) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as compact JSON in UTF-8; lone surrogates stay escapes.
+
+    Raises:
+        ValueError: nested deeper than the serialiser goes.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError as refused:
+        if isinstance(refused.__cause__, UnicodeEncodeError) or "surrogates" in str(refused) or "UTF-8" in str(refused):
+            return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+        raise ValueError("nested too deeply or not JSON") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def loads_request(body: bytes) -> dict[str, Any]:
+    """A client's request body: one JSON object in UTF-8 (one BOM is taken), no number that would change on the way.
+
+    Raises:
+        InvalidJson: not one JSON object; the message gives the byte offset and never the text.
+        InvalidValue: an integer beyond 64 bits or a run of digits that a double cannot hold.
+    """
+    data = body.removeprefix(_BOM)
+    try:
+        value = loads(data)
+    except NotJson as refused:
+        what = "is empty" if not data.strip() else f"is not valid JSON (at byte {refused.offset})"
+        raise InvalidJson(f"The request body {what}; it must be one JSON object in UTF-8.") from None
+    if not isinstance(value, dict):
+        raise InvalidJson("The request body must be a JSON object.")
+    if _LONG_DIGITS.search(data) is not None:
+        _check_numbers(data)
+    return value
+
+
+def _check_numbers(data: bytes) -> None:
+    """Refuse numbers that would not survive parsing and serialising (digit runs inside strings are none)."""
+
+    def check_int(text: str) -> int:
+        number = int(text) if len(text) < 21 else 1 << 64
+        if not -(1 << 63) <= number < 1 << 64:
+            raise InvalidValue(
+                "The request holds an integer beyond 64 bits; it would not survive the way to the upstream."
+            )
+        return number
+
+    def check_float(text: str) -> float:
+        number = float(text)
+        if len(text.lower().partition("e")[0].replace(".", "").lstrip("-0").rstrip("0")) > 17 or number in (
+            float("inf"),
+            float("-inf"),
+        ):
+            raise InvalidValue("The request holds a number with more digits than a double keeps.")
+        return number
+
+    try:
+        json.loads(data, parse_int=check_int, parse_float=check_float)
+    except (ValueError, RecursionError):  # loads() took it already; the stricter parser has nothing to add
+        return

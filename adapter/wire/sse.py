@@ -1,0 +1,103 @@
+"""Server-sent events: a bounded, incremental decoder and a one-line encoder.
+
+The decoder takes the bytes of a stream in any cut and yields `(event name or None, data bytes)`; the same events come out
+whatever the cut. It knows CR, LF and CRLF, multi-line data, comments, one BOM, missing spaces, and an unterminated last
+event. Data stays bytes: UTF-8 is decoded by the JSON parser, on whole events only, so a character cut in two cannot break.
+
+Two speeds, one result: as long as no CR and no BOM has been seen, a block between blank lines is split with two
+`bytes` calls; anything unusual goes line by line.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from adapter.errors import UpstreamEventTooLarge
+
+MAX_EVENT: Final = 16 * 1024 * 1024
+"""A single event over 16 MiB is an attack or a bug: the largest honest one is a base64 image of a few MiB."""
+
+SseEvent: TypeAlias = tuple[str | None, bytes]
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Decoder:
+    """Bytes in, events out. `feed` for every read, `close` once at the end of the stream."""
+
+    __slots__ = ("_after_cr", "_limit", "_started", "_tail")
+
+    def __init__(self, limit: int = MAX_EVENT) -> None:
+        self._tail = b""
+        self._limit = limit
+        self._started = False
+        self._after_cr = False
+
+    def feed(self, chunk: bytes) -> list[SseEvent]:
+        """The events that this read completes.
+
+        Raises:
+            UpstreamEventTooLarge: an event, or what there is of one, passes the bound.
+        """
+        if self._after_cr and chunk:  # the LF of a CRLF that was cut in two
+            self._after_cr = False
+            if chunk[:1] == b"\n":
+                chunk = chunk[1:]
+        data = self._tail + chunk if self._tail else chunk
+        if not self._started:
+            if len(data) < 3 and _BOM.startswith(data):
+                self._tail = data
+                return []
+            self._started = True
+            data = data.removeprefix(_BOM)
+        if b"\r" in chunk:
+            self._after_cr = chunk[-1:] == b"\r"
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        blocks = data.split(b"\n\n")
+        self._tail = blocks.pop()
+        if len(self._tail) > self._limit:
+            raise UpstreamEventTooLarge("The upstream sent an event over the size bound.")
+        return self._events(blocks)
+
+    def close(self) -> list[SseEvent]:
+        """The last event where the stream ended without its blank line: finish or [DONE] often sits there."""
+        tail, self._tail = self._tail, b""
+        return self._events([tail]) if tail else []
+
+    def _events(self, blocks: list[bytes]) -> list[SseEvent]:
+        events: list[SseEvent] = []
+        for block in blocks:
+            if len(block) > self._limit:
+                raise UpstreamEventTooLarge("The upstream sent an event over the size bound.")
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append((None, block[6:]))
+            elif (event := _parsed(block)) is not None:
+                events.append(event)
+        return events
+
+
+def _parsed(block: bytes) -> SseEvent | None:
+    """One event from its lines; None for a block without data (comments, retry, id)."""
+    name: str | None = None
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        field, colon, value = line.partition(b":")
+        if colon and value[:1] == b" ":
+            value = value[1:]
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.decode("utf-8", "replace") or None
+    return (name, b"\n".join(data)) if data else None
+
+
+def framed(name: str | None, data: bytes) -> bytes:
+    """One event as it goes out; `data` is one line (JSON never holds a raw newline)."""
+    if name is None:
+        return b"data: " + data + b"\n\n"
+    return b"event: " + name.encode("ascii") + b"\ndata: " + data + b"\n\n"
+
+
+def comment(text: str = "") -> bytes:
+    """A keep-alive that every parser ignores."""
+    return b": " + text.encode("ascii") + b"\n\n"
