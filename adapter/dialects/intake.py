@@ -1,0 +1,147 @@
+"""One upstream answer, from bytes to hub events: decode, read, cut at stop words, count. Sans-IO.
+
+    feed(bytes) … close()        a stream          fail(error)   the transport broke
+    whole(bytes)                 a plain reply
+
+Whatever comes in, the events that come out follow the grammar of `hub.events` and end in exactly one terminal event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapter.dialects.base import Dialect
+from adapter.errors import AdapterError, UpstreamBadContent, UpstreamEmpty, UpstreamEventTooLarge, UpstreamTruncated
+from adapter.hub.events import Delta, Event, Failed, Finished, Usage
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
+from adapter.hub.stop import StopScanner
+from adapter.hub.usage import estimated
+from adapter.wire.jsonio import NotJson, loads
+from adapter.wire.sse import Decoder, SseEvent
+
+
+class Intake:
+    """Reads the answer of one upstream call."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        exchange: Exchange,
+        *,
+        sent: int = 0,
+        ids: Ids = derived_token,
+        clock: Clock = no_clock,
+        estimate: bool = True,
+    ) -> None:
+        """`sent` is the size of the upstream request in bytes: usage that nobody reports is estimated from it, unless
+        `estimate` is False or nothing is known of what was sent."""
+        self._dialect = dialect
+        self._exchange = exchange
+        self._ids = ids
+        self._clock = clock
+        self._decoder = Decoder()
+        self._reader = dialect.stream_reader(exchange, ids=ids, clock=clock)
+        self._stop = StopScanner(exchange.stop) if exchange.stop else None
+        self._sent = sent
+        self._estimate = estimate and sent > 0
+        self._received = 0
+        self._counted = False
+        self._ended = False
+        self._mended: list[Anomaly] = []
+        self.answered = False
+        """The first event that is not an error has come: retry and failover end here."""
+
+    @property
+    def ended(self) -> bool:
+        """The terminal event was given; the upstream may be closed."""
+        return self._ended
+
+    @property
+    def settling(self) -> bool:
+        """The answer is complete but for its usage: wait a short time only."""
+        return self._reader.settling
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        """What was mended so far."""
+        return self._reader.anomalies + self._mended
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that one read of the upstream amounts to."""
+        if self._ended:
+            return []
+        try:
+            decoded = self._decoder.feed(chunk)
+        except UpstreamEventTooLarge as error:
+            return self.fail(error)
+        return self._passed(self._read(decoded))
+
+    def close(self) -> list[Event]:
+        """The upstream closed its stream."""
+        if self._ended:
+            return []
+        try:
+            decoded = self._decoder.close()
+        except UpstreamEventTooLarge as error:
+            return self.fail(error)
+        events = self._read(decoded)
+        if not self._reader.ended:
+            events += self._reader.close()
+        return self._passed(events)
+
+    def fail(self, error: AdapterError) -> list[Event]:
+        """The transport broke or a deadline passed."""
+        return [] if self._ended else self._passed(self._reader.fail(error))
+
+    def whole(self, body: bytes) -> list[Event]:
+        """A plain reply, as the events of the same answer.
+
+        Raises:
+            UpstreamError: the body is not an answer of this dialect.
+        """
+        try:
+            reply: Any = loads(body)
+        except NotJson:
+            raise _not_a_reply(body) from None
+        events, anomalies = self._dialect.read_reply(reply, self._exchange, ids=self._ids, clock=self._clock)
+        self._mended += anomalies
+        return self._passed(events)
+
+    def _read(self, decoded: list[SseEvent]) -> list[Event]:
+        feed = self._reader.feed
+        events: list[Event] = []
+        for name, data in decoded:
+            events += feed(name, data)
+        return events
+
+    def _passed(self, events: list[Event]) -> list[Event]:
+        """Through the stop scanner, and with the usage that nobody reported put before the end."""
+        if self._stop is not None:
+            events = self._stop.feed(events)
+        for event in events:
+            if type(event) is Delta:
+                self._received += len(event.text)
+            elif type(event) is Usage:
+                self._counted = True
+        if not events:
+            return events
+        last = events[-1]
+        if not self.answered:
+            self.answered = type(events[0]) is not Failed
+        if type(last) is Finished:
+            self._ended = True
+            if self._estimate and not self._counted:
+                self._mended.append(Anomaly("usage_estimated"))
+                events.insert(-1, Usage(estimated(self._sent, self._received)))
+        elif type(last) is Failed:
+            self._ended = True
+        return events
+
+
+def _not_a_reply(body: bytes) -> AdapterError:
+    if not body.strip():
+        return UpstreamEmpty("The upstream answered with an empty body.")
+    if body.lstrip()[:1] in (b"{", b"["):
+        return UpstreamTruncated("The upstream's answer is not complete JSON.")
+    return UpstreamBadContent("The upstream answered with something that is not JSON.")
