@@ -1,0 +1,162 @@
+"""The library face: translate a request, a plain reply or a stream between the two dialects. Pure; no server needed.
+
+    from adapter import translate
+
+    asked = translate.request(body, "responses", "chat")           # a Responses body for a Chat upstream
+    answer = translate.reply(reply, "chat", "responses", exchange=asked.exchange)
+
+`source` is the dialect the data is in, `target` the one wanted. Equal dialects go through the hub as well: this face never
+takes the raw lane, so it also serves to see what the hub keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapter.dialects.base import StreamWriter
+from adapter.dialects.intake import Intake
+from adapter.dialects.registry import DIALECTS
+from adapter.errors import InvalidType
+from adapter.hub.events import Event
+from adapter.hub.fold import fold
+from adapter.hub.losses import Anomaly, Loss
+from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, derived_token, no_clock
+from adapter.upstream.profiles import Profile
+from adapter.upstream.profiles import profile as named_profile
+from adapter.wire.sse import framed
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A request or reply in the other dialect."""
+
+    value: dict[str, Any]
+    """The body in the target dialect."""
+    losses: list[Loss]
+    """What of a request could not be carried; empty for replies."""
+    exchange: Exchange
+    """What the request decided about how its answer is read; hand it to `reply` or `stream`."""
+    anomalies: list[Anomaly]
+    """What of a reply was against its own API and was mended; empty for requests."""
+
+
+def request(
+    body: dict[str, Any],
+    source: DialectName,
+    target: DialectName,
+    *,
+    profile: str | Profile = "generic",
+    client: str = "generic",
+    ids: Ids | None = None,
+    clock: Clock | None = None,
+) -> Translated:
+    """A client's request body in `source` as the body for an upstream that speaks `target`.
+
+    `profile` names the kind of upstream (`adapter.upstream.profiles`), `client` the kind of client (`generic`, `codex`).
+    `ids` and `clock` are taken for symmetry; a request never holds random ids or times.
+
+    Raises:
+        adapter.errors.BadRequest: what is wrong with the body, with `param`.
+    """
+    read = DIALECTS[source].read_request(_object(body), _traits(client))
+    written = DIALECTS[target].write_request(read, _profile(profile))
+    return Translated(written.body, read.losses + written.losses, written.exchange, [])
+
+
+def reply(
+    body: dict[str, Any],
+    source: DialectName,
+    target: DialectName,
+    *,
+    exchange: Exchange | None = None,
+    profile: str | Profile = "generic",
+    client: str = "generic",
+    ids: Ids | None = None,
+    clock: Clock | None = None,
+) -> Translated:
+    """An upstream's plain reply in `source` as the reply for a client that speaks `target`.
+
+    `exchange` is the one of the request; without it the reply is read as that of an empty request. `ids` turns the
+    upstream's answer id into the token of ours and `clock` gives whole seconds; by default ids derive from the source's
+    own, so that equal input gives equal output.
+
+    Raises:
+        adapter.errors.UpstreamError: the body is not an answer of `source`.
+    """
+    exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
+    events, anomalies = DIALECTS[source].read_reply(
+        body, exchange, ids=ids or derived_token, clock=clock or no_clock
+    )
+    answer = fold(events)
+    if answer.error is not None:
+        raise answer.error
+    return Translated(DIALECTS[target].write_reply([answer], exchange), [], exchange, anomalies)
+
+
+class TranslatedStream(Iterator[bytes]):
+    """SSE bytes in the target dialect; ends after exactly one terminal event."""
+
+    def __init__(self, parts: Iterable[bytes], intake: Intake, writer: StreamWriter) -> None:
+        self._intake = intake
+        self._writer = writer
+        self._output = self._run(iter(parts))
+        self.losses: list[Loss] = []
+        """Always empty for now: a stream loses nothing that is not an anomaly."""
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        """What the source did against its own API, so far."""
+        return self._intake.anomalies
+
+    def __next__(self) -> bytes:
+        return next(self._output)
+
+    def _run(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        for part in parts:
+            yield from self._framed(self._intake.feed(part))
+            if self._intake.ended:
+                return
+        yield from self._framed(self._intake.close())
+
+    def _framed(self, events: list[Event]) -> Iterator[bytes]:
+        out = b"".join(framed(*frame) for event in events for frame in self._writer.feed(event))
+        if out:
+            yield out
+
+
+def stream(
+    parts: Iterable[bytes],
+    source: DialectName,
+    target: DialectName,
+    *,
+    exchange: Exchange | None = None,
+    profile: str | Profile = "generic",
+    client: str = "generic",
+    ids: Ids | None = None,
+    clock: Clock | None = None,
+) -> TranslatedStream:
+    """Raw SSE in `source`, in any cut, as SSE in `target`: one output part for every input part that completes an event.
+
+    Never raises for what the bytes hold: a broken source becomes the target's failure event.
+    """
+    exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
+    if target == "chat" and not exchange.request.body["model"]:
+        exchange = replace(exchange, request=replace(exchange.request, include_usage=True))
+    intake = Intake(DIALECTS[source], exchange, ids=ids or derived_token, clock=clock or no_clock)
+    return TranslatedStream(parts, intake, DIALECTS[target].stream_writer(exchange, clock=clock or no_clock))
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise InvalidType("The request body must be a JSON object.")
+    return body
+
+
+def _profile(profile: str | Profile) -> Profile:
+    return named_profile(profile) if isinstance(profile, str) else profile
+
+
+def _traits(client: str) -> ClientTraits:
+    return ClientTraits(client)
