@@ -12,13 +12,13 @@ takes the raw lane, so it also serves to see what the hub keeps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from adapter.dialects.base import StreamWriter
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import InvalidType
+from adapter.errors import InvalidType, InvalidValue
 from adapter.hub.events import Event
 from adapter.hub.fold import fold
 from adapter.hub.losses import Anomaly, Loss
@@ -86,9 +86,7 @@ def reply(
         adapter.errors.UpstreamError: the body is not an answer of `source`.
     """
     exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
-    events, anomalies = DIALECTS[source].read_reply(
-        body, exchange, ids=ids or derived_token, clock=clock or no_clock
-    )
+    events, anomalies = DIALECTS[source].read_reply(body, exchange, ids=ids or derived_token, clock=clock or no_clock)
     answer = fold(events)
     if answer.error is not None:
         raise answer.error
@@ -102,8 +100,11 @@ class TranslatedStream(Iterator[bytes]):
         self._intake = intake
         self._writer = writer
         self._output = self._run(iter(parts))
-        self.losses: list[Loss] = []
-        """Always empty for now: a stream loses nothing that is not an anomaly."""
+
+    @property
+    def losses(self) -> list[Loss]:
+        """What of the answer the target dialect cannot say, so far."""
+        return self._writer.losses
 
     @property
     def anomalies(self) -> list[Anomaly]:
@@ -142,8 +143,6 @@ def stream(
     Never raises for what the bytes hold: a broken source becomes the target's failure event.
     """
     exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
-    if target == "chat" and not exchange.request.body["model"]:
-        exchange = replace(exchange, request=replace(exchange.request, include_usage=True))
     intake = Intake(DIALECTS[source], exchange, ids=ids or derived_token, clock=clock or no_clock)
     return TranslatedStream(parts, intake, DIALECTS[target].stream_writer(exchange, clock=clock or no_clock))
 
@@ -159,4 +158,9 @@ def _profile(profile: str | Profile) -> Profile:
 
 
 def _traits(client: str) -> ClientTraits:
-    return ClientTraits(client)
+    try:
+        return ClientTraits(client)
+    except ValueError:
+        raise InvalidValue(
+            f"client must be one of {', '.join(t.value for t in ClientTraits)}.", param="client"
+        ) from None

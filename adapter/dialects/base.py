@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
 from adapter.hub.fold import Answer, Fold
-from adapter.hub.losses import Anomaly
+from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, Request, Written
 from adapter.upstream.profiles import Profile
 
@@ -45,12 +45,35 @@ class StreamWriter(Protocol):
 
     fold: Fold
     """What was written so far; the pump settles by it. Of the first choice where a dialect has several."""
+    losses: list[Loss]
+    """What of the answer this dialect cannot say (a file citation, a hosted tool's item); for log and metric."""
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The frames that one hub event amounts to; `choice` tells which of n answers it belongs to."""
 
     def ping(self) -> list[Frame]:
         """A data-bearing keep-alive for the client that needs one (Codex), numbered like any event; else nothing."""
+
+
+class RawStream(Protocol):
+    """An upstream's stream on its way to a client of the same dialect, as bytes: see `dialects.raw`."""
+
+    answer: Answer
+    anomalies: list[Anomaly]
+    answered: bool
+    ended: bool
+
+    @property
+    def settling(self) -> bool: ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What may pass on of everything read so far."""
+
+    def close(self) -> bytes:
+        """End of the stream: what is missing of its end."""
+
+    def fail(self, error: AdapterError) -> bytes:
+        """The transport broke."""
 
 
 class Dialect(Protocol):
@@ -78,3 +101,6 @@ class Dialect(Protocol):
 
     def stream_writer(self, exchange: Exchange, *, clock: Clock = ...) -> StreamWriter:
         """A fresh machine for one client stream."""
+
+    def raw_stream(self, exchange: Exchange, *, clock: Clock = ...) -> RawStream:
+        """A fresh observer for one stream whose client and upstream both speak this dialect."""

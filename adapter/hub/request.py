@@ -109,7 +109,8 @@ class Exchange:
         cls, dialect: DialectName, profile: Profile = GENERIC, client: ClientTraits = ClientTraits.GENERIC
     ) -> Exchange:
         """For an answer whose request nobody has: a recorded reply or stream."""
-        return cls(request=Request({"model": "", "input": []}, dialect=dialect, client=client), profile=profile)
+        request = Request({"model": "", "input": []}, dialect=dialect, client=client, include_usage=True)
+        return cls(request=request, profile=profile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,154 @@
+"""The raw lane for streams: client and upstream speak the same dialect, so bytes pass as they are, and are watched.
+
+What the lane still guarantees: whole events only (an unfinished tail is held, and dropped when the stream breaks), exactly
+one terminal event (everything behind the first is cut, a missing one is written), and it knows the id, the model, the usage
+and how the answer ended. It does not look at deltas: a read without any of the dialect's *marks* passes in one piece.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
+
+from adapter.dialects.base import Frame
+from adapter.errors import AdapterError, UpstreamEventTooLarge, UpstreamTruncated
+from adapter.hub.fold import Answer
+from adapter.hub.losses import Anomaly
+from adapter.wire.jsonio import NotJson, loads
+from adapter.wire.sse import MAX_EVENT, Decoder, framed
+
+_BOUNDARIES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_BLOCK_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+
+class RawStream(ABC):
+    """One upstream stream on its way to a client of the same dialect."""
+
+    marks: ClassVar[tuple[bytes, ...]]
+    """Byte strings of which at least one stands in every event that `see` must look at. A quote inside a JSON string is
+    escaped, so a mark with its quotes cannot be forged by what the model says."""
+
+    done_may_follow: ClassVar[bool] = False
+    """A `[DONE]` behind the terminal event passes."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._last = b""
+        self.answer = Answer()
+        """What is known of the answer: id, model, status, usage; never its items."""
+        self.anomalies: list[Anomaly] = []
+        self.answered = False
+        """The first event that is not an error has passed."""
+        self.ended = False
+        """The terminal event has passed or was written; nothing may follow."""
+
+    @property
+    def settling(self) -> bool:
+        """The answer is complete but for what may follow its finish."""
+        return self.answer.status in ("completed", "incomplete")
+
+    @abstractmethod
+    def see(self, data: bytes, event: dict[str, Any] | None) -> None:
+        """Take note of one event: `event` is its JSON object, None where the data is something else (`[DONE]`)."""
+
+    @abstractmethod
+    def ending(self) -> list[Frame]:
+        """What closes a stream whose answer is complete but whose last event is missing."""
+
+    @abstractmethod
+    def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
+        """What ends a broken stream; `last` is the last event that passed."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What may pass on of everything read so far."""
+        if self.ended:
+            return b""
+        data = self._tail + chunk if self._tail else chunk
+        cut = data.rfind(b"\n\n") + 2 if b"\r" not in data else _last_boundary(data)
+        if cut < 2:
+            self._tail = data
+            if len(data) > MAX_EVENT:
+                return self.fail(UpstreamEventTooLarge("The upstream sent an event over the size bound."))
+            return b""
+        passing, self._tail = (data, b"") if cut == len(data) else (data[:cut], data[cut:])
+        if self.answered and not any(mark in passing for mark in self.marks):
+            self._last = passing
+            return passing
+        return b"".join(self._looked_at(passing))
+
+    def close(self) -> bytes:
+        """The upstream closed its stream: its unterminated last event, and the end where that is missing."""
+        if self.ended:
+            return b""
+        tail, self._tail = self._tail, b""
+        rest = b"".join(self._looked_at(tail + b"\n\n")) if tail and _is_whole(tail) else b""
+        return rest + self._end(UpstreamTruncated("The upstream's stream ended before its answer was complete."))
+
+    def fail(self, error: AdapterError) -> bytes:
+        """The transport broke: the held tail is dropped."""
+        return self._end(error)
+
+    def _end(self, error: AdapterError) -> bytes:
+        if self.ended:
+            return b""
+        self.ended = True
+        if self.settling:
+            return b"".join(framed(*frame) for frame in self.ending())
+        self.answer.status, self.answer.error = "failed", error
+        return b"".join(framed(*frame) for frame in self.failure(error, self._last_event()))
+
+    def _looked_at(self, passing: bytes) -> Iterator[bytes]:
+        for block in _blocks(passing):
+            data = _data(block)
+            if data is not None:
+                if self.ended:
+                    if self.done_may_follow and data == b"[DONE]":
+                        yield block
+                    return
+                self.see(data, _object(data))
+                self._last = block
+            yield block
+
+    def _last_event(self) -> dict[str, Any]:
+        *_, block = _blocks(self._last) or [b""]
+        data = _data(block)
+        return _object(data) or {} if data is not None else {}
+
+
+def _last_boundary(data: bytes) -> int:
+    return max(data.rfind(boundary) + len(boundary) if boundary in data else 0 for boundary in _BOUNDARIES)
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    """`data` cut behind every blank line; nothing is lost."""
+    blocks: list[bytes] = []
+    start = 0
+    for end in _BLOCK_END.finditer(data):
+        blocks.append(data[start : end.end()])
+        start = end.end()
+    if start < len(data):
+        blocks.append(data[start:])
+    return blocks
+
+
+def _data(block: bytes) -> bytes | None:
+    """The data of one block; None for comments."""
+    decoder = Decoder()
+    for _, data in decoder.feed(block) + decoder.close():
+        return data
+    return None
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = loads(data)
+    except NotJson:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_whole(tail: bytes) -> bool:
+    data = _data(tail)
+    return data is not None and (data == b"[DONE]" or _object(data) is not None)
