@@ -1,0 +1,49 @@
+"""Capabilities as data: every shipped profile loads, every slip is explained."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapter.errors import ConfigError
+from adapter.upstream.profiles import GENERIC, CallIdRule, profile, profile_names
+
+PROMISED = {
+    "openai", "azure", "vllm", "sglang", "llama.cpp", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
+    "zhipu", "mistral", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
+}  # fmt: skip
+
+
+def test_every_promised_profile_ships() -> None:
+    assert set(profile_names()) == PROMISED
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_profile_loads(name: str) -> None:
+    assert profile(name).name == name
+
+
+def test_generic_is_the_default() -> None:
+    assert profile("generic") == GENERIC
+
+
+def test_user_overrides_any_key() -> None:
+    mine = profile("mistral", {"images": False, "call_id": {"max": 12}, "accepts": ["stop"]})
+
+    assert (mine.images, mine.call_id, mine.accepts) == (False, CallIdRule(max=12), frozenset({"stop"}))
+    assert mine.assistant_null_content is False
+
+
+@pytest.mark.parametrize(
+    ("name", "capabilities", "message"),
+    [
+        ("opnai", {}, "did you mean 'openai'"),
+        ("openai", {"strict_tool": True}, "did you mean 'strict_tools'"),
+        ("openai", {"images": "yes"}, "images: a bool"),
+        ("openai", {"late_system": "first"}, "not one of keep, user, lead"),
+        ("openai", {"accepts": "stop"}, "a list of strings"),
+        ("openai", {"call_id": 40}, "a table with max and alphabet"),
+    ],
+)
+def test_slip_is_explained(name: str, capabilities: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        profile(name, capabilities)

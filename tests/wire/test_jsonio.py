@@ -1,0 +1,98 @@
+"""JSON at the rim: what is taken, what is refused, and that nothing changes on the way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter.errors import AdapterError, InvalidJson, InvalidValue
+from adapter.wire.jsonio import NotJson, dumps, loads, loads_request
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+)
+VALUES = st.recursive(
+    SCALARS | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_what_is_dumped_is_loaded_again(value: Any) -> None:
+    """Lone surrogates included."""
+    assert loads(dumps(value)) == value
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | VALUES.map(dumps))
+def test_arbitrary_bytes_never_raise_anything_but_our_error(body: bytes) -> None:
+    try:
+        assert isinstance(loads_request(body), dict)
+    except AdapterError as error:
+        assert error.http_status == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"  ",
+        b"{",
+        b'{"a":1}x',
+        b"[1]",
+        b'"text"',
+        b"null",
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":"\xff"}',
+    ],
+)
+def test_body_that_is_not_one_json_object_is_400_without_its_text(body: bytes) -> None:
+    with pytest.raises(InvalidJson) as refused:
+        loads_request(body)
+
+    assert "NaN" not in refused.value.message
+
+
+def test_one_bom_is_stripped() -> None:
+    assert loads_request(b'\xef\xbb\xbf{"a":1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "number", ["18446744073709551616", "-9223372036854775809", "1.00000000000000000001", "123456789012345678.5"]
+)
+def test_number_that_would_change_is_refused(number: str) -> None:
+    with pytest.raises(InvalidValue):
+        loads_request(b'{"a":[{"b":' + number.encode() + b"}]}")
+
+
+@pytest.mark.parametrize(
+    "text", ["18446744073709551615", "-9223372036854775808", "0.1234567890123456", '"12345678901234567890"']
+)
+def test_number_that_survives_is_taken(text: str) -> None:
+    assert loads_request(b'{"a":' + text.encode() + b"}") == {"a": json.loads(text)}
+
+
+def test_lone_surrogate_escape_is_kept_as_an_escape() -> None:
+    value = loads_request(b'{"a":"\\ud83d"}')
+
+    assert dumps(value) == b'{"a":"\\ud83d"}'
+
+
+def test_nesting_beyond_the_parser_is_refused_not_a_crash() -> None:
+    with pytest.raises(NotJson):
+        loads(b"[" * 100_000 + b"]" * 100_000)
+
+
+def test_nesting_beyond_the_writer_is_a_value_error() -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+
+    with pytest.raises(ValueError, match="nested"):
+        dumps(deep)
