@@ -1,0 +1,101 @@
+"""The converters alone, in this process: no server, no socket.
+
+Requests as a ratio to `orjson.loads` + `orjson.dumps` of the same body; streams in µs per delta, and how that grows from
+200 to 10 000 deltas (1.00 = not at all). The least of several repetitions counts: noise only ever adds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
+
+import orjson
+
+from tests.bench import payloads
+from tests.bench.payloads import CHAT, RESPONSES
+
+SHORT: Final = 200
+LONG: Final = 10_000
+PER_READ: Final = 5
+"""Deltas in one read, as in the burst workload."""
+
+
+def run(*, quick: bool = False) -> dict[str, float]:
+    """All measurements by name; empty while the library face is not there."""
+    try:
+        from adapter import translate
+        from adapter.dialects.raw import RawStream
+    except ImportError:
+        return {}
+    repeats = 60 if quick else 200
+    found: dict[str, float] = {}
+
+    for source, target in ((CHAT, RESPONSES), (RESPONSES, CHAT)):
+        body = payloads.request(source, "gpt-5.5", stream=True, history=True)
+        whole, bare = _least(
+            partial(_translated, translate, body, source, target), partial(_reparsed, body), repeats=repeats
+        )
+        found[f"30 kB request {source}→{target}, ratio to orjson.loads+dumps"] = whole / bare
+        found[f"30 kB request {source}→{target}, µs"] = whole * 1e6
+
+    def through(source: str, target: str, parts: list[bytes]) -> None:
+        for _ in translate.stream(parts, source, target):  # type: ignore[arg-type]
+            pass
+
+    def raw(dialect: str, parts: list[bytes]) -> None:
+        stream = RawStream(dialect)  # type: ignore[arg-type]
+        for part in parts:
+            stream.feed(part)
+
+    ways: dict[str, tuple[str, Callable[[list[bytes]], None]]] = {
+        "stream chat upstream → responses client": (CHAT, partial(through, CHAT, RESPONSES)),
+        "stream responses upstream → chat client": (RESPONSES, partial(through, RESPONSES, CHAT)),
+        "stream raw chat": (CHAT, partial(raw, CHAT)),
+        "stream raw responses": (RESPONSES, partial(raw, RESPONSES)),
+    }
+    for name, (dialect, convert) in ways.items():
+        short, long = reads(dialect, SHORT), reads(dialect, LONG)
+        fast, slow = (
+            _least(partial(convert, parts), repeats=count)[0] / deltas
+            for parts, deltas, count in ((short, SHORT, repeats), (long, LONG, max(5, repeats // 20)))
+        )
+        found[f"{name}, µs per delta"] = fast * 1e6
+        found[f"{name}, growth to {LONG} deltas"] = slow / fast
+    return found
+
+
+def reads(dialect: str, deltas: int) -> list[bytes]:
+    """One canned stream, cut as an upstream's reads would be."""
+    opening, *middle, closing = payloads.stream(dialect, deltas)
+    return [opening, *(b"".join(middle[i : i + PER_READ]) for i in range(0, deltas, PER_READ)), closing]
+
+
+def _translated(translate: object, body: bytes, source: str, target: str) -> bytes:
+    made: bytes = orjson.dumps(translate.request(orjson.loads(body), source, target).value)  # type: ignore[attr-defined]
+    return made
+
+
+def _reparsed(body: bytes) -> bytes:
+    return orjson.dumps(orjson.loads(body))
+
+
+def _least(*works: Callable[[], object], repeats: int) -> list[float]:
+    """The least seconds of each, taken in turns so that a slow moment of the machine meets all of them."""
+    least = [float("inf")] * len(works)
+    for _ in range(repeats):
+        for i, work in enumerate(works):
+            begun = time.perf_counter()
+            work()
+            least[i] = min(least[i], time.perf_counter() - begun)
+    return least
+
+
+def table(found: Iterable[tuple[str, float]]) -> str:
+    """One line each."""
+    return "\n".join(f"{value:10.2f}  {name}" for name, value in found)
+
+
+if __name__ == "__main__":
+    print(table(run().items()))

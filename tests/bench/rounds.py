@@ -1,0 +1,171 @@
+"""The measurement itself: interleaved rounds of every workload over every case, and what is kept of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import orjson
+
+from tests.bench.candidates import Case
+from tests.bench.load import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """So many requests of one kind at one concurrency."""
+
+    name: str
+    model: str
+    concurrency: int
+    requests: int
+    history: bool = False
+
+    @property
+    def units(self) -> int:
+        """What one request counts for: its deltas, or itself."""
+        return int(self.model.split("-")[1]) if self.model.startswith("stream-") else 1
+
+
+WORKLOADS = (
+    Workload("plain c=1", "plain", 1, 250),
+    Workload("plain c=32", "plain", 32, 600),
+    Workload("plain c=256", "plain", 256, 768),
+    Workload("30 kB history c=32", "plain", 32, 192, history=True),
+    Workload("burst c=1", "stream-200-burst", 1, 10),
+    Workload("burst c=32", "stream-200-burst", 32, 64),
+    Workload("burst c=256", "stream-200-burst", 256, 256),
+    Workload("paced c=1", "stream-200-paced", 1, 1),
+    Workload("paced c=32", "stream-200-paced", 32, 32),
+)
+"""Sized so that one workload over one case stays near half a second."""
+
+QUICK = frozenset({"plain c=1", "plain c=32", "burst c=1", "burst c=32", "burst c=256", "paced c=32"})
+
+
+@dataclass(slots=True)
+class Sample:
+    """One workload over one case in one round."""
+
+    cpu: float
+    """Microseconds of the candidate's CPU per request, or per streamed delta."""
+    rate: float
+    """Requests per second of wall time."""
+    first_p50: float
+    """Milliseconds to the first event, or to the answer."""
+    first_p99: float
+    peak: float
+    """Peak resident MB."""
+
+
+@dataclass(slots=True)
+class Results:
+    """All samples: case name -> workload name -> one sample a round."""
+
+    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    idle: dict[str, float] = field(default_factory=dict)
+    """Resident MB before the first request."""
+    startup: dict[str, float] = field(default_factory=dict)
+    """Milliseconds to listening."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Case and workload -> the first wrong answer; such a sample is not kept."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Load:
+    """The load generator's process."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.bench.load"]
+        self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """What came of one job."""
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        self.popen.stdin.write(orjson.dumps(asdict(job)) + b"\n")
+        self.popen.stdin.flush()
+        answer: dict[str, Any] = orjson.loads(self.popen.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        self.popen.communicate()
+
+
+def run(
+    cases: list[Case], workloads: Iterable[Workload], rounds: int, *, deadline: float, say: Callable[[str], None]
+) -> Results:
+    """Every workload over every case, `rounds` times, neighbours next to each other in time.
+
+    The order of the cases turns by one each round. Past `deadline` (of `time.monotonic`) no new round begins.
+    """
+    results = Results()
+    load = Load()
+    try:
+        for case in cases:
+            if case.process is not None:
+                results.idle[case.name] = case.process.resident() / 1e6
+                results.startup[case.name] = case.process.startup * 1e3
+        for case in cases:  # imports, caches, connections: nobody's first request counts
+            for model in ("plain", "stream-20-burst"):
+                load.run(_job(case, Workload("", model, 8, 1 if case.slow else 100), 1.0))
+        last = 0.0
+        for number in range(rounds):
+            begun = time.monotonic()
+            if begun + last > deadline and number > 1:
+                say(f"out of time after {number} rounds")
+                break
+            turn = number % len(cases)
+            for workload in workloads:
+                for case in [*cases[turn:], *cases[:turn]]:
+                    _measure(results, load, case, workload)
+            last = time.monotonic() - begun
+            say(f"round {number + 1} of {rounds}: {last:.0f} s")
+    finally:
+        load.close()
+    return results
+
+
+def _job(case: Case, workload: Workload, share: float) -> Job:
+    requests = max(1, round(workload.requests * share))
+    return Job(
+        port=case.port,
+        dialect=case.client,
+        model=workload.model,
+        requests=requests,
+        concurrency=min(workload.concurrency, requests),
+        history=workload.history,
+    )
+
+
+def _measure(results: Results, load: Load, case: Case, workload: Workload) -> None:
+    if case.candidate == "naive" and workload.history:
+        return  # it knows text only
+    if case.slow and (workload.concurrency > 32 or workload.history):
+        return
+    job = _job(case, workload, 0.1 if case.slow else 1.0)
+    if case.process is not None:
+        case.process.reset_peak()
+    before = case.process.cpu() if case.process else 0.0
+    tally = load.run(job)
+    after = case.process.cpu() if case.process else 0.0
+    if tally["errors"]:
+        key = f"{case.name}, {workload.name}"
+        results.errors.setdefault(key, f"{tally['errors']} of {job.requests}: {tally['first_error']}")
+        return
+    first = sorted(tally["first"])
+    sample = Sample(
+        cpu=(after - before) * 1e6 / (job.requests * workload.units),
+        rate=job.requests / tally["wall"],
+        first_p50=median(first) * 1e3,
+        first_p99=first[min(len(first) - 1, int(len(first) * 0.99))] * 1e3,
+        peak=case.process.peak() / 1e6 if case.process else 0.0,
+    )
+    results.samples.setdefault(case.name, {}).setdefault(workload.name, []).append(sample)
