@@ -132,6 +132,6 @@ http {{
 _LITELLM = """\
 model_list:
   - model_name: "*"
-    litellm_params: {{model: "hosted_vllm/*", api_base: "{origin}/v1", api_key: "sk-bench"}}
+    litellm_params: {{model: "lm_studio/*", api_base: "{origin}/v1", api_key: "sk-bench"}}
 general_settings: {{master_key: "sk-bench"}}
 """

@@ -12,7 +12,13 @@ import orjson
 
 from tests.bench.passthrough import PassThrough, serve
 
-_HEAD = {"object": "response", "error": None, "incomplete_details": None, "instructions": None, "tools": []}
+_HEAD: dict[str, Any] = {
+    "object": "response",
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "tools": [],
+}
 
 
 def to_responses(body: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ _ARGUMENTS: Final = orjson.dumps(
 def _chat_history() -> list[dict[str, Any]]:
     messages = _chat_short()[:1]
     for turn in range(15):
-        call = f"call_{turn:024d}"
+        call = f"call_Fz3kQ9aBxYmNpLwRtV{turn:02d}"
         called = {"id": call, "type": "function", "function": {"name": "tool_3", "arguments": _ARGUMENTS}}
         messages += [
             {"role": "user", "content": _QUESTION},
@@ -97,7 +97,7 @@ def _chat_history() -> list[dict[str, Any]]:
 def _responses_history() -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     for turn in range(15):
-        call = f"call_{turn:024d}"
+        call = f"call_Fz3kQ9aBxYmNpLwRtV{turn:02d}"
         said = {"type": "output_text", "text": _TEXT, "annotations": []}
         items += [
             *_responses_short(),
@@ -107,7 +107,7 @@ def _responses_history() -> list[dict[str, Any]]:
                 "type": "message",
                 "role": "assistant",
                 "status": "completed",
-                "id": f"msg_{turn:024d}",
+                "id": f"msg_0c5dfe61a9b2{turn:02d}",
                 "content": [said],
             },
         ]
@@ -139,7 +139,7 @@ def plain(dialect: str) -> bytes:
     """A whole answer of about 1 kB."""
     text = "".join(words(70))
     if dialect == CHAT:
-        message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         reply = {
             "id": "chatcmpl-Bq7cannedanswer0001",
