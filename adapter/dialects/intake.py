@@ -12,7 +12,8 @@ from typing import Any
 
 from adapter.dialects.base import Dialect
 from adapter.errors import AdapterError, UpstreamBadContent, UpstreamEmpty, UpstreamEventTooLarge, UpstreamTruncated
-from adapter.hub.events import Delta, Event, Failed, Finished, Usage
+from adapter.hub.events import Delta, Event, Failed, Finished, ItemClosed, Usage
+from adapter.hub.items import text_bytes
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.stop import StopScanner
@@ -119,13 +120,16 @@ class Intake:
         """Through the stop scanner, and with the usage that nobody reported put before the end."""
         if self._stop is not None:
             events = self._stop.feed(events)
-        for event in events:
-            if type(event) is Delta:
-                self._received += len(event.text)
-            elif type(event) is Usage:
-                self._counted = True
         if not events:
             return events
+        for event in events:
+            kind = type(event)
+            if kind is Delta:
+                continue
+            if isinstance(event, ItemClosed):
+                self._received += text_bytes(event.item)
+            elif kind is Usage:
+                self._counted = True
         last = events[-1]
         if not self.answered:
             self.answered = type(events[0]) is not Failed
