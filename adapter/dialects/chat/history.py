@@ -1,0 +1,368 @@
+"""Hub items -> Chat messages, repaired so that every Chat server takes them (map a3).
+
+The two APIs disagree on what a conversation is. Responses has a flat list: reasoning, texts, calls and outputs in any order that
+makes sense, outputs anywhere behind their calls. Chat has turns and one hard rule: an assistant message with `tool_calls` is
+followed at once by exactly one tool message for each call. So items are gathered into *turns*:
+
+* A turn is what the assistant said in one go: reasoning, text, calls. A call joins the turn before it, and so does text that
+  comes while that turn has calls without any output yet: such text stood between a call and its output. Otherwise text begins a
+  turn of its own, so that separate messages stay separate.
+* A turn ends with the first output for it, or with anything that another role says.
+* Outputs are not emitted where they stand but kept with their call, so that whatever came in between (a user message, a
+  warning) moves behind the group by itself. An output belongs to the earliest unanswered call before it that has its id: ids
+  that a server reuses from turn to turn pair up rightly.
+* Images and files in outputs follow in one user message behind all tool messages of the turn, for servers whose tool messages
+  hold only text.
+
+Reasoning waits for the next thing that the assistant says. Instructions and leading system or developer messages become one
+leading message, unless the server keeps roles in place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, Output
+from adapter.dialects.chat.checks import string, wrong_value
+from adapter.dialects.chat.readable import readable_reasoning
+from adapter.dialects.chat.tools import Toolbox
+from adapter.dialects.chat.write_content import Part, Place, write_assistant, write_content, write_text
+from adapter.dialects.chat.writing import Writing
+from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
+from adapter.hub.events import Item
+from adapter.hub.losses import Action
+from adapter.hub.names import fitted_call_id
+from adapter.upstream.profiles import CallIdRule
+
+Message = dict[str, Any]
+
+HOSTED_ITEMS: Final = frozenset(
+    {
+        "web_search_call",
+        "file_search_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "computer_call",
+        "computer_call_output",
+        "mcp_list_tools",
+        "mcp_call",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "program",
+        "program_output",
+    }
+)
+"""What model servers ran themselves; Chat histories have no place for it."""
+
+_NAMED_LOSSES: Final = HOSTED_ITEMS | {"agent_message", "configuration_update"} | CALLS.keys()
+
+
+class _Call:
+    """One tool call of a turn."""
+
+    __slots__ = ("call_id", "index", "native", "output", "said", "wire_id")
+
+    def __init__(self, index: int, call_id: str, wire_id: str, said: tuple[str, str], native: bool) -> None:
+        self.index = index
+        self.call_id = call_id
+        self.wire_id = wire_id
+        self.said = said
+        """(wire name, arguments or input)."""
+        self.native = native
+        """A custom call for a server that has them."""
+        self.output: Output | None = None
+
+    def tool_call(self) -> Message:
+        wire, text = self.said
+        if self.native:
+            return {"id": self.wire_id, "type": "custom", "custom": {"name": wire, "input": text}}
+        return {"id": self.wire_id, "type": "function", "function": {"name": wire, "arguments": text}}
+
+
+class _Turn:
+    """One assistant message in the making."""
+
+    __slots__ = ("answered", "calls", "ids", "reasoning", "refusal", "text")
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.refusal = ""
+        self.reasoning = ""
+        self.calls: list[_Call] = []
+        self.answered = False
+        """An output for it has come: it takes nothing more."""
+        self.ids: set[str] = set()
+
+    def free_id(self, call_id: str, rule: CallIdRule) -> str:
+        """`call_id` as the server takes it; another one where a call of this turn has it already."""
+        wire_id = fitted_call_id(call_id, rule)
+        again = len(self.ids)
+        while wire_id in self.ids:
+            again += 1
+            wire_id = fitted_call_id(f"{call_id}_{again}", rule)
+        self.ids.add(wire_id)
+        return wire_id
+
+
+class History:
+    """Takes the items one by one, gives the messages."""
+
+    def __init__(self, writing: Writing, box: Toolbox) -> None:
+        self._writing = writing
+        self._box = box
+        self._keep = writing.profile.late_system == "keep"
+        self._turns: list[_Turn | Message] = []
+        self._turn: _Turn | None = None
+        self._lead: list[str] = []
+        self._begun = False
+        """Somebody other than the instructions has spoken."""
+        self._last_user = -1
+        """Where in `_turns` a user spoke last."""
+        self._waiting: dict[str, deque[tuple[_Turn, _Call]]] = {}
+        """Calls without output, by call id."""
+        self._other_ids: dict[str, str] = {}
+        """Item id -> call id, of the calls whose outputs may name either."""
+        self._answered: set[str] = set()
+        self._reasoning = ""
+        self._reasoning_at = 0
+        self._reasoning_lost = False
+
+    def messages(self, hint: str | None = None) -> list[Message]:
+        """All messages; `hint` is a further instruction of the adapter's own.
+
+        Raises:
+            BadRequest: calls and outputs that do not pair, or content that cannot be sent.
+        """
+        instructions = self._writing.request.body.get("instructions")
+        if instructions is not None:
+            self._lead.append(string(instructions, "instructions"))
+        for index, item in enumerate(self._writing.request.items):
+            kind = item.get("type")
+            take = _TAKERS.get(kind, History._unknown) if isinstance(kind, str) else History._unknown
+            take(self, index, item)
+        self._lose_waiting_reasoning()
+        return self._written(hint)
+
+    # ------------------------------------------------------------------------------------------------- taking items
+
+    def _message(self, index: int, item: Item) -> None:
+        role = item.get("role")
+        place = Place(self._writing, index, "content")
+        if role == "assistant":
+            turn = self._turn
+            if turn is None or turn.answered or not turn.calls:
+                turn = self._new_turn()
+            text, refusal = write_assistant(item.get("content"), self._writing, place)
+            turn.text += text
+            turn.refusal += refusal
+            self._attach_reasoning(turn)
+        elif role == "user":
+            self._say({"role": "user", "content": write_content(item.get("content"), self._writing, place)})
+            self._last_user = len(self._turns) - 1
+        elif role in ("system", "developer"):
+            self._instruct(role, index, item.get("content"), place)
+        else:
+            string(role, self._writing.at(index, ".role"))
+            raise wrong_value(self._writing.at(index, ".role"), "user, assistant, system or developer")
+
+    def _instruct(self, role: str, index: int, content: Any, place: Place) -> None:
+        profile = self._writing.profile
+        if self._keep:
+            if profile.instructions_role == "system":
+                role = "system"
+            self._say({"role": role, "content": write_text(content, self._writing, place, "\n\n")})
+        elif not self._begun:
+            self._lead.append(write_text(content, self._writing, place, "\n\n"))
+        else:
+            reason = "The upstream takes instructions only at the beginning."
+            self._writing.lose(self._writing.at(index, ".role"), "late_system", reason, Action.APPROXIMATED)
+            if profile.late_system == "lead":
+                self._lead.append(write_text(content, self._writing, place, "\n\n"))
+            else:
+                self._say({"role": "user", "content": write_content(content, self._writing, place)})
+
+    def _say(self, message: Message) -> None:
+        """Another role speaks: the assistant's turn is over, and reasoning that waits will not be said any more."""
+        self._lose_waiting_reasoning()
+        if message["role"] == "user":
+            self._begun = True
+        self._turn = None
+        self._turns.append(message)
+
+    def _new_turn(self) -> _Turn:
+        self._begun = True
+        self._turn = turn = _Turn()
+        self._turns.append(turn)
+        return turn
+
+    def _call(self, index: int, item: Item) -> None:
+        kind = item["type"]
+        if kind == "tool_search_call" and (item.get("execution") == "server" or item.get("call_id") is None):
+            self._unknown(index, item)  # the server searched; the tools it found are gathered from the output
+            return
+        call_id = item.get("call_id")
+        if call_id is None and kind == "local_shell_call":
+            call_id = item.get("id")
+        if not isinstance(call_id, str):
+            string(call_id, self._writing.at(index, ".call_id"))
+        wire, text, native = CALLS[kind](item, index, self._writing, self._box)
+        turn = self._turn
+        if turn is None or turn.answered:
+            turn = self._new_turn()
+        waiting = self._waiting.get(call_id)
+        if waiting is not None and waiting[-1][1].said == (wire, text):
+            self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
+            return
+        call = _Call(index, call_id, turn.free_id(call_id, self._writing.profile.call_id), (wire, text), native)
+        turn.calls.append(call)
+        self._attach_reasoning(turn)
+        self._waiting.setdefault(call_id, deque()).append((turn, call))
+        if kind == "local_shell_call" and isinstance(item.get("id"), str):
+            self._other_ids[item["id"]] = call_id
+
+    def _output(self, index: int, item: Item) -> None:
+        kind = item["type"]
+        if kind == "tool_search_output" and (item.get("execution") == "server" or item.get("call_id") is None):
+            return  # brings tools, says nothing
+        call_id = item.get("call_id")
+        if call_id is None:
+            call_id = self._call_id_otherwise(index, item)
+        if not isinstance(call_id, str):
+            string(call_id, self._writing.at(index, ".call_id"))
+        waiting = self._waiting.get(call_id)
+        if waiting is None:
+            if call_id not in self._answered:
+                words = kind.replace("_", " ")
+                raise BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
+            self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
+            return
+        turn, call = waiting.popleft()
+        if not waiting:
+            del self._waiting[call_id]
+        self._answered.add(call_id)
+        turn.answered = True
+        call.output = OUTPUTS[kind](item, index, self._writing, self._box)
+
+    def _call_id_otherwise(self, index: int, item: Item) -> Any:
+        """The call id of an output that gives none: by the call item's id, or by the name of a waiting call."""
+        if item["type"] == "local_shell_call_output":
+            other = string(item.get("id"), self._writing.at(index, ".id"))
+            return self._other_ids.get(other, other)
+        called = item.get("name")
+        if isinstance(called, str):
+            for call_id, waiting in self._waiting.items():
+                if self._writing.request.items[waiting[0][1].index].get("name") == called:
+                    return call_id
+        return None
+
+    def _reason(self, index: int, item: Item) -> None:
+        text = readable_reasoning(item)
+        if text:
+            if not self._reasoning:
+                self._reasoning_at = index
+            self._reasoning += text
+
+    def _attach_reasoning(self, turn: _Turn) -> None:
+        if self._reasoning:
+            turn.reasoning += self._reasoning
+            self._reasoning = ""
+
+    def _lose_waiting_reasoning(self) -> None:
+        if self._reasoning:
+            self._reasoning = ""
+            self._lose_reasoning(self._reasoning_at)
+
+    def _lose_reasoning(self, index: int | None = None) -> None:
+        if not self._reasoning_lost:
+            self._reasoning_lost = True
+            path = self._writing.at(self._reasoning_at if index is None else index)
+            self._writing.lose(path, "reasoning", "The upstream is not given earlier reasoning here.")
+
+    def _nothing(self, index: int, item: Item) -> None:
+        """Says nothing to the model by itself."""
+
+    def _compaction(self, index: int, item: Item) -> None:
+        raise InvalidEncryptedContent(
+            "This compaction item was not made here, or can no longer be opened.",
+            param=self._writing.at(index, ".encrypted_content"),
+        )
+
+    def _trigger(self, index: int, item: Item) -> None:
+        raise UnsupportedParameter("compaction_trigger is not supported here.", param=self._writing.at(index))
+
+    def _reference(self, index: int, item: Item) -> None:
+        raise BadRequest(
+            "item_reference items need stored responses, which are not kept here: send the item itself.",
+            param=self._writing.at(index, ".id"),
+        )
+
+    def _unknown(self, index: int, item: Item) -> None:
+        kind = item.get("type")
+        if kind == "mcp_approval_response" and index == len(self._writing.request.items) - 1:
+            raise UnsupportedParameter("The upstream cannot run MCP tools.", param=self._writing.at(index))
+        word = kind if isinstance(kind, str) and kind in _NAMED_LOSSES else "unknown_item"
+        self._writing.lose(self._writing.at(index), word, "Chat histories have no place for this kind of item.")
+
+    # ------------------------------------------------------------------------------------------------ writing turns
+
+    def _written(self, hint: str | None) -> list[Message]:
+        role = self._writing.profile.instructions_role
+        lead = [text for text in (*self._lead, hint) if text]
+        if not self._keep and lead:
+            lead = ["\n\n".join(lead)]
+        messages: list[Message] = [{"role": role, "content": text} for text in lead]
+        for position, turn in enumerate(self._turns):
+            if isinstance(turn, _Turn):
+                self._write_turn(turn, position > self._last_user, messages)
+            else:
+                messages.append(turn)
+        return messages
+
+    def _write_turn(self, turn: _Turn, current: bool, messages: list[Message]) -> None:
+        profile = self._writing.profile
+        content: str | None = turn.text
+        if not content and turn.calls and profile.assistant_null_content:
+            content = None
+        message: Message = {"role": "assistant", "content": content}
+        if turn.refusal:
+            message["refusal"] = turn.refusal
+        messages.append(message)
+        if turn.reasoning:
+            replay = profile.reasoning_replay
+            if replay == "all" or (replay == "tool_turns" and current and turn.calls):
+                message[profile.reasoning_field] = turn.reasoning
+            else:
+                self._lose_reasoning()
+        if turn.calls:
+            message["tool_calls"] = [call.tool_call() for call in turn.calls]
+            self._write_outputs(turn, messages)
+
+    def _write_outputs(self, turn: _Turn, messages: list[Message]) -> None:
+        following: list[Part] = []
+        for call in turn.calls:
+            if call.output is None:
+                words = self._writing.request.items[call.index]["type"].replace("_", " ")
+                raise BadRequest(f"No tool output found for {words} {call.call_id[:128]}.", param="input")
+            content, media = call.output
+            messages.append({"role": "tool", "tool_call_id": call.wire_id, "content": content})
+            if media:
+                following.append({"type": "text", "text": f"[output of tool call {call.tool_call['id']}]"})
+                following.extend(media)
+        if following:
+            messages.append({"role": "user", "content": following})
+
+
+_TAKERS: Final[dict[str, Callable[[History, int, Item], None]]] = {
+    "message": History._message,
+    **dict.fromkeys(CALLS, History._call),
+    **dict.fromkeys(OUTPUTS, History._output),
+    "reasoning": History._reason,
+    "additional_tools": History._nothing,
+    "compaction": History._compaction,
+    "compaction_summary": History._compaction,
+    "context_compaction": History._compaction,
+    "compaction_trigger": History._trigger,
+    "item_reference": History._reference,
+}

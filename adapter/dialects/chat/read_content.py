@@ -1,0 +1,123 @@
+"""Message content of a Chat client -> Responses parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapter.dialects.chat.checks import json_object, missing, string, wrong_type, wrong_value
+from adapter.errors import UnsupportedParameter
+
+Part = dict[str, Any]
+
+_DETAILS = frozenset({"auto", "low", "high", "original"})
+
+
+def read_text(content: Any, path: str) -> str | list[Part]:
+    """Content that may only be text (system, developer): a string, or a list of input_text parts."""
+    if isinstance(content, str):
+        return content
+    return [_text(part, f"{path}[{i}]") for i, part in enumerate(_parts(content, path))]
+
+
+def read_user(content: Any, path: str) -> str | list[Part]:
+    """What a user, or a tool, says: a string, or a list of input_text, input_image and input_file parts."""
+    if isinstance(content, str):
+        return content
+    return [_user_part(part, f"{path}[{i}]") for i, part in enumerate(_parts(content, path))]
+
+
+def read_assistant(content: Any, refusal: Any, path: str) -> str | list[Part]:
+    """An assistant's text, joined: a string, or output_text and refusal parts where the assistant refused."""
+    refusals = [] if refusal is None else [string(refusal, f"{path}.refusal")]
+    text = ""
+    if isinstance(content, str):
+        text = content
+    elif content is not None:
+        at = f"{path}.content"
+        for i, part in enumerate(_parts(content, at)):
+            match kind := _kind(part, f"{at}[{i}]"):
+                case "refusal":
+                    refusals.append(string(part.get("refusal"), f"{at}[{i}].refusal"))
+                case "text":
+                    text += string(part.get("text"), f"{at}[{i}].text")
+                case _:
+                    raise _unknown(kind, f"{at}[{i}].type", "text or refusal")
+    if not refusals:
+        return text
+    parts: list[Part] = [{"type": "output_text", "text": text, "annotations": []}] if text else []
+    return [*parts, {"type": "refusal", "refusal": "".join(refusals)}]
+
+
+def _parts(content: Any, path: str) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    raise missing(path) if content is None else wrong_type(path, "a string or an array of content parts", content)
+
+
+def _kind(part: Any, path: str) -> str:
+    return string(json_object(part, path).get("type"), f"{path}.type")
+
+
+def _text(part: Any, path: str) -> Part:
+    if (kind := _kind(part, path)) != "text":
+        raise _unknown(kind, f"{path}.type", "text")
+    return _marked(part, {"type": "input_text", "text": string(part.get("text"), f"{path}.text")})
+
+
+def _user_part(part: Any, path: str) -> Part:
+    match kind := _kind(part, path):
+        case "text":
+            return _text(part, path)
+        case "image_url":
+            return _marked(part, _image(part.get("image_url"), f"{path}.image_url"))
+        case "file":
+            return _marked(part, _file(json_object(part.get("file"), f"{path}.file"), f"{path}.file"))
+        case _:
+            raise _unknown(kind, f"{path}.type", "text, image_url or file")
+
+
+def _unknown(kind: str, path: str, expected: str) -> Exception:
+    if kind == "input_audio":
+        return UnsupportedParameter("Audio input is not supported: Responses takes text, images and files.", param=path)
+    return wrong_value(path, expected)
+
+
+def _image(image: Any, path: str) -> Part:
+    """`image_url` as the API has it, `{url, detail}`, and as gateways have it: a bare string, or with a `media_type`."""
+    if isinstance(image, str):
+        return {"type": "input_image", "image_url": _image_url(image, None, path), "detail": "auto"}
+    if not isinstance(image, dict):
+        raise missing(path) if image is None else wrong_type(path, "an object or a string", image)
+    url = _image_url(string(image.get("url"), f"{path}.url"), image.get("media_type"), f"{path}.url")
+    detail = image.get("detail")
+    if detail is not None and string(detail, f"{path}.detail") not in _DETAILS:
+        raise wrong_value(f"{path}.detail", "auto, low, high or original")
+    return {"type": "input_image", "image_url": url, "detail": detail or "auto"}
+
+
+def _image_url(url: str, media_type: Any, path: str) -> str:
+    if url.startswith("data:"):
+        if "," not in url[:256]:
+            raise wrong_value(path, "a URL or a complete data URL")
+    elif isinstance(media_type, str) and "://" not in url[:16]:
+        return f"data:{media_type};base64,{url}"
+    elif not url:
+        raise wrong_value(path, "a URL or a data URL")
+    return url
+
+
+def _file(file: dict[str, Any], path: str) -> Part:
+    part: Part = {"type": "input_file"}
+    for key in ("file_id", "filename", "file_data"):
+        if file.get(key) is not None:
+            part[key] = string(file[key], f"{path}.{key}")
+    if ("file_id" in part) == ("file_data" in part):
+        raise wrong_value(path, "either file_id or file_data")
+    return part
+
+
+def _marked(source: Part, part: Part) -> Part:
+    """`part` with the cache breakpoint that the client put on `source`."""
+    if source.get("prompt_cache_breakpoint") is not None:
+        part["prompt_cache_breakpoint"] = source["prompt_cache_breakpoint"]
+    return part

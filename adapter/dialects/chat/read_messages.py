@@ -1,0 +1,153 @@
+"""Chat messages -> hub items (map a2).
+
+Order is kept and nothing is merged: one message becomes one message item, an assistant turn becomes its reasoning, its text
+and its calls, in that order. Items get no ids: upstreams refuse ids that they did not give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.read_content import read_assistant, read_text, read_user
+from adapter.errors import BadRequest, UnsupportedParameter
+from adapter.hub.events import Item
+from adapter.hub.losses import Action, Loss
+
+_PLAIN: Final = frozenset({"role", "content", "name"})
+_KNOWN: Final = {
+    "system": _PLAIN,
+    "developer": _PLAIN,
+    "user": _PLAIN,
+    "assistant": _PLAIN
+    | {"refusal", "tool_calls", "function_call", "audio", "annotations", "reasoning_content", "reasoning"},
+    "tool": _PLAIN | {"tool_call_id"},
+    "function": _PLAIN,
+}
+"""The keys of each role. Others are no error (servers ignore them, and clients send back what they were given)."""
+
+
+def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
+    """The items of a conversation.
+
+    Raises:
+        BadRequest: with the path of what is wrong in `param`.
+    """
+    if not array(messages, "messages"):
+        raise wrong_value("messages", "at least one message")
+    return _Messages(losses).read(messages)
+
+
+class _Messages:
+    """What has to be remembered from one message to the next: which calls were custom, which were legacy."""
+
+    def __init__(self, losses: list[Loss]) -> None:
+        self._losses = losses
+        self._items: list[Item] = []
+        self._custom: set[str] = set()
+        self._legacy: dict[str, str] = {}
+        """Function name -> call id of its last deprecated `function_call`."""
+
+    def read(self, messages: list[Any]) -> list[Item]:
+        for i, message in enumerate(messages):
+            if not isinstance(message, dict):
+                raise wrong_type(f"messages[{i}]", "an object", message)
+            role = message.get("role")
+            reader = _READERS.get(role) if isinstance(role, str) else None
+            if reader is None:
+                string(role, f"messages[{i}].role")
+                raise wrong_value(f"messages[{i}].role", f"one of {', '.join(_READERS)}")
+            reader(self, i, message)
+            if not message.keys() <= _KNOWN[role]:
+                self._report_unknown(i, message, _KNOWN[role])
+            if message.get("name") is not None and role != "function":
+                self._lose(f"messages[{i}].name", "name", "Responses messages have no participant name.")
+        return self._items
+
+    def _instructions(self, i: int, message: dict[str, Any]) -> None:
+        content = read_text(message.get("content"), f"messages[{i}].content")
+        self._items.append({"type": "message", "role": message["role"], "content": content})
+
+    def _user(self, i: int, message: dict[str, Any]) -> None:
+        content = read_user(message.get("content"), f"messages[{i}].content")
+        self._items.append({"type": "message", "role": "user", "content": content})
+
+    def _assistant(self, i: int, message: dict[str, Any]) -> None:
+        if message.get("audio") is not None:
+            raise UnsupportedParameter("Audio answers are not supported.", param=f"messages[{i}].audio")
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        if reasoning and not isinstance(reasoning, str):
+            self._lose(f"messages[{i}].reasoning", "unknown_field", "Reasoning is carried as a string only.")
+        elif reasoning:
+            part = {"type": "reasoning_text", "text": reasoning}
+            self._items.append({"type": "reasoning", "summary": [], "content": [part]})
+        calls = message.get("tool_calls")
+        legacy = message.get("function_call")
+        content = read_assistant(message.get("content"), message.get("refusal"), f"messages[{i}]")
+        if content or not (calls or legacy):
+            self._items.append({"type": "message", "role": "assistant", "content": content})
+        if calls is not None:
+            for j, call in enumerate(array(calls, f"messages[{i}].tool_calls")):
+                self._items.append(self._call(call, f"messages[{i}].tool_calls[{j}]"))
+        if legacy is not None:
+            path = f"messages[{i}].function_call"
+            called, arguments = _called(json_object(legacy, path), path)
+            self._legacy[called] = call_id = f"call_legacy_{i}"
+            self._items.append({"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments})
+
+    def _call(self, call: Any, path: str) -> Item:
+        call_id = string(json_object(call, path).get("id"), f"{path}.id")
+        kind = call.get("type", "function")
+        if kind == "function":
+            function = json_object(call.get("function"), f"{path}.function")
+            called, arguments = _called(function, f"{path}.function")
+            self._custom.discard(call_id)
+            return {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
+        if kind == "custom":
+            custom = json_object(call.get("custom"), f"{path}.custom")
+            called = name(custom.get("name"), f"{path}.custom.name")
+            self._custom.add(call_id)
+            text = string(custom.get("input"), f"{path}.custom.input")
+            return {"type": "custom_tool_call", "call_id": call_id, "name": called, "input": text}
+        string(kind, f"{path}.type")
+        raise wrong_value(f"{path}.type", "function or custom")
+
+    def _tool(self, i: int, message: dict[str, Any]) -> None:
+        call_id = string(message.get("tool_call_id"), f"messages[{i}].tool_call_id")
+        kind = "custom_tool_call_output" if call_id in self._custom else "function_call_output"
+        output = read_user(message.get("content"), f"messages[{i}].content")
+        self._items.append({"type": kind, "call_id": call_id, "output": output})
+
+    def _function(self, i: int, message: dict[str, Any]) -> None:
+        called = name(message.get("name"), f"messages[{i}].name")
+        content = message.get("content")
+        if "content" not in message:
+            raise missing(f"messages[{i}].content")
+        output = "" if content is None else read_text(content, f"messages[{i}].content")
+        call_id = self._legacy.pop(called, None)
+        if call_id is None:
+            raise BadRequest("This function message answers no earlier function_call.", param=f"messages[{i}].name")
+        self._items.append({"type": "function_call_output", "call_id": call_id, "output": output})
+
+    def _report_unknown(self, i: int, message: dict[str, Any], known: frozenset[str]) -> None:
+        for key in message:
+            if key not in known and message[key] is not None:
+                self._lose(f"messages[{i}].{key}", "unknown_field", "Not a field of this kind of message.")
+
+    def _lose(self, path: str, kind: str, reason: str) -> None:
+        self._losses.append(Loss(path, Action.DROPPED, kind, reason))
+
+
+def _called(function: dict[str, Any], path: str) -> tuple[str, str]:
+    return name(function.get("name"), f"{path}.name"), string(function.get("arguments"), f"{path}.arguments")
+
+
+_READERS: Final[dict[str, Callable[[_Messages, int, dict[str, Any]], None]]] = {
+    "system": _Messages._instructions,
+    "developer": _Messages._instructions,
+    "user": _Messages._user,
+    "assistant": _Messages._assistant,
+    "tool": _Messages._tool,
+    "function": _Messages._function,
+}

@@ -1,0 +1,332 @@
+"""A Chat client's request body -> hub request (map a1, column C→R).
+
+Every field of the API stands in `_FIELDS` once, with the function that checks it and says where it goes. What only Chat has
+(stop, n, seed, …) goes into the carry; null means absent everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.read_messages import read_messages
+from adapter.dialects.chat.read_tools import (
+    read_function_call,
+    read_functions,
+    read_tool_choice,
+    read_tools,
+    read_web_search_options,
+)
+from adapter.errors import UnsupportedParameter
+from adapter.hub.losses import Action, Loss
+from adapter.hub.request import Carry, ClientTraits, Request
+
+_RESPONSES_ONLY: Final = frozenset(
+    {
+        "background",
+        "context_management",
+        "conversation",
+        "include",
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "previous_response_id",
+        "prompt",
+        "reasoning",
+        "text",
+        "truncation",
+    }
+)
+"""Names that mean something on Responses and nothing here: they must not slip into the hub under that meaning."""
+
+
+def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENERIC) -> Request:
+    """A Chat client's body, checked, into the hub.
+
+    Raises:
+        BadRequest: with the path of what is wrong in `param`.
+    """
+    hub: dict[str, Any] = {"model": name(body.get("model"), "model")}
+    reading = _Reading(hub)
+    hub["input"] = read_messages(body.get("messages"), reading.losses)
+    hub["store"] = False
+    for key, value in body.items():
+        if value is None:
+            continue
+        reader = _FIELDS.get(key)
+        if reader is not None:
+            reader(reading, key, value)
+        elif key in _RESPONSES_ONLY:
+            reason = "Chat Completions has no such parameter."
+            reading.losses.append(Loss(key, Action.DROPPED, "unknown_parameter", reason))
+        else:
+            hub[key] = value
+    _check_together(body, hub)
+    return Request(
+        hub,
+        dialect="chat",
+        carry=cast(Carry, reading.carry),
+        stream=reading.stream,
+        include_usage=reading.include_usage,
+        client=client,
+        losses=reading.losses,
+    )
+
+
+class _Reading:
+    """The request as far as it is read."""
+
+    __slots__ = ("body", "carry", "include_usage", "losses", "stream")
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        self.carry: dict[str, Any] = {}
+        self.losses: list[Loss] = []
+        self.stream = False
+        self.include_usage = False
+
+
+_Reader = Callable[[_Reading, str, Any], None]
+
+
+def _check_together(body: dict[str, Any], hub: dict[str, Any]) -> None:
+    """The rules that need two fields."""
+    if body.get("stream_options") is not None and body.get("stream") is not True:
+        raise wrong_value("stream_options", "to be used only when 'stream' is true")
+    if body.get("top_logprobs") is not None and body.get("logprobs") is not True:
+        raise wrong_value("top_logprobs", "to be used only when 'logprobs' is true")
+    if body.get("functions") is not None and body.get("tools") is not None:
+        raise wrong_value("functions", "to be absent where 'tools' is used: it is the older form of the same")
+    if not hub.get("tools"):
+        choice = hub.get("tool_choice")
+        if choice == "required" or isinstance(choice, dict):
+            param = "tool_choice" if body.get("tool_choice") is not None else "function_call"
+            raise wrong_value(param, "to force a tool only where tools are given")
+        hub.pop("parallel_tool_calls", None)
+
+
+# ------------------------------------------------------------------------------------------------------ field readers
+
+
+def _already_read(_reading: _Reading, _key: str, _value: Any) -> None:
+    """`model` and `messages` come first, whatever the order of the keys."""
+
+
+def _number(low: float, high: float, *, carried: bool = False) -> _Reader:
+    def read(reading: _Reading, key: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise wrong_type(key, "a number", value)
+        if not low <= value <= high:
+            raise wrong_value(key, f"a number from {low:g} to {high:g}")
+        (reading.carry if carried else reading.body)[key] = value
+
+    return read
+
+
+def _integer(low: int | None, high: int | None, *, carried: bool = False, into: str | None = None) -> _Reader:
+    def read(reading: _Reading, key: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(key, "an integer", value)
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise wrong_value(key, f"an integer from {low}" + (f" to {high}" if high is not None else ""))
+        (reading.carry if carried else reading.body).setdefault(into or key, value)
+
+    return read
+
+
+def _boolean(reading: _Reading, key: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise wrong_type(key, "a boolean", value)
+    reading.body[key] = value
+
+
+def _word(longest: int | None = None) -> _Reader:
+    def read(reading: _Reading, key: str, value: Any) -> None:
+        if len(string(value, key)) > (longest or len(value)):
+            raise wrong_value(key, f"a string of at most {longest} characters")
+        reading.body[key] = value
+
+    return read
+
+
+def _object(reading: _Reading, key: str, value: Any) -> None:
+    reading.body[key] = json_object(value, key)
+
+
+def _inside(parent: str, field: str, words: frozenset[str] | None = None) -> _Reader:
+    """A top-level word here that sits inside an object there."""
+
+    def read(reading: _Reading, key: str, value: Any) -> None:
+        if words is not None and string(value, key) not in words:
+            raise wrong_value(key, f"one of {', '.join(sorted(words))}")
+        reading.body.setdefault(parent, {})[field] = string(value, key)
+
+    return read
+
+
+def _stream(reading: _Reading, key: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise wrong_type(key, "a boolean", value)
+    reading.stream = value
+
+
+def _stream_options(reading: _Reading, key: str, value: Any) -> None:
+    for option in ("include_usage", "include_obfuscation"):
+        given = json_object(value, key).get(option)
+        if given is not None and not isinstance(given, bool):
+            raise wrong_type(f"{key}.{option}", "a boolean", given)
+    reading.include_usage = value.get("include_usage") is True
+    if value.get("include_obfuscation") is not None:
+        reading.body[key] = {"include_obfuscation": value["include_obfuscation"]}
+
+
+def _logprobs(reading: _Reading, key: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise wrong_type(key, "a boolean", value)
+    if value:
+        reading.body["include"] = ["message.output_text.logprobs"]
+
+
+def _stop(reading: _Reading, key: str, value: Any) -> None:
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list):
+        raise wrong_type(key, "a string or an array of strings", value)
+    if len(stops) > 4:
+        raise wrong_value(key, "at most 4 sequences")
+    for i, stop in enumerate(stops):
+        name(stop, key if isinstance(value, str) else f"{key}[{i}]")
+    if stops:
+        reading.carry["stop"] = stops
+
+
+def _n(reading: _Reading, key: str, value: Any) -> None:
+    _integer(1, 128, carried=True)(reading, key, value)
+    if value == 1:
+        del reading.carry["n"]
+
+
+def _logit_bias(reading: _Reading, key: str, value: Any) -> None:
+    for token, bias in json_object(value, key).items():
+        if isinstance(bias, bool) or not isinstance(bias, (int, float)):
+            raise wrong_type(f"{key}.{token[:20]}", "a number", bias)
+        if not -100 <= bias <= 100:
+            raise wrong_value(f"{key}.{token[:20]}", "a number from -100 to 100")
+    if value:
+        reading.carry["logit_bias"] = value
+
+
+def _metadata(reading: _Reading, key: str, value: Any) -> None:
+    if len(json_object(value, key)) > 16:
+        raise wrong_value(key, "at most 16 pairs")
+    for pair, text in value.items():
+        if not isinstance(text, str):
+            raise wrong_type(f"{key}.{pair[:64]}", "a string", text)
+        if len(pair) > 64 or len(text) > 512:
+            raise wrong_value(f"{key}.{pair[:64]}", "a key of at most 64 and a value of at most 512 characters")
+    reading.body[key] = value
+
+
+def _modalities(_reading: _Reading, key: str, value: Any) -> None:
+    for i, modality in enumerate(array(value, key)):
+        if modality == "audio":
+            raise UnsupportedParameter("Audio output is not supported; only text is.", param=key)
+        if string(modality, f"{key}[{i}]") != "text":
+            raise wrong_value(f"{key}[{i}]", "text")
+
+
+def _audio(_reading: _Reading, key: str, _value: Any) -> None:
+    raise UnsupportedParameter("Audio output is not supported; only text is.", param=key)
+
+
+def _prediction(reading: _Reading, key: str, value: Any) -> None:
+    reading.carry["prediction"] = json_object(value, key)
+
+
+def _response_format(reading: _Reading, key: str, value: Any) -> None:
+    kind = string(json_object(value, key).get("type"), f"{key}.type")
+    made: dict[str, Any] = {"type": kind}
+    if kind == "json_schema":
+        given = json_object(value.get("json_schema"), f"{key}.json_schema")
+        made["name"] = name(given.get("name"), f"{key}.json_schema.name")
+        if given.get("description") is not None:
+            made["description"] = string(given["description"], f"{key}.json_schema.description")
+        schema = given.get("schema")
+        made["schema"] = {} if schema is None else json_object(schema, f"{key}.json_schema.schema")
+        strict = given.get("strict")
+        if strict is not None and not isinstance(strict, bool):
+            raise wrong_type(f"{key}.json_schema.strict", "a boolean", strict)
+        made["strict"] = strict is True
+    elif kind not in ("text", "json_object"):
+        raise wrong_value(f"{key}.type", "text, json_object or json_schema")
+    reading.body.setdefault("text", {})["format"] = made
+
+
+def _tools(reading: _Reading, _key: str, value: Any) -> None:
+    reading.body["tools"] = read_tools(value) + reading.body.get("tools", [])
+
+
+def _functions(reading: _Reading, _key: str, value: Any) -> None:
+    reading.body["tools"] = read_functions(value) + reading.body.get("tools", [])
+    reading.carry["functions"] = True
+
+
+def _web_search_options(reading: _Reading, _key: str, value: Any) -> None:
+    reading.body["tools"] = [*reading.body.get("tools", []), read_web_search_options(value)]
+
+
+def _tool_choice(reading: _Reading, _key: str, value: Any) -> None:
+    reading.body["tool_choice"] = read_tool_choice(value)
+
+
+def _function_call(reading: _Reading, _key: str, value: Any) -> None:
+    reading.body.setdefault("tool_choice", read_function_call(value))
+    reading.carry["functions"] = True
+
+
+def _max_completion_tokens(reading: _Reading, key: str, value: Any) -> None:
+    """Wins over the deprecated `max_tokens`, whichever comes first."""
+    reading.body.pop("max_output_tokens", None)
+    _integer(1, None, into="max_output_tokens")(reading, key, value)
+
+
+_FIELDS: Final[dict[str, _Reader]] = {
+    "messages": _already_read,
+    "model": _already_read,
+    "metadata": _metadata,
+    "top_logprobs": _integer(0, 20),
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1),
+    "user": _word(),
+    "safety_identifier": _word(64),
+    "prompt_cache_key": _word(),
+    "prompt_cache_retention": _word(),
+    "prompt_cache_options": _object,
+    "service_tier": _word(),
+    "modalities": _modalities,
+    "verbosity": _inside("text", "verbosity", frozenset({"low", "medium", "high"})),
+    "reasoning_effort": _inside("reasoning", "effort"),
+    "max_completion_tokens": _max_completion_tokens,
+    "frequency_penalty": _number(-2, 2, carried=True),
+    "presence_penalty": _number(-2, 2, carried=True),
+    "web_search_options": _web_search_options,
+    "response_format": _response_format,
+    "audio": _audio,
+    "store": _boolean,
+    "moderation": _object,
+    "stream": _stream,
+    "stop": _stop,
+    "logit_bias": _logit_bias,
+    "logprobs": _logprobs,
+    "max_tokens": _integer(1, None, into="max_output_tokens"),
+    "n": _n,
+    "prediction": _prediction,
+    "seed": _integer(None, None, carried=True),
+    "stream_options": _stream_options,
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+    "parallel_tool_calls": _boolean,
+    "function_call": _function_call,
+    "functions": _functions,
+}

@@ -1,0 +1,125 @@
+"""Tools and tool choices of a Chat client -> Responses shape (map a4). Chat nests, Responses is flat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
+
+Tool = dict[str, Any]
+
+
+def no_parameters() -> dict[str, Any]:
+    """The schema of a function without parameters: what an absent one means, spelled out, since many servers want it."""
+    return {"type": "object", "properties": {}}
+
+
+def read_tools(tools: Any) -> list[Tool]:
+    """`tools`: functions with `strict` made explicit (the two APIs have opposite defaults), and custom tools."""
+    return [_tool(tool, f"tools[{i}]") for i, tool in enumerate(array(tools, "tools"))]
+
+
+def read_functions(functions: Any) -> list[Tool]:
+    """The deprecated `functions`, as function tools."""
+    return [_function(function, f"functions[{i}]") for i, function in enumerate(array(functions, "functions"))]
+
+
+def read_function_call(choice: Any) -> Any:
+    """The deprecated `function_call`, as a tool choice."""
+    if isinstance(choice, str):
+        if choice not in ("none", "auto"):
+            raise wrong_value("function_call", "none, auto or an object with a name")
+        return choice
+    if not isinstance(choice, dict):
+        raise wrong_type("function_call", "a string or an object", choice)
+    return {"type": "function", "name": name(choice.get("name"), "function_call.name")}
+
+
+def read_tool_choice(choice: Any) -> Any:
+    """`tool_choice` in all its forms."""
+    if isinstance(choice, str):
+        if choice not in ("none", "auto", "required"):
+            raise wrong_value("tool_choice", "none, auto, required or an object")
+        return choice
+    if not isinstance(choice, dict):
+        raise wrong_type("tool_choice", "a string or an object", choice)
+    if choice.get("type") != "allowed_tools":
+        return _named(choice, "tool_choice")
+    allowed = json_object(choice.get("allowed_tools"), "tool_choice.allowed_tools")
+    path = "tool_choice.allowed_tools.tools"
+    tools = [_named(tool, f"{path}[{i}]") for i, tool in enumerate(array(allowed.get("tools"), path))]
+    mode = string(allowed.get("mode"), "tool_choice.allowed_tools.mode")
+    if mode not in ("auto", "required"):
+        raise wrong_value("tool_choice.allowed_tools.mode", "auto or required")
+    return {"type": "allowed_tools", "mode": mode, "tools": tools}
+
+
+def read_web_search_options(options: Any) -> Tool:
+    """`web_search_options`, as the web_search tool; its location is flattened."""
+    at = "web_search_options"
+    tool: Tool = {"type": "web_search"}
+    location = json_object(options, at).get("user_location")
+    if location is not None:
+        approximate = json_object(location, f"{at}.user_location").get("approximate")
+        approximate = json_object(approximate, f"{at}.user_location.approximate")
+        tool["user_location"] = {**approximate, "type": "approximate"}
+    if options.get("search_context_size") is not None:
+        tool["search_context_size"] = string(options["search_context_size"], f"{at}.search_context_size")
+    return tool
+
+
+def _tool(tool: Any, path: str) -> Tool:
+    kind = string(json_object(tool, path).get("type"), f"{path}.type")
+    match kind:
+        case "function":
+            return _function(tool.get("function"), f"{path}.function")
+        case "custom":
+            return _custom(json_object(tool.get("custom"), f"{path}.custom"), f"{path}.custom")
+        case _:
+            raise wrong_value(f"{path}.type", "function or custom")
+
+
+def _function(function: Any, path: str) -> Tool:
+    called = name(json_object(function, path).get("name"), f"{path}.name")
+    read: Tool = {"type": "function", "name": called}
+    if function.get("description") is not None:
+        read["description"] = string(function["description"], f"{path}.description")
+    parameters = function.get("parameters")
+    read["parameters"] = json_object(parameters, f"{path}.parameters") if parameters is not None else no_parameters()
+    strict = function.get("strict")
+    if strict is not None and not isinstance(strict, bool):
+        raise wrong_type(f"{path}.strict", "a boolean", strict)
+    read["strict"] = strict is True
+    return read
+
+
+def _custom(custom: dict[str, Any], path: str) -> Tool:
+    read: Tool = {"type": "custom", "name": name(custom.get("name"), f"{path}.name")}
+    if custom.get("description") is not None:
+        read["description"] = string(custom["description"], f"{path}.description")
+    if custom.get("format") is None:
+        return read
+    form = json_object(custom["format"], f"{path}.format")
+    match string(form.get("type"), f"{path}.format.type"):
+        case "text":
+            read["format"] = {"type": "text"}
+        case "grammar":
+            grammar = json_object(form.get("grammar"), f"{path}.format.grammar")
+            read["format"] = {
+                "type": "grammar",
+                "syntax": string(grammar.get("syntax"), f"{path}.format.grammar.syntax"),
+                "definition": string(grammar.get("definition"), f"{path}.format.grammar.definition"),
+            }
+        case _:
+            raise wrong_value(f"{path}.format.type", "text or grammar")
+    return read
+
+
+def _named(choice: Any, path: str) -> dict[str, Any]:
+    """`{type, <type>: {name}}` -> `{type, name}`."""
+    kind = string(json_object(choice, path).get("type"), f"{path}.type")
+    if kind not in ("function", "custom"):
+        raise wrong_value(f"{path}.type", "function, custom or allowed_tools")
+    if choice.get(kind) is None:
+        raise missing(f"{path}.{kind}")
+    return {"type": kind, "name": name(json_object(choice[kind], f"{path}.{kind}").get("name"), f"{path}.{kind}.name")}

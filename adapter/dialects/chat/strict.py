@@ -1,0 +1,61 @@
+"""Whether a JSON schema already meets the rules of strict mode.
+
+Responses turns strict mode on by itself where `strict` is left out and the schema fits; Chat has to be told. So the writer asks
+here, and answers no wherever it is not sure: strictness that was not asked for must never make a request fail.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_NOT_STRICT: Final = frozenset(
+    {
+        "allOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "oneOf",
+        "default",
+        "dependentRequired",
+        "dependentSchemas",
+        "patternProperties",
+        "propertyNames",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+        "prefixItems",
+        "contains",
+    }
+)
+"""Keywords that strict mode refuses, or may refuse."""
+
+
+def meets_strict_rules(schema: Any) -> bool:
+    """Every object is closed and requires all its properties, and no keyword is out of bounds."""
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        return False
+    stack: list[Any] = [schema]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            if not _NOT_STRICT.isdisjoint(node) or (_is_object(node) and not _is_closed(node)):
+                return False
+            stack.extend(node.values())
+    return True
+
+
+def _is_object(node: dict[str, Any]) -> bool:
+    kind = node.get("type")
+    return kind == "object" or (isinstance(kind, list) and "object" in kind)
+
+
+def _is_closed(node: dict[str, Any]) -> bool:
+    properties, required = node.get("properties", {}), node.get("required", [])
+    return (
+        node.get("additionalProperties") is False
+        and isinstance(properties, dict)
+        and isinstance(required, list)
+        and all(key in required for key in properties)
+    )

@@ -1,0 +1,125 @@
+"""`tool_choice` and its kin -> what a Chat upstream takes.
+
+A choice is a constraint, so it is either kept or refused, never weakened: what the upstream cannot say is said by offering
+fewer tools.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.tools import HOSTED, Tool, Toolbox
+from adapter.dialects.chat.writing import Writing
+from adapter.errors import UnsupportedParameter
+from adapter.hub.request import ToolKind
+
+_KINDS: Final = {kind.value: kind for kind in ToolKind}
+
+
+def write_tool_fields(writing: Writing, box: Toolbox) -> dict[str, Any]:
+    """`tools`, `tool_choice`, `parallel_tool_calls` and `web_search_options`, those that are to be sent.
+
+    Raises:
+        UnsupportedParameter: a tool is forced that this upstream cannot have.
+        BadRequest: a tool is forced that was not offered.
+    """
+    fields: dict[str, Any] = {}
+    choice, offered = _choice(writing, box)
+    if offered:
+        fields["tools"] = list(offered.values())
+        if choice is not None:
+            fields["tool_choice"] = choice
+        _parallel(writing, fields)
+    if box.web_search_options is not None:
+        fields["web_search_options"] = box.web_search_options
+    return fields
+
+
+def _parallel(writing: Writing, fields: dict[str, Any]) -> None:
+    parallel = writing.request.body.get("parallel_tool_calls")
+    if parallel is None:
+        return
+    if not isinstance(parallel, bool):
+        raise wrong_type("parallel_tool_calls", "a boolean", parallel)
+    if writing.profile.parallel_tool_calls:
+        fields["parallel_tool_calls"] = parallel
+    elif not parallel:
+        reason = "The upstream may call several tools at once all the same."
+        writing.lose("parallel_tool_calls", "parallel_tool_calls", reason)
+
+
+def _choice(writing: Writing, box: Toolbox) -> tuple[Any, dict[str, Tool]]:
+    """The Chat form of the choice, and the tools that are left to choose from."""
+    choice = writing.request.body.get("tool_choice")
+    match choice:
+        case None | "none" | "auto":
+            return choice, box.offered
+        case "required":
+            if not box.offered:
+                raise _cannot_force(box, "tool_choice")
+            return choice, box.offered
+        case str():
+            raise wrong_value("tool_choice", "none, auto, required or an object")
+        case {"type": "allowed_tools"}:
+            return _allowed(choice, writing, box)
+        case dict():
+            wire = _named(choice, "tool_choice", box)
+            if wire is None:
+                raise _cannot_force(box, "tool_choice", hosted=True)
+            if writing.profile.tool_choice_named:
+                return _selected(wire, box), box.offered
+            return "required", {wire: box.offered[wire]}
+        case _:
+            raise wrong_type("tool_choice", "a string or an object", choice)
+
+
+def _allowed(choice: dict[str, Any], writing: Writing, box: Toolbox) -> tuple[Any, dict[str, Tool]]:
+    mode = string(choice.get("mode"), "tool_choice.mode")
+    if mode not in ("auto", "required"):
+        raise wrong_value("tool_choice.mode", "auto or required")
+    wires: list[str] = []
+    for i, tool in enumerate(array(choice.get("tools"), "tool_choice.tools")):
+        wire = _named(tool, f"tool_choice.tools[{i}]", box)
+        if wire is not None:
+            wires.append(wire)
+    if mode == "required" and not wires:
+        raise _cannot_force(box, "tool_choice.tools", hosted=bool(choice["tools"]))
+    if writing.profile.allowed_tools and wires:
+        tools = [_selected(wire, box) for wire in wires]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}, box.offered
+    return mode, {wire: tool for wire, tool in box.offered.items() if wire in wires}
+
+
+def _named(choice: Any, path: str, box: Toolbox) -> str | None:
+    """The wire name of the tool that is named; None for one that the server would have to run."""
+    kind = string(json_object(choice, path).get("type"), f"{path}.type")
+    match kind:
+        case "function" | "custom":
+            called = name(choice.get("name"), f"{path}.name")
+        case "tool_search" | "local_shell" | "shell" | "apply_patch":
+            called = kind
+        case _ if kind in HOSTED:
+            return None
+        case _:
+            raise wrong_value(f"{path}.type", "the type of a tool")
+    namespace = choice.get("namespace")
+    if namespace is not None:
+        string(namespace, f"{path}.namespace")
+    wire = box.find(_KINDS[kind], called, namespace)
+    if wire is None and kind in HOSTED:
+        return None
+    if wire is None:
+        raise wrong_value(path, "a tool that is among the tools")
+    return wire
+
+
+def _selected(wire: str, box: Toolbox) -> dict[str, Any]:
+    kind = box.offered[wire]["type"]
+    return {"type": kind, kind: {"name": wire}}
+
+
+def _cannot_force(box: Toolbox, param: str, hosted: bool = False) -> Exception:
+    if hosted or box.dropped or box.web_search_options is not None:
+        return UnsupportedParameter("A tool is forced that this upstream cannot have.", param=param)
+    return wrong_value(param, "to force a tool only where tools are given")

@@ -1,0 +1,261 @@
+"""Hub tools -> Chat tools, and the names under which the upstream knows them (map a4).
+
+A Responses client offers tools in three places (`tools`, `additional_tools` items, the tools that a `tool_search_output`
+brings) and of many kinds; Chat knows functions and, on some servers, custom tools, in one flat list. So:
+
+* namespaces are flattened to `namespace__name` (the namespace `functions`, an empty one and none mean the top level);
+* custom tools become functions with one string property `input` where the server has no custom tools;
+* tool_search, local_shell, shell and apply_patch become functions whose arguments are the arguments, the action (without its
+  `type`), the action and the operation of the call item;
+* hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where the server has it.
+
+A `ToolRef` for every name that does not speak for itself goes into the exchange, and the reader of the answer restores kind,
+name and namespace from it. Names are given in the order in which tools were offered, so that tools that come later never
+change the name of an earlier one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
+from adapter.dialects.chat.read_tools import no_parameters
+from adapter.dialects.chat.strict import meets_strict_rules
+from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
+from adapter.dialects.chat.writing import Writing
+from adapter.hub.names import fitted_name
+from adapter.hub.request import ToolKind, ToolRef
+
+Tool = dict[str, Any]
+
+HOSTED: Final = frozenset(
+    {
+        "code_interpreter",
+        "computer",
+        "computer_use",
+        "computer_use_preview",
+        "file_search",
+        "image_generation",
+        "mcp",
+        "programmatic_tool_calling",
+        "tool_search",
+        "web_search",
+        "web_search_2025_08_26",
+        "web_search_preview",
+        "web_search_preview_2025_03_11",
+    }
+)
+"""Tools that the model server itself runs."""
+
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]")
+_TOP_LEVEL: Final = (None, "", "functions")
+
+
+class Toolbox:
+    """The tools of one request as the upstream gets them."""
+
+    __slots__ = ("_name_max", "_wires", "_writing", "dropped", "offered", "refs", "web_search_options")
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+        self._name_max = writing.profile.name_max
+        self._wires: dict[tuple[ToolKind, str | None, str], str] = {}
+        self.offered: dict[str, Tool] = {}
+        """Wire name -> Chat tool, in the order of the offer."""
+        self.refs: dict[str, ToolRef] = {}
+        """Wire name -> the client's tool, for the names that do not speak for themselves."""
+        self.dropped = False
+        """Some hosted tool was offered and could not be kept."""
+        self.web_search_options: Tool | None = None
+
+    def wire(self, kind: ToolKind, called: str, namespace: Any = None) -> str:
+        """The upstream's name of a tool; of one that is not offered (any more), the name that it would have."""
+        space = None if namespace in _TOP_LEVEL else namespace
+        known = self._wires.get((kind, space, called))
+        return self._spelled(called, space) if known is None else known
+
+    def find(self, kind: ToolKind, called: str, namespace: Any = None) -> str | None:
+        """The upstream's name of a tool that is offered."""
+        return self._wires.get((kind, None if namespace in _TOP_LEVEL else namespace, called))
+
+    def add(self, tool: Any, path: str, namespace: str | None = None) -> None:
+        """Offer one hub tool.
+
+        Raises:
+            BadRequest: it has no name, or a field of the wrong type.
+        """
+        kind = json_object(tool, path).get("type")
+        add = _ADDERS.get(kind) if isinstance(kind, str) else None
+        if add is not None:
+            add(self, tool, path, namespace)
+        else:
+            self._drop(string(kind, f"{path}.type"), path)
+
+    def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
+        parameters = tool.get("parameters")
+        if parameters is not None and not isinstance(parameters, dict):
+            raise wrong_type(f"{path}.parameters", "an object", parameters)
+        wire = self._take(ToolKind.FUNCTION, tool.get("name"), namespace, path)
+        if wire is None:
+            return
+        function: Tool = {"name": wire}
+        if tool.get("description") is not None:
+            function["description"] = string(tool["description"], f"{path}.description")
+        function["parameters"] = parameters or no_parameters()
+        strict = tool.get("strict")
+        if self._writing.profile.strict_tools:
+            function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
+        elif strict is True:
+            self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
+        for key in ("output_schema", "allowed_callers"):
+            if tool.get(key) is not None:
+                self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
+        self.offered[wire] = {"type": "function", "function": function}
+
+    def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
+        form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")
+        wire = self._take(ToolKind.CUSTOM, tool.get("name"), namespace, path)
+        if wire is None:
+            return
+        description = tool.get("description")
+        if description is not None:
+            string(description, f"{path}.description")
+        if not self._writing.profile.custom_tools:
+            self.offered[wire] = {"type": "function", "function": freeform(wire, description, form)}
+            return
+        custom: Tool = {"name": wire}
+        if description is not None:
+            custom["description"] = description
+        if form.get("type") == "grammar":
+            grammar = {key: string(form.get(key), f"{path}.format.{key}") for key in ("definition", "syntax")}
+            custom["format"] = {"type": "grammar", "grammar": grammar}
+        elif tool.get("format") is not None:
+            custom["format"] = {"type": "text"}
+        self.offered[wire] = {"type": "custom", "custom": custom}
+
+    def _namespace(self, tool: Tool, path: str, namespace: str | None) -> None:
+        space = tool.get("name")
+        if space not in _TOP_LEVEL and namespace is None:
+            namespace = string(space, f"{path}.name")
+            if tool.get("description"):
+                reason = "The tools of a namespace are offered one by one; only its name is kept."
+                self._writing.lose(f"{path}.description", "namespace", reason)
+        for i, inner in enumerate(array(tool.get("tools"), f"{path}.tools")):
+            inside = f"{path}.tools[{i}]"
+            if json_object(inner, inside).get("type") == "namespace":
+                self._drop("namespace", inside)
+            else:
+                self.add(inner, inside, namespace)
+
+    def _tool_search(self, tool: Tool, path: str, namespace: str | None) -> None:
+        if tool.get("execution") != "client":
+            self._drop("tool_search", path)
+            return
+        self._emulate(ToolKind.TOOL_SEARCH, TOOL_SEARCH, path)
+        function = self.offered[self.wire(ToolKind.TOOL_SEARCH, "tool_search")]["function"]
+        if tool.get("description") is not None:
+            function["description"] = string(tool["description"], f"{path}.description")
+        if tool.get("parameters") is not None:
+            function["parameters"] = json_object(tool["parameters"], f"{path}.parameters")
+
+    def _local_shell(self, _tool: Tool, path: str, _namespace: str | None) -> None:
+        self._emulate(ToolKind.LOCAL_SHELL, LOCAL_SHELL, path)
+
+    def _shell(self, tool: Tool, path: str, _namespace: str | None) -> None:
+        environment = tool.get("environment")
+        if isinstance(environment, dict) and environment.get("type") != "local":
+            self._drop("shell", path)  # runs in a container of the server's
+        else:
+            self._emulate(ToolKind.SHELL, SHELL, path)
+
+    def _apply_patch(self, _tool: Tool, path: str, _namespace: str | None) -> None:
+        self._emulate(ToolKind.APPLY_PATCH, APPLY_PATCH, path)
+
+    def _web_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
+        if not self._writing.profile.web_search_options:
+            self._drop("web_search", path)
+        elif self.web_search_options is None:
+            self.web_search_options = _web_search_options(tool, path)
+            if tool.get("filters") is not None:
+                self._writing.lose(f"{path}.filters", "web_search", "web_search_options has no filters.")
+
+    def _emulate(self, kind: ToolKind, function: Tool, path: str) -> None:
+        wire = self._take(kind, kind.value, None, path)
+        if wire is not None:
+            self.offered[wire] = {"type": "function", "function": {**function, "name": wire}}
+
+    def _drop(self, kind: str, path: str) -> None:
+        self.dropped = True
+        word = kind if kind in HOSTED or kind in _ADDERS else "unknown_tool"
+        self._writing.lose(path, word, "The upstream cannot run this kind of tool.")
+
+    def _take(self, kind: ToolKind, called: Any, namespace: str | None, path: str) -> str | None:
+        """A free wire name for this tool; None where the very tool is offered already."""
+        key = (kind, namespace, name(called, f"{path}.name"))
+        if key in self._wires:
+            return None
+        spelled = wire = self._spelled(called, namespace)
+        again = 1
+        while wire in self.offered:
+            again += 1
+            wire = fitted_name(f"{spelled}_{again}", self._name_max)
+        self._wires[key] = wire
+        self.offered[wire] = {}
+        if wire != called or namespace is not None or self._is_disguised(kind):
+            self.refs[wire] = ToolRef(kind, called, namespace)
+        return wire
+
+    def _is_disguised(self, kind: ToolKind) -> bool:
+        """Sent as another kind than it is."""
+        if kind is ToolKind.CUSTOM:
+            return not self._writing.profile.custom_tools
+        return kind is not ToolKind.FUNCTION
+
+    def _spelled(self, called: str, namespace: str | None) -> str:
+        whole = called if namespace is None else f"{namespace}__{called}"
+        return fitted_name(_UNFIT.sub("_", whole), self._name_max)
+
+
+_ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
+    "function": Toolbox._function,
+    "custom": Toolbox._custom,
+    "namespace": Toolbox._namespace,
+    "tool_search": Toolbox._tool_search,
+    "local_shell": Toolbox._local_shell,
+    "shell": Toolbox._shell,
+    "apply_patch": Toolbox._apply_patch,
+    "web_search": Toolbox._web_search,
+    "web_search_2025_08_26": Toolbox._web_search,
+    "web_search_preview": Toolbox._web_search,
+    "web_search_preview_2025_03_11": Toolbox._web_search,
+}
+
+
+def gather_tools(writing: Writing) -> Toolbox:
+    """All tools that the request offers, from its three places, each once."""
+    box = Toolbox(writing)
+    tools = writing.request.body.get("tools")
+    if tools is not None:
+        for i, tool in enumerate(array(tools, "tools")):
+            box.add(tool, f"tools[{i}]")
+    for index, item in enumerate(writing.request.items):
+        if item.get("type") in ("additional_tools", "tool_search_output"):
+            path = writing.at(index, ".tools")
+            for i, tool in enumerate(array(item.get("tools") or [], path)):
+                box.add(tool, f"{path}[{i}]")
+    return box
+
+
+def _web_search_options(tool: Tool, path: str) -> Tool:
+    """The web_search tool as Chat says it: the location nested once more."""
+    options: Tool = {}
+    location = tool.get("user_location")
+    if location is not None:
+        fields = json_object(location, f"{path}.user_location")
+        approximate = {key: value for key, value in fields.items() if key != "type" and value is not None}
+        options["user_location"] = {"type": "approximate", "approximate": approximate}
+    if tool.get("search_context_size") is not None:
+        options["search_context_size"] = string(tool["search_context_size"], f"{path}.search_context_size")
+    return options

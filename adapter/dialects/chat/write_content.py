@@ -1,0 +1,168 @@
+"""Responses parts -> Chat message content.
+
+Text-only servers get strings; a single text is always a string. What a server cannot see leaves a marker in its place, so
+that the conversation stays readable, and a loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.dialects.chat.checks import json_object, string, wrong_type
+from adapter.dialects.chat.writing import Writing
+from adapter.errors import AdapterError, UnsupportedParameter
+from adapter.hub.losses import Action
+
+Part = dict[str, Any]
+
+TEXT_TYPES: Final = frozenset({"input_text", "output_text", "text", "reasoning_text", "summary_text"})
+
+
+class Place:
+    """Where a content stands: an item of the input and a field of it. The path is made only when it is asked for."""
+
+    __slots__ = ("_field", "_index", "_writing")
+
+    def __init__(self, writing: Writing, index: int, field: str) -> None:
+        self._writing = writing
+        self._index = index
+        self._field = field
+
+    def path(self, part: int | None = None, inside: str = "") -> str:
+        """The path of the content, of one of its parts, or of a field of that part."""
+        which = "" if part is None else f"[{part}]"
+        return self._writing.at(self._index, f".{self._field}{which}{inside}")
+
+
+def write_content(content: Any, writing: Writing, place: Place) -> str | list[Part]:
+    """What a user says: a string where it is one text, else Chat parts."""
+    if isinstance(content, str):
+        return content
+    if len(parts := _list(content, place)) == 1 and _is_text(parts[0]) and len(parts[0]) == 2:
+        text: str = parts[0]["text"]
+        return text
+    written = [made for j, part in enumerate(parts) if (made := write_part(part, j, writing, place)) is not None]
+    if len(written) == 1 and len(written[0]) == 2 and written[0]["type"] == "text":
+        only: str = written[0]["text"]
+        return only
+    if not writing.profile.images and all(part["type"] == "text" for part in written):
+        return "\n\n".join(part["text"] for part in written)
+    return written or ""
+
+
+def write_text(content: Any, writing: Writing, place: Place, glue: str) -> str:
+    """The text of a content that may only be text; anything else in it is a loss."""
+    if isinstance(content, str):
+        return content
+    texts: list[str] = []
+    for j, part in enumerate(_list(content, place)):
+        if _is_text(part):
+            texts.append(part["text"])
+        else:
+            _lose_part(part, j, writing, place)
+    return glue.join(texts)
+
+
+def write_assistant(content: Any, writing: Writing, place: Place) -> tuple[str, str]:
+    """What an assistant said: (text, refusal), each joined."""
+    if isinstance(content, str):
+        return content, ""
+    text = refusal = ""
+    for j, part in enumerate(_list(content, place)):
+        if _is_text(part):
+            text += part["text"]
+        elif isinstance(part, dict) and part.get("type") == "refusal":
+            refusal += string(part.get("refusal"), place.path(j, ".refusal"))
+        else:
+            _lose_part(part, j, writing, place)
+    return text, refusal
+
+
+def write_part(part: Any, j: int, writing: Writing, place: Place) -> Part | None:
+    """One part; None where nothing is left of it."""
+    if _is_text(part):
+        return _marked({"type": "text", "text": part["text"]}, part, writing)
+    kind = json_object(part, place.path(j)).get("type")
+    if kind == "input_image":
+        return _image(part, j, writing, place)
+    if kind == "input_file":
+        return _file(part, j, writing, place)
+    _lose_part(part, j, writing, place)
+    return None
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in _TEXT_WORDS and isinstance(part.get("text"), str)
+
+
+_TEXT_WORDS = tuple(TEXT_TYPES)
+"""A tuple, because a type that is no string at all may be unhashable."""
+
+
+def _list(content: Any, place: Place) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    if content is None:
+        return []
+    raise wrong_type(place.path(), "a string or an array of content parts", content)
+
+
+def _lose_part(part: Any, j: int, writing: Writing, place: Place) -> None:
+    """A part that this message cannot hold.
+
+    Raises:
+        UnsupportedParameter: audio, which would change what is talked about.
+        InvalidType: a text part without a text.
+    """
+    kind = json_object(part, place.path(j)).get("type")
+    if kind in _TEXT_WORDS:
+        string(part.get("text"), place.path(j, ".text"))
+    if kind == "input_audio":
+        raise UnsupportedParameter("Audio input is not supported.", param=place.path(j))
+    writing.lose(place.path(j), "content_part", "This kind of content has no place in this Chat message.")
+
+
+def _image(part: Part, j: int, writing: Writing, place: Place) -> Part:
+    if not writing.profile.images:
+        writing.lose(place.path(j), "input_image", "The upstream takes no images; a note stands in its place.")
+        return {"type": "text", "text": "[image omitted: this model takes no images]"}
+    if part.get("image_url") is None and part.get("file_id") is not None:
+        raise _no_such_source("An image by file_id cannot be sent to this upstream", place.path(j, ".file_id"))
+    image = {"url": string(part.get("image_url"), place.path(j, ".image_url"))}
+    detail = part.get("detail")
+    if detail is not None and detail != "auto":
+        if not writing.profile.image_detail:
+            writing.lose(place.path(j, ".detail"), "image_detail", "The upstream does not take an image detail.")
+        elif string(detail, place.path(j, ".detail")) == "original":
+            image["detail"] = "high"
+            reason = "Chat Completions knows no detail above high."
+            writing.lose(place.path(j, ".detail"), "image_detail", reason, Action.APPROXIMATED)
+        else:
+            image["detail"] = detail
+    return _marked({"type": "image_url", "image_url": image}, part, writing)
+
+
+def _file(part: Part, j: int, writing: Writing, place: Place) -> Part:
+    if not writing.profile.files:
+        writing.lose(place.path(j), "input_file", "The upstream takes no files; a note stands in its place.")
+        return {"type": "text", "text": "[file omitted: this model takes no files]"}
+    file: dict[str, str] = {}
+    for key in ("file_id", "filename", "file_data"):
+        if part.get(key) is not None:
+            file[key] = string(part[key], place.path(j, f".{key}"))
+    if "file_id" not in file and "file_data" not in file:
+        if part.get("file_url") is not None:
+            raise _no_such_source("A file by URL cannot be sent to this upstream", place.path(j, ".file_url"))
+        string(None, place.path(j, ".file_data"))
+    return _marked({"type": "file", "file": file}, part, writing)
+
+
+def _no_such_source(what: str, path: str) -> AdapterError:
+    return UnsupportedParameter(f"{what}; send its content as a base64 data URL.", param=path)
+
+
+def _marked(made: Part, source: Part, writing: Writing) -> Part:
+    """`made` with the cache breakpoint of `source`, where the server knows such; a hint, so no loss elsewhere."""
+    if "prompt_cache_breakpoint" in source and "prompt_cache_options" in writing.profile.accepts:
+        made["prompt_cache_breakpoint"] = source["prompt_cache_breakpoint"]
+    return made

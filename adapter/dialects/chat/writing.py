@@ -1,0 +1,38 @@
+"""What the rooms of the Chat writer share while one request is written."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from adapter.hub.losses import Action, Loss
+from adapter.hub.request import Request
+from adapter.upstream.profiles import Profile
+
+_CHAT_NAMES: Final = {
+    "max_output_tokens": "max_completion_tokens",
+    "text.format": "response_format",
+    "text.verbosity": "verbosity",
+    "reasoning.effort": "reasoning_effort",
+    "include": "logprobs",
+}
+"""Where a Chat client said what the hub has under another path."""
+
+
+class Writing:
+    """The request, the server's profile, and the losses so far."""
+
+    __slots__ = ("_chat", "losses", "profile", "request")
+
+    def __init__(self, request: Request, profile: Profile) -> None:
+        self.request = request
+        self.profile = profile
+        self.losses: list[Loss] = list(request.losses)
+        self._chat = request.dialect == "chat"
+
+    def at(self, index: int, inside: str = "") -> str:
+        """The path of (something inside) an input item, in the client's own body as far as it can be told."""
+        return "messages" if self._chat else f"input[{index}]{inside}"
+
+    def lose(self, path: str, kind: str, reason: str, action: Action = Action.DROPPED) -> None:
+        """Declare a loss; `path` is given in Responses terms."""
+        self.losses.append(Loss(_CHAT_NAMES.get(path, path) if self._chat else path, action, kind, reason))
