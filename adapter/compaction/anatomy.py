@@ -1,0 +1,165 @@
+"""What the items of a history are to each other: who speaks, which output answers which call, what belongs together.
+
+A history falls into *units*. An instruction, a user message and an output without its call are units of one item. Every
+unbroken run of what a model produced (reasoning, text, calls) is one unit, together with the outputs of its calls wherever
+they stand: dropping or keeping a unit whole never separates a call from its output, nor a call from the reasoning that a
+provider wants beside it. A unit is *open* while one of its calls has no output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+from adapter.hub.events import Item
+
+TRIGGER: Final = "compaction_trigger"
+COMPACTIONS: Final = frozenset({"compaction", "compaction_summary", "context_compaction"})
+"""`compaction_summary` is Codex's other spelling; `context_compaction` its marker, with or without a blob."""
+
+CALLS: Final = {
+    "function_call": "call_id",
+    "custom_tool_call": "call_id",
+    "tool_search_call": "call_id",
+    "local_shell_call": "call_id",
+    "shell_call": "call_id",
+    "apply_patch_call": "call_id",
+    "computer_call": "call_id",
+    "mcp_approval_request": "id",
+}
+"""Items that the client must answer, and the field that names them. Calls a server ran itself are not among them."""
+
+OUTPUTS: Final = {
+    "function_call_output": "call_id",
+    "custom_tool_call_output": "call_id",
+    "tool_search_output": "call_id",
+    "local_shell_call_output": "call_id",
+    "shell_call_output": "call_id",
+    "apply_patch_call_output": "call_id",
+    "computer_call_output": "call_id",
+    "mcp_approval_response": "approval_request_id",
+}
+
+PREFACE: Final = (
+    "Another language model started to solve this problem and produced a summary of the conversation so far. "
+    "The history before this point was replaced by it. Build on the work that has already been done and avoid repeating "
+    "it; tool calls that the summary reports were really made. The summary:"
+)
+_SUMMARY_BEGINS: Final = "Another language model started to solve this problem and produced a summary"
+"""Ours and Codex's own local summaries begin so: neither is a message that its user wrote."""
+
+
+class Voice(Enum):
+    """Who an item comes from, as far as compaction asks."""
+
+    INSTRUCTION = "instruction"
+    USER = "user"
+    SUMMARY = "summary"
+    MODEL = "model"
+    OUTPUT = "output"
+
+
+@dataclass(slots=True)
+class Unit:
+    """Items that are kept or dropped together, by their indices in ascending order."""
+
+    voice: Voice
+    indices: list[int] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    """Names of calls that have no output yet."""
+
+    @property
+    def open(self) -> bool:
+        return bool(self.waiting)
+
+
+def type_of(item: Item) -> str:
+    """The item's type; "" for what is no type at all."""
+    type_ = item.get("type")
+    return type_ if isinstance(type_, str) else ""
+
+
+def voice(item: Item) -> Voice:
+    """Who `item` comes from; whatever is not known counts as the model's."""
+    type_ = type_of(item)
+    if type_ == "message":
+        match item.get("role"):
+            case "system" | "developer":
+                return Voice.INSTRUCTION
+            case "user":
+                return Voice.SUMMARY if is_summary(item) else Voice.USER
+            case _:
+                return Voice.MODEL
+    if type_ == "additional_tools":  # Codex sends its tools as a developer item
+        return Voice.INSTRUCTION
+    if type_ in COMPACTIONS:
+        return Voice.SUMMARY
+    return Voice.OUTPUT if type_ in OUTPUTS else Voice.MODEL
+
+
+def is_summary(item: Item) -> bool:
+    """Whether a user message is a summary that stands for an earlier history."""
+    return first_text(item).startswith(_SUMMARY_BEGINS)
+
+
+def first_text(item: Item) -> str:
+    """The text that a message begins with, "" where it begins with something else."""
+    content = item.get("content")
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        content = content[0].get("text")
+    return content if isinstance(content, str) else ""
+
+
+def summary_message(text: str) -> Item:
+    """A summary as every upstream understands it."""
+    return {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": f"{PREFACE}\n\n{text}"}],
+    }
+
+
+def units(items: Sequence[Item]) -> list[Unit]:
+    """The history in units, ordered by where each begins."""
+    found: list[Unit] = []
+    callers: dict[str, Unit] = {}
+    run: Unit | None = None
+    for index, item in enumerate(items):
+        speaker = voice(item)
+        if speaker is Voice.MODEL:
+            if run is None:
+                run = Unit(Voice.MODEL)
+                found.append(run)
+            run.indices.append(index)
+            for name in _call_names(item):
+                callers[name] = run
+                run.waiting.add(name)
+            continue
+        run = None
+        unit = None
+        if speaker is Voice.OUTPUT:
+            name = _answered(item)
+            unit = callers.get(name)
+            if unit is not None:
+                unit.waiting.discard(name)
+        if unit is None:
+            unit = Unit(speaker)
+            found.append(unit)
+        unit.indices.append(index)
+    return found
+
+
+def _call_names(item: Item) -> list[str]:
+    key = CALLS.get(type_of(item))
+    if key is None or item.get("execution") == "server":
+        return []
+    name: Any = item.get(key) or item.get("id")
+    return [name] if isinstance(name, str) and name else []
+
+
+def _answered(item: Item) -> str:
+    """The name of the call that an output answers. `local_shell_call_output` may carry it in `id`."""
+    name: Any = item.get(OUTPUTS[item["type"]]) or item.get("id")
+    return name if isinstance(name, str) else ""

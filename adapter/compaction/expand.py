@@ -1,0 +1,162 @@
+"""A client's history with blobs in it, as a history that an upstream can read.
+
+**Compaction items.** The newest counts. If it is ours, what it stands for takes its place:
+
+* a *summary* blob: the items in front of it are what the compaction retained and the client gave back; instructions, user
+  messages and open tool exchanges stay, whatever else is there was compacted. With a second, older compaction in front,
+  the user messages there are already part of the newer summary and go too.
+* a *context* blob: it carries all that counts, and everything in front of it goes. Only instructions are taken from the
+  front where the client sent any: they are its current ones, the carried ones may be old.
+
+If the newest is an upstream's own blob that we wrapped, it is unwrapped and everything else stays: that upstream knows what
+its blob means, and the request must go there. Older compactions of other makers are dropped, the newest stands for them.
+Anything else is foreign and refused.
+
+**Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again. A wrapped blob is unwrapped and remembered
+with its origin: `for_upstream` leaves it out of requests that go elsewhere, where it would be refused. Reasoning that
+is neither goes on as it is; the upstream judges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from adapter.compaction.anatomy import COMPACTIONS, Voice, summary_message, type_of, units, voice
+from adapter.compaction.keep import placed
+from adapter.compaction.outgoing import wrapped_item
+from adapter.compaction.payload import ContextPayload, SummaryPayload, read_compaction, read_reasoning
+from adapter.compaction.sealing import KeyRing, Kind, Opened, is_ours, not_verified
+from adapter.hub.events import Item
+
+_KNOWN: Final = COMPACTIONS | {"reasoning"}
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """A history without blobs of ours."""
+
+    items: list[Item]
+    origin: str | None = None
+    """The upstream that the request must go to: the maker of the compaction that counts."""
+    reasoning_origins: dict[int, str] = field(default_factory=dict)
+    """Index in `items` -> the upstream that made this reasoning item's blob."""
+
+    @property
+    def preferred_origin(self) -> str | None:
+        """Where the request should go if it can: the maker of the compaction, else of the newest reasoning."""
+        if self.origin is not None:
+            return self.origin
+        return self.reasoning_origins[max(self.reasoning_origins)] if self.reasoning_origins else None
+
+    def for_upstream(self, name: str) -> list[Item]:
+        """The history as this upstream takes it: without reasoning blobs of others, and items that were nothing else."""
+        foreign = {index for index, origin in self.reasoning_origins.items() if origin != name}
+        if not foreign:
+            return self.items
+        return [
+            _without_blob(item) if index in foreign else item
+            for index, item in enumerate(self.items)
+            if index not in foreign or _readable(item)
+        ]
+
+    def wrapped_again(self, items: Iterable[Item], ring: KeyRing, tenant: str) -> list[Item]:
+        """Some of this history's items (the same objects) as they may go to the client or into a blob of ours."""
+        origins = {id(self.items[index]): origin for index, origin in self.reasoning_origins.items()}
+        return [wrapped_item(item, ring, tenant, origins[id(item)]) if id(item) in origins else item for item in items]
+
+
+def expand(items: Sequence[Item], ring: KeyRing, tenant: str) -> Expanded:
+    """The history behind a client's input items.
+
+    Raises:
+        InvalidEncryptedContent: a blob that is foreign, cut, forged, another tenant's or under an old key; `param` says
+            which item's.
+    """
+    if not any(type_of(item) in _KNOWN for item in items):
+        return Expanded(list(items))
+    marks = [index for index, item in enumerate(items) if _is_compaction(item)]
+    if not marks:
+        return _with_reasoning(enumerate(items), ring, tenant, None)
+    newest = marks[-1]
+    path = f"input[{newest}].encrypted_content"
+    blob = ring.open_sealed(items[newest].get("encrypted_content"), tenant=tenant, param=path)
+    after = [(index, item) for index, item in enumerate(items) if index > newest]
+    match blob.kind:
+        case Kind.WRAPPED:
+            before = [(index, item) for index, item in enumerate(items[:newest]) if not _is_compaction(item)]
+            numbered = [*before, (newest, _unwrapped(items[newest], blob)), *after]
+            return _with_reasoning(numbered, ring, tenant, blob.origin)
+        case Kind.SUMMARY:
+            front = _front(items[:newest], blob, path, alone=len(marks) == 1)
+            places = {id(item): index for index, item in enumerate(items[:newest])}
+            return _with_reasoning(
+                [*((places.get(id(item), newest), item) for item in front), *after], ring, tenant, None
+            )
+        case Kind.REASONING:
+            raise not_verified(path)
+
+
+def _is_compaction(item: Item) -> bool:
+    """Codex's `context_compaction` may be a bare marker; it then stands for nothing."""
+    type_ = type_of(item)
+    return type_ in COMPACTIONS and (type_ != "context_compaction" or "encrypted_content" in item)
+
+
+def _front(before: Sequence[Item], blob: Opened, path: str, *, alone: bool) -> list[Item]:
+    """What stands for everything up to and including one of our compactions."""
+    match read_compaction(blob.payload, path):
+        case SummaryPayload(text):
+            stay = sorted(
+                index
+                for unit in units(before)
+                if unit.open or unit.voice is Voice.INSTRUCTION or (alone and unit.voice is Voice.USER)
+                for index in unit.indices
+            )
+            return placed([before[index] for index in stay], summary_message(text))
+        case ContextPayload(carried):
+            current = [item for item in before if voice(item) is Voice.INSTRUCTION]
+            if not current:
+                return carried
+            return [*current, *(item for item in carried if voice(item) is not Voice.INSTRUCTION)]
+
+
+def _with_reasoning(numbered: Iterable[tuple[int, Item]], ring: KeyRing, tenant: str, origin: str | None) -> Expanded:
+    """The items, each with its place in the client's input, with what our reasoning blobs hold."""
+    out: list[Item] = []
+    origins: dict[int, str] = {}
+    for index, item in numbered:
+        sealed = item.get("encrypted_content")
+        if item.get("type") != "reasoning" or not is_ours(sealed):
+            out.append(item)
+            continue
+        path = f"input[{index}].encrypted_content"
+        blob = ring.open_sealed(sealed, tenant=tenant, param=path)
+        match blob.kind:
+            case Kind.REASONING:
+                out.append(_told(item, read_reasoning(blob.payload)))
+            case Kind.WRAPPED:
+                origins[len(out)] = blob.origin
+                out.append(_unwrapped(item, blob))
+            case Kind.SUMMARY:
+                raise not_verified(path)
+    return Expanded(out, origin, origins)
+
+
+def _unwrapped(item: Item, blob: Opened) -> Item:
+    return {**item, "encrypted_content": blob.payload.decode("utf-8", "surrogatepass")}
+
+
+def _told(item: Item, text: str) -> Item:
+    """A reasoning item of ours as text. Its id was minted here and means nothing to an upstream."""
+    kept = {key: value for key, value in item.items() if key not in ("id", "encrypted_content", "status")}
+    return {**kept, "summary": item.get("summary") or [], "content": [{"type": "reasoning_text", "text": text}]}
+
+
+def _without_blob(item: Item) -> Item:
+    return {key: value for key, value in item.items() if key not in ("id", "encrypted_content")}
+
+
+def _readable(item: Item) -> bool:
+    return bool(item.get("content") or item.get("summary"))

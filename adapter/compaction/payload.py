@@ -1,0 +1,72 @@
+"""What is inside a sealed compaction, and inside sealed reasoning.
+
+A compaction is one of two things. A *summary* is text: the client keeps the retained items beside the blob and gives both
+back, so they need not travel twice. A *context* is the whole conversation as it goes on, as items: where the client may
+drop everything before the blob (in-conversation compaction), and where there is no summary but a trimmed history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from adapter.compaction.sealing import KeyRing, Kind, not_verified
+from adapter.hub.events import Item
+from adapter.wire.jsonio import NotJson, dumps, loads
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryPayload:
+    """Stands for the history; what the client kept in front of it still counts."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPayload:
+    """Stands for everything before it."""
+
+    items: list[Item]
+
+
+Payload = SummaryPayload | ContextPayload
+
+
+def seal_compaction(payload: Payload, ring: KeyRing, tenant: str) -> str:
+    """`encrypted_content` for a compaction item. Bound to no origin: any upstream can go on from it."""
+    content: dict[str, Any]
+    match payload:
+        case SummaryPayload(text):
+            content = {"summary": text}
+        case ContextPayload(items):
+            content = {"items": items}
+    return ring.seal(dumps(content), kind=Kind.SUMMARY, tenant=tenant)
+
+
+def read_compaction(data: bytes, param: str | None) -> Payload:
+    """The payload of an opened blob.
+
+    Raises:
+        InvalidEncryptedContent: sealed by us, but in no form that this version knows.
+    """
+    try:
+        content = loads(data)
+    except NotJson:
+        raise not_verified(param) from None
+    match content:
+        case {"summary": str(text)}:
+            return SummaryPayload(text)
+        case {"items": [*items]} if all(isinstance(item, dict) for item in items):
+            return ContextPayload(items)
+        case _:
+            raise not_verified(param)
+
+
+def seal_reasoning(text: str, ring: KeyRing, tenant: str, origin: str) -> str:
+    """`encrypted_content` for the reasoning text of a Chat upstream."""
+    return ring.seal(text.encode("utf-8", "surrogatepass"), kind=Kind.REASONING, tenant=tenant, origin=origin)
+
+
+def read_reasoning(data: bytes) -> str:
+    """The reasoning text of an opened blob."""
+    return data.decode("utf-8", "surrogatepass")

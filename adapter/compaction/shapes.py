@@ -1,0 +1,233 @@
+"""The answers of `/responses/compact`: writing ours in three shapes, and reading an upstream's in any of four.
+
+`compaction` is OpenAI's object with a sealed item; `response` (gogogotoken) and `gomodel` show the summary as text. The
+fourth, chat-shaped, is an ordinary Chat answer to a shortened conversation; only reading knows it here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from adapter.compaction.anatomy import CALLS, COMPACTIONS, OUTPUTS, type_of
+from adapter.compaction.outgoing import wrapped_item
+from adapter.compaction.sealing import KeyRing
+from adapter.errors import UpstreamInvalid
+from adapter.hub import usage as usages
+from adapter.hub.events import Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What every shape says about the call."""
+
+    token: str
+    """Every id of the answer is a prefix and this."""
+    model: str
+    created_at: int
+    usage: dict[str, Any]
+    """In the normal form of `hub.usage`."""
+    provider: str | None = None
+    """The configured name of the upstream that served it; GoModel shows it."""
+    metadata: dict[str, Any] | None = None
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+def compaction_item(sealed: str, token: str) -> Item:
+    """The item that stands for a history."""
+    return {"type": "compaction", "id": f"cmp_{token}", "encrypted_content": sealed}
+
+
+def compaction_reply(facts: Facts, retained: list[Item], sealed: str) -> dict[str, Any]:
+    """OpenAI's shape: the retained items, then exactly one compaction item."""
+    kept = [shown(item, facts.token, index) for index, item in enumerate(retained)]
+    return _compaction(facts, [*kept, compaction_item(sealed, facts.token)])
+
+
+def passed_on(facts: Facts, output: list[Item], ring: KeyRing, tenant: str, origin: str) -> dict[str, Any]:
+    """OpenAI's shape around an upstream's own output, whose blobs are wrapped so that they find their way back."""
+    return _compaction(facts, [wrapped_item(item, ring, tenant, origin) for item in output])
+
+
+def _compaction(facts: Facts, output: list[Item]) -> dict[str, Any]:
+    return {
+        "id": f"resp_{facts.token}",
+        "object": "response.compaction",
+        "created_at": facts.created_at,
+        "output": output,
+        "usage": facts.usage,
+    }
+
+
+def response_reply(facts: Facts, text: str) -> dict[str, Any]:
+    """gogogotoken's shape: a response whose one message is the summary."""
+    return {
+        "id": f"resp_{facts.token}",
+        "object": "response",
+        "created_at": facts.created_at,
+        "model": facts.model,
+        "status": "completed",
+        "output": [_message(facts, text)],
+        "usage": facts.usage,
+    }
+
+
+def gomodel_reply(facts: Facts, text: str) -> dict[str, Any]:
+    """GoModel's shape: as above, with provider, metadata and Chat's spelling of the token details."""
+    details_in, details_out = facts.usage["input_tokens_details"], facts.usage["output_tokens_details"]
+    cached, reasoned = details_in["cached_tokens"], details_out["reasoning_tokens"]
+    return {
+        "id": f"resp_{facts.token}",
+        "object": "response",
+        "created_at": facts.created_at,
+        "model": facts.model,
+        "provider": facts.provider,
+        "status": "completed",
+        "error": None,
+        "metadata": facts.metadata or {},
+        "output": [_message(facts, text)],
+        "usage": {
+            "input_tokens": facts.usage["input_tokens"],
+            "output_tokens": facts.usage["output_tokens"],
+            "total_tokens": facts.usage["total_tokens"],
+            "prompt_tokens_details": {
+                "cached_tokens": cached,
+                "text_tokens": facts.usage["input_tokens"],
+                "audio_tokens": 0,
+                "image_tokens": 0,
+            },
+            "completion_tokens_details": {
+                "reasoning_tokens": reasoned,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+            "raw_usage": facts.usage,
+        },
+    }
+
+
+def _message(facts: Facts, text: str) -> Item:
+    return {
+        "type": "message",
+        "id": f"msg_{facts.token}_0",
+        "status": "completed",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}],
+    }
+
+
+_PREFIXES: Final = {
+    "message": "msg",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "reasoning": "rs",
+    "tool_search_call": "tsc",
+    "local_shell_call": "lsh",
+    "shell_call": "sh",
+    "apply_patch_call": "apc",
+    "function_call_output": "fco",
+    "custom_tool_call_output": "ctco",
+    "additional_tools": "at",
+}
+
+
+def shown(item: Item, token: str, index: int) -> Item:
+    """A retained item as an answer shows it: with an id and, where its kind has one, a status; otherwise as it was."""
+    type_ = type_of(item)
+    out = {**item}
+    if not isinstance(out.get("id"), str) or not out["id"]:
+        out["id"] = f"{_PREFIXES.get(type_, 'item')}_{token}_{index}"
+    if type_ in ("message", "reasoning") or type_ in CALLS or type_ in OUTPUTS:
+        out["status"] = out.get("status") or "completed"
+    if type_ == "message":
+        out["content"] = _parts(item)
+    return out
+
+
+def _parts(item: Item) -> Any:
+    """A message's content as the list that answers have; images get the detail that they must have there."""
+    content = item.get("content")
+    if isinstance(content, str):
+        if item.get("role") == "assistant":
+            return [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
+        return [{"type": "input_text", "text": content}]
+    if not isinstance(content, list):
+        return []
+    return [
+        {**part, "detail": "auto"}
+        if isinstance(part, dict) and part.get("type") == "input_image" and not part.get("detail")
+        else part
+        for part in content
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamText:
+    """An upstream's compaction that anyone can read."""
+
+    text: str
+    usage: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamBlob:
+    """An upstream's compaction that only it can read: its output, which ends in one compaction item."""
+
+    output: list[Item]
+    usage: dict[str, Any] | None
+
+
+def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob:
+    """What an upstream's `/responses/compact` answered, in whichever shape.
+
+    Raises:
+        UpstreamInvalid: no object, or one that holds neither a blob nor text: a compaction that lost the history.
+    """
+    if not isinstance(body, dict):
+        raise UpstreamInvalid("The upstream's compaction is not a JSON object.")
+    usage = usages.normal(body.get("usage"))
+    output = body.get("output")
+    if isinstance(output, list):
+        items = [item for item in output if isinstance(item, dict)]
+        blobs = [item for item in items if type_of(item) in COMPACTIONS and _has_blob(item)]
+        if blobs:
+            return UpstreamBlob(
+                [item for item in items if type_of(item) not in COMPACTIONS or item is blobs[-1]], usage
+            )
+        text = _spoken(items)
+    else:
+        text = _chosen(body.get("choices"))
+    if not text.strip():
+        raise UpstreamInvalid("The upstream's compaction is empty.")
+    return UpstreamText(text, usage)
+
+
+def _has_blob(item: Item) -> bool:
+    return isinstance(item.get("encrypted_content"), str) and item["encrypted_content"] != ""
+
+
+def _spoken(items: list[Item]) -> str:
+    """The text of the assistant's messages: a user message in such an answer is retained, not a summary."""
+    texts: list[str] = []
+    for item in items:
+        if type_of(item) in ("message", "") and item.get("role", "assistant") == "assistant":
+            content = item.get("content")
+            parts = content if isinstance(content, list) else [{"text": content}]
+            texts.extend(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return "\n\n".join(text for text in texts if text)
+
+
+def _chosen(choices: Any) -> str:
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))

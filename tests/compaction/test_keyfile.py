@@ -1,0 +1,69 @@
+"""The generated sealing key: made once, for its user only."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from adapter.compaction.keyfile import load_or_make_key_file
+from adapter.errors import ConfigError
+
+
+def test_the_first_call_makes_a_private_file_and_later_ones_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "sealing.key"
+
+    made, read = load_or_make_key_file(path), load_or_make_key_file(path)
+
+    assert made == read
+    assert made.stored
+    assert made.warning is None
+    assert len(made.secret) == 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(path.parent) == ["sealing.key"]
+
+
+def test_of_two_processes_that_make_it_at_once_the_first_one_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sealing.key"
+    first = load_or_make_key_file(path)
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+
+    assert load_or_make_key_file(path).secret == first.secret
+    assert os.listdir(tmp_path) == ["sealing.key"]
+
+
+def test_where_nothing_can_be_written_the_key_lives_in_memory_and_the_caller_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    key = load_or_make_key_file(tmp_path / "file" / "sealing.key")
+
+    assert not key.stored
+    assert len(key.secret) == 32
+    assert key.warning is not None
+    assert "memory" in key.warning
+    assert repr(key.secret) not in repr(key)
+
+
+def test_a_file_that_others_can_read_is_used_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "sealing.key"
+    load_or_make_key_file(path)
+    path.chmod(0o644)
+
+    key = load_or_make_key_file(path)
+
+    assert key.stored
+    assert key.warning is not None
+    assert "0600" in key.warning
+
+
+def test_a_file_with_something_else_in_it_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "sealing.key"
+    path.write_text("my notes, é")
+
+    with pytest.raises(ConfigError, match="does not hold a sealing key"):
+        load_or_make_key_file(path)
+    assert path.read_text() == "my notes, é"
