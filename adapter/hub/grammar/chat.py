@@ -24,8 +24,8 @@ class _Choice:
 class ChatChecker:
     """The chunks of one Chat stream, in order."""
 
-    def __init__(self, *, include_usage: bool | None = None, n: int | None = None) -> None:
-        """`include_usage` and `n` as the client asked; None where nobody knows."""
+    def __init__(self, *, include_usage: bool | None = None, n: int | None = None, framed: bool = False) -> None:
+        """`include_usage` and `n` as the client asked; None where nobody knows. `framed`: `[DONE]` is expected."""
         self._include_usage = include_usage
         self._n_asked = n
         self._n = 0
@@ -34,7 +34,8 @@ class ChatChecker:
         self._choices: dict[Any, _Choice] = {}
         self._usage = False
         self._errored = False
-        self._done_seen: bool | None = None
+        self._done_seen = False
+        self._framed = framed
 
     def feed(self, chunk: Any) -> list[Violation]:
         """What this chunk breaks."""
@@ -56,7 +57,7 @@ class ChatChecker:
             return found
         if self._done_seen:
             found.append(Violation("done.not_last", f"chunk[{self._n}]", "[DONE] is not the last frame"))
-        self._done_seen = self._done_seen or False
+        self._framed = True
         try:
             chunk = framing.parsed(data)
         except NotJson as refused:
@@ -70,7 +71,7 @@ class ChatChecker:
             self._broken("empty", "no chunks", at="end")
         if not self._errored:
             self._whole()
-            if self._done_seen is False:
+            if self._framed and not self._done_seen:
                 self._broken("done.missing", "no [DONE]", at="end")
         return self._found
 
@@ -181,7 +182,7 @@ class ChatChecker:
 def check_chat(stream: framing.Streamed, *, include_usage: bool | None = None, n: int | None = None) -> list[Violation]:
     """What a whole Chat stream breaks: raw bytes, frames, or parsed chunks (which have no `[DONE]` to check)."""
     entries, violations = framing.read(stream)
-    checker = ChatChecker(include_usage=include_usage, n=n)
+    checker = ChatChecker(include_usage=include_usage, n=n, framed=isinstance(stream, (bytes, bytearray, memoryview)))
     for entry in entries:
         violations += checker.feed_frame(*entry) if isinstance(entry, tuple) else checker.feed(entry)
     return violations + checker.end()

@@ -110,6 +110,8 @@ class ResponsesChecker:
             self._lifecycle(kind, event)
         elif kind == "error":
             self._state = "errored"
+            if "message" not in event and isinstance(event.get("error"), dict):
+                self._broken("error.nested_only", "the error event lacks the flat code, message and param")
         elif kind == "response.output_item.added":
             self._added(event)
         elif kind == "response.output_item.done":
