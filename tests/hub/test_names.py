@@ -30,9 +30,9 @@ def test_an_id_that_fits_is_left_alone() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_long_ids_with_the_same_beginning_stay_apart(rule: CallIdRule) -> None:
-    ids = ["call_" + "x" * 80 + str(i) for i in range(200)]
+    long = ["call_" + "x" * 80 + str(i) for i in range(200)]
 
-    assert len({fitted_call_id(id, rule) for id in ids}) == 200
+    assert len({fitted_call_id(one, rule) for one in long}) == 200
 
 
 def test_an_empty_id_gets_one() -> None:

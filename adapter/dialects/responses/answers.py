@@ -1,0 +1,170 @@
+"""The facts of a Response object beside its items: how it began and how it ended. Shared by plain replies and streams."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, NamedTuple
+
+from adapter.dialects.responses.assembly import Assembly, Slot
+from adapter.dialects.responses.echo import ANSWER_KEYS
+from adapter.errors import AdapterError, UpstreamError
+from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
+from adapter.hub.request import Clock, Exchange, Ids
+from adapter.hub.usage import count, normal
+from adapter.upstream.refusals import from_error_object
+
+Reason = Literal["max_output_tokens", "content_filter"]
+
+_COMPLETED_AT: Final = "completed_at"
+
+
+def started(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock) -> Started:
+    """The beginning of an answer, as far as `response` (perhaps empty) tells of it."""
+    given = response.get("id")
+    response_id = given if isinstance(given, str) else ""
+    if not response_id.startswith("resp_") or response_id == "resp_":
+        response_id = f"resp_{ids(response_id)}"
+    model = response.get("model")
+    created_at = count(_whole(response.get("created_at")))
+    return Started(
+        response_id,
+        model if isinstance(model, str) and model else exchange.request.model,
+        clock() if created_at is None else created_at,
+        said_beside(response),
+    )
+
+
+def _whole(value: Any) -> Any:
+    """transformers counts in fractions of a second."""
+    return int(value) if isinstance(value, float) and 0 <= value < 1e12 else value
+
+
+def said_beside(response: dict[str, Any]) -> dict[str, Any]:
+    """What a Response says beside its answer: the echo of the request, tiers, and whatever is new."""
+    beside = {key: value for key, value in response.items() if key not in ANSWER_KEYS}
+    completed_at = count(_whole(response.get(_COMPLETED_AT)))
+    if completed_at is not None:
+        beside[_COMPLETED_AT] = completed_at
+    return beside
+
+
+class Ending(NamedTuple):
+    """How a Response says that it ended."""
+
+    status: Literal["completed", "incomplete", "failed"]
+    reason: Reason | None = None
+    error: AdapterError | None = None
+
+
+def ending(response: dict[str, Any], default: str) -> Ending:
+    """From the object's own status, else from `default` (what the event's name says)."""
+    status = response.get("status")
+    if status not in ("completed", "incomplete", "failed", "cancelled"):
+        status = "failed" if response.get("error") else default
+    match status:
+        case "failed" | "cancelled":
+            error = response.get("error")
+            if isinstance(error, (dict, str)) and error:
+                return Ending("failed", error=from_error_object(error))
+            how = "cancelled" if status == "cancelled" else "failed without a reason"
+            return Ending("failed", error=UpstreamError(f"The upstream's response was {how}."))
+        case "incomplete":
+            details = response.get("incomplete_details")
+            reason = details.get("reason") if isinstance(details, dict) else None
+            return Ending("incomplete", "content_filter" if reason == "content_filter" else "max_output_tokens")
+        case _:
+            return Ending("completed")
+
+
+def ended(assembly: Assembly, response: dict[str, Any], end: Ending, beside: dict[str, Any]) -> list[Event]:
+    """The events from the last item on: what was never streamed, what is still open, usage, and the terminal one.
+
+    `beside` is what `Started` said beside the answer; the terminal event says what has changed.
+    """
+    usage = normal(response.get("usage"))
+    counted: list[Event] = [] if usage is None else [Usage(usage)]
+    output = output_of(response)
+    if end.error is not None:
+        return [*_taken(assembly), *counted, Failed(end.error, [slot.partial() for slot in assembly.open_slots()])]
+    cut = _settle(assembly, output, end.status)
+    if cut and end.status == "completed":
+        assembly.note("status_mended", "completed, but its last item is incomplete")
+        end = Ending("incomplete", "max_output_tokens")
+    said = said_beside(response)
+    changed = {key: value for key, value in said.items() if key not in beside or beside[key] != value}
+    return [*_taken(assembly), *counted, Finished("incomplete" if end.reason else "completed", end.reason, changed)]
+
+
+def _taken(assembly: Assembly) -> list[Event]:
+    out, assembly.out = assembly.out, []
+    return out
+
+
+def output_of(response: dict[str, Any]) -> list[Item]:
+    """The items of a Response; one that has only `output_text` gets its message."""
+    output = response.get("output")
+    items = [item for item in output if is_item(item)] if isinstance(output, list) else []
+    text = response.get("output_text")
+    if not items and isinstance(text, str) and text:
+        items = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
+    return items
+
+
+def is_item(item: Any) -> bool:
+    """An object with a type; nothing can be said about anything else."""
+    return isinstance(item, dict) and isinstance(item.get("type"), str)
+
+
+def _settle(assembly: Assembly, output: list[Item], status: str) -> bool:
+    """Close what is open and add what was never streamed; whether the answer ends in an incomplete item."""
+    forms, missing = aligned(assembly.slots, output)
+    last_open: list[tuple[Slot, Item]] = []
+    for slot in list(assembly.open_slots()):
+        form = slot.waiting or forms.get(slot.index)
+        if ((form or {}).get("status") or status) == "incomplete":
+            last_open.append((slot, form or slot.item))
+        else:
+            assembly.finish(slot, form or slot.item, "completed" if form is None else None)
+    if missing and assembly.slots:
+        assembly.note("output_unstreamed", "the final output holds items that were never streamed")
+    for item in missing:
+        whole = item is not missing[-1] or (item.get("status") or status) != "incomplete" or bool(last_open)
+        assembly.finish(Slot(item), item, "completed" if whole else "incomplete")
+    for slot, form in last_open:
+        assembly.finish(slot, form, "incomplete")
+    return any((slot.closed or {}).get("status") == "incomplete" for slot in assembly.slots)
+
+
+def aligned(slots: list[Slot], output: list[Item]) -> tuple[dict[int, Item], list[Item]]:
+    """Which final item is which streamed one (by hub index), and which were never streamed.
+
+    By id, else by call_id, else by type in order: GitHub Copilot gives every item a new id in every event.
+    """
+    forms: dict[int, Item] = {}
+    rest: list[Item] = []
+    for item in output:
+        slot = next((slot for slot in slots if slot.index not in forms and _same(slot, item)), None)
+        if slot is None:
+            rest.append(item)
+        else:
+            forms[slot.index] = item
+    missing: list[Item] = []
+    for item in rest:
+        free = (slot for slot in slots if slot.index not in forms and slot.type == item["type"])
+        slot = next((slot for slot in free if not _other_call(slot, item)), None)
+        if slot is None:
+            missing.append(item)
+        else:
+            forms[slot.index] = item
+    return forms, missing
+
+
+def _same(slot: Slot, item: Item) -> bool:
+    if slot.type != item["type"]:
+        return False
+    item_id, call_id = item.get("id"), item.get("call_id")
+    return (bool(item_id) and slot.item.get("id") == item_id) or (bool(call_id) and slot.item.get("call_id") == call_id)
+
+
+def _other_call(slot: Slot, item: Item) -> bool:
+    """Both have call ids and those differ: two calls, not one that changed its item id."""
+    return bool(item.get("call_id")) and bool(slot.item.get("call_id"))

@@ -1,0 +1,320 @@
+"""From pieces of output items, in whatever order and completeness they come, to hub events that follow the grammar.
+
+Both readers stand on this: the stream reader hands in what each event says, the reply reader hands in whole items. Rules:
+
+* Items get hub indices in the order in which they open; an upstream's own numbers are the reader's business.
+* A call opens when its name is known. Text that came earlier waits and goes out as one delta.
+* The streamed text is the truth. A text of a done event that is longer adds its rest as a delta; one that contradicts is
+  an anomaly and is not believed.
+* An item that is done as `incomplete` closes only when the answer ends; if another item follows, it was complete after all.
+* `tool_search_call` opens at its end: OpenAI changes its call_id on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from adapter.dialects.responses.output_items import (
+    CALLS,
+    FIXED,
+    ID_PREFIXES,
+    KINDS,
+    called_with,
+    empty_part,
+    final_status,
+    full_logprobs,
+    part_lists,
+    skeleton,
+    text_field,
+)
+from adapter.errors import UpstreamInvalid
+from adapter.hub.events import (
+    NO_PART,
+    Annotated,
+    Delta,
+    DeltaKind,
+    Event,
+    Item,
+    ItemClosed,
+    ItemOpened,
+    PartClosed,
+    PartOpened,
+)
+from adapter.hub.losses import Anomaly
+from adapter.hub.names import fitted_call_id
+from adapter.hub.surrogates import REPLACEMENT, rejoined
+from adapter.upstream.profiles import CallIdRule
+
+_CLIENT_CALL_ID: Final = CallIdRule()
+"""Clients of both APIs may send back at most 64 characters."""
+_OPENS_LATE: Final = frozenset({"tool_search_call"})
+
+
+class Text:
+    """A text that grows by deltas: of a part, or a call's arguments or input."""
+
+    __slots__ = ("held", "index", "kind", "logprobs", "part_index", "pieces")
+
+    def __init__(self, index: int, part_index: int, kind: DeltaKind) -> None:
+        self.index = index
+        self.part_index = part_index
+        self.kind = kind
+        self.pieces: list[str] = []
+        self.held = ""
+        self.logprobs: list[dict[str, Any]] = []
+
+    @property
+    def value(self) -> str:
+        return "".join(self.pieces)
+
+
+class Part:
+    """A content or summary part."""
+
+    __slots__ = ("annotations", "closed", "skeleton", "text")
+
+    def __init__(self, opened: dict[str, Any], text: Text | None) -> None:
+        self.skeleton = opened
+        self.text = text
+        """None for types that do not stream."""
+        self.annotations: list[dict[str, Any]] = []
+        self.closed: dict[str, Any] | None = None
+
+
+class Slot:
+    """One output item."""
+
+    __slots__ = ("closed", "groups", "implied", "index", "item", "text", "type", "waiting")
+
+    def __init__(self, item: Item, implied: bool = False) -> None:
+        self.item = item
+        """What is known of it; its skeleton once it is open."""
+        self.type: str = item["type"]
+        self.index = -1
+        """Hub index; -1 until it opens."""
+        self.implied = implied
+        """Nobody said that it opens: a delta came first."""
+        self.groups: dict[str, list[Part]] = {"summary": [], "content": []}
+        self.text = Text(-1, NO_PART, CALLS[self.type][0]) if self.type in CALLS else None
+        self.waiting: Item | None = None
+        """Its done form, incomplete, until we know that it is the last."""
+        self.closed: Item | None = None
+
+    def partial(self) -> Item:
+        """The item as far as it came."""
+        item = {**self.item, "status": "incomplete"}
+        if self.text is not None:
+            item[CALLS[self.type][1]] = self.text.value
+        for group, parts in self.groups.items():
+            if parts:
+                item[group] = [part.closed or _finished(part) for part in parts]
+        return item
+
+
+def _finished(part: Part) -> dict[str, Any]:
+    if part.text is None:
+        return part.skeleton
+    whole = {**part.skeleton, text_field(part.skeleton["type"]): part.text.value}
+    if whole["type"] == "output_text":
+        whole |= {"annotations": list(part.annotations), "logprobs": full_logprobs(part.text.logprobs)}
+    return whole
+
+
+class Assembly:
+    """The items of one answer. Every method adds the events it causes to `out`."""
+
+    def __init__(self, bare_logprobs: bool) -> None:
+        self.token = "0"
+        self.out: list[Event] = []
+        self.slots: list[Slot] = []
+        """In the order of their hub indices."""
+        self.anomalies: list[Anomaly] = []
+        self._bare_logprobs = bare_logprobs
+        """Deltas keep their logprobs as the upstream gave them, for a client of the same dialect."""
+        self._ids: set[str] = set()
+        self._call_ids: set[tuple[str, str]] = set()
+
+    def note(self, kind: str, detail: str = "") -> None:
+        """An anomaly, counted once a kind: a broken upstream may do it in every event."""
+        if all(anomaly.kind != kind for anomaly in self.anomalies):
+            self.anomalies.append(Anomaly(kind, detail))
+
+    def open_slots(self) -> Iterator[Slot]:
+        return (slot for slot in self.slots if slot.closed is None)
+
+    # ------------------------------------------------------------------------------------------------------- items
+
+    def nameable(self, slot: Slot) -> bool:
+        """Everything is known that an item must say when it opens."""
+        if slot.type in _OPENS_LATE:
+            return False
+        return slot.type not in CALLS or (isinstance(slot.item.get("name"), str) and slot.item["name"] != "")
+
+    def open(self, slot: Slot) -> None:
+        """The item begins."""
+        for other in list(self.open_slots()):
+            if other.waiting is not None:
+                self.note("incomplete_not_last", "an item was incomplete and another followed")
+                self.finish(other, other.waiting, "completed")
+            elif other.implied:
+                self.finish(other, other.item)
+        if slot.type in CALLS and not self.nameable(slot):
+            raise UpstreamInvalid("The upstream made a tool call without a name.")
+        slot.index = len(self.slots)
+        self.slots.append(slot)
+        slot.item = skeleton(slot.item, self._item_id(slot))
+        if slot.type in CALLS:
+            slot.item["call_id"] = self._call_id(slot)
+        self.out.append(ItemOpened(slot.index, slot.item))
+        if slot.text is not None:
+            slot.text.index = slot.index
+            if slot.text.pieces:
+                self.out.append(Delta(slot.index, NO_PART, slot.text.kind, slot.text.value))
+
+    def _item_id(self, slot: Slot) -> str:
+        given = slot.item.get("id")
+        item_id = given if isinstance(given, str) and given not in self._ids else ""
+        if not item_id:
+            item_id = f"{ID_PREFIXES.get(slot.type, 'item')}_{self.token}_{slot.index}"
+            while item_id in self._ids:
+                item_id += "_"
+        self._ids.add(item_id)
+        return item_id
+
+    def _call_id(self, slot: Slot) -> str:
+        given = slot.item.get("call_id")
+        call_id = fitted_call_id(given, _CLIENT_CALL_ID) if isinstance(given, str) and given else ""
+        if not call_id or (slot.type, call_id) in self._call_ids:
+            self.note("call_id_minted", "a tool call without an id of its own")
+            call_id = fitted_call_id(f"call_{self.token}_{slot.index}", _CLIENT_CALL_ID)
+        self._call_ids.add((slot.type, call_id))
+        return call_id
+
+    def done(self, slot: Slot, item: Item) -> None:
+        """The upstream says that the item is done, as `item`."""
+        if item.get("status") == "incomplete":
+            slot.waiting = item
+            if slot.index < 0:
+                slot.item = item
+                self.open(slot)
+        else:
+            self.finish(slot, item)
+
+    def finish(self, slot: Slot, item: Item, forced: str | None = None) -> None:
+        """The item ends as `item`, with what of it was not streamed yet; `forced` overrules its status."""
+        if slot.index < 0:
+            slot.item = {**slot.item, **item}
+            self.open(slot)
+        whole = {**slot.item, **item} if item.get("type") != slot.type else dict(item)
+        for key in FIXED:
+            if key in slot.item:
+                whole[key] = slot.item[key]
+        status = final_status(item, slot.type, forced)
+        if status is not None:
+            whole["status"] = status
+        for group, parts in part_lists(whole):
+            self._finish_group(slot, group, parts)
+            closed = [part.closed for part in slot.groups[group]]
+            if closed or group == "summary" or slot.type == "message":
+                whole[group] = closed
+        if slot.text is not None:
+            field = CALLS[slot.type][1]
+            self.complete(slot.text, called_with(item, field))
+            if slot.type == "function_call" and status == "completed" and not slot.text.value.strip():
+                self.add(slot.text, "{}")
+            whole[field] = slot.text.value
+        slot.closed = whole
+        slot.waiting = None
+        self.out.append(ItemClosed(slot.index, whole))
+
+    def _finish_group(self, slot: Slot, group: str, given: list[dict[str, Any]]) -> None:
+        parts = slot.groups[group]
+        for index, whole in enumerate(given):
+            if index == len(parts):
+                self.open_part(slot, group, whole)
+            self.close_part(parts[index], slot.index, index, whole)
+        for index in range(len(given), len(parts)):
+            self.close_part(parts[index], slot.index, index, None)
+
+    # ------------------------------------------------------------------------------------------------------- parts
+
+    def open_part(self, slot: Slot, group: str, part: dict[str, Any]) -> Part:
+        """The next part of a group begins; an unfinished one before it ends."""
+        parts = slot.groups[group]
+        if parts:
+            self.close_part(parts[-1], slot.index, len(parts) - 1, None)
+        opened = empty_part(part)
+        kind = KINDS.get(opened["type"])
+        made = Part(opened, Text(slot.index, len(parts), kind) if kind is not None else None)
+        parts.append(made)
+        self.out.append(PartOpened(slot.index, len(parts) - 1, opened))
+        return made
+
+    def close_part(self, part: Part, index: int, part_index: int, whole: dict[str, Any] | None) -> None:
+        """The part ends as `whole` (in normal form; None where nobody said)."""
+        if part.closed is not None:
+            return
+        text = part.text
+        if text is None:
+            part.closed = part.skeleton if whole is None else {**whole, "type": part.skeleton["type"]}
+        else:
+            said = whole if whole is not None and whole.get("type") == part.skeleton["type"] else None
+            logprobs = said.get("logprobs") if said is not None else None
+            if logprobs and not text.logprobs and text.kind is DeltaKind.TEXT:
+                self._late_logprobs(text, said or {}, logprobs)
+            self.complete(text, None if said is None else said.get(text_field(part.skeleton["type"])))
+            if said is not None and text.kind is DeltaKind.TEXT:
+                for annotation in said["annotations"][len(part.annotations) :]:
+                    self.annotate(part, index, part_index, annotation)
+            part.closed = _finished(part) if said is None else _as_said(part, said)
+        self.out.append(PartClosed(index, part_index, part.closed))
+
+    def _late_logprobs(self, text: Text, said: dict[str, Any], logprobs: list[dict[str, Any]]) -> None:
+        """Logprobs that no delta brought go with the rest of the text, or alone."""
+        value = text.value
+        rest = said["text"][len(value) :] if said["text"].startswith(value) else ""
+        text.pieces.append(rest)
+        text.held = ""
+        text.logprobs = logprobs
+        self.out.append(Delta(text.index, text.part_index, text.kind, rest, logprobs))
+
+    def annotate(self, part: Part, index: int, part_index: int, annotation: dict[str, Any]) -> None:
+        part.annotations.append(annotation)
+        self.out.append(Annotated(index, part_index, len(part.annotations) - 1, annotation))
+
+    # -------------------------------------------------------------------------------------------------------- text
+
+    def add(self, text: Text, delta: str, logprobs: Any = None) -> None:
+        """A delta; not given out while the call it belongs to is not open."""
+        delta, text.held = rejoined(text.held, delta)
+        text.pieces.append(delta)
+        given: list[dict[str, Any]] | None = None
+        if logprobs and (full := full_logprobs(logprobs)):
+            given = logprobs if self._bare_logprobs and len(full) == len(logprobs) else full
+            text.logprobs += given
+        if text.index >= 0:
+            self.out.append(Delta(text.index, text.part_index, text.kind, delta, given))
+
+    def complete(self, text: Text, whole: str | None) -> None:
+        """The whole text is known (None: what came is all): its rest is added."""
+        value = text.value
+        if whole is not None and whole != value and whole.startswith(value):
+            text.held = ""
+            self.add(text, whole[len(value) :])
+        elif text.held:
+            text.held = ""
+            self.add(text, REPLACEMENT)
+        if whole is not None and whole != text.value:
+            self.note("text_mismatch", "a done event contradicts its deltas")
+
+
+def _as_said(part: Part, said: dict[str, Any]) -> dict[str, Any]:
+    """The upstream's own closed part, with the text, annotations and logprobs that were streamed."""
+    streamed = _finished(part)
+    if streamed["type"] == "output_text" and len(said["logprobs"]) == len(streamed["logprobs"]):
+        streamed["logprobs"] = said["logprobs"]
+    return {**said, **{key: streamed[key] for key in streamed if key in _STREAMED}}
+
+
+_STREAMED: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})

@@ -1,0 +1,126 @@
+"""What a Response repeats of its request: every key that a client may look for, defaults written out.
+
+Three layers, the later ones win: the API's defaults, what the upstream said of the request that it got, what our client
+asked for. The upstream knows better only where the answer decides (`service_tier`, whether it was stored).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from adapter.dialects.responses.tools import explicit_tool
+from adapter.hub.request import Request
+
+ANSWER_KEYS: Final = frozenset(
+    [
+        "id",
+        "object",
+        "created_at",
+        "completed_at",
+        "status",
+        "model",
+        "output",
+        "output_text",
+        "usage",
+        "error",
+        "incomplete_details",
+    ]
+)
+"""Keys of a Response that say what was answered; all others are echo."""
+_FOREIGN: Final = ANSWER_KEYS | {"system_fingerprint"}
+"""What an upstream may say of its answer and a Response has no place for."""
+
+
+def echo(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
+    """Every key of a Response but `ANSWER_KEYS`; `extra` is what the upstream said beside its answer."""
+    made = _defaults()
+    for key, value in extra.items():
+        if key not in _FOREIGN and _fits(made, key, value):
+            made[key] = value
+    body = request.body
+    for key, shown in _ASKED.items():
+        value = body.get(key)
+        if value is not None:
+            made[key] = value if shown is None else shown(value)
+    for penalty in ("frequency_penalty", "presence_penalty"):
+        value = request.carry.get(penalty)
+        if value is not None:
+            made[penalty] = value
+    return made
+
+
+def _defaults() -> dict[str, Any]:
+    """A fresh dictionary: callers may change what they get."""
+    return {
+        "background": False,
+        "frequency_penalty": 0.0,
+        "instructions": None,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "presence_penalty": 0.0,
+        "previous_response_id": None,
+        "prompt_cache_key": None,
+        "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default",
+        "store": False,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_logprobs": 0,
+        "top_p": 1.0,
+        "truncation": "disabled",
+    }
+
+
+def _fits(made: dict[str, Any], key: str, value: Any) -> bool:
+    """An upstream's value may replace ours: of the type that clients rely on, and null only where null is usual."""
+    default = made.get(key)
+    if default is None or type(value) is type(default):
+        return True
+    return (type(default) is float and type(value) is int) or (key == "tool_choice" and type(value) is dict)
+
+
+def _text(text: dict[str, Any]) -> dict[str, Any]:
+    """Never `verbosity: null`, which strict clients refuse, and never without a format."""
+    shown = {key: value for key, value in text.items() if value is not None}
+    return shown if "format" in shown else {"format": {"type": "text"}, **shown}
+
+
+def _reasoning(reasoning: dict[str, Any]) -> dict[str, Any]:
+    return {"effort": None, "summary": reasoning.get("generate_summary"), **reasoning}
+
+
+def _conversation(conversation: str | dict[str, Any]) -> dict[str, Any]:
+    return {"id": conversation if isinstance(conversation, str) else conversation["id"]}
+
+
+_ASKED: Final[dict[str, Callable[[Any], Any] | None]] = {
+    "background": None,
+    "conversation": _conversation,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": None,
+    "parallel_tool_calls": None,
+    "previous_response_id": None,
+    "prompt": None,
+    "prompt_cache_key": None,
+    "prompt_cache_options": None,
+    "prompt_cache_retention": None,
+    "reasoning": _reasoning,
+    "safety_identifier": None,
+    "temperature": None,
+    "text": _text,
+    "tool_choice": None,
+    "tools": lambda tools: [explicit_tool(tool) for tool in tools],
+    "top_logprobs": None,
+    "top_p": None,
+    "truncation": None,
+    "user": None,
+}
+"""Request keys that are echoed -> how, None for as they are. `store` is not among them: what counts is what was done."""

@@ -1,0 +1,116 @@
+"""The items of a conversation as an upstream that speaks Responses takes them.
+
+Items get no ids of ours: such servers refuse ids that they did not give. The one exception is raw reasoning for servers
+whose profile takes it, where the schema demands an id; it is a hash of the text, so that prompt caches hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from adapter.errors import BadRequest
+from adapter.hub.events import Item
+from adapter.hub.losses import Action, Loss
+from adapter.hub.names import fitted_call_id
+from adapter.upstream.profiles import CallIdRule, Profile
+
+LONGEST_CALL_ID: Final = CallIdRule()
+"""Every server that speaks Responses takes 64 characters; the shorter limits of profiles are those of Chat."""
+_REASONING_ID: Final = CallIdRule(max=40, alphabet="alnum")
+
+
+def checked_history(items: list[Item], profile: Profile) -> list[Item]:
+    """A Responses client's own items: the same, but for what a server without memory must not be asked.
+
+    Raises:
+        BadRequest: an item reference, where nobody keeps items.
+    """
+    kept: list[Item] | None = None
+    for index, item in enumerate(items):
+        kind = item["type"]
+        if kind == "item_reference" and not profile.stateful:
+            raise BadRequest(
+                "Items are not kept here (store is false), so an item_reference refers to nothing; send the item itself.",
+                param=f"input[{index}].id",
+            )
+        if kind == "reasoning" and item.get("encrypted_content") == "":  # llama.cpp's; others refuse it as forged
+            kept = list(items) if kept is None else kept
+            kept[index] = {key: value for key, value in item.items() if key != "encrypted_content"}
+    return items if kept is None else kept
+
+
+def upstream_history(items: list[Item], profile: Profile, losses: list[Loss]) -> list[Item]:
+    """A Chat client's conversation; what cannot be carried is added to `losses`, once a kind."""
+    writing = _Writing(profile)
+    written = [made for item in items if (made := writing.write(item)) is not None]
+    losses += writing.losses.values()
+    return written
+
+
+class _Writing:
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self.losses: dict[str, Loss] = {}
+
+    def write(self, item: Item) -> Item | None:
+        write = _WRITERS.get(item["type"])
+        return item if write is None else write(self, item)
+
+    def message(self, item: Item) -> Item:
+        content = item["content"]
+        if type(content) is str:
+            return item
+        if item["role"] == "assistant":
+            return {**item, "content": self._spoken(content)}
+        parts = detailed(content)
+        return item if parts is content else {**item, "content": parts}
+
+    def _spoken(self, parts: list[dict[str, Any]]) -> str:
+        """The easy form: part lists of an assistant need an id, which only the upstream could have given."""
+        if any(part["type"] == "refusal" for part in parts):
+            self._lose("refusal", Action.APPROXIMATED, "An earlier refusal goes to the upstream as plain text.")
+        return "".join(part.get("text") or part.get("refusal") or "" for part in parts)
+
+    def call(self, item: Item) -> Item:
+        call_id = item["call_id"]
+        fitted = fitted_call_id(call_id, LONGEST_CALL_ID)
+        return item if fitted == call_id else {**item, "call_id": fitted}
+
+    def output(self, item: Item) -> Item:
+        item = self.call(item)
+        output = item["output"]
+        if type(output) is str or (parts := detailed(output)) is output:
+            return item
+        return {**item, "output": parts}
+
+    def reasoning(self, item: Item) -> Item | None:
+        if item.get("id") or item.get("encrypted_content"):
+            return item
+        if not self._profile.reasoning_input:
+            self._lose("reasoning_content", Action.DROPPED, "The upstream takes no reasoning that it did not give.")
+            return None
+        text = "".join(part["text"] for part in item["content"])
+        return {"type": "reasoning", "id": f"rs_{fitted_call_id(text, _REASONING_ID)}", **item}
+
+    def _lose(self, kind: str, action: Action, reason: str) -> None:
+        self.losses.setdefault(kind, Loss("messages", action, kind, reason))
+
+
+def detailed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`parts`, or a copy in which every image has the `detail` that the API wants."""
+    if all(part["type"] != "input_image" or part.get("detail") for part in parts):
+        return parts
+    return [
+        {**part, "detail": part.get("detail") or "auto"} if part["type"] == "input_image" else part for part in parts
+    ]
+
+
+_WRITERS: Final[dict[str, Callable[[_Writing, Item], Item | None]]] = {
+    "message": _Writing.message,
+    "function_call": _Writing.call,
+    "function_call_output": _Writing.output,
+    "custom_tool_call": _Writing.call,
+    "custom_tool_call_output": _Writing.output,
+    "reasoning": _Writing.reasoning,
+}

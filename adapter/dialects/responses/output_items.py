@@ -1,0 +1,190 @@
+"""Normal forms of what an upstream answers: items, parts, annotations and logprobs with every key a client may look for.
+
+Whatever comes in, what goes out has the types of the API; keys that we do not know ride along.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.hub.events import DeltaKind, Item
+from adapter.hub.surrogates import REPLACEMENT, rejoined
+from adapter.wire.jsonio import dumps
+
+CALLS: Final = {
+    "function_call": (DeltaKind.ARGUMENTS, "arguments"),
+    "custom_tool_call": (DeltaKind.INPUT, "input"),
+}
+"""Items with one string that streams -> (kind of its deltas, its field)."""
+ID_PREFIXES: Final = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "tool_search_call": "tsc",
+    "local_shell_call": "lsh",
+    "shell_call": "sh",
+    "apply_patch_call": "apc",
+    "web_search_call": "ws",
+    "file_search_call": "fs",
+    "code_interpreter_call": "ci",
+    "image_generation_call": "ig",
+    "mcp_call": "mcp",
+    "compaction": "cmp",
+}
+FIXED: Final = ("id", "type", "role", "call_id", "name", "namespace")
+"""What an item says when it opens and may not say otherwise when it closes."""
+_STATUS_REQUIRED: Final = frozenset({"message", *CALLS})
+_OPEN_STATUSES: Final = frozenset({"in_progress", "searching", "interpreting", "generating", "queued"})
+
+KINDS: Final = {
+    "output_text": DeltaKind.TEXT,
+    "refusal": DeltaKind.REFUSAL,
+    "reasoning_text": DeltaKind.REASONING,
+    "summary_text": DeltaKind.SUMMARY,
+}
+"""Part types that stream -> the kind of their deltas."""
+PLAIN_TEXT: Final = {"message": "output_text", "content": "reasoning_text", "summary": "summary_text"}
+"""What a bare string, or a part of type `text`, is: in a message, in a reasoning item's content, in its summary."""
+
+
+def whole_text(value: Any) -> str:
+    """A text that came in one piece, as valid Unicode."""
+    if not isinstance(value, str):
+        return ""
+    text, held = rejoined("", value)
+    return text + REPLACEMENT if held else text
+
+
+def skeleton(item: Item, id: str) -> Item:
+    """The item as it opens: final facts, nothing said yet."""
+    opened = {**item, "id": id}
+    match item.get("type"):
+        case "message":
+            opened |= {"status": "in_progress", "role": "assistant", "content": []}
+        case "reasoning":
+            opened["summary"] = []
+            if "content" in item:
+                opened["content"] = []
+        case "function_call" | "custom_tool_call" as kind:
+            opened |= {"status": "in_progress", CALLS[kind][1]: ""}
+    if "status" in item:
+        opened["status"] = "in_progress"
+    if "result" in item:  # an image: megabytes that the closed item brings
+        opened["result"] = None
+    return opened
+
+
+def final_status(item: Item, kind: str, forced: str | None) -> str | None:
+    """The status an item closes with; None where its type has none. `forced` overrules what is not final yet."""
+    given = item.get("status")
+    if kind in _STATUS_REQUIRED:
+        status = forced or given
+        return status if status in ("completed", "incomplete") else "completed"
+    if kind == "reasoning" and forced == "incomplete":
+        return forced
+    if "status" not in item:
+        return None
+    if not isinstance(given, str) or given in _OPEN_STATUSES or (given == "incomplete" and forced):
+        return forced or "completed"
+    return given
+
+
+def part_lists(item: Item) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The groups of parts of an item, each part in its normal form, in the order in which they stream."""
+    match item.get("type"):
+        case "message":
+            return [("content", _parts(item.get("content"), PLAIN_TEXT["message"]))]
+        case "reasoning":
+            return [(group, _parts(item.get(group), PLAIN_TEXT[group])) for group in ("summary", "content")]
+        case _:
+            return []
+
+
+def _parts(given: Any, plain: str) -> list[dict[str, Any]]:
+    if isinstance(given, str):
+        given = [given] if given else []
+    return [normal_part(part, plain) for part in given] if isinstance(given, list) else []
+
+
+def normal_part(part: Any, plain: str) -> dict[str, Any]:
+    """A part with the keys of its type; a bare string or a part of type `text` is of type `plain`."""
+    given: dict[str, Any] = part if isinstance(part, dict) else {"type": plain, "text": part}
+    kind = given.get("type")
+    if kind == "text" or not isinstance(kind, str):
+        kind = plain
+    if kind not in KINDS:
+        return given
+    field = text_field(kind)
+    normal = {**given, "type": kind, field: whole_text(given.get(field))}
+    if kind == "output_text":
+        normal["annotations"] = normal_annotations(given.get("annotations"))
+        normal["logprobs"] = full_logprobs(given.get("logprobs"))
+    return normal
+
+
+def text_field(part_type: str) -> str:
+    """Where a part of this type keeps its text."""
+    return "refusal" if part_type == "refusal" else "text"
+
+
+def empty_part(part: dict[str, Any]) -> dict[str, Any]:
+    """A part as it opens. Parts of types that do not stream open with their type alone."""
+    kind = part["type"] if isinstance(part.get("type"), str) else ""
+    if kind not in KINDS:
+        return {"type": kind}
+    opened = {**part, text_field(kind): ""}
+    if kind == "output_text":
+        opened |= {"annotations": [], "logprobs": []}
+    return opened
+
+
+def normal_annotations(given: Any) -> list[dict[str, Any]]:
+    """Annotations with the keys that clients index by; xAI leaves some out."""
+    return [normal_annotation(one) for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+
+
+def normal_annotation(annotation: dict[str, Any]) -> dict[str, Any]:
+    """One annotation; a url_citation always has its title and both indices."""
+    if annotation.get("type") != "url_citation":
+        return annotation
+    normal = dict(annotation)
+    for key, default in (("url", ""), ("title", ""), ("start_index", 0), ("end_index", 0)):
+        if type(normal.get(key)) is not type(default):
+            normal[key] = default
+    return normal
+
+
+def full_logprobs(given: Any) -> list[dict[str, Any]]:
+    """Logprobs in the form of parts, `{token, logprob, bytes, top_logprobs}`; those of events come without bytes."""
+    if not given or not isinstance(given, list):
+        return []
+    full = []
+    for one in given:
+        if isinstance(one, dict) and isinstance(one.get("token"), str) and _is_number(one.get("logprob")):
+            tops = one.get("top_logprobs")
+            tops = [_with_bytes(top) for top in tops if isinstance(top, dict)] if isinstance(tops, list) else []
+            full.append({**_with_bytes(one), "top_logprobs": tops})
+    return full
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _with_bytes(one: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(one.get("bytes"), list):
+        return one
+    token = one.get("token")
+    return {**one, "bytes": list(token.encode("utf-8", "replace")) if isinstance(token, str) else []}
+
+
+def called_with(item: Item, field: str) -> str | None:
+    """The arguments or input of a call as a string; None where it gives none. An object is put into JSON."""
+    value = item.get(field)
+    if value is None or isinstance(value, str):
+        return value if value is None else whole_text(value)
+    try:
+        return dumps(value).decode()
+    except ValueError:
+        return None

@@ -1,0 +1,94 @@
+"""What the raw lane looks at in a Responses stream."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.dialects.base import Frame
+from adapter.dialects.raw import RawStream
+from adapter.dialects.responses.answers import ending
+from adapter.dialects.responses.reply import failed_error
+from adapter.dialects.responses.write_stream import ResponsesWriter
+from adapter.errors import AdapterError
+from adapter.hub.events import Failed
+from adapter.hub.request import Clock, Exchange, no_clock
+from adapter.hub.usage import count, normal
+from adapter.upstream.refusals import from_error_object
+from adapter.wire.jsonio import dumps
+
+_ENDS: Final = {
+    "response.completed": "completed",
+    "response.incomplete": "incomplete",
+    "response.failed": "failed",
+    "response.cancelled": "cancelled",
+}
+
+
+class RawResponsesStream(RawStream):
+    """Ends in one terminal event; `[DONE]` may follow it. A broken stream gets `error` and `response.failed`."""
+
+    marks = (
+        b'"response.created"',
+        b'"response.completed"',
+        b'"response.incomplete"',
+        b'"response.failed"',
+        b'"response.cancelled"',
+        b'"error"',
+    )
+    done_may_follow = True
+
+    def __init__(self, exchange: Exchange, clock: Clock) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self._clock = clock
+        self._begun: dict[str, Any] = {}
+        """The Response of `response.created`, which a failure repeats."""
+        self._error_passed = False
+
+    def see(self, data: bytes, event: dict[str, Any] | None) -> None:
+        if event is None:
+            return
+        kind, response, answer = event.get("type"), event.get("response"), self.answer
+        if kind == "error" or (event.get("error") and not isinstance(response, dict)):
+            flat = {key: event[key] for key in ("code", "message", "param") if key in event}
+            answer.status, answer.error = "failed", from_error_object(event.get("error") or flat)
+            self._error_passed = True
+            return
+        response = response if isinstance(response, dict) else {}
+        if isinstance(kind, str) and kind in _ENDS:
+            end = ending(response, _ENDS[kind])
+            answer.status, answer.reason = end.status, end.reason
+            answer.error = end.error or answer.error
+            answer.usage = normal(response.get("usage"))
+            self.ended = True
+        self.answered = self.answered or answer.status != "failed"
+        answer.id = answer.id or str(response.get("id") or "")
+        answer.model = answer.model or str(response.get("model") or "")
+        answer.created_at = answer.created_at or count(response.get("created_at")) or 0
+        self._begun = self._begun or response
+
+    def ending(self) -> list[Frame]:
+        """Nothing: an answer of this dialect is complete only by its terminal event."""
+        return []
+
+    def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
+        if not self._begun and not self._error_passed:
+            return ResponsesWriter(self._exchange, clock=self._clock).feed(Failed(error))
+        number = (count(last.get("sequence_number")) if "sequence_number" in last else -1) or 0
+        events: list[dict[str, Any]] = []
+        if not self._error_passed:
+            events.append(
+                {"type": "error", "code": error.code, "message": error.message, "param": error.param, **error.body()}
+            )
+        failed = {**self._begun, "status": "failed", "error": failed_error(error)}
+        events.append({"type": "response.failed", "response": failed})
+        frames: list[Frame] = []
+        for event in events:
+            number += 1
+            frames.append((event["type"], dumps({**event, "sequence_number": number})))
+        return frames
+
+
+def raw_stream(exchange: Exchange, *, clock: Clock = no_clock) -> RawResponsesStream:
+    """A fresh observer for one Responses stream that passes as bytes."""
+    return RawResponsesStream(exchange, clock)

@@ -1,0 +1,103 @@
+"""Plain replies: a Response object into hub events, and a finished answer into a Response object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from adapter.dialects.responses.answers import ended, ending, output_of, started
+from adapter.dialects.responses.assembly import Assembly
+from adapter.dialects.responses.echo import echo
+from adapter.dialects.responses.traits import shown_item
+from adapter.errors import AdapterError, UpstreamInvalid
+from adapter.hub.events import Event, Item
+from adapter.hub.fold import Answer
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
+
+
+def read_reply(
+    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
+) -> tuple[list[Event], list[Anomaly]]:
+    """A Response object, however little of it there is, as the events of the same answer.
+
+    Raises:
+        UpstreamError: the body is no Response, or is an error object.
+    """
+    if not isinstance(body, dict):
+        raise UpstreamInvalid("The upstream's answer is not a JSON object.")
+    end = ending(body, "completed")
+    if not isinstance(body.get("output"), list) and not output_of(body) and body.get("status") != "failed":
+        raise end.error or UpstreamInvalid("The upstream's answer has no output.")
+    assembly = Assembly(bare_logprobs=exchange.request.dialect == "responses")
+    begun = started(body, exchange, ids, clock)
+    given = body.get("id")
+    assembly.token = ids(given if isinstance(given, str) else "")
+    assembly.out.append(begun)
+    return ended(assembly, body, end, begun.extra), assembly.anomalies
+
+
+_FAILED_CODES: Final = frozenset(
+    [
+        "server_error",
+        "rate_limit_exceeded",
+        "invalid_prompt",
+        "data_residency_mismatch",
+        "bio_policy",
+        "vector_store_timeout",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "image_content_policy_violation",
+        "invalid_image_mode",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_file_not_found",
+        "context_length_exceeded",
+        "insufficient_quota",
+        "model_not_found",
+        "server_is_overloaded",
+    ]
+)
+"""What `error.code` of a Response may be: the official values, and the four that clients act on."""
+
+
+def failed_error(error: AdapterError) -> dict[str, Any]:
+    """The `error` of a failed Response; a code that clients do not know is a server_error."""
+    return {"code": error.code if error.code in _FAILED_CODES else "server_error", "message": error.message}
+
+
+def answer_facts(answer: Answer, output: list[Item], completed_at: int | None) -> dict[str, Any]:
+    """The part of a Response that says what was answered."""
+    return {
+        "id": answer.id,
+        "object": "response",
+        "created_at": answer.created_at,
+        "completed_at": completed_at,
+        "status": answer.status,
+        "error": None if answer.error is None else failed_error(answer.error),
+        "incomplete_details": {"reason": answer.reason} if answer.status == "incomplete" else None,
+        "model": answer.model,
+        "output": output,
+        "usage": answer.usage,
+    }
+
+
+def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
+    """The answer as a Response object with every key that the API or Open Responses requires.
+
+    A failed answer is rendered with its status and error; that a plain call then answers with an HTTP error is for the
+    server to do. Responses clients cannot ask for several answers: the first is it.
+    """
+    answer = answers[0]
+    output = answer.output
+    if not exchange.request.client.shows_refusals:
+        output = [shown_item(item) for item in output]
+    completed_at = answer.extra.get("completed_at", answer.created_at) if answer.status == "completed" else None
+    return {**answer_facts(answer, output, completed_at), **echo(exchange.request, answer.extra)}

@@ -1,0 +1,125 @@
+"""A hub request as the body for an upstream that speaks Responses (map a1, a2; column C→R).
+
+A Responses client's request is nearly this body already. A Chat client's has Responses shape, but says things that
+Responses cannot hear: those are emulated (`stop`), left to the server (`n`, by several calls), or reported as losses.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.dialects.responses.history import checked_history, upstream_history
+from adapter.errors import UnsupportedParameter
+from adapter.hub.losses import Action, Loss
+from adapter.hub.request import Exchange, Request, Written
+from adapter.upstream.profiles import Profile
+
+_BODY_FIELDS: Final = frozenset(
+    [
+        "background",
+        "context_management",
+        "conversation",
+        "include",
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "model",
+        "moderation",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "prompt",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "user",
+    ]
+)
+_PENALTIES: Final = ("presence_penalty", "frequency_penalty")
+_BAN: Final = 100
+"""A logit bias of ±100 bans or forces a token: without it the answer would be another one."""
+
+
+def write_request(request: Request, profile: Profile) -> Written:
+    """The upstream's body, what was lost, and what its answer needs to be read.
+
+    Raises:
+        BadRequest: leaving something out would mislead, or an item reference has nobody who could resolve it.
+    """
+    losses: list[Loss] = []
+    body = dict(request.body)
+    if request.dialect == "chat":
+        _from_chat(request, body, profile, losses)
+    else:
+        body["input"] = checked_history(request.items, profile)
+    _penalties(request, body, profile, losses)
+    body["store"] = body.get("store", True) is not False and profile.stateful
+    body["stream"] = request.stream
+    stop = tuple(request.carry.get("stop", ()))
+    if stop:
+        losses.append(Loss("stop", Action.EMULATED, "stop", "The adapter cuts the answer at the stop sequence."))
+    return Written(body, Exchange(request=request, profile=profile, stop=stop), losses)
+
+
+def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
+    body["input"] = upstream_history(request.items, profile, losses)
+    for name in request.body.keys() - _BODY_FIELDS:
+        del body[name]
+    losses += [
+        Loss(name, Action.DROPPED, "unknown_parameter", "The Responses API has no such parameter.")
+        for name in request.body
+        if name not in body
+    ]
+    limit = body.get("max_output_tokens")
+    if limit is not None and limit < profile.min_output_tokens:
+        body["max_output_tokens"] = profile.min_output_tokens
+        least = f"The upstream takes no limit under {profile.min_output_tokens} tokens."
+        losses.append(Loss("max_completion_tokens", Action.APPROXIMATED, "max_output_tokens", least))
+    if not body.get("tools"):
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)
+    if not request.stream:
+        body.pop("stream_options", None)
+    _drop_carried(request, losses)
+
+
+def _drop_carried(request: Request, losses: list[Loss]) -> None:
+    bias = request.carry.get("logit_bias")
+    if bias:
+        if any(abs(value) >= _BAN for value in bias.values()):
+            raise UnsupportedParameter(
+                "The upstream speaks Responses, which has no logit_bias; one of ±100 cannot be left out.",
+                param="logit_bias",
+            )
+        losses.append(Loss("logit_bias", Action.DROPPED, "logit_bias", "The Responses API has no logit_bias."))
+    if "seed" in request.carry:
+        losses.append(Loss("seed", Action.DROPPED, "seed", "The Responses API has no seed."))
+    if "prediction" in request.carry:
+        losses.append(
+            Loss("prediction", Action.DROPPED, "prediction", "The Responses API has no prediction; it only saves time.")
+        )
+
+
+def _penalties(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
+    carried: dict[str, Any] = {name: request.carry.get(name) for name in _PENALTIES}
+    for name, value in carried.items():
+        if not value:  # absent, or the default that says nothing
+            continue
+        if profile.penalties:
+            body[name] = value
+        else:
+            losses.append(Loss(name, Action.DROPPED, "penalty", f"The upstream takes no {name}."))
