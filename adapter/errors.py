@@ -159,6 +159,8 @@ class MethodNotAllowed(AdapterError):
     status = 405
     type = "invalid_request_error"
     blame = Blame.CLIENT
+    allow = ""
+    """For the `allow` header: the methods that this path has."""
 
 
 class RequestTimeout(AdapterError):
@@ -233,6 +235,12 @@ class UpstreamRefused(UpstreamError):
     @property
     def http_status(self) -> int:
         return self.answer_status
+
+
+class UpstreamUnwell(UpstreamRefused):
+    """The upstream answered with an error that may not come again: a 5xx, 408, 409, 425."""
+
+    retryable = True
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -325,6 +333,20 @@ class Overloaded(AdapterError):
     type = "service_unavailable_error"
     code = "server_is_overloaded"
     retryable = True
+
+
+class StoreUnavailable(AdapterError):
+    """The database of stored responses cannot be used now; requests that need no stored state go on."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "store_unavailable"
+    retryable = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The store of responses and conversations is not available ({reason}).", retry_after=1)
+        self.reason = reason
+        """One word for log and metric: locked, full, gone, read_only, corrupt, timeout, busy, failed."""
 
 
 class ConfigError(Exception):

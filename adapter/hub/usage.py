@@ -12,14 +12,17 @@ from typing import Any, Final
 BYTES_PER_TOKEN: Final = 4
 """The documented estimate: English text and code run near four bytes a token in every common tokenizer."""
 
+_MOST: Final = 1 << 53
+"""Beyond what any model reads, and the largest that every JSON reader gets right; sums of such still fit 64 bits."""
+
 
 def count(value: Any) -> int | None:
     """`value` as a token count: a non-negative integer, also from an integral float or a digit string; else None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value if value >= 0 else None
-    if isinstance(value, float) and value >= 0 and value.is_integer():
+        return value if 0 <= value < _MOST else None
+    if isinstance(value, float) and 0 <= value < _MOST and value.is_integer():
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         return int(value)

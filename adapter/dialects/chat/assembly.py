@@ -1,0 +1,185 @@
+"""A Chat answer on its way to hub items. A stream feeds it many deltas, a plain reply one: the whole message.
+
+At most one text item is open, and never beside a call: text closes the calls, a call closes the text, reasoning closes a
+message and the other way round. What was closed never opens again, so text after calls is a new message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from adapter.dialects.chat import annotations as citations
+from adapter.dialects.chat.logprobs import to_responses
+from adapter.dialects.chat.text_items import REASONING_KINDS, Logprobs, TextItem
+from adapter.dialects.chat.tool_calls import ToolCalls
+from adapter.hub.events import DeltaKind, Event, Item
+from adapter.hub.request import Exchange
+
+_TEXT: Final = DeltaKind.TEXT
+_REFUSAL: Final = DeltaKind.REFUSAL
+
+
+class Assembly:
+    """The output of one answer."""
+
+    def __init__(self, exchange: Exchange, token: str, anomaly: Callable[[str], None]) -> None:
+        self._token = token
+        self._anomaly = anomaly
+        self._next = 0
+        self._item: TextItem | None = None
+        self._calls = ToolCalls(exchange.tools, token, self._take_index, anomaly)
+        self._reasoning_kind = _reasoning_kind(exchange)
+        self._early_annotations: list[dict[str, Any]] = []
+
+    @property
+    def empty(self) -> bool:
+        """Nothing has been said yet."""
+        return self._next == 0 and not self._calls.pending
+
+    @property
+    def unnamed_call(self) -> bool:
+        """After `finish`: a call is left that nobody can run."""
+        return self._calls.unnamed
+
+    def feed(self, delta: dict[str, Any], logprobs: Any = None) -> list[Event]:
+        """The events of one delta, or of a whole message."""
+        events: list[Event] = []
+        get = delta.get
+        content = get("content")
+        reasoning = get("reasoning_content") or get("reasoning")
+        if reasoning and isinstance(reasoning, str):
+            self._text(self._reasoning_kind, reasoning, None, events)
+        if content or logprobs:
+            self._content(content, logprobs, events)
+        if len(delta) > 1 or "content" not in delta:
+            self._rest(get, logprobs, events)
+        return events
+
+    def _content(self, content: Any, logprobs: Any, events: list[Event]) -> None:
+        given = to_responses(logprobs.get("content")) if isinstance(logprobs, dict) else None
+        if isinstance(content, str):
+            if content or given:
+                self._text(_TEXT, content, given, events)
+            return
+        for part in content if isinstance(content, list) else (content,):  # Mistral; some send one part as an object
+            if isinstance(part, str):
+                text, kind = part, _TEXT
+            elif isinstance(part, dict):
+                text, kind = self._part(part)
+            else:
+                continue
+            if text:
+                self._text(kind, text, given if kind is _TEXT else None, events)
+                given = None if kind is _TEXT else given
+
+    def _part(self, part: dict[str, Any]) -> tuple[str, DeltaKind]:
+        """The text of a content part, and what it is."""
+        if part.get("type") == "thinking":
+            thinking = part.get("thinking")
+            if isinstance(thinking, list):
+                thinking = "".join(self._part(piece)[0] for piece in thinking if isinstance(piece, dict))
+            return (thinking if isinstance(thinking, str) else ""), self._reasoning_kind
+        if part.get("type") == "refusal":
+            text, kind = part.get("refusal"), _REFUSAL
+        else:
+            text, kind = part.get("text"), _TEXT
+        return (text if isinstance(text, str) else ""), kind
+
+    def _rest(self, get: Callable[[str], Any], logprobs: Any, events: list[Event]) -> None:
+        """Everything that is rarer than text."""
+        annotations = get("annotations")
+        if annotations and isinstance(annotations, list):
+            self._annotate(annotations, events)
+        refusal = get("refusal")
+        if refusal and isinstance(refusal, str):
+            given = to_responses(logprobs.get("refusal")) if isinstance(logprobs, dict) else None
+            self._text(_REFUSAL, refusal, given, events)
+        function_call = get("function_call")
+        if function_call and isinstance(function_call, dict):
+            self._call([{"function": function_call}], events)
+        fragments = get("tool_calls")
+        if fragments and isinstance(fragments, list):
+            self._call(fragments, events)
+
+    # -------------------------------------------------------------------------------------------------------- pieces
+
+    def _text(self, kind: DeltaKind, text: str, logprobs: Logprobs | None, events: list[Event]) -> None:
+        item = self._item
+        if item is None or item.kind is not kind:
+            item = self._open(kind, events)
+        event = item.add(text, logprobs)
+        if event is not None:
+            events.append(event)
+        if self._early_annotations and kind is _TEXT:
+            early, self._early_annotations = self._early_annotations, []
+            events += [item.annotate(annotation) for annotation in early]
+
+    def _open(self, kind: DeltaKind, events: list[Event]) -> TextItem:
+        """The item that takes text of this kind, with a part of the kind open."""
+        item, reasoning = self._item, kind in REASONING_KINDS
+        if item is None or item.is_reasoning is not reasoning:
+            events += self._closed()
+            index = self._take_index()
+            prefix = "rs_" if reasoning else "msg_"
+            item = self._item = TextItem(index, f"{prefix}{self._token}_{index}", kind)
+            events.append(item.opened())
+        events += item.open_part(kind)
+        return item
+
+    def _annotate(self, annotations: list[Any], events: list[Event]) -> None:
+        flat = [found for annotation in annotations if (found := citations.to_responses(annotation)) is not None]
+        if len(flat) < len(annotations):
+            self._anomaly("annotation_unknown")
+        if self._item is not None and self._item.kind is _TEXT:
+            events += [self._item.annotate(annotation) for annotation in flat]
+        else:
+            self._early_annotations += flat
+
+    def _call(self, fragments: list[Any], events: list[Event]) -> None:
+        given = self._calls.feed(fragments)
+        if self._item is not None and (given or self._calls.pending):
+            events += self._item.close("completed")
+            self._item = None
+        events += given
+
+    def _closed(self) -> list[Event]:
+        """Everything that is open, closed."""
+        item, self._item = self._item, None
+        return item.close("completed") if item is not None else self._calls.close()
+
+    def _take_index(self) -> int:
+        self._next += 1
+        return self._next - 1
+
+    # ----------------------------------------------------------------------------------------------------------- end
+
+    def finish(self, *, incomplete: bool) -> list[Event]:
+        """The answer is over: everything is closed, the last item as incomplete where the answer was cut. An answer that
+        said nothing becomes one empty message: clients expect an output."""
+        status = "incomplete" if incomplete else "completed"
+        events: list[Event] = []
+        if self._item is None:
+            events += self._calls.close(status)
+        if self._calls.unnamed and incomplete:
+            self._calls.forget()
+            self._anomaly("call_unnamed")
+        if self._next == 0 and not self._calls.unnamed:
+            self._open(_TEXT, events)
+        if self._item is not None:
+            events += self._item.close(status)
+            self._item = None
+        if self._early_annotations:
+            self._anomaly("annotation_without_text")
+        return events
+
+    def open_items(self) -> list[Item]:
+        """What a failure leaves unfinished."""
+        return [self._item.so_far()] if self._item is not None else self._calls.so_far()
+
+
+def _reasoning_kind(exchange: Exchange) -> DeltaKind:
+    """Summary parts where the client asked for a summary, else the reasoning's own text."""
+    reasoning = exchange.request.body.get("reasoning")
+    asked = isinstance(reasoning, dict) and (reasoning.get("summary") or reasoning.get("generate_summary"))
+    return DeltaKind.SUMMARY if asked and exchange.request.dialect == "responses" else DeltaKind.REASONING

@@ -1,0 +1,77 @@
+"""How an answer ended, in the words of both dialects."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias
+
+from adapter.hub.events import Item
+
+Reason: TypeAlias = Literal["max_output_tokens", "content_filter"]
+
+
+class Outcome(Enum):
+    """What a `finish_reason` amounts to."""
+
+    COMPLETED = "completed"
+    LENGTH = "max_output_tokens"
+    FILTER = "content_filter"
+    FAILED = "failed"
+
+    @property
+    def reason(self) -> Reason | None:
+        """`incomplete_details.reason`, where the answer was cut."""
+        return _REASONS.get(self)
+
+
+_REASONS: Final[dict[Outcome, Reason]] = {Outcome.LENGTH: "max_output_tokens", Outcome.FILTER: "content_filter"}
+
+_OFFICIAL: Final = {
+    "stop": Outcome.COMPLETED,
+    "tool_calls": Outcome.COMPLETED,
+    "function_call": Outcome.COMPLETED,
+    "length": Outcome.LENGTH,
+    "content_filter": Outcome.FILTER,
+}
+_VENDORS: Final = {
+    "max_tokens": Outcome.LENGTH,
+    "model_length": Outcome.LENGTH,
+    "max_output_tokens": Outcome.LENGTH,
+    "sensitive": Outcome.FILTER,
+    "safety": Outcome.FILTER,
+    "error": Outcome.FAILED,
+    "insufficient_system_resource": Outcome.FAILED,
+    "network_error": Outcome.FAILED,
+    "abort": Outcome.FAILED,
+}
+"""Words of servers for the same things: Mistral, Zhipu, DeepSeek, OpenRouter, SGLang."""
+_NOT_YET: Final = frozenset({"", "null"})
+"""What some servers send for null while the answer goes on."""
+
+
+def outcome_of(finish_reason: Any) -> tuple[Outcome, bool] | None:
+    """The outcome, and whether the word is the API's own; None where the answer goes on. Unknown words mean stop."""
+    if not isinstance(finish_reason, str) or finish_reason in _NOT_YET:
+        return None
+    official = _OFFICIAL.get(finish_reason)
+    if official is not None:
+        return official, True
+    return _VENDORS.get(finish_reason.lower(), Outcome.COMPLETED), False
+
+
+CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
+"""Items that a Chat client must run."""
+
+
+def is_call(item: Item) -> bool:
+    """Whether a Chat client has to act on this item."""
+    return item.get("type") in CALL_TYPES
+
+
+def finish_reason(reason: str | None, *, calls: bool, legacy: bool) -> str:
+    """Chat's word for how a finished answer ended."""
+    if reason is not None:
+        return "content_filter" if reason == "content_filter" else "length"
+    if calls:
+        return "function_call" if legacy else "tool_calls"
+    return "stop"

@@ -1,0 +1,108 @@
+"""One tool call of an answer while it grows, as the item its client asked for.
+
+Arguments go out as they come for functions (`ARGUMENTS`) and custom tools (`INPUT`, unwrapped from the function they were
+sent as); structured tools say nothing until the call is complete.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.dialects.chat.json_string import InputUnwrapper
+from adapter.dialects.chat.structured import PREFIXES, facts_of
+from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Item, ItemClosed, ItemOpened
+from adapter.hub.request import ToolKind, ToolRef
+from adapter.hub.surrogates import REPLACEMENT, rejoined
+
+_STRUCTURED: Final = frozenset({ToolKind.TOOL_SEARCH, ToolKind.LOCAL_SHELL, ToolKind.SHELL, ToolKind.APPLY_PATCH})
+
+
+class OpenCall:
+    """A call that has its place in the output."""
+
+    __slots__ = ("_call_id", "_half", "_id", "_kind", "_pieces", "_ref", "_structured", "_unwrapper", "index")
+
+    def __init__(self, index: int, token: str, call_id: str, ref: ToolRef, *, native: bool) -> None:
+        """`native`: the server knows custom tools, so that the input needs no unwrapping."""
+        self.index = index
+        self._ref = ref
+        self._id = f"{token}_{index}"
+        self._call_id = call_id
+        custom = ref.kind is ToolKind.CUSTOM
+        self._kind = DeltaKind.INPUT if custom else DeltaKind.ARGUMENTS
+        self._structured = ref.kind in _STRUCTURED
+        self._unwrapper = InputUnwrapper() if custom and not native else None
+        self._pieces: list[str] = []
+        self._half = ""
+
+    def opened(self) -> list[Event]:
+        """The event that announces the call; a structured one is announced when it is complete."""
+        return [] if self._structured else [ItemOpened(self.index, self._item("", "in_progress"))]
+
+    def add(self, text: str) -> list[Event]:
+        """What a piece of arguments (or of native input) gives the client."""
+        if self._half or not text.isascii():
+            text, self._half = rejoined(self._half, text)
+        if self._unwrapper is not None:
+            text = self._unwrapper.feed(text)
+        return self._given(text)
+
+    def _given(self, text: str) -> list[Event]:
+        if not text:
+            return []
+        self._pieces.append(text)
+        return [] if self._structured else [Delta(self.index, NO_PART, self._kind, text)]
+
+    def close(self, status: str) -> tuple[list[Event], bool]:
+        """The end of the call, and whether its arguments could be read as the kind of item it should be."""
+        events: list[Event] = []
+        if self._half:
+            self._half = ""
+            events += self.add(REPLACEMENT)
+        if self._unwrapper is not None:
+            events += self._given(self._unwrapper.close())
+        text = "".join(self._pieces)
+        if self._structured:
+            return self._as_asked(text, status)
+        if self._kind is DeltaKind.ARGUMENTS and not text.strip():  # Codex cannot parse "", and `{}` is what it means
+            events += self._given("{}")
+            text += "{}"
+        events.append(ItemClosed(self.index, self._item(text, status)))
+        return events, True
+
+    def _as_asked(self, text: str, status: str) -> tuple[list[Event], bool]:
+        """A structured call, or the plain function call that tells the client what could not be read."""
+        facts = facts_of(self._ref.kind, text) if text or status == "completed" else None
+        if facts is None:
+            text = text or "{}"
+            return [
+                ItemOpened(self.index, self._function_call("", "in_progress")),
+                Delta(self.index, NO_PART, DeltaKind.ARGUMENTS, text),
+                ItemClosed(self.index, self._function_call(text, status)),
+            ], False
+        item: Item = {"id": PREFIXES[self._ref.kind] + self._id, "type": "", "call_id": self._call_id} | facts
+        return [  # complete, whatever cut the answer: arguments that can be read are all there
+            ItemOpened(self.index, item | {"status": "in_progress"}),
+            ItemClosed(self.index, item | {"status": "completed"}),
+        ], True
+
+    def so_far(self) -> list[Item]:
+        """The item as a failure leaves it; none for a structured call, whose half means nothing."""
+        return [] if self._structured else [self._item("".join(self._pieces), "incomplete")]
+
+    def _item(self, text: str, status: str) -> Item:
+        if self._kind is DeltaKind.ARGUMENTS:
+            return self._function_call(text, status)
+        return self._named(
+            {"id": PREFIXES[ToolKind.CUSTOM] + self._id, "type": "custom_tool_call"}, status, "input", text
+        )
+
+    def _function_call(self, text: str, status: str) -> Item:
+        head = {"id": PREFIXES[ToolKind.FUNCTION] + self._id, "type": "function_call"}
+        return self._named(head, status, "arguments", text)
+
+    def _named(self, head: dict[str, Any], status: str, key: str, text: str) -> Item:
+        item: Item = {**head, "status": status, "call_id": self._call_id, "name": self._ref.name, key: text}
+        if self._ref.namespace is not None:
+            item["namespace"] = self._ref.namespace
+        return item

@@ -1,0 +1,248 @@
+"""A Chat Completions stream into hub events.
+
+Four phases. *Waiting*: nothing is known but perhaps an id (Azure's first chunk has no choices). *Answering*: from the first
+choice on; `Started` is given with the first id, model and time seen, and these never change again. *Settling*: a
+finish_reason has come, every item is closed, and only usage may follow: anything else is an anomaly, because the answer
+stands. *Ended*: the terminal event was given.
+
+    waiting ─ choice ─▶ answering ─ finish ─▶ settling ─ [DONE], end ─▶ ended (Finished)
+    waiting, answering ─ error, end, not an event ─▶ ended (Failed)
+    answering ─ [DONE] ─▶ ended (Finished, the finish inferred)
+
+The terminal event waits for `[DONE]` or the end of the stream, since usage comes after the finish; the last usage counts
+(some servers send a running total with every chunk). Nothing that an upstream sends raises.
+
+Only choice 0 is read: this adapter never asks an upstream for more. `<think>` tags in content are text like any other:
+which models use them, and when they are quoted, is for the server's own parser to know.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.dialects.chat.assembly import Assembly
+from adapter.dialects.chat.finishes import Outcome, outcome_of
+from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
+from adapter.hub.events import Event, Failed, Finished, Started, Usage
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
+from adapter.hub.usage import normal
+from adapter.upstream.refusals import from_error_object
+from adapter.wire.jsonio import NotJson, dumps, loads
+
+EXTRA_KEYS: Final = ("service_tier", "system_fingerprint", "moderation")
+"""Top-level facts that both dialects, or Chat clients over any upstream, know."""
+
+
+class ChatReader:
+    """One stream."""
+
+    def __init__(self, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock) -> None:
+        self._exchange = exchange
+        self._ids = ids
+        self._clock = clock
+        self._id = self._model = ""
+        self._created: int | None = None
+        self._extra: dict[str, Any] = {}
+        self._late_extra: dict[str, Any] = {}
+        self._assembly: Assembly | None = None
+        self._outcome: Outcome | None = None
+        self._usage: dict[str, Any] | None = None
+        self._anomaly_kinds: set[str] = set()
+        self.anomalies: list[Anomaly] = []
+        self.ended = False
+
+    @property
+    def settling(self) -> bool:
+        """The finish has come; only usage may follow."""
+        return self._outcome is not None and not self.ended
+
+    # --------------------------------------------------------------------------------------------------------- inputs
+
+    def feed(self, name: str | None, data: bytes) -> list[Event]:
+        """The hub events of one SSE event."""
+        if self.ended:
+            return []
+        if data == b"[DONE]":
+            return self._done()
+        try:
+            chunk = loads(data)
+        except NotJson:
+            if not data.strip():
+                self._anomaly("event_empty")
+                return []
+            return self._broken("The upstream sent an event that is not JSON.")
+        if not isinstance(chunk, dict):
+            return self._broken("The upstream sent an event that is not a JSON object.")
+        choices = chunk.get("choices")
+        if chunk.get("error") or name == "error" or (choices is None and _is_bare_error(chunk)):
+            return self._failed(from_error_object(chunk))
+        usage = chunk.get("usage")
+        if usage is not None:
+            self._usage = normal(usage) or self._usage
+        if not choices or not isinstance(choices, list):
+            self._look_at_head(chunk)
+            return []
+        return self._chosen(chunk, choices)
+
+    def close(self) -> list[Event]:
+        """The upstream closed its stream."""
+        if self.ended:
+            return []
+        if self._outcome is not None:
+            return self._finished()
+        return self._failed(UpstreamTruncated("The upstream's stream ended before its answer was complete."))
+
+    def fail(self, error: AdapterError) -> list[Event]:
+        """The transport broke."""
+        if self.ended or self._outcome is None:
+            return [] if self.ended else self._failed(error)
+        self._anomaly("error_after_finish")
+        return self._finished()
+
+    # --------------------------------------------------------------------------------------------------------- phases
+
+    def _chosen(self, chunk: dict[str, Any], choices: list[Any]) -> list[Event]:
+        events: list[Event] = []
+        for choice in choices:
+            if not isinstance(choice, dict):
+                continue
+            if choice.get("index"):
+                self._anomaly("choice_ignored")
+                continue
+            if self._outcome is not None:
+                self._look_after_finish(chunk, choice)
+                continue
+            assembly = self._assembly or self._start(chunk, events)
+            delta = choice.get("delta")
+            if "message" in choice:  # the whole answer: instead of all deltas, or once more behind them (Perplexity)
+                delta = (delta or choice["message"]) if assembly.empty else None
+            if delta and isinstance(delta, dict):
+                events += assembly.feed(delta, choice.get("logprobs"))
+            if choice.get("finish_reason") is not None:
+                self._finish(chunk, choice["finish_reason"], assembly, events)
+                if self.ended:
+                    break
+        return events
+
+    def _start(self, chunk: dict[str, Any], events: list[Event]) -> Assembly:
+        self._look_at_head(chunk)
+        token = self._ids(self._id)
+        created = self._clock() if self._created is None else self._created
+        model = self._model or self._exchange.request.model
+        events.append(Started(f"resp_{token}", model, created, self._extra))
+        self._assembly = Assembly(self._exchange, token, self._anomaly)
+        return self._assembly
+
+    def _look_at_head(self, chunk: dict[str, Any]) -> None:
+        """Pins the first id, model, time and extras that say something."""
+        if self._assembly is not None:
+            self._late_extra.update(extras_of(chunk))
+            return
+        upstream_id, model = chunk.get("id"), chunk.get("model")
+        if not self._id and isinstance(upstream_id, str):
+            self._id = upstream_id
+        if not self._model and isinstance(model, str):
+            self._model = model
+        if self._created is None:
+            self._created = seconds_of(chunk.get("created"))
+        self._extra.update(extras_of(chunk))
+
+    def _finish(self, chunk: dict[str, Any], reason: Any, assembly: Assembly, events: list[Event]) -> None:
+        found = outcome_of(reason)
+        if found is None:
+            return
+        outcome, official = found
+        if not official:
+            self._anomaly("finish_unknown")
+        self._late_extra.update(extras_of(chunk))
+        if outcome is Outcome.FAILED:
+            events += self._failed(UpstreamInvalid("The upstream broke its answer off.", code="upstream_error"))
+        else:
+            events += self._settle(outcome, assembly)
+
+    def _settle(self, outcome: Outcome, assembly: Assembly) -> list[Event]:
+        events = assembly.finish(incomplete=outcome.reason is not None)
+        if assembly.unnamed_call:
+            return events + self._failed(UpstreamInvalid("The upstream sent a tool call without a name."))
+        self._outcome = outcome
+        return events
+
+    def _look_after_finish(self, chunk: dict[str, Any], choice: dict[str, Any]) -> None:
+        self._late_extra.update(extras_of(chunk))
+        delta = choice.get("delta")
+        if isinstance(delta, dict) and any(delta.get(key) for key in _SAYING):
+            self._anomaly("content_after_finish")
+
+    def _done(self) -> list[Event]:
+        if self._outcome is not None:
+            return self._finished()
+        if self._assembly is None:
+            return self._failed(UpstreamEmpty("The upstream's stream holds no answer."))
+        self._anomaly("finish_inferred")
+        events = self._settle(Outcome.COMPLETED, self._assembly)
+        return events if self.ended else events + self._finished()
+
+    # ------------------------------------------------------------------------------------------------------------ end
+
+    def _finished(self) -> list[Event]:
+        assert self._outcome is not None
+        self.ended = True
+        reason = self._outcome.reason
+        usage: list[Event] = [] if self._usage is None else [Usage(self._usage)]
+        return [*usage, Finished("completed" if reason is None else "incomplete", reason, self._late_extra)]
+
+    def _broken(self, message: str) -> list[Event]:
+        return self._failed(UpstreamInvalid(message, code="upstream_invalid_event"))
+
+    def _failed(self, error: AdapterError) -> list[Event]:
+        """The failure; after the finish an error is only an anomaly."""
+        if self._outcome is not None:
+            self._anomaly("error_after_finish")
+            return []
+        self.ended = True
+        usage: list[Event] = [] if self._usage is None or self._assembly is None else [Usage(self._usage)]
+        return [*usage, Failed(error, [] if self._assembly is None else self._assembly.open_items())]
+
+    def _anomaly(self, kind: str) -> None:
+        """Each kind once: a server that errs in every chunk must not fill the memory."""
+        if kind not in self._anomaly_kinds:
+            self._anomaly_kinds.add(kind)
+            self.anomalies.append(Anomaly(kind))
+
+
+_LAST_SECOND: Final = 1 << 40
+"""Beyond any clock, and well inside what JSON numbers hold."""
+_SAYING: Final = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
+
+
+def extras_of(chunk: dict[str, Any]) -> dict[str, Any]:
+    """The top-level facts that ride along, where they say something that can be written again."""
+    return {key: value for key in EXTRA_KEYS if (value := chunk.get(key)) is not None and _is_fact(value)}
+
+
+def _is_fact(value: Any) -> bool:
+    if isinstance(value, dict):
+        try:
+            dumps(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, str)
+
+
+def seconds_of(created: Any) -> int | None:
+    """A `created` in whole seconds; servers also send floats."""
+    if isinstance(created, bool) or not isinstance(created, (int, float)) or not 0 <= created < _LAST_SECOND:
+        return None
+    return int(created)
+
+
+def _is_bare_error(chunk: dict[str, Any]) -> bool:
+    """An error without its envelope, as vLLM and DashScope send it: `{object: "error", message}`, `{code, message}`."""
+    return chunk.get("object") == "error" or chunk.get("type") == "error" or ("message" in chunk and "code" in chunk)
+
+
+def stream_reader(exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock) -> ChatReader:
+    """A fresh machine for one Chat stream."""
+    return ChatReader(exchange, ids=ids, clock=clock)

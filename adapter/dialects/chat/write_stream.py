@@ -1,0 +1,256 @@
+"""Hub events into Chat Completions chunks.
+
+Every chunk is the same bytes but for a few characters, so they are rendered once: `Started` fixes id, time and model, and a
+delta is then one JSON string between a prefix and a suffix. Calls get their prefix when they open, with the next index of
+their own.
+
+    choice = role chunk , { content | refusal | reasoning_content | call fragments } , [ annotations ] , finish
+    stream = { choices, interleaved } , [ usage chunk ] , [DONE]   |   … , error frame
+
+Several choices (`n` > 1) come from several upstream calls: each has its own role and finish, all have the head of the first
+that started; usage (the sum) and `[DONE]` follow when all have finished. A failure of any ends the stream with one error
+frame and no `[DONE]`.
+
+Two things that the API's schema does not name. Annotations go out as `delta.annotations` just before the finish, where
+OpenAI's own search models put them: the schema lists the key for plain messages only, and the alternative is to lose them.
+Custom calls stream as `{index, id, type: "custom", custom: {name, input}}`, as they do on the wire. Hosted tools' items and
+what else Chat has no words for are losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from adapter.dialects.base import Frame
+from adapter.dialects.chat import annotations as citations
+from adapter.dialects.chat.finishes import CALL_TYPES, finish_reason
+from adapter.dialects.chat.logprobs import to_chat
+from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
+from adapter.hub.events import (
+    Annotated,
+    Delta,
+    DeltaKind,
+    Event,
+    Failed,
+    Finished,
+    ItemOpened,
+    PartClosed,
+    PartOpened,
+    Started,
+    Usage,
+)
+from adapter.hub.fold import Fold
+from adapter.hub.losses import Action, Loss
+from adapter.hub.request import Clock, Exchange, derived_token, no_clock
+from adapter.hub.usage import added, as_chat
+from adapter.wire.jsonio import dumps
+
+_DONE: Final[Frame] = (None, b"[DONE]")
+_NO_LOGPROBS: Final = b'},"logprobs":null,"finish_reason":null}]'
+_KEYS: Final = {
+    DeltaKind.TEXT: "content",
+    DeltaKind.REFUSAL: "refusal",
+    DeltaKind.REASONING: "reasoning_content",
+    DeltaKind.SUMMARY: "reasoning_content",
+}
+_REASONING: Final[dict[Any, DeltaKind]] = {kind.value: kind for kind in (DeltaKind.REASONING, DeltaKind.SUMMARY)}
+
+
+_CALL_KEYS: Final = {
+    "function_call": (b"function", b"arguments"),
+    "custom_tool_call": (b"custom", b"input"),
+}
+
+
+class _Choice:
+    """One choice: its rendered prefixes and what it has said."""
+
+    __slots__ = ("calls", "citations", "closed_text", "finished", "frames", "lead", "reasoned", "started")
+
+    def __init__(self, index: int) -> None:
+        self.lead = b'"choices":[{"index":%d,"delta":{' % index
+        self.frames: dict[Any, tuple[bytes, bytes]] = {}
+        """What stands before and behind a delta's text, by kind of text and, for calls, by output index."""
+        self.calls = 0
+        self.citations: list[dict[str, Any]] = []
+        self.closed_text = 0
+        """Length of the text parts that are complete: citations count from the start of the whole content."""
+        self.reasoned = False
+        self.started = False
+        self.finished = False
+
+
+class ChatWriter:
+    """One stream."""
+
+    def __init__(self, exchange: Exchange, *, clock: Clock = no_clock) -> None:
+        request = exchange.request
+        self._legacy = request.carry.get("functions", False)
+        self._include_usage = request.include_usage
+        self._clock = clock
+        self._left = max(request.carry.get("n", 1), 1)
+        self._head = b""
+        self._end = b',"usage":null}' if self._include_usage else b"}"
+        self._suffix = _NO_LOGPROBS + self._end
+        self._choices: dict[int, _Choice] = {}
+        self._usages: dict[int, dict[str, Any]] = {}
+        self._ended = False
+        self._handlers: dict[type, Callable[[Any, _Choice], list[Frame]]] = {
+            Started: self._on_started,
+            ItemOpened: self._on_item,
+            PartOpened: self._on_part,
+            PartClosed: self._on_part_closed,
+            Annotated: self._on_annotated,
+            Finished: self._on_finished,
+            Failed: self._on_failed,
+        }
+        self.fold = Fold()
+        self.losses: list[Loss] = []
+
+    def feed(self, event: Event, choice: int = 0) -> list[Frame]:
+        """The chunks of one hub event."""
+        if self._ended:
+            return []
+        state = self._choices.get(choice)
+        if state is None:
+            state = self._choices[choice] = _Choice(choice)
+        if type(event) is Delta:
+            if event.logprobs:
+                return self._with_logprobs(event, state)
+            if not event.text:
+                return []
+            frame = state.frames.get(event.kind if event.part_index >= 0 else event.index)
+            if frame is None:
+                return self._on_new_paragraph(event, state)
+            return [(None, frame[0] + orjson.dumps(event.text) + frame[1])]
+        if choice == 0:
+            self.fold.feed(event)
+        if type(event) is Usage:
+            self._usages[choice] = event.usage
+            return []
+        handler = self._handlers.get(type(event))
+        return [] if handler is None else handler(event, state)
+
+    def ping(self) -> list[Frame]:
+        """Comments are enough for Chat clients."""
+        return []
+
+    # --------------------------------------------------------------------------------------------------------- events
+
+    def _on_started(self, event: Started, choice: _Choice) -> list[Frame]:
+        if choice.started:
+            return []
+        choice.started = True
+        if not self._head:
+            head = {
+                "id": f"chatcmpl-{derived_token(event.id)}",
+                "object": "chat.completion.chunk",
+                "created": event.created_at,
+                "model": event.model,
+            }
+            self._head = dumps(head | shown_extras(event.extra))[:-1] + b","
+        lead = self._head + choice.lead
+        for kind, key in _KEYS.items():
+            choice.frames[kind] = (lead + b'"%b":' % key.encode(), self._suffix)
+        return [self._delta(choice, b'"role":"assistant","content":"","refusal":null')]
+
+    def _delta(self, choice: _Choice, members: bytes) -> Frame:
+        return (None, self._head + choice.lead + members + self._suffix)
+
+    def _with_logprobs(self, event: Delta, choice: _Choice) -> list[Frame]:
+        frame = choice.frames.get(event.kind)
+        if frame is None or event.logprobs is None:
+            return []
+        entries = to_chat(event.logprobs)
+        refusal = event.kind is DeltaKind.REFUSAL
+        logprobs = {"content": None if refusal else entries, "refusal": entries if refusal else None}
+        tail = b'},"logprobs":' + dumps(logprobs) + b',"finish_reason":null}]' + self._end
+        return [(None, frame[0] + orjson.dumps(event.text) + tail)]
+
+    def _on_item(self, event: ItemOpened, choice: _Choice) -> list[Frame]:
+        item = event.item
+        kind = item.get("type")
+        if kind not in CALL_TYPES:
+            if kind not in ("message", "reasoning"):
+                self._lose(str(kind), "Chat Completions has no such item.")
+            return []
+        lead, name, place = self._head + choice.lead, dumps(item.get("name") or ""), choice.calls
+        choice.calls += 1
+        if self._legacy:
+            if place > 0:
+                self._lose("function_call", "The deprecated function_call holds one call only.")
+                return []
+            choice.frames[event.index] = (lead + b'"function_call":{"arguments":', b"}" + self._suffix)
+            return [self._delta(choice, b'"function_call":{"name":' + name + b',"arguments":""}')]
+        key, text_key = _CALL_KEYS[kind]
+        call = b'"tool_calls":[{"index":%d,' % place
+        choice.frames[event.index] = (lead + call + b'"%b":{"%b":' % (key, text_key), b"}}]" + self._suffix)
+        call_id = dumps(item.get("call_id") or "")
+        members = b'"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]' % (call_id, key, key, name, text_key)
+        return [self._delta(choice, call + members)]
+
+    def _on_part(self, event: PartOpened, choice: _Choice) -> list[Frame]:
+        kind = _REASONING.get(event.part.get("type"))
+        if kind is not None and choice.reasoned:
+            choice.frames.pop(kind, None)
+        return []
+
+    def _on_new_paragraph(self, event: Delta, choice: _Choice) -> list[Frame]:
+        """The first text of a part of reasoning that is not the first one."""
+        if event.kind not in _REASONING.values() or not choice.started:
+            return []
+        frame = choice.frames[event.kind] = (self._head + choice.lead + b'"reasoning_content":', self._suffix)
+        return [(None, frame[0] + orjson.dumps(PARAGRAPH + event.text) + frame[1])]
+
+    def _on_part_closed(self, event: PartClosed, choice: _Choice) -> list[Frame]:
+        kind, text = event.part.get("type"), event.part.get("text")
+        if kind == "output_text":
+            choice.closed_text += len(text or "")
+        elif kind in _REASONING and text:
+            choice.reasoned = True
+        return []
+
+    def _on_annotated(self, event: Annotated, choice: _Choice) -> list[Frame]:
+        citation = citations.to_chat(event.annotation, choice.closed_text)
+        if citation is None:
+            self._lose("annotation", "Chat Completions has URL citations only.")
+        else:
+            choice.citations.append(citation)
+        return []
+
+    def _on_finished(self, event: Finished, choice: _Choice) -> list[Frame]:
+        if choice.finished:
+            return []
+        choice.finished = True
+        frames: list[Frame] = []
+        if choice.citations:
+            frames.append(self._delta(choice, b'"annotations":' + dumps(choice.citations)))
+        reason = finish_reason(event.reason, calls=choice.calls > 0, legacy=self._legacy)
+        last = b'},"logprobs":null,"finish_reason":"%b"}]' % reason.encode() + self._end
+        frames.append((None, self._head + choice.lead + last))
+        self._left -= 1
+        return frames + self._ending() if self._left == 0 else frames
+
+    def _ending(self) -> list[Frame]:
+        self._ended = True
+        if not self._include_usage or not self._usages:
+            return [_DONE]
+        first, *others = self._usages.values()
+        for usage in others:
+            first = added(first, usage)
+        return [(None, self._head + b'"choices":[],"usage":' + dumps(as_chat(first)) + b"}"), _DONE]
+
+    def _on_failed(self, event: Failed, choice: _Choice) -> list[Frame]:
+        self._ended = True
+        return [(None, dumps(event.error.body()))]
+
+    def _lose(self, kind: str, reason: str) -> None:
+        self.losses.append(Loss("output", Action.DROPPED, kind, reason))
+
+
+def stream_writer(exchange: Exchange, *, clock: Clock = no_clock) -> ChatWriter:
+    """A fresh machine for one client stream."""
+    return ChatWriter(exchange, clock=clock)

@@ -1,0 +1,276 @@
+"""What an upstream's refusal means to the client, whatever the server calls it.
+
+Errors come as the body of a 4xx or 5xx, as a success with an `error` in it, and as frames of a stream; the envelope is that
+of the APIs, or one of a dozen others. Three things are decided here for both dialects: whose fault it is and with which
+status the client hears of it, the code (see `wordings`), and what of the text may go on.
+
+* The client's faults keep status, message, `param`. Context overflow is 400, whatever the server makes of it; money is 429
+  `insufficient_quota`; an unknown model is 404.
+* A refused key is the client's to mend only if it was the client's own; else it is a 502 that says nothing of the key.
+* Rate limits keep `retry-after`, in whole seconds, from any of its spellings.
+* Server errors that come as JSON keep their status; text and HTML are never forwarded.
+
+Messages are cut, and scrubbed of what looks like a key or an account.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from math import ceil, isfinite
+from typing import Any, Final
+
+from adapter.errors import (
+    AdapterError,
+    ModelNotFound,
+    PayloadTooLarge,
+    RateLimited,
+    UpstreamAuth,
+    UpstreamBadContent,
+    UpstreamRedirect,
+    UpstreamRefused,
+    UpstreamUnwell,
+)
+from adapter.upstream.wordings import Meaning, meaning_of
+from adapter.wire.jsonio import NotJson, loads
+
+MAX_MESSAGE: Final = 2_000
+"""Characters of a message that go on: some servers quote the whole request."""
+DEFAULT_RETRY_AFTER: Final = 1
+"""Seconds, where a rate limit names none: Codex gives up at once on a 429 without the header."""
+_LONGEST_WAIT: Final = 7 * 24 * 3600
+
+_SECRETS: Final = re.compile(
+    r"\bBearer\s+[^\s\"',;]+"
+    r"|\b(?:sk|pk|rk|gsk|xai|hf|key|csk|nvapi|ak)[-_][A-Za-z0-9*_.-]{6,}"
+    r"|\bAIza[0-9A-Za-z_-]{10,}"
+    r"|\b(?:org|proj|user|acct)[-_][A-Za-z0-9]{8,}"
+    r"|(?i:\b(?:api[-_ ]?key|token)\b\s*(?:provided)?\s*[:=]\s*)[^\s\"',;]{8,}"
+)
+_TRY_AGAIN: Final = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s|sec|second)", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the server said, in the words of the APIs."""
+
+    message: str = ""
+    type: str = ""
+    code: str = ""
+    param: str | None = None
+    status: int | None = None
+    """A status that stands in the error itself."""
+
+
+def from_error_object(obj: Any, status: int | None = None) -> AdapterError:
+    """The meaning of an error inside a success: the `error` value of a body or frame, or the whole of it.
+
+    `status` is that of the answer, where it says anything; else one in the error counts.
+    """
+    said = _said(obj)
+    status = said.status if status is None or status < 400 else status
+    if status is None:
+        status = _STATUS_OF_TYPE.get(said.code) or _STATUS_OF_TYPE.get(said.type) or 502
+    return _meant(said, status, {}, own_key=True)
+
+
+def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: bool) -> AdapterError:
+    """The meaning of an answer with a status of 300 or more.
+
+    `headers` are looked up by lower-case names. `own_key`: the request carried the operator's key, not the client's.
+    """
+    if status < 400:
+        return UpstreamRedirect("The upstream answered with a redirect; its base_url is probably wrong.")
+    try:
+        value: Any = loads(body)
+    except NotJson:
+        value = None
+    if isinstance(value, (dict, list)):
+        return _meant(_said(value), status, headers, own_key=own_key)
+    if status >= 500 and body.strip():
+        return UpstreamBadContent(f"The upstream failed with status {status} and said nothing that can be read.")
+    return _meant(_Said(), status, headers, own_key=own_key)
+
+
+# ----------------------------------------------------------------------------------------------- reading the error
+
+
+def _said(value: Any) -> _Said:
+    """Any of the envelopes: the APIs' own, a bare string, FastAPI's `detail`, Google's list, a flat object."""
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    if isinstance(value, dict) and isinstance(value.get("error"), (dict, str)) and value["error"]:
+        inner = value["error"]
+        value = inner if isinstance(inner, dict) else {**value, "message": value.get("message") or inner}
+    if isinstance(value, str):
+        return _Said(message=value)
+    if not isinstance(value, dict):
+        return _Said()
+    code, type_, param = value.get("code"), value.get("type"), value.get("param")
+    return _Said(
+        message=_message(value),
+        type=type_ if isinstance(type_, str) and type_ != "error" else "",
+        code=code if isinstance(code, str) else str(code) if type(code) is int else "",
+        param=param if isinstance(param, str) else None,
+        status=_status(code) or _status(value.get("status")) or _status(value.get("status_code")),
+    )
+
+
+def _message(value: dict[str, Any]) -> str:
+    for key in ("message", "detail", "msg", "error_message", "error_msg"):
+        found = value.get(key)
+        if isinstance(found, dict):  # {"message": {"detail": [...]}}
+            found = _message(found)
+        if isinstance(found, list):  # FastAPI: [{"loc": [...], "msg": "field required"}]
+            found = "; ".join(filter(None, (_message(entry) for entry in found[:5] if isinstance(entry, dict))))
+        if isinstance(found, str) and found:
+            return found
+    return ""
+
+
+def _status(code: Any) -> int | None:
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) == 3:
+        code = int(code)
+    return code if type(code) is int and 400 <= code < 600 else None
+
+
+_STATUS_OF_TYPE: Final = {
+    "invalid_request_error": 400,
+    "invalid_request": 400,
+    "invalid_prompt": 400,
+    "BadRequestError": 400,
+    "content_policy_violation": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "NotFoundError": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "too_many_requests": 429,
+    "tokens": 429,
+    "requests": 429,
+    "overloaded_error": 503,
+    "overloaded": 503,
+    "server_is_overloaded": 503,
+    "slow_down": 503,
+    "service_unavailable": 503,
+    "unavailable_error": 503,
+}
+"""The status that a kind of error has where it comes without one, in a stream."""
+
+
+# ----------------------------------------------------------------------------------------------- what it comes to
+
+
+def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: bool) -> AdapterError:
+    meaning = meaning_of(said.code, said.type, said.message, status)
+    message = scrubbed(said.message)
+    facts: dict[str, Any] = {"param": said.param, "code": _clean(said.code), "type": _clean(said.type)}
+    if meaning is Meaning.CONTEXT:
+        facts |= {"code": meaning.value, "type": "invalid_request_error"}
+        return UpstreamRefused(message or "The input is longer than the model's context window.", status=400, **facts)
+    passing = status == 429 and not said.code and _waits(headers) is not None  # Gemini words its rate limits as quota
+    if status == 402 or (meaning is Meaning.QUOTA and not passing):
+        facts |= {"code": Meaning.QUOTA.value, "type": Meaning.QUOTA.value}
+        return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
+    if meaning is Meaning.MODEL and status < 500:
+        return ModelNotFound(message or "The upstream has no such model.", param=said.param)
+    if status in (401, 403):
+        return _auth(message, status, facts, own_key=own_key)
+    if status in (413, 431):
+        return PayloadTooLarge(message or "The request is too large for the upstream.", param=said.param)
+    if status == 429:
+        wait = retry_after(headers, said.message)
+        limit = {"code": facts["code"], "type": facts["type"], "param": said.param}
+        return RateLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
+    if status >= 500 or status in _PASSING:
+        sent = _waits(headers)
+        return UpstreamUnwell(
+            message or f"The upstream failed with status {status}.",
+            status=_SHOWN_AS.get(status, status),
+            retry_after=sent,
+            **facts,
+        )
+    if not facts["type"]:
+        facts["type"] = "invalid_request_error"
+    return UpstreamRefused(message or f"The upstream refused the request with status {status}.", status=status, **facts)
+
+
+_PASSING: Final = frozenset({408, 409, 425})
+"""Refusals that may not come again."""
+_SHOWN_AS: Final = {529: 503}
+"""Statuses that no client knows."""
+
+
+def _auth(message: str, status: int, facts: dict[str, Any], *, own_key: bool) -> AdapterError:
+    if own_key:
+        return UpstreamAuth("The upstream refused this server's own key or account.")
+    if not facts["code"]:
+        facts["code"] = "invalid_api_key" if status == 401 else "permission_denied"
+    facts["type"] = facts["type"] or "invalid_request_error"
+    return UpstreamRefused(message or "The upstream refused the key.", status=status, **facts)
+
+
+def _clean(word: str) -> str | None:
+    """A code or type as it goes on: one word, or nothing. Numbers are statuses or a vendor's own and say nothing."""
+    fits = 0 < len(word) <= 64 and word.isascii() and word.isprintable() and " " not in word
+    return word if fits and not word.isdigit() else None
+
+
+def scrubbed(message: str) -> str:
+    """A message without what looks like a key or an account, cut to `MAX_MESSAGE`, valid Unicode."""
+    text = message[: MAX_MESSAGE * 2].encode("utf-8", "replace").decode()
+    text = _SECRETS.sub("[redacted]", text)
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+# ------------------------------------------------------------------------------------------------------- waiting
+
+
+def retry_after(headers: Mapping[str, str], message: str = "") -> int:
+    """Whole seconds to wait: `retry-after-ms`, `retry-after` in seconds or as a date (against the answer's own `date`: no
+    clock here), the "try again in 1.5s" of the message, else `DEFAULT_RETRY_AFTER`."""
+    waits = _waits(headers)
+    if waits is not None:
+        return waits
+    said = _TRY_AGAIN.search(message[:MAX_MESSAGE])
+    if said is None:
+        return DEFAULT_RETRY_AFTER
+    seconds = float(said[2]) / (1000 if said[3].lower() == "ms" else 1)
+    return _whole(seconds + 60 * int(said[1] or 0))
+
+
+def _waits(headers: Mapping[str, str]) -> int | None:
+    """What the headers say."""
+    ms = _number(headers.get("retry-after-ms"))
+    if ms is not None:
+        return _whole(ms / 1000)
+    given = headers.get("retry-after")
+    seconds = _number(given)
+    if seconds is not None:
+        return _whole(seconds)
+    then, now = _date(given), _date(headers.get("date"))
+    return None if then is None or now is None else _whole(then - now)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _whole(seconds: float) -> int:
+    return min(max(ceil(seconds), 0), _LONGEST_WAIT)

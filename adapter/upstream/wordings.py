@@ -1,0 +1,94 @@
+"""How servers word the three refusals that clients act on: too long, no money, no such model.
+
+Clients go by the code (`context_length_exceeded` makes an agent compact its history, `insufficient_quota` stops it), and
+most servers give none. The table holds what servers write, in lower case; a meaning is found by the code, else by the words.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final
+
+
+class Meaning(Enum):
+    """A refusal that has one code for all servers."""
+
+    CONTEXT = "context_length_exceeded"
+    QUOTA = "insufficient_quota"
+    MODEL = "model_not_found"
+
+
+_CODES: Final = {
+    "context_length_exceeded": Meaning.CONTEXT,
+    "context_window_exceeded": Meaning.CONTEXT,
+    "exceed_context_size_error": Meaning.CONTEXT,  # llama.cpp
+    "context_too_long": Meaning.CONTEXT,
+    "string_above_max_length": Meaning.CONTEXT,  # OpenAI, a single message over the bound
+    "1261": Meaning.CONTEXT,  # Zhipu
+    "insufficient_quota": Meaning.QUOTA,
+    "insufficient_balance": Meaning.QUOTA,
+    "insufficient_user_quota": Meaning.QUOTA,
+    "billing_hard_limit_reached": Meaning.QUOTA,
+    "billing_not_active": Meaning.QUOTA,
+    "exceeded_current_quota_error": Meaning.QUOTA,  # Moonshot
+    "arrearage": Meaning.QUOTA,  # DashScope
+    "1113": Meaning.QUOTA,  # Zhipu
+    "model_not_found": Meaning.MODEL,
+    "modelnotfound": Meaning.MODEL,
+    "model_not_exist": Meaning.MODEL,
+    "invalid_model": Meaning.MODEL,  # Mistral
+    "deploymentnotfound": Meaning.MODEL,  # Azure
+    "1211": Meaning.MODEL,  # Zhipu
+}
+
+_CONTEXT: Final = re.compile(
+    r"context[ _]length[ _]exceeded"
+    r"|maximum (?:context|prompt|model|allowed input|input) length"  # OpenAI, vLLM, SGLang, DeepSeek, xAI, Poolside
+    r"|exceeds? (?:the |this )?(?:model'?s? |available |maximum |model )*context"  # OpenAI, llama.cpp
+    r"|(?:prompt|input) (?:is )?too long"  # Anthropic, Bedrock, Ollama, Fireworks
+    r"|longer than the (?:model's context length|maximum model length)"  # SGLang, vLLM
+    r"|(?:greater|larger) than the context (?:length|window|size)"  # LM Studio
+    r"|when context the overflows|context the overflows"  # LM Studio, its own words
+    r"|context (?:window|limit|length|size) (?:is |was )?exceed|context window exceeds"  # MiniMax
+    r"|exceed(?:s|ed)? (?:the )?(?:context limit|model token limit)"  # Anthropic, Moonshot
+    r"|input token count.{0,40}exceeds the maximum"  # Gemini
+    r"|(?:too large for model with|your request exceeded model)"  # Mistral
+    r"|reduce the (?:length|number of tokens|amount)[^.]{0,40}(?:messages|prompt|input)"  # Groq
+    r"|tokens \+ `?max_new_tokens`? must be"  # TGI, Together
+    r"|range of input length should be"  # DashScope
+    r"|token count of \d+ exceeds the limit of"  # GitHub Copilot
+    r"|exceeds max_(?:seq|model)_len"
+    r"|prompt 超长|输入.{0,10}超长"
+)
+_QUOTA: Final = re.compile(
+    r"exceeded your current quota"  # OpenAI
+    r"|insufficient (?:balance|credits?|funds|quota)|requires more credits"  # DeepSeek, OpenRouter
+    r"|credit balance is too low|out of credits|payment required"  # Anthropic
+    r"|billing hard limit|account is not active|in good standing|suspended due to insufficient"  # DashScope, Moonshot
+    r"|余额不足|欠费"
+)
+_MODEL: Final = re.compile(
+    r"model [`'\"]?[^`'\"\n]{1,200}[`'\"]? (?:does not|doesn't) exist"  # OpenAI, vLLM, Groq, xAI
+    r"|model [`'\"]?[^`'\"\n]{1,200}[`'\"]? (?:was |is |could )?not (?:be )?found"  # Ollama, llama.cpp
+    r"|model not (?:exist|found)|no such model|unknown model|model does not exist"  # DeepSeek, DashScope, LM Studio
+    r"|is not a valid model|invalid model\b|not found the model"  # OpenRouter, Mistral, Moonshot
+    r"|unable to access model|model is not available|deployment .{1,100} does not exist"  # Together, Azure
+    r"|模型不存在"
+)
+_READ: Final = 2_000
+"""Characters of a message that are looked at; the words stand at its beginning."""
+
+
+def meaning_of(code: str, type: str, message: str, status: int | None) -> Meaning | None:
+    """The meaning of a refusal. Rate limits speak of tokens, too: with status 429 only quota is looked for in words."""
+    known = _CODES.get(code.lower()) or _CODES.get(type.lower())
+    if known is not None:
+        return known
+    words = message[:_READ].lower()
+    if status != 429 and code != "rate_limit_exceeded":
+        if _CONTEXT.search(words):
+            return Meaning.CONTEXT
+        if _MODEL.search(words):
+            return Meaning.MODEL
+    return Meaning.QUOTA if _QUOTA.search(words) else None
