@@ -1,0 +1,46 @@
+"""The composition root: settings in, ASGI application out. No logic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from adapter.config import Settings
+from adapter.server.caller import OpenGate
+from adapter.server.drain import Drain
+from adapter.server.exchange import Pipeline
+from adapter.server.health import Livez, Readyz
+from adapter.server.models import Models
+from adapter.server.routes import router
+from adapter.server.tasks import Tasks
+from adapter.telemetry import log
+from adapter.upstream.client import UpstreamClient
+from adapter.upstream.models import Catalog
+from adapter.upstream.router import Router, Upstream
+
+
+def create(settings: Settings) -> ASGIApp:
+    """The adapter that these settings describe."""
+    server = settings.server
+    routing = Router([Upstream.of(upstream) for upstream in settings.upstreams])
+    client, tasks, gate = UpstreamClient(), Tasks(), OpenGate()
+    pipeline = Pipeline(settings=server, router=routing, client=client, tasks=tasks, gate=gate)
+    drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout)
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        log.configure(server.log_level)
+        client.open()
+        drain.listen()
+        try:
+            yield
+        finally:
+            await tasks.close()
+            await client.close()
+
+    models = Models(Catalog(client, routing, time.monotonic), gate)
+    return router(pipeline, models, Livez(), Readyz(drain), lifespan)

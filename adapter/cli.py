@@ -1,0 +1,141 @@
+"""The command line: serve, check, convert."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, NoReturn, ParamSpec
+
+import click
+
+from adapter import __version__
+from adapter.config import Settings, load
+from adapter.errors import AdapterError, ConfigError
+from adapter.upstream.profiles import profile_names
+
+P = ParamSpec("P")
+
+_DIALECT: Final = click.Choice(["chat", "responses"])
+
+
+def _told(command: Callable[P, None]) -> Callable[P, None]:
+    """A configuration that cannot be served ends in one line and exit code 2."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigError as refused:
+            _end(2, f"adapter: {refused}")
+
+    return run
+
+
+def _end(code: int, line: str) -> NoReturn:
+    click.echo(line, err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="adapter")
+def main() -> None:
+    """Any client of Chat Completions or Responses over any upstream that speaks either."""
+
+
+@main.command()
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file.")
+@click.option("--upstream", metavar="URL", help="Without a file: the base URL of the one upstream.")
+@click.option("--dialect", type=_DIALECT, help="What that upstream speaks.")
+@click.option("--profile", metavar="NAME", help="What kind of server it is (default: generic).")
+@click.option("--upstream-key-env", metavar="NAME", help="The environment variable that holds its key.")
+@click.option("--demo", is_flag=True, help="Serve the offline demo model.")
+@click.option("--host", metavar="H")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="P")
+@click.option("--workers", type=click.IntRange(1), metavar="N")
+@_told
+def serve(
+    config: Path | None,
+    upstream: str | None,
+    dialect: str | None,
+    profile: str | None,
+    upstream_key_env: str | None,
+    demo: bool,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+) -> None:
+    """Serve until a signal comes."""
+    from adapter import serving
+
+    server = {"host": host, "port": port, "workers": workers}
+    overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
+    if upstream is not None:
+        if dialect is None:
+            raise ConfigError("--upstream needs --dialect chat or --dialect responses")
+        overrides["upstreams"] = [_single(upstream, dialect, profile, upstream_key_env)]
+    elif dialect or profile or upstream_key_env:
+        raise ConfigError("--dialect, --profile and --upstream-key-env belong to --upstream")
+    if demo:
+        if upstream is not None:
+            raise ConfigError("--demo and --upstream exclude each other")
+        overrides["upstreams"] = serving.start_demo()
+    serving.serve(load(config, overrides), demo=demo)
+
+
+def _single(url: str, dialect: str, profile: str | None, key_env: str | None) -> dict[str, Any]:
+    section = {"name": "upstream", "base_url": url, "dialect": dialect}
+    if profile is not None:
+        section["profile"] = profile
+    if key_env is not None:
+        section["api_key"] = f"${key_env}"
+    return section
+
+
+@main.command()
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file; the environment counts as well.")
+@_told
+def check(config: Path | None) -> None:
+    """Validate a configuration and print what would be served."""
+    settings = load(config)
+    if not settings.upstreams:
+        raise ConfigError("upstreams: none is configured")
+    click.echo(described(settings))
+
+
+def described(settings: Settings) -> str:
+    """What these settings would serve, for a human; without keys."""
+    server = settings.server
+    lines = [f"listens on http://{server.host}:{server.port}, workers {server.workers}, losses {server.losses}"]
+    for upstream in settings.upstreams:
+        key = (
+            "the caller's" if upstream.api_key is None else "its own" if upstream.api_key.get_secret_value() else "none"
+        )
+        lines.append(
+            f"upstream {upstream.name}: {upstream.dialect} at {upstream.base_url}, profile {upstream.profile}, "
+            f"key: {key}, models: {', '.join(upstream.models)}"
+        )
+        lines += [f"  alias {alias} -> {name}" for alias, name in upstream.aliases.items()]
+    return "\n".join(lines)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["request", "reply", "stream"]))
+@click.option("--from", "source", type=_DIALECT, required=True, help="The dialect of what is read.")
+@click.option("--to", "target", type=click.Choice(["chat", "responses", "hub"]), required=True)
+@click.option("--profile", type=click.Choice(profile_names()), default="generic", help="The kind of upstream.")
+@click.option(
+    "--request",
+    "asked",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The client's request that a reply or stream answers.",
+)
+def convert(what: str, source: str, target: str, profile: str, asked: Path | None) -> None:
+    """Translate standard input to standard output; losses and anomalies are JSON lines on standard error."""
+    from adapter import converting
+
+    try:
+        converting.convert(what, source, target, profile, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
+    except AdapterError as refused:
+        _end(1, converting.line(refused.body()))

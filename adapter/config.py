@@ -1,0 +1,232 @@
+"""The configuration: a TOML file and the environment, validated into one immutable snapshot.
+
+The environment wins over the file: `ADAPTER_SERVER__PORT=9000`; an array as one JSON value (`ADAPTER_UPSTREAMS='[…]'`).
+Secrets are written as `"$NAME"` and read from the environment. An unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from adapter.errors import ConfigError
+from adapter.hub.request import DialectName
+from adapter.upstream.profiles import Profile, profile
+
+ENV_PREFIX: Final = "ADAPTER_"
+MIB: Final = 1024 * 1024
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_SECRET: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Server(_Section):
+    """`[server]`: the side that clients see."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    workers: PositiveInt = 1
+    losses: Literal["report", "reject", "ignore"] = "report"
+    """What happens when something of a request cannot be carried: a header, a 400, or nothing."""
+    usage: Literal["estimate", "omit"] = "estimate"
+    """Usage that an upstream does not report."""
+    commit_after: PositiveFloat = 20
+    """Seconds after which the status is sent although the upstream has not answered."""
+    keepalive: PositiveFloat = 15
+    """Seconds of silence toward the client after which a keep-alive is sent."""
+    ping_after: PositiveFloat = 60
+    """Seconds without a data event after which Codex gets one that means nothing."""
+    settle_within: PositiveFloat = 5
+    """Seconds that a complete answer waits for its usage."""
+    body_limit: PositiveInt = 64 * MIB
+    body_timeout: PositiveFloat = 30
+    """Seconds a client has to send its body; every 64 KiB received add one."""
+    write_timeout: PositiveFloat = 60
+    """Seconds that a client may leave unread what it is sent."""
+    reply_limit: PositiveInt = 64 * MIB
+    """The largest plain reply of an upstream."""
+    drain_delay: float = Field(default=0, ge=0)
+    """Seconds between turning not ready and closing the listener, for load balancers that poll."""
+    drain_timeout: PositiveFloat = 30
+    """Seconds that running answers have to finish after SIGTERM."""
+    access_log: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Upstream(_Section):
+    """One of `[[upstreams]]`: a model server."""
+
+    name: str
+    base_url: str
+    dialect: DialectName
+    api_key: SecretStr | None = None
+    """None: the caller's own key goes on. Empty: none is sent."""
+    profile: str = "generic"
+    models: tuple[str, ...] = ("*",)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    capabilities: dict[str, Any] = Field(default_factory=dict)
+    connect_timeout: PositiveFloat = 10
+    first_byte_timeout: PositiveFloat = 300
+    idle_timeout: PositiveFloat = 300
+    """Seconds between data; comments and whitespace are no data."""
+
+    def resolved_profile(self) -> Profile:
+        """The named profile with the capabilities laid over it.
+
+        Raises:
+            ConfigError: an unknown profile, capability or value.
+        """
+        return profile(self.profile, self.capabilities)
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+    )
+    server: Server = Server()
+    upstreams: tuple[Upstream, ...] = ()
+
+    file: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line, then the environment, then the file."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, cls.file)
+
+
+def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The configuration of `path`, the environment and `overrides` (what the command line says; they win).
+
+    Raises:
+        ConfigError: one line that names the key and what would be taken.
+    """
+    _check_environment()
+    loaded = type("FileSettings", (Settings,), {"file": _read(path) if path else {}, "__annotations__": {}})
+    try:
+        settings: Settings = loaded(**(overrides or {}))
+    except ValidationError as refused:
+        raise ConfigError(_one_line(refused)) from None
+    except SettingsError as refused:
+        raise ConfigError(f"environment: {refused}") from None
+    # of the plain class, so that it can be handed to worker processes
+    return Settings.model_construct(server=settings.server, upstreams=_checked(settings.upstreams))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as refused:
+        raise ConfigError(f"{path}: {refused.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as refused:
+        raise ConfigError(f"{path}: {refused}") from None
+
+
+def _check_environment() -> None:
+    """A nested variable whose section does not exist would be ignored by the loader: it is an error here."""
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX) and "__" in name:
+            section = name[len(ENV_PREFIX) :].split("__")[0].lower()
+            if section not in Settings.model_fields:
+                raise ConfigError(f"environment variable {name}: unknown section{_hint(section, Settings)}")
+
+
+def _checked(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
+    names = [upstream.name for upstream in upstreams]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"upstreams: two are named {name!r}")
+    return tuple(_checked_upstream(upstream) for upstream in upstreams)
+
+
+def _checked_upstream(upstream: Upstream) -> Upstream:
+    where = f"upstreams.{upstream.name}"
+    if _NAME.match(upstream.name) is None:
+        raise ConfigError(f"upstreams: the name {upstream.name!r} must be letters, digits, '.', '_' or '-'")
+    try:
+        upstream.resolved_profile()
+    except ConfigError as refused:
+        raise ConfigError(f"{where}: {refused}") from None
+    return upstream.model_copy(
+        update={"base_url": _base_url(where, upstream.base_url), "api_key": _key(where, upstream.api_key)}
+    )
+
+
+def _base_url(where: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port_is_one = parts.port != 0  # the property raises for what is no port
+    except ValueError:
+        raise ConfigError(f"{where}.base_url: not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
+        raise ConfigError(f"{where}.base_url: must begin with http:// or https:// and name a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(f"{where}.base_url: no user, query or fragment belongs here; the key is api_key")
+    url = url.rstrip("/")
+    for tail in ("/responses", "/chat/completions"):
+        if url.endswith(tail):
+            raise ConfigError(f"{where}.base_url: ends where {tail} begins, so leave that off")
+    return url
+
+
+def _key(where: str, key: SecretStr | None) -> SecretStr | None:
+    value = None if key is None else key.get_secret_value()
+    if value is None or value == "client":
+        return None
+    if value == "none":
+        return SecretStr("")
+    if named := _SECRET.match(value):
+        value = os.environ.get(named[1], "")
+        if not value:
+            raise ConfigError(f"{where}.api_key: environment variable {named[1]} is not set")
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigError(f"{where}.api_key: not a key (empty, or with characters that no header may carry)")
+    return SecretStr(value)
+
+
+def _one_line(refused: ValidationError) -> str:
+    first, *others = refused.errors(include_url=False, include_input=False)
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    text = f"unknown key{_hint(str(first['loc'][-1]), _model_at(first['loc'][:-1]))}"
+    if first["type"] != "extra_forbidden":
+        text = first["msg"][:1].lower() + first["msg"][1:]
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{path}: {text}{more}"
+
+
+def _model_at(path: tuple[int | str, ...]) -> type[BaseModel]:
+    sections: dict[str, type[BaseModel]] = {"server": Server, "upstreams": Upstream}
+    return sections.get(str(path[0]), Settings) if path else Settings
+
+
+def _hint(word: str, model: type[BaseModel]) -> str:
+    near = get_close_matches(word, model.model_fields, n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(model.model_fields))}"

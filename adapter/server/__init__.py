@@ -1,0 +1,1 @@
+"""The side that clients see: routes, one pipeline for every surface, the pump, health, draining."""

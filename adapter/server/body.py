@@ -1,0 +1,78 @@
+"""A request's body, with bounds on size, time and form."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.types import Receive
+
+from adapter.errors import AdapterError, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from adapter.wire.headers import Headers
+
+_BYTES_FOR_A_SECOND: Final = 64 * 1024
+"""What a client must send for one more second: slower than any working line."""
+
+_UTF8: Final = frozenset({b"utf-8", b"utf8", b"us-ascii"})
+
+
+class ClientGone(Exception):
+    """The client left; there is nobody to answer."""
+
+
+def check_form(headers: Headers) -> None:
+    """The body claims to be JSON in UTF-8, uncompressed (a missing content type passes).
+
+    Raises:
+        UnsupportedMediaType: it does not.
+    """
+    content_type = headers.get(b"content-type", b"")
+    if content_type not in (b"application/json", b""):
+        kind, _, parameters = content_type.lower().partition(b";")
+        kind = kind.strip()
+        if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
+            raise UnsupportedMediaType("The content type must be application/json.")
+        charset = parameters.strip().removeprefix(b"charset=").strip(b'" ')
+        if b"charset=" in parameters and charset not in _UTF8:
+            raise UnsupportedMediaType("The charset must be utf-8.")
+    if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
+        raise UnsupportedMediaType("A compressed request body is not taken; send it without Content-Encoding.")
+
+
+async def read_body(receive: Receive, headers: Headers, *, limit: int, within: float) -> bytes:
+    """The whole body.
+
+    Raises:
+        PayloadTooLarge: it is longer than `limit`; nothing is read past that.
+        RequestTimeout: it did not come in time: `within` seconds, and one more for every 64 KiB received.
+        ClientGone: the client left.
+    """
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    loop = asyncio.get_running_loop()
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout_at(loop.time() + within) as deadline:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                part: bytes = message.get("body", b"")
+                if part:
+                    size += len(part)
+                    if size > limit:
+                        raise _too_large(limit)
+                    parts.append(part)
+                if not message.get("more_body", False):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+                when = deadline.when()
+                if when is not None:
+                    deadline.reschedule(when + len(part) / _BYTES_FOR_A_SECOND)
+    except TimeoutError:
+        raise RequestTimeout("The request body did not arrive in time.") from None
+
+
+def _too_large(limit: int) -> AdapterError:
+    return PayloadTooLarge(f"The request body is larger than this server takes ({limit} bytes).")

@@ -1,0 +1,41 @@
+"""Who asks. Admission makes a `Caller`; everything behind it takes it along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapter.wire.headers import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An admitted caller."""
+
+    tenant: str = "default"
+    """The owner of the key: part of every stored object's primary key and of every sealed blob."""
+    key_id: str | None = None
+    """A name for the key, fit for logs; never the key."""
+    groups: tuple[str, ...] = ()
+
+
+class Gate(Protocol):
+    """Lets callers in."""
+
+    def admit(self, headers: Headers) -> Caller:
+        """The caller behind these header fields.
+
+        Raises:
+            Unauthorized: no key, or an unknown one.
+        """
+
+
+class OpenGate:
+    """No keys are configured: everyone is the one tenant."""
+
+    def __init__(self) -> None:
+        self._everyone = Caller()
+
+    def admit(self, headers: Headers) -> Caller:
+        """Everyone, whatever they carry."""
+        return self._everyone

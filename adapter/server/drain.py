@@ -1,0 +1,59 @@
+"""SIGTERM: not ready, stop accepting, let streams finish, fail what is left before the deadline, exit.
+
+The server closes its listener and waits by itself; it only has to hear of the signal after us, and what still runs at the
+deadline has to end with an explicit failure instead of a cut connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+from adapter.errors import ShuttingDown
+from adapter.server.turn import Outcome, Turn
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Drain:
+    """Whether this process is on its way out, and what happens then."""
+
+    def __init__(self, running: Iterable[Turn], *, delay: float, timeout: float) -> None:
+        self.draining = False
+        self._running = running
+        self._delay = delay
+        self._timeout = timeout
+        self._previous: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        """Take the signals before the server does; it gets them from us. Only in the main thread, as Python has it."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+
+        def heard(number: int, frame: FrameType | None) -> None:
+            server = self._previous[number]
+            loop.call_soon_threadsafe(self.begin, lambda: server(number, frame) if callable(server) else None)
+
+        for number in _SIGNALS:
+            self._previous[number] = signal.signal(number, heard)
+
+    def begin(self, stop_accepting: Callable[[], None]) -> None:
+        """Turn not ready; after the delay stop accepting; at the deadline fail what still runs. A second signal stops at
+        once."""
+        loop = asyncio.get_running_loop()
+        if self.draining:
+            self._fail_running()
+            stop_accepting()
+            return
+        self.draining = True
+        loop.call_later(self._delay, stop_accepting)
+        loop.call_later(self._delay + self._timeout, self._fail_running)
+
+    def _fail_running(self) -> None:
+        for turn in list(self._running):
+            turn.cut(Outcome.SHUT_DOWN, ShuttingDown("This server is shutting down; send the request again."))

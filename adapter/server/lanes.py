@@ -1,0 +1,323 @@
+"""The ways of one answer through the adapter.
+
+    hub     upstream bytes -> hub events -> the client's dialect     `Answering`, also for n parallel calls
+    raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
+
+Each is *begun* before anything is sent: `begin` returns once the upstream has answered (its first event that is not an
+error, its whole body where that is JSON) and raises what went wrong until then. Retry and failover belong before that point
+and nowhere else. After it nothing raises: a broken upstream becomes the answer's one failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
+
+from adapter.dialects.base import RawStream
+from adapter.dialects.intake import Intake
+from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
+from adapter.hub.events import Event, Failed, Finished
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import DialectName, Exchange
+from adapter.hub.usage import normal
+from adapter.server.tasks import Tasks
+from adapter.upstream.client import Kind, Reply
+from adapter.upstream.refusals import from_error_object
+from adapter.wire.jsonio import NotJson, loads
+
+Batch: TypeAlias = tuple[int, list[Event]]
+"""Events that came together, and which of n answers they belong to."""
+
+_REST_WITHIN: Final = 1.0
+"""Seconds for the last bytes of an upstream's stream, so that its connection can be used again."""
+
+
+class Answering(Protocol):
+    """An answer in hub events; it has begun."""
+
+    headers: Mapping[str, str]
+    """Header fields of the upstream's answer."""
+    exchange: Exchange
+
+    @property
+    def anomalies(self) -> list[Anomaly]: ...
+
+    @property
+    def ended(self) -> bool:
+        """The last batch was given."""
+
+    def batches(self) -> AsyncIterator[Batch]:
+        """The events, to the terminal one."""
+
+    async def finish(self) -> None:
+        """The client has everything: let go of the upstream."""
+
+    def close(self) -> None:
+        """Stop the upstream, at once."""
+
+
+class Beginning(Protocol):
+    """What can be waited for until the upstream has answered."""
+
+    async def begin(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+B = TypeVar("B", bound=Beginning)
+
+
+async def begun(lane: B) -> B:
+    """`lane`, begun; stopped where that fails.
+
+    Raises:
+        AdapterError: the upstream did not answer.
+    """
+    try:
+        await lane.begin()
+    except BaseException:
+        lane.close()
+        raise
+    return lane
+
+
+class Hub:
+    """The answer of one upstream call."""
+
+    def __init__(
+        self, reply: Reply, intake: Intake, exchange: Exchange, *, reply_limit: int, settle_within: float
+    ) -> None:
+        self._reply = reply
+        self.headers: Mapping[str, str] = reply.headers
+        self.exchange = exchange
+        self._first: list[Event] = []
+        self._reply_limit = reply_limit
+        self._settle_within = settle_within
+        self.intake = intake
+
+    @property
+    def ended(self) -> bool:
+        return self.intake.ended
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        return self.intake.anomalies
+
+    async def begin(self) -> None:
+        """Until the upstream has answered.
+
+        Raises:
+            AdapterError: it did not.
+        """
+        intake, reply = self.intake, self._reply
+        if reply.kind is Kind.JSON:
+            self._first = intake.whole(await reply.body(self._reply_limit))
+        else:
+            while not self._first and not intake.ended:
+                chunk = await reply.read()
+                self._first = intake.feed(chunk) if chunk else intake.close()
+        first = self._first[0] if self._first else None
+        if type(first) is Failed:
+            raise first.error
+        if first is None:
+            raise UpstreamTruncated("The upstream's stream ended before it began to answer.")
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        intake, reply = self.intake, self._reply
+        events, self._first = self._first, []
+        yield 0, events
+        hurried = False
+        while not intake.ended:
+            try:
+                chunk = await reply.read()
+            except AdapterError as error:
+                yield 0, intake.fail(error)
+                return
+            events = intake.feed(chunk) if chunk else intake.close()
+            if events:
+                yield 0, events
+            if intake.settling and not hurried:
+                hurried = True
+                reply.hurry(self._settle_within)
+
+    async def finish(self) -> None:
+        await _let_go(self._reply)
+
+    def close(self) -> None:
+        self._reply.close()
+
+
+class Parallel:
+    """n answers of n upstream calls, for the client that asked for n choices. All of them have begun."""
+
+    def __init__(self, calls: Sequence[Answering], tasks: Tasks) -> None:
+        self._calls = calls
+        self._tasks = tasks
+        self._open = len(calls)
+        self._queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=2 * len(calls))
+        self._followers: list[asyncio.Task[None]] = []
+        self.headers = calls[0].headers
+        self.exchange = calls[0].exchange
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        return [anomaly for call in self._calls for anomaly in call.anomalies]
+
+    @property
+    def ended(self) -> bool:
+        return self._open == 0
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        self._followers = [self._tasks.start(self._follow(choice, call)) for choice, call in enumerate(self._calls)]
+        while self._open:
+            batch = await self._queue.get()
+            last = batch[1][-1]
+            if type(last) is Failed:  # one broken choice breaks the answer
+                self._open = 0
+            elif type(last) is Finished:
+                self._open -= 1
+            yield batch
+
+    async def _follow(self, choice: int, call: Answering) -> None:
+        async for _, events in call.batches():
+            await self._queue.put((choice, events))
+
+    async def finish(self) -> None:
+        for call in self._calls:
+            await call.finish()
+
+    def close(self) -> None:
+        for follower in self._followers:
+            follower.cancel()
+        for call in self._calls:
+            call.close()
+
+
+async def begun_in_parallel(begin: Callable[[], Coroutine[Any, Any, Answering]], n: int, tasks: Tasks) -> Parallel:
+    """n begun answers as one.
+
+    Raises:
+        AdapterError: the first that could not begin; the others are stopped.
+    """
+    beginnings = [tasks.start(begin()) for _ in range(n)]
+    try:
+        await asyncio.wait(beginnings, return_when=asyncio.FIRST_EXCEPTION)
+        for beginning in beginnings:
+            if beginning.done() and (error := beginning.exception()) is not None:
+                raise error
+        return Parallel([beginning.result() for beginning in beginnings], tasks)
+    except BaseException:
+        for beginning in beginnings:
+            beginning.cancel()
+        for ended in await asyncio.gather(*beginnings, return_exceptions=True):
+            if not isinstance(ended, BaseException):
+                ended.close()
+        raise
+
+
+class RawStreaming:
+    """A stream that passes as bytes."""
+
+    def __init__(self, reply: Reply, observer: RawStream, *, settle_within: float) -> None:
+        self._reply = reply
+        self._first: list[bytes] = []
+        self._settle_within = settle_within
+        self.observer = observer
+        self.headers: Mapping[str, str] = reply.headers
+
+    @property
+    def ended(self) -> bool:
+        """The terminal event has been given."""
+        return self.observer.ended
+
+    async def begin(self) -> None:
+        """As `Answering.begin`."""
+        observer = self.observer
+        while not observer.answered:
+            chunk = await self._reply.read()
+            self._first.append(observer.feed(chunk) if chunk else observer.close())
+            if observer.ended and not observer.answered:
+                raise observer.answer.error or UpstreamTruncated(
+                    "The upstream's stream ended before it began to answer."
+                )
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes, to the terminal event."""
+        observer, reply = self.observer, self._reply
+        yield b"".join(self._first)
+        hurried = False
+        while not observer.ended:
+            try:
+                chunk = await reply.read()
+            except AdapterError as error:
+                yield observer.fail(error)
+                return
+            data = observer.feed(chunk) if chunk else observer.close()
+            if data:
+                yield data
+            if observer.settling and not hurried:
+                hurried = True
+                reply.hurry(self._settle_within)
+
+    async def finish(self) -> None:
+        """As `Answering.finish`."""
+        await _let_go(self._reply)
+
+    def close(self) -> None:
+        """As `Answering.close`."""
+        self._reply.close()
+
+
+class RawWhole:
+    """A plain reply that passes as bytes."""
+
+    def __init__(self, reply: Reply, dialect: DialectName, *, reply_limit: int) -> None:
+        self._reply = reply
+        self._content = _CONTENT[dialect]
+        self._reply_limit = reply_limit
+        self.body = b""
+        self.headers: Mapping[str, str] = reply.headers
+        self.usage: dict[str, Any] | None = None
+
+    async def begin(self) -> None:
+        """The whole reply, looked at.
+
+        Raises:
+            AdapterError: it is not complete, not JSON, an error, or no answer of the dialect.
+        """
+        self.body = await self._reply.body(self._reply_limit)
+        try:
+            value = loads(self.body)
+        except NotJson:
+            raise UpstreamTruncated("The upstream's answer is not complete JSON.") from None
+        if not isinstance(value, dict):
+            raise UpstreamInvalid("The upstream's answer is not a JSON object.")
+        if value.get("error") and not value.get(self._content):
+            raise from_error_object(value["error"])
+        if not isinstance(value.get(self._content), list):
+            raise UpstreamInvalid(f"The upstream's answer has no {self._content}.")
+        self.usage = normal(value.get("usage"))
+
+    async def finish(self) -> None:
+        """As `Answering.finish`."""
+        self._reply.close()
+
+    def close(self) -> None:
+        """As `Answering.close`."""
+        self._reply.close()
+
+
+_CONTENT: Final[dict[DialectName, str]] = {"chat": "choices", "responses": "output"}
+
+
+async def _let_go(reply: Reply) -> None:
+    """Read what little may follow the end, so that the connection can be used again; anything more closes it."""
+    reply.hurry(_REST_WITHIN)
+    try:
+        while rest := await reply.read():
+            if rest.strip() and not rest.rstrip().endswith(b"[DONE]"):
+                break
+    except AdapterError:
+        pass
+    reply.close()

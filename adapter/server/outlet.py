@@ -1,0 +1,102 @@
+"""The client's side of one HTTP answer: a status that is held back, bytes, one end.
+
+Two hands write on it, the pump and the pulse: whoever computes and sends holds `lock`, so that what is numbered first is
+sent first. Nothing is written after the end, and an answer that cannot end well is dropped: the server then closes the
+connection without the final chunk, which every client takes for what it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from starlette.types import Send
+
+from adapter.wire.headers import RawHeaders
+from adapter.wire.sse import comment
+
+
+class Shape(Enum):
+    """How a successful answer is sent."""
+
+    STREAM = b"text/event-stream; charset=utf-8"
+    PLAIN = b"application/json"
+
+
+_KEEPALIVE = {Shape.STREAM: comment("keep-alive"), Shape.PLAIN: b" "}
+"""A comment is no event, and JSON may begin with white space."""
+
+
+class Outlet:
+    """One answer on its way out."""
+
+    __slots__ = (
+        "_loop",
+        "_send",
+        "committed",
+        "ended",
+        "headers",
+        "last_data",
+        "last_write",
+        "lock",
+        "shape",
+        "writing_since",
+    )
+
+    def __init__(self, send: Send) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._send = send
+        self.lock = asyncio.Lock()
+        self.headers: RawHeaders = []
+        """Fields of the answer as far as they are known; what comes after the commit is too late."""
+        self.shape = Shape.PLAIN
+        self.committed = False
+        """The status has been sent."""
+        self.ended = False
+        """Nothing more is sent, or was sent whole."""
+        self.last_write = self.last_data = self._loop.time()
+        self.writing_since: float | None = None
+        """When the send that is going on began; a client that does not read lets it wait."""
+
+    async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """The whole answer at once; behind a commit (200, white space) its body only."""
+        if self.committed:
+            await self.write(body, last=True)
+            return
+        self.committed = self.ended = True
+        fields = [*self.headers, *headers, (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def commit(self) -> None:
+        """Send the status, 200; the body follows in pieces."""
+        self.committed = True
+        fields = [*self.headers, (b"content-type", self.shape.value), (b"cache-control", b"no-store")]
+        if self.shape is Shape.STREAM:
+            fields.append((b"x-accel-buffering", b"no"))
+        await self._send({"type": "http.response.start", "status": 200, "headers": fields})
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """One piece of the body, the status before it where that is still due; with `last` also the end."""
+        if self.ended:
+            return
+        if not self.committed:
+            await self.commit()
+        self.ended = last
+        self.writing_since = self._loop.time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        self.writing_since = None
+        self.last_write = self._loop.time()
+
+    async def data(self, data: bytes, *, last: bool = False) -> None:
+        """As `write`, for bytes that hold events."""
+        await self.write(data, last=last)
+        self.last_data = self.last_write
+
+    async def keep_alive(self) -> None:
+        """Something that means nothing in the answer's shape."""
+        await self.write(_KEEPALIVE[self.shape])
+
+    def drop(self) -> None:
+        """No end: the server closes the connection when the endpoint returns."""
+        self.ended = True

@@ -1,0 +1,127 @@
+"""What is to be done for one request: which upstream, which lane, which bytes. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from adapter.dialects.registry import DIALECTS
+from adapter.errors import InvalidType, InvalidValue, LossRejected, MissingParameter
+from adapter.hub.losses import Action, Loss
+from adapter.hub.request import ClientTraits, DialectName, Exchange, Request
+from adapter.server.raw_request import checked, edited
+from adapter.upstream.router import Router, Target
+from adapter.wire.jsonio import dumps
+
+PATHS: Final[dict[DialectName, str]] = {"chat": "/chat/completions", "responses": "/responses"}
+
+_LOSSES: Final = 20
+_LOSSES_BYTES: Final = 2048
+_UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[,;]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One request, ready to be sent to one target."""
+
+    target: Target
+    body: bytes
+    """What every upstream call of this request is sent."""
+    exchange: Exchange
+    stream: bool
+    raw: bool
+    """Bytes pass where the upstream answers in the form that was asked for."""
+    calls: int
+    """How many upstream calls make the answer (n)."""
+    losses: list[Loss]
+
+    @property
+    def path(self) -> str:
+        """Behind the upstream's base URL."""
+        return PATHS[self.target.upstream.dialect]
+
+
+def targets(body: dict[str, Any], router: Router) -> tuple[Target, ...]:
+    """Where the request may go, best first. The routing hint is taken out of `body`.
+
+    Raises:
+        BadRequest: the model or the hint is missing or no name.
+        ModelNotFound: nothing serves the model.
+    """
+    model = body.get("model")
+    if model is None or model == "":
+        raise MissingParameter("model is required.", param="model")
+    if not isinstance(model, str):
+        raise InvalidType("model must be a string.", param="model")
+    provider = body.get("provider")
+    if isinstance(provider, str):  # an object is an upstream's own parameter (OpenRouter)
+        del body["provider"]
+        return router.route(model, provider)
+    return router.route(model)
+
+
+def planned(
+    body: dict[str, Any], dialect: DialectName, client: ClientTraits, target: Target, *, raw_allowed: bool = True
+) -> Plan:
+    """How `target` is asked.
+
+    Raises:
+        BadRequest: what is wrong with the body, with `param`.
+    """
+    upstream = target.upstream
+    if raw_allowed and upstream.dialect == dialect:
+        checked(body, dialect, target)
+        sent = edited(body, dialect, target)
+        stream = sent.get("stream") is True
+        request = Request(sent, dialect, stream=stream, client=client)
+        exchange = Exchange(request=request, profile=upstream.profile)
+        calls, losses = 1, request.losses
+    else:
+        request = DIALECTS[dialect].read_request(body, client)
+        request.body["model"] = target.model
+        written = DIALECTS[upstream.dialect].write_request(request, upstream.profile)
+        sent, exchange, stream = written.body, written.exchange, request.stream
+        losses = request.losses + written.losses
+        asked = request.carry.get("n", 1)
+        calls = 1 if "n" in sent else asked
+        if calls > 1:
+            losses.append(Loss("n", Action.EMULATED, "n", "Each choice is an upstream call of its own."))
+        raw_allowed = False
+    try:
+        data = dumps(sent)
+    except ValueError:
+        raise InvalidValue("The request is nested too deeply.") from None
+    return Plan(target=target, body=data, exchange=exchange, stream=stream, raw=raw_allowed, calls=calls, losses=losses)
+
+
+def translated(plan: Plan) -> Exchange:
+    """The exchange of a raw plan whose answer has to be read after all: JSON for a stream, a stream for JSON."""
+    request = plan.exchange.request
+    read = DIALECTS[request.dialect].read_request(dict(request.body), request.client)
+    return Exchange(request=read, profile=plan.exchange.profile)
+
+
+def check_losses(losses: Sequence[Loss]) -> None:
+    """Policy `reject`.
+
+    Raises:
+        LossRejected: something would be left out or said differently; what is emulated is not lost.
+    """
+    for loss in losses:
+        if loss.action is not Action.EMULATED:
+            raise LossRejected(f"{loss.reason} ({loss.action.value})", param=loss.path)
+
+
+def losses_header(losses: Sequence[Loss]) -> bytes:
+    """`path;action` for the first losses, never more than 2 kB."""
+    entries: list[str] = []
+    size = 0
+    for loss in losses[:_LOSSES]:
+        entry = f"{_UNSAFE.sub('_', loss.path)};{loss.action.value}"
+        size += len(entry) + 2
+        if size > _LOSSES_BYTES:
+            break
+        entries.append(entry)
+    return ", ".join(entries).encode("ascii")

@@ -1,0 +1,35 @@
+"""An error as an HTTP answer, in the envelope of both APIs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from adapter.errors import AdapterError, Blame, HostileRequest, MethodNotAllowed, PayloadTooLarge, RequestTimeout
+from adapter.hub.request import ClientTraits
+from adapter.wire.headers import RawHeaders
+from adapter.wire.jsonio import dumps
+
+_PERMANENT: Final = frozenset({401, 403, 404, 408, 409, 413, 422})
+"""Codex sends a request six times for each of these and only once for 400."""
+_RETRY_AFTER: Final = 5
+"""Seconds; Codex does not try again after a 429 that names none."""
+_UNREAD_BODY: Final = (PayloadTooLarge, RequestTimeout, HostileRequest)
+
+
+def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders, bytes]:
+    """Status, header fields and body for `error`."""
+    status = error.http_status
+    headers: RawHeaders = [(b"content-type", b"application/json")]
+    retry_after = error.retry_after
+    if client is ClientTraits.CODEX:
+        if status in _PERMANENT and error.blame is Blame.UPSTREAM:
+            status = 400
+        elif status == 429 and retry_after is None:
+            retry_after = _RETRY_AFTER
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    if isinstance(error, MethodNotAllowed) and error.allow:
+        headers.append((b"allow", error.allow.encode("ascii")))
+    if isinstance(error, _UNREAD_BODY):
+        headers.append((b"connection", b"close"))
+    return status, headers, dumps(error.body())

@@ -1,0 +1,89 @@
+"""Which path is whose. Raw ASGI applications under Starlette's routes; every refusal in the APIs' own envelope.
+
+Clients join base URLs in every way, so each path is there with `/v1`, without it, and with it doubled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from adapter.errors import AdapterError, MethodNotAllowed, NotFound
+from adapter.hub.request import DialectName
+from adapter.server.exchange import Pipeline
+from adapter.server.refusal import refusal
+from adapter.server.turn import Turn
+
+_PREFIXES: Final = ("/v1", "", "/v1/v1")
+
+
+class Surface:
+    """POST on one of the two APIs."""
+
+    def __init__(self, pipeline: Pipeline, dialect: DialectName) -> None:
+        self._pipeline = pipeline
+        self._dialect: DialectName = dialect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._pipeline.serve(self._dialect, scope, receive, send)
+
+
+class Methods:
+    """One path, by method; others are refused with `Allow`."""
+
+    def __init__(self, **by_method: ASGIApp) -> None:
+        self._by_method = by_method
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._by_method.get(scope["method"])
+        if app is not None:
+            await app(scope, receive, send)
+            return
+        error = MethodNotAllowed(f"This path takes {' and '.join(self._by_method)} only.")
+        error.allow = ", ".join(self._by_method)
+        await _refused(scope, receive, send, error)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    near = _nearest(scope["path"])
+    hint = f" Did you mean {near}?" if near else ""
+    await _refused(scope, receive, send, NotFound(f"There is nothing at this path.{hint}"))
+
+
+def _nearest(path: str) -> str | None:
+    """The path that a client with a wrongly joined base URL meant."""
+    for known in ("/chat/completions", "/responses", "/models"):
+        if path.rstrip("/").endswith(known):
+            return f"/v1{known}"
+    return None
+
+
+async def _refused(scope: Scope, receive: Receive, send: Send, error: AdapterError) -> None:
+    turn = Turn("responses", scope, receive, send)
+    await turn.outlet.whole(*refusal(error, turn.client))
+
+
+def router(pipeline: Pipeline, models: ASGIApp, livez: ASGIApp, readyz: ASGIApp, lifespan: Any) -> Router:
+    """The whole application."""
+    chat = Methods(POST=Surface(pipeline, "chat"))
+    responses = Methods(POST=Surface(pipeline, "responses"))
+    listed = Methods(GET=models, HEAD=models)
+    routes: list[BaseRoute] = []
+    for prefix in _PREFIXES:
+        routes += [
+            Route(f"{prefix}/chat/completions", chat),
+            Route(f"{prefix}/responses", responses),
+        ]
+    for prefix in _PREFIXES:
+        routes += [
+            Route(f"{prefix}/models", listed),
+            Route(f"{prefix}/models/{{id:path}}", listed),
+            Route(f"{prefix}/livez", Methods(GET=livez, HEAD=livez)),
+            Route(f"{prefix}/readyz", Methods(GET=readyz, HEAD=readyz)),
+        ]
+    return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)

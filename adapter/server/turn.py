@@ -1,0 +1,104 @@
+"""One request and its answer, from the first byte read to the access line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+from secrets import token_hex
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from adapter.errors import AdapterError
+from adapter.hub.losses import Anomaly, Loss
+from adapter.hub.request import ClientTraits, DialectName
+from adapter.server.caller import Caller
+from adapter.server.outlet import Outlet
+from adapter.wire.headers import Headers, RawHeaders, client_traits, credential, gathered, request_id
+
+
+class Outcome(Enum):
+    """How it ended, and by whom."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """An error was the whole answer."""
+    FAILED = "failed"
+    """An error came after the answer had begun."""
+    CLIENT_GONE = "client_gone"
+    CLIENT_TOO_SLOW = "client_too_slow"
+    SHUT_DOWN = "shut_down"
+
+
+class Turn:
+    """What is known of one request so far. The pipeline fills it; the access line reads it."""
+
+    __slots__ = (
+        "anomalies",
+        "caller",
+        "callers_key",
+        "client",
+        "cut_by",
+        "cut_with",
+        "dialect",
+        "ending",
+        "error",
+        "headers",
+        "lane",
+        "losses",
+        "model",
+        "outcome",
+        "outlet",
+        "receive",
+        "request_id",
+        "started",
+        "stream",
+        "task",
+        "upstream",
+        "usage",
+    )
+
+    def __init__(self, dialect: DialectName, scope: Scope, receive: Receive, send: Send) -> None:
+        self.dialect = dialect
+        self.receive = receive
+        self.outlet = Outlet(send)
+        self.started = self.outlet.last_write
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        raw: RawHeaders = scope["headers"]
+        self.headers: Headers = dict(raw)
+        self.client: ClientTraits = client_traits(self.headers)
+        self.request_id = request_id(self.headers) or f"req_{token_hex(16)}"
+        self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
+        self.caller = Caller()
+        self.callers_key: str | None = None
+        self.stream = False
+        self.ending: Callable[[AdapterError], bytes] | None = None
+        """What ends a stream that cannot go on; None as long as the answer is no stream."""
+        self.model = self.upstream = self.lane = ""
+        """Configured names only; empty until routed."""
+        self.losses: list[Loss] = []
+        self.anomalies: list[Anomaly] = []
+        self.usage: dict[str, Any] | None = None
+        self.error: AdapterError | None = None
+        self.outcome = Outcome.OK
+        self.cut_by: Outcome | None = None
+        self.cut_with: AdapterError | None = None
+
+    def check_headers(self, scope: Scope) -> None:
+        """Take the header fields for good.
+
+        Raises:
+            HeadersTooLarge: more than any client needs.
+            HostileRequest: two framings, or two credentials.
+        """
+        self.headers = gathered(scope["headers"])
+        self.callers_key = credential(self.headers)
+
+    def cut(self, by: Outcome, error: AdapterError | None = None) -> None:
+        """End this turn from outside, with `error` as its answer where there still is somebody to read it."""
+        if self.cut_by is None and not self.outlet.ended:
+            self.cut_by, self.cut_with = by, error
+            self.task.cancel()

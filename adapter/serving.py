@@ -1,0 +1,134 @@
+"""Running the application: the socket, the workers, the demo model beside it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import threading
+from functools import partial
+from typing import Any, Final
+
+import click
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from adapter.app import create
+from adapter.config import Settings
+from adapter.errors import ConfigError
+
+_BACKLOG: Final = 2048
+_IDLE_CLIENT: Final = 75
+"""Seconds an idle client connection is kept: longer than the pools of the SDKs, so that they do not find theirs closed."""
+_AFTER_DEADLINE: Final = 5
+"""Seconds for the failures that the drain writes at its deadline to get out."""
+
+
+def serve(settings: Settings, *, demo: bool = False) -> None:
+    """Listen and serve until a signal comes.
+
+    Raises:
+        ConfigError: nothing to serve, or the address cannot be had.
+    """
+    if not settings.upstreams:
+        raise ConfigError("no upstream: give --config FILE, --upstream URL or --demo")
+    server = settings.server
+    listener = bound(server.host, server.port)
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    click.echo(f"adapter: listening on {url}, serving {', '.join(u.name for u in settings.upstreams)}")
+    if demo:
+        click.echo(pasteable(f"{url}/v1"))
+    graceful = math.ceil(server.drain_delay + server.drain_timeout + _AFTER_DEADLINE)
+    config = uvicorn.Config(
+        partial(create, settings),
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        workers=server.workers,
+        timeout_keep_alive=_IDLE_CLIENT,
+        timeout_graceful_shutdown=graceful,
+    )
+    try:
+        if server.workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, sockets=[listener]).run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        listener.close()
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: no such address, or it is taken.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ConfigError(f"server.host: {host!r} is no address of this machine") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.set_inheritable(True)
+    except OSError as refused:
+        listener.close()
+        raise ConfigError(f"server.port: cannot listen on {host}:{port} ({refused.strerror})") from None
+    return listener
+
+
+def start_demo() -> list[dict[str, Any]]:
+    """Start the offline model on a free loopback port, in a thread of this process; its two upstream sections."""
+    from adapter.demo.app import app
+
+    listener = bound("127.0.0.1", 0)
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    threading.Thread(target=uvicorn.Server(config).run, args=([listener],), name="demo", daemon=True).start()
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    return [
+        {
+            "name": f"demo-{dialect}",
+            "base_url": base_url,
+            "dialect": dialect,
+            "api_key": "none",
+            "models": [f"demo-{dialect}"],
+        }
+        for dialect in ("chat", "responses")
+    ]
+
+
+def pasteable(base_url: str) -> str:
+    """Lines for a terminal that show both surfaces over the demo model, and Codex's configuration."""
+    return f"""
+# Chat Completions, over an upstream that speaks Responses
+curl -N {base_url}/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "demo-responses", "stream": true, "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+
+# Responses, over an upstream that speaks Chat Completions
+curl -N {base_url}/responses -H 'content-type: application/json' \\
+  -d '{{"model": "demo-chat", "stream": true, "input": "Say hello"}}'
+
+# Codex: ~/.codex/config.toml
+model = "demo-chat"
+model_provider = "adapter"
+
+[model_providers.adapter]
+name = "adapter"
+base_url = "{base_url}"
+wire_api = "responses"
+"""

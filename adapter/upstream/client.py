@@ -1,0 +1,340 @@
+"""HTTP to the model servers: one session, safe defaults, foreign exceptions turned into ours at this rim.
+
+No cookies, no redirects (they would carry the key and the prompt elsewhere), no proxy from the environment, no compression.
+A `Reply` is read in whole network reads; its deadline for silence is one lazily re-armed timer, so that a read costs no
+timer of its own. Cancelling a caller closes its connection: that is how a client that leaves stops its upstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from aiohttp import hdrs
+
+from adapter import __version__
+from adapter.errors import (
+    AdapterError,
+    UpstreamBadContent,
+    UpstreamEmpty,
+    UpstreamInvalid,
+    UpstreamRedirect,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from adapter.upstream import refusals
+from adapter.upstream.router import Upstream
+from adapter.upstream.silence import Ear
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.tracing import Trace
+
+_ERROR_BODY: Final = 64 * 1024
+"""An error body is looked at for its message only."""
+_ERROR_BODY_WITHIN: Final = 10.0
+_POOLED_FOR: Final = 15.0
+"""Seconds an idle connection is kept: below the keep-alive time of the common servers, so that few are found closed."""
+_ATTEMPTS_ON_STALE: Final = 3
+_LARGE: Final = 1024 * 1024
+"""From here a body is written in pieces, so that the loop is not held up."""
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_BLANK: Final = b" \t\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
+_MARKS: Final = (_BOM, b":", b"data", b"event", b"id:", b"retry")
+"""How a stream of server-sent events begins."""
+
+
+class Kind(Enum):
+    """What a successful answer's body is."""
+
+    STREAM = "text/event-stream"
+    JSON = "application/json"
+
+
+class _Opened:
+    """Whether a request got a connection of its own or one out of the pool."""
+
+    __slots__ = ("fresh",)
+
+    def __init__(self) -> None:
+        self.fresh = False
+
+
+_OPENED: ContextVar[_Opened | None] = ContextVar("opened", default=None)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes when a connection is new: a pooled one that turns out closed is no failure of the upstream."""
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class has it
+    ) -> ResponseHandler:
+        opened = _OPENED.get()
+        if opened is not None:
+            opened.fresh = True
+        return await super()._create_connection(req, traces, timeout)
+
+
+class Reply:
+    """The answer of one upstream call, head read, status good. Must be closed."""
+
+    __slots__ = (
+        "_broken",
+        "_deadline",
+        "_ear",
+        "_first",
+        "_idle",
+        "_response",
+        "_timer",
+        "_waiting",
+        "headers",
+        "kind",
+    )
+
+    def __init__(self, response: aiohttp.ClientResponse, idle_timeout: float) -> None:
+        self._response = response
+        self._idle = idle_timeout
+        self._ear = Ear()
+        self._first = b""
+        self._broken: AdapterError | None = None
+        self._waiting = False
+        self._deadline = asyncio.get_running_loop().time() + idle_timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self.headers = response.headers
+        self.kind = Kind.JSON
+
+    async def sniff(self) -> None:
+        """Reads up to the first byte that tells what the body is, whatever its content type says.
+
+        Raises:
+            UpstreamEmpty: there is no body.
+            UpstreamBadContent: it is neither JSON nor server-sent events.
+        """
+        first = start = b""
+        while not start or any(mark.startswith(start) and mark != start for mark in _MARKS):
+            chunk = await self._read()
+            if not chunk:
+                break
+            first += chunk
+            start = first.removeprefix(_BOM).lstrip(_BLANK)
+        if not start:
+            raise UpstreamEmpty("The upstream answered with an empty body.")
+        self._first = first
+        says_stream = self._response.content_type == Kind.STREAM.value
+        if start[:1] in (b"{", b"["):
+            self.kind = Kind.JSON
+        elif start.startswith(_MARKS[1:]) or (says_stream and start[:1] != b"<"):
+            self.kind = Kind.STREAM
+        elif self._response.content_type == Kind.JSON.value:
+            raise UpstreamInvalid("The upstream's answer is not valid JSON.")
+        else:
+            raise UpstreamBadContent("The upstream answered with something that is neither JSON nor an event stream.")
+
+    async def read(self) -> bytes:
+        """What the network has; empty at the end of the stream.
+
+        Raises:
+            UpstreamError: the transport broke, or there was no data for too long.
+        """
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        return await self._read()
+
+    async def body(self, limit: int) -> bytes:
+        """All of it.
+
+        Raises:
+            UpstreamError: as `read`; or it is longer than `limit`.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await self.read():
+            size += len(chunk)
+            if size > limit:
+                raise UpstreamInvalid("The upstream's answer is larger than this server takes.")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def hurry(self, seconds: float) -> None:
+        """The rest may take this long at most."""
+        self._idle = seconds
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        """Close the connection where the answer was not read to its end; else it goes back to the pool."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._response.close() if not self._response.content.at_eof() else self._response.release()
+
+    async def _read(self) -> bytes:
+        if self._broken is not None:
+            raise self._broken
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._deadline, self._look, loop)
+        self._waiting = True
+        try:
+            with _mapped(UpstreamTruncated("The upstream's answer broke off.")):
+                chunk = await self._response.content.readany()
+        except UpstreamTruncated as broken:
+            # what came before the break is still an answer's part, perhaps its end
+            chunk = self._response.content._read_nowait(-1)
+            if not chunk:
+                raise
+            self._broken = broken
+        finally:
+            self._waiting = False
+        if self._ear.hears_data(chunk):
+            self._deadline = asyncio.get_running_loop().time() + self._idle
+        return chunk
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        if not self._waiting:  # the client is the slow one
+            self._deadline = max(self._deadline, now + self._idle)
+        if now < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._look, loop)
+            return
+        self._response.content.set_exception(UpstreamTimeout("The upstream sent no data for too long."))
+
+
+class UpstreamClient:
+    """Calls model servers. One per process."""
+
+    _session: aiohttp.ClientSession
+
+    def open(self) -> None:
+        """Make ready; inside the running loop."""
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(limit=0, keepalive_timeout=_POOLED_FOR),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            raise_for_status=False,
+            skip_auto_headers=(hdrs.USER_AGENT, hdrs.CONTENT_TYPE, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING),
+            headers={"User-Agent": f"responses-chat-adapter/{__version__}", "Accept-Encoding": "identity"},
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def post(self, upstream: Upstream, path: str, body: bytes, headers: dict[str, str], *, stream: bool) -> Reply:
+        """POST one JSON body; the head of a good answer, its kind known.
+
+        Raises:
+            AdapterError: what the upstream's refusal means, or how the way to it failed.
+        """
+        fields = {
+            "Content-Type": "application/json",
+            "Accept": Kind.STREAM.value if stream else Kind.JSON.value,
+            **headers,
+        }
+        response = await self._head(upstream, hdrs.METH_POST, path, fields, body)
+        reply = Reply(response, upstream.idle_timeout)
+        try:
+            await self._check(reply, response, own_key=upstream.api_key is not None)
+            await reply.sniff()
+        except BaseException:
+            reply.close()
+            raise
+        return reply
+
+    async def get(self, upstream: Upstream, path: str, headers: dict[str, str], *, limit: int) -> bytes:
+        """GET one JSON document.
+
+        Raises:
+            AdapterError: as `post`.
+        """
+        response = await self._head(upstream, hdrs.METH_GET, path, {"Accept": Kind.JSON.value, **headers}, b"")
+        reply = Reply(response, upstream.idle_timeout)
+        try:
+            await self._check(reply, response, own_key=upstream.api_key is not None)
+            return await reply.body(limit)
+        finally:
+            reply.close()
+
+    async def _head(
+        self, upstream: Upstream, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """The head of the answer. A pooled connection that the upstream had closed is tried again on another."""
+        for attempt in range(_ATTEMPTS_ON_STALE):
+            opened = _Opened()
+            _OPENED.set(opened)
+            try:
+                with _mapped(UpstreamUnreachable("The upstream closed the connection without an answer.")):
+                    async with asyncio.timeout(upstream.first_byte_timeout):
+                        return await self._session.request(
+                            method,
+                            upstream.base_url + path,
+                            data=io.BytesIO(body) if len(body) >= _LARGE else body or None,
+                            headers=headers,
+                            allow_redirects=False,
+                            timeout=aiohttp.ClientTimeout(total=None, connect=upstream.connect_timeout),
+                        )
+            except UpstreamUnreachable:
+                if opened.fresh or attempt == _ATTEMPTS_ON_STALE - 1:
+                    raise
+        raise UpstreamUnreachable("The upstream closed the connection without an answer.")
+
+    async def _check(self, reply: Reply, response: aiohttp.ClientResponse, *, own_key: bool) -> None:
+        status = response.status
+        if status in _REDIRECTS:
+            raise UpstreamRedirect("The upstream answered with a redirect, which is not followed.")
+        if status >= 400:
+            raise refusals.from_http(status, response.headers, await _error_body(reply), own_key=own_key)
+        if status in (204, 205):
+            raise UpstreamEmpty("The upstream answered with an empty body.")
+        if status != 200 and not 201 <= status <= 299:
+            raise UpstreamBadContent("The upstream answered with a status that is no answer.")
+        if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("identity", ""):
+            raise UpstreamBadContent("The upstream compressed its answer although it was asked not to.")
+
+
+async def _error_body(reply: Reply) -> bytes:
+    """As much of an error's body as is worth reading; trouble on the way ends it."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_ERROR_BODY_WITHIN):
+            while size < _ERROR_BODY and (chunk := await reply.read()):
+                parts.append(chunk)
+                size += len(chunk)
+    except (AdapterError, TimeoutError):
+        pass
+    return b"".join(parts)[:_ERROR_BODY]
+
+
+@contextmanager
+def _mapped(closed: AdapterError) -> Iterator[None]:
+    """Foreign exceptions stop here; `closed` says what a connection that ends now means."""
+    try:
+        yield
+    except AdapterError:
+        raise
+    except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as error:
+        raise UpstreamTimeout("The upstream did not accept the connection in time.") from error
+    except TimeoutError as error:
+        raise UpstreamTimeout("The upstream did not begin to answer in time.") from error
+    except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch) as error:
+        raise UpstreamUnreachable("The upstream could not be reached.") from error
+    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, ConnectionError, RuntimeError) as error:
+        raise closed from error
+    except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, ValueError) as error:
+        raise UpstreamBadContent("The upstream's answer is not valid HTTP.") from error

@@ -1,0 +1,19 @@
+"""What header fields an upstream call carries: whose key, and which of the client's own fields."""
+
+from __future__ import annotations
+
+from adapter.upstream.router import Upstream
+from adapter.wire.headers import TO_ANY_UPSTREAM, TO_CALLERS_UPSTREAM, Headers, onward
+
+
+def call_headers(upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str) -> dict[str, str]:
+    """The fields for one call; the operator's key where one is configured, else the caller's own."""
+    fields = onward(headers, TO_ANY_UPSTREAM)
+    fields["X-Request-Id"] = request_id
+    key = upstream.api_key
+    if key is None:
+        key = callers_key
+        fields |= onward(headers, TO_CALLERS_UPSTREAM)
+    if key:
+        fields["Authorization"] = f"Bearer {key}"
+    return fields

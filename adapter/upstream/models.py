@@ -1,0 +1,103 @@
+"""Which models can be asked for: what the upstreams list themselves, what is configured, and the aliases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from adapter.errors import AdapterError
+from adapter.upstream.client import UpstreamClient
+from adapter.upstream.credentials import call_headers
+from adapter.upstream.router import Router, Upstream
+from adapter.wire.headers import Headers
+from adapter.wire.jsonio import NotJson, loads
+
+_FRESH_FOR: Final = 60.0
+_FAILED_FOR: Final = 10.0
+"""Seconds; an upstream that has no list is not asked again at once."""
+_WITHIN: Final = 5.0
+_LIMIT: Final = 8 * 1024 * 1024
+_CALLERS: Final = 256
+"""Lists kept, one for each upstream and key: beyond that all are forgotten."""
+_GLOB: Final = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A name that a client may ask for."""
+
+    id: str
+    created: int
+    owned_by: str
+    upstream: Upstream
+
+
+class Catalog:
+    """The lists of all upstreams, kept for a minute."""
+
+    def __init__(self, client: UpstreamClient, router: Router, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic."""
+        self._client = client
+        self._router = router
+        self._clock = clock
+        self._kept: dict[tuple[str, bytes], tuple[float, list[dict[str, Any]]]] = {}
+
+    async def models(self, headers: Headers, callers_key: str | None, request_id: str) -> list[Model]:
+        """Every name once, served by the upstream that routing would choose; in the order of the configuration."""
+        lists = await asyncio.gather(
+            *(self._listed(upstream, headers, callers_key, request_id) for upstream in self._router.upstreams)
+        )
+        found: dict[str, Model] = {}
+        for upstream, listed in zip(self._router.upstreams, lists, strict=True):
+            for entry in listed:
+                if upstream.serves(entry["id"]):
+                    found.setdefault(entry["id"], _model(entry, upstream))
+            for name in (*upstream.aliases, *(name for name in upstream.models if _GLOB.isdisjoint(name))):
+                found.setdefault(name, Model(name, 0, upstream.name, upstream))
+        return list(found.values())
+
+    async def _listed(
+        self, upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str
+    ) -> list[dict[str, Any]]:
+        # what one caller's key may see is not another's business
+        whose = sha256((callers_key or "").encode()).digest() if upstream.api_key is None else b""
+        kept = self._kept.get((upstream.name, whose))
+        if kept is not None and self._clock() < kept[0]:
+            return kept[1]
+        try:
+            async with asyncio.timeout(_WITHIN):
+                fields = call_headers(upstream, headers, callers_key, request_id)
+                listed = _entries(await self._client.get(upstream, "/models", fields, limit=_LIMIT))
+            until = self._clock() + _FRESH_FOR
+        except (AdapterError, TimeoutError):
+            listed, until = [], self._clock() + _FAILED_FOR
+        if len(self._kept) >= _CALLERS:
+            self._kept.clear()
+        self._kept[upstream.name, whose] = (until, listed)
+        return listed
+
+
+def _entries(body: bytes) -> list[dict[str, Any]]:
+    try:
+        value = loads(body)
+    except NotJson:
+        return []
+    data = value.get("data") if isinstance(value, dict) else None
+    return [
+        entry
+        for entry in (data if isinstance(data, list) else ())
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"]
+    ]
+
+
+def _model(entry: dict[str, Any], upstream: Upstream) -> Model:
+    created, owner = entry.get("created"), entry.get("owned_by")
+    return Model(
+        entry["id"],
+        created if type(created) is int else 0,
+        owner if isinstance(owner, str) else upstream.name,
+        upstream,
+    )

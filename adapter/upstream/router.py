@@ -1,0 +1,117 @@
+"""Which upstream serves a model, under which name. Pure: configured names in, targets out.
+
+The body chooses among configured names only, never a host or a key: `provider` and a `name/` prefix of the model name an
+upstream; otherwise the first one that knows the model serves it. An alias counts as a name that its upstream knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
+
+from adapter import config
+from adapter.errors import InvalidValue, ModelNotFound
+from adapter.hub.request import DialectName
+from adapter.upstream.profiles import Profile
+
+_MAX_MODEL: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A configured model server, ready for use."""
+
+    name: str
+    base_url: str
+    dialect: DialectName
+    profile: Profile
+    api_key: str | None = field(repr=False)
+    """None: the caller's own key goes on; empty: none is sent."""
+    models: tuple[str, ...]
+    aliases: dict[str, str]
+    connect_timeout: float
+    first_byte_timeout: float
+    idle_timeout: float
+    _globs: re.Pattern[str] = field(repr=False)
+
+    @classmethod
+    def of(cls, settings: config.Upstream) -> Upstream:
+        """From its section of the configuration."""
+        return cls(
+            name=settings.name,
+            base_url=settings.base_url,
+            dialect=settings.dialect,
+            profile=settings.resolved_profile(),
+            api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
+            models=settings.models,
+            aliases=settings.aliases,
+            connect_timeout=settings.connect_timeout,
+            first_byte_timeout=settings.first_byte_timeout,
+            idle_timeout=settings.idle_timeout,
+            _globs=re.compile("|".join(translate(glob) for glob in settings.models) or r"(?!)"),
+        )
+
+    @property
+    def stateful(self) -> bool:
+        """It keeps responses and conversations itself (a Chat upstream never does, whatever its profile says)."""
+        return self.dialect == "responses" and self.profile.stateful
+
+    def serves(self, model: str) -> bool:
+        """Whether a client may ask it for `model`."""
+        return model in self.aliases or self._globs.match(model) is not None
+
+    def own_name(self, model: str) -> str:
+        """What the upstream itself calls `model`."""
+        return self.aliases.get(model, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one call goes."""
+
+    upstream: Upstream
+    model: str
+    """The upstream's own name for the model."""
+
+
+class Router:
+    """The routing table of one configuration."""
+
+    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+        self.upstreams = tuple(upstreams)
+        self._by_name = {upstream.name: upstream for upstream in upstreams}
+        self.route = lru_cache(maxsize=1024)(self._route)
+
+    def _route(self, model: str, provider: str | None = None) -> tuple[Target, ...]:
+        """The targets for a client's `model`, best first; never empty.
+
+        Raises:
+            InvalidValue: `provider` names no upstream, or the model is no name at all.
+            ModelNotFound: nothing serves the model.
+        """
+        if len(model) > _MAX_MODEL or not model.isprintable():
+            raise InvalidValue("model must be a printable name of at most 256 characters.", param="model")
+        if provider is not None:
+            upstream = self._by_name.get(provider)
+            if upstream is None:
+                raise InvalidValue(
+                    f"provider must be one of the configured upstreams: {', '.join(self._by_name)}.", param="provider"
+                )
+            model = model.removeprefix(f"{provider}/")
+            found = [upstream] if upstream.serves(model) else []
+            return self._targets(found, model)
+        name, slash, rest = model.partition("/")
+        if slash and rest and (named := self._by_name.get(name)) is not None and named.serves(rest):
+            return self._targets([named], rest)
+        return self._targets([upstream for upstream in self.upstreams if upstream.serves(model)], model)
+
+    def _targets(self, upstreams: list[Upstream], model: str) -> tuple[Target, ...]:
+        if not upstreams:
+            raise ModelNotFound(
+                "No upstream serves this model; GET /v1/models lists those that can be asked for.", param="model"
+            )
+        return tuple(Target(upstream, upstream.own_name(model)) for upstream in upstreams)

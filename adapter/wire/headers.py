@@ -1,0 +1,138 @@
+"""Header fields: what is read from a client, what goes on to an upstream, what comes back. Allow-lists both ways.
+
+Names are lower-case bytes, as ASGI gives them. A value that goes on anywhere is checked first: the server's parser refuses
+line breaks, but not other control characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+from adapter.errors import HeadersTooLarge, HostileRequest
+from adapter.hub.request import ClientTraits
+
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+Headers: TypeAlias = dict[bytes, bytes]
+
+MAX_LINES: Final = 200
+MAX_BYTES: Final = 64 * 1024
+"""No client we know comes near: Codex, the chattiest, sends 20 lines in 3 kB. The parser itself would take a mebibyte."""
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
+_PLAIN: Final = re.compile(rb"[\x20-\x7e]*\Z")
+_SINGLE: Final = frozenset({b"authorization", b"x-api-key", b"content-length", b"content-type", b"transfer-encoding"})
+
+TO_ANY_UPSTREAM: Final = (b"traceparent", b"tracestate")
+TO_CALLERS_UPSTREAM: Final = (
+    b"openai-beta",
+    b"openai-organization",
+    b"openai-project",
+    b"originator",
+    b"session-id",
+    b"session_id",
+    b"thread-id",
+    b"x-client-request-id",
+    b"x-codex-beta-features",
+    b"x-codex-turn-metadata",
+    b"x-codex-turn-state",
+    b"x-codex-window-id",
+    b"x-openai-internal-codex-responses-lite",
+)
+"""Fields that choose an account's organisation or a client's features: they go on only where the caller's own key does."""
+
+FROM_UPSTREAM: Final = frozenset(
+    {
+        "openai-processing-ms",
+        "openai-version",
+        "retry-after",
+        "retry-after-ms",
+        "x-codex-turn-state",
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-reset-requests",
+        "x-ratelimit-reset-tokens",
+        "x-should-retry",
+    }
+)
+"""Never `openai-model` (Codex takes it for a rerouting), never `set-cookie`, never `x-request-id` (ours is returned)."""
+
+
+def gathered(raw: RawHeaders) -> Headers:
+    """The fields of one request as a dict.
+
+    Raises:
+        HeadersTooLarge: more lines or bytes than `MAX_LINES`, `MAX_BYTES`.
+        HostileRequest: a field that must be single is given twice with different values, or the body has two framings.
+    """
+    headers = dict(raw)
+    if len(headers) != len(raw):
+        _check_repeated(raw, headers)
+    if len(raw) > MAX_LINES or sum(len(name) + len(value) for name, value in raw) > MAX_BYTES:
+        raise HeadersTooLarge("The request has more or longer header fields than this server takes.")
+    if b"transfer-encoding" in headers and b"content-length" in headers:
+        raise HostileRequest("The request has both Content-Length and Transfer-Encoding.")
+    return headers
+
+
+def _check_repeated(raw: RawHeaders, headers: Headers) -> None:
+    for name, value in raw:
+        if name in _SINGLE and headers[name] != value:
+            raise HostileRequest(f"The header field {name.decode('latin-1')} is given twice with different values.")
+
+
+def credential(headers: Mapping[bytes, bytes]) -> str | None:
+    """The caller's key, from `Authorization` (with or without `Bearer`) or `x-api-key`; None without one.
+
+    Raises:
+        HostileRequest: both are given and differ, or the key holds characters that no key has.
+    """
+    authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
+    keys: set[bytes] = set()
+    if authorization is not None and (stripped := authorization.strip()):
+        scheme, _, rest = stripped.partition(b" ")
+        keys.add(rest.strip() if rest and scheme.lower() == b"bearer" else stripped)
+    if api_key is not None and (stripped := api_key.strip()):
+        keys.add(stripped)
+    if len(keys) > 1:
+        raise HostileRequest("Authorization and x-api-key carry different keys; send one of them.")
+    for key in keys:
+        if _PLAIN.match(key) is None:
+            raise HostileRequest("The API key holds characters that no header may carry.")
+        return key.decode("ascii")
+    return None
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> str | None:
+    """The client's `x-request-id` where it is well-formed."""
+    given = headers.get(b"x-request-id")
+    return given.decode("ascii") if given is not None and _REQUEST_ID.match(given) else None
+
+
+def client_traits(headers: Mapping[bytes, bytes]) -> ClientTraits:
+    """What kind of client asks; decided here once and carried along."""
+    if headers.get(b"originator", b"").startswith(b"codex") or headers.get(b"user-agent", b"").startswith(b"codex"):
+        return ClientTraits.CODEX
+    return ClientTraits.GENERIC
+
+
+def onward(headers: Mapping[bytes, bytes], names: Iterable[bytes]) -> dict[str, str]:
+    """The fields among `names` that the client sent, fit to be sent on."""
+    return {
+        name.decode("ascii"): value.decode("ascii")
+        for name in names
+        if (value := headers.get(name)) is not None and _PLAIN.match(value)
+    }
+
+
+def returned(headers: Mapping[str, str]) -> RawHeaders:
+    """The fields of an upstream's answer that its client gets."""
+    found: RawHeaders = []
+    for name, value in headers.items():
+        lowered = name.lower()
+        if lowered in FROM_UPSTREAM and value.isascii() and value.isprintable():
+            found.append((lowered.encode("ascii"), value.encode("ascii")))
+    return found
