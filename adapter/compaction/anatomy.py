@@ -8,6 +8,7 @@ provider wants beside it. A unit is *open* while one of its calls has no output.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -67,8 +68,8 @@ class Unit:
 
     voice: Voice
     indices: list[int] = field(default_factory=list)
-    waiting: set[str] = field(default_factory=set)
-    """Names of calls that have no output yet."""
+    waiting: list[str] = field(default_factory=list)
+    """Names of calls that have no output yet; a name stands here as often as calls bear it."""
 
     @property
     def open(self) -> bool:
@@ -122,44 +123,44 @@ def summary_message(text: str) -> Item:
 
 
 def units(items: Sequence[Item]) -> list[Unit]:
-    """The history in units, ordered by where each begins."""
+    """The history in units, ordered by where each begins. An output answers the earliest call of its name before it."""
     found: list[Unit] = []
-    callers: dict[str, Unit] = {}
+    callers: dict[str, deque[Unit]] = {}
     run: Unit | None = None
     for index, item in enumerate(items):
         speaker = voice(item)
-        if speaker is Voice.MODEL:
-            if run is None:
-                run = Unit(Voice.MODEL)
-                found.append(run)
-            run.indices.append(index)
-            for name in _call_names(item):
-                callers[name] = run
-                run.waiting.add(name)
-            continue
-        run = None
-        unit = None
-        if speaker is Voice.OUTPUT:
-            name = _answered(item)
-            unit = callers.get(name)
-            if unit is not None:
-                unit.waiting.discard(name)
+        unit = run if speaker is Voice.MODEL else None
+        if speaker is Voice.OUTPUT and (waiting := callers.get(answered_name(item) or "")):
+            unit = waiting.popleft()
+            unit.waiting.remove(answered_name(item) or "")
         if unit is None:
             unit = Unit(speaker)
             found.append(unit)
         unit.indices.append(index)
+        run = unit if speaker is Voice.MODEL else None
+        if (name := called_name(item)) is not None:
+            unit.waiting.append(name)
+            callers.setdefault(name, deque()).append(unit)
     return found
 
 
-def _call_names(item: Item) -> list[str]:
+def called_name(item: Item) -> str | None:
+    """The name under which the client must answer this item; None where it need not."""
     key = CALLS.get(type_of(item))
     if key is None or item.get("execution") == "server":
-        return []
-    name: Any = item.get(key) or item.get("id")
-    return [name] if isinstance(name, str) and name else []
+        return None
+    return _name(item, key)
 
 
-def _answered(item: Item) -> str:
-    """The name of the call that an output answers. `local_shell_call_output` may carry it in `id`."""
-    name: Any = item.get(OUTPUTS[item["type"]]) or item.get("id")
-    return name if isinstance(name, str) else ""
+def answered_name(item: Item) -> str | None:
+    """The name of the call that this item answers."""
+    key = OUTPUTS.get(type_of(item))
+    return None if key is None else _name(item, key)
+
+
+def _name(item: Item, key: str) -> str | None:
+    """Local shell items may carry their name in `id` alone."""
+    name: Any = item.get(key)
+    if name is None and type_of(item).startswith("local_shell"):
+        name = item.get("id")
+    return name if isinstance(name, str) else None

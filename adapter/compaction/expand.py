@@ -3,8 +3,8 @@
 **Compaction items.** The newest counts. If it is ours, what it stands for takes its place:
 
 * a *summary* blob: the items in front of it are what the compaction retained and the client gave back; instructions, user
-  messages and open tool exchanges stay, whatever else is there was compacted. With a second, older compaction in front,
-  the user messages there are already part of the newer summary and go too.
+  messages and tool exchanges that are answered only now stay, whatever else is there was compacted. With a second, older
+  compaction in front, the user messages there are already part of the newer summary and go too.
 * a *context* blob: it carries all that counts, and everything in front of it goes. Only instructions are taken from the
   front where the client sent any: they are its current ones, the carried ones may be old.
 
@@ -19,11 +19,11 @@ is neither goes on as it is; the upstream judges it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from adapter.compaction.anatomy import COMPACTIONS, Voice, summary_message, type_of, units, voice
+from adapter.compaction.anatomy import COMPACTIONS, Voice, answered_name, summary_message, type_of, units, voice
 from adapter.compaction.keep import placed
 from adapter.compaction.outgoing import wrapped_item
 from adapter.compaction.payload import ContextPayload, SummaryPayload, read_compaction, read_reasoning
@@ -89,7 +89,8 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str) -> Expanded:
             numbered = [*before, (newest, _unwrapped(items[newest], blob)), *after]
             return _with_reasoning(numbered, ring, tenant, blob.origin)
         case Kind.SUMMARY:
-            front = _front(items[:newest], blob, path, alone=len(marks) == 1)
+            answers = {name for _, item in after if (name := answered_name(item)) is not None}
+            front = _front(items[:newest], blob, path, answers, alone=len(marks) == 1)
             places = {id(item): index for index, item in enumerate(items[:newest])}
             return _with_reasoning(
                 [*((places.get(id(item), newest), item) for item in front), *after], ring, tenant, None
@@ -104,22 +105,22 @@ def _is_compaction(item: Item) -> bool:
     return type_ in COMPACTIONS and (type_ != "context_compaction" or "encrypted_content" in item)
 
 
-def _front(before: Sequence[Item], blob: Opened, path: str, *, alone: bool) -> list[Item]:
+def _front(before: Sequence[Item], blob: Opened, path: str, answers: Container[str], *, alone: bool) -> list[Item]:
     """What stands for everything up to and including one of our compactions."""
     match read_compaction(blob.payload, path):
         case SummaryPayload(text):
-            stay = sorted(
-                index
-                for unit in units(before)
-                if unit.open or unit.voice is Voice.INSTRUCTION or (alone and unit.voice is Voice.USER)
-                for index in unit.indices
-            )
-            return placed([before[index] for index in stay], summary_message(text))
+            voices = {Voice.INSTRUCTION, Voice.USER} if alone else {Voice.INSTRUCTION}
+            return placed(_staying(before, voices, answers), summary_message(text))
         case ContextPayload(carried):
             current = [item for item in before if voice(item) is Voice.INSTRUCTION]
-            if not current:
-                return carried
-            return [*current, *(item for item in carried if voice(item) is not Voice.INSTRUCTION)]
+            others = set(Voice) - ({Voice.INSTRUCTION} if current else set())
+            return current + _staying(carried, others, answers)
+
+
+def _staying(items: Sequence[Item], voices: set[Voice], answers: Container[str]) -> list[Item]:
+    """Items of these voices, and open exchanges as far as they are answered now: one that is not would be refused."""
+    found = [u for u in units(items) if (any(n in answers for n in u.waiting) if u.open else u.voice in voices)]
+    return [items[index] for index in sorted(index for unit in found for index in unit.indices)]
 
 
 def _with_reasoning(numbered: Iterable[tuple[int, Item]], ring: KeyRing, tenant: str, origin: str | None) -> Expanded:

@@ -1,13 +1,14 @@
 """What of a history stays word for word, and where the summary of the rest goes.
 
 Kept are, always whole and in their order: instructions (system and developer items), the most recent user messages that fit
-into a budget, and every open tool exchange. Two situations differ in what must come *after* the summary:
+into a budget, and open tool exchanges. Two situations differ in what must come *after* the summary:
 
-* **Standing still** (`/responses/compact`, a trigger): the client continues later. After the summary come the open
-  exchanges with which the history ends, since their outputs are what the client sends next.
+* **Standing still** (`/responses/compact`, a trigger): the client continues later. Every open exchange stays, since the
+  client may answer it next; those with which the history ends come after the summary.
 * **Going on** (chat-shaped and in-conversation compaction): the shortened history is answered at once. The last user turn
   comes after the summary and stays whole; of one that is itself too long (an agent at work for hours on one message)
-  the user's message and the last exchange stay, and the summary comes between them.
+  the user's message and the last exchange stay, and the summary comes between them. A call before that turn that nobody
+  answered will not be answered any more, and is told in the summary only.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Split:
 def split(items: Sequence[Item], options: Options, *, going_on: bool) -> Split:
     """Take the history apart; `going_on` says which of the two situations it is."""
     found = units(items)
-    kept = {unit for unit in range(len(found)) if found[unit].voice is Voice.INSTRUCTION or found[unit].open}
+    kept = {
+        number for number, unit in enumerate(found) if unit.voice is Voice.INSTRUCTION or (unit.open and not going_on)
+    }
     kept.update(_recent_users(items, found, options.keep_user_tokens))
     first_after = len(items)
     if going_on and found:

@@ -78,8 +78,8 @@ sound_items: st.SearchStrategy[Item] = st.one_of(
     st.builds(assistant, texts),
     st.builds(call, call_ids, texts),
     st.builds(output, call_ids, contents),
-    st.builds(lambda id, t: {"type": "custom_tool_call", "call_id": id, "name": "patch", "input": t}, call_ids, texts),
-    st.builds(lambda id, t: {"type": "custom_tool_call_output", "call_id": id, "output": t}, call_ids, texts),
+    st.builds(lambda i, t: {"type": "custom_tool_call", "call_id": i, "name": "patch", "input": t}, call_ids, texts),
+    st.builds(lambda i, t: {"type": "custom_tool_call_output", "call_id": i, "output": t}, call_ids, texts),
     st.builds(reasoning, texts),
 )
 """Items that a Responses reader takes, in any order: orphan calls and outputs, images, lone surrogates."""
