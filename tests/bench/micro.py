@@ -74,8 +74,9 @@ def reads(dialect: str, deltas: int) -> list[bytes]:
 
 
 def _translated(translate: object, body: bytes, source: str, target: str) -> bytes:
-    made: bytes = orjson.dumps(translate.request(orjson.loads(body), source, target).value)  # type: ignore[attr-defined]
-    return made
+    from adapter.wire import jsonio
+
+    return jsonio.dumps(translate.request(jsonio.loads_request(body), source, target).value)  # type: ignore[attr-defined]
 
 
 def _reparsed(body: bytes) -> bytes:
