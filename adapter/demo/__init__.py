@@ -1,0 +1,9 @@
+"""A small offline model that speaks both dialects, so that everything runs without a key or a network.
+
+    brain.py       what to say: pure, deterministic, knows no dialect
+    schema.py      an instance for a JSON schema
+    chat.py        Chat Completions in and out          responses.py   Responses in and out, compaction included
+    app.py         the ASGI application around both
+
+It is a server of its own and shares no code with the translation, so that a mistake here cannot hide one there.
+"""

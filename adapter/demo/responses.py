@@ -1,0 +1,385 @@
+"""The demo's Responses speaker: a request into a question, an answer into events, and the events into a reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from adapter.demo.asking import Bad, image_type, structured
+from adapter.demo.brain import Question, Said, Tool, answer, pieces, summary
+from adapter.demo.chat import CREATED
+
+CALLS: Final = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
+SEALED: Final = "demo-summary:"
+"""The demo's compaction is not encrypted: it is a demo, and its summary is a list of what was said."""
+ECHOED: Final[dict[str, Any]] = {
+    "background": False,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "temperature": 1.0,
+    "tool_choice": "auto",
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""Fields that a response repeats, with what they are when the request says nothing."""
+
+
+def question(body: dict[str, Any], size: int) -> Question:
+    """What a Responses body asks.
+
+    Raises:
+        Bad: input of a wrong shape, or outputs without their calls.
+    """
+    items = input_items(body)
+    tools = [*_tools(body.get("tools") or ()), *_tools_in(items)]
+    must, may, only = _choice(body.get("tool_choice"))
+    if must and not tools:
+        raise Bad("Tool choice requires 'tools'.", "tool_choice")
+    turn = _last_turn(items)
+    reasoning, text, limit = body.get("reasoning"), body.get("text"), body.get("max_output_tokens")
+    reasoning = reasoning if isinstance(reasoning, dict) else {}
+    return Question(
+        user=turn["user"],
+        images=tuple(turn["images"]),
+        files=tuple(turn["files"]),
+        tools=tuple(tools),
+        must_call=must,
+        may_call=may,
+        only=only,
+        parallel=body.get("parallel_tool_calls") is not False,
+        outputs=tuple(turn["outputs"]),
+        reasons=reasoning.get("effort") not in (None, "none") or reasoning.get("summary") is not None,
+        schema=structured(text.get("format") if isinstance(text, dict) else None, nested=False),
+        limit=limit if isinstance(limit, int) else None,
+        bytes_in=size,
+    )
+
+
+def input_items(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The input as a list of items.
+
+    Raises:
+        Bad: it is neither text nor a list of objects.
+    """
+    given = body.get("input")
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": given}]
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise Bad("Invalid type for 'input': expected a string or a list of items.", "input", "invalid_type")
+    if not given:
+        raise Bad("Invalid value for 'input': expected at least one item.", "input", "invalid_value")
+    return given
+
+
+def _tools(given: Iterable[Any], namespace: str | None = None) -> Iterator[Tool]:
+    for tool in given:
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if kind == "namespace":
+            yield from _tools(tool.get("tools") or (), tool.get("name"))
+        elif kind in ("function", "custom") and isinstance(tool.get("name"), str):
+            custom = kind == "custom"
+            yield Tool(name=tool["name"], custom=custom, schema=tool.get("parameters"), namespace=namespace)
+
+
+def _tools_in(items: list[dict[str, Any]]) -> Iterator[Tool]:
+    for item in items:
+        if item.get("type") in ("additional_tools", "tool_search_output"):
+            yield from _tools(item.get("tools") or ())
+
+
+def _choice(choice: Any) -> tuple[bool, bool, tuple[str, ...]]:
+    match choice:
+        case "required":
+            return True, True, ()
+        case "none":
+            return False, False, ()
+        case {"type": "allowed_tools", "mode": mode, "tools": list(tools)}:
+            return mode == "required", True, tuple(tool["name"] for tool in tools if "name" in tool)
+        case {"type": "function" | "custom", "name": str(name)}:
+            return True, True, (name,)
+        case _:
+            return False, True, ()
+
+
+def _last_turn(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last run of user messages, and the tool outputs since."""
+    turn: dict[str, Any] = {"user": "", "images": [], "files": [], "outputs": []}
+    names: dict[Any, str] = {}
+    answered: set[Any] = set()
+    before = ""
+    for item in items:
+        kind = item.get("type") or "message"
+        if kind == "message" and item.get("role") == "user":
+            if before != "user":
+                turn = {"user": "", "images": [], "files": [], "outputs": turn["outputs"] if before == "output" else []}
+            _user(item.get("content"), turn)
+            before = "user"
+        elif kind in CALLS:
+            names[item.get("call_id")] = str(item.get("name", "tool"))
+            before = "call"
+        elif kind in CALLS.values():
+            call_id = item.get("call_id")
+            if call_id not in names:
+                raise Bad(f"No tool call found for function call output with call_id {call_id}.", "input")
+            answered.add(call_id)
+            turn["outputs"].append((names[call_id], _text(item.get("output"))))
+            _media(item.get("output"), turn)
+            before = "output"
+        elif kind == "message":
+            before = str(item.get("role"))
+    for call_id in names:
+        if call_id not in answered:
+            raise Bad(f"No tool output found for function call {call_id}.", "input")
+    return turn
+
+
+def _user(content: Any, turn: dict[str, Any]) -> None:
+    turn["user"] = f"{turn['user']} {_text(content)}".strip()
+    _media(content, turn)
+
+
+def _media(content: Any, turn: dict[str, Any]) -> None:
+    for part in content if isinstance(content, list) else ():
+        match part:
+            case {"type": "input_image"}:
+                turn["images"].append(image_type(str(part.get("image_url") or "")))
+            case {"type": "input_file"}:
+                turn["files"].append(str(part.get("filename") or "file"))
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+
+
+# --------------------------------------------------------------------------------------------------------- speaking
+
+
+class Speech:
+    """One answer as the events of its stream; afterwards `response` is the plain reply."""
+
+    def __init__(self, body: dict[str, Any], size: int, token: str) -> None:
+        self._body = body
+        self._token = token
+        self._compacts = _wants_compaction(body)
+        self._said = Said() if self._compacts else answer(question(body, size))
+        self._size = size
+        self._sequence = 0
+        self._output: list[dict[str, Any]] = []
+        self.response = self._object("in_progress")
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Every event of the stream, in order."""
+        said = self._said
+        yield self._event("response.created", response=self.response)
+        yield self._event("response.in_progress", response=self.response)
+        if self._compacts:
+            yield from self._item(compaction(self._body, self._token), iter(()))
+        if said.reasoning:
+            yield from self._reasoning(said.reasoning)
+        if (said.text or said.refusal or not said.calls) and not self._compacts:
+            yield from self._message(said)
+        for index, call in enumerate(said.calls):
+            yield from self._call(index, call.tool, call.text, cut=said.cut and index == len(said.calls) - 1)
+        self.response = self._object("incomplete" if said.cut else "completed")
+        yield self._event(f"response.{self.response['status']}", response=self.response)
+
+    def _event(self, kind: str, **fields: Any) -> dict[str, Any]:
+        event = {"type": kind, "sequence_number": self._sequence, **fields}
+        self._sequence += 1
+        return event
+
+    def _item(self, item: dict[str, Any], body: Iterator[dict[str, Any]], **empty: Any) -> Iterator[dict[str, Any]]:
+        index = len(self._output)
+        yield self._event("response.output_item.added", output_index=index, item={**item, **empty})
+        for event in body:
+            yield self._event(event.pop("type"), output_index=index, item_id=item["id"], **event)
+        self._output.append(item)
+        yield self._event("response.output_item.done", output_index=index, item=item)
+
+    def _message(self, said: Said) -> Iterator[dict[str, Any]]:
+        logprobs = [_logprob(word) for word in pieces(said.text)] if self._wants_logprobs() else []
+        part: dict[str, Any] = (
+            {"type": "refusal", "refusal": said.refusal}
+            if said.refusal
+            else {"type": "output_text", "text": said.text, "annotations": [], "logprobs": logprobs}
+        )
+        item = {
+            "type": "message",
+            "id": f"msg_{self._token}_{len(self._output)}",
+            "status": "incomplete" if said.cut else "completed",
+            "role": "assistant",
+            "content": [part],
+        }
+        yield from self._item(item, self._part(part), status="in_progress", content=[])
+
+    def _part(self, part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        refusal = part["type"] == "refusal"
+        field, kind = ("refusal", "response.refusal") if refusal else ("text", "response.output_text")
+        empty = {**part, field: ""} if refusal else {**part, field: "", "logprobs": []}
+        yield {"type": "response.content_part.added", "content_index": 0, "part": empty}
+        for position, piece in enumerate(pieces(part[field])):
+            logprobs = {} if refusal else {"logprobs": part["logprobs"][position : position + 1]}
+            yield {"type": f"{kind}.delta", "content_index": 0, "delta": piece, **logprobs}
+        logprobs = {} if refusal else {"logprobs": part["logprobs"]}
+        yield {"type": f"{kind}.done", "content_index": 0, field: part[field], **logprobs}
+        yield {"type": "response.content_part.done", "content_index": 0, "part": part}
+
+    def _reasoning(self, text: str) -> Iterator[dict[str, Any]]:
+        asked = self._body.get("reasoning")
+        summarised = isinstance(asked, dict) and asked.get("summary") is not None
+        item: dict[str, Any] = {"type": "reasoning", "id": f"rs_{self._token}_{len(self._output)}", "summary": []}
+        if summarised:
+            item["summary"] = [{"type": "summary_text", "text": text}]
+        else:
+            item["content"] = [{"type": "reasoning_text", "text": text}]
+        body = self._summary(text) if summarised else self._raw_reasoning(text)
+        yield from self._item(item, body, summary=[], **({} if summarised else {"content": []}))
+
+    def _summary(self, text: str) -> Iterator[dict[str, Any]]:
+        kind = "response.reasoning_summary"
+        yield {"type": f"{kind}_part.added", "summary_index": 0, "part": {"type": "summary_text", "text": ""}}
+        for piece in pieces(text):
+            yield {"type": f"{kind}_text.delta", "summary_index": 0, "delta": piece}
+        yield {"type": f"{kind}_text.done", "summary_index": 0, "text": text}
+        yield {"type": f"{kind}_part.done", "summary_index": 0, "part": {"type": "summary_text", "text": text}}
+
+    def _raw_reasoning(self, text: str) -> Iterator[dict[str, Any]]:
+        part = {"type": "reasoning_text", "text": text}
+        yield {"type": "response.content_part.added", "content_index": 0, "part": {**part, "text": ""}}
+        for piece in pieces(text):
+            yield {"type": "response.reasoning_text.delta", "content_index": 0, "delta": piece}
+        yield {"type": "response.reasoning_text.done", "content_index": 0, "text": text}
+        yield {"type": "response.content_part.done", "content_index": 0, "part": part}
+
+    def _call(self, index: int, tool: Tool, text: str, *, cut: bool) -> Iterator[dict[str, Any]]:
+        custom = tool.custom
+        field = "input" if custom else "arguments"
+        kind = "response.custom_tool_call_input" if custom else "response.function_call_arguments"
+        item = {
+            "type": "custom_tool_call" if custom else "function_call",
+            "id": f"{'ctc' if custom else 'fc'}_{self._token}_{len(self._output)}",
+            "status": "incomplete" if cut else "completed",
+            "call_id": f"call_{self._token[:16]}_{index}",
+            "name": tool.name,
+            **({"namespace": tool.namespace} if tool.namespace else {}),
+            field: text,
+        }
+        events: list[dict[str, Any]] = [{"type": f"{kind}.delta", "delta": piece} for piece in pieces(text)]
+        events.append({"type": f"{kind}.done", field: text, **({} if custom else {"name": tool.name})})
+        yield from self._item(item, iter(events), status="in_progress", **{field: ""})
+
+    def _wants_logprobs(self) -> bool:
+        include = self._body.get("include")
+        return isinstance(include, list) and "message.output_text.logprobs" in include
+
+    def _object(self, status: str) -> dict[str, Any]:
+        body, ended = self._body, status != "in_progress"
+        text = body.get("text") if isinstance(body.get("text"), dict) else {}
+        reasoning = body.get("reasoning") if isinstance(body.get("reasoning"), dict) else {}
+        echo = {key: value if body.get(key) is None else body[key] for key, value in ECHOED.items()}
+        return {
+            "id": f"resp_{self._token}",
+            "object": "response",
+            "created_at": CREATED,
+            "completed_at": CREATED if status == "completed" else None,
+            "status": status,
+            "error": None,
+            "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+            "model": body["model"],
+            "output": list(self._output),
+            **echo,
+            "tools": [_tool_echo(tool) for tool in body.get("tools") or ()],
+            "text": {"format": {"type": "text"}, **(text or {})},
+            "reasoning": {"effort": None, "summary": None, **(reasoning or {})},
+            "service_tier": "default",
+            "store": False,
+            "usage": usage(self._said, self._size) if ended else None,
+        }
+
+
+def _tool_echo(tool: Any) -> Any:
+    if isinstance(tool, dict) and tool.get("type") == "function":
+        return {**tool, "parameters": tool.get("parameters"), "strict": bool(tool.get("strict"))}
+    return tool
+
+
+def _logprob(word: str) -> dict[str, Any]:
+    return {"token": word, "logprob": -0.1, "bytes": list(word.encode()), "top_logprobs": []}
+
+
+def usage(said: Said, size: int) -> dict[str, Any]:
+    """Token counts in the Responses spelling."""
+    tokens_in = said.tokens_in or -(-size // 4)
+    return {
+        "input_tokens": tokens_in,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": said.tokens_out,
+        "output_tokens_details": {"reasoning_tokens": said.tokens_reasoning},
+        "total_tokens": tokens_in + said.tokens_out,
+    }
+
+
+def reply(body: dict[str, Any], size: int, token: str) -> dict[str, Any]:
+    """The plain `response`."""
+    speech = Speech(body, size, token)
+    for _ in speech.events():
+        pass
+    return speech.response
+
+
+def framed(body: dict[str, Any], size: int, token: str) -> Iterator[bytes]:
+    """The stream as it goes out."""
+    for event in Speech(body, size, token).events():
+        data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        yield f"event: {event['type']}\ndata: {data}\n\n".encode()
+
+
+# ------------------------------------------------------------------------------------------------------- compaction
+
+
+def _wants_compaction(body: dict[str, Any]) -> bool:
+    given = body.get("input")
+    return isinstance(given, list) and bool(given) and given[-1] == {"type": "compaction_trigger"}
+
+
+def compaction(body: dict[str, Any], token: str) -> dict[str, Any]:
+    """The compaction item for a request."""
+    texts = [_text(item.get("content") or item.get("output")) for item in input_items(body)]
+    return {"type": "compaction", "id": f"cmp_{token}", "encrypted_content": SEALED + summary(texts)}
+
+
+def compacted(body: dict[str, Any], size: int, token: str) -> dict[str, Any]:
+    """The `response.compaction`: the user's messages, then the compaction item."""
+    output = [
+        {
+            "type": "message",
+            "id": f"msg_{token}_{index}",
+            "status": "completed",
+            "role": "user",
+            "content": [{"type": "input_text", "text": _text(item.get("content"))}],
+        }
+        for index, item in enumerate(input_items(body))
+        if item.get("role") == "user"
+    ]
+    item = compaction(body, token)
+    said = Said(tokens_out=-(-len(item["encrypted_content"].encode()) // 4))
+    return {
+        "id": f"resp_{token}",
+        "object": "response.compaction",
+        "created_at": CREATED,
+        "output": [*output, item],
+        "usage": usage(said, size),
+    }
