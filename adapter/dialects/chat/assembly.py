@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat import annotations as citations
+from adapter.dialects.chat import citations
 from adapter.dialects.chat.logprobs import to_responses
 from adapter.dialects.chat.text_items import REASONING_KINDS, Logprobs, TextItem
 from adapter.dialects.chat.tool_calls import ToolCalls

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapter.dialects.chat import annotations as citations
+from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.finishes import Outcome, finish_reason, is_call, outcome_of
 from adapter.dialects.chat.logprobs import to_chat

@@ -25,7 +25,7 @@ from typing import Any, Final
 import orjson
 
 from adapter.dialects.base import Frame
-from adapter.dialects.chat import annotations as citations
+from adapter.dialects.chat import citations
 from adapter.dialects.chat.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras

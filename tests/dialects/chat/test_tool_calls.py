@@ -1,0 +1,351 @@
+"""Fragments of tool calls into call items: what servers do to index, id, name and arguments (D26 to D33)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Failed, ItemClosed, ItemOpened
+from adapter.hub.fold import fold
+from adapter.hub.grammar import check_hub
+from tests.dialects.chat.making import call, calling, chunk_bytes, kinds, read_all
+
+END = chunk_bytes({}, "tool_calls")
+
+
+def calls_of(events: list[Event]) -> list[tuple[str, str, str]]:
+    """(call_id, name, arguments) of the answer's calls."""
+    assert check_hub(events) == []
+    return [(item["call_id"], item["name"], item["arguments"]) for item in fold(events).output]
+
+
+def deltas(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Delta)]
+
+
+def test_the_official_form_streams_as_it_comes() -> None:
+    events, _ = read_all(
+        calling(call(0, "a", "f", "")), calling(call(0, arguments='{"x"')), calling(call(0, arguments=":1}")), END
+    )
+    item = {
+        "id": "fc_1_0",
+        "type": "function_call",
+        "status": "in_progress",
+        "call_id": "a",
+        "name": "f",
+        "arguments": "",
+    }
+
+    assert events[1:5] == [
+        ItemOpened(0, item),
+        Delta(0, NO_PART, DeltaKind.ARGUMENTS, '{"x"'),
+        Delta(0, NO_PART, DeltaKind.ARGUMENTS, ":1}"),
+        ItemClosed(0, item | {"status": "completed", "arguments": '{"x":1}'}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        pytest.param(
+            [call(0, "a", "f", ""), call(0, "", "", '{"x":'), call(0, "", "", "1}")], id="id and name empty later"
+        ),
+        pytest.param([call(0, "a", "f", '{"x":'), call(0, "a", "f", "1}")], id="id and name repeated"),
+        pytest.param([call(0, "a", "f", '{"x":'), call(0, "b", None, "1}")], id="id changed without a name"),
+        pytest.param([call(None, "a", "f", '{"x":'), call(None, "a", None, "1}")], id="no index, id repeated"),
+        pytest.param([call(None, "a", "f", '{"x":'), call(None, None, None, "1}")], id="no index, id once"),
+        pytest.param([call(0, "a", "f", '{"x":'), call(None, None, None, "1}")], id="index once (Mistral)"),
+        pytest.param(
+            [call(0, "a", None, '{"x":'), call(0, None, "f", None), call(0, None, None, "1}")], id="name late"
+        ),
+        pytest.param([call(0, "a", None, '{"x":1}'), call(0, None, "f", None)], id="name after all arguments"),
+        pytest.param([call(0, None, "f", None), call(0, "a", None, '{"x":1}')], id="id late"),
+        pytest.param([call(None, None, "f", None), call(None, "a", None, '{"x":1}')], id="no index, id late"),
+        pytest.param([call(0, "a", "f", None), call(7, "a", None, '{"x":1}')], id="index changed, id the same"),
+        pytest.param([call(0, "a", "f", {"x": 1})], id="arguments an object"),
+        pytest.param([call(0, "a", "f", '{"x":1}'), call(0, "a", "f", "")], id="name again behind the end"),
+    ],
+)
+def test_one_call_however_it_is_told(fragments: list[dict[str, Any]]) -> None:
+    events, _ = read_all(*(calling(fragment) for fragment in fragments), END)
+
+    assert calls_of(events) == [("a", "f", '{"x":1}')]
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [(["get_", "weather"], "get_weather"), (["get_", "get_weather"], "get_weather"), (["f", "f", "f"], "f")],
+)
+def test_a_name_split_cumulative_or_repeated(names: list[str], name: str) -> None:
+    events, _ = read_all(*(calling(call(0, "a", part)) for part in names), calling(call(0, arguments="{}")), END)
+
+    assert calls_of(events) == [("a", name, "{}")]
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        pytest.param([call(0, "a", "f", "{}"), call(0, "b", "g", "{}")], id="index 0 for all (vLLM, lmdeploy)"),
+        pytest.param([call(None, "a", "f", "{}"), call(None, "b", "g", "{}")], id="no index"),
+        pytest.param([call(1, "a", "f", "{}"), call(5, "b", "g", "{}")], id="indices with gaps"),
+    ],
+)
+def test_two_calls_stay_two(fragments: list[dict[str, Any]]) -> None:
+    one_by_one, _ = read_all(*(calling(fragment) for fragment in fragments), END)
+    at_once, _ = read_all(calling(*fragments), END)
+
+    assert calls_of(one_by_one) == calls_of(at_once) == [("a", "f", "{}"), ("b", "g", "{}")]
+
+
+def test_calls_without_index_and_id_go_by_position() -> None:
+    events, _ = read_all(
+        calling(call(name="f", arguments='{"a":'), call(name="f", arguments='{"b":')),
+        calling(call(arguments="1}"), call(arguments="2}")),
+        END,
+    )
+
+    assert [(name, arguments) for _, name, arguments in calls_of(events)] == [("f", '{"a":1}'), ("f", '{"b":2}')]
+
+
+def test_calls_one_after_the_other_without_index_and_id() -> None:
+    events, _ = read_all(
+        calling(call(name="f", arguments='{"a":1}')),
+        calling(call(name="f", arguments='{"b":')),
+        calling(call(arguments="2}")),
+        END,
+    )
+
+    assert calls_of(events) == [("call_1_0", "f", '{"a":1}'), ("call_1_1", "f", '{"b":2}')]
+
+
+@pytest.mark.parametrize("id", [None, ""])
+def test_a_missing_id_is_made_once(id: str | None) -> None:
+    events, _ = read_all(calling(call(0, id, "f", "{")), calling(call(0, id, None, "}")), END)
+
+    assert calls_of(events) == [("call_1_0", "f", "{}")]
+
+
+def test_an_id_used_twice_is_made_unique() -> None:
+    events, reader = read_all(calling(call(0, "a", "f", "{}")), calling(call(1, "a", "g", "{}")), END)
+
+    assert calls_of(events) == [("a", "f", "{}"), ("a_2", "g", "{}")]
+    assert kinds(reader) == ["call_id_repeated"]
+
+
+def test_ids_over_64_characters_are_hashed_and_stay_apart() -> None:
+    events, _ = read_all(calling(call(0, "a" * 65, "f", "{}")), calling(call(1, "a" * 66, "g", "{}")), END)
+    ids = [call_id for call_id, _, _ in calls_of(events)]
+
+    assert len(set(ids)) == 2
+    assert all(len(call_id) <= 64 for call_id in ids)
+
+
+def test_sequential_parallel_calls_both_stream() -> None:
+    """The second call does not wait for the end: complete arguments close the first."""
+    events, _ = read_all(
+        calling(call(0, "a", "f", "")),
+        calling(call(0, arguments='{"x":1}')),
+        calling(call(1, "b", "g", "")),
+        calling(call(1, arguments='{"y"')),
+    )
+    streamed = events[: events.index(Delta(1, NO_PART, DeltaKind.ARGUMENTS, '{"y"')) + 1]
+
+    assert [type(event) for event in streamed[1:]] == [ItemOpened, Delta, ItemClosed, ItemOpened, Delta]
+
+
+def test_interleaved_calls_are_buffered_and_replayed() -> None:
+    events, _ = read_all(
+        calling(call(0, "a", "f", "")),
+        calling(call(1, "b", "g", "")),
+        calling(call(1, arguments='{"y":')),
+        calling(call(0, arguments='{"x":')),
+        calling(call(1, arguments="2}")),
+        calling(call(0, arguments="1}")),
+        END,
+    )
+
+    assert calls_of(events) == [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
+    assert deltas(events) == ['{"x":', "1}", '{"y":', "2}"]
+
+
+def test_arguments_for_a_closed_call_are_dropped_and_reported() -> None:
+    events, reader = read_all(
+        calling(call(0, "a", "f", "{}")),
+        calling(call(1, "b", "g", "{")),
+        calling(call(0, arguments=" \n")),
+        calling(call(0, arguments="junk")),
+        calling(call(1, arguments="}")),
+        END,
+    )
+
+    assert calls_of(events) == [("a", "f", "{}"), ("b", "g", "{}")]
+    assert kinds(reader) == ["late_arguments"]
+
+
+@pytest.mark.parametrize("arguments", [None, "", " "])
+def test_no_arguments_are_an_empty_object(arguments: str | None) -> None:
+    events, _ = read_all(calling(call(0, "a", "f", arguments)), END)
+
+    ((_, _, text),) = calls_of(events)
+    assert text.strip() == "{}"
+
+
+def test_arguments_that_are_not_json_pass_verbatim() -> None:
+    events, _ = read_all(calling(call(0, "a", "f", "{x: ")), END)
+
+    assert calls_of(events) == [("a", "f", "{x: ")]
+
+
+def test_a_call_without_a_name_is_a_failure() -> None:
+    events, _ = read_all(calling(call(0, "a", None, "{}")), END)
+
+    assert check_hub(events) == []
+    assert isinstance(events[-1], Failed)
+
+
+def test_a_call_cut_before_its_name_is_dropped() -> None:
+    events, reader = read_all(calling(call(0, "a")), chunk_bytes({}, "length"))
+
+    assert check_hub(events) == []
+    assert [item["type"] for item in fold(events).output] == ["message"]
+    assert kinds(reader) == ["call_unnamed"]
+
+
+def test_a_cut_call_is_incomplete_and_those_before_it_are_not() -> None:
+    events, _ = read_all(calling(call(0, "a", "f", "{}")), calling(call(1, "b", "g", '{"x')), chunk_bytes({}, "length"))
+
+    assert check_hub(events) == []
+    assert [(item["status"], item["arguments"]) for item in fold(events).output] == [
+        ("completed", "{}"),
+        ("incomplete", '{"x'),
+    ]
+
+
+def test_a_failure_keeps_the_open_call_as_far_as_it_came() -> None:
+    events, _ = read_all(calling(call(0, "a", "f", '{"x')), end=None)
+
+    last = events[-1]
+    assert isinstance(last, Failed)
+    assert [item["arguments"] for item in last.items] == ['{"x']
+    assert not any(isinstance(event, ItemClosed) for event in events)
+
+
+@pytest.mark.parametrize(
+    "fragments", [[{}], [None], ["x"], [{"index": 0, "type": "function", "function": {}}], {}, "x"]
+)
+def test_fragments_that_say_nothing_are_no_call(fragments: Any) -> None:
+    events, _ = read_all(chunk_bytes({"tool_calls": fragments}), chunk_bytes({"content": "x"}, "stop"))
+
+    assert [item["type"] for item in fold(events).output] == ["message"]
+
+
+def test_tool_calls_with_finish_stop_are_calls_all_the_same() -> None:
+    events, _ = read_all(calling(call(0, "a", "f", "{}")), chunk_bytes({}, "stop"))
+
+    assert calls_of(events) == [("a", "f", "{}")]
+
+
+def test_the_deprecated_function_call_is_one_call() -> None:
+    events, _ = read_all(
+        chunk_bytes({"function_call": {"name": "f", "arguments": ""}}),
+        chunk_bytes({"function_call": {"arguments": '{"x":'}}),
+        chunk_bytes({"function_call": {"arguments": "1}"}}, "function_call"),
+    )
+
+    assert calls_of(events) == [("call_1_0", "f", '{"x":1}')]
+
+
+def test_a_namespace_is_restored() -> None:
+    events, _ = read_all(calling(call(0, "a", "mcp__files__read", "{}")), END)
+
+    (item,) = fold(events).output
+    assert (item["namespace"], item["name"]) == ("mcp__files", "read")
+    assert check_hub(events) == []
+
+
+def test_a_custom_tool_sent_as_a_function_streams_its_input() -> None:
+    events, _ = read_all(calling(call(0, "a", "patch", '{"input": "one\\n')), calling(call(0, arguments='two"}')), END)
+
+    (item,) = fold(events).output
+    assert item == {
+        "id": "ctc_1_0",
+        "type": "custom_tool_call",
+        "status": "completed",
+        "call_id": "a",
+        "name": "apply_patch",
+        "input": "one\ntwo",
+    }
+    assert deltas(events) == ["one\n", "two"]
+    assert check_hub(events) == []
+
+
+@pytest.mark.parametrize("name", ["patch", "free"])
+def test_a_native_custom_call_passes_its_input(name: str) -> None:
+    """With an entry in the map of the request or without one."""
+
+    def fragment(**custom: str) -> dict[str, Any]:
+        return {"index": 0, "id": "a", "type": "custom", "custom": custom}
+
+    events, _ = read_all(calling(fragment(name=name, input="")), calling(fragment(input='{"input": "raw"}')), END)
+
+    (item,) = fold(events).output
+    assert (item["type"], item["input"]) == ("custom_tool_call", '{"input": "raw"}')
+    assert check_hub(events) == []
+
+
+def test_half_an_emoji_in_arguments_is_joined_or_replaced() -> None:
+    def fragment(escape: str) -> bytes:
+        plain = calling(call(0, "a", "f", "HALF"))
+        return plain.replace(b"HALF", escape.encode())
+
+    events, _ = read_all(fragment(r"\ud83d"), fragment(r"\ude00"), fragment(r"\ud83d"), END)
+
+    assert calls_of(events) == [("a", "f", "\U0001f600\ufffd")]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("search", '{"query":"x"}', {"type": "tool_search_call", "execution": "client", "arguments": {"query": "x"}}),
+        (
+            "local",
+            '{"command":["ls"],"timeout_ms":5}',
+            {"type": "local_shell_call", "action": {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": 5}},
+        ),
+        (
+            "run",
+            '{"commands":["ls"]}',
+            {"type": "shell_call", "action": {"commands": ["ls"], "timeout_ms": None, "max_output_length": None}},
+        ),
+        (
+            "ap",
+            '{"operation":{"type":"delete_file","path":"p"}}',
+            {"type": "apply_patch_call", "operation": {"type": "delete_file", "path": "p"}},
+        ),
+    ],
+)
+def test_structured_calls_come_whole(name: str, arguments: str, expected: dict[str, Any]) -> None:
+    events, _ = read_all(calling(call(0, "a", name, arguments[:5])), calling(call(0, arguments=arguments[5:])), END)
+
+    (item,) = fold(events).output
+    assert {key: item[key] for key in expected} == expected
+    assert (item["call_id"], item["status"]) == ("a", "completed")
+    assert deltas(events) == []
+    assert check_hub(events) == []
+
+
+@pytest.mark.parametrize("finish", ["tool_calls", "length"])
+def test_a_structured_call_that_cannot_be_read_is_a_plain_call(finish: str) -> None:
+    events, reader = read_all(calling(call(0, "a", "run", '{"comm')), chunk_bytes({}, finish))
+
+    assert calls_of(events) == [("a", "shell", '{"comm')]
+    assert "arguments_unreadable" in kinds(reader)
+
+
+def test_a_stream_of_closing_braces_is_not_looked_at_again_and_again() -> None:
+    """Alternating fragments of an open call that is never complete cost time in proportion to their size."""
+    pieces = [piece for n in range(4000) for piece in (call(0, arguments='{"x":{}'), call(1, arguments=f"{n}"))]
+    events, _ = read_all(calling(call(0, "a", "f", "["), call(1, "b", "g", "")), calling(*pieces), END)
+
+    assert len(calls_of(events)) == 2
