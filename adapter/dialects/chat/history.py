@@ -24,10 +24,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, Output
 from adapter.dialects.chat.checks import string, wrong_value
 from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.tools import Toolbox
+from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, Output
 from adapter.dialects.chat.write_content import Part, Place, write_assistant, write_content, write_text
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
@@ -84,12 +84,13 @@ class _Call:
 class _Turn:
     """One assistant message in the making."""
 
-    __slots__ = ("answered", "calls", "ids", "reasoning", "refusal", "text")
+    __slots__ = ("answered", "calls", "ids", "reasoning", "reasoning_at", "refusal", "text")
 
     def __init__(self) -> None:
         self.text = ""
         self.refusal = ""
         self.reasoning = ""
+        self.reasoning_at = 0
         self.calls: list[_Call] = []
         self.answered = False
         """An output for it has come: it takes nothing more."""
@@ -266,6 +267,8 @@ class History:
 
     def _attach_reasoning(self, turn: _Turn) -> None:
         if self._reasoning:
+            if not turn.reasoning:
+                turn.reasoning_at = self._reasoning_at
             turn.reasoning += self._reasoning
             self._reasoning = ""
 
@@ -274,11 +277,11 @@ class History:
             self._reasoning = ""
             self._lose_reasoning(self._reasoning_at)
 
-    def _lose_reasoning(self, index: int | None = None) -> None:
+    def _lose_reasoning(self, index: int) -> None:
+        """Reported once: it is one thing that this upstream does not get, however often it comes."""
         if not self._reasoning_lost:
             self._reasoning_lost = True
-            path = self._writing.at(self._reasoning_at if index is None else index)
-            self._writing.lose(path, "reasoning", "The upstream is not given earlier reasoning here.")
+            self._writing.lose(self._writing.at(index), "reasoning", "The upstream is not given this reasoning again.")
 
     def _nothing(self, index: int, item: Item) -> None:
         """Says nothing to the model by itself."""
@@ -334,7 +337,7 @@ class History:
             if replay == "all" or (replay == "tool_turns" and current and turn.calls):
                 message[profile.reasoning_field] = turn.reasoning
             else:
-                self._lose_reasoning()
+                self._lose_reasoning(turn.reasoning_at)
         if turn.calls:
             message["tool_calls"] = [call.tool_call() for call in turn.calls]
             self._write_outputs(turn, messages)
@@ -348,7 +351,7 @@ class History:
             content, media = call.output
             messages.append({"role": "tool", "tool_call_id": call.wire_id, "content": content})
             if media:
-                following.append({"type": "text", "text": f"[output of tool call {call.tool_call['id']}]"})
+                following.append({"type": "text", "text": f"[output of tool call {call.wire_id}]"})
                 following.extend(media)
         if following:
             messages.append({"role": "user", "content": following})

@@ -1,0 +1,85 @@
+"""What the Codex CLI sends, translated for a careful Chat server and for a Responses-Lite model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.dialects.chat.write_request import write_request
+from adapter.hub.request import Request, ToolKind, ToolRef, Written
+from adapter.upstream.profiles import GENERIC, profile
+from tests.strict_chat import problems
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "requests"
+
+
+def translated(name: str, to: str = "generic") -> Written:
+    body: dict[str, Any] = json.loads((FIXTURES / f"{name}.json").read_text("utf-8"))
+    return write_request(Request(body, stream=True), profile(to))
+
+
+def tool_names(made: Written) -> list[str]:
+    return [tool[tool["type"]]["name"] for tool in made.body["tools"]]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FIXTURES.glob("codex_*.json")))
+@pytest.mark.parametrize("to", ["generic", "openai", "deepseek", "mistral", "ollama", "vllm"])
+def test_every_codex_request_becomes_one_that_strict_servers_take(name: str, to: str) -> None:
+    assert problems(translated(name, to).body, profile(to)) == []
+
+
+def test_an_unknown_model_gets_its_namespace_flattened_and_one_system_message() -> None:
+    made = translated("codex_unknown_model")
+
+    assert [message["role"] for message in made.body["messages"]] == ["system", "user", "user"]
+    assert "multi_agent_v1__spawn_agent" in tool_names(made)
+    assert [(loss.path, loss.kind) for loss in made.losses] == [
+        ("tools[4].description", "namespace"),
+        ("tools[8]", "web_search"),
+    ]
+
+
+def test_gpt_5_5_gets_its_custom_tool_and_tool_search_as_functions() -> None:
+    made = translated("codex_gpt_5_5")
+
+    assert made.exchange.tools == {
+        "apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch"),
+        "tool_search": ToolRef(ToolKind.TOOL_SEARCH, "tool_search"),
+    }
+    patch = next(tool for tool in made.body["tools"] if tool["function"]["name"] == "apply_patch")
+    assert "*** Begin Patch" in patch["function"]["description"]
+
+
+def test_tools_that_a_search_found_are_offered_and_callable() -> None:
+    made = translated("codex_gpt_5_5_tool_search_turn")
+
+    assert tool_names(made)[-1] == "multi_agent_v1__spawn_agent"
+    assert made.body["messages"][-4:-2][1]["content"] == '{"tools":["multi_agent_v1__spawn_agent"]}'
+    assert made.body["messages"][-2]["tool_calls"][0]["function"]["name"] == "multi_agent_v1__spawn_agent"
+
+
+def test_responses_lite_tools_are_lifted_out_of_the_input() -> None:
+    made = translated("codex_responses_lite_gpt_5_6")
+
+    assert tool_names(made)[:4] == ["exec", "wait", "request_user_input", "collaboration__followup_task"]
+    assert made.exchange.tools["exec"] == ToolRef(ToolKind.CUSTOM, "exec")
+    assert made.body["parallel_tool_calls"] is False
+
+
+def test_the_reasoning_of_a_tool_turn_goes_back_where_it_is_wanted() -> None:
+    made = translated("codex_responses_lite_tool_turn", "deepseek")
+    assert made.body["messages"][3]["reasoning_content"] == "I should look at the files."
+
+
+def test_the_warning_of_0_120_moves_behind_the_tool_message() -> None:
+    made = translated("codex_0_120_warning_between_call_and_output")
+    assert [message["role"] for message in made.body["messages"]] == ["system", "user", "assistant", "tool", "user"]
+
+
+def test_compaction_requests_come_without_tools_and_lose_the_choice_among_them() -> None:
+    body: dict[str, Any] = json.loads((FIXTURES / "codex_unknown_model.json").read_text("utf-8"))
+    made = write_request(Request(body | {"tools": [], "parallel_tool_calls": False}, stream=True), GENERIC)
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & made.body.keys()

@@ -1,0 +1,413 @@
+"""Items into messages, repaired: map a3 by scenarios."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.errors import BadRequest, InvalidEncryptedContent, InvalidType, InvalidValue, UnsupportedParameter
+from tests.dialects.chat.writing import (
+    OPENAI,
+    bot,
+    call,
+    chat_call,
+    generic,
+    lost,
+    messages,
+    output,
+    said,
+    tool,
+    user,
+    written,
+)
+
+HI = {"role": "user", "content": "hi"}
+
+
+def developer(text: str) -> dict[str, Any]:
+    return {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": text}]}
+
+
+# ------------------------------------------------------------------------------------------------------ instructions
+
+
+def test_instructions_and_leading_messages_become_one_system_message() -> None:
+    made = written(developer("b"), {"type": "message", "role": "system", "content": "c"}, user(), instructions="a")
+
+    assert made.body["messages"] == [{"role": "system", "content": "a\n\nb\n\nc"}, HI]
+    assert made.losses == []
+
+
+def test_a_late_developer_message_stays_in_place_as_a_user_message_and_is_reported() -> None:
+    made = written(user(), said("x"), developer("stop"), user("go"))
+
+    assert made.body["messages"] == [
+        HI,
+        bot("x"),
+        {"role": "user", "content": "stop"},
+        {"role": "user", "content": "go"},
+    ]
+    assert lost(made) == [("input[2].role", "approximated", "late_system")]
+
+
+def test_a_late_developer_message_moves_to_the_front_where_the_profile_says_so() -> None:
+    made = written(user(), developer("stop"), instructions="a", to=generic(late_system="lead"))
+
+    assert made.body["messages"] == [{"role": "system", "content": "a\n\nstop"}, HI]
+    assert lost(made) == [("input[1].role", "approximated", "late_system")]
+
+
+def test_roles_are_kept_in_place_where_the_profile_says_so() -> None:
+    made = written(
+        {"type": "message", "role": "system", "content": "b"}, user(), developer("c"), instructions="a", to=OPENAI
+    )
+
+    assert made.body["messages"] == [
+        {"role": "developer", "content": "a"},
+        {"role": "system", "content": "b"},
+        HI,
+        {"role": "developer", "content": "c"},
+    ]
+    assert made.losses == []
+
+
+# ---------------------------------------------------------------------------------------------- calls and outputs
+
+
+def test_parallel_calls_merge_with_the_text_before_them() -> None:
+    assert messages(user(), said("look"), call("a"), call("b"), output("b", "2"), output("a", "1")) == [
+        HI,
+        bot("look", chat_call("a"), chat_call("b")),
+        tool("a", "1"),
+        tool("b", "2"),
+    ]
+
+
+def test_a_user_message_between_call_and_output_moves_behind_the_group() -> None:
+    assert messages(user(), call("a"), user("Warning"), output("a")) == [
+        HI,
+        bot(None, chat_call("a")),
+        tool("a"),
+        {"role": "user", "content": "Warning"},
+    ]
+
+
+def test_text_between_call_and_output_joins_the_same_assistant_message() -> None:
+    assert messages(user(), said("x"), call("a"), said("y"), call("b"), output("a"), output("b")) == [
+        HI,
+        bot("xy", chat_call("a"), chat_call("b")),
+        tool("a"),
+        tool("b"),
+    ]
+
+
+def test_text_after_the_first_of_two_outputs_moves_behind_the_group() -> None:
+    assert messages(user(), call("a"), call("b"), output("a"), said("y"), output("b")) == [
+        HI,
+        bot(None, chat_call("a"), chat_call("b")),
+        tool("a"),
+        tool("b"),
+        bot("y"),
+    ]
+
+
+def test_separate_assistant_messages_stay_separate() -> None:
+    assert messages(user(), said("x"), said("y")) == [HI, bot("x"), bot("y")]
+
+
+def test_a_call_after_an_output_is_a_turn_of_its_own() -> None:
+    assert messages(user(), call("a"), output("a"), call("b"), output("b")) == [
+        HI,
+        bot(None, chat_call("a")),
+        tool("a"),
+        bot(None, chat_call("b")),
+        tool("b"),
+    ]
+
+
+def test_ids_that_a_server_reuses_in_every_turn_pair_up_within_their_turn() -> None:
+    assert messages(call("0", "f"), output("0", "1"), user(), call("0", "g"), output("0", "2")) == [
+        bot(None, chat_call("0", "f")),
+        tool("0", "1"),
+        HI,
+        bot(None, chat_call("0", "g")),
+        tool("0", "2"),
+    ]
+
+
+def test_two_different_calls_of_one_id_in_one_turn_get_ids_of_their_own() -> None:
+    assert messages(call("x", "f"), call("x", "g"), output("x", "1"), output("x", "2")) == [
+        bot(None, chat_call("x", "f"), chat_call("x_2", "g")),
+        tool("x", "1"),
+        tool("x_2", "2"),
+    ]
+
+
+def test_a_call_that_stands_there_twice_is_said_once_and_a_second_output_is_dropped() -> None:
+    made = written(call("x"), call("x"), output("x", "1"), output("x", "2"))
+
+    assert made.body["messages"] == [bot(None, chat_call("x")), tool("x", "1")]
+    assert lost(made) == [("input[1]", "dropped", "duplicate_call"), ("input[3]", "dropped", "duplicate_output")]
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        ([user(), output("X")], "No tool call found for function call output with call_id X."),
+        ([output("X"), call("X")], "No tool call found for function call output with call_id X."),
+        (
+            [{"type": "custom_tool_call_output", "call_id": "X", "output": ""}],
+            "No tool call found for custom tool call output with call_id X.",
+        ),
+        ([call("X"), user()], "No tool output found for function call X."),
+        ([call("Y"), call("X"), output("Y")], "No tool output found for function call X."),
+    ],
+)
+def test_orphans_are_refused_in_the_words_of_the_api(items: list[dict[str, Any]], text: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        written(*items)
+
+    assert (refused.value.message, refused.value.param, refused.value.code) == (text, "input", None)
+
+
+def test_an_output_without_call_id_finds_its_call_by_name() -> None:
+    assert messages(call("a", "f"), call("b", "g"), output("a"), {"type": "function_call_output", "name": "g"})[2:] == [
+        tool("b", "")
+    ]
+
+
+def test_call_ids_that_do_not_fit_are_hashed_in_the_call_and_its_output() -> None:
+    long = "x" * 65
+    made = messages(call(long), output(long))
+
+    assert made[0]["tool_calls"][0]["id"] == made[1]["tool_call_id"]
+    assert made == messages(call(long), output(long))
+    assert written(call("call_1"), output("call_1"), to=generic(call_id=OPENAI.call_id)).body["messages"][1] == tool(
+        "call_1"
+    )
+
+
+def test_empty_arguments_become_an_empty_object() -> None:
+    assert messages(call("a", arguments=""), output("a"))[0] == bot(None, chat_call("a"))
+
+
+def test_null_content_beside_calls_is_an_empty_string_where_the_profile_says_so() -> None:
+    assert messages(call("a"), output("a"), to=generic(assistant_null_content=False))[0]["content"] == ""
+
+
+def test_calls_of_every_kind_that_a_client_runs_become_function_calls() -> None:
+    made = messages(
+        {"type": "custom_tool_call", "call_id": "a", "name": "exec", "input": 'say "x"'},
+        {"type": "tool_search_call", "call_id": "b", "execution": "client", "arguments": {"query": "q"}},
+        {
+            "type": "local_shell_call",
+            "id": "lsh_1",
+            "call_id": "c",
+            "action": {"type": "exec", "command": ["ls"], "env": {}, "user": None},
+        },
+        {"type": "shell_call", "call_id": "d", "action": {"commands": ["ls"], "timeout_ms": None}},
+        {"type": "apply_patch_call", "call_id": "e", "operation": {"type": "delete_file", "path": "p"}},
+        {"type": "custom_tool_call_output", "call_id": "a", "output": "1"},
+        {"type": "tool_search_output", "call_id": "b", "tools": [{"type": "function", "name": "found"}]},
+        {"type": "local_shell_call_output", "id": "lsh_1", "output": "3"},
+        {"type": "shell_call_output", "call_id": "d", "output": [{"stdout": "4", "stderr": ""}]},
+        {"type": "apply_patch_call_output", "call_id": "e", "status": "failed", "output": "no such file"},
+    )
+    assert made == [
+        bot(
+            None,
+            chat_call("a", "exec", '{"input":"say \\"x\\""}'),
+            chat_call("b", "tool_search", '{"query":"q"}'),
+            chat_call("c", "local_shell", '{"command":["ls"],"env":{}}'),
+            chat_call("d", "shell", '{"commands":["ls"]}'),
+            chat_call("e", "apply_patch", '{"type":"delete_file","path":"p"}'),
+        ),
+        tool("a", "1"),
+        tool("b", '{"tools":["found"]}'),
+        tool("c", "3"),
+        tool("d", '[{"stdout":"4","stderr":""}]'),
+        tool("e", "failed\nno such file"),
+    ]
+
+
+def test_custom_calls_stay_custom_where_the_server_has_custom_tools() -> None:
+    made = messages(
+        {"type": "custom_tool_call", "call_id": "a", "name": "exec", "input": "raw"},
+        {"type": "custom_tool_call_output", "call_id": "a", "output": "1"},
+        to=OPENAI,
+    )
+    assert made[0]["tool_calls"] == [{"id": "a", "type": "custom", "custom": {"name": "exec", "input": "raw"}}]
+
+
+def test_a_search_that_the_server_ran_is_not_a_call() -> None:
+    made = written(
+        user(),
+        {"type": "tool_search_call", "call_id": None, "execution": "server", "arguments": {}},
+        {"type": "tool_search_output", "call_id": None, "tools": [{"type": "function", "name": "found"}]},
+    )
+    assert made.body["messages"] == [HI]
+    assert [tool["function"]["name"] for tool in made.body["tools"]] == ["found"]
+    assert lost(made) == [("input[1]", "dropped", "tool_search_call")]
+
+
+# ------------------------------------------------------------------------------------------------- media in outputs
+
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "high"}
+CHAT_PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "high"}}
+
+
+def test_images_in_outputs_follow_in_one_user_message_after_all_tool_messages() -> None:
+    made = written(
+        call("a"), call("b"), output("a", [{"type": "input_text", "text": "see"}, PICTURE]), output("b", [PICTURE])
+    )
+
+    marker = "[image: it follows in the next user message]"
+    assert made.body["messages"][1:] == [
+        tool("a", f"see\n{marker}"),
+        tool("b", marker),
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "[output of tool call a]"},
+                CHAT_PICTURE,
+                {"type": "text", "text": "[output of tool call b]"},
+                CHAT_PICTURE,
+            ],
+        },
+    ]
+    assert lost(made) == [
+        ("input[2].output", "approximated", "tool_media"),
+        ("input[3].output", "approximated", "tool_media"),
+    ]
+
+
+def test_images_stay_in_tool_messages_where_the_server_takes_them() -> None:
+    made = written(call("a"), output("a", [PICTURE]), to=generic(tool_media=True))
+
+    assert made.body["messages"][1] == tool("a", [CHAT_PICTURE])
+    assert made.losses == []
+
+
+def test_images_leave_a_note_where_the_server_takes_none() -> None:
+    made = written(call("a"), output("a", [PICTURE]), to=generic(images=False))
+
+    assert made.body["messages"][1] == tool("a", "[image omitted: this model takes no images]")
+    assert lost(made) == [("input[1].output[0]", "dropped", "input_image")]
+
+
+# --------------------------------------------------------------------------------------------------------- reasoning
+
+
+def reasoning(text: str = "hm", **more: Any) -> dict[str, Any]:
+    return {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [],
+        "content": [{"type": "reasoning_text", "text": text}],
+        **more,
+    }
+
+
+def test_reasoning_goes_back_on_the_turns_with_calls_since_the_last_user_message() -> None:
+    made = written(
+        reasoning("old"),
+        call("a"),
+        output("a"),
+        user(),
+        reasoning("x"),
+        said("look"),
+        reasoning("y"),
+        call("b"),
+        output("b"),
+        reasoning("z"),
+        said("done"),
+        to=generic(reasoning_replay="tool_turns"),
+    )
+    assert made.body["messages"] == [
+        bot(None, chat_call("a")),
+        tool("a"),
+        HI,
+        bot("look", reasoning_content="xy") | {"tool_calls": [chat_call("b")]},
+        tool("b"),
+        bot("done"),
+    ]
+    assert lost(made) == [("input[0]", "dropped", "reasoning")]
+
+
+def test_reasoning_goes_back_everywhere_under_the_field_of_the_server() -> None:
+    made = written(
+        reasoning(content=None, summary=[{"type": "summary_text", "text": "short"}]),
+        said("done"),
+        to=generic(reasoning_replay="all", reasoning_field="reasoning"),
+    )
+    assert made.body["messages"] == [bot("done", reasoning="short")]
+    assert made.losses == []
+
+
+def test_reasoning_that_is_not_given_back_is_reported_once() -> None:
+    made = written(reasoning(), said("x"), reasoning(), said("y"), reasoning())
+
+    assert made.body["messages"] == [bot("x"), bot("y")]
+    assert [loss.kind for loss in made.losses] == ["reasoning"]
+
+
+def test_reasoning_that_nobody_can_read_is_passed_over_in_silence() -> None:
+    assert written(reasoning(content=[], encrypted_content="gAAA"), said("x")).losses == []
+
+
+# ------------------------------------------------------------------------------------------------------- other items
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "param"),
+    [
+        ({"type": "compaction", "encrypted_content": "x"}, InvalidEncryptedContent, "input[1].encrypted_content"),
+        ({"type": "compaction_trigger"}, UnsupportedParameter, "input[1]"),
+        ({"type": "item_reference", "id": "msg_1"}, BadRequest, "input[1].id"),
+        ({"type": "mcp_approval_response", "approve": True}, UnsupportedParameter, "input[1]"),
+        ({"type": "message", "role": "critic", "content": "x"}, InvalidValue, "input[1].role"),
+        ({"type": "message", "role": "user", "content": 5}, InvalidType, "input[1].content"),
+        (
+            {"type": "message", "role": "user", "content": [{"type": "input_audio"}]},
+            UnsupportedParameter,
+            "input[1].content[0]",
+        ),
+        (
+            {"type": "message", "role": "user", "content": [{"type": "input_image", "file_id": "f"}]},
+            UnsupportedParameter,
+            "input[1].content[0].file_id",
+        ),
+        ({"type": "function_call", "call_id": "a", "name": "f", "arguments": {}}, InvalidType, "input[1].arguments"),
+    ],
+)
+def test_what_cannot_be_left_out_is_refused(item: dict[str, Any], error: type[BadRequest], param: str) -> None:
+    with pytest.raises(error) as refused:
+        written(user(), item)
+
+    assert refused.value.param == param
+
+
+def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> None:
+    made = written(
+        user(),
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+        {"type": "mcp_call", "id": "mcp_1"},
+        {"type": "agent_message", "author": "a", "content": "x"},
+        {"type": "acme:thing"},
+        {"type": "additional_tools", "role": "developer", "tools": []},
+    )
+    assert made.body["messages"] == [HI]
+    assert lost(made) == [
+        ("input[1]", "dropped", "web_search_call"),
+        ("input[2]", "dropped", "mcp_call"),
+        ("input[3]", "dropped", "agent_message"),
+        ("input[4]", "dropped", "unknown_item"),
+    ]
+
+
+def test_a_request_without_anything_to_say_is_refused() -> None:
+    with pytest.raises(InvalidValue) as refused:
+        written()
+
+    assert refused.value.param == "input"

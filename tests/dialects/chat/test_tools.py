@@ -1,0 +1,339 @@
+"""Tools of every kind, their names on the wire, and the choice among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.dialects.chat.strict import meets_strict_rules
+from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
+from adapter.hub.request import ToolKind, ToolRef
+from tests.dialects.chat.writing import OPENAI, call, generic, lost, output, user, written
+
+EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+def function(name: str = "f", **more: Any) -> dict[str, Any]:
+    return {"type": "function", "name": name, **more}
+
+
+def custom(name: str = "c", **more: Any) -> dict[str, Any]:
+    return {"type": "custom", "name": name, **more}
+
+
+def names(made: Any) -> list[str]:
+    return [tool[tool["type"]]["name"] for tool in made.body.get("tools", [])]
+
+
+def test_a_function_is_nested_and_absent_parameters_are_an_empty_object() -> None:
+    made = written(user(), tools=[function(description="d", parameters=None, strict=False)])
+
+    assert made.body["tools"] == [
+        {"type": "function", "function": {"name": "f", "description": "d", "parameters": EMPTY}}
+    ]
+    assert (dict(made.exchange.tools), made.losses) == ({}, [])
+
+
+CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("strict", "parameters", "expected"),
+    [
+        (True, EMPTY, True),
+        (False, CLOSED, False),
+        (None, CLOSED, True),
+        (None, EMPTY, False),
+        (None, None, False),
+    ],
+)
+def test_strict_is_made_explicit_where_the_server_knows_it(strict: Any, parameters: Any, expected: bool) -> None:
+    made = written(user(), tools=[function(strict=strict, parameters=parameters)], to=OPENAI)
+    assert made.body["tools"][0]["function"]["strict"] is expected
+
+
+def test_a_strict_that_was_asked_for_and_cannot_be_had_is_reported() -> None:
+    assert lost(written(user(), tools=[function(strict=True)])) == [("tools[0].strict", "dropped", "strict")]
+    assert lost(written(user(), tools=[function(strict=None, parameters=CLOSED)])) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "meets"),
+    [
+        (CLOSED, True),
+        (None, False),
+        ({"type": "string"}, False),
+        (CLOSED | {"required": []}, False),
+        (CLOSED | {"additionalProperties": True}, False),
+        (CLOSED | {"properties": {"a": EMPTY}}, False),
+        (CLOSED | {"properties": {"a": {"type": ["object", "null"]}}}, False),
+        (CLOSED | {"properties": {"a": {"anyOf": [CLOSED, {"type": "null"}]}}}, True),
+        (CLOSED | {"properties": {"a": {"allOf": [CLOSED]}}}, False),
+        (CLOSED | {"properties": {"a": {"type": "array", "items": EMPTY}}}, False),
+        (CLOSED | {"$defs": {"x": EMPTY}}, False),
+    ],
+)
+def test_a_schema_meets_the_strict_rules_only_where_every_object_is_closed(schema: Any, meets: bool) -> None:
+    assert meets_strict_rules(schema) is meets
+
+
+def test_a_custom_tool_becomes_a_function_with_one_input_and_its_grammar_in_words() -> None:
+    form = {"type": "grammar", "syntax": "lark", "definition": "start: X"}
+    made = written(user(), tools=[custom(description="Edit.", format=form)])
+
+    sent = made.body["tools"][0]["function"]
+    assert sent["name"] == "c"
+    assert sent["description"].startswith("Edit.\n\n")
+    assert sent["description"].endswith("lark grammar:\nstart: X")
+    assert (list(sent["parameters"]["properties"]), sent["parameters"]["required"]) == (["input"], ["input"])
+    assert made.exchange.tools == {"c": ToolRef(ToolKind.CUSTOM, "c")}
+
+
+def test_a_custom_tool_stays_custom_where_the_server_has_such() -> None:
+    form = {"type": "grammar", "syntax": "lark", "definition": "start: X"}
+    made = written(user(), tools=[custom(format=form), custom("d")], to=OPENAI)
+
+    assert made.body["tools"] == [
+        {
+            "type": "custom",
+            "custom": {
+                "name": "c",
+                "format": {"type": "grammar", "grammar": {"definition": "start: X", "syntax": "lark"}},
+            },
+        },
+        {"type": "custom", "custom": {"name": "d"}},
+    ]
+    assert made.exchange.tools == {}
+
+
+def test_namespaces_are_flattened_and_remembered() -> None:
+    tools = [
+        {"type": "namespace", "name": "mcp__echo", "description": "Echoes.", "tools": [function("say"), custom("raw")]},
+        {"type": "namespace", "name": "functions", "description": "", "tools": [function("top")]},
+    ]
+    made = written(call("a", "say", namespace="mcp__echo"), output("a"), tools=tools)
+
+    assert names(made) == ["mcp__echo__say", "mcp__echo__raw", "top"]
+    assert made.exchange.tools == {
+        "mcp__echo__say": ToolRef(ToolKind.FUNCTION, "say", "mcp__echo"),
+        "mcp__echo__raw": ToolRef(ToolKind.CUSTOM, "raw", "mcp__echo"),
+    }
+    assert made.body["messages"][0]["tool_calls"][0]["function"]["name"] == "mcp__echo__say"
+    assert lost(made) == [("tools[0].description", "dropped", "namespace")]
+
+
+def test_tools_come_from_three_places_in_order_and_each_once() -> None:
+    made = written(
+        {"type": "additional_tools", "role": "developer", "tools": [function("f"), function("g")]},
+        user(),
+        {"type": "tool_search_call", "call_id": "s", "execution": "client", "arguments": {}},
+        {"type": "tool_search_output", "call_id": "s", "tools": [function("g"), function("h")]},
+        tools=[function("f", description="first")],
+    )
+    assert names(made) == ["f", "g", "h"]
+    assert made.body["tools"][0]["function"]["description"] == "first"
+
+
+def test_names_that_collide_are_told_apart_in_the_order_of_the_offer() -> None:
+    tools = [
+        {"type": "namespace", "name": "a", "tools": [function("b")]},
+        function("a__b"),
+        custom("a__b"),
+        function("a__b"),
+    ]
+    made = written(user(), tools=tools)
+
+    assert names(made) == ["a__b", "a__b_2", "a__b_3"]
+    assert made.exchange.tools == {
+        "a__b": ToolRef(ToolKind.FUNCTION, "b", "a"),
+        "a__b_2": ToolRef(ToolKind.FUNCTION, "a__b"),
+        "a__b_3": ToolRef(ToolKind.CUSTOM, "a__b"),
+    }
+
+
+def test_long_and_odd_names_are_fitted_in_the_offer_in_history_and_in_the_choice() -> None:
+    long, odd = "x" * 100, "größe.in mm"
+    made = written(
+        call("a", long),
+        call("b", odd),
+        output("a"),
+        output("b"),
+        tools=[function(long), function(odd)],
+        tool_choice={"type": "function", "name": odd},
+    )
+    sent = names(made)
+    assert [call["function"]["name"] for call in made.body["messages"][0]["tool_calls"]] == sent
+    assert [made.exchange.tools[name] for name in sent] == [
+        ToolRef(ToolKind.FUNCTION, long),
+        ToolRef(ToolKind.FUNCTION, odd),
+    ]
+    assert made.body["tool_choice"] == {"type": "function", "function": {"name": sent[1]}}
+
+
+def test_tools_that_the_client_runs_become_functions() -> None:
+    made = written(
+        user(),
+        tools=[
+            {"type": "tool_search", "execution": "client", "description": "Find.", "parameters": CLOSED},
+            {"type": "local_shell"},
+            {"type": "shell", "environment": {"type": "local"}},
+            {"type": "apply_patch"},
+        ],
+    )
+    assert names(made) == ["tool_search", "local_shell", "shell", "apply_patch"]
+    assert {name: ref.kind.value for name, ref in made.exchange.tools.items()} == {name: name for name in names(made)}
+    assert made.body["tools"][0]["function"] == {"name": "tool_search", "description": "Find.", "parameters": CLOSED}
+    assert made.losses == []
+
+
+def test_tools_that_the_server_would_run_are_dropped_and_reported() -> None:
+    made = written(
+        user(),
+        tools=[
+            {"type": "web_search"},
+            {"type": "mcp", "server_label": "x"},
+            {"type": "tool_search"},
+            {"type": "shell", "environment": {"type": "container_auto"}},
+            {"type": "acme:tool"},
+        ],
+        tool_choice="auto",
+        parallel_tool_calls=True,
+    )
+    assert "tools" not in made.body
+    assert [kind for _, _, kind in lost(made)] == ["web_search", "mcp", "tool_search", "shell", "unknown_tool"]
+
+
+def test_web_search_becomes_web_search_options_where_the_server_has_them() -> None:
+    tool = {
+        "type": "web_search",
+        "user_location": {"type": "approximate", "city": "Bern", "region": None},
+        "search_context_size": "low",
+        "filters": {"allowed_domains": ["x.org"]},
+    }
+    made = written(user(), tools=[tool], to=OPENAI)
+
+    assert made.body["web_search_options"] == {
+        "user_location": {"type": "approximate", "approximate": {"city": "Bern"}},
+        "search_context_size": "low",
+    }
+    assert lost(made) == [("tools[0].filters", "dropped", "web_search")]
+
+
+# ------------------------------------------------------------------------------------------------------------ choices
+
+F, G, C = function("f"), function("g"), custom("c")
+
+
+@pytest.mark.parametrize("choice", ["none", "auto", "required"])
+def test_plain_choices_pass(choice: str) -> None:
+    assert written(user(), tools=[F], tool_choice=choice).body["tool_choice"] == choice
+
+
+def test_a_named_choice_is_nested_and_follows_the_tool_that_was_sent() -> None:
+    choice = {"type": "custom", "name": "c"}
+    as_function = written(user(), tools=[F, C], tool_choice=choice).body
+    as_custom = written(user(), tools=[F, C], tool_choice=choice, to=OPENAI).body
+
+    assert as_function["tool_choice"] == {"type": "function", "function": {"name": "c"}}
+    assert as_custom["tool_choice"] == {"type": "custom", "custom": {"name": "c"}}
+
+
+def test_a_named_choice_leaves_one_tool_where_servers_cannot_be_told_a_name() -> None:
+    made = written(
+        user(), tools=[F, G], tool_choice={"type": "function", "name": "g"}, to=generic(tool_choice_named=False)
+    )
+    assert (names(made), made.body["tool_choice"], made.losses) == (["g"], "required", [])
+
+
+def test_a_choice_of_an_emulated_tool_names_its_function() -> None:
+    made = written(user(), tools=[{"type": "shell"}], tool_choice={"type": "shell"})
+    assert made.body["tool_choice"] == {"type": "function", "function": {"name": "shell"}}
+
+
+def test_a_choice_in_a_namespace_finds_its_tool() -> None:
+    tools = [{"type": "namespace", "name": "n", "tools": [F]}]
+    made = written(user(), tools=tools, tool_choice={"type": "function", "name": "f", "namespace": "n"})
+    assert made.body["tool_choice"] == {"type": "function", "function": {"name": "n__f"}}
+
+
+ALLOWED = {
+    "type": "allowed_tools",
+    "mode": "required",
+    "tools": [{"type": "function", "name": "g"}, {"type": "web_search"}],
+}
+
+
+def test_allowed_tools_are_nested_twice_where_the_server_knows_them() -> None:
+    made = written(user(), tools=[F, G], tool_choice=ALLOWED, to=OPENAI)
+
+    assert names(made) == ["f", "g"]
+    assert made.body["tool_choice"] == {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]},
+    }
+
+
+def test_allowed_tools_are_the_only_tools_elsewhere() -> None:
+    made = written(user(), tools=[F, G], tool_choice=ALLOWED)
+    assert (names(made), made.body["tool_choice"]) == (["g"], "required")
+
+
+def test_parallel_calls_are_spoken_of_only_beside_tools_and_where_the_server_knows_them() -> None:
+    deaf = generic(parallel_tool_calls=False)
+
+    assert "parallel_tool_calls" not in written(user(), parallel_tool_calls=False).body
+    assert written(user(), tools=[F], parallel_tool_calls=False).body["parallel_tool_calls"] is False
+    assert lost(written(user(), tools=[F], parallel_tool_calls=True, to=deaf)) == []
+    assert lost(written(user(), tools=[F], parallel_tool_calls=False, to=deaf)) == [
+        ("parallel_tool_calls", "dropped", "parallel_tool_calls")
+    ]
+
+
+WRONG: list[tuple[dict[str, Any], str, type[BadRequest]]] = [
+    ({"tool_choice": "required"}, "tool_choice", InvalidValue),
+    ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice", InvalidValue),
+    ({"tools": [F], "tool_choice": {"type": "function", "name": "g"}}, "tool_choice", InvalidValue),
+    (
+        {"tools": [F], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        "tool_choice.name",
+        MissingParameter,
+    ),
+    ({"tools": [F], "tool_choice": "maybe"}, "tool_choice", InvalidValue),
+    ({"tools": [F], "tool_choice": 5}, "tool_choice", InvalidType),
+    ({"tools": [F], "tool_choice": {"type": "x"}}, "tool_choice.type", InvalidValue),
+    ({"tools": [F], "tool_choice": ALLOWED | {"mode": "x"}}, "tool_choice.mode", InvalidValue),
+    (
+        {"tools": [F], "tool_choice": {"type": "function", "name": "f", "namespace": []}},
+        "tool_choice.namespace",
+        InvalidType,
+    ),
+    (
+        {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}},
+        "tool_choice",
+        UnsupportedParameter,
+    ),
+    ({"tools": [{"type": "mcp"}], "tool_choice": "required"}, "tool_choice", UnsupportedParameter),
+    (
+        {"tools": [F], "tool_choice": ALLOWED | {"tools": [{"type": "mcp"}]}},
+        "tool_choice.tools",
+        UnsupportedParameter,
+    ),
+    ({"tools": 5}, "tools", InvalidType),
+    ({"tools": [5]}, "tools[0]", InvalidType),
+    ({"tools": [{}]}, "tools[0].type", MissingParameter),
+    ({"tools": [{"type": "function"}]}, "tools[0].name", MissingParameter),
+    ({"tools": [{"type": "function", "name": "f", "parameters": 5}]}, "tools[0].parameters", InvalidType),
+    ({"tools": [{"type": "namespace", "name": "n"}]}, "tools[0].tools", MissingParameter),
+    ({"tools": [F], "parallel_tool_calls": "no"}, "parallel_tool_calls", InvalidType),
+]
+
+
+@pytest.mark.parametrize(("body", "param", "error"), WRONG)
+def test_wrong_tools_and_impossible_choices_are_refused(
+    body: dict[str, Any], param: str, error: type[BadRequest]
+) -> None:
+    with pytest.raises(error) as refused:
+        written(user(), **body)
+
+    assert refused.value.param == param
