@@ -39,6 +39,7 @@ def create(settings: Settings) -> ASGIApp:
         try:
             yield
         finally:
+            drain.forget()
             await tasks.close()
             await client.close()
 

@@ -36,11 +36,17 @@ class Drain:
         loop = asyncio.get_running_loop()
 
         def heard(number: int, frame: FrameType | None) -> None:
-            server = self._previous[number]
+            server = self._previous.get(number)
             loop.call_soon_threadsafe(self.begin, lambda: server(number, frame) if callable(server) else None)
 
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, heard)
+
+    def forget(self) -> None:
+        """Give the signals back to whoever had them."""
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        self._previous.clear()
 
     def begin(self, stop_accepting: Callable[[], None]) -> None:
         """Turn not ready; after the delay stop accepting; at the deadline fail what still runs. A second signal stops at

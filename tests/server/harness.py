@@ -1,0 +1,175 @@
+"""The real server on a real socket, inside the test's own loop, and a raw client for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import uvicorn
+from uvicorn.lifespan.on import LifespanOn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from adapter.app import create
+from adapter.config import load
+
+ASK_CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+ASK_RESPONSES = {"model": "m", "input": "Hi"}
+ASK = {"chat": ASK_CHAT, "responses": ASK_RESPONSES}
+PATH = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
+
+
+def play(scenario: Callable[[], Awaitable[None]], within: float = 20) -> None:
+    """Run one scenario in a loop of its own."""
+
+    async def timed() -> None:
+        async with asyncio.timeout(within):
+            await scenario()
+
+    asyncio.run(timed())
+
+
+def upstream(url: str, dialect: str, name: str = "up", **keys: Any) -> dict[str, Any]:
+    """One upstream section."""
+    return {"name": name, "base_url": url, "dialect": dialect, **keys}
+
+
+@asynccontextmanager
+async def adapter(*upstreams: dict[str, Any], **server: Any) -> AsyncIterator[Client]:
+    """The adapter over these upstreams; a client for it."""
+    settings = load(None, {"server": server, "upstreams": list(upstreams)})
+    config = uvicorn.Config(
+        create(settings), http="httptools", ws="none", lifespan="on", log_config=None, access_log=False
+    )
+    config.load()
+    state, lifespan = ServerState(), LifespanOn(config)
+    await lifespan.startup()
+    assert not lifespan.should_exit
+    listening = await asyncio.get_running_loop().create_server(
+        lambda: HttpToolsProtocol(config, state, {}), "127.0.0.1", 0
+    )
+    try:
+        yield Client(listening.sockets[0].getsockname()[1])
+    finally:
+        listening.close()
+        for connection in list(state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=3)
+        assert not state.tasks, "an answer outlived its client"
+        await lifespan.shutdown()
+
+
+@dataclass
+class Response:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+    whole: bool = False
+    """The body came to its proper end."""
+    times: list[float] = field(default_factory=list)
+    """When its pieces arrived."""
+    pieces: list[bytes] = field(default_factory=list)
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of the stream's events, parsed."""
+        found: list[Any] = []
+        for block in self.body.split(b"\n\n"):
+            for line in block.split(b"\n"):
+                if line.startswith(b"data: "):
+                    found.append("[DONE]" if line == b"data: [DONE]" else orjson.loads(line[6:]))
+        return found
+
+    @property
+    def types(self) -> list[str]:
+        return [entry["type"] for entry in self.events]
+
+
+class Client:
+    """Speaks HTTP by hand."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def open(self, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        await writer.drain()
+        return reader, writer
+
+    async def send(self, data: bytes) -> Response:
+        """One request as raw bytes, its answer read to the end."""
+        reader, writer = await self.open(data)
+        try:
+            return await read_response(reader)
+        finally:
+            writer.close()
+
+    async def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
+        return await self.send(request_bytes(method, path, body, **headers))
+
+    async def get(self, path: str, **headers: str) -> Response:
+        return await self.request("GET", path, **headers)
+
+    async def post(self, path: str, value: Any, **headers: str) -> Response:
+        body = value if isinstance(value, bytes) else orjson.dumps(value)
+        return await self.request("POST", path, body, **{"content_type": "application/json", **headers})
+
+    async def ask(self, dialect: str, *, headers: dict[str, str] | None = None, **extra: Any) -> Response:
+        """The small request of a dialect, with further fields."""
+        return await self.post(PATH[dialect], ASK[dialect] | extra, **(headers or {}))
+
+
+def request_bytes(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    """A request; header names with `_` for `-`."""
+    lines = [f"{method} {path} HTTP/1.1", "host: x"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    if body or method == "POST":
+        lines.append(f"content-length: {len(body)}")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def ask_bytes(dialect: str, **extra: Any) -> bytes:
+    """The bytes of a small request."""
+    body = orjson.dumps(ASK[dialect] | extra)
+    return request_bytes("POST", PATH[dialect], body, content_type="application/json")
+
+
+async def read_head(reader: asyncio.StreamReader) -> Response:
+    """Status and header fields."""
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:]) if k}
+    return Response(int(lines[0].split()[1]), headers)
+
+
+async def read_response(reader: asyncio.StreamReader) -> Response:
+    """One response to its end, proper or not."""
+    response = await read_head(reader)
+    try:
+        if "content-length" in response.headers:
+            response.body = await reader.readexactly(int(response.headers["content-length"]))
+            response.whole = True
+            return response
+        while True:
+            size = int(await reader.readuntil(b"\r\n"), 16)
+            data = (await reader.readexactly(size + 2))[:-2]
+            if not size:
+                response.whole = True
+                return response
+            response.times.append(time.monotonic())
+            response.pieces.append(data)
+            response.body += data
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return response
