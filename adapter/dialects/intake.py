@@ -86,7 +86,10 @@ class Intake:
             decoded = self._decoder.close()
         except UpstreamEventTooLarge as error:
             return self.fail(error)
-        events = self._read(decoded)
+        whole = [event for event in decoded if _whole(event[1])]
+        if len(whole) < len(decoded):
+            self._mended.append(Anomaly("event_truncated"))
+        events = self._read(whole)
         if not self._reader.ended:
             events += self._reader.close()
         return self._passed(events)
@@ -149,3 +152,14 @@ def _not_a_reply(body: bytes) -> AdapterError:
     if body.lstrip()[:1] in (b"{", b"["):
         return UpstreamTruncated("The upstream's answer is not complete JSON.")
     return UpstreamBadContent("The upstream answered with something that is not JSON.")
+
+
+def _whole(data: bytes) -> bool:
+    """Whether an event without its blank line is complete nevertheless; half of one is a truncated stream, not garbage."""
+    if data == b"[DONE]":
+        return True
+    try:
+        loads(data)
+    except NotJson:
+        return False
+    return True

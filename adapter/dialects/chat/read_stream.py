@@ -115,7 +115,8 @@ class ChatReader:
                 continue
             assembly = self._assembly or self._start(chunk, events)
             delta = choice.get("delta")
-            if "message" in choice:  # the whole answer: instead of all deltas, or once more behind them (Perplexity)
+            if "message" in choice and not (delta and chunk.get("object") == "chat.completion.chunk"):
+                # the whole answer: instead of all deltas, or once more behind them (Perplexity's chat.completion.done)
                 delta = (delta or choice["message"]) if assembly.empty else None
             if delta and isinstance(delta, dict):
                 events += assembly.feed(delta, choice.get("logprobs"))

@@ -81,11 +81,10 @@ def read_reply(
 
 
 def _first_choice(body: dict[str, Any]) -> dict[str, Any] | None:
+    """Choice 0; where no choice says it is that, the first one."""
     choices = body.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and not choice.get("index"):
-            return choice
-    return None
+    found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return next((choice for choice in found if not choice.get("index")), found[0] if found else None)
 
 
 def _numbered(message: dict[str, Any]) -> dict[str, Any]:
