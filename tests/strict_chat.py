@@ -158,9 +158,10 @@ def _calls(calls: list[dict[str, Any]], profile: Profile) -> Iterator[str]:
     if len(set(ids)) != len(ids):
         yield "two calls of one id"
     rule = profile.call_id
-    for id in ids:
-        if not 0 < len(id) <= rule.max or (rule.alphabet == "alnum" and not (id.isascii() and id.isalnum())):
-            yield f"call id {id!r}"
+    for wire_id in ids:
+        plain = wire_id.isascii() and wire_id.isalnum()
+        if not 0 < len(wire_id) <= rule.max or (rule.alphabet == "alnum" and not plain):
+            yield f"call id {wire_id!r}"
     for call in calls:
         kind = call["type"]
         if kind != "function" and not (kind == "custom" and profile.custom_tools):

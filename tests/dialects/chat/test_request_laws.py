@@ -89,13 +89,13 @@ def answered(draw: st.DrawFn) -> list[dict[str, Any]]:
     waiting: list[str] = []
     for _ in range(draw(st.integers(1, 10))):
         if waiting and draw(st.booleans()):
-            id = waiting.pop(draw(st.integers(0, len(waiting) - 1)))
-            items.append({"type": "function_call_output", "call_id": id, "output": draw(contents)})
+            call_id = waiting.pop(draw(st.integers(0, len(waiting) - 1)))
+            items.append({"type": "function_call_output", "call_id": call_id, "output": draw(contents)})
         else:
             items.append(draw(st.one_of(messages, calls, others)))
             if items[-1].get("call_id") is not None:
                 waiting.append(items[-1]["call_id"])
-    items += [{"type": "function_call_output", "call_id": id, "output": draw(contents)} for id in waiting]
+    items += [{"type": "function_call_output", "call_id": call_id, "output": draw(contents)} for call_id in waiting]
     return items
 
 
@@ -172,10 +172,8 @@ def test_broken_items_and_settings_raise_only_our_errors(
         write_request(Request({**body, "model": "m", "input": items}), to)
 
 
-CHAT_KEYS = (
-    "role content name tool_calls tool_call_id function_call refusal audio reasoning_content id type function".split()
-)
-chat_messages = st.dictionaries(st.sampled_from(CHAT_KEYS), json_values | texts, max_size=5).flatmap(
+CHAT_KEYS = "role content name tool_calls tool_call_id function_call refusal audio reasoning_content id type function"
+chat_messages = st.dictionaries(st.sampled_from(CHAT_KEYS.split()), json_values | texts, max_size=5).flatmap(
     lambda message: st.sampled_from(["user", "assistant", "tool", "system", "function", "x"]).map(
         lambda role: {**message, "role": role}
     )
@@ -202,7 +200,10 @@ plain = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size
 
 @st.composite
 def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """What an assistant says and what its tools answer, as the reader of Chat messages leaves it in the hub."""
+    """What an assistant says and what its tools answer, as the reader of Chat messages leaves it in the hub.
+
+    Where it only speaks, somebody else speaks next: a call joins the assistant message before it.
+    """
     items: list[dict[str, Any]] = []
     if draw(st.booleans()):
         items.append({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": draw(plain)}]})
@@ -210,16 +211,16 @@ def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     if not ids or draw(st.booleans()):
         items.append({"type": "message", "role": "assistant", "content": draw(plain)})
     kinds = draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids)))
-    for id, custom in zip(ids, kinds, strict=True):
+    for call_id, custom in zip(ids, kinds, strict=True):
         items.append(
-            {"type": "custom_tool_call", "call_id": id, "name": "g", "input": draw(plain)}
+            {"type": "custom_tool_call", "call_id": call_id, "name": "g", "input": draw(plain)}
             if custom
-            else {"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"}
+            else {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"}
         )
-    for id, custom in zip(ids, kinds, strict=True):
+    for call_id, custom in zip(ids, kinds, strict=True):
         kind = "custom_tool_call_output" if custom else "function_call_output"
-        items.append({"type": kind, "call_id": id, "output": draw(plain)})
-    return items
+        items.append({"type": kind, "call_id": call_id, "output": draw(plain)})
+    return items if ids else [*items, {"type": "message", "role": "user", "content": draw(plain)}]
 
 
 user_parts = st.lists(
