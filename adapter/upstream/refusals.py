@@ -44,11 +44,11 @@ _LONGEST_WAIT: Final = 7 * 24 * 3600
 
 _SECRETS: Final = re.compile(
     r"\bBearer\s+[^\s\"',;]+"
-    r"|\b(?:sk|pk|rk|gsk|xai|hf|key|csk|nvapi|ak)[-_][A-Za-z0-9*_.-]{6,}"
+    r"|\b(?:sk|pk|rk|ak|gsk|xai|hf|key|csk|nvapi|org|proj|user|acct)[-_](?=[a-z_.-]*[A-Z0-9*])[A-Za-z0-9*_.-]{6,}"
     r"|\bAIza[0-9A-Za-z_-]{10,}"
-    r"|\b(?:org|proj|user|acct)[-_][A-Za-z0-9]{8,}"
-    r"|(?i:\b(?:api[-_ ]?key|token)\b\s*(?:provided)?\s*[:=]\s*)[^\s\"',;]{8,}"
 )
+_LABELLED: Final = re.compile(r"(\b(?:api[-_ ]?key|token)(?: provided)?\s*[:=]\s*)[^\s,;]{8,}", re.I)
+"""A key of no known form, behind a word that says it is one."""
 _TRY_AGAIN: Final = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s|sec|second)", re.I)
 
 
@@ -177,7 +177,7 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
     if status == 402 or (meaning is Meaning.QUOTA and not passing):
         facts |= {"code": Meaning.QUOTA.value, "type": Meaning.QUOTA.value}
         return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
-    if meaning is Meaning.MODEL and status < 500:
+    if meaning is Meaning.MODEL:
         return ModelNotFound(message or "The upstream has no such model.", param=said.param)
     if status in (401, 403):
         return _auth(message, status, facts, own_key=own_key)
@@ -224,7 +224,7 @@ def _clean(word: str) -> str | None:
 def scrubbed(message: str) -> str:
     """A message without what looks like a key or an account, cut to `MAX_MESSAGE`, valid Unicode."""
     text = message[: MAX_MESSAGE * 2].encode("utf-8", "replace").decode()
-    text = _SECRETS.sub("[redacted]", text)
+    text = _LABELLED.sub(r"\1[redacted]", _SECRETS.sub("[redacted]", text))
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 
 

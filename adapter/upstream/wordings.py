@@ -73,7 +73,7 @@ _MODEL: Final = re.compile(
     r"|model [`'\"]?[^`'\"\n]{1,200}[`'\"]? (?:was |is |could )?not (?:be )?found"  # Ollama, llama.cpp
     r"|model not (?:exist|found)|no such model|unknown model|model does not exist"  # DeepSeek, DashScope, LM Studio
     r"|is not a valid model|invalid model\b|not found the model"  # OpenRouter, Mistral, Moonshot
-    r"|unable to access model|model is not available|deployment .{1,100} does not exist"  # Together, Azure
+    r"|unable to access model|deployment .{1,100} does not exist"  # Together, Azure
     r"|模型不存在"
 )
 _READ: Final = 2_000

@@ -1,0 +1,337 @@
+"""What upstreams answer when they refuse, in their own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter.errors import (
+    AdapterError,
+    ModelNotFound,
+    PayloadTooLarge,
+    RateLimited,
+    UpstreamAuth,
+    UpstreamBadContent,
+    UpstreamRedirect,
+    UpstreamRefused,
+    UpstreamUnwell,
+)
+from adapter.upstream.refusals import MAX_MESSAGE, from_error_object, from_http, scrubbed
+
+
+def refused(status: int, body: Any = b"", *, own_key: bool = True, **headers: str) -> AdapterError:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    return from_http(status, {key.replace("_", "-"): value for key, value in headers.items()}, raw, own_key=own_key)
+
+
+def openai(message: str, **facts: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None, **facts}}
+
+
+CONTEXT = [
+    (400, openai("too long", code="context_length_exceeded")),
+    (400, openai("Your input exceeds the context window of this model. Please adjust your input and try again.")),
+    (
+        400,
+        openai("This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."),
+    ),
+    (400, {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400}),
+    (400, openai("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", code=400)),
+    (400, openai("The input (5000 tokens) is longer than the model's context length (4096 tokens).")),
+    (400, openai("Requested token count exceeds the model's maximum context length of 202752 tokens.")),
+    (
+        400,
+        openai(
+            "request (5000 tokens) exceeds the available context size (4096 tokens)", type="exceed_context_size_error"
+        ),
+    ),
+    (500, openai("the request exceeds the available context size. try increasing the context size")),
+    (400, {"error": "prompt too long; exceeded max context length by 4 tokens"}),
+    (400, {"error": "the input length exceeds the context length"}),
+    (400, {"error": "Trying to keep the first 5000 tokens when context the overflows. The model has 4096."}),
+    (400, openai("The number of tokens to keep from the initial prompt is greater than the context length.")),
+    (400, openai("prompt is too long: 213462 tokens > 200000 maximum")),
+    (400, openai("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000")),
+    (
+        400,
+        [
+            {
+                "error": {
+                    "code": 400,
+                    "message": "The input token count (1196265) exceeds the maximum number of tokens allowed",
+                }
+            }
+        ],
+    ),
+    (400, openai("This model's maximum prompt length is 131072 but the request contains 537812 tokens.")),
+    (400, openai("Please reduce the length of the messages or completion.")),
+    (400, openai("Invalid request: Your request exceeded model token limit: 8192")),
+    (
+        400,
+        {
+            "object": "error",
+            "message": "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
+        },
+    ),
+    (422, openai("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097.")),
+    (400, {"code": "InvalidParameter", "message": "Range of input length should be [1, 30720]"}),
+    (400, openai("context window exceeds limit (2013)")),
+    (413, openai("Input length 131393 exceeds the maximum allowed input length of 131040 tokens.")),
+    (400, {"error": {"code": "1261", "message": "Prompt exceeds max length"}}),
+]
+QUOTA = [
+    (429, openai("You exceeded your current quota, please check your plan.", code="insufficient_quota")),
+    (402, openai("Insufficient Balance", type="unknown_error")),
+    (402, {"error": {"message": "This request requires more credits", "code": 402}}),
+    (402, b""),
+    (400, openai("Your credit balance is too low to access the API.")),
+    (429, openai("Your account is suspended", type="exceeded_current_quota_error")),
+    (400, {"code": "Arrearage", "message": "Access denied, please make sure your account is in good standing."}),
+    (429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}),
+]
+MODEL = [
+    (404, openai("The model `x` does not exist or you do not have access to it.", code="model_not_found")),
+    (404, {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}),
+    (404, openai("model 'x:7b' not found", type="api_error")),
+    (404, {"error": 'model "x" not found, try pulling it first'}),
+    (400, openai("Model Not Exist")),
+    (400, {"error": {"message": "x/y is not a valid model ID", "code": 400}}),
+    (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}),
+    (404, openai("Not found the model x or Permission denied", type="resource_not_found_error")),
+    (404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}),
+    (400, {"error": {"code": "1211", "message": "\u6a21\u578b\u4e0d\u5b58\u5728"}}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), CONTEXT)
+def test_context_overflow_in_any_words_is_one_code(status: int, body: Any) -> None:
+    error = refused(status, body)
+
+    assert (error.http_status, error.code, error.type) == (400, "context_length_exceeded", "invalid_request_error")
+    assert not error.retryable
+
+
+@pytest.mark.parametrize(("status", "body"), QUOTA)
+def test_no_money_in_any_words_is_one_code_and_no_retry(status: int, body: Any) -> None:
+    error = refused(status, body)
+
+    assert (error.http_status, error.code) == (429, "insufficient_quota")
+    assert not error.retryable
+
+
+@pytest.mark.parametrize(("status", "body"), MODEL)
+def test_an_unknown_model_in_any_words_is_a_404(status: int, body: Any) -> None:
+    error = refused(status, body)
+
+    assert isinstance(error, ModelNotFound)
+    assert (error.http_status, error.code) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unsupported value: 'temperature' does not support 0.2 with this model.",
+        "tools[0].function.name is too long",
+        "Invalid schema for function 'f'",
+        "Rate limit reached for model `x` on tokens per min: Limit 1, Used 1. Too many tokens.",
+    ],
+)
+def test_other_refusals_keep_their_own_meaning(words: str) -> None:
+    error = refused(400, openai(words, param="tools", code="invalid_value"))
+
+    assert isinstance(error, UpstreamRefused)
+    assert (error.http_status, error.code, error.param, error.message) == (400, "invalid_value", "tools", words)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_clients_fault_keeps_status_and_message(status: int) -> None:
+    error = refused(status, openai("no good", param="x"))
+
+    assert error.http_status == status
+    assert error.body() == {
+        "error": {"message": "no good", "type": "invalid_request_error", "param": "x", "code": "upstream_error"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body", "x"], "msg": "field required"}, {"msg": "bad"}]}, "field required; bad"),
+        ({"object": "error", "message": {"detail": [{"msg": "extra"}]}}, "extra"),
+        ({"error": "plain"}, "plain"),
+        ([], "The upstream refused the request with status 422."),
+        (b"<html>", "The upstream refused the request with status 422."),
+        (b"", "The upstream refused the request with status 422."),
+        (b'"text"', "The upstream refused the request with status 422."),
+    ],
+)
+def test_every_envelope_is_opened(body: Any, message: str) -> None:
+    assert refused(422, body).message == message
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_operators_key_is_never_the_clients_fault(status: int) -> None:
+    error = refused(status, openai("Incorrect API key provided: sk-abc123456"), own_key=True)
+
+    assert isinstance(error, UpstreamAuth)
+    assert error.http_status == 502
+    assert "sk-" not in error.message
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "invalid_api_key"), (403, "permission_denied")])
+def test_the_clients_own_key_is(status: int, code: str) -> None:
+    error = refused(status, openai("Incorrect API key provided: sk-abc123456"), own_key=False)
+
+    assert (error.http_status, error.code) == (status, code)
+    assert error.message == "Incorrect API key provided: [redacted]"
+
+
+@pytest.mark.parametrize("status", [413, 431])
+def test_too_large_is_413(status: int) -> None:
+    error = refused(status, openai("body too big"))
+
+    assert isinstance(error, PayloadTooLarge)
+    assert error.http_status == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "seconds"),
+    [
+        ({"retry_after": "7"}, "", 7),
+        ({"retry_after": "1.2"}, "", 2),
+        ({"retry_after_ms": "1500", "retry_after": "9"}, "", 2),
+        ({"retry_after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, "", 30),
+        ({"retry_after": "Wed, 21 Oct 2026 07:28:30 GMT"}, "", 1),
+        ({"retry_after": "-4"}, "", 0),
+        ({"retry_after": "inf"}, "", 1),
+        ({"retry_after": "soon"}, "", 1),
+        ({}, "Rate limit reached. Please try again in 1m2.5s.", 63),
+        ({}, "Please try again in 20ms.", 1),
+        ({}, "", 1),
+    ],
+)
+def test_rate_limits_keep_how_long_to_wait(headers: dict[str, str], message: str, seconds: int) -> None:
+    error = refused(429, openai(message, type="tokens", code="rate_limit_exceeded"), **headers)
+
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == seconds
+    assert (error.http_status, error.type, error.code) == (429, "tokens", "rate_limit_exceeded")
+
+
+def test_a_rate_limit_worded_as_quota_with_a_wait_is_a_rate_limit() -> None:
+    error = refused(429, openai("You exceeded your current quota"), retry_after="30")
+
+    assert (type(error), error.retry_after) == (RateLimited, 30)
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"), [(500, 500), (502, 502), (503, 503), (504, 504), (529, 503), (408, 408), (409, 409)]
+)
+def test_server_errors_in_json_keep_their_class_and_may_be_retried(status: int, shown: int) -> None:
+    error = refused(status, openai("overloaded", type="server_error", code="slow_down"), retry_after="3")
+
+    assert isinstance(error, UpstreamUnwell)
+    assert (error.http_status, error.message, error.code, error.retry_after) == (shown, "overloaded", "slow_down", 3)
+    assert error.retryable
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway: secret</html>", b"upstream connect error"])
+def test_server_errors_in_html_or_text_are_never_forwarded(body: bytes) -> None:
+    error = refused(503, body)
+
+    assert isinstance(error, UpstreamBadContent)
+    assert error.http_status == 502
+    assert body.decode() not in error.message
+
+
+def test_a_server_error_without_a_body_keeps_its_class() -> None:
+    assert refused(503).http_status == 503
+
+
+def test_a_redirect_is_not_followed_and_not_shown() -> None:
+    assert isinstance(refused(302, b"", location="https://elsewhere.example"), UpstreamRedirect)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        ({"message": "x", "type": "server_error", "code": "server_error"}, 502, "server_error"),
+        ({"message": "x", "code": 429}, 429, "rate_limit_exceeded"),
+        ({"message": "x", "code": "rate_limit_exceeded"}, 429, "rate_limit_exceeded"),
+        ({"message": "x", "type": "overloaded_error"}, 503, "upstream_error"),
+        ({"message": "x", "code": "invalid_prompt"}, 400, "invalid_prompt"),
+        ({"message": "bad key", "type": "authentication_error"}, 502, "upstream_auth"),
+        ({"error": {"message": "prompt is too long"}}, 400, "context_length_exceeded"),
+        ({"type": "error", "error": {"message": "x", "code": "insufficient_quota"}}, 429, "insufficient_quota"),
+        ("words", 502, "upstream_error"),
+        (None, 502, "upstream_error"),
+        (7, 502, "upstream_error"),
+    ],
+)
+def test_errors_inside_a_success_or_a_stream(error: Any, status: int, code: str) -> None:
+    found = from_error_object(error)
+
+    assert (found.http_status, found.code) == (status, code)
+
+
+def test_the_status_of_the_answer_counts_where_it_says_something() -> None:
+    assert from_error_object({"message": "x"}, 400).http_status == 400
+    assert from_error_object({"message": "x", "code": 400}, 200).http_status == 400
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-abcdef123456",
+        "Bearer abc.def.ghi",
+        "org-AbCdEf123456",
+        "sk-abc***xyz",
+        "AIzaSyA123456789",
+        "gsk_abcdef12345",
+    ],
+)
+def test_what_looks_like_a_key_is_scrubbed(secret: str) -> None:
+    assert secret not in refused(400, openai(f"in `{secret}` it failed")).message
+
+
+def test_ordinary_words_are_not_scrubbed() -> None:
+    words = "The api_key parameter and max_tokens: 5000 of user-facing risk-free tasks; key-related token counts, user-supplied org-structure"
+
+    assert scrubbed(words) == words
+
+
+def test_long_messages_are_cut_and_halves_of_characters_replaced() -> None:
+    assert len(refused(400, openai("x" * 9000)).message) == MAX_MESSAGE
+    scrubbed("\ud800").encode()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["error", "message", "code", "type", "detail", "status"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values, st.integers(300, 599), st.booleans())
+def test_whatever_the_error_says_it_is_one_of_ours(value: Any, status: int, own_key: bool) -> None:
+    for error in (from_error_object(value), from_error_object(value, status)):
+        assert isinstance(error, AdapterError)
+        assert 400 <= error.http_status < 600
+        orjson.dumps(error.body())
+
+
+@given(st.binary(), st.integers(300, 599), st.booleans(), st.text(), st.text())
+def test_whatever_the_answer_holds_it_is_one_of_ours(
+    raw: bytes, status: int, own_key: bool, wait: str, date: str
+) -> None:
+    error = from_http(status, {"retry-after": wait, "date": date}, raw, own_key=own_key)
+
+    orjson.dumps(error.body())
