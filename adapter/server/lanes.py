@@ -129,6 +129,9 @@ class Hub:
         yield 0, events
         hurried = False
         while not intake.ended:
+            if intake.settling and not hurried:
+                hurried = True
+                reply.hurry(self._settle_within)
             try:
                 chunk = await reply.read()
             except AdapterError as error:
@@ -137,9 +140,6 @@ class Hub:
             events = intake.feed(chunk) if chunk else intake.close()
             if events:
                 yield 0, events
-            if intake.settling and not hurried:
-                hurried = True
-                reply.hurry(self._settle_within)
 
     async def finish(self) -> None:
         await _let_go(self._reply)
@@ -248,6 +248,9 @@ class RawStreaming:
         yield b"".join(self._first)
         hurried = False
         while not observer.ended:
+            if observer.settling and not hurried:
+                hurried = True
+                reply.hurry(self._settle_within)
             try:
                 chunk = await reply.read()
             except AdapterError as error:
@@ -256,9 +259,6 @@ class RawStreaming:
             data = observer.feed(chunk) if chunk else observer.close()
             if data:
                 yield data
-            if observer.settling and not hurried:
-                hurried = True
-                reply.hurry(self._settle_within)
 
     async def finish(self) -> None:
         """As `Answering.finish`."""

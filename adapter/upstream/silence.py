@@ -25,7 +25,7 @@ class Ear:
         line = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         if line or not self._mid_line:
             self._in_comment = chunk[line : line + 1] == b":"
-            self._mid_line = line < len(chunk)
+            self._mid_line = self._in_comment or bool(chunk[line:].strip())
         return heard
 
     def _beyond_comments(self, chunk: bytes) -> bool:

@@ -1,0 +1,138 @@
+"""The configuration: every mistake is one line that names the key."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from adapter.config import Settings, load
+from adapter.errors import ConfigError
+
+GOOD = """
+[server]
+port = 9000
+losses = "reject"
+
+[[upstreams]]
+name = "local"
+base_url = "http://127.0.0.1:8000/v1/"
+dialect = "chat"
+api_key = "$UPSTREAM_KEY"
+profile = "vllm"
+models = ["qwen*"]
+aliases = { "gpt-5.5" = "qwen3-coder" }
+[upstreams.capabilities]
+late_system = "keep"
+"""
+
+
+def _load(tmp_path: Path, text: str) -> Settings:
+    file = tmp_path / "adapter.toml"
+    file.write_text(text, "utf-8")
+    return load(file)
+
+
+def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-1")
+    settings = _load(tmp_path, GOOD)
+    (upstream,) = settings.upstreams
+    assert (settings.server.port, settings.server.losses, settings.server.host) == (9000, "reject", "127.0.0.1")
+    assert upstream.base_url == "http://127.0.0.1:8000/v1"
+    assert upstream.api_key is not None
+    assert upstream.api_key.get_secret_value() == "sk-1"
+    assert upstream.resolved_profile().late_system == "keep"
+    assert upstream.aliases == {"gpt-5.5": "qwen3-coder"}
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADAPTER_SERVER__PORT", "9001")
+    monkeypatch.setenv("ADAPTER_SERVER__COMMIT_AFTER", "1.5")
+    file = tmp_path / "adapter.toml"
+    file.write_text("[server]\nport = 1\nworkers = 2\n")
+    assert (load(file).server.port, load(file).server.commit_after, load(file).server.workers) == (9001, 1.5, 2)
+    assert load(file, {"server": {"port": 7}}).server.port == 7
+    assert load(file, {"server": {"port": 7}}).server.commit_after == 1.5
+
+
+def test_an_array_from_the_environment_replaces_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-1")
+    other = [{"name": "other", "base_url": "https://x.example/v1", "dialect": "responses", "api_key": "none"}]
+    monkeypatch.setenv("ADAPTER_UPSTREAMS", json.dumps(other))
+    assert [upstream.name for upstream in _load(tmp_path, GOOD).upstreams] == ["other"]
+
+
+@pytest.mark.parametrize(("written", "kept"), [("", None), ('api_key = "client"', None), ('api_key = "none"', "")])
+def test_whose_key_goes_upstream(tmp_path: Path, written: str, kept: str | None) -> None:
+    text = f'[[upstreams]]\nname = "a"\nbase_url = "http://h"\ndialect = "chat"\n{written}\n'
+    key = _load(tmp_path, text).upstreams[0].api_key
+    assert (key if key is None else key.get_secret_value()) == kept
+
+
+UPSTREAM = '[[upstreams]]\nname = "a"\nbase_url = "http://h/v1"\ndialect = "chat"\n'
+BAD = {
+    "an_unknown_section": ("[servr]\n", "servr", "did you mean 'server'"),
+    "an_unknown_key": ("[server]\nprot = 1\n", "server.prot", "did you mean 'port'"),
+    "an_unknown_upstream_key": (UPSTREAM + 'modles = ["x"]\n', "upstreams[0].modles", "did you mean 'models'"),
+    "an_unknown_capability": (
+        UPSTREAM + "[upstreams.capabilities]\nimage = true\n",
+        "upstreams.a",
+        "did you mean 'images'",
+    ),
+    "an_unknown_profile": (UPSTREAM + 'profile = "vlm"\n', "upstreams.a", "did you mean 'vllm'"),
+    "a_wrong_type": ("[server]\nport = 'many'\n", "server.port", "integer"),
+    "a_wrong_word": ("[server]\nlosses = 'hide'\n", "server.losses", "'report'"),
+    "a_port_out_of_range": ("[server]\nport = 70000\n", "server.port", "65535"),
+    "a_missing_dialect": ('[[upstreams]]\nname = "a"\nbase_url = "http://h"\n', "upstreams[0].dialect", "required"),
+    "a_wrong_dialect": (UPSTREAM.replace('"chat"', '"grpc"'), "upstreams[0].dialect", "'chat'"),
+    "no_scheme": (UPSTREAM.replace("http://h/v1", "h:80"), "upstreams.a.base_url", "http://"),
+    "a_path_too_long": (UPSTREAM.replace("h/v1", "h/v1/responses"), "upstreams.a.base_url", "/responses"),
+    "a_key_in_the_url": (UPSTREAM.replace("http://", "http://u:CANARY@"), "upstreams.a.base_url", "api_key"),
+    "a_port_that_is_none": (UPSTREAM.replace("h/v1", "h:x/v1"), "upstreams.a.base_url", "URL"),
+    "a_missing_secret": (UPSTREAM + 'api_key = "$NOT_SET_HERE"\n', "upstreams.a.api_key", "NOT_SET_HERE"),
+    "a_key_with_a_newline": (UPSTREAM + 'api_key = "CANARY\\nx"\n', "upstreams.a.api_key", "header"),
+    "a_name_twice": (UPSTREAM + UPSTREAM, "upstreams", "two are named 'a'"),
+    "a_name_with_a_slash": (UPSTREAM.replace('"a"', '"a/b"'), "upstreams", "letters"),
+    "broken_toml": ("[server\n", "adapter.toml", "line 1"),
+    "a_negative_time": ("[server]\nkeepalive = -1\n", "server.keepalive", "greater than 0"),
+}
+
+
+@pytest.mark.parametrize("mistake", BAD)
+def test_a_mistake_is_one_line_that_names_the_key(tmp_path: Path, mistake: str) -> None:
+    text, where, hint = BAD[mistake]
+    with pytest.raises(ConfigError) as refused:
+        _load(tmp_path, text)
+    message = str(refused.value)
+    assert where in message
+    assert hint in message
+    assert "\n" not in message
+    assert "CANARY" not in message
+
+
+def test_a_missing_file_is_told() -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(Path("/nowhere/adapter.toml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("ADAPTER_SERVR__PORT", "did you mean 'server'"), ("ADAPTER_SERVER__PROT", "did you mean 'port'")],
+)
+def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ConfigError, match=hint):
+        load()
+
+
+def test_the_snapshot_cannot_be_changed_and_can_go_to_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_KEY", "sk-CANARY")
+    settings = _load(tmp_path, GOOD)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.server.port = 1  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    assert "CANARY" not in repr(settings)
