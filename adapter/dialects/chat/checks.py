@@ -37,11 +37,16 @@ def missing(path: str) -> MissingParameter:
     return MissingParameter(f"Missing required parameter: '{path}'.", param=path)
 
 
+def no_string(value: Any, path: str) -> MissingParameter | InvalidType:
+    """`value` at `path` had to be a string and is not."""
+    return missing(path) if value is None else wrong_type(path, "a string", value)
+
+
 def string(value: Any, path: str) -> str:
     """`value`, which must be a string and must be there."""
     if isinstance(value, str):
         return value
-    raise missing(path) if value is None else wrong_type(path, "a string", value)
+    raise no_string(value, path)
 
 
 def name(value: Any, path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapter.hub.surrogates import mended
 from adapter.hub.usage import count
 
 
@@ -21,8 +22,8 @@ def to_responses(annotation: Any) -> dict[str, Any] | None:
         "type": "url_citation",
         "start_index": count(facts.get("start_index")) or 0,
         "end_index": count(facts.get("end_index")) or 0,
-        "url": url,
-        "title": title if isinstance(title, str) else "",
+        "url": mended(url),
+        "title": mended(title) if isinstance(title, str) else "",
     }
 
 

@@ -24,17 +24,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import string, wrong_value
+from adapter.dialects.chat.checks import no_string, string, wrong_value
 from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, Output
-from adapter.dialects.chat.write_content import Part, Place, write_assistant, write_content, write_text
+from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, Output, Rendered
+from adapter.dialects.chat.write_content import Part, write_assistant, write_content, write_text
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
-from adapter.upstream.profiles import CallIdRule
 
 Message = dict[str, Any]
 
@@ -62,21 +61,18 @@ _NAMED_LOSSES: Final = HOSTED_ITEMS | {"agent_message", "configuration_update"} 
 class _Call:
     """One tool call of a turn."""
 
-    __slots__ = ("call_id", "index", "native", "output", "said", "wire_id")
+    __slots__ = ("index", "output", "rendered", "turn", "wire_id")
 
-    def __init__(self, index: int, call_id: str, wire_id: str, said: tuple[str, str], native: bool) -> None:
+    def __init__(self, index: int, turn: _Turn, wire_id: str, rendered: Rendered) -> None:
         self.index = index
-        self.call_id = call_id
+        self.turn = turn
         self.wire_id = wire_id
-        self.said = said
-        """(wire name, arguments or input)."""
-        self.native = native
-        """A custom call for a server that has them."""
+        self.rendered = rendered
         self.output: Output | None = None
 
     def tool_call(self) -> Message:
-        wire, text = self.said
-        if self.native:
+        wire, text, native = self.rendered
+        if native:
             return {"id": self.wire_id, "type": "custom", "custom": {"name": wire, "input": text}}
         return {"id": self.wire_id, "type": "function", "function": {"name": wire, "arguments": text}}
 
@@ -84,7 +80,7 @@ class _Call:
 class _Turn:
     """One assistant message in the making."""
 
-    __slots__ = ("answered", "calls", "ids", "reasoning", "reasoning_at", "refusal", "text")
+    __slots__ = ("answered", "calls", "reasoning", "reasoning_at", "refusal", "text")
 
     def __init__(self) -> None:
         self.text = ""
@@ -94,17 +90,6 @@ class _Turn:
         self.calls: list[_Call] = []
         self.answered = False
         """An output for it has come: it takes nothing more."""
-        self.ids: set[str] = set()
-
-    def free_id(self, call_id: str, rule: CallIdRule) -> str:
-        """`call_id` as the server takes it; another one where a call of this turn has it already."""
-        wire_id = fitted_call_id(call_id, rule)
-        again = len(self.ids)
-        while wire_id in self.ids:
-            again += 1
-            wire_id = fitted_call_id(f"{call_id}_{again}", rule)
-        self.ids.add(wire_id)
-        return wire_id
 
 
 class History:
@@ -121,8 +106,10 @@ class History:
         """Somebody other than the instructions has spoken."""
         self._last_user = -1
         """Where in `_turns` a user spoke last."""
-        self._waiting: dict[str, deque[tuple[_Turn, _Call]]] = {}
+        self._waiting: dict[str, deque[_Call]] = {}
         """Calls without output, by call id."""
+        self._wire_ids: set[str] = set()
+        """Of the calls of the current turn."""
         self._other_ids: dict[str, str] = {}
         """Item id -> call id, of the calls whose outputs may name either."""
         self._answered: set[str] = set()
@@ -141,8 +128,8 @@ class History:
             self._lead.append(string(instructions, "instructions"))
         for index, item in enumerate(self._writing.request.items):
             kind = item.get("type")
-            take = _TAKERS.get(kind, History._unknown) if isinstance(kind, str) else History._unknown
-            take(self, index, item)
+            take = _TAKERS.get(kind) if isinstance(kind, str) else None
+            (take or History._unknown)(self, index, item)
         self._lose_waiting_reasoning()
         return self._written(hint)
 
@@ -150,39 +137,40 @@ class History:
 
     def _message(self, index: int, item: Item) -> None:
         role = item.get("role")
-        place = Place(self._writing, index, "content")
         if role == "assistant":
             turn = self._turn
             if turn is None or turn.answered or not turn.calls:
                 turn = self._new_turn()
-            text, refusal = write_assistant(item.get("content"), self._writing, place)
+            text, refusal = write_assistant(item.get("content"), self._writing, index, "content")
             turn.text += text
             turn.refusal += refusal
-            self._attach_reasoning(turn)
+            if self._reasoning:
+                self._attach_reasoning(turn)
         elif role == "user":
-            self._say({"role": "user", "content": write_content(item.get("content"), self._writing, place)})
+            content = write_content(item.get("content"), self._writing, index, "content")
+            self._say({"role": "user", "content": content})
             self._last_user = len(self._turns) - 1
         elif role in ("system", "developer"):
-            self._instruct(role, index, item.get("content"), place)
+            self._instruct(role, index, item.get("content"))
         else:
             string(role, self._writing.at(index, ".role"))
             raise wrong_value(self._writing.at(index, ".role"), "user, assistant, system or developer")
 
-    def _instruct(self, role: str, index: int, content: Any, place: Place) -> None:
+    def _instruct(self, role: str, index: int, content: Any) -> None:
         profile = self._writing.profile
         if self._keep:
             if profile.instructions_role == "system":
                 role = "system"
-            self._say({"role": role, "content": write_text(content, self._writing, place, "\n\n")})
+            self._say({"role": role, "content": write_text(content, self._writing, index, "content")})
         elif not self._begun:
-            self._lead.append(write_text(content, self._writing, place, "\n\n"))
+            self._lead.append(write_text(content, self._writing, index, "content"))
         else:
             reason = "The upstream takes instructions only at the beginning."
             self._writing.lose(self._writing.at(index, ".role"), "late_system", reason, Action.APPROXIMATED)
             if profile.late_system == "lead":
-                self._lead.append(write_text(content, self._writing, place, "\n\n"))
+                self._lead.append(write_text(content, self._writing, index, "content"))
             else:
-                self._say({"role": "user", "content": write_content(content, self._writing, place)})
+                self._say({"role": "user", "content": write_content(content, self._writing, index, "content")})
 
     def _say(self, message: Message) -> None:
         """Another role speaks: the assistant's turn is over, and reasoning that waits will not be said any more."""
@@ -196,55 +184,78 @@ class History:
         self._begun = True
         self._turn = turn = _Turn()
         self._turns.append(turn)
+        self._wire_ids.clear()
         return turn
 
     def _call(self, index: int, item: Item) -> None:
-        kind = item["type"]
-        if kind == "tool_search_call" and (item.get("execution") == "server" or item.get("call_id") is None):
-            self._unknown(index, item)  # the server searched; the tools it found are gathered from the output
-            return
         call_id = item.get("call_id")
-        if call_id is None and kind == "local_shell_call":
-            call_id = item.get("id")
         if not isinstance(call_id, str):
-            string(call_id, self._writing.at(index, ".call_id"))
-        wire, text, native = CALLS[kind](item, index, self._writing, self._box)
+            raise no_string(call_id, self._writing.at(index, ".call_id"))
+        rendered = CALLS[item["type"]](item, index, self._writing, self._box)
+        waiting = self._waiting.get(call_id)
+        if waiting is None:
+            waiting = self._waiting[call_id] = deque()
+        elif waiting[-1].rendered == rendered:
+            self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
+            return
         turn = self._turn
         if turn is None or turn.answered:
             turn = self._new_turn()
-        waiting = self._waiting.get(call_id)
-        if waiting is not None and waiting[-1][1].said == (wire, text):
-            self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
-            return
-        call = _Call(index, call_id, turn.free_id(call_id, self._writing.profile.call_id), (wire, text), native)
+        call = _Call(index, turn, self._free_id(call_id), rendered)
         turn.calls.append(call)
-        self._attach_reasoning(turn)
-        self._waiting.setdefault(call_id, deque()).append((turn, call))
-        if kind == "local_shell_call" and isinstance(item.get("id"), str):
-            self._other_ids[item["id"]] = call_id
+        waiting.append(call)
+        if self._reasoning:
+            self._attach_reasoning(turn)
+
+    def _local_shell_call(self, index: int, item: Item) -> None:
+        """Its output may name the item's id instead of the call id, and older clients send only the id."""
+        if item.get("call_id") is None:
+            item = {**item, "call_id": item.get("id")}
+        self._call(index, item)
+        if isinstance(item.get("id"), str):
+            self._other_ids[item["id"]] = item["call_id"]
+
+    def _search_call(self, index: int, item: Item) -> None:
+        if _is_server_search(item):
+            self._unknown(index, item)
+        else:
+            self._call(index, item)
+
+    def _search_output(self, index: int, item: Item) -> None:
+        """What a server's own search found is offered like any tool; there is no call for it to answer."""
+        if not _is_server_search(item):
+            self._output(index, item)
+
+    def _free_id(self, call_id: str) -> str:
+        """`call_id` as the server takes it; another one where a call of this turn has it already."""
+        rule = self._writing.profile.call_id
+        wire_id = fitted_call_id(call_id, rule)
+        again = len(self._wire_ids)
+        while wire_id in self._wire_ids:
+            again += 1
+            wire_id = fitted_call_id(f"{call_id}_{again}", rule)
+        self._wire_ids.add(wire_id)
+        return wire_id
 
     def _output(self, index: int, item: Item) -> None:
-        kind = item["type"]
-        if kind == "tool_search_output" and (item.get("execution") == "server" or item.get("call_id") is None):
-            return  # brings tools, says nothing
         call_id = item.get("call_id")
         if call_id is None:
             call_id = self._call_id_otherwise(index, item)
         if not isinstance(call_id, str):
-            string(call_id, self._writing.at(index, ".call_id"))
+            raise no_string(call_id, self._writing.at(index, ".call_id"))
         waiting = self._waiting.get(call_id)
         if waiting is None:
             if call_id not in self._answered:
-                words = kind.replace("_", " ")
+                words = item["type"].replace("_", " ")
                 raise BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
-        turn, call = waiting.popleft()
+        call = waiting.popleft()
         if not waiting:
             del self._waiting[call_id]
         self._answered.add(call_id)
-        turn.answered = True
-        call.output = OUTPUTS[kind](item, index, self._writing, self._box)
+        call.turn.answered = True
+        call.output = OUTPUTS[item["type"]](item, index, self._writing, self._box)
 
     def _call_id_otherwise(self, index: int, item: Item) -> Any:
         """The call id of an output that gives none: by the call item's id, or by the name of a waiting call."""
@@ -254,7 +265,7 @@ class History:
         called = item.get("name")
         if isinstance(called, str):
             for call_id, waiting in self._waiting.items():
-                if self._writing.request.items[waiting[0][1].index].get("name") == called:
+                if self._writing.request.items[waiting[0].index].get("name") == called:
                     return call_id
         return None
 
@@ -266,11 +277,10 @@ class History:
             self._reasoning += text
 
     def _attach_reasoning(self, turn: _Turn) -> None:
-        if self._reasoning:
-            if not turn.reasoning:
-                turn.reasoning_at = self._reasoning_at
-            turn.reasoning += self._reasoning
-            self._reasoning = ""
+        if not turn.reasoning:
+            turn.reasoning_at = self._reasoning_at
+        turn.reasoning += self._reasoning
+        self._reasoning = ""
 
     def _lose_waiting_reasoning(self) -> None:
         if self._reasoning:
@@ -342,12 +352,17 @@ class History:
             message["tool_calls"] = [call.tool_call() for call in turn.calls]
             self._write_outputs(turn, messages)
 
+    def _unanswered(self, call: _Call) -> BadRequest:
+        item = self._writing.request.items[call.index]
+        words = item["type"].replace("_", " ")
+        call_id = str(item.get("call_id") or item.get("id") or "")
+        return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
+
     def _write_outputs(self, turn: _Turn, messages: list[Message]) -> None:
         following: list[Part] = []
         for call in turn.calls:
             if call.output is None:
-                words = self._writing.request.items[call.index]["type"].replace("_", " ")
-                raise BadRequest(f"No tool output found for {words} {call.call_id[:128]}.", param="input")
+                raise self._unanswered(call)
             content, media = call.output
             messages.append({"role": "tool", "tool_call_id": call.wire_id, "content": content})
             if media:
@@ -357,10 +372,17 @@ class History:
             messages.append({"role": "user", "content": following})
 
 
+def _is_server_search(item: Item) -> bool:
+    return item.get("execution") == "server" or item.get("call_id") is None
+
+
 _TAKERS: Final[dict[str, Callable[[History, int, Item], None]]] = {
     "message": History._message,
     **dict.fromkeys(CALLS, History._call),
     **dict.fromkeys(OUTPUTS, History._output),
+    "local_shell_call": History._local_shell_call,
+    "tool_search_call": History._search_call,
+    "tool_search_output": History._search_output,
     "reasoning": History._reason,
     "additional_tools": History._nothing,
     "compaction": History._compaction,

@@ -16,7 +16,7 @@ import re
 from enum import Enum
 from typing import Any, Final
 
-from adapter.hub.surrogates import REPLACEMENT, rejoined
+from adapter.hub.surrogates import REPLACEMENT, mended, rejoined
 from adapter.wire.jsonio import NotJson, loads
 
 _OPENING: Final = re.compile(r'\s*\{\s*"input"\s*:\s*"')
@@ -135,6 +135,5 @@ def _meant(text: str) -> str:
                 return ""
             value = value["input"] if "input" in value else next(iter(value.values())) if len(value) == 1 else None
         if isinstance(value, str):
-            joined, half = rejoined("", value)
-            return joined + (REPLACEMENT if half else "")
+            return mended(value)
     return text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from adapter.hub.surrogates import mended
+
 UNLIKELY: Final = -9999.0
 """The API's own value for a token that is not among the likely ones."""
 
@@ -35,9 +37,9 @@ def _list(value: Any) -> list[dict[str, Any]]:
 
 
 def _numbered(entry: dict[str, Any]) -> dict[str, Any]:
-    token, logprob, given = entry["token"], entry.get("logprob"), entry.get("bytes")
+    token, logprob, given = mended(entry["token"]), entry.get("logprob"), entry.get("bytes")
     if not isinstance(given, list) or not all(type(byte) is int and 0 <= byte < 256 for byte in given):
-        given = list(token.encode("utf-8", "replace"))
+        given = list(token.encode())
     known = isinstance(logprob, (int, float)) and not isinstance(logprob, bool) and abs(logprob) <= -UNLIKELY
     return {"token": token, "logprob": logprob if known else UNLIKELY, "bytes": given}
 

@@ -59,8 +59,9 @@ class _Messages:
                 string(role, f"messages[{i}].role")
                 raise wrong_value(f"messages[{i}].role", f"one of {', '.join(_READERS)}")
             reader(self, i, message)
-            if not message.keys() <= _KNOWN[role]:
-                self._report_unknown(i, message, _KNOWN[role])
+            known = _KNOWN[message["role"]]
+            if not message.keys() <= known:
+                self._report_unknown(i, message, known)
             if message.get("name") is not None and role != "function":
                 self._lose(f"messages[{i}].name", "name", "Responses messages have no participant name.")
         return self._items

@@ -24,14 +24,12 @@ from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.finishes import Outcome, outcome_of
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Finished, Started, Usage
-from adapter.hub.losses import Anomaly
+from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
+from adapter.hub.surrogates import mended
 from adapter.hub.usage import normal
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, dumps, loads
-
-EXTRA_KEYS: Final = ("service_tier", "system_fingerprint", "moderation")
-"""Top-level facts that both dialects, or Chat clients over any upstream, know."""
 
 
 class ChatReader:
@@ -48,8 +46,8 @@ class ChatReader:
         self._assembly: Assembly | None = None
         self._outcome: Outcome | None = None
         self._usage: dict[str, Any] | None = None
-        self._anomaly_kinds: set[str] = set()
-        self.anomalies: list[Anomaly] = []
+        self._anomaly = AnomalyLog()
+        self.anomalies: list[Anomaly] = self._anomaly.found
         self.ended = False
 
     @property
@@ -144,7 +142,7 @@ class ChatReader:
         if not self._id and isinstance(upstream_id, str):
             self._id = upstream_id
         if not self._model and isinstance(model, str):
-            self._model = model
+            self._model = mended(model)
         if self._created is None:
             self._created = seconds_of(chunk.get("created"))
         self._extra.update(extras_of(chunk))
@@ -205,12 +203,6 @@ class ChatReader:
         usage: list[Event] = [] if self._usage is None or self._assembly is None else [Usage(self._usage)]
         return [*usage, Failed(error, [] if self._assembly is None else self._assembly.open_items())]
 
-    def _anomaly(self, kind: str) -> None:
-        """Each kind once: a server that errs in every chunk must not fill the memory."""
-        if kind not in self._anomaly_kinds:
-            self._anomaly_kinds.add(kind)
-            self.anomalies.append(Anomaly(kind))
-
 
 _LAST_SECOND: Final = 1 << 40
 """Beyond any clock, and well inside what JSON numbers hold."""
@@ -218,18 +210,24 @@ _SAYING: Final = ("content", "reasoning_content", "reasoning", "refusal", "tool_
 
 
 def extras_of(chunk: dict[str, Any]) -> dict[str, Any]:
-    """The top-level facts that ride along, where they say something that can be written again."""
-    return {key: value for key in EXTRA_KEYS if (value := chunk.get(key)) is not None and _is_fact(value)}
+    """The top-level facts that ride along, where they have their type and can be written again."""
+    extras: dict[str, Any] = {}
+    for key in ("service_tier", "system_fingerprint"):
+        value = chunk.get(key)
+        if value and isinstance(value, str):
+            extras[key] = mended(value)
+    moderation = chunk.get("moderation")
+    if moderation and isinstance(moderation, dict) and _is_writable(moderation):
+        extras["moderation"] = moderation
+    return extras
 
 
-def _is_fact(value: Any) -> bool:
-    if isinstance(value, dict):
-        try:
-            dumps(value)
-        except ValueError:
-            return False
-        return True
-    return isinstance(value, str)
+def _is_writable(value: Any) -> bool:
+    try:
+        dumps(value)
+    except ValueError:
+        return False
+    return True
 
 
 def seconds_of(created: Any) -> int | None:

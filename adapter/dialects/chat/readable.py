@@ -16,7 +16,7 @@ def readable_reasoning(item: Item) -> str:
 
 
 def _joined(parts: Any, glue: str) -> str:
-    if not isinstance(parts, list):
+    if not parts or not isinstance(parts, list):
         return ""
-    texts = (part.get("text") for part in parts if isinstance(part, dict))
-    return glue.join(text for text in texts if isinstance(text, str))
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return glue.join([text for text in texts if isinstance(text, str)])

@@ -17,8 +17,9 @@ from adapter.dialects.chat.read_stream import extras_of, seconds_of
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Finished, Item, Started, Usage
 from adapter.hub.fold import Answer
-from adapter.hub.losses import Anomaly
+from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
+from adapter.hub.surrogates import mended
 from adapter.hub.usage import added, as_chat, normal
 from adapter.upstream.refusals import from_error_object
 
@@ -44,11 +45,7 @@ def read_reply(
     message = choice.get("message") if choice is not None else None
     if choice is None or not isinstance(message, dict):
         raise UpstreamInvalid("The upstream's answer has no choice with a message.")
-    anomalies: list[Anomaly] = []
-
-    def anomaly(kind: str) -> None:
-        anomalies.append(Anomaly(kind))
-
+    anomaly = AnomalyLog()
     found = outcome_of(choice.get("finish_reason"))
     if found is None:
         anomaly("finish_inferred")
@@ -64,7 +61,7 @@ def read_reply(
     events: list[Event] = [
         Started(
             f"resp_{token}",
-            model if model and isinstance(model, str) else exchange.request.model,
+            mended(model) if model and isinstance(model, str) else exchange.request.model,
             clock() if created is None else created,
             extras_of(body),
         )
@@ -77,7 +74,7 @@ def read_reply(
     if usage is not None:
         events.append(Usage(usage))
     events.append(Finished("completed" if outcome.reason is None else "incomplete", outcome.reason))
-    return events, anomalies
+    return events, anomaly.found
 
 
 def _first_choice(body: dict[str, Any]) -> dict[str, Any] | None:

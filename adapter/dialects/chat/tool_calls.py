@@ -27,7 +27,7 @@ from adapter.dialects.chat.open_call import OpenCall
 from adapter.hub.events import Event, Item
 from adapter.hub.names import fitted_call_id
 from adapter.hub.request import ToolKind, ToolRef, Tools
-from adapter.hub.surrogates import REPLACEMENT, rejoined
+from adapter.hub.surrogates import mended
 from adapter.upstream.profiles import CallIdRule
 from adapter.wire.jsonio import NotJson, dumps, loads
 
@@ -226,8 +226,7 @@ class ToolCalls:
         return first.so_far() if first is not None else []
 
     def _ref(self, slot: _Slot) -> ToolRef:
-        name, half = rejoined("", slot.name)
-        name += REPLACEMENT if half else ""
+        name = mended(slot.name)
         known = self._tools.get(name)
         if known is None:
             return ToolRef(ToolKind.CUSTOM if slot.native else ToolKind.FUNCTION, name)
@@ -237,7 +236,7 @@ class ToolCalls:
 
     def _call_id(self, slot: _Slot, index: int) -> str:
         """The client's id for the call: the server's own where it has one, and no other call has it."""
-        wanted = slot.id.encode("utf-8", "replace").decode() or f"call_{self._token}_{index}"
+        wanted = mended(slot.id) or f"call_{self._token}_{index}"
         call_id, n = fitted_call_id(wanted, _CLIENT_RULE), 1
         while call_id in self._call_ids:
             n += 1

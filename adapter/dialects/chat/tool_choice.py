@@ -6,15 +6,12 @@ fewer tools.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
 from adapter.dialects.chat.tools import HOSTED, Tool, Toolbox
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import UnsupportedParameter
-from adapter.hub.request import ToolKind
-
-_KINDS: Final = {kind.value: kind for kind in ToolKind}
 
 
 def write_tool_fields(writing: Writing, box: Toolbox) -> dict[str, Any]:
@@ -106,7 +103,7 @@ def _named(choice: Any, path: str, box: Toolbox) -> str | None:
     namespace = choice.get("namespace")
     if namespace is not None:
         string(namespace, f"{path}.namespace")
-    wire = box.find(_KINDS[kind], called, namespace)
+    wire = box.find(kind, called, namespace)
     if wire is None and kind in HOSTED:
         return None
     if wire is None:

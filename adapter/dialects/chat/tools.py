@@ -50,6 +50,7 @@ HOSTED: Final = frozenset(
 """Tools that the model server itself runs."""
 
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]")
+_FUNCTION_KEYS: Final = frozenset({"type", "name", "description", "parameters", "strict", "defer_loading"})
 _TOP_LEVEL: Final = (None, "", "functions")
 
 
@@ -61,7 +62,8 @@ class Toolbox:
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
         self._name_max = writing.profile.name_max
-        self._wires: dict[tuple[ToolKind, str | None, str], str] = {}
+        self._wires: dict[tuple[str, str | None, str], str] = {}
+        """(kind, namespace, name) -> wire name; the kind by its value, because hashing an enum is slow."""
         self.offered: dict[str, Tool] = {}
         """Wire name -> Chat tool, in the order of the offer."""
         self.refs: dict[str, ToolRef] = {}
@@ -70,13 +72,16 @@ class Toolbox:
         """Some hosted tool was offered and could not be kept."""
         self.web_search_options: Tool | None = None
 
-    def wire(self, kind: ToolKind, called: str, namespace: Any = None) -> str:
-        """The upstream's name of a tool; of one that is not offered (any more), the name that it would have."""
+    def wire(self, kind: str, called: str, namespace: str | None = None) -> str:
+        """The upstream's name of a tool; of one that is not offered (any more), the name that it would have.
+
+        `kind` is the value of a `ToolKind`.
+        """
         space = None if namespace in _TOP_LEVEL else namespace
         known = self._wires.get((kind, space, called))
         return self._spelled(called, space) if known is None else known
 
-    def find(self, kind: ToolKind, called: str, namespace: Any = None) -> str | None:
+    def find(self, kind: str, called: str, namespace: str | None = None) -> str | None:
         """The upstream's name of a tool that is offered."""
         return self._wires.get((kind, None if namespace in _TOP_LEVEL else namespace, called))
 
@@ -97,26 +102,30 @@ class Toolbox:
         parameters = tool.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):
             raise wrong_type(f"{path}.parameters", "an object", parameters)
-        wire = self._take(ToolKind.FUNCTION, tool.get("name"), namespace, path)
+        wire = self._take("function", tool.get("name"), namespace, path)
         if wire is None:
             return
         function: Tool = {"name": wire}
-        if tool.get("description") is not None:
-            function["description"] = string(tool["description"], f"{path}.description")
+        description = tool.get("description")
+        if isinstance(description, str):
+            function["description"] = description
+        elif description is not None:
+            raise wrong_type(f"{path}.description", "a string", description)
         function["parameters"] = parameters or no_parameters()
         strict = tool.get("strict")
         if self._writing.profile.strict_tools:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         elif strict is True:
             self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
-        for key in ("output_schema", "allowed_callers"):
-            if tool.get(key) is not None:
-                self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
+        if not tool.keys() <= _FUNCTION_KEYS:
+            for key in ("output_schema", "allowed_callers"):
+                if tool.get(key) is not None:
+                    self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
         self.offered[wire] = {"type": "function", "function": function}
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
         form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")
-        wire = self._take(ToolKind.CUSTOM, tool.get("name"), namespace, path)
+        wire = self._take("custom", tool.get("name"), namespace, path)
         if wire is None:
             return
         description = tool.get("description")
@@ -153,25 +162,25 @@ class Toolbox:
         if tool.get("execution") != "client":
             self._drop("tool_search", path)
             return
-        self._emulate(ToolKind.TOOL_SEARCH, TOOL_SEARCH, path)
-        function = self.offered[self.wire(ToolKind.TOOL_SEARCH, "tool_search")]["function"]
+        self._emulate("tool_search", TOOL_SEARCH, path)
+        function = self.offered[self.wire("tool_search", "tool_search")]["function"]
         if tool.get("description") is not None:
             function["description"] = string(tool["description"], f"{path}.description")
         if tool.get("parameters") is not None:
             function["parameters"] = json_object(tool["parameters"], f"{path}.parameters")
 
     def _local_shell(self, _tool: Tool, path: str, _namespace: str | None) -> None:
-        self._emulate(ToolKind.LOCAL_SHELL, LOCAL_SHELL, path)
+        self._emulate("local_shell", LOCAL_SHELL, path)
 
     def _shell(self, tool: Tool, path: str, _namespace: str | None) -> None:
         environment = tool.get("environment")
         if isinstance(environment, dict) and environment.get("type") != "local":
             self._drop("shell", path)  # runs in a container of the server's
         else:
-            self._emulate(ToolKind.SHELL, SHELL, path)
+            self._emulate("shell", SHELL, path)
 
     def _apply_patch(self, _tool: Tool, path: str, _namespace: str | None) -> None:
-        self._emulate(ToolKind.APPLY_PATCH, APPLY_PATCH, path)
+        self._emulate("apply_patch", APPLY_PATCH, path)
 
     def _web_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if not self._writing.profile.web_search_options:
@@ -181,8 +190,8 @@ class Toolbox:
             if tool.get("filters") is not None:
                 self._writing.lose(f"{path}.filters", "web_search", "web_search_options has no filters.")
 
-    def _emulate(self, kind: ToolKind, function: Tool, path: str) -> None:
-        wire = self._take(kind, kind.value, None, path)
+    def _emulate(self, kind: str, function: Tool, path: str) -> None:
+        wire = self._take(kind, kind, None, path)
         if wire is not None:
             self.offered[wire] = {"type": "function", "function": {**function, "name": wire}}
 
@@ -191,9 +200,11 @@ class Toolbox:
         word = kind if kind in HOSTED or kind in _ADDERS else "unknown_tool"
         self._writing.lose(path, word, "The upstream cannot run this kind of tool.")
 
-    def _take(self, kind: ToolKind, called: Any, namespace: str | None, path: str) -> str | None:
+    def _take(self, kind: str, called: Any, namespace: str | None, path: str) -> str | None:
         """A free wire name for this tool; None where the very tool is offered already."""
-        key = (kind, namespace, name(called, f"{path}.name"))
+        if not isinstance(called, str) or not called:
+            name(called, f"{path}.name")
+        key = (kind, namespace, called)
         if key in self._wires:
             return None
         spelled = wire = self._spelled(called, namespace)
@@ -204,18 +215,20 @@ class Toolbox:
         self._wires[key] = wire
         self.offered[wire] = {}
         if wire != called or namespace is not None or self._is_disguised(kind):
-            self.refs[wire] = ToolRef(kind, called, namespace)
+            self.refs[wire] = ToolRef(ToolKind(kind), called, namespace)
         return wire
 
-    def _is_disguised(self, kind: ToolKind) -> bool:
+    def _is_disguised(self, kind: str) -> bool:
         """Sent as another kind than it is."""
-        if kind is ToolKind.CUSTOM:
+        if kind == "custom":
             return not self._writing.profile.custom_tools
-        return kind is not ToolKind.FUNCTION
+        return kind != "function"
 
     def _spelled(self, called: str, namespace: str | None) -> str:
         whole = called if namespace is None else f"{namespace}__{called}"
-        return fitted_name(_UNFIT.sub("_", whole), self._name_max)
+        if not (whole.isascii() and whole.isidentifier()):  # identifiers need no closer look
+            whole = _UNFIT.sub("_", whole)
+        return fitted_name(whole, self._name_max)
 
 
 _ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
@@ -233,6 +246,9 @@ _ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
 }
 
 
+_BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
+
+
 def gather_tools(writing: Writing) -> Toolbox:
     """All tools that the request offers, from its three places, each once."""
     box = Toolbox(writing)
@@ -241,7 +257,7 @@ def gather_tools(writing: Writing) -> Toolbox:
         for i, tool in enumerate(array(tools, "tools")):
             box.add(tool, f"tools[{i}]")
     for index, item in enumerate(writing.request.items):
-        if item.get("type") in ("additional_tools", "tool_search_output"):
+        if item.get("type") in _BRINGS_TOOLS:
             path = writing.at(index, ".tools")
             for i, tool in enumerate(array(item.get("tools") or [], path)):
                 box.add(tool, f"{path}[{i}]")

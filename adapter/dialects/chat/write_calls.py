@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from adapter.dialects.chat.checks import array, json_object, json_text, name, string
+from adapter.dialects.chat.checks import array, json_object, json_text, name, no_string, string
 from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.write_content import Part, Place, write_part
+from adapter.dialects.chat.write_content import Part, write_part
 from adapter.dialects.chat.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
-from adapter.hub.request import ToolKind
 
 Rendered = tuple[str, str, bool]
 """(wire name, arguments or input, whether it is a native custom call)."""
@@ -25,43 +24,43 @@ Output = tuple[str | list[Part], list[Part]]
 
 
 def _function(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendered:
-    called = item.get("name")
+    called, arguments = item.get("name"), item.get("arguments")
     if not isinstance(called, str) or not called:
-        name(called, writing.at(index, ".name"))
-    arguments = item.get("arguments")
+        called = name(called, writing.at(index, ".name"))
     if not isinstance(arguments, str):
-        string(arguments, writing.at(index, ".arguments"))
-    return box.wire(ToolKind.FUNCTION, called, _namespace(item, index, writing)), arguments or "{}", False
+        raise no_string(arguments, writing.at(index, ".arguments"))
+    namespace = item.get("namespace")
+    if namespace is not None:
+        string(namespace, writing.at(index, ".namespace"))
+    return box.wire("function", called, namespace), arguments or "{}", False
 
 
 def _custom(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendered:
     called = name(item.get("name"), writing.at(index, ".name"))
-    wire = box.wire(ToolKind.CUSTOM, called, _namespace(item, index, writing))
+    namespace = item.get("namespace")
+    if namespace is not None:
+        string(namespace, writing.at(index, ".namespace"))
+    wire = box.wire("custom", called, namespace)
     text = string(item.get("input"), writing.at(index, ".input"))
     if writing.profile.custom_tools:
         return wire, text, True
     return wire, json_text({"input": text}, writing.at(index, ".input")), False
 
 
-def _namespace(item: Item, index: int, writing: Writing) -> str | None:
-    namespace = item.get("namespace")
-    return None if namespace is None else string(namespace, writing.at(index, ".namespace"))
-
-
-def _emulated(kind: ToolKind, field: str) -> Callable[[Item, int, Writing, Toolbox], Rendered]:
+def _emulated(kind: str, field: str) -> Callable[[Item, int, Writing, Toolbox], Rendered]:
     """A call whose arguments are the object in `field`; an action's constant `type` is left out."""
 
     def render(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendered:
         path = writing.at(index, f".{field}")
         said = item.get(field)
-        if isinstance(said, str) and kind is ToolKind.TOOL_SEARCH:
-            return box.wire(kind, kind.value), said or "{}", False
+        if isinstance(said, str) and kind == "tool_search":
+            return box.wire(kind, kind), said or "{}", False
         meant = {
             key: value
             for key, value in json_object(said, path).items()
-            if value is not None and (key != "type" or kind is not ToolKind.LOCAL_SHELL)
+            if value is not None and (key != "type" or kind != "local_shell")
         }
-        return box.wire(kind, kind.value), json_text(meant, path), False
+        return box.wire(kind, kind), json_text(meant, path), False
 
     return render
 
@@ -69,10 +68,10 @@ def _emulated(kind: ToolKind, field: str) -> Callable[[Item, int, Writing, Toolb
 CALLS: Final[dict[str, Callable[[Item, int, Writing, Toolbox], Rendered]]] = {
     "function_call": _function,
     "custom_tool_call": _custom,
-    "tool_search_call": _emulated(ToolKind.TOOL_SEARCH, "arguments"),
-    "local_shell_call": _emulated(ToolKind.LOCAL_SHELL, "action"),
-    "shell_call": _emulated(ToolKind.SHELL, "action"),
-    "apply_patch_call": _emulated(ToolKind.APPLY_PATCH, "operation"),
+    "tool_search_call": _emulated("tool_search", "arguments"),
+    "local_shell_call": _emulated("local_shell", "action"),
+    "shell_call": _emulated("shell", "action"),
+    "apply_patch_call": _emulated("apply_patch", "operation"),
 }
 
 
@@ -83,12 +82,11 @@ def _said(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
         return output, []
     if output is None:
         return "", []
-    place = Place(writing, index, "output")
     texts: list[str] = []
     parts: list[Part] = []
     media: list[Part] = []
-    for j, part in enumerate(array(output, place.path())):
-        made = write_part(part, j, writing, place)
+    for j, part in enumerate(array(output, writing.at(index, ".output"))):
+        made = write_part(part, j, writing, index, "output")
         if made is None:
             continue
         parts.append(made)
@@ -102,7 +100,7 @@ def _said(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
     if writing.profile.tool_media:
         return parts, []
     reason = "The upstream takes only text from tools; what is more follows in a user message."
-    writing.lose(place.path(), "tool_media", reason, Action.APPROXIMATED)
+    writing.lose(writing.at(index, ".output"), "tool_media", reason, Action.APPROXIMATED)
     return "\n".join(texts), media
 
 
@@ -130,7 +128,7 @@ def _found(item: Item, index: int, writing: Writing, box: Toolbox) -> Output:
         space = tool.get("name") if tool.get("type") == "namespace" else None
         for inner in tool["tools"] if tool.get("type") == "namespace" else (tool,):
             called = inner.get("name")
-            kind = ToolKind.CUSTOM if inner.get("type") == "custom" else ToolKind.FUNCTION
+            kind = "custom" if inner.get("type") == "custom" else "function"
             wire = box.find(kind, called, space) if isinstance(called, str) else None
             if wire is not None:
                 found.append(wire)

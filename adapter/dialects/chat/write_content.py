@@ -2,6 +2,8 @@
 
 Text-only servers get strings; a single text is always a string. What a server cannot see leaves a marker in its place, so
 that the conversation stays readable, and a loss.
+
+`index` and `field` tell where a content stands: a field of an input item. Paths are made only where something is wrong.
 """
 
 from __future__ import annotations
@@ -15,33 +17,19 @@ from adapter.hub.losses import Action
 
 Part = dict[str, Any]
 
-TEXT_TYPES: Final = frozenset({"input_text", "output_text", "text", "reasoning_text", "summary_text"})
+_TEXT_TYPES: Final = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
+"""A tuple and no set, because a type that is no string at all may be unhashable."""
 
 
-class Place:
-    """Where a content stands: an item of the input and a field of it. The path is made only when it is asked for."""
-
-    __slots__ = ("_field", "_index", "_writing")
-
-    def __init__(self, writing: Writing, index: int, field: str) -> None:
-        self._writing = writing
-        self._index = index
-        self._field = field
-
-    def path(self, part: int | None = None, inside: str = "") -> str:
-        """The path of the content, of one of its parts, or of a field of that part."""
-        which = "" if part is None else f"[{part}]"
-        return self._writing.at(self._index, f".{self._field}{which}{inside}")
-
-
-def write_content(content: Any, writing: Writing, place: Place) -> str | list[Part]:
+def write_content(content: Any, writing: Writing, index: int, field: str) -> str | list[Part]:
     """What a user says: a string where it is one text, else Chat parts."""
     if isinstance(content, str):
         return content
-    if len(parts := _list(content, place)) == 1 and _is_text(parts[0]) and len(parts[0]) == 2:
+    parts = content if isinstance(content, list) else _no_list(content, writing, index, field)
+    if len(parts) == 1 and _is_text(parts[0]) and len(parts[0]) == 2:
         text: str = parts[0]["text"]
         return text
-    written = [made for j, part in enumerate(parts) if (made := write_part(part, j, writing, place)) is not None]
+    written = [made for j, part in enumerate(parts) if (made := write_part(part, j, writing, index, field)) is not None]
     if len(written) == 1 and len(written[0]) == 2 and written[0]["type"] == "text":
         only: str = written[0]["text"]
         return only
@@ -50,110 +38,110 @@ def write_content(content: Any, writing: Writing, place: Place) -> str | list[Pa
     return written or ""
 
 
-def write_text(content: Any, writing: Writing, place: Place, glue: str) -> str:
-    """The text of a content that may only be text; anything else in it is a loss."""
+def write_text(content: Any, writing: Writing, index: int, field: str) -> str:
+    """The paragraphs of a content that may only be text; anything else in it is a loss."""
     if isinstance(content, str):
         return content
     texts: list[str] = []
-    for j, part in enumerate(_list(content, place)):
+    for j, part in enumerate(content if isinstance(content, list) else _no_list(content, writing, index, field)):
         if _is_text(part):
             texts.append(part["text"])
         else:
-            _lose_part(part, j, writing, place)
-    return glue.join(texts)
+            _lose_part(part, j, writing, index, field)
+    return "\n\n".join(texts)
 
 
-def write_assistant(content: Any, writing: Writing, place: Place) -> tuple[str, str]:
+def write_assistant(content: Any, writing: Writing, index: int, field: str) -> tuple[str, str]:
     """What an assistant said: (text, refusal), each joined."""
     if isinstance(content, str):
         return content, ""
     text = refusal = ""
-    for j, part in enumerate(_list(content, place)):
+    for j, part in enumerate(content if isinstance(content, list) else _no_list(content, writing, index, field)):
         if _is_text(part):
             text += part["text"]
         elif isinstance(part, dict) and part.get("type") == "refusal":
-            refusal += string(part.get("refusal"), place.path(j, ".refusal"))
+            refusal += string(part.get("refusal"), _path(writing, index, field, j, ".refusal"))
         else:
-            _lose_part(part, j, writing, place)
+            _lose_part(part, j, writing, index, field)
     return text, refusal
 
 
-def write_part(part: Any, j: int, writing: Writing, place: Place) -> Part | None:
+def write_part(part: Any, j: int, writing: Writing, index: int, field: str) -> Part | None:
     """One part; None where nothing is left of it."""
     if _is_text(part):
         return _marked({"type": "text", "text": part["text"]}, part, writing)
-    kind = json_object(part, place.path(j)).get("type")
-    if kind == "input_image":
-        return _image(part, j, writing, place)
-    if kind == "input_file":
-        return _file(part, j, writing, place)
-    _lose_part(part, j, writing, place)
+    if isinstance(part, dict):
+        if part.get("type") == "input_image":
+            return _image(part, _path(writing, index, field, j), writing)
+        if part.get("type") == "input_file":
+            return _file(part, _path(writing, index, field, j), writing)
+    _lose_part(part, j, writing, index, field)
     return None
 
 
 def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") in _TEXT_WORDS and isinstance(part.get("text"), str)
+    return isinstance(part, dict) and part.get("type") in _TEXT_TYPES and isinstance(part.get("text"), str)
 
 
-_TEXT_WORDS = tuple(TEXT_TYPES)
-"""A tuple, because a type that is no string at all may be unhashable."""
-
-
-def _list(content: Any, place: Place) -> list[Any]:
-    if isinstance(content, list):
-        return content
+def _no_list(content: Any, writing: Writing, index: int, field: str) -> list[Any]:
+    """Null is no content; anything else that is neither text nor a list is wrong."""
     if content is None:
         return []
-    raise wrong_type(place.path(), "a string or an array of content parts", content)
+    raise wrong_type(writing.at(index, f".{field}"), "a string or an array of content parts", content)
 
 
-def _lose_part(part: Any, j: int, writing: Writing, place: Place) -> None:
+def _path(writing: Writing, index: int, field: str, j: int, inside: str = "") -> str:
+    return writing.at(index, f".{field}[{j}]{inside}")
+
+
+def _lose_part(part: Any, j: int, writing: Writing, index: int, field: str) -> None:
     """A part that this message cannot hold.
 
     Raises:
         UnsupportedParameter: audio, which would change what is talked about.
         InvalidType: a text part without a text.
     """
-    kind = json_object(part, place.path(j)).get("type")
-    if kind in _TEXT_WORDS:
-        string(part.get("text"), place.path(j, ".text"))
+    path = _path(writing, index, field, j)
+    kind = json_object(part, path).get("type")
+    if kind in _TEXT_TYPES:
+        string(part.get("text"), f"{path}.text")
     if kind == "input_audio":
-        raise UnsupportedParameter("Audio input is not supported.", param=place.path(j))
-    writing.lose(place.path(j), "content_part", "This kind of content has no place in this Chat message.")
+        raise UnsupportedParameter("Audio input is not supported.", param=path)
+    writing.lose(path, "content_part", "This kind of content has no place in this Chat message.")
 
 
-def _image(part: Part, j: int, writing: Writing, place: Place) -> Part:
+def _image(part: Part, path: str, writing: Writing) -> Part:
     if not writing.profile.images:
-        writing.lose(place.path(j), "input_image", "The upstream takes no images; a note stands in its place.")
+        writing.lose(path, "input_image", "The upstream takes no images; a note stands in its place.")
         return {"type": "text", "text": "[image omitted: this model takes no images]"}
     if part.get("image_url") is None and part.get("file_id") is not None:
-        raise _no_such_source("An image by file_id cannot be sent to this upstream", place.path(j, ".file_id"))
-    image = {"url": string(part.get("image_url"), place.path(j, ".image_url"))}
+        raise _no_such_source("An image by file_id cannot be sent to this upstream", f"{path}.file_id")
+    image = {"url": string(part.get("image_url"), f"{path}.image_url")}
     detail = part.get("detail")
     if detail is not None and detail != "auto":
         if not writing.profile.image_detail:
-            writing.lose(place.path(j, ".detail"), "image_detail", "The upstream does not take an image detail.")
-        elif string(detail, place.path(j, ".detail")) == "original":
+            writing.lose(f"{path}.detail", "image_detail", "The upstream does not take an image detail.")
+        elif string(detail, f"{path}.detail") == "original":
             image["detail"] = "high"
             reason = "Chat Completions knows no detail above high."
-            writing.lose(place.path(j, ".detail"), "image_detail", reason, Action.APPROXIMATED)
+            writing.lose(f"{path}.detail", "image_detail", reason, Action.APPROXIMATED)
         else:
             image["detail"] = detail
     return _marked({"type": "image_url", "image_url": image}, part, writing)
 
 
-def _file(part: Part, j: int, writing: Writing, place: Place) -> Part:
+def _file(part: Part, path: str, writing: Writing) -> Part:
     if not writing.profile.files:
-        writing.lose(place.path(j), "input_file", "The upstream takes no files; a note stands in its place.")
+        writing.lose(path, "input_file", "The upstream takes no files; a note stands in its place.")
         return {"type": "text", "text": "[file omitted: this model takes no files]"}
     file: dict[str, str] = {}
     for key in ("file_id", "filename", "file_data"):
         if part.get(key) is not None:
-            file[key] = string(part[key], place.path(j, f".{key}"))
+            file[key] = string(part[key], f"{path}.{key}")
     if "file_id" not in file and "file_data" not in file:
         if part.get("file_url") is not None:
-            raise _no_such_source("A file by URL cannot be sent to this upstream", place.path(j, ".file_url"))
-        string(None, place.path(j, ".file_data"))
+            raise _no_such_source("A file by URL cannot be sent to this upstream", f"{path}.file_url")
+        string(None, f"{path}.file_data")
     return _marked({"type": "file", "file": file}, part, writing)
 
 
