@@ -38,3 +38,19 @@ class Anomaly:
     kind: str
     """A word from a closed vocabulary, fit for a metric label: `finish_inferred`, `usage_estimated`."""
     detail: str = ""
+
+
+class AnomalyLog:
+    """The anomalies of one answer, each kind once: a server that errs in every chunk must not fill the memory."""
+
+    __slots__ = ("_kinds", "found")
+
+    def __init__(self) -> None:
+        self._kinds: set[str] = set()
+        self.found: list[Anomaly] = []
+
+    def __call__(self, kind: str) -> None:
+        """Takes note of one anomaly."""
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            self.found.append(Anomaly(kind))

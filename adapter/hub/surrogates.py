@@ -32,3 +32,11 @@ def rejoined(held: str, text: str) -> tuple[str, str]:
     if "\ud800" <= joined[-1] <= "\udbff":
         joined, held = joined[:-1], joined[-1]
     return joined.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), held
+
+
+def mended(text: str) -> str:
+    """`text` as valid Unicode, for a string that comes whole."""
+    if text.isascii():
+        return text
+    joined, half = rejoined("", text)
+    return joined + (REPLACEMENT if half else "")
