@@ -123,16 +123,20 @@ def summary_message(text: str) -> Item:
 
 
 def units(items: Sequence[Item]) -> list[Unit]:
-    """The history in units, ordered by where each begins. An output answers the earliest call of its name before it."""
+    """The history in units, ordered by where each begins. An output answers the earliest call of its name before it; one
+    more output than calls belongs to the last of them."""
     found: list[Unit] = []
     callers: dict[str, deque[Unit]] = {}
+    answered: dict[str, Unit] = {}
     run: Unit | None = None
     for index, item in enumerate(items):
         speaker = voice(item)
         unit = run if speaker is Voice.MODEL else None
-        if speaker is Voice.OUTPUT and (waiting := callers.get(answered_name(item) or "")):
-            unit = waiting.popleft()
-            unit.waiting.remove(answered_name(item) or "")
+        if speaker is Voice.OUTPUT and (asked := answered_name(item)) is not None:
+            if waiting := callers.get(asked):
+                answered[asked] = waiting.popleft()
+                answered[asked].waiting.remove(asked)
+            unit = answered.get(asked)
         if unit is None:
             unit = Unit(speaker)
             found.append(unit)

@@ -63,10 +63,10 @@ def rendered(item: Item, clips: Clips) -> str:
 def _message(item: Item, clips: Clips) -> str:
     role = item.get("role")
     if voice(item) is Voice.INSTRUCTION:
-        return _headed(str(role), None, _content(item.get("content"), clips.instructions))
+        return _headed(_label(role) or "message", None, _content(item.get("content"), clips.instructions))
     if role == "user" and is_summary(item):
         return _headed("earlier summary", None, clip(first_text(item), clips.message))
-    return _headed(str(role), None, _content(item.get("content"), clips.message))
+    return _headed(_label(role) or "message", None, _content(item.get("content"), clips.message))
 
 
 _ACTION_KEYS: Final = ("arguments", "input", "operation", "action", "actions")

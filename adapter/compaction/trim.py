@@ -31,7 +31,7 @@ def trim(split: Split, target_tokens: int) -> list[Item]:
     }
     sizes = {index: weight(item) for index, item in short.items()}
     excess = sum(sizes.values()) - target_tokens * BYTES_PER_TOKEN
-    for unit in units(split.items):
+    for unit in sorted(units(split.items), key=lambda unit: unit.voice is Voice.SUMMARY):  # summaries hold the most
         if excess <= 0:
             break
         if unit.voice is Voice.INSTRUCTION or not kept.isdisjoint(unit.indices):

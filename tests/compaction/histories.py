@@ -61,7 +61,7 @@ def usage(tokens_in: int, tokens_out: int) -> dict[str, Any]:
 
 # -------------------------------------------------------------------------------------------------------- strategies
 
-texts = st.text(st.characters(exclude_categories=[]), max_size=60) | st.text("ab \n", min_size=200, max_size=300)
+texts = st.text(st.characters(exclude_categories=[]), max_size=20) | st.sampled_from(["x" * 250, "é\n" * 150])
 call_ids = st.sampled_from(["call_1", "call_2", "call_3", "call_4"])
 parts = st.one_of(
     st.builds(lambda t: {"type": "input_text", "text": t}, texts),
@@ -86,7 +86,7 @@ sound_items: st.SearchStrategy[Item] = st.one_of(
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | texts,
-    lambda v: st.lists(v, max_size=3) | st.dictionaries(texts, v, max_size=3),
+    lambda v: st.lists(v, max_size=2) | st.dictionaries(texts, v, max_size=2),
 )
 _KEYS = ["type", "role", "content", "call_id", "id", "output", "arguments", "input", "action", "name", "namespace"]
 _TYPES = [
@@ -104,10 +104,10 @@ _TYPES = [
     "tool_search_output",
     "vendor:thing",
 ]
-odd_items: st.SearchStrategy[Item] = st.dictionaries(st.sampled_from(_KEYS) | texts, json_values, max_size=6).flatmap(
+odd_items: st.SearchStrategy[Item] = st.dictionaries(st.sampled_from(_KEYS) | texts, json_values, max_size=4).flatmap(
     lambda item: st.sampled_from([item, *({**item, "type": type_} for type_ in _TYPES)])
 )
 """Items that nobody should send."""
 
-histories = st.lists(sound_items, max_size=14)
-odd_histories = st.lists(sound_items | odd_items, max_size=14)
+histories = st.lists(sound_items, max_size=10)
+odd_histories = st.lists(sound_items | odd_items, max_size=10)

@@ -52,6 +52,10 @@ def test_an_id_used_twice_pairs_in_order() -> None:
     assert units([call("a"), call("a", "other"), output("a")])[0].open
 
 
+def test_one_output_too_many_stays_with_its_call() -> None:
+    assert [unit.indices for unit in units([call("a"), output("a"), user("x"), output("a")])] == [[0, 1, 3], [2]]
+
+
 def test_an_output_without_its_call_stands_alone() -> None:
     (unit,) = units([output("nowhere")])
 
