@@ -1,0 +1,85 @@
+"""Chains of responses: read whole in one query, removed from their end.
+
+A response that was deleted or has expired may still be needed: its descendants' history begins with its items. So it is
+*gone* (nobody can name it) before it is *removed*. Removal takes gone responses that have no children, and walks up as long
+as the parent is gone too and loses its last child by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import and_, delete, exists, func, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapter.store import items as item_rows
+from adapter.store.room import live
+from adapter.store.schema import items, response_items, responses
+
+_CHUNK = 500
+
+
+async def resolve(connection: AsyncConnection, tenant: str, id: str, now: int) -> list[bytes] | None:
+    """Input and output items of the chain that ends in `id`, oldest first; None if `id` cannot be continued here."""
+    chain = (
+        select(responses.c.id, responses.c.previous, literal(0).label("depth"))
+        .where(responses.c.tenant == tenant, responses.c.id == id, responses.c.body.is_not(None), live(now))
+        .cte("chain", recursive=True)
+    )
+    parent = responses.alias("parent")
+    chain = chain.union_all(
+        select(parent.c.id, parent.c.previous, chain.c.depth + 1).where(
+            parent.c.tenant == tenant, parent.c.id == chain.c.previous
+        )
+    )
+    link = response_items
+    query = (
+        select(items.c.body)
+        .select_from(chain)
+        .outerjoin(link, and_(link.c.tenant == tenant, link.c.response_id == chain.c.id))
+        .outerjoin(items, and_(items.c.tenant == tenant, items.c.digest == link.c.digest))
+        .order_by(chain.c.depth.desc(), link.c.output, link.c.position)
+    )
+    bodies = (await connection.execute(query)).scalars().all()
+    return [body for body in bodies if body is not None] if bodies else None
+
+
+async def remove(connection: AsyncConnection, ends: Sequence[tuple[str, str]], now: int) -> int:
+    """Remove those of `ends` (tenant, id) that are gone and childless, and what that frees above them."""
+    child = responses.alias("child")
+    childless = ~exists().where(child.c.tenant == responses.c.tenant, child.c.previous == responses.c.id)
+    removable = (
+        select(responses.c.tenant, responses.c.id, responses.c.previous)
+        .where(tuple_(responses.c.tenant, responses.c.id).in_(ends), ~live(now), childless)
+        .cte("removable", recursive=True)
+    )
+    parent, sibling = responses.alias("parent"), responses.alias("sibling")
+    children = (
+        select(func.count())
+        .where(sibling.c.tenant == parent.c.tenant, sibling.c.previous == parent.c.id)
+        .correlate(parent)
+        .scalar_subquery()
+    )
+    removable = removable.union_all(
+        select(parent.c.tenant, parent.c.id, parent.c.previous).where(
+            parent.c.tenant == removable.c.tenant,
+            parent.c.id == removable.c.previous,
+            ~live(now, parent),
+            children == 1,
+        )
+    )
+    doomed = (await connection.execute(select(removable.c.tenant, removable.c.id))).all()
+    freed: dict[str, list[bytes]] = {}
+    for start in range(0, len(doomed), _CHUNK):  # the query gives children before their parents
+        chunk = doomed[start : start + _CHUNK]
+        pointers = await connection.execute(
+            delete(response_items)
+            .where(tuple_(response_items.c.tenant, response_items.c.response_id).in_(chunk))
+            .returning(response_items.c.tenant, response_items.c.digest)
+        )
+        for tenant, digest in pointers:
+            freed.setdefault(tenant, []).append(digest)
+        await connection.execute(delete(responses).where(tuple_(responses.c.tenant, responses.c.id).in_(chunk)))
+    for tenant, digests in freed.items():
+        await item_rows.collect(connection, tenant, digests)
+    return len(doomed)

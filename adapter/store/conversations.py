@@ -1,0 +1,247 @@
+"""Conversations: a named, growing list of items that turns and clients add to.
+
+They do not expire (the API keeps them until they are deleted). Positions only grow, so that a deleted item leaves a gap and
+pages stay stable; an id is in one conversation once, so that a turn that is saved twice is appended once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import and_, delete, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapter.errors import InvalidValue
+from adapter.hub.events import Item
+from adapter.store import items as item_rows
+from adapter.store.lists import page
+from adapter.store.room import Room, insert
+from adapter.store.schema import conversation_items, conversations, items
+from adapter.store.values import MAX_ADDED, Items, Json, Order, Page, can_exist, checked_metadata, dumps
+from adapter.wire import jsonio
+
+_link = conversation_items
+
+
+async def reserve(connection: AsyncConnection, tenant: str, id: str, count: int) -> int | None:
+    """The first of `count` positions at the end, now taken; None if there is no such conversation."""
+    statement = (
+        update(conversations)
+        .where(conversations.c.tenant == tenant, conversations.c.id == id)
+        .values(next_position=conversations.c.next_position + count)
+        .returning(conversations.c.next_position)
+    )
+    end = (await connection.execute(statement)).scalar()
+    return None if end is None else end - count
+
+
+async def append(connection: AsyncConnection, tenant: str, id: str, turn: Sequence[tuple[str, bytes]]) -> None:
+    """Add a turn's (item id, digest) pairs; nothing happens to a conversation that was deleted meanwhile."""
+    if turn and (start := await reserve(connection, tenant, id, len(turn))) is not None:
+        await _place(connection, tenant, id, start, turn)
+
+
+async def _place(
+    connection: AsyncConnection, tenant: str, id: str, start: int, turn: Sequence[tuple[str, bytes]]
+) -> None:
+    await connection.execute(
+        insert(connection, _link).on_conflict_do_nothing(),
+        [
+            {
+                "tenant": tenant,
+                "conversation_id": id,
+                "position": start + place,
+                "item_id": item_id,
+                "digest": digest,
+            }
+            for place, (item_id, digest) in enumerate(turn)
+        ],
+    )
+
+
+class Conversations(Room):
+    """The part of the store that keeps conversations."""
+
+    async def create_conversation(
+        self, tenant: str, id: str, *, metadata: Mapping[str, Any] | None = None, items: Items = ()
+    ) -> Json:
+        """Make a conversation, with up to 20 items in it; returns the object.
+
+        Raises:
+            InvalidValue: too many items, or metadata out of the API's bounds.
+        """
+        pairs = checked_metadata(metadata)
+        _check_count(items)
+        created_at = self.now()
+        row = {
+            "tenant": tenant,
+            "id": id,
+            "metadata": dumps(pairs, "metadata"),
+            "created_at": created_at,
+            "next_position": 0,
+        }
+        stamp = self.stamp()
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(insert(connection, conversations).values(row))
+            await _add(connection, tenant, id, items, stamp)
+
+        await self.db.write(work)
+        return _object(id, created_at, pairs)
+
+    async def conversation(self, tenant: str, id: str) -> Json | None:
+        """The conversation object, or None if this tenant has none of that id."""
+        if not can_exist(id):
+            return None
+        return await self.db.read(lambda connection: _read(connection, tenant, id))
+
+    async def update_conversation(self, tenant: str, id: str, metadata: Mapping[str, Any] | None) -> Json | None:
+        """Replace the metadata; returns the object, None if unknown.
+
+        Raises:
+            InvalidValue: metadata out of the API's bounds.
+        """
+        body = dumps(checked_metadata(metadata), "metadata")
+        if not can_exist(id):
+            return None
+
+        async def work(connection: AsyncConnection) -> Json | None:
+            await connection.execute(update(conversations).where(*_one(tenant, id)).values(metadata=body))
+            return await _read(connection, tenant, id)
+
+        return await self.db.write(work)
+
+    async def delete_conversation(self, tenant: str, id: str) -> bool:
+        """Forget a conversation; false if there was none. Items that stored responses hold stay theirs."""
+        if not can_exist(id):
+            return False
+
+        async def work(connection: AsyncConnection) -> bool:
+            pointers = delete(_link).where(_link.c.tenant == tenant, _link.c.conversation_id == id)
+            freed = (await connection.execute(pointers.returning(_link.c.digest))).scalars().all()
+            gone = delete(conversations).where(*_one(tenant, id)).returning(conversations.c.id)
+            found = (await connection.execute(gone)).first() is not None
+            await item_rows.collect(connection, tenant, freed)
+            return found
+
+        return await self.db.write(work)
+
+    async def add_conversation_items(self, tenant: str, id: str, items: Items) -> list[Item] | None:
+        """Append up to 20 items; returns them with their ids, None if the conversation is unknown.
+
+        Raises:
+            InvalidValue: more than 20.
+        """
+        _check_count(items)
+        if not can_exist(id):
+            return None
+        stamp = self.stamp()
+        return await self.db.write(lambda connection: _add(connection, tenant, id, items, stamp))
+
+    async def conversation_items(
+        self, tenant: str, id: str, *, limit: int = 20, order: Order = "desc", after: str | None = None
+    ) -> Page | None:
+        """A page of the items, None if the conversation is unknown.
+
+        Raises:
+            InvalidValue: `after` is not one of them.
+        """
+        if not can_exist(id):
+            return None
+        start = select(_link.c.position).where(*_inside(tenant, id), _link.c.item_id == after).scalar_subquery()
+        head = select(conversations.c.id, start if after is not None else literal(-1)).where(*_one(tenant, id))
+
+        async def work(connection: AsyncConnection) -> Page | None:
+            found = (await connection.execute(head)).first()
+            if found is None:
+                return None
+            return await page(
+                connection, _bodies(tenant, id), _link.c.position, start=found[1], limit=limit, order=order, after=after
+            )
+
+        return await self.db.read(work)
+
+    async def conversation_item(self, tenant: str, id: str, item_id: str) -> Item | None:
+        """One item; None if conversation or item is unknown."""
+        if not can_exist(id) or not can_exist(item_id):
+            return None
+        query = _bodies(tenant, id).where(_link.c.item_id == item_id)
+
+        async def work(connection: AsyncConnection) -> Item | None:
+            found = (await connection.execute(query)).first()
+            return None if found is None else jsonio.loads(found.body) | {"id": item_id}
+
+        return await self.db.read(work)
+
+    async def delete_conversation_item(self, tenant: str, id: str, item_id: str) -> Json | None:
+        """Take an item out; returns the conversation, None if conversation or item is unknown."""
+        if not can_exist(id) or not can_exist(item_id):
+            return None
+
+        async def work(connection: AsyncConnection) -> Json | None:
+            pointer = delete(_link).where(*_inside(tenant, id), _link.c.item_id == item_id)
+            freed = (await connection.execute(pointer.returning(_link.c.digest))).scalars().all()
+            if not freed:
+                return None
+            await item_rows.collect(connection, tenant, freed)
+            return await _read(connection, tenant, id)
+
+        return await self.db.write(work)
+
+    async def conversation_history(self, tenant: str, id: str) -> list[Item] | None:
+        """All items, oldest first, as they came: what a turn in this conversation begins with. None if unknown."""
+        if not can_exist(id):
+            return None
+        query = (
+            select(items.c.body)
+            .select_from(conversations)
+            .outerjoin(_link, and_(_link.c.tenant == tenant, _link.c.conversation_id == conversations.c.id))
+            .outerjoin(items, and_(items.c.tenant == tenant, items.c.digest == _link.c.digest))
+            .where(*_one(tenant, id))
+            .order_by(_link.c.position)
+        )
+
+        async def work(connection: AsyncConnection) -> list[Item] | None:
+            bodies = (await connection.execute(query)).scalars().all()
+            return [jsonio.loads(body) for body in bodies if body is not None] if bodies else None
+
+        return await self.db.read(work)
+
+
+def _check_count(given: Items) -> None:
+    if len(given) > MAX_ADDED:
+        raise InvalidValue(f"At most {MAX_ADDED} items can be added at once.", param="items")
+
+
+def _one(tenant: str, id: str) -> tuple[Any, ...]:
+    return conversations.c.tenant == tenant, conversations.c.id == id
+
+
+def _inside(tenant: str, id: str) -> tuple[Any, ...]:
+    return _link.c.tenant == tenant, _link.c.conversation_id == id
+
+
+def _bodies(tenant: str, id: str) -> Any:
+    known = and_(items.c.tenant == tenant, items.c.digest == _link.c.digest)
+    return select(_link.c.item_id, items.c.body).where(*_inside(tenant, id), known)
+
+
+def _object(id: str, created_at: int, metadata: Mapping[str, str]) -> Json:
+    return {"id": id, "object": "conversation", "created_at": created_at, "metadata": dict(metadata)}
+
+
+async def _read(connection: AsyncConnection, tenant: str, id: str) -> Json | None:
+    query = select(conversations.c.created_at, conversations.c.metadata).where(*_one(tenant, id))
+    found = (await connection.execute(query)).first()
+    return None if found is None else _object(id, found[0], jsonio.loads(found[1]))
+
+
+async def _add(connection: AsyncConnection, tenant: str, id: str, given: Items, stamp: int) -> list[Item] | None:
+    start = await reserve(connection, tenant, id, len(given))
+    if start is None or not given:
+        return None if start is None else []
+    rows = item_rows.rows_of(given, f"{id}/{start}", "items")
+    await item_rows.put(connection, tenant, rows, stamp)
+    await _place(connection, tenant, id, start, [(row.id, row.digest) for row in rows])
+    return [row.shown for row in rows]

@@ -1,0 +1,298 @@
+"""One database behind two verbs: `read(work)` and `write(work)`.
+
+`work` is a coroutine function over one connection inside one transaction. It may run more than once, so it holds no state.
+
+* A call, once begun, runs to its end in a task that this class owns, whatever becomes of the caller: a client that leaves
+  never tears a transaction or a pooled connection. The caller waits `Limits.call` at most.
+* A write that lost a race, or met a pooled connection that had died, runs again. Once COMMIT was sent nothing is repeated:
+  its outcome is unknown, and the caller hears `StoreUnavailable`.
+* SQLite: WAL, so that readers and the writer do not wait for each other. The driver's own BEGIN is off; writes begin with
+  BEGIN IMMEDIATE, because a transaction that first reads and then wants to write fails at once when another process wrote
+  in between (SQLITE_BUSY_SNAPSHOT, which no busy timeout helps). Within the process one writer at a time waits in an
+  orderly queue instead of in SQLite's polling.
+* `synchronous=FULL`: what was acknowledged is on the disk and not only in the system's cache.
+* PostgreSQL: every wait has an end: connecting, the pool, a lock, a statement, an idle transaction.
+
+Opening (migrations included) happens at the first call or at `open()`, and again after it failed, at most once a second:
+a database that is down at start costs stored requests a 503 and heals without a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from adapter.errors import ConfigError, StoreUnavailable
+from adapter.store import migrate
+from adapter.store.faults import FOREIGN, may_run_again, unavailable
+from adapter.store.paths import default_path
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+_ATTEMPTS = 3
+_PAUSE = 0.02
+"""Seconds before a lost race is run again, times the attempt."""
+_REOPEN_AFTER = 1.0
+"""Seconds between attempts to open a store that could not be opened; calls in between fail at once."""
+_CHECKED_AT_START = 64 << 20
+"""SQLite files up to this size are checked page by page at start (well under a second); larger ones by use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long anything here may take, in seconds."""
+
+    busy: float = 5.0
+    """For another writer: SQLite's busy timeout, the queue of writers, PostgreSQL's lock_timeout."""
+    pool: float = 5.0
+    """For a connection: from the pool, or new."""
+    statement: float = 10.0
+    call: float = 15.0
+    """For one call as a whole; what is still running then goes on in the background."""
+
+
+def store_url(url: str | None) -> URL:
+    """The operator's `store.url` with the driver filled in; None is the SQLite file in the user's state directory.
+
+    Raises:
+        ConfigError: neither SQLite with a file nor PostgreSQL, or no place for the default.
+    """
+    if not url:
+        return URL.create("sqlite+aiosqlite", database=str(default_path(os.environ)))
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("store.url: not a database URL; expected sqlite:////path or postgresql://…") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            if parsed.database in (None, "", ":memory:"):
+                raise ConfigError("store.url: SQLite needs a file, as in sqlite:////var/lib/adapter/store.db")
+            return parsed.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            return parsed.set(drivername="postgresql+asyncpg")
+        case other:
+            raise ConfigError(f"store.url: {other!r} is not supported; expected sqlite or postgresql")
+
+
+class Database:
+    """An engine that opens itself, with a schema that is known to fit."""
+
+    def __init__(self, url: URL, limits: Limits) -> None:
+        self.url = url
+        self.limits = limits
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.engine = self._sqlite() if self.is_sqlite else self._postgres()
+        reader = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}  # a read is one statement: no BEGIN around
+        self._reader = self.engine.execution_options(**reader)
+        self._writer = self.engine.execution_options(writes=True)
+        self._turn = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._opened = False
+        self._failed: tuple[float, StoreUnavailable] | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def _sqlite(self) -> AsyncEngine:
+        engine = create_async_engine(
+            self.url,
+            connect_args={"timeout": self.limits.busy},
+            pool_size=5,  # one writer, and readers enough to keep two cores busy
+            max_overflow=0,
+            pool_timeout=self.limits.pool,
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def prepare(connection: Any, record: Any) -> None:
+            connection.isolation_level = None  # the driver's own BEGIN is off
+            cursor = connection.cursor()
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Connection) -> None:
+            writes = connection.get_execution_options().get("writes", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    def _postgres(self) -> AsyncEngine:
+        milliseconds = {
+            "statement_timeout": self.limits.statement,
+            "lock_timeout": self.limits.busy,
+            "idle_in_transaction_session_timeout": self.limits.call,
+        }
+        settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()}
+        try:
+            return create_async_engine(
+                self.url,
+                connect_args={
+                    "timeout": self.limits.pool,
+                    "command_timeout": self.limits.statement
+                    + 1,  # the server's own end comes first and names its reason
+                    "server_settings": {"application_name": "adapter", "jit": "off", **settings},
+                },
+                pool_size=10,
+                max_overflow=0,
+                pool_timeout=self.limits.pool,
+            )
+        except ImportError:
+            raise ConfigError(
+                "store.url: PostgreSQL needs the driver asyncpg: install responses-chat-adapter[postgres]"
+            ) from None
+
+    # ------------------------------------------------------------------------------------------------------- opening
+
+    async def open(self) -> None:
+        """Make sure that the database is there and its schema is this binary's.
+
+        Raises:
+            ConfigError: it never will be: newer schema, not a database, damaged.
+            StoreUnavailable: it is not now.
+        """
+        if not self._opened:
+            await self._finish(self._open())
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if self._opened:
+                return
+            if self._failed is not None and time.monotonic() - self._failed[0] < _REOPEN_AFTER:
+                raise StoreUnavailable(self._failed[1].reason)
+            try:
+                small = self.is_sqlite and self._make_file() <= _CHECKED_AT_START
+                async with self._writer.connect() as connection:
+                    if small:
+                        await self._check_pages(connection)
+                    await connection.run_sync(migrate.upgrade)
+                    await connection.commit()
+            except FOREIGN as fault:
+                refused = unavailable(fault)
+                if refused.reason == "corrupt":
+                    raise ConfigError(self._damaged()) from fault
+                self._failed = time.monotonic(), refused
+                raise refused from fault
+            self._opened = True
+
+    def _make_file(self) -> int:
+        """Its size, made if need be. Prompts lie in it: only the owner may read it, and SQLite's companions of it."""
+        path = Path(self.url.database or "")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        return path.stat().st_size
+
+    async def _check_pages(self, connection: AsyncConnection) -> None:
+        if (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one() != "ok":
+            raise ConfigError(self._damaged())
+
+    def _damaged(self) -> str:
+        where = self.url.database if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        return (
+            f"store.url: {where} is damaged or not a database of this adapter. Nothing was changed; restore it from a backup, "
+            "move it away to begin an empty one, or point store.url elsewhere"
+        )
+
+    async def close(self) -> None:
+        """Wait for what is running, then let the connections go."""
+        while self._running:
+            await asyncio.wait(self._running)
+        await self.engine.dispose()
+        await asyncio.sleep(0)  # sockets close in the loop's next turn, and this may be its last
+
+    # --------------------------------------------------------------------------------------------------------- calls
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` over a connection that will not write.
+
+        Raises:
+            StoreUnavailable: whatever the database's trouble.
+        """
+        await self._ready()
+        return await self._finish(self._read(work))
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction; when this returns it is committed.
+
+        Raises:
+            StoreUnavailable: it was not, or nobody knows.
+        """
+        await self._ready()
+        return await self._finish(self._write(work))
+
+    async def _ready(self) -> None:
+        if not self._opened:
+            try:
+                await self.open()
+            except ConfigError as damaged:
+                raise StoreUnavailable("corrupt") from damaged
+
+    async def _finish(self, call: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.get_running_loop().create_task(call)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        try:
+            async with asyncio.timeout(self.limits.call):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise StoreUnavailable("timeout") from None
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may have gone; looking at it keeps the loop from complaining
+
+    async def _read(self, work: Work[T]) -> T:
+        attempt = 1
+        while True:
+            try:
+                async with self._reader.connect() as connection:
+                    return await work(connection)
+            except FOREIGN as fault:
+                if attempt == _ATTEMPTS or not may_run_again(fault):
+                    raise unavailable(fault) from fault
+            attempt += 1
+
+    async def _write(self, work: Work[T]) -> T:
+        attempt = 1
+        async with self._writers_turn():
+            while True:
+                committing = False
+                try:
+                    async with self._writer.connect() as connection:
+                        result = await work(connection)
+                        committing = True
+                        await connection.commit()
+                        return result
+                except FOREIGN as fault:
+                    if committing or attempt == _ATTEMPTS or not may_run_again(fault):
+                        raise unavailable(fault) from fault
+                await asyncio.sleep(_PAUSE * attempt)
+                attempt += 1
+
+    @asynccontextmanager
+    async def _writers_turn(self) -> AsyncIterator[None]:
+        """One writer at a time on SQLite; PostgreSQL sorts writers out itself."""
+        if not self.is_sqlite:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self.limits.busy):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("locked") from None
+        try:
+            yield
+        finally:
+            self._turn.release()

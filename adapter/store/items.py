@@ -1,0 +1,116 @@
+"""Item rows: stored once, found by id, removed with the last pointer.
+
+Items are kept as they came. An item without an id (input messages have none) is *known* by a minted one, in the column
+only: lists show it, while history that goes to an upstream holds no id that the upstream or the client did not make.
+Minted ids follow from the content, its place among equal items, and a salt that differs from turn to turn of one chain; so
+a client that sends its whole history again points at the same rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapter.hub.events import Item
+from adapter.store.room import insert
+from adapter.store.schema import conversation_items, items, response_items
+from adapter.store.values import Items, can_exist, dumps
+
+_PREFIXES = {
+    "message": "msg_",
+    "reasoning": "rs_",
+    "function_call": "fc_",
+    "function_call_output": "fco_",
+    "custom_tool_call": "ctc_",
+    "custom_tool_call_output": "cto_",
+    "tool_search_call": "tsc_",
+    "tool_search_output": "tso_",
+    "local_shell_call": "lsh_",
+    "shell_call": "sh_",
+    "apply_patch_call": "apc_",
+    "compaction": "cmp_",
+}
+_CHUNK = 500
+"""Values in one IN list; SQLite takes 32,766 in a statement, PostgreSQL plans short lists better."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """An item on its way into the store."""
+
+    digest: bytes
+    id: str
+    body: bytes
+    shown: Item
+    """The item with the id that it is known by."""
+
+
+def rows_of(values: Items, salt: str, param: str) -> list[ItemRow]:
+    """What `values` become in the store.
+
+    Raises:
+        InvalidValue: one is nested too deeply.
+    """
+    seen: Counter[bytes] = Counter()
+    rows = []
+    for value in values:
+        body = dumps(value, param)
+        own = value.get("id")
+        if can_exist(own):
+            known = own
+        else:
+            source = b"%s\0%d\0%s" % (salt.encode("utf-8", "surrogatepass"), seen[body], body)
+            known = _PREFIXES.get(value.get("type", ""), "item_") + blake2b(source, digest_size=16).hexdigest()
+            seen[body] += 1
+        digest = blake2b(b"%s\0%s" % (known.encode(), body), digest_size=20).digest()
+        rows.append(ItemRow(digest, known, body, {**value, "id": known}))
+    return rows
+
+
+async def put(connection: AsyncConnection, tenant: str, rows: Iterable[ItemRow], stamp: int) -> None:
+    """Write what is not there yet. Sorted, so that two writers of the same items do not deadlock."""
+    unique = {row.digest: row for row in rows}
+    if unique:
+        await connection.execute(
+            insert(connection, items).on_conflict_do_nothing(),
+            [
+                {"tenant": tenant, "digest": digest, "id": row.id, "body": row.body, "stored_at": stamp}
+                for digest, row in sorted(unique.items())
+            ],
+        )
+
+
+async def collect(connection: AsyncConnection, tenant: str, digests: Iterable[bytes]) -> None:
+    """Remove those of `digests` that nothing points at any more."""
+    wanted = sorted(set(digests))
+    for start in range(0, len(wanted), _CHUNK):
+        pointed_at = [
+            exists().where(pointer.c.tenant == items.c.tenant, pointer.c.digest == items.c.digest)
+            for pointer in (response_items, conversation_items)
+        ]
+        await connection.execute(
+            delete(items).where(
+                items.c.tenant == tenant,
+                items.c.digest.in_(wanted[start : start + _CHUNK]),
+                *(~pointer for pointer in pointed_at),
+            )
+        )
+
+
+async def find(connection: AsyncConnection, tenant: str, ids: Iterable[str]) -> dict[str, bytes]:
+    """The bodies of the items known by `ids`; of several under one id, the one stored last."""
+    wanted = sorted(set(filter(can_exist, ids)))
+    found: dict[str, bytes] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        query = (
+            select(items.c.id, items.c.body)
+            .where(items.c.tenant == tenant, items.c.id.in_(wanted[start : start + _CHUNK]))
+            .order_by(items.c.stored_at)
+        )
+        found.update((await connection.execute(query)).all())
+    return found

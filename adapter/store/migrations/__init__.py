@@ -1,0 +1,1 @@
+"""Alembic's scripts; run by `adapter.store.migrate`, never by hand."""

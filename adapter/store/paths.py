@@ -1,0 +1,26 @@
+"""Where the embedded store lies when the operator did not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from adapter.errors import ConfigError
+
+
+def default_path(environ: Mapping[str, str]) -> Path:
+    """`store.db` in the user's state directory: `$XDG_STATE_HOME/adapter`, else `~/.local/state/adapter`.
+
+    Raises:
+        ConfigError: neither variable is there, as in a bare container.
+    """
+    state = environ.get("XDG_STATE_HOME", "")
+    if Path(state).is_absolute():  # the base directory specification: relative paths are to be ignored
+        return Path(state) / "adapter" / "store.db"
+    home = environ.get("HOME", "")
+    if not Path(home).is_absolute():
+        raise ConfigError(
+            "store.url: no HOME and no XDG_STATE_HOME to keep the store under; "
+            'say where, as "sqlite:////var/lib/adapter/store.db" or "postgresql://user@host/database", or set store.mode = "off"'
+        )
+    return Path(home) / ".local" / "state" / "adapter" / "store.db"

@@ -1,0 +1,48 @@
+"""What every part of the store stands on: the database, the clock, the time to live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, or_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapter.store.engine import Database
+from adapter.store.schema import responses
+
+
+class Room:
+    """Base of the parts that `Store` is made of."""
+
+    def __init__(self, db: Database, clock: Callable[[], float], ttl: int | None) -> None:
+        self.db = db
+        self.clock = clock
+        self.ttl = ttl
+        """Seconds that responses and chat completions are kept after they were last saved; None for ever."""
+        self._last_stamp = 0
+
+    def now(self) -> int:
+        """Whole Unix seconds."""
+        return int(self.clock())
+
+    def expiry(self) -> int | None:
+        """When something saved now expires."""
+        return None if self.ttl is None else self.now() + self.ttl
+
+    def stamp(self) -> int:
+        """Microseconds, always growing within this process, so that a clock that steps back does not reorder lists."""
+        self._last_stamp = max(int(self.clock() * 1_000_000), self._last_stamp + 1)
+        return self._last_stamp
+
+
+def insert(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """INSERT with ON CONFLICT, which both back-ends have and SQLAlchemy spells by dialect."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def live(now: int, table: Any = responses) -> ColumnElement[bool]:
+    """Neither deleted nor expired."""
+    unexpired = or_(table.c.expires_at.is_(None), table.c.expires_at > now)
+    return table.c.deleted_at.is_(None) & unexpired if "deleted_at" in table.c else unexpired

@@ -1,0 +1,176 @@
+"""One save of a response: the rows it becomes, made before the transaction, and the statements that write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapter.errors import PreviousResponseNotFound
+from adapter.store import conversations
+from adapter.store import events as event_rows
+from adapter.store import items as item_rows
+from adapter.store.items import ItemRow
+from adapter.store.room import insert
+from adapter.store.schema import items, response_items, responses
+from adapter.store.values import TERMINAL, Items, Job, Json, LoggedEvent, can_exist, dumps
+
+INPUT, OUTPUT = 0, 1
+"""`response_items.output`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """A save, ready to run, and to run again if it loses a race."""
+
+    tenant: str
+    id: str
+    birth: Json
+    """Columns that the first save sets for good."""
+    facts: Json
+    """Columns that every save sets."""
+    given: list[ItemRow] | None
+    made: list[ItemRow]
+    events: Sequence[LoggedEvent]
+    job: Job | None
+    stamp: int
+
+    @classmethod
+    def of(
+        cls,
+        tenant: str,
+        response: Json,
+        *,
+        input: Items | None,
+        upstream: str | None,
+        request: Json | None,
+        streamed: bool,
+        events: Sequence[LoggedEvent],
+        job: Job | None,
+        due_at: float,
+        now: int,
+        expires_at: int | None,
+        stamp: int,
+    ) -> Saving:
+        """Read the object and serialise what goes into the rows.
+
+        Raises:
+            InvalidValue: something is nested too deeply.
+        """
+        own: str = response["id"]
+        previous: str | None = response.get("previous_response_id")
+        conversation: str | None = (response.get("conversation") or {}).get("id")
+        ended = response["status"] in TERMINAL
+        salt = previous or (own if conversation else "")
+        return cls(
+            tenant=tenant,
+            id=own,
+            birth={
+                "tenant": tenant,
+                "id": own,
+                "previous": previous,
+                "conversation": conversation,
+                "background": bool(response.get("background")),
+                "streamed": streamed,
+                "request": None if request is None or ended else dumps(request, "input"),
+                "created_at": int(response.get("created_at") or now),
+                "attempt": 0,
+            },
+            facts={
+                "status": response["status"],
+                "body": dumps({**response, "output": []}, "input"),
+                "upstream": upstream,
+                "expires_at": expires_at,
+                "due_at": None if ended else due_at,
+            },
+            given=None if input is None else item_rows.rows_of(input, salt, "input"),
+            made=item_rows.rows_of(response.get("output") or (), own, "output"),
+            events=events,
+            job=job,
+            stamp=stamp,
+        )
+
+    async def run(self, connection: AsyncConnection) -> bool:
+        """Write it all, or nothing: false if the response is no longer this caller's to save."""
+        if not await (self._upsert(connection) if self.job is None else self._finish(connection, self.job)):
+            return False
+        await item_rows.put(connection, self.tenant, [*(self.given or ()), *self.made], self.stamp)
+        await self._point(connection)
+        await event_rows.put(connection, self.tenant, self.id, self.events)
+        conversation = self.birth["conversation"]
+        if conversation is not None and self.facts["status"] in ("completed", "incomplete"):
+            turn = await self._turn(connection)
+            await conversations.append(connection, self.tenant, conversation, turn)
+        return True
+
+    async def _upsert(self, connection: AsyncConnection) -> bool:
+        """Insert, or finish what an earlier save began; a terminal status gives way to none but itself (a repetition)."""
+        if self.birth["previous"] is not None:
+            await self._require(connection, self.birth["previous"])
+        statement = (
+            insert(connection, responses)
+            .values(**self.birth, **self.facts)
+            .on_conflict_do_update(
+                index_elements=[responses.c.tenant, responses.c.id],
+                set_=self.facts,
+                where=responses.c.deleted_at.is_(None)
+                & or_(responses.c.status.not_in(TERMINAL), responses.c.status == self.facts["status"])
+                & responses.c.lease_owner.is_(None),
+            )
+            .returning(responses.c.id)
+        )
+        return (await connection.execute(statement)).first() is not None
+
+    async def _require(self, connection: AsyncConnection, previous: str) -> None:
+        """The row may be gone for readers by now: a turn that began before that is finished all the same."""
+        query = select(responses.c.id).where(responses.c.tenant == self.tenant, responses.c.id == previous)
+        if not can_exist(previous) or await connection.scalar(query) is None:
+            raise PreviousResponseNotFound(
+                f"Previous response with id '{previous}' not found.", param="previous_response_id"
+            )
+
+    async def _finish(self, connection: AsyncConnection, job: Job) -> bool:
+        """Under a lease: a terminal status ends it, any other leaves it as it is."""
+        facts = dict(self.facts)
+        if facts["due_at"] is None:
+            facts |= {"lease_owner": None, "request": None}
+        else:
+            del facts["due_at"]
+        statement = update(responses).where(*event_rows.held(job)).values(facts).returning(responses.c.id)
+        return (await connection.execute(statement)).first() is not None
+
+    async def _point(self, connection: AsyncConnection) -> None:
+        """Point the response at its items, in place of those that an earlier save named."""
+        sides = {OUTPUT: self.made} if self.given is None else {INPUT: self.given, OUTPUT: self.made}
+        link = response_items
+        former = await connection.execute(
+            delete(link)
+            .where(link.c.tenant == self.tenant, link.c.response_id == self.id, link.c.output.in_(sides))
+            .returning(link.c.digest)
+        )
+        freed = set(former.scalars()) - {row.digest for rows in sides.values() for row in rows}
+        pointers = [
+            {"tenant": self.tenant, "response_id": self.id, "output": side, "position": place, "digest": row.digest}
+            for side, rows in sides.items()
+            for place, row in enumerate(rows)
+        ]
+        if pointers:
+            await connection.execute(insert(connection, link), pointers)
+        if freed:
+            await item_rows.collect(connection, self.tenant, freed)
+
+    async def _turn(self, connection: AsyncConnection) -> list[tuple[str, bytes]]:
+        """(id, digest) of input and output, as the conversation gets them; the input may be an earlier save's."""
+        made = [(row.id, row.digest) for row in self.made]
+        if self.given is not None:
+            return [(row.id, row.digest) for row in self.given] + made
+        link = response_items
+        query = (
+            select(items.c.id, items.c.digest)
+            .where(link.c.tenant == self.tenant, link.c.response_id == self.id, link.c.output == INPUT)
+            .where(items.c.tenant == self.tenant, items.c.digest == link.c.digest)
+            .order_by(link.c.position)
+        )
+        return [*(await connection.execute(query)), *made]

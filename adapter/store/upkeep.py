@@ -1,0 +1,95 @@
+"""Expiry, and what the operator wants to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import CompoundSelect, delete, exists, func, literal, select, text, tuple_, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapter.store import chains
+from adapter.store.migrate import REVISIONS
+from adapter.store.room import Room, live
+from adapter.store.schema import completions, metadata, responses
+from adapter.store.values import Purged, Stats
+
+_BATCH = 200
+"""Rows that one purging transaction begins with, so that other writers get their turn in between."""
+
+
+class Upkeep(Room):
+    """The part of the store that cleans and counts."""
+
+    async def purge_expired(self) -> Purged:
+        """Remove what has expired, batch by batch; what the history of living responses needs stays."""
+        return Purged(responses=await self._purge_responses(), completions=await self._purge_completions())
+
+    async def _purge_responses(self) -> int:
+        child = responses.alias("child")
+        childless = ~exists().where(child.c.tenant == responses.c.tenant, child.c.previous == responses.c.id)
+        now = self.now()
+        ends = (
+            select(responses.c.tenant, responses.c.id)
+            .where(responses.c.expires_at <= now, childless)
+            .order_by(responses.c.expires_at)
+            .limit(_BATCH)
+        )
+
+        async def work(connection: AsyncConnection) -> int:
+            found = (await connection.execute(ends)).all()
+            return await chains.remove(connection, found, now) if found else 0
+
+        total = 0
+        while (removed := await self.db.write(work)) > 0:
+            total += removed
+        return total
+
+    async def _purge_completions(self) -> int:
+        table = completions
+        now = self.now()
+        expired = select(table.c.tenant, table.c.id).where(table.c.expires_at <= now).limit(_BATCH)
+
+        async def work(connection: AsyncConnection) -> int:
+            found = (await connection.execute(expired)).all()
+            if found:
+                await connection.execute(delete(table).where(tuple_(table.c.tenant, table.c.id).in_(found)))
+            return len(found)
+
+        total = 0
+        while (removed := await self.db.write(work)) > 0:
+            total += removed
+        return total
+
+    async def stats(self) -> Stats:
+        """Counts by table and status, and the size on disk; reads whole tables, so it is for the operator only."""
+        counts: CompoundSelect[Any] = union_all(
+            *(
+                select(literal(table.name).label("name"), func.count().label("rows")).select_from(table)
+                for table in metadata.sorted_tables
+            )
+        )
+        statuses = select(responses.c.status, func.count()).where(responses.c.deleted_at.is_(None))
+        now = self.now()
+        expired = select(
+            select(func.count()).where(responses.c.deleted_at.is_(None), ~live(now)).scalar_subquery()
+            + select(func.count()).where(~live(now, completions)).scalar_subquery()
+        )
+        tenants = select(func.count(responses.c.tenant.distinct()))
+        size = (
+            "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)"
+            if self.db.is_sqlite
+            else "SELECT pg_database_size(current_database())"
+        )
+
+        async def work(connection: AsyncConnection) -> Stats:
+            return Stats(
+                backend=connection.dialect.name,
+                schema=REVISIONS[-1],
+                bytes=int((await connection.execute(text(size))).scalar_one()),
+                rows=dict((await connection.execute(counts)).all()),
+                statuses=dict((await connection.execute(statuses.group_by(responses.c.status))).all()),
+                expired=int((await connection.execute(expired)).scalar_one()),
+                tenants=int((await connection.execute(tenants)).scalar_one()),
+            )
+
+        return await self.db.read(work)

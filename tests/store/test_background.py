@@ -1,0 +1,227 @@
+"""Background responses: leases, attempts, cancellation, the event log; two replicas on one database."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapter.errors import BadRequest
+from adapter.store.store import Store
+from adapter.store.values import Job, LoggedEvent
+from tests.store.conftest import Backend, Clock
+from tests.store.samples import assistant, response, texts, user
+
+REQUEST = {"model": "small", "input": "q"}
+
+
+async def queue(store: Store, id: str = "resp_1", **more: object) -> None:
+    queued = response(id, status="queued", background=True, **more)
+    assert await store.save_response("t", queued, input=[user("q")], request=REQUEST, streamed=True)
+
+
+async def claimed(store: Store, owner: str = "w1") -> Job:
+    job = await store.claim(owner, lease=30)
+    assert job is not None
+    return job
+
+
+def event(sequence: int) -> LoggedEvent:
+    return LoggedEvent(sequence, "response.output_text.delta", b'{"sequence_number":%d}' % sequence)
+
+
+async def status(store: Store) -> str | None:
+    found = await store.response("t", "resp_1")
+    return None if found is None else found.status
+
+
+async def test_from_queued_to_completed(store: Store) -> None:
+    await queue(store)
+    assert await status(store) == "queued"
+    job = await claimed(store)
+    assert await status(store) == "in_progress"
+    assert (job.request, job.attempt, job.last_sequence) == (REQUEST, 1, -1)
+    done = response("resp_1", assistant("a", "msg_1"), background=True)
+    assert await store.save_response("t", done, job=job)
+
+    found = await store.response("t", "resp_1")
+    assert found is not None
+    assert done == found.object
+    assert texts(await store.resolve("t", "resp_1")) == ["q", "a"]
+    assert await store.claim("w2", lease=30) is None
+
+
+async def test_each_response_is_claimed_once(backend: Backend) -> None:
+    """Two replicas that ask at the same time get different work."""
+    first, second = backend.store(), backend.store()
+    for n in range(10):
+        await queue(first, f"resp_{n}")
+    jobs = await asyncio.gather(*((first, second)[n % 2].claim(f"w{n}", lease=30) for n in range(12)))
+
+    ids = [job.id for job in jobs if job is not None]
+    assert len(ids) == len(set(ids))
+    while (job := await first.claim("late", lease=30)) is not None:
+        ids.append(job.id)
+    assert {f"resp_{n}" for n in range(10)} == set(ids)
+
+
+async def test_the_longest_waiting_is_claimed_first_or_the_one_asked_for(store: Store, clock: Clock) -> None:
+    for n in range(3):
+        clock.time += 1
+        await queue(store, f"resp_{n}")
+
+    picked = await store.claim("w", lease=30, only=("t", "resp_1"))
+    assert picked is not None
+    assert picked.id == "resp_1"
+    assert await store.claim("w", lease=30, only=("other", "resp_0")) is None
+    assert (await claimed(store)).id == "resp_0"
+
+
+async def test_a_lease_that_ended_goes_to_the_next_worker(store: Store, clock: Clock) -> None:
+    """The first worker was only slow: nothing that it does counts any more."""
+    await queue(store)
+    slow = await claimed(store, "slow")
+    assert await store.append_events(slow, [event(0), event(1)], lease=30)
+    clock.time += 31
+    next_ = await claimed(store, "next")
+
+    assert (next_.attempt, next_.last_sequence) == (2, 1)
+    assert not await store.heartbeat(slow, lease=30)
+    assert not await store.append_events(slow, [event(2)], lease=30)
+    assert not await store.requeue(slow)
+    assert not await store.save_response("t", response("resp_1", assistant("slow", "msg_s"), background=True), job=slow)
+    assert not await store.save_response("t", response("resp_1", assistant("rude", "msg_r"), background=True))
+    assert await store.save_response("t", response("resp_1", assistant("next", "msg_n"), background=True), job=next_)
+    assert texts(await store.resolve("t", "resp_1")) == ["q", "next"]
+
+
+async def test_heartbeats_and_events_hold_the_lease(store: Store, clock: Clock) -> None:
+    await queue(store)
+    job = await claimed(store)
+    for sequence in range(5):
+        clock.time += 20
+        assert await store.heartbeat(job, lease=30)
+        clock.time += 20
+        assert await store.append_events(job, [event(sequence)], lease=30)
+        assert await store.claim("w2", lease=30) is None
+
+
+async def test_a_worker_that_shuts_down_gives_its_work_back(store: Store) -> None:
+    await queue(store)
+    job = await claimed(store)
+    assert await store.requeue(job)
+
+    assert await status(store) == "queued"
+    assert (await claimed(store, "w2")).attempt == 2
+    assert not await store.requeue(job)
+
+
+async def test_cancelling_is_idempotent_and_stops_the_worker(store: Store) -> None:
+    await queue(store)
+    job = await claimed(store)
+    for _ in range(2):
+        cancelled = await store.cancel("t", "resp_1")
+        assert cancelled is not None
+        assert cancelled.object is not None
+        assert (cancelled.status, cancelled.object["status"]) == ("cancelled", "cancelled")
+
+    assert not await store.heartbeat(job, lease=30)
+    assert not await store.append_events(job, [event(0)], lease=30)
+    assert not await store.save_response("t", response("resp_1", assistant("a", "msg_1"), background=True), job=job)
+    assert await status(store) == "cancelled"
+    assert await store.claim("w2", lease=30) is None
+
+
+async def test_a_queued_response_can_be_cancelled(store: Store) -> None:
+    await queue(store)
+    await store.cancel("t", "resp_1")
+    assert await store.claim("w", lease=30) is None
+
+
+async def test_a_finished_response_is_returned_as_it_ended(store: Store) -> None:
+    await queue(store)
+    await store.save_response(
+        "t", response("resp_1", assistant("a", "msg_1"), background=True), job=await claimed(store)
+    )
+    found = await store.cancel("t", "resp_1")
+
+    assert found is not None
+    assert found.status == "completed"
+
+
+async def test_a_foreground_response_cannot_be_cancelled(store: Store) -> None:
+    await store.save_response("t", response("resp_1", status="in_progress"), input=[])
+    with pytest.raises(BadRequest):
+        await store.cancel("t", "resp_1")
+    assert await status(store) == "in_progress"
+
+
+async def test_deleting_stops_the_worker(store: Store) -> None:
+    await queue(store)
+    job = await claimed(store)
+    await store.append_events(job, [event(0)], lease=30)
+    assert await store.delete_response("t", "resp_1")
+
+    assert not await store.heartbeat(job, lease=30)
+    assert await store.events_after("t", "resp_1", -1) is None
+    assert await store.claim("w", lease=30) is None
+    assert {0} == set((await store.stats()).rows.values())
+
+
+async def test_a_stream_is_resumed_from_another_replica(backend: Backend) -> None:
+    """The same events in the same order, from any number on, and the status that says whether more will come."""
+    writer, reader = backend.store(), backend.store()
+    await queue(writer)
+    job = await claimed(writer)
+    await writer.append_events(job, [event(n) for n in range(5)], lease=30)
+
+    page = await reader.events_after("t", "resp_1", 2)
+    assert page is not None
+    assert ([event(3), event(4)], False) == (page.events, page.ended)
+
+    done = response("resp_1", assistant("a", "msg_1"), background=True)
+    await writer.save_response("t", done, job=job, events=[event(5), event(6)])
+    page = await reader.events_after("t", "resp_1", 4)
+    assert page is not None
+    assert ([event(5), event(6)], True) == (page.events, page.ended)
+    page = await reader.events_after("t", "resp_1", -1, limit=3)
+    assert page is not None
+    assert [event(0), event(1), event(2)] == page.events
+    page = await reader.events_after("t", "resp_1", 6)
+    assert page is not None
+    assert (page.events, page.ended) == ([], True)
+
+
+async def test_an_event_is_logged_once(store: Store) -> None:
+    """The repetition of a batch whose outcome was unknown changes nothing that may have been seen."""
+    await queue(store)
+    job = await claimed(store)
+    await store.append_events(job, [event(0), event(1)], lease=30)
+    await store.append_events(job, [LoggedEvent(1, "other", b"{}"), event(2)], lease=30)
+
+    page = await store.events_after("t", "resp_1", -1)
+    assert page is not None
+    assert [event(0), event(1), event(2)] == page.events
+
+
+async def test_only_streamed_responses_have_a_log(store: Store) -> None:
+    await store.save_response("t", response("resp_1"), input=[])
+    assert await store.events_after("t", "resp_1", -1) is None
+
+
+async def test_abandoned_foreground_responses_fail(store: Store, clock: Clock) -> None:
+    """Their process was killed between the upstream's answer and the commit."""
+    for n in range(3):
+        await store.save_response("t", response(f"resp_{n}", status="in_progress"), input=[user("q")], lease=60)
+    await queue(store, "resp_bg")
+    clock.time += 61
+    await store.save_response("t", response("resp_new", status="in_progress"), input=[], lease=60)
+    error = {"code": "server_error", "message": "The adapter stopped before the answer was stored."}
+
+    assert await store.fail_abandoned(error) == 3
+    assert await store.fail_abandoned(error) == 0
+    found = await store.response("t", "resp_1")
+    assert found is not None
+    assert found.object is not None
+    assert ("failed", "failed", error) == (found.status, found.object["status"], found.object["error"])
+    assert (await store.stats()).statuses == {"queued": 1, "in_progress": 1, "failed": 3}
