@@ -84,6 +84,10 @@ class StopScanner:
     def _scan(self, event: Delta, message: _Message, out: list[Event]) -> None:
         text = self._held_text + event.text
         found = self._found(text)
+        if found is None and not self._held and not text.endswith(self._beginnings):
+            message.add(event)
+            out.append(event)
+            return
         self._held.append(event)
         if found is not None:
             self._release(found, out)
@@ -135,11 +139,15 @@ class _Message:
         self._logprobs: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
+    def add(self, event: Delta) -> None:
+        self._pieces.append(event.text)
+        if event.logprobs:
+            self._logprobs += event.logprobs
+
     def note(self, event: Event) -> None:
         match event:
             case Delta():
-                self._pieces.append(event.text)
-                self._logprobs += event.logprobs or ()
+                self.add(event)
             case PartOpened():
                 self._open = event.part
                 self._pieces, self._logprobs, self._annotations = [], [], []

@@ -44,9 +44,13 @@ class Assembly:
 
     def feed(self, delta: dict[str, Any], logprobs: Any = None) -> list[Event]:
         """The events of one delta, or of a whole message."""
-        events: list[Event] = []
-        get = delta.get
+        get, item = delta.get, self._item
         content = get("content")
+        if content and len(delta) == 1 and item is not None and item.kind is _TEXT and not logprobs:
+            if isinstance(content, str):  # all but a few of the deltas of a stream
+                event = item.add(content, None)
+                return [] if event is None else [event]
+        events: list[Event] = []
         reasoning = get("reasoning_content") or get("reasoning")
         if reasoning and isinstance(reasoning, str):
             self._text(self._reasoning_kind, reasoning, None, events)

@@ -38,9 +38,10 @@ _CLIENT_RULE: Final = CallIdRule(max=64)
 class _Slot:
     """One call as the server tells it."""
 
-    __slots__ = ("closed", "given", "id", "item", "looked_at", "name", "native", "pieces", "size", "whole_at")
+    __slots__ = ("closed", "given", "id", "index", "item", "looked_at", "name", "native", "pieces", "size", "whole_at")
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, index: int, id: str) -> None:
+        self.index = index
         self.id = id
         self.name = ""
         self.native = False
@@ -106,8 +107,12 @@ class ToolCalls:
 
     def feed(self, fragments: list[Any]) -> list[Event]:
         """The events of one delta's `tool_calls`."""
-        events: list[Event] = []
         alone = len(fragments) == 1
+        if alone and self._waiting:
+            more = self._more_of_open(fragments[0])
+            if more is not None:
+                return more
+        events: list[Event] = []
         for position, fragment in enumerate(fragments):
             if not isinstance(fragment, dict):
                 continue
@@ -126,6 +131,24 @@ class ToolCalls:
             if text:
                 self._add(slot, text, events)
         return events
+
+    def _more_of_open(self, fragment: Any) -> list[Event] | None:
+        """The usual fragment, on a short way: the open call's index and more arguments, nothing else. None for others."""
+        slot = self._waiting[0]
+        item = slot.item
+        if item is None or not isinstance(fragment, dict) or fragment.get("index") != slot.index or fragment.get("id"):
+            return None
+        function = fragment.get("function")
+        if not isinstance(function, dict) or function.get("name") or self._by_index[slot.index] is not slot:
+            return None
+        text = function.get("arguments")
+        if not text or not isinstance(text, str):
+            return None
+        slot.pieces.append(text)
+        slot.size += len(text)
+        slot.given += 1
+        self._last = slot
+        return item.add(text)
 
     # ------------------------------------------------------------------------------------------- which call is meant
 
@@ -150,7 +173,7 @@ class ToolCalls:
     def _seen(self, slot: _Slot | None, index: int, id: str) -> _Slot:
         """`slot`, or a new call at `index`; remembered under the fragment's id."""
         if slot is None:
-            slot = self._by_index[index] = _Slot(id)
+            slot = self._by_index[index] = _Slot(index, id)
             self._next_free = max(self._next_free, index + 1)
             self._waiting.append(slot)
         elif id and not slot.id:

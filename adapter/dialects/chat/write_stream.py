@@ -65,6 +65,27 @@ _CALL_KEYS: Final = {
 }
 
 
+_WORDLESS: Final = frozenset(
+    {
+        "apply_patch_call",
+        "code_interpreter_call",
+        "compaction",
+        "computer_call",
+        "file_search_call",
+        "image_generation_call",
+        "local_shell_call",
+        "mcp_approval_request",
+        "mcp_call",
+        "mcp_list_tools",
+        "program",
+        "shell_call",
+        "tool_search_call",
+        "web_search_call",
+    }
+)
+"""Items by their names in the loss report; types that we do not know are all called `item`: it is a metric's label."""
+
+
 class _Choice:
     """One choice: its rendered prefixes and what it has said."""
 
@@ -175,7 +196,7 @@ class ChatWriter:
         kind = item.get("type")
         if kind not in CALL_TYPES:
             if kind not in ("message", "reasoning"):
-                self._lose(str(kind), "Chat Completions has no such item.")
+                self._lose(kind if kind in _WORDLESS else "item", "Chat Completions has no such item.")
             return []
         lead, name, place = self._head + choice.lead, dumps(item.get("name") or ""), choice.calls
         choice.calls += 1
