@@ -24,12 +24,22 @@ ASK = {"chat": ASK_CHAT, "responses": ASK_RESPONSES}
 PATH = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
 
 
+_opened: list[asyncio.StreamWriter] = []
+"""Client connections of the running scenario."""
+
+
 def play(scenario: Callable[[], Awaitable[None]], within: float = 20) -> None:
     """Run one scenario in a loop of its own."""
 
     async def timed() -> None:
-        async with asyncio.timeout(within):
-            await scenario()
+        try:
+            async with asyncio.timeout(within):
+                await scenario()
+        finally:
+            for writer in _opened:
+                writer.transport.abort()
+            _opened.clear()
+            await asyncio.sleep(0.01)  # the transports close in the next round of the loop
 
     asyncio.run(timed())
 
@@ -105,6 +115,7 @@ class Client:
 
     async def open(self, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        _opened.append(writer)
         writer.write(data)
         await writer.drain()
         return reader, writer

@@ -1,0 +1,367 @@
+"""Time and leaving: held status, keep-alives, clients that go, readers that do not read, the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.harness import Client, adapter, ask_bytes, play, read_head, read_response, request_bytes, upstream
+from tests.server.scripted import (
+    END,
+    SSE,
+    Script,
+    Sleep,
+    Stall,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    head,
+    json_reply,
+    piece,
+    responses_events,
+    responses_stream,
+)
+
+DIALECTS = ("chat", "responses")
+LANES = [(client, up) for client in DIALECTS for up in DIALECTS]
+lanes = pytest.mark.parametrize(("client_speaks", "upstream_speaks"), LANES)
+
+
+def begun(upstream_speaks: str) -> Script:
+    """A stream that has begun to answer."""
+    if upstream_speaks == "chat":
+        return [SSE, event(chunk({"role": "assistant", "content": "Hel"}))]
+    return [SSE, *(event(e, e["type"]) for e in responses_events()[:5])]
+
+
+# ------------------------------------------------------------------------------------------------ the client that leaves
+
+PHASES: dict[str, tuple[bool, Any]] = {
+    "stream_before_the_head": (True, lambda speaks: [Stall()]),
+    "plain_before_the_head": (False, lambda speaks: [Stall()]),
+    "stream_behind_the_head": (True, lambda speaks: [SSE, Stall()]),
+    "plain_behind_the_head": (False, lambda speaks: [head(200), piece(b'{"id":'), Stall()]),
+    "stream_in_the_middle": (True, lambda speaks: [*begun(speaks), Stall()]),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@lanes
+def test_e3_e4_a_client_that_leaves_closes_its_upstream(client_speaks: str, upstream_speaks: str, phase: str) -> None:
+    stream, script = PHASES[phase]
+
+    async def scenario() -> None:
+        async with Upstream(script(upstream_speaks)) as up, adapter(upstream(up.url, upstream_speaks)) as client:
+            reader, writer = await client.open(ask_bytes(client_speaks, stream=stream))
+            await up.arrived.wait()
+            if phase == "stream_in_the_middle":
+                await read_head(reader)
+            await asyncio.sleep(0.05)
+            left = time.monotonic()
+            writer.transport.abort()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 2)
+            assert up.seen[0].closed is not None
+            assert up.seen[0].closed - left < 1
+
+    play(scenario)
+
+
+def test_a_client_that_leaves_during_its_upload_calls_nobody() -> None:
+    async def scenario() -> None:
+        async with Upstream([Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
+            raw = request_bytes("POST", "/v1/responses", b"").replace(b"content-length: 0", b"content-length: 99")
+            _, writer = await client.open(raw + b'{"model"')
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+            await asyncio.sleep(0.1)
+            assert not up.seen
+
+    play(scenario)
+
+
+def test_e3_when_a_client_of_n_choices_leaves_every_upstream_call_closes() -> None:
+    async def scenario() -> None:
+        script: Script = [*begun("responses"), Stall()]
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses")) as client:
+            reader, writer = await client.open(ask_bytes("chat", stream=True, n=3))
+            await read_head(reader)
+            writer.transport.abort()
+            for seen in up.seen:
+                await asyncio.wait_for(seen.finished.wait(), 1)
+            assert len(up.seen) == 3
+
+    play(scenario)
+
+
+def test_b3_a_client_that_does_not_read_is_given_up() -> None:
+    async def scenario() -> None:
+        flood: Script = [SSE, *[event(chunk({"content": "x" * 60_000}))] * 2000, Stall()]
+        async with (
+            Upstream(flood) as up,
+            adapter(upstream(up.url, "chat"), keepalive=0.1, commit_after=0.1, write_timeout=0.3) as client,
+        ):
+            _, writer = await client.open(ask_bytes("responses", stream=True))
+            async with asyncio.timeout(5):
+                while not (up.seen and up.seen[0].closed):
+                    await asyncio.sleep(0.05)
+            writer.transport.abort()
+
+    play(scenario)
+
+
+# ---------------------------------------------------------------------------------------------------- status before bytes
+
+
+@lanes
+def test_the_status_waits_for_the_answer(client_speaks: str, upstream_speaks: str) -> None:
+    async def scenario() -> None:
+        script: Script = [SSE, piece(b": not yet\n\n"), Sleep(0.2), *begun(upstream_speaks)[1:], Stall()]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks)) as client:
+            reader, writer = await client.open(ask_bytes(client_speaks, stream=True))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.15)
+            assert (await read_head(reader)).status == 200
+            writer.close()
+
+    play(scenario)
+
+
+@lanes
+def test_an_upstream_that_is_slow_to_answer_gets_its_status_and_comments(
+    client_speaks: str, upstream_speaks: str
+) -> None:
+    async def scenario() -> None:
+        good = chat_stream("Hello") if upstream_speaks == "chat" else responses_stream("Hello")
+        script: Script = [Sleep(0.5), *good]
+        async with (
+            Upstream(script) as up,
+            adapter(upstream(up.url, upstream_speaks), commit_after=0.1, keepalive=0.1) as client,
+        ):
+            answer = await client.ask(client_speaks, stream=True)
+            assert (answer.status, answer.whole) == (200, True)
+            comments = [piece for piece in answer.pieces if piece.startswith(b":")]
+            assert 3 <= len(comments) <= 5
+            assert answer.pieces[: len(comments)] == comments
+            assert (
+                answer.events[-1] == "[DONE]" if client_speaks == "chat" else answer.types[-1] == "response.completed"
+            )
+
+    play(scenario)
+
+
+@lanes
+def test_a_failure_behind_the_commit_and_before_any_event(client_speaks: str, upstream_speaks: str) -> None:
+    async def scenario() -> None:
+        error = {"error": {"message": "no", "type": "server_error", "code": None, "param": None}}
+        script: Script = [Sleep(0.3), json_reply(error, 500)]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), commit_after=0.1) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            assert (answer.status, answer.whole) == (200, True)
+            if client_speaks == "chat":
+                (failure,) = answer.events
+                assert set(failure) == {"error"}
+            else:
+                assert answer.types == ["response.created", "error", "response.failed"]
+                assert [e["sequence_number"] for e in answer.events] == [0, 1, 2]
+
+    play(scenario)
+
+
+@lanes
+def test_a_plain_answer_that_takes_long_is_kept_alive_by_white_space(client_speaks: str, upstream_speaks: str) -> None:
+    async def scenario() -> None:
+        from tests.server.scripted import response
+
+        reply = chat_reply() if upstream_speaks == "chat" else response()
+        script: Script = [Sleep(0.5), json_reply(reply)]
+        async with (
+            Upstream(script) as up,
+            adapter(upstream(up.url, upstream_speaks), commit_after=0.1, keepalive=0.1) as client,
+        ):
+            answer = await client.ask(client_speaks)
+            assert (answer.status, answer.whole) == (200, True)
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.body.startswith(b"   ")
+            assert answer.json["object"] == ("chat.completion" if client_speaks == "chat" else "response")
+
+    play(scenario)
+
+
+@lanes
+def test_a_plain_answer_that_fails_behind_its_commit_is_cut(client_speaks: str, upstream_speaks: str) -> None:
+    async def scenario() -> None:
+        script: Script = [Sleep(0.3), json_reply({"error": {"message": "no"}}, 500)]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), commit_after=0.1) as client:
+            answer = await client.ask(client_speaks)
+            assert (answer.status, answer.whole) == (200, False)
+            assert answer.body.strip() == b""
+
+    play(scenario)
+
+
+@lanes
+def test_d4_d49_comments_fill_the_silence_in_the_middle(client_speaks: str, upstream_speaks: str) -> None:
+    async def scenario() -> None:
+        script: Script = [*begun(upstream_speaks), Sleep(0.45), Stall()]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), keepalive=0.1) as client:
+            reader, writer = await client.open(ask_bytes(client_speaks, stream=True))
+            data = b""
+            async with asyncio.timeout(2):
+                while data.count(b": keep-alive") < 3:
+                    data += await reader.read(65536)
+            writer.close()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
+def test_only_codex_gets_pings_with_data(originator: str, pinged: bool) -> None:
+    async def scenario() -> None:
+        script: Script = [*begun("chat"), Sleep(0.35), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat"), keepalive=0.05, ping_after=0.15) as client:
+            answer = await client.ask("responses", stream=True, headers={"originator": originator})
+            assert ("adapter:ping" in answer.types) is pinged
+            assert [e["sequence_number"] for e in answer.events] == list(range(len(answer.events)))
+
+    play(scenario)
+
+
+def test_one_upstream_read_is_one_write() -> None:
+    async def scenario() -> None:
+        many = b"".join(event(chunk({"content": "x"})) for _ in range(100))
+        script: Script = [*begun("chat"), Sleep(0.1), many, Sleep(0.1), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.ask("responses", stream=True)
+            assert len(answer.pieces) == 3
+
+    play(scenario)
+
+
+def test_a_read_with_very_many_events_is_cut_into_pieces() -> None:
+    async def scenario() -> None:
+        many = piece(
+            b"".join(b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n' for _ in range(1000))
+        )
+        script: Script = [*begun("chat"), Sleep(0.1), many, event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.ask("responses", stream=True)
+            assert answer.types[-1] == "response.completed"
+            assert max(piece.count(b"data: ") for piece in answer.pieces) <= 256
+
+    play(scenario)
+
+
+def test_connections_are_used_again() -> None:
+    async def scenario() -> None:
+        async with Upstream(chat_stream("Hello")) as up, adapter(upstream(up.url, "chat")) as client:
+            for dialect in (*DIALECTS, *DIALECTS):
+                await client.ask(dialect, stream=True)
+            assert up.connections == 1
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------------------- the drain
+
+
+async def _served(url: str, *options: str) -> tuple[asyncio.subprocess.Process, Client]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTER_")} | {"PYTHONUNBUFFERED": "1"}
+    environment |= dict(option.split("=") for option in options)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "adapter", "serve", "--upstream", url, "--dialect", "chat", "--port", "0",
+        cwd=Path(__file__).parents[2], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    found = re.search(r":(\d+)", line)
+    assert found is not None, line
+    return process, Client(int(found[1]))
+
+
+async def _gone(process: asyncio.subprocess.Process) -> int:
+    return await asyncio.wait_for(process.wait(), 10)
+
+
+def test_e1_a_stream_finishes_while_the_server_drains() -> None:
+    async def scenario() -> None:
+        script: Script = [
+            *begun("chat"),
+            Sleep(1.0),
+            event(chunk({"content": "lo"})),
+            event(chunk({}, "stop")),
+            event(b"[DONE]"),
+            END,
+        ]
+        async with Upstream(script) as up:
+            process, client = await _served(up.url)
+            try:
+                reader, writer = await client.open(ask_bytes("responses", stream=True))
+                first = await reader.readuntil(b"response.output_text.delta")
+                assert b"200" in first[:15]
+                process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(0.4)
+                with pytest.raises(ConnectionError):
+                    await client.get("/livez")
+                rest = await asyncio.wait_for(reader.read(), 5)
+                assert b"response.completed" in rest
+                writer.close()
+                assert await _gone(process) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    play(scenario, 40)
+
+
+def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
+    async def scenario() -> None:
+        async with Upstream([*begun("chat"), Stall()], [Stall()]) as up:
+            process, client = await _served(up.url, "ADAPTER_SERVER__DRAIN_TIMEOUT=0.5")
+            try:
+                streaming, _ = await client.open(ask_bytes("responses", stream=True))
+                await streaming.readuntil(b"response.output_text.delta")
+                waiting, _ = await client.open(ask_bytes("chat"))
+                await asyncio.sleep(0.3)
+                process.send_signal(signal.SIGTERM)
+                rest = await asyncio.wait_for(streaming.read(), 5)
+                assert b"server_shutting_down" in rest
+                assert rest.count(b"event: response.failed") == 1
+                refused = await asyncio.wait_for(read_response(waiting), 5)
+                assert (refused.status, refused.json["error"]["code"]) == (503, "server_shutting_down")
+                assert await _gone(process) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    play(scenario, 40)
+
+
+def test_e1_readiness_turns_before_the_listener_closes() -> None:
+    async def scenario() -> None:
+        async with Upstream([Stall()]) as up:
+            process, client = await _served(up.url, "ADAPTER_SERVER__DRAIN_DELAY=1")
+            try:
+                assert (await client.get("/readyz")).status == 200
+                process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(0.3)
+                assert ((await client.get("/readyz")).status, (await client.get("/livez")).status) == (503, 200)
+                assert await _gone(process) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    play(scenario, 40)
