@@ -1,0 +1,12 @@
+"""The conformance kit: what this adapter holds itself to, for anyone who builds or buys a translator.
+
+    speaking.py      one answer, said as hub events, as a Responses stream, as Chat chunks, as plain replies
+    strategies.py    Hypothesis strategies: requests, histories, answers, streams, byte cuts, damage (needs hypothesis)
+    laws.py          what must hold, as functions that return findings: no findings, the law holds
+    strict_chat.py   what the strictest Chat server of a profile says about a request
+    peers.py         scripted upstreams as ASGI applications, strict ones included
+    report.py        findings of many laws over many cases, as text
+
+The grammars of streams are in `adapter.hub.grammar`. Nothing here knows this adapter's own readers and writers: the laws take
+the translator under test as an argument, and `adapter.translate` is one.
+"""

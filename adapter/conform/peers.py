@@ -1,0 +1,153 @@
+"""Scripted upstreams: ASGI applications that say what a test tells them to, and refuse what a real server would refuse.
+
+    peer = ChatPeer([says(message(text="hello")), fails(429, "slow down", retry_after=1)])
+    … serve peer.app, drive the adapter …
+    assert peer.problems == []          # nothing that a strict server refuses
+    assert peer.requests[0]["model"] == "m"
+
+A peer answers in order, the last answer again and again. It is strict unless told otherwise: a request with an unknown
+field, an unpaired call, a developer message or a tool_choice without tools gets the 400 that such servers give.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from adapter.conform.speaking import Spoken, chat_completion, chat_stream
+from adapter.conform.strict_chat import problems
+from adapter.upstream.profiles import GENERIC, Profile
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of a script: an answer in every form that the request may want."""
+
+    status: int = 200
+    plain: bytes = b""
+    streamed: bytes | None = None
+    """None: a stream gets the plain body too, as errors do."""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+def says(spoken: Spoken) -> Line:
+    """An answer, plain or streamed as the request asks."""
+    return Line(plain=json.dumps(chat_completion(spoken)).encode(), streamed=chat_stream(spoken))
+
+
+def streams(raw: bytes) -> Line:
+    """These very bytes as the stream."""
+    return Line(plain=raw, streamed=raw)
+
+
+def fails(status: int, message: str, *, code: str | None = None, retry_after: int | None = None) -> Line:
+    """An HTTP error in the APIs' shape."""
+    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+    headers = [] if retry_after is None else [(b"retry-after", str(retry_after).encode())]
+    return Line(status=status, plain=json.dumps(body).encode(), headers=headers)
+
+
+def message(
+    text: str = "", *, reasoning: str = "", calls: Sequence[tuple[str, str]] = (), number: int = 0, width: int = 5
+) -> Spoken:
+    """An answer from its words: text, reasoning, and calls as (name, arguments); `number` makes its call ids its own."""
+    items: list[dict[str, Any]] = []
+    if reasoning:
+        content = [{"type": "reasoning_text", "text": reasoning}]
+        items.append({"id": "rs_0", "type": "reasoning", "summary": [], "content": content})
+    if text or not calls:
+        part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+        items.append({"id": "msg_0", "type": "message", "status": "completed", "role": "assistant", "content": [part]})
+    items += [
+        {
+            "id": f"fc_{place}",
+            "type": "function_call",
+            "status": "completed",
+            "call_id": f"call_{number}_{place}",
+            "name": name,
+            "arguments": arguments,
+        }
+        for place, (name, arguments) in enumerate(calls)
+    ]
+    return Spoken(items, id=f"resp_{number}", width=width)
+
+
+class ChatPeer:
+    """A server that speaks only Chat Completions."""
+
+    def __init__(self, script: Sequence[Line], *, profile: Profile = GENERIC, strict: bool = True) -> None:
+        self.script = list(script)
+        self.profile = profile
+        self.strict = strict
+        self.requests: list[dict[str, Any]] = []
+        """The bodies that came, refused ones included."""
+        self.headers: list[dict[str, str]] = []
+        """Their headers."""
+        self.problems: list[str] = []
+        """What was refused, and why."""
+        self._place = 0
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            body = await _body(receive)
+            path = scope["path"].removeprefix("/v1")
+            if scope["method"] == "GET" and path == "/models":
+                models = {"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "peer"}]}
+                await _send(send, Line(plain=json.dumps(models).encode()), stream=False)
+            elif scope["method"] != "POST" or path != "/chat/completions":
+                self.problems.append(f"{scope['method']} {scope['path']}")
+                await _send(send, fails(404, "This server speaks Chat Completions only."), stream=False)
+            else:
+                self.headers.append({name.decode().lower(): value.decode() for name, value in scope["headers"]})
+                await self._answer(body, send)
+
+    async def _answer(self, raw: bytes, send: Send) -> None:
+        body = json.loads(raw)
+        self.requests.append(body)
+        found = problems(body, self.profile) if self.strict else []
+        if found:
+            self.problems += found
+            await _send(send, fails(400, "; ".join(found)), stream=False)
+            return
+        line = self.script[min(self._place, len(self.script) - 1)]
+        self._place += 1
+        await _send(send, line, stream=body.get("stream") is True)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return
+
+
+async def _body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        event = await receive()
+        parts.append(event.get("body", b""))
+        if event["type"] == "http.disconnect" or not event.get("more_body"):
+            return b"".join(parts)
+
+
+async def _send(send: Send, line: Line, *, stream: bool) -> None:
+    streamed = line.streamed if stream else None
+    kind = b"application/json" if streamed is None else b"text/event-stream"
+    headers = [(b"content-type", kind), *line.headers]
+    await send({"type": "http.response.start", "status": line.status, "headers": headers})
+    if streamed is None:
+        await send({"type": "http.response.body", "body": line.plain})
+        return
+    for event in streamed.split(b"\n\n")[:-1]:
+        await send({"type": "http.response.body", "body": event + b"\n\n", "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
