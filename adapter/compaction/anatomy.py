@@ -124,28 +124,36 @@ def summary_message(text: str) -> Item:
 
 def units(items: Sequence[Item]) -> list[Unit]:
     """The history in units, ordered by where each begins. An output answers the earliest call of its name before it; one
-    more output than calls belongs to the last of them."""
+    more output than calls belongs to the last of them, and a call said again while it waits to the first saying."""
     found: list[Unit] = []
-    callers: dict[str, deque[Unit]] = {}
+    callers: dict[str, deque[tuple[Unit, Item]]] = {}
     answered: dict[str, Unit] = {}
     run: Unit | None = None
     for index, item in enumerate(items):
         speaker = voice(item)
         unit = run if speaker is Voice.MODEL else None
-        if speaker is Voice.OUTPUT and (asked := answered_name(item)) is not None:
+        called, asked = called_name(item), answered_name(item)
+        if asked is not None:
             if waiting := callers.get(asked):
-                answered[asked] = waiting.popleft()
+                answered[asked], _ = waiting.popleft()
                 answered[asked].waiting.remove(asked)
             unit = answered.get(asked)
+        elif called is not None and callers.get(called) and _same_call(callers[called][-1][1], item):
+            callers[called][-1][0].indices.append(index)
+            continue
         if unit is None:
             unit = Unit(speaker)
             found.append(unit)
         unit.indices.append(index)
         run = unit if speaker is Voice.MODEL else None
-        if (name := called_name(item)) is not None:
-            unit.waiting.append(name)
-            callers.setdefault(name, deque()).append(unit)
+        if called is not None:
+            unit.waiting.append(called)
+            callers.setdefault(called, deque()).append((unit, item))
     return found
+
+
+def _same_call(one: Item, other: Item) -> bool:
+    return all(one.get(key) == other.get(key) for key in (*one, *other) if key not in ("id", "status"))
 
 
 def called_name(item: Item) -> str | None:

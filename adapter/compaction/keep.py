@@ -59,7 +59,7 @@ def split(items: Sequence[Item], options: Options, *, going_on: bool) -> Split:
     }
     kept.update(_recent_users(items, found, options.keep_user_tokens))
     first_after = len(items)
-    if going_on and found:
+    if going_on:
         turn, first_after = _last_turn(items, found, options.keep_turn_tokens)
         kept.update(turn)
     indices = sorted(index for unit in kept for index in found[unit].indices)
@@ -96,16 +96,20 @@ def _recent_users(items: Sequence[Item], found: list[Unit], budget_tokens: int) 
     return recent
 
 
-def _last_turn(items: Sequence[Item], found: list[Unit], budget_tokens: int) -> tuple[list[int], int]:
-    """The units of the last user turn that stay, and the index of the first item that follows the summary."""
-    last = len(found) - 1
-    asked = next((number for number in range(last, -1, -1) if found[number].voice is Voice.USER), None)
-    if asked is None:
-        return [last], found[last].indices[0]
-    turn = list(range(asked, len(found)))
+def _last_turn(items: Sequence[Item], found: list[Unit], budget_tokens: int) -> tuple[set[int], int]:
+    """The units of the last user turn that stay, and the index of the first item that follows the summary.
+
+    To the turn belongs whatever ends in it: an exchange may have begun before the user spoke.
+    """
+    spoken = [number for number, unit in enumerate(found) if unit.voice is not Voice.INSTRUCTION]
+    if not spoken:
+        return set(), len(items)
+    last = max(spoken, key=lambda number: found[number].indices[-1])
+    asked = next((number for number in reversed(spoken) if found[number].voice is Voice.USER), last)
+    turn = {number for number in spoken if found[number].indices[-1] >= found[asked].indices[0]}
     if sum(_weight(items, found[number]) for number in turn) <= budget_tokens * BYTES_PER_TOKEN:
-        return turn, found[asked].indices[0]
-    return [asked, last], found[last].indices[0]
+        return turn, min(found[number].indices[0] for number in turn)
+    return {asked, last}, found[last].indices[0]
 
 
 def _weight(items: Sequence[Item], unit: Unit) -> int:

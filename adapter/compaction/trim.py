@@ -6,9 +6,11 @@ untouched, and the order never changes. Equal histories give equal outcomes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, Final
 
-from adapter.compaction.anatomy import OUTPUTS, Voice, type_of, units
+from adapter.compaction.anatomy import OUTPUTS, Unit, Voice, answered_name, type_of, units
 from adapter.compaction.keep import Split
 from adapter.compaction.render import clip
 from adapter.compaction.sizes import weight
@@ -21,6 +23,16 @@ OUTPUT_CHARACTERS: Final = 2_000
 _TEXTS: Final = frozenset({"text", "stdout", "stderr"})
 
 
+class _Worth(IntEnum):
+    """In which order units are dropped; among equals the oldest goes first."""
+
+    NOTHING = 0
+    """A call that nobody will answer any more, an output without its call: no upstream takes them."""
+    EXCHANGE = 1
+    SUMMARY = 2
+    """It holds what was dropped before."""
+
+
 def trim(split: Split, target_tokens: int) -> list[Item]:
     """The history at `target_tokens` or under, as far as that goes without touching what is kept."""
     kept = set(split.kept)
@@ -31,15 +43,21 @@ def trim(split: Split, target_tokens: int) -> list[Item]:
     }
     sizes = {index: weight(item) for index, item in short.items()}
     excess = sum(sizes.values()) - target_tokens * BYTES_PER_TOKEN
-    for unit in sorted(units(split.items), key=lambda unit: unit.voice is Voice.SUMMARY):  # summaries hold the most
-        if excess <= 0:
+    droppable = [unit for unit in units(split.items) if kept.isdisjoint(unit.indices)]
+    for unit in sorted(droppable, key=lambda unit: _worth(split.items, unit)):
+        if excess <= 0 and _worth(split.items, unit) is not _Worth.NOTHING:
             break
-        if unit.voice is Voice.INSTRUCTION or not kept.isdisjoint(unit.indices):
-            continue
         for index in unit.indices:
             if short.pop(index, None) is not None:
                 excess -= sizes[index]
     return list(short.values())
+
+
+def _worth(items: Sequence[Item], unit: Unit) -> _Worth:
+    if unit.voice is Voice.SUMMARY:
+        return _Worth.SUMMARY
+    orphan = unit.voice is Voice.OUTPUT and answered_name(items[unit.indices[0]]) is not None
+    return _Worth.NOTHING if orphan or unit.open else _Worth.EXCHANGE
 
 
 def _clipped(item: Item) -> Item:

@@ -102,6 +102,14 @@ def test_going_on_a_call_that_nobody_answered_is_left_to_the_summary() -> None:
     assert split(items, OPTIONS, going_on=False).kept == [0, 1, 2]
 
 
+def test_going_on_an_exchange_that_ends_in_the_last_turn_belongs_to_it() -> None:
+    items = [assistant("0"), user("one"), call("a"), user("two"), output("a")]
+
+    taken = split(items, Options(keep_user_tokens=0), going_on=True)
+
+    assert (taken.kept, taken.cut) == ([2, 3, 4], 0)
+
+
 def test_a_short_history_is_not_worth_compacting_and_a_long_one_is() -> None:
     short, long = [user("one"), assistant("1"), user("two")], [user("one"), assistant("x" * 20_000), user("two")]
 
