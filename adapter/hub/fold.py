@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 from adapter.errors import AdapterError
@@ -62,8 +63,9 @@ class Fold:
                 answer.extra.update(extra)
             case Failed(error, items):
                 answer.status, answer.error = "failed", error
-                free = max(answer.items, default=-1) + 1
-                answer.items.update(enumerate(items, free))
+                # what is open has the indices that no closed item has, in their order
+                free = (index for index in count() if index not in answer.items)
+                answer.items |= dict(zip(free, items, strict=False))
             case _:
                 pass
 

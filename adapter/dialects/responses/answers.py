@@ -15,6 +15,14 @@ from adapter.upstream.refusals import from_error_object
 Reason = Literal["max_output_tokens", "content_filter"]
 
 _COMPLETED_AT: Final = "completed_at"
+ENDS: Final = {
+    "response.completed": "completed",
+    "response.done": "completed",
+    "response.incomplete": "incomplete",
+    "response.failed": "failed",
+    "response.cancelled": "cancelled",
+}
+"""Terminal events -> the status that they mean where their object gives none."""
 
 
 def started(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock) -> Started:
@@ -110,8 +118,10 @@ def output_of(response: dict[str, Any]) -> list[Item]:
 
 
 def is_item(item: Any) -> bool:
-    """An object with a type; nothing can be said about anything else."""
-    return isinstance(item, dict) and isinstance(item.get("type"), str)
+    """An object with a type that an answer can hold: compaction replies repeat the user's messages."""
+    if not isinstance(item, dict) or not isinstance(item.get("type"), str) or not item["type"]:
+        return False
+    return item["type"] != "message" or item.get("role") in (None, "assistant")
 
 
 def _settle(assembly: Assembly, output: list[Item], status: str) -> bool:
@@ -130,7 +140,8 @@ def _settle(assembly: Assembly, output: list[Item], status: str) -> bool:
         whole = item is not missing[-1] or (item.get("status") or status) != "incomplete" or bool(last_open)
         assembly.finish(Slot(item), item, "completed" if whole else "incomplete")
     for slot, form in last_open:
-        assembly.finish(slot, form, "incomplete")
+        if slot.closed is None:  # what was never streamed may have shown that it was not the last
+            assembly.finish(slot, form, "incomplete")
     return any((slot.closed or {}).get("status") == "incomplete" for slot in assembly.slots)
 
 
@@ -168,3 +179,9 @@ def _same(slot: Slot, item: Item) -> bool:
 def _other_call(slot: Slot, item: Item) -> bool:
     """Both have call ids and those differ: two calls, not one that changed its item id."""
     return bool(item.get("call_id")) and bool(slot.item.get("call_id"))
+
+
+def told_error(event: dict[str, Any]) -> AdapterError:
+    """The error of an `error` event, nested or flat (whose own type is no type of error), or of a bare error object."""
+    flat = {key: event[key] for key in ("code", "message", "param") if key in event}
+    return from_error_object(event.get("error") or flat)

@@ -74,10 +74,9 @@ class Part:
 
     __slots__ = ("annotations", "closed", "skeleton", "text")
 
-    def __init__(self, opened: dict[str, Any], text: Text | None) -> None:
+    def __init__(self, opened: dict[str, Any], text: Text) -> None:
         self.skeleton = opened
         self.text = text
-        """None for types that do not stream."""
         self.annotations: list[dict[str, Any]] = []
         self.closed: dict[str, Any] | None = None
 
@@ -85,7 +84,7 @@ class Part:
 class Slot:
     """One output item."""
 
-    __slots__ = ("closed", "groups", "implied", "index", "item", "text", "type", "waiting")
+    __slots__ = ("closed", "groups", "implied", "index", "item", "phase", "text", "type", "waiting")
 
     def __init__(self, item: Item, implied: bool = False) -> None:
         self.item = item
@@ -100,6 +99,8 @@ class Slot:
         self.waiting: Item | None = None
         """Its done form, incomplete, until we know that it is the last."""
         self.closed: Item | None = None
+        self.phase = 0
+        """How far a hosted tool's progress has come, see `places.PHASES`."""
 
     def partial(self) -> Item:
         """The item as far as it came."""
@@ -113,8 +114,6 @@ class Slot:
 
 
 def _finished(part: Part) -> dict[str, Any]:
-    if part.text is None:
-        return part.skeleton
     whole = {**part.skeleton, text_field(part.skeleton["type"]): part.text.value}
     if whole["type"] == "output_text":
         whole |= {"annotations": list(part.annotations), "logprobs": full_logprobs(part.text.logprobs)}
@@ -204,7 +203,8 @@ class Assembly:
     def finish(self, slot: Slot, item: Item, forced: str | None = None) -> None:
         """The item ends as `item`, with what of it was not streamed yet; `forced` overrules its status."""
         if slot.index < 0:
-            slot.item = {**slot.item, **item}
+            late = slot.type in _OPENS_LATE
+            slot.item = {**item, **slot.item, "call_id": item.get("call_id")} if late else {**slot.item, **item}
             self.open(slot)
         whole = {**slot.item, **item} if item.get("type") != slot.type else dict(item)
         for key in FIXED:
@@ -233,9 +233,9 @@ class Assembly:
         for index, whole in enumerate(given):
             if index == len(parts):
                 self.open_part(slot, group, whole)
-            self.close_part(parts[index], slot.index, index, whole)
+            self.close_part(parts[index], whole)
         for index in range(len(given), len(parts)):
-            self.close_part(parts[index], slot.index, index, None)
+            self.close_part(parts[index], None)
 
     # ------------------------------------------------------------------------------------------------------- parts
 
@@ -243,45 +243,44 @@ class Assembly:
         """The next part of a group begins; an unfinished one before it ends."""
         parts = slot.groups[group]
         if parts:
-            self.close_part(parts[-1], slot.index, len(parts) - 1, None)
+            self.close_part(parts[-1], None)
         opened = empty_part(part)
-        kind = KINDS.get(opened["type"])
-        made = Part(opened, Text(slot.index, len(parts), kind) if kind is not None else None)
+        made = Part(opened, Text(slot.index, len(parts), KINDS[opened["type"]]))
         parts.append(made)
         self.out.append(PartOpened(slot.index, len(parts) - 1, opened))
         return made
 
-    def close_part(self, part: Part, index: int, part_index: int, whole: dict[str, Any] | None) -> None:
+    def close_part(self, part: Part, whole: dict[str, Any] | None) -> None:
         """The part ends as `whole` (in normal form; None where nobody said)."""
         if part.closed is not None:
             return
         text = part.text
-        if text is None:
-            part.closed = part.skeleton if whole is None else {**whole, "type": part.skeleton["type"]}
+        said = whole if whole is not None and whole["type"] == part.skeleton["type"] else None
+        if said is None:
+            self.complete(text, None)
+            part.closed = _finished(part)
         else:
-            said = whole if whole is not None and whole.get("type") == part.skeleton["type"] else None
-            logprobs = said.get("logprobs") if said is not None else None
-            if logprobs and not text.logprobs and text.kind is DeltaKind.TEXT:
-                self._late_logprobs(text, said or {}, logprobs)
-            self.complete(text, None if said is None else said.get(text_field(part.skeleton["type"])))
-            if said is not None and text.kind is DeltaKind.TEXT:
+            if text.kind is DeltaKind.TEXT and said["logprobs"] and not text.logprobs:
+                self._late_logprobs(text, said)
+            self.complete(text, said[text_field(said["type"])])
+            if text.kind is DeltaKind.TEXT:
                 for annotation in said["annotations"][len(part.annotations) :]:
-                    self.annotate(part, index, part_index, annotation)
-            part.closed = _finished(part) if said is None else _as_said(part, said)
-        self.out.append(PartClosed(index, part_index, part.closed))
+                    self.annotate(part, annotation)
+            part.closed = _as_said(part, said)
+        self.out.append(PartClosed(text.index, text.part_index, part.closed))
 
-    def _late_logprobs(self, text: Text, said: dict[str, Any], logprobs: list[dict[str, Any]]) -> None:
+    def _late_logprobs(self, text: Text, said: dict[str, Any]) -> None:
         """Logprobs that no delta brought go with the rest of the text, or alone."""
         value = text.value
         rest = said["text"][len(value) :] if said["text"].startswith(value) else ""
         text.pieces.append(rest)
         text.held = ""
-        text.logprobs = logprobs
-        self.out.append(Delta(text.index, text.part_index, text.kind, rest, logprobs))
+        text.logprobs = said["logprobs"]
+        self.out.append(Delta(text.index, text.part_index, text.kind, rest, text.logprobs))
 
-    def annotate(self, part: Part, index: int, part_index: int, annotation: dict[str, Any]) -> None:
+    def annotate(self, part: Part, annotation: dict[str, Any]) -> None:
         part.annotations.append(annotation)
-        self.out.append(Annotated(index, part_index, len(part.annotations) - 1, annotation))
+        self.out.append(Annotated(part.text.index, part.text.part_index, len(part.annotations) - 1, annotation))
 
     # -------------------------------------------------------------------------------------------------------- text
 
@@ -290,7 +289,7 @@ class Assembly:
         delta, text.held = rejoined(text.held, delta)
         text.pieces.append(delta)
         given: list[dict[str, Any]] | None = None
-        if logprobs and (full := full_logprobs(logprobs)):
+        if logprobs and text.kind is DeltaKind.TEXT and (full := full_logprobs(logprobs)):
             given = logprobs if self._bare_logprobs and len(full) == len(logprobs) else full
             text.logprobs += given
         if text.index >= 0:

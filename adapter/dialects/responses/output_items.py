@@ -35,7 +35,7 @@ ID_PREFIXES: Final = {
 FIXED: Final = ("id", "type", "role", "call_id", "name", "namespace")
 """What an item says when it opens and may not say otherwise when it closes."""
 _STATUS_REQUIRED: Final = frozenset({"message", *CALLS})
-_OPEN_STATUSES: Final = frozenset({"in_progress", "searching", "interpreting", "generating", "queued"})
+_OPEN_STATUSES: Final = ("in_progress", "searching", "interpreting", "generating", "queued")
 
 KINDS: Final = {
     "output_text": DeltaKind.TEXT,
@@ -70,13 +70,18 @@ def skeleton(item: Item, id: str) -> Item:
             opened |= {"status": "in_progress", CALLS[kind][1]: ""}
     if "status" in item:
         opened["status"] = "in_progress"
+    if item.get("type") == "web_search_call" and "action" not in item:
+        opened["action"] = {"type": "search"}  # required, and not known yet
     if "result" in item:  # an image: megabytes that the closed item brings
         opened["result"] = None
     return opened
 
 
 def final_status(item: Item, kind: str, forced: str | None) -> str | None:
-    """The status an item closes with; None where its type has none. `forced` overrules what is not final yet."""
+    """The status an item closes with; None where it has none. `forced` is the one for what nobody said was done.
+
+    Hosted items keep what their upstream says: OpenAI's images are done while `generating`.
+    """
     given = item.get("status")
     if kind in _STATUS_REQUIRED:
         status = forced or given
@@ -85,9 +90,9 @@ def final_status(item: Item, kind: str, forced: str | None) -> str | None:
         return forced
     if "status" not in item:
         return None
-    if not isinstance(given, str) or given in _OPEN_STATUSES or (given == "incomplete" and forced):
-        return forced or "completed"
-    return given
+    if forced and (given in ("incomplete", None) or given in _OPEN_STATUSES):
+        return forced
+    return "completed" if kind == "reasoning" and given in _OPEN_STATUSES else given
 
 
 def part_lists(item: Item) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -104,23 +109,31 @@ def part_lists(item: Item) -> list[tuple[str, list[dict[str, Any]]]]:
 def _parts(given: Any, plain: str) -> list[dict[str, Any]]:
     if isinstance(given, str):
         given = [given] if given else []
-    return [normal_part(part, plain) for part in given] if isinstance(given, list) else []
+    if not isinstance(given, list):
+        return []
+    return [normal for part in given if (normal := normal_part(part, plain)) is not None]
 
 
-def normal_part(part: Any, plain: str) -> dict[str, Any]:
-    """A part with the keys of its type; a bare string or a part of type `text` is of type `plain`."""
+def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
+    """A part with the keys of its type. Bare strings and texts under other names are of type `plain`; a part without any
+    text has no place in an answer's message and is None."""
     given: dict[str, Any] = part if isinstance(part, dict) else {"type": plain, "text": part}
-    kind = given.get("type")
-    if kind == "text" or not isinstance(kind, str):
-        kind = plain
-    if kind not in KINDS:
-        return given
+    kind = plain
+    if given.get("type") == "refusal" and plain == "output_text":
+        kind = "refusal"
+    elif given.get("type") != plain and not isinstance(given.get("text"), str):
+        return None
     field = text_field(kind)
-    normal = {**given, "type": kind, field: whole_text(given.get(field))}
+    normal = {key: value for key, value in given.items() if key not in _SAID}
+    normal |= {"type": kind, field: whole_text(given.get(field))}
     if kind == "output_text":
         normal["annotations"] = normal_annotations(given.get("annotations"))
         normal["logprobs"] = full_logprobs(given.get("logprobs"))
     return normal
+
+
+_SAID: Final = frozenset({"text", "refusal", "annotations", "logprobs"})
+"""What a part says; no type has all of it."""
 
 
 def text_field(part_type: str) -> str:
@@ -129,12 +142,9 @@ def text_field(part_type: str) -> str:
 
 
 def empty_part(part: dict[str, Any]) -> dict[str, Any]:
-    """A part as it opens. Parts of types that do not stream open with their type alone."""
-    kind = part["type"] if isinstance(part.get("type"), str) else ""
-    if kind not in KINDS:
-        return {"type": kind}
-    opened = {**part, text_field(kind): ""}
-    if kind == "output_text":
+    """A part (in normal form, or its bare type) as it opens."""
+    opened = {**part, text_field(part["type"]): ""}
+    if part["type"] == "output_text":
         opened |= {"annotations": [], "logprobs": []}
     return opened
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from adapter.dialects.base import Frame
 from adapter.dialects.raw import RawStream
-from adapter.dialects.responses.answers import ending
+from adapter.dialects.responses.answers import ENDS, ending, told_error
 from adapter.dialects.responses.reply import failed_error
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Failed
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
-from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import dumps
-
-_ENDS: Final = {
-    "response.completed": "completed",
-    "response.incomplete": "incomplete",
-    "response.failed": "failed",
-    "response.cancelled": "cancelled",
-}
 
 
 class RawResponsesStream(RawStream):
@@ -50,13 +42,12 @@ class RawResponsesStream(RawStream):
             return
         kind, response, answer = event.get("type"), event.get("response"), self.answer
         if kind == "error" or (event.get("error") and not isinstance(response, dict)):
-            flat = {key: event[key] for key in ("code", "message", "param") if key in event}
-            answer.status, answer.error = "failed", from_error_object(event.get("error") or flat)
+            answer.status, answer.error = "failed", told_error(event)
             self._error_passed = True
             return
         response = response if isinstance(response, dict) else {}
-        if isinstance(kind, str) and kind in _ENDS:
-            end = ending(response, _ENDS[kind])
+        if isinstance(kind, str) and kind in ENDS:
+            end = ending(response, ENDS[kind])
             answer.status, answer.reason = end.status, end.reason
             answer.error = end.error or answer.error
             answer.usage = normal(response.get("usage"))

@@ -19,20 +19,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.responses.answers import Ending, ended, ending, is_item, started
-from adapter.dialects.responses.assembly import Assembly, Part, Slot, Text
+from adapter.dialects.responses.answers import ENDS, Ending, ended, ending, is_item, started, told_error
+from adapter.dialects.responses.assembly import Assembly, Slot, Text
 from adapter.dialects.responses.output_items import (
     CALLS,
+    PLAIN_TEXT,
     called_with,
     normal_annotation,
     normal_part,
     whole_text,
 )
+from adapter.dialects.responses.places import HOMES, Places
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Delta, Event, Opaque
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
-from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, loads
 
 
@@ -48,10 +49,7 @@ class ResponsesReader:
         self._beside: dict[str, Any] = {}
         self._started = False
         self._ended = False
-        self._by_index: dict[int, Slot] = {}
-        self._by_id: dict[str, Slot] = {}
-        self._loose: list[Slot] = []
-        """Calls whose name is not known yet."""
+        self._places = Places(self._assembly)
         self._next_type = ""
         """With the three below: the event that would let `_text` grow once more."""
         self._next_output: int | None = None
@@ -115,10 +113,10 @@ class ResponsesReader:
     def _slowly(self, kind: str, event: dict[str, Any]) -> list[Event]:
         assembly = self._assembly
         try:
-            if kind in _ENDS:
+            if kind in ENDS:
                 return self._end(kind, event)
             if kind == "error" or (event.get("error") and not kind.startswith("response.")):
-                return self._failed(from_error_object(event.get("error") or _flat_error(event)))
+                return self._failed(told_error(event))
             handler = _HANDLERS.get(kind)
             if handler is None:
                 self._other(kind, event)
@@ -147,7 +145,7 @@ class ResponsesReader:
         response = event.get("response")
         if not isinstance(response, dict):
             response = {}
-        end = ending(response, _ENDS[kind])
+        end = ending(response, ENDS[kind])
         if end.error is not None and not self._started:
             return self._failed(end.error)
         self._start(event)
@@ -161,7 +159,7 @@ class ResponsesReader:
         """Calls that never got a name get it from the final output, or there is no answer."""
         output = response.get("output")
         final = [item for item in output if is_item(item)] if isinstance(output, list) else []
-        for slot in self._loose:
+        for slot in self._places.loose:
             if slot.index < 0:
                 form = next((item for item in final if item["type"] == slot.type and item.get("name")), None)
                 if form is not None:
@@ -176,76 +174,21 @@ class ResponsesReader:
 
     def _other(self, kind: str, event: dict[str, Any]) -> None:
         """An event with no letter of ours: on as it is, under our indices and ids, while its item is open."""
-        if not kind:
-            self._assembly.note("event_without_type")
-        if not self._same_dialect or not self._started or not kind:
-            return
-        if "type" not in event:
-            event = {"type": kind, **event}
-        if type(event.get("output_index")) is int:
-            slot = self._by_index.get(event["output_index"])
-            if slot is None or slot.index < 0 or slot.closed is not None:
-                self._assembly.note("event_without_item", "a progress event for an item that is not open")
-                return
-            event = {**event, "output_index": slot.index}
-            if "item_id" in event:
+        if not _is_known(kind):
+            return self._assembly.note("event_unknown", "an event that is neither of the API nor an extension")
+        if not self._same_dialect or not self._started:
+            return None
+        event = {**event, "type": kind}
+        if ":" not in kind:
+            slot = self._places.in_progress(event, kind)
+            if slot is None:
+                return self._assembly.note("event_without_item", "a progress event for an item that is not open")
+            event["output_index"] = slot.index
+            if not kind.startswith("response.shell_call_command."):  # those alone know no item_id
                 event["item_id"] = slot.item["id"]
-        self._assembly.out.append(Opaque(event))
+        return self._assembly.out.append(Opaque(event))
 
-    # ----------------------------------------------------------------------------------------------- finding things
-
-    def _slot(self, event: dict[str, Any], types: tuple[str, ...]) -> Slot | None:
-        """The open item that a delta or done event is about; opened here if nobody opened it. None if it is closed."""
-        index, given = event.get("output_index"), event.get("item_id")
-        item_id = given if isinstance(given, str) else ""
-        slot = self._by_index.get(index) if type(index) is int else None
-        if slot is None or slot.type not in types:
-            slot = self._by_id.get(item_id, slot)
-        if slot is None and type(index) is not int:
-            slot = self._last_open(types)
-        if slot is not None and slot.type in types:
-            if slot.closed is not None or slot.waiting is not None:
-                self._assembly.note("event_after_done", "an event for an item that was done")
-                return None
-            return slot
-        self._assembly.note("item_implied", "an event for an item that was never added")
-        self._forget()
-        slot = Slot({"type": types[0], "id": item_id}, implied=True)
-        self._enter(slot, index if type(index) is int else None)
-        return slot
-
-    def _last_open(self, types: tuple[str, ...]) -> Slot | None:
-        unfinished = [*self._assembly.open_slots(), *(loose for loose in self._loose if loose.index < 0)]
-        return next((slot for slot in reversed(unfinished) if slot.type in types and slot.waiting is None), None)
-
-    def _enter(self, slot: Slot, index: int | None) -> None:
-        """A new item: found by the upstream's index and id from now on, and opened as soon as it can be."""
-        if index is not None:
-            self._by_index[index] = slot
-        given = slot.item.get("id")
-        if self._assembly.nameable(slot):
-            self._assembly.open(slot)
-        else:
-            self._loose.append(slot)
-        if isinstance(given, str):
-            self._by_id[given] = slot
-
-    def _part(self, event: dict[str, Any], part_type: str) -> tuple[Slot, Part, int] | None:
-        """The open part that an event is about, opened here if nobody opened it."""
-        types, group, key = _HOMES[part_type]
-        slot = self._slot(event, types)
-        if slot is None:
-            return None
-        parts, given = slot.groups[group], event.get(key)
-        index = given if type(given) is int else len(parts) - 1
-        part = parts[index] if 0 <= index < len(parts) else None
-        if part is None or part.skeleton["type"] != part_type or (part.closed is not None and type(given) is not int):
-            part = self._assembly.open_part(slot, group, normal_part({"type": part_type}, part_type))
-            index = len(parts) - 1
-        elif part.closed is not None:
-            self._assembly.note("event_after_done", "an event for a part that was done")
-            return None
-        return slot, part, index
+    # ------------------------------------------------------------------------------------------------ the short way
 
     def _remember(self, event: dict[str, Any], text: Text, part_key: str) -> None:
         """The next event like this one takes the short way."""
@@ -269,14 +212,14 @@ class ResponsesReader:
             return self._assembly.note("item_invalid", "output_item.added without an item")
         assert isinstance(item, dict)
         self._forget()
-        known = self._by_index.get(index) if type(index) is int else None
+        known = self._places.by_index.get(index) if type(index) is int else None
         if known is not None and known.closed is None and known.type == item["type"]:
             if known.index < 0:  # a delta came first: now it has its name
                 known.item = {**known.item, **item}
                 if self._assembly.nameable(known):
                     self._assembly.open(known)
             return None
-        return self._enter(Slot(item), index if type(index) is int else None)
+        return self._places.enter(Slot(item), index if type(index) is int else None)
 
     def _item_done(self, event: dict[str, Any], _: str) -> None:
         item, index = event.get("item"), event.get("output_index")
@@ -284,94 +227,84 @@ class ResponsesReader:
             return self._assembly.note("item_invalid", "output_item.done without an item")
         assert isinstance(item, dict)
         self._forget()
-        slot = self._by_index.get(index) if type(index) is int else None
+        slot = self._places.by_index.get(index) if type(index) is int else None
         if slot is None or slot.type != item["type"]:
-            slot = self._done_slot(item)
+            slot = self._places.by_form(item)
         if slot is None:
             slot = Slot(item)
             if type(index) is int:
-                self._by_index[index] = slot
+                self._places.by_index[index] = slot
         if slot.closed is not None or slot.waiting is not None:
             return self._assembly.note("event_after_done", "a second output_item.done")
         if slot.implied and slot.index < 0:
             slot.item = {**slot.item, **item}
         return self._assembly.done(slot, item)
 
-    def _done_slot(self, item: dict[str, Any]) -> Slot | None:
-        """By its id, else the last open item of that type."""
-        given = item.get("id")
-        slot = self._by_id.get(given) if isinstance(given, str) else None
-        if slot is not None and slot.type == item["type"]:
-            return slot
-        return self._last_open((item["type"],))
+    def _part_added(self, event: dict[str, Any], group: str) -> None:
+        found = self._parted(event, group)
+        if found is not None:
+            slot, part, number = found
+            known = self._places.numbered(slot, group, number) if type(number) is int else None
+            if known is None or known.closed is not None:
+                self._places.open_part(slot, group, number, part)
 
-    def _part_added(self, event: dict[str, Any], summary: str) -> None:
+    def _part_done(self, event: dict[str, Any], group: str) -> None:
+        found = self._parted(event, group)
+        if found is not None:
+            slot, whole, number = found
+            part = self._places.numbered(slot, group, number) or self._places.open_part(slot, group, number, whole)
+            self._assembly.close_part(part, whole)
+
+    def _parted(self, event: dict[str, Any], group: str) -> tuple[Slot, dict[str, Any], Any] | None:
+        """The item that a part event is about, the part in its normal form, and its number."""
+        self._forget()
         given = event.get("part")
-        kind = given.get("type") if isinstance(given, dict) else None
-        slot = self._slot(event, ("reasoning",) if summary or kind == "reasoning_text" else ("message", "reasoning"))
+        summary = group == "summary"
+        raw = isinstance(given, dict) and given.get("type") == "reasoning_text"
+        slot = self._places.slot(event, ("reasoning",) if summary or raw else ("message", "reasoning"))
         if slot is None:
-            return
-        self._forget()
-        group = "summary" if summary else "content"
-        plain = summary or ("output_text" if slot.type == "message" else "reasoning_text")
-        index = event.get("summary_index" if summary else "content_index")
-        parts = slot.groups[group]
-        if type(index) is int and index < len(parts) and parts[index].closed is None:
-            return
-        self._assembly.open_part(slot, group, normal_part(given, plain))
-
-    def _part_done(self, event: dict[str, Any], summary: str) -> None:
-        given = event.get("part")
-        kind = given.get("type") if isinstance(given, dict) else None
-        slot = self._slot(event, ("reasoning",) if summary or kind == "reasoning_text" else ("message", "reasoning"))
-        if slot is None or not isinstance(given, dict):
-            return
-        self._forget()
-        group = "summary" if summary else "content"
-        whole = normal_part(given, summary or ("output_text" if slot.type == "message" else "reasoning_text"))
-        index = event.get("summary_index" if summary else "content_index")
-        parts = slot.groups[group]
-        if type(index) is not int or not 0 <= index < len(parts):
-            index = len(parts) if type(index) is int or not parts else len(parts) - 1
-        if index == len(parts):
-            self._assembly.open_part(slot, group, whole)
-        self._assembly.close_part(parts[index], slot.index, index, whole)
+            return None
+        part = normal_part(given, PLAIN_TEXT["message" if slot.type == "message" else group])
+        if part is None:
+            self._assembly.note("part_unknown", "a part without text")
+            return None
+        return slot, part, event.get("summary_index" if summary else "content_index")
 
     def _text_delta(self, event: dict[str, Any], part_type: str) -> None:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return self._assembly.note("delta_invalid", "a delta that is no string")
-        found = self._part(event, part_type)
-        if found is None or found[1].text is None:
+        found = self._places.part(event, part_type)
+        if found is None:
             return None
         self._assembly.add(found[1].text, delta, event.get("logprobs"))
-        return self._remember(event, found[1].text, _HOMES[part_type][2])
+        return self._remember(event, found[1].text, HOMES[part_type][2])
 
     def _text_done(self, event: dict[str, Any], part_type: str) -> None:
         said = event.get("refusal" if part_type == "refusal" else "text")
-        found = self._part(event, part_type) if isinstance(said, str) else None
-        if found is not None and found[1].text is not None:
+        found = self._places.part(event, part_type) if isinstance(said, str) else None
+        if found is not None:
             self._forget()
             self._assembly.complete(found[1].text, whole_text(said))
 
     def _annotation(self, event: dict[str, Any], part_type: str) -> None:
         annotation = event.get("annotation")
-        found = self._part(event, part_type) if isinstance(annotation, dict) else None
+        found = self._places.part(event, part_type) if isinstance(annotation, dict) else None
         if found is not None and isinstance(annotation, dict):
-            self._assembly.annotate(found[1], found[0].index, found[2], normal_annotation(annotation))
+            self._assembly.annotate(found[1], normal_annotation(annotation))
 
     def _call_delta(self, event: dict[str, Any], item_type: str) -> None:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return self._assembly.note("delta_invalid", "a delta that is no string")
-        slot = self._slot(event, (item_type,))
+        slot = self._places.slot(event, (item_type,))
         if slot is None or slot.text is None:
             return None
         self._assembly.add(slot.text, delta)
         return self._remember(event, slot.text, "output_index")
 
     def _call_done(self, event: dict[str, Any], item_type: str) -> None:
-        slot = self._slot(event, (item_type,))
+        slot = self._places.slot(event, (item_type,))
         if slot is None or slot.text is None:
             return
         self._forget()
@@ -382,27 +315,28 @@ class ResponsesReader:
         self._assembly.complete(slot.text, called_with(event, CALLS[item_type][1]))
 
 
-def _flat_error(event: dict[str, Any]) -> dict[str, Any]:
-    """An `error` event in the flat form: its own type is no type of error."""
-    return {key: event[key] for key in ("code", "message", "param") if key in event}
+def _is_known(kind: str) -> bool:
+    """A progress event of a hosted tool, or an extension (`slug:name`); its type is also the name of the SSE event."""
+    return kind.isascii() and kind.isprintable() and (":" in kind or kind.startswith(_PROGRESS))
 
 
+_PROGRESS: Final = tuple(
+    f"response.{what}."
+    for what in (
+        "web_search_call",
+        "file_search_call",
+        "code_interpreter_call",
+        "code_interpreter_call_code",
+        "image_generation_call",
+        "mcp_call",
+        "mcp_call_arguments",
+        "mcp_list_tools",
+        "shell_call_command",
+        "shell_call_output_content",
+        "apply_patch_call_operation_diff",
+    )
+)
 _INVALID_EVENT: Final = "upstream_invalid_event"
-_ENDS: Final = {
-    "response.completed": "completed",
-    "response.done": "completed",
-    "response.incomplete": "incomplete",
-    "response.failed": "failed",
-    "response.cancelled": "cancelled",
-}
-"""Terminal events -> the status that they mean where their object gives none."""
-_HOMES: Final[dict[str, tuple[tuple[str, ...], str, str]]] = {
-    "output_text": (("message",), "content", "content_index"),
-    "refusal": (("message",), "content", "content_index"),
-    "reasoning_text": (("reasoning",), "content", "content_index"),
-    "summary_text": (("reasoning",), "summary", "summary_index"),
-}
-"""Part type -> the items it lives in, its group there, and the key of its index in events."""
 _Handler = Callable[[ResponsesReader, dict[str, Any], str], None]
 _READ = ResponsesReader
 _HANDLERS: Final[dict[str, tuple[_Handler, str]]] = {
@@ -411,10 +345,10 @@ _HANDLERS: Final[dict[str, tuple[_Handler, str]]] = {
     "response.in_progress": (_READ._lifecycle, ""),
     "response.output_item.added": (_READ._item_added, ""),
     "response.output_item.done": (_READ._item_done, ""),
-    "response.content_part.added": (_READ._part_added, ""),
-    "response.content_part.done": (_READ._part_done, ""),
-    "response.reasoning_summary_part.added": (_READ._part_added, "summary_text"),
-    "response.reasoning_summary_part.done": (_READ._part_done, "summary_text"),
+    "response.content_part.added": (_READ._part_added, "content"),
+    "response.content_part.done": (_READ._part_done, "content"),
+    "response.reasoning_summary_part.added": (_READ._part_added, "summary"),
+    "response.reasoning_summary_part.done": (_READ._part_done, "summary"),
     "response.output_text.delta": (_READ._text_delta, "output_text"),
     "response.output_text.done": (_READ._text_done, "output_text"),
     "response.output_text.annotation.added": (_READ._annotation, "output_text"),

@@ -191,7 +191,7 @@ class ResponsesWriter:
         place = self._place(event.index)
         if index_key:
             place[index_key] = event.part_index
-        if event.logprobs:
+        if event.logprobs and event.kind is DeltaKind.TEXT:
             self._logprobs.setdefault((event.index, event.part_index), []).extend(event.logprobs)
             return [self._framed(name, {**place, "delta": event.text, "logprobs": event.logprobs})]
         if event.kind is DeltaKind.TEXT:
@@ -199,7 +199,9 @@ class ResponsesWriter:
         self._at = (event.index, event.part_index, event.kind)
         self._delta_name = name
         self._delta_head = dumps({"type": name, **place})[:-1] + b',"sequence_number":'
-        return self.feed(event)
+        number = self._number
+        self._number = number + 1
+        return [(name, b'%b%d,"delta":%b}' % (self._delta_head, number, dumps(event.text)))]
 
     # ---------------------------------------------------------------------------------------------------- rendering
 
