@@ -213,7 +213,11 @@ def _key(where: str, key: SecretStr | None) -> SecretStr | None:
 
 
 def _one_line(refused: ValidationError) -> str:
-    first, *others = refused.errors(include_url=False, include_input=False)
+    # a misspelt key comes before the required one that it leaves missing
+    errors = sorted(
+        refused.errors(include_url=False, include_input=False), key=lambda e: e["type"] != "extra_forbidden"
+    )
+    first, *others = errors
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     text = f"unknown key{_hint(str(first['loc'][-1]), _model_at(first['loc'][:-1]))}"
     if first["type"] != "extra_forbidden":

@@ -168,10 +168,9 @@ def _check_stateless(body: dict[str, Any]) -> None:
 
 
 def edited(body: dict[str, Any], dialect: DialectName, target: Target) -> dict[str, Any]:
-    """The body as the upstream gets it: its own model name, no routing hint, nothing stored where nobody asks for it."""
+    """The body as the upstream gets it: its own model name, nothing stored by a server that keeps no state."""
     edits = dict(body)
     edits["model"] = target.model
-    edits.pop("provider", None)
     if dialect == "responses" and not target.upstream.stateful:
         edits["store"] = False
     return edits

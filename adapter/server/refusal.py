@@ -22,7 +22,7 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
     headers: RawHeaders = [(b"content-type", b"application/json")]
     retry_after = error.retry_after
     if client is ClientTraits.CODEX:
-        if status in _PERMANENT and error.blame is Blame.UPSTREAM:
+        if status in _PERMANENT and (error.blame is Blame.UPSTREAM or isinstance(error, PayloadTooLarge)):
             status = 400
         elif status == 429 and retry_after is None:
             retry_after = _RETRY_AFTER

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 import orjson
 import structlog
@@ -34,11 +34,21 @@ def configure(level: str) -> None:
         structlog.configure(
             processors=[*shared, structlog.processors.JSONRenderer(serializer=_dumps)],
             wrapper_class=structlog.make_filtering_bound_logger(minimum),
-            logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+            logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Stdout())),
             cache_logger_on_first_use=True,
         )
     logging.getLogger("uvicorn.error").addFilter(_expected)
     logging.getLogger("uvicorn").setLevel(max(minimum, logging.WARNING))
+
+
+class _Stdout:
+    """Standard output as it is when a line is written: it may be replaced after the logger was made."""
+
+    def write(self, data: bytes) -> int:
+        return sys.stdout.buffer.write(data)
+
+    def flush(self) -> None:
+        sys.stdout.buffer.flush()
 
 
 def _dumps(value: Any, **_: Any) -> bytes:

@@ -1,0 +1,254 @@
+"""What reaches the upstream and what comes back: the raw lane's bytes, n choices, stop words, aliases and hints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from adapter.hub.grammar import check_chat, check_responses
+from tests.server.harness import ASK, PATH, adapter, ask_bytes, play, read_head, upstream
+from tests.server.scripted import (
+    END,
+    SSE,
+    Close,
+    Script,
+    Sleep,
+    Stall,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+    piece,
+    response,
+    responses_events,
+    responses_stream,
+)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_the_raw_lane_sends_the_request_as_it_came(dialect: str) -> None:
+    async def scenario() -> None:
+        reply = chat_reply() if dialect == "chat" else response()
+        async with Upstream([json_reply(reply)]) as up, adapter(upstream(up.url, dialect, profile="openai")) as client:
+            asked = {"zeta": {"b": 1, "a": [1.5, None]}, **ASK[dialect], "temperature": 0.1, "brand_new": "ü"}
+            answer = await client.post(PATH[dialect], asked)
+            assert up.seen[0].body == orjson.dumps(asked)
+            assert answer.body == orjson.dumps(reply)
+
+    play(scenario)
+
+
+def test_the_raw_lanes_named_edits() -> None:
+    async def scenario() -> None:
+        section = {"aliases": {"gpt-5.5": "qwen3-coder"}}
+        async with (
+            Upstream([json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", **section)) as client,
+        ):
+            await client.ask("responses", model="gpt-5.5", provider="up", store=True)
+            assert up.seen[0].json == {"model": "qwen3-coder", "input": "Hi", "store": False}
+
+    play(scenario)
+
+
+def test_a_stateful_upstream_keeps_its_own_state() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", profile="openai")) as client,
+        ):
+            asked = {"previous_response_id": "resp_1", "store": True, "background": False}
+            assert (await client.ask("responses", **asked)).status == 200
+            assert up.seen[0].json == ASK["responses"] | asked
+
+    play(scenario)
+
+
+def test_an_object_under_provider_is_the_upstreams_own_parameter() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            await client.ask("chat", provider={"order": ["x"]})
+            assert up.seen[0].json["provider"] == {"order": ["x"]}
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_provider_and_prefix_pick_a_configured_upstream(client_speaks: str) -> None:
+    async def scenario() -> None:
+        good: Script = [json_reply(chat_reply())]
+        async with Upstream(good) as one, Upstream(good) as two:
+            async with adapter(upstream(one.url, "chat", "one"), upstream(two.url, "chat", "two")) as client:
+                await client.ask(client_speaks, provider="two")
+                await client.ask(client_speaks, model="two/m")
+                assert (len(one.seen), len(two.seen)) == (0, 2)
+                for seen in two.seen:
+                    assert seen.json["model"] == "m"
+                    assert "provider" not in seen.json
+                refused = await client.ask(client_speaks, provider="three")
+                assert (refused.status, refused.json["error"]["param"]) == (400, "provider")
+
+    play(scenario)
+
+
+def test_the_raw_stream_passes_bytes_whole_events_only_and_cuts_behind_the_end() -> None:
+    async def scenario() -> None:
+        odd = b'event: response.created\r\ndata: {"type":"response.created","response":{"id":"resp_x","status":"in_progress","model":"m","output":[]},"sequence_number":0,"own":  1}\r\n\r\n: hi\n\n'
+        rest = [event(e, e["type"]) for e in responses_events()[1:]]
+        script: Script = [SSE, piece(odd), *rest, event({"type": "response.output_text.delta", "delta": "LATE"}), END]
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("responses", stream=True)
+            assert answer.body.startswith(odd)
+            assert b"LATE" not in answer.body
+            assert answer.types[-1] == "response.completed"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_the_raw_lane_drops_an_unfinished_event_and_says_that_the_stream_failed(dialect: str) -> None:
+    async def scenario() -> None:
+        begun: Script = (
+            [SSE, event(chunk({"content": "Hel"}))]
+            if dialect == "chat"
+            else [SSE, *(event(e, e["type"]) for e in responses_events()[:5])]
+        )
+        script = [*begun, piece(b'data: {"half": "HALF'), Sleep(0.05), Close()]
+        async with Upstream(script) as up, adapter(upstream(up.url, dialect)) as client:
+            answer = await client.ask(dialect, stream=True)
+            assert b"HALF" not in answer.body
+            if dialect == "chat":
+                assert answer.events[-1]["error"]["code"] == "upstream_truncated"
+            else:
+                assert answer.types[-2:] == ["error", "response.failed"]
+                assert [e["sequence_number"] for e in answer.events[-2:]] == [5, 6]
+                assert answer.events[-1]["response"]["id"] == "resp_up1"
+
+    play(scenario)
+
+
+def test_n_choices_over_responses_are_n_calls_with_summed_usage() -> None:
+    async def scenario() -> None:
+        scripts = [[json_reply(response(text, f"resp_{text}"))] for text in ("one", "two", "three")]
+        async with Upstream(*scripts) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat", n=3)
+            assert answer.headers["x-adapter-losses"] == "n;emulated"
+            choices = answer.json["choices"]
+            assert [choice["index"] for choice in choices] == [0, 1, 2]
+            assert {choice["message"]["content"] for choice in choices} == {"one", "two", "three"}
+            assert answer.json["usage"]["total_tokens"] == 15
+            assert len(up.seen) == 3
+
+    play(scenario)
+
+
+def test_n_choices_stream_side_by_side() -> None:
+    async def scenario() -> None:
+        scripts = [responses_stream(text, f"resp_{text}") for text in ("one", "two", "three")]
+        async with Upstream(*scripts) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat", n=3, stream=True, stream_options={"include_usage": True})
+            *chunks, usage, done = answer.events
+            assert done == "[DONE]"
+            assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], 15)
+            texts = {0: "", 1: "", 2: ""}
+            for entry in chunks:
+                for choice in entry["choices"]:
+                    texts[choice["index"]] += choice["delta"].get("content") or ""
+            assert set(texts.values()) == {"one", "two", "three"}
+            assert len({entry["id"] for entry in chunks}) == 1
+
+    play(scenario)
+
+
+def test_one_refused_call_of_n_refuses_them_all_and_stops_the_others() -> None:
+    async def scenario() -> None:
+        error = {"error": {"message": "no", "type": "invalid_request_error", "code": None, "param": None}}
+        scripts: list[Script] = [[SSE, Stall()], [Sleep(0.1), json_reply(error, 400)]]
+        async with Upstream(*scripts) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat", n=2, stream=True)
+            assert answer.status == 400
+            stalled = next(seen for seen in up.seen if seen.closed or seen is up.seen[0])
+            assert stalled.finished.is_set()
+
+    play(scenario)
+
+
+def test_one_broken_choice_of_n_breaks_the_stream_once() -> None:
+    async def scenario() -> None:
+        broken: Script = [SSE, *(event(e, e["type"]) for e in responses_events()[:5]), Sleep(0.1), Close()]
+        async with Upstream(responses_stream("one"), broken) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat", n=2, stream=True)
+            assert (answer.status, answer.whole) == (200, True)
+            assert [set(e) for e in answer.events if "error" in e] == [{"error"}]
+            assert "[DONE]" not in answer.events
+
+    play(scenario)
+
+
+def test_a_stop_word_cuts_the_answer_and_closes_the_upstream() -> None:
+    async def scenario() -> None:
+        events = responses_events("Hello")
+        script: Script = [SSE, *(event(e, e["type"]) for e in events[:5]), Stall()]
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat", stop="ll", stream=True)
+            text = "".join(c["delta"].get("content") or "" for e in answer.events[:-1] for c in e["choices"])
+            assert (text, answer.events[-1]) == ("He", "[DONE]")
+            await up.seen[0].finished.wait()
+
+    play(scenario)
+
+
+def test_missing_usage_is_estimated_unless_it_is_to_be_left_out() -> None:
+    async def scenario() -> None:
+        script: Script = [SSE, event(chunk({"content": "x" * 40})), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up:
+            async with adapter(upstream(up.url, "chat")) as client:
+                usage = (await client.ask("responses", stream=True)).events[-1]["response"]["usage"]
+                assert usage["output_tokens"] == 10
+                assert usage["input_tokens"] == -(-len(up.seen[0].body) // 4)
+            async with adapter(upstream(up.url, "chat"), usage="omit") as client:
+                assert (await client.ask("responses", stream=True)).events[-1]["response"]["usage"] is None
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("upstream_speaks", ["chat", "responses"])
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_streams_are_grammatical(client_speaks: str, upstream_speaks: str) -> None:
+    async def scenario() -> None:
+        script = chat_stream("Hel", "lo") if upstream_speaks == "chat" else responses_stream()
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks)) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            check = check_chat if client_speaks == "chat" else check_responses
+            assert check(answer.body) == []
+
+    play(scenario)
+
+
+def test_an_answer_has_one_id_in_all_its_events_and_a_new_one_each_time() -> None:
+    async def scenario() -> None:
+        async with Upstream(chat_stream("Hello")) as up, adapter(upstream(up.url, "chat")) as client:
+            answers = [(await client.ask("responses", stream=True)).events for _ in range(2)]
+            ids = [{e["response"]["id"] for e in events if "response" in e} for events in answers]
+            assert [len(each) for each in ids] == [1, 1]
+            assert ids[0] != ids[1]
+
+    play(scenario)
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply("one"))], [json_reply(chat_reply("two"))]) as up,
+            adapter(upstream(up.url, "chat")) as client,
+        ):
+            reader, _ = await client.open(ask_bytes("chat") + ask_bytes("chat"))
+            for text in (b"one", b"two"):
+                answer = await read_head(reader)
+                assert text in await reader.readexactly(int(answer.headers["content-length"]))
+
+    play(scenario)

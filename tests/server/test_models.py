@@ -1,0 +1,74 @@
+"""GET /v1/models: one answer for OpenAI clients and for Codex."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import Upstream, json_reply
+
+CODEX_NEEDS = {
+    "slug", "display_name", "supported_reasoning_levels", "shell_type", "visibility", "supported_in_api", "priority",
+    "support_verbosity", "truncation_policy", "experimental_supported_tools", "base_instructions",
+}  # fmt: skip
+
+
+def _list(*names: str) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": 7, "owned_by": "them"} for name in names],
+    }
+
+
+def test_the_union_filtered_by_patterns_with_aliases() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(_list("qwen3", "secret", "gpt-x"))]) as one,
+            Upstream([json_reply({}, 404)]) as two,
+        ):
+            sections = (
+                upstream(one.url, "chat", "one", models=["qwen*"], aliases={"gpt-5.5": "qwen3"}),
+                upstream(two.url, "responses", "two", models=["exact-name", "glob-*"]),
+            )
+            async with adapter(*sections) as client:
+                answer = await client.get("/v1/models")
+                assert answer.json["object"] == "list"
+                assert [entry["id"] for entry in answer.json["data"]] == ["qwen3", "gpt-5.5", "exact-name"]
+                assert all(set(e) == {"id", "object", "created", "owned_by"} for e in answer.json["data"])
+                assert [entry["slug"] for entry in answer.json["models"]] == ["qwen3", "gpt-5.5", "exact-name"]
+                assert all(set(entry) >= CODEX_NEEDS for entry in answer.json["models"])
+                assert answer.headers["x-request-id"]
+            assert one.seen[0].line.split()[1] == "/v1/models"
+
+    play(scenario)
+
+
+def test_lists_are_kept_for_a_while_and_apart_for_each_callers_key() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(_list("m"))]) as up, adapter(upstream(up.url, "chat")) as client:
+            for key in ("sk-1", "sk-1", "sk-2"):
+                await client.get("/v1/models", authorization=f"Bearer {key}")
+            assert [seen.headers["authorization"] for seen in up.seen] == ["Bearer sk-1", "Bearer sk-2"]
+
+    play(scenario)
+
+
+def test_one_model_also_with_a_slash_in_its_name() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(_list("meta/llama", "m"))]) as up, adapter(upstream(up.url, "chat")) as client:
+            assert (await client.get("/v1/models/meta/llama")).json["id"] == "meta/llama"
+            assert (await client.get("/models/m")).json["object"] == "model"
+            missing = await client.get("/v1/models/none")
+            assert (missing.status, missing.json["error"]["code"]) == (404, "model_not_found")
+
+    play(scenario)
+
+
+def test_nonsense_from_an_upstream_is_no_model() -> None:
+    async def scenario() -> None:
+        for nonsense in (b"<html>", b"[1]", b'{"data": [1, {"id": 5}, {"id": ""}]}'):
+            async with Upstream([json_reply(nonsense)]) as up, adapter(upstream(up.url, "chat")) as client:
+                answer = await client.get("/v1/models")
+                assert (answer.status, answer.json["data"]) == (200, [])
+
+    play(scenario)

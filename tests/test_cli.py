@@ -1,0 +1,193 @@
+"""The command line, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from adapter.cli import main
+
+ROOT = Path(__file__).parents[1]
+GOOD = '[[upstreams]]\nname = "local"\nbase_url = "http://127.0.0.1:8000/v1"\ndialect = "chat"\naliases = { a = "b" }\n'
+
+
+def _run(*arguments: str, given: str = "") -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, list(arguments), input=given)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def _one_line(text: str) -> str:
+    assert text.startswith("adapter: ")
+    assert text.count("\n") == 1
+    return text
+
+
+def test_check_prints_what_would_be_served(tmp_path: Path) -> None:
+    file = tmp_path / "adapter.toml"
+    file.write_text(GOOD + 'api_key = "sk-CANARY"\n')
+    code, out, _ = _run("check", "--config", str(file))
+    assert code == 0
+    assert "local" in out
+    assert "a -> b" in out
+    assert "http://127.0.0.1:8080" in out
+    assert "CANARY" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [(GOOD.replace("dialect", "dialekt"), "did you mean 'dialect'"), ("", "none is configured"), ("[", "adapter.toml")],
+)
+def test_check_ends_with_2_and_one_line(tmp_path: Path, text: str, hint: str) -> None:
+    file = tmp_path / "adapter.toml"
+    file.write_text(text)
+    code, out, err = _run("check", "--config", str(file))
+    assert (code, out) == (2, "")
+    assert hint in _one_line(err)
+
+
+def test_serve_ends_with_2_on_a_bad_configuration_a_taken_port_and_a_missing_secret() -> None:
+    base = ("serve", "--upstream", "http://127.0.0.1:1/v1")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        cases = {
+            ("serve",): "no upstream",
+            ("serve", "--config", "/nowhere.toml"): "no such file",
+            base: "--dialect",
+            ("serve", "--dialect", "chat"): "--upstream",
+            (*base, "--dialect", "chat", "--profile", "vlm"): "did you mean 'vllm'",
+            (*base, "--dialect", "chat", "--upstream-key-env", "NOT_SET_HERE"): "NOT_SET_HERE",
+            (*base, "--dialect", "chat", "--port", port): f"cannot listen on 127.0.0.1:{port}",
+            (*base, "--dialect", "chat", "--host", "no.such.host.invalid"): "server.host",
+            (*base, "--demo", "--dialect", "chat"): "exclude",
+        }
+        for arguments, hint in cases.items():
+            code, _, err = _run(*arguments)
+            assert code == 2, arguments
+            assert hint in _one_line(err)
+
+
+# ------------------------------------------------------------------------------------------------------------- convert
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "seed": 1}
+
+
+def test_convert_request_and_its_losses() -> None:
+    code, out, err = _run("convert", "request", "--from", "chat", "--to", "responses", given=json.dumps(CHAT))
+    assert code == 0
+    assert json.loads(out)["input"][0]["role"] == "user"
+    (loss,) = [json.loads(line) for line in err.splitlines()]
+    assert (loss["loss"], loss["action"]) == ("seed", "dropped")
+
+
+def test_convert_shows_the_middle() -> None:
+    code, out, _ = _run("convert", "request", "--from", "chat", "--to", "hub", given=json.dumps(CHAT))
+    shown = json.loads(out)
+    assert (code, shown["carry"]) == (0, {"seed": 1})
+    assert shown["body"]["input"][0]["type"] == "message"
+
+
+REPLY = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+}
+STREAM = (
+    'data: {"id":"chatcmpl-1","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hello"}}]}\n\n'
+    'data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+
+
+def test_convert_reply(tmp_path: Path) -> None:
+    asked = tmp_path / "request.json"
+    asked.write_text(json.dumps({"model": "m", "input": "Hi", "metadata": {"k": "v"}}))
+    code, out, _ = _run(
+        "convert", "reply", "--from", "chat", "--to", "responses", "--request", str(asked), given=json.dumps(REPLY)
+    )
+    reply = json.loads(out)
+    assert code == 0
+    assert (reply["output"][0]["content"][0]["text"], reply["metadata"]) == ("Hello", {"k": "v"})
+
+
+def test_convert_stream() -> None:
+    code, out, _ = _run("convert", "stream", "--from", "chat", "--to", "responses", given=STREAM)
+    assert code == 0
+    assert out.startswith("event: response.created\n")
+    assert "event: response.completed\n" in out
+
+
+@pytest.mark.parametrize(("what", "given"), [("reply", json.dumps(REPLY)), ("stream", STREAM)])
+def test_convert_shows_the_events_of_an_answer(what: str, given: str) -> None:
+    code, out, _ = _run("convert", what, "--from", "chat", "--to", "hub", given=given)
+    events = [json.loads(line)["event"] for line in out.splitlines()]
+    assert code == 0
+    assert (events[0], events[-1]) == ("Started", "Finished")
+
+
+@pytest.mark.parametrize("given", ["", "{", "[]", '{"model": "m"}'])
+def test_convert_of_nonsense_ends_with_1_and_the_error(given: str) -> None:
+    code, out, err = _run("convert", "request", "--from", "chat", "--to", "responses", given=given)
+    assert (code, out) == (1, "")
+    assert set(json.loads(err)["error"]) == {"message", "type", "param", "code"}
+
+
+# --------------------------------------------------------------------------------------------------------------- serve
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_demo_prints_what_can_be_pasted_and_answers_it(workers: int) -> None:
+    pytest.importorskip("adapter.demo.app")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTER_")} | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adapter", "serve", "--demo", "--port", "0", "--workers", str(workers)],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        printed = ""
+        while 'wire_api = "responses"' not in printed:
+            line = process.stdout.readline()
+            assert line, "the server ended"
+            printed += line
+        first = printed.splitlines()[0]
+        assert "listening on http://127.0.0.1:" in first
+        codex = tomllib.loads(printed[printed.index("model = ") :])
+        base_url = codex["model_providers"]["adapter"]["base_url"]
+        curls = re.findall(r"curl -N (\S+) -H '([^']+)' \\\n  -d '([^']+)'", printed)
+        assert {url.removeprefix(base_url) for url, _, _ in curls} == {"/chat/completions", "/responses"}
+        for url, field, body in curls:
+            request = urllib.request.Request(url, body.encode(), {"content-type": field.partition(": ")[2]})
+            answer = _opened(request)
+            assert b"[DONE]" in answer if "chat" in url else b"response.completed" in answer
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _opened(request: urllib.request.Request) -> bytes:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                data: bytes = answer.read()
+                return data
+        except ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
