@@ -27,8 +27,9 @@ from typing import Any, Final
 from adapter.dialects.chat.checks import no_string, string, wrong_value
 from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, Output, Rendered
-from adapter.dialects.chat.write_content import Part, write_assistant, write_content, write_text
+from adapter.dialects.chat.turns import Call, Turn, write_turn
+from adapter.dialects.chat.write_calls import CALLS, OUTPUTS
+from adapter.dialects.chat.write_content import write_assistant, write_content, write_text
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
 from adapter.hub.events import Item
@@ -58,40 +59,6 @@ HOSTED_ITEMS: Final = frozenset(
 _NAMED_LOSSES: Final = HOSTED_ITEMS | {"agent_message", "configuration_update"} | CALLS.keys()
 
 
-class _Call:
-    """One tool call of a turn."""
-
-    __slots__ = ("index", "output", "rendered", "turn", "wire_id")
-
-    def __init__(self, index: int, turn: _Turn, wire_id: str, rendered: Rendered) -> None:
-        self.index = index
-        self.turn = turn
-        self.wire_id = wire_id
-        self.rendered = rendered
-        self.output: Output | None = None
-
-    def tool_call(self) -> Message:
-        wire, text, native = self.rendered
-        if native:
-            return {"id": self.wire_id, "type": "custom", "custom": {"name": wire, "input": text}}
-        return {"id": self.wire_id, "type": "function", "function": {"name": wire, "arguments": text}}
-
-
-class _Turn:
-    """One assistant message in the making."""
-
-    __slots__ = ("answered", "calls", "reasoning", "reasoning_at", "refusal", "text")
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.refusal = ""
-        self.reasoning = ""
-        self.reasoning_at = 0
-        self.calls: list[_Call] = []
-        self.answered = False
-        """An output for it has come: it takes nothing more."""
-
-
 class History:
     """Takes the items one by one, gives the messages."""
 
@@ -99,20 +66,23 @@ class History:
         self._writing = writing
         self._box = box
         self._keep = writing.profile.late_system == "keep"
-        self._turns: list[_Turn | Message] = []
-        self._turn: _Turn | None = None
+        self._turns: list[Turn | Message] = []
+        self._turn: Turn | None = None
         self._lead: list[str] = []
         self._begun = False
         """Somebody other than the instructions has spoken."""
         self._last_user = -1
         """Where in `_turns` a user spoke last."""
-        self._waiting: dict[str, deque[_Call]] = {}
+        self._waiting: dict[str, deque[Call]] = {}
         """Calls without output, by call id."""
+        self._id_rule = writing.profile.call_id
         self._wire_ids: set[str] = set()
         """Of the calls of the current turn."""
         self._other_ids: dict[str, str] = {}
         """Item id -> call id, of the calls whose outputs may name either."""
         self._answered: set[str] = set()
+        self._named: dict[str, deque[str]] | None = None
+        """Function name -> ids of its calls; made when an output without call id comes."""
         self._reasoning = ""
         self._reasoning_at = 0
         self._reasoning_lost = False
@@ -130,7 +100,8 @@ class History:
             kind = item.get("type")
             take = _TAKERS.get(kind) if isinstance(kind, str) else None
             (take or History._unknown)(self, index, item)
-        self._lose_waiting_reasoning()
+        if self._reasoning:
+            self._lose_waiting_reasoning()
         return self._written(hint)
 
     # ------------------------------------------------------------------------------------------------- taking items
@@ -143,7 +114,8 @@ class History:
                 turn = self._new_turn()
             text, refusal = write_assistant(item.get("content"), self._writing, index, "content")
             turn.text += text
-            turn.refusal += refusal
+            if refusal:
+                turn.refusal += refusal
             if self._reasoning:
                 self._attach_reasoning(turn)
         elif role == "user":
@@ -174,15 +146,16 @@ class History:
 
     def _say(self, message: Message) -> None:
         """Another role speaks: the assistant's turn is over, and reasoning that waits will not be said any more."""
-        self._lose_waiting_reasoning()
+        if self._reasoning:
+            self._lose_waiting_reasoning()
         if message["role"] == "user":
             self._begun = True
         self._turn = None
         self._turns.append(message)
 
-    def _new_turn(self) -> _Turn:
+    def _new_turn(self) -> Turn:
         self._begun = True
-        self._turn = turn = _Turn()
+        self._turn = turn = Turn()
         self._turns.append(turn)
         self._wire_ids.clear()
         return turn
@@ -191,19 +164,26 @@ class History:
         call_id = item.get("call_id")
         if not isinstance(call_id, str):
             raise no_string(call_id, self._writing.at(index, ".call_id"))
-        rendered = CALLS[item["type"]](item, index, self._writing, self._box)
+        turn = self._turn
+        if turn is not None and turn.answered:
+            turn = None
+        wire_id = fitted_call_id(call_id, self._id_rule)
+        if turn is not None and wire_id in self._wire_ids:
+            wire_id = self._other_id(call_id)
+        tool_call = CALLS[item["type"]](item, index, self._writing, self._box, wire_id)
         waiting = self._waiting.get(call_id)
-        if waiting is None:
-            waiting = self._waiting[call_id] = deque()
-        elif waiting[-1].rendered == rendered:
+        if waiting is not None and waiting[-1].says(tool_call):
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
             return
-        turn = self._turn
-        if turn is None or turn.answered:
+        if turn is None:
             turn = self._new_turn()
-        call = _Call(index, turn, self._free_id(call_id), rendered)
+        self._wire_ids.add(wire_id)
+        call = Call(index, turn, tool_call)
         turn.calls.append(call)
-        waiting.append(call)
+        if waiting is None:
+            self._waiting[call_id] = deque((call,))
+        else:
+            waiting.append(call)
         if self._reasoning:
             self._attach_reasoning(turn)
 
@@ -226,15 +206,11 @@ class History:
         if not _is_server_search(item):
             self._output(index, item)
 
-    def _free_id(self, call_id: str) -> str:
-        """`call_id` as the server takes it; another one where a call of this turn has it already."""
-        rule = self._writing.profile.call_id
-        wire_id = fitted_call_id(call_id, rule)
-        again = len(self._wire_ids)
-        while wire_id in self._wire_ids:
+    def _other_id(self, call_id: str) -> str:
+        """An id for a call whose own is taken by another call of the same turn."""
+        again = len(self._wire_ids) + 1
+        while (wire_id := fitted_call_id(f"{call_id}_{again}", self._id_rule)) in self._wire_ids:
             again += 1
-            wire_id = fitted_call_id(f"{call_id}_{again}", rule)
-        self._wire_ids.add(wire_id)
         return wire_id
 
     def _output(self, index: int, item: Item) -> None:
@@ -263,11 +239,14 @@ class History:
             other = string(item.get("id"), self._writing.at(index, ".id"))
             return self._other_ids.get(other, other)
         called = item.get("name")
-        if isinstance(called, str):
-            for call_id, waiting in self._waiting.items():
-                if self._writing.request.items[waiting[0].index].get("name") == called:
-                    return call_id
-        return None
+        if not isinstance(called, str):
+            return None
+        if self._named is None:
+            self._named = _calls_by_name(self._writing.request.items)
+        named = self._named.get(called, deque())
+        while named and named[0] not in self._waiting and named[0] in self._answered:
+            named.popleft()
+        return named[0] if named and named[0] in self._waiting else None
 
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)
@@ -276,16 +255,15 @@ class History:
                 self._reasoning_at = index
             self._reasoning += text
 
-    def _attach_reasoning(self, turn: _Turn) -> None:
+    def _attach_reasoning(self, turn: Turn) -> None:
         if not turn.reasoning:
             turn.reasoning_at = self._reasoning_at
         turn.reasoning += self._reasoning
         self._reasoning = ""
 
     def _lose_waiting_reasoning(self) -> None:
-        if self._reasoning:
-            self._reasoning = ""
-            self._lose_reasoning(self._reasoning_at)
+        self._reasoning = ""
+        self._lose_reasoning(self._reasoning_at)
 
     def _lose_reasoning(self, index: int) -> None:
         """Reported once: it is one thing that this upstream does not get, however often it comes."""
@@ -318,58 +296,28 @@ class History:
         word = kind if isinstance(kind, str) and kind in _NAMED_LOSSES else "unknown_item"
         self._writing.lose(self._writing.at(index), word, "Chat histories have no place for this kind of item.")
 
-    # ------------------------------------------------------------------------------------------------ writing turns
-
     def _written(self, hint: str | None) -> list[Message]:
-        role = self._writing.profile.instructions_role
         lead = [text for text in (*self._lead, hint) if text]
         if not self._keep and lead:
             lead = ["\n\n".join(lead)]
+        role = self._writing.profile.instructions_role
         messages: list[Message] = [{"role": role, "content": text} for text in lead]
         for position, turn in enumerate(self._turns):
-            if isinstance(turn, _Turn):
-                self._write_turn(turn, position > self._last_user, messages)
+            if isinstance(turn, Turn):
+                if not write_turn(turn, position > self._last_user, self._writing, messages):
+                    self._lose_reasoning(turn.reasoning_at)
             else:
                 messages.append(turn)
         return messages
 
-    def _write_turn(self, turn: _Turn, current: bool, messages: list[Message]) -> None:
-        profile = self._writing.profile
-        content: str | None = turn.text
-        if not content and turn.calls and profile.assistant_null_content:
-            content = None
-        message: Message = {"role": "assistant", "content": content}
-        if turn.refusal:
-            message["refusal"] = turn.refusal
-        messages.append(message)
-        if turn.reasoning:
-            replay = profile.reasoning_replay
-            if replay == "all" or (replay == "tool_turns" and current and turn.calls):
-                message[profile.reasoning_field] = turn.reasoning
-            else:
-                self._lose_reasoning(turn.reasoning_at)
-        if turn.calls:
-            message["tool_calls"] = [call.tool_call() for call in turn.calls]
-            self._write_outputs(turn, messages)
 
-    def _unanswered(self, call: _Call) -> BadRequest:
-        item = self._writing.request.items[call.index]
-        words = item["type"].replace("_", " ")
-        call_id = str(item.get("call_id") or item.get("id") or "")
-        return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
-
-    def _write_outputs(self, turn: _Turn, messages: list[Message]) -> None:
-        following: list[Part] = []
-        for call in turn.calls:
-            if call.output is None:
-                raise self._unanswered(call)
-            content, media = call.output
-            messages.append({"role": "tool", "tool_call_id": call.wire_id, "content": content})
-            if media:
-                following.append({"type": "text", "text": f"[output of tool call {call.wire_id}]"})
-                following.extend(media)
-        if following:
-            messages.append({"role": "user", "content": following})
+def _calls_by_name(items: list[Item]) -> dict[str, deque[str]]:
+    named: dict[str, deque[str]] = {}
+    for item in items:
+        called, call_id = item.get("name"), item.get("call_id")
+        if isinstance(called, str) and isinstance(call_id, str) and "output" not in item:
+            named.setdefault(called, deque()).append(call_id)
+    return named
 
 
 def _is_server_search(item: Item) -> bool:

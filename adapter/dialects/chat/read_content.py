@@ -26,14 +26,14 @@ def read_user(content: Any, path: str) -> str | list[Part]:
     return [_user_part(part, f"{path}[{i}]") for i, part in enumerate(_parts(content, path))]
 
 
-def read_assistant(content: Any, refusal: Any, path: str) -> str | list[Part]:
+def read_assistant(content: Any, refusal: Any, message: int) -> str | list[Part]:
     """An assistant's text, joined: a string, or output_text and refusal parts where the assistant refused."""
-    refusals = [] if refusal is None else [string(refusal, f"{path}.refusal")]
+    refusals = [] if refusal is None else [string(refusal, f"messages[{message}].refusal")]
     text = ""
     if isinstance(content, str):
         text = content
     elif content is not None:
-        at = f"{path}.content"
+        at = f"messages[{message}].content"
         for i, part in enumerate(_parts(content, at)):
             match kind := _kind(part, f"{at}[{i}]"):
                 case "refusal":

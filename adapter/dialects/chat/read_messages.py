@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.checks import array, json_object, missing, name, no_string, string, wrong_type, wrong_value
 from adapter.dialects.chat.read_content import read_assistant, read_text, read_user
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
 from adapter.hub.losses import Action, Loss
 
+_SPEAKERS: Final = ("user", "assistant", "system", "developer")
 _PLAIN: Final = frozenset({"role", "content", "name"})
 _KNOWN: Final = {
     "system": _PLAIN,
@@ -54,6 +55,10 @@ class _Messages:
             if not isinstance(message, dict):
                 raise wrong_type(f"messages[{i}]", "an object", message)
             role = message.get("role")
+            content = message.get("content")
+            if len(message) == 2 and role in _SPEAKERS and isinstance(content, str):  # what most messages are
+                self._items.append({"type": "message", "role": role, "content": content})
+                continue
             reader = _READERS.get(role) if isinstance(role, str) else None
             if reader is None:
                 string(role, f"messages[{i}].role")
@@ -71,7 +76,9 @@ class _Messages:
         self._items.append({"type": "message", "role": message["role"], "content": content})
 
     def _user(self, i: int, message: dict[str, Any]) -> None:
-        content = read_user(message.get("content"), f"messages[{i}].content")
+        content = message.get("content")
+        if not isinstance(content, str):
+            content = read_user(content, f"messages[{i}].content")
         self._items.append({"type": "message", "role": "user", "content": content})
 
     def _assistant(self, i: int, message: dict[str, Any]) -> None:
@@ -85,12 +92,16 @@ class _Messages:
             self._items.append({"type": "reasoning", "summary": [], "content": [part]})
         calls = message.get("tool_calls")
         legacy = message.get("function_call")
-        content = read_assistant(message.get("content"), message.get("refusal"), f"messages[{i}]")
+        content, refusal = message.get("content"), message.get("refusal")
+        if refusal is not None or not isinstance(content, str):
+            content = read_assistant(content, refusal, i)
         if content or not (calls or legacy):
             self._items.append({"type": "message", "role": "assistant", "content": content})
         if calls is not None:
             for j, call in enumerate(array(calls, f"messages[{i}].tool_calls")):
-                self._items.append(self._call(call, f"messages[{i}].tool_calls[{j}]"))
+                self._items.append(_plain_call(call) or self._call(call, f"messages[{i}].tool_calls[{j}]"))
+                if self._custom:
+                    self._remember(self._items[-1])
         if legacy is not None:
             path = f"messages[{i}].function_call"
             called, arguments = _called(json_object(legacy, path), path)
@@ -103,7 +114,6 @@ class _Messages:
         if kind == "function":
             function = json_object(call.get("function"), f"{path}.function")
             called, arguments = _called(function, f"{path}.function")
-            self._custom.discard(call_id)
             return {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
         if kind == "custom":
             custom = json_object(call.get("custom"), f"{path}.custom")
@@ -114,10 +124,18 @@ class _Messages:
         string(kind, f"{path}.type")
         raise wrong_value(f"{path}.type", "function or custom")
 
+    def _remember(self, item: Item) -> None:
+        """An id that was a custom call's may come again as a function call's."""
+        if item["type"] == "function_call":
+            self._custom.discard(item["call_id"])
+
     def _tool(self, i: int, message: dict[str, Any]) -> None:
-        call_id = string(message.get("tool_call_id"), f"messages[{i}].tool_call_id")
+        call_id, output = message.get("tool_call_id"), message.get("content")
+        if not isinstance(call_id, str):
+            raise no_string(call_id, f"messages[{i}].tool_call_id")
+        if not isinstance(output, str):
+            output = read_user(output, f"messages[{i}].content")
         kind = "custom_tool_call_output" if call_id in self._custom else "function_call_output"
-        output = read_user(message.get("content"), f"messages[{i}].content")
         self._items.append({"type": kind, "call_id": call_id, "output": output})
 
     def _function(self, i: int, message: dict[str, Any]) -> None:
@@ -138,6 +156,19 @@ class _Messages:
 
     def _lose(self, path: str, kind: str, reason: str) -> None:
         self._losses.append(Loss(path, Action.DROPPED, kind, reason))
+
+
+def _plain_call(call: Any) -> Item | None:
+    """A function call in which nothing is wrong; None for anything that needs a closer look."""
+    if not isinstance(call, dict) or call.get("type") != "function":
+        return None
+    call_id, function = call.get("id"), call.get("function")
+    if not isinstance(call_id, str) or not isinstance(function, dict):
+        return None
+    called, arguments = function.get("name"), function.get("arguments")
+    if not isinstance(called, str) or not called or not isinstance(arguments, str):
+        return None
+    return {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
 
 
 def _called(function: dict[str, Any], path: str) -> tuple[str, str]:

@@ -57,7 +57,7 @@ _TOP_LEVEL: Final = (None, "", "functions")
 class Toolbox:
     """The tools of one request as the upstream gets them."""
 
-    __slots__ = ("_name_max", "_wires", "_writing", "dropped", "offered", "refs", "web_search_options")
+    __slots__ = ("_name_max", "_strict_lost", "_wires", "_writing", "dropped", "offered", "refs", "web_search_options")
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
@@ -68,6 +68,8 @@ class Toolbox:
         """Wire name -> Chat tool, in the order of the offer."""
         self.refs: dict[str, ToolRef] = {}
         """Wire name -> the client's tool, for the names that do not speak for themselves."""
+        self._strict_lost = False
+        """Reported, once: it is one thing that this upstream cannot do."""
         self.dropped = False
         """Some hosted tool was offered and could not be kept."""
         self.web_search_options: Tool | None = None
@@ -115,7 +117,8 @@ class Toolbox:
         strict = tool.get("strict")
         if self._writing.profile.strict_tools:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-        elif strict is True:
+        elif strict is True and not self._strict_lost:
+            self._strict_lost = True
             self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
         if not tool.keys() <= _FUNCTION_KEYS:
             for key in ("output_schema", "allowed_callers"):

@@ -6,8 +6,8 @@ be done. `tools` offers these functions and the reader of answers turns them bac
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, json_text, name, no_string, string
 from adapter.dialects.chat.tools import Toolbox
@@ -16,14 +16,13 @@ from adapter.dialects.chat.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
 
-Rendered = tuple[str, str, bool]
-"""(wire name, arguments or input, whether it is a native custom call)."""
+ToolCall = dict[str, Any]
 
-Output = tuple[str | list[Part], list[Part]]
+Output = tuple[str | list[Part], Sequence[Part]]
 """(content of the tool message, media that have to follow in a user message)."""
 
 
-def _function(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendered:
+def _function(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str) -> ToolCall:
     called, arguments = item.get("name"), item.get("arguments")
     if not isinstance(called, str) or not called:
         called = name(called, writing.at(index, ".name"))
@@ -32,10 +31,11 @@ def _function(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendere
     namespace = item.get("namespace")
     if namespace is not None:
         string(namespace, writing.at(index, ".namespace"))
-    return box.wire("function", called, namespace), arguments or "{}", False
+    wire = box.wire("function", called, namespace)
+    return {"id": wire_id, "type": "function", "function": {"name": wire, "arguments": arguments or "{}"}}
 
 
-def _custom(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendered:
+def _custom(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str) -> ToolCall:
     called = name(item.get("name"), writing.at(index, ".name"))
     namespace = item.get("namespace")
     if namespace is not None:
@@ -43,29 +43,32 @@ def _custom(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendered:
     wire = box.wire("custom", called, namespace)
     text = string(item.get("input"), writing.at(index, ".input"))
     if writing.profile.custom_tools:
-        return wire, text, True
-    return wire, json_text({"input": text}, writing.at(index, ".input")), False
+        return {"id": wire_id, "type": "custom", "custom": {"name": wire, "input": text}}
+    arguments = json_text({"input": text}, writing.at(index, ".input"))
+    return {"id": wire_id, "type": "function", "function": {"name": wire, "arguments": arguments}}
 
 
-def _emulated(kind: str, field: str) -> Callable[[Item, int, Writing, Toolbox], Rendered]:
+def _emulated(kind: str, field: str) -> Callable[[Item, int, Writing, Toolbox, str], ToolCall]:
     """A call whose arguments are the object in `field`; an action's constant `type` is left out."""
 
-    def render(item: Item, index: int, writing: Writing, box: Toolbox) -> Rendered:
+    def render(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str) -> ToolCall:
         path = writing.at(index, f".{field}")
         said = item.get(field)
         if isinstance(said, str) and kind == "tool_search":
-            return box.wire(kind, kind), said or "{}", False
-        meant = {
-            key: value
-            for key, value in json_object(said, path).items()
-            if value is not None and (key != "type" or kind != "local_shell")
-        }
-        return box.wire(kind, kind), json_text(meant, path), False
+            arguments = said or "{}"
+        else:
+            meant = {
+                key: value
+                for key, value in json_object(said, path).items()
+                if value is not None and (key != "type" or kind != "local_shell")
+            }
+            arguments = json_text(meant, path)
+        return {"id": wire_id, "type": "function", "function": {"name": box.wire(kind, kind), "arguments": arguments}}
 
     return render
 
 
-CALLS: Final[dict[str, Callable[[Item, int, Writing, Toolbox], Rendered]]] = {
+CALLS: Final[dict[str, Callable[[Item, int, Writing, Toolbox, str], ToolCall]]] = {
     "function_call": _function,
     "custom_tool_call": _custom,
     "tool_search_call": _emulated("tool_search", "arguments"),
@@ -79,9 +82,9 @@ def _said(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
     """The output of a function or custom tool: text, or a list of parts."""
     output = item.get("output")
     if isinstance(output, str):
-        return output, []
+        return output, ()
     if output is None:
-        return "", []
+        return "", ()
     texts: list[str] = []
     parts: list[Part] = []
     media: list[Part] = []
@@ -96,9 +99,9 @@ def _said(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
             media.append(made)
             texts.append(f"[{_NOUNS[made['type']]}: it follows in the next user message]")
     if not media:
-        return "\n".join(texts), []
+        return "\n".join(texts), ()
     if writing.profile.tool_media:
-        return parts, []
+        return parts, ()
     reason = "The upstream takes only text from tools; what is more follows in a user message."
     writing.lose(writing.at(index, ".output"), "tool_media", reason, Action.APPROXIMATED)
     return "\n".join(texts), media
@@ -110,15 +113,15 @@ _NOUNS: Final = {"image_url": "image", "file": "file"}
 def _shell(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
     """stdout, stderr and outcome of each command, as JSON."""
     path = writing.at(index, ".output")
-    return json_text(array(item.get("output"), path), path), []
+    return json_text(array(item.get("output"), path), path), ()
 
 
 def _patched(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
     output = item.get("output")
     status = string(item.get("status", "completed"), writing.at(index, ".status"))
     if output is None or string(output, writing.at(index, ".output")) == "":
-        return status, []
-    return (f"failed\n{output}" if status == "failed" else output), []
+        return status, ()
+    return (f"failed\n{output}" if status == "failed" else output), ()
 
 
 def _found(item: Item, index: int, writing: Writing, box: Toolbox) -> Output:
@@ -132,7 +135,7 @@ def _found(item: Item, index: int, writing: Writing, box: Toolbox) -> Output:
             wire = box.find(kind, called, space) if isinstance(called, str) else None
             if wire is not None:
                 found.append(wire)
-    return json_text({"tools": found}, writing.at(index, ".tools")), []
+    return json_text({"tools": found}, writing.at(index, ".tools")), ()
 
 
 OUTPUTS: Final[dict[str, Callable[[Item, int, Writing, Toolbox], Output]]] = {

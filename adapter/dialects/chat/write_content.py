@@ -55,6 +55,8 @@ def write_assistant(content: Any, writing: Writing, index: int, field: str) -> t
     """What an assistant said: (text, refusal), each joined."""
     if isinstance(content, str):
         return content, ""
+    if isinstance(content, list) and len(content) == 1 and _is_text(content[0]):
+        return content[0]["text"], ""
     text = refusal = ""
     for j, part in enumerate(content if isinstance(content, list) else _no_list(content, writing, index, field)):
         if _is_text(part):

@@ -1,0 +1,91 @@
+"""One assistant turn of a history, and the messages that it comes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapter.dialects.chat.write_calls import Output, ToolCall
+from adapter.dialects.chat.write_content import Part
+from adapter.dialects.chat.writing import Writing
+from adapter.errors import BadRequest
+
+Message = dict[str, Any]
+
+
+class Call:
+    """One tool call of a turn."""
+
+    __slots__ = ("index", "output", "tool_call", "turn")
+
+    def __init__(self, index: int, turn: Turn, tool_call: ToolCall) -> None:
+        self.index = index
+        self.turn = turn
+        self.tool_call = tool_call
+        self.output: Output | None = None
+
+    def says(self, tool_call: ToolCall) -> bool:
+        """The same tool with the same arguments, whatever the id."""
+        kind = tool_call["type"]
+        return kind == self.tool_call["type"] and bool(tool_call[kind] == self.tool_call[kind])
+
+
+class Turn:
+    """One assistant message in the making. Most turns hold one thing, so the rest are defaults of the class."""
+
+    text = ""
+    refusal = ""
+    reasoning = ""
+    reasoning_at = 0
+    answered = False
+    """An output for it has come: it takes nothing more."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+
+def write_turn(turn: Turn, current: bool, writing: Writing, messages: list[Message]) -> bool:
+    """Append the assistant message and its tool messages; False where the turn's reasoning was left out.
+
+    `current` tells that no user has spoken since.
+
+    Raises:
+        BadRequest: a call has no output.
+    """
+    profile = writing.profile
+    content: str | None = turn.text
+    if not content and turn.calls and profile.assistant_null_content:
+        content = None
+    message: Message = {"role": "assistant", "content": content}
+    messages.append(message)
+    if turn.refusal:
+        message["refusal"] = turn.refusal
+    replay = profile.reasoning_replay
+    replayed = replay == "all" or (replay == "tool_turns" and current and bool(turn.calls))
+    if turn.reasoning and replayed:
+        message[profile.reasoning_field] = turn.reasoning
+    if turn.calls:
+        message["tool_calls"] = [call.tool_call for call in turn.calls]
+        _write_outputs(turn, writing, messages)
+    return replayed or not turn.reasoning
+
+
+def _write_outputs(turn: Turn, writing: Writing, messages: list[Message]) -> None:
+    following: list[Part] = []
+    for call in turn.calls:
+        if call.output is None:
+            raise _unanswered(call, writing)
+        content, media = call.output
+        wire_id = call.tool_call["id"]
+        messages.append({"role": "tool", "tool_call_id": wire_id, "content": content})
+        if media:
+            following.append({"type": "text", "text": f"[output of tool call {wire_id}]"})
+            following.extend(media)
+    if following:
+        messages.append({"role": "user", "content": following})
+
+
+def _unanswered(call: Call, writing: Writing) -> BadRequest:
+    item = writing.request.items[call.index]
+    words = item["type"].replace("_", " ")
+    call_id = str(item.get("call_id") or item.get("id") or "")
+    return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
