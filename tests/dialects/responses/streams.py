@@ -113,7 +113,9 @@ def item_events(draw: Any, index: int, kind: str, status: str) -> tuple[list[Jso
         action = {"type": "search", "query": "q", "sources": []}
         item["action"], opened["action"] = action, action
         at = {"output_index": index, "item_id": item_id}
-        body = [{"type": f"response.web_search_call.{phase}", **at} for phase in ("in_progress", "searching", "completed")]
+        body = [
+            {"type": f"response.web_search_call.{phase}", **at} for phase in ("in_progress", "searching", "completed")
+        ]
     else:
         for form in (item, opened):
             del form["status"]
@@ -175,7 +177,9 @@ def damaged(events: list[Json], chance: Any) -> list[Any]:
             out.append(copy.deepcopy(event))
         if roll < 0.45 and len(event) > 1:
             key = chance.choice(sorted(event))
-            event.pop(key) if chance.random() < 0.6 else event.update({key: chance.choice(["", "x", 7, 0, None, [], {}])})
+            event.pop(key) if chance.random() < 0.6 else event.update(
+                {key: chance.choice(["", "x", 7, 0, None, [], {}])}
+            )
         if isinstance(event.get("item"), dict) and roll > 0.85 and event["item"]:
             inner = event["item"]
             key = chance.choice(sorted(inner))
@@ -291,7 +295,9 @@ def _clean(value: Any) -> bool:
 
 def replies(json: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Response objects with anything in them."""
-    return RESPONSES.flatmap(lambda base: st.dictionaries(st.sampled_from(["output", "x"]), json, max_size=1).map(base.__or__))
+    return RESPONSES.flatmap(
+        lambda base: st.dictionaries(st.sampled_from(["output", "x"]), json, max_size=1).map(base.__or__)
+    )
 
 
 def requests() -> st.SearchStrategy[Any]:

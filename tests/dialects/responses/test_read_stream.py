@@ -1,0 +1,271 @@
+"""What real and broken Responses upstreams stream, as hub events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapter.dialects.responses import stream_reader
+from adapter.errors import UpstreamError, UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
+from adapter.hub.events import (
+    Delta,
+    DeltaKind,
+    Event,
+    Failed,
+    Finished,
+    ItemClosed,
+    ItemOpened,
+    Opaque,
+    PartClosed,
+    PartOpened,
+    Started,
+    Usage,
+)
+from adapter.hub.request import Exchange
+from adapter.upstream.refusals import from_error_object
+from tests.playbook import Playbook, broken, chunk, eof, sse
+
+STARTED = Started("resp_1", "m", 7, {})
+CREATED = {"type": "response.created", "response": {"id": "resp_1", "model": "m", "created_at": 7}}
+TEXT: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+MESSAGE = {"type": "message", "id": "msg_1", "status": "in_progress", "role": "assistant", "content": []}
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "", "status": "in_progress"}
+ARGUMENTS = DeltaKind.ARGUMENTS
+
+
+def playbook(client: Any = "responses") -> Playbook:
+    """A reader that has seen `response.created`."""
+    return Playbook(stream_reader(Exchange.unasked(client))) >> chunk(CREATED) << [STARTED]
+
+
+def event(kind: str, **fields: Any) -> Any:
+    return chunk({"type": f"response.{kind}", **fields})
+
+
+def completed(**response: Any) -> Any:
+    return event("completed", response={"id": "resp_1", "status": "completed", **response})
+
+
+def said(text: str, index: int = 0, **item: Any) -> list[Event]:
+    part = {**TEXT, "text": text}
+    return [
+        PartClosed(index, 0, part),
+        ItemClosed(index, {**MESSAGE, "status": "completed", "content": [part], **item}),
+    ]
+
+
+def test_deltas_and_nothing_else() -> None:
+    """The documentation of several resellers shows exactly this."""
+    reader = stream_reader(Exchange.unasked("responses"))
+    message = {**MESSAGE, "id": "msg_0_0"}
+    play = Playbook(reader)
+    (
+        play
+        >> event("output_text.delta", delta="He")
+        << [
+            Started("resp_0", "", 0),
+            ItemOpened(0, message),
+            PartOpened(0, 0, TEXT),
+            Delta(0, 0, DeltaKind.TEXT, "He"),
+        ]
+    )
+    play >> event("output_text.delta", delta="y") << [Delta(0, 0, DeltaKind.TEXT, "y")]
+    play >> completed() << [*said("Hey", id="msg_0_0"), Finished("completed")]
+    assert {anomaly.kind for anomaly in reader.anomalies} == {"created_missing", "item_implied"}
+
+
+def test_ids_that_change_in_every_event() -> None:
+    """GitHub Copilot: only output_index can be trusted."""
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    at = {"output_index": 0, "content_index": 0}
+    play >> event("content_part.added", item_id="x1", part=TEXT, **at) << [PartOpened(0, 0, TEXT)]
+    play >> event("output_text.delta", item_id="x2", delta="a", **at) << [Delta(0, 0, DeltaKind.TEXT, "a")]
+    play >> event("output_text.delta", item_id="x3", delta="b", **at) << [Delta(0, 0, DeltaKind.TEXT, "b")]
+    done = {**MESSAGE, "id": "x4", "status": "completed", "content": [{**TEXT, "text": "ab"}]}
+    play >> event("output_item.done", output_index=0, item=done) << said("ab")
+    play >> completed(id="resp_9", output=[{**done, "id": "x5"}]) << [Finished("completed")]
+
+
+def test_no_indices_at_all() -> None:
+    """llama.cpp: item ids only, and no arguments.done."""
+    play = playbook() >> event("output_item.added", item=CALL) << [ItemOpened(0, CALL)]
+    play >> event("function_call_arguments.delta", item_id="fc_1", delta="{}") << [Delta(0, -1, ARGUMENTS, "{}")]
+    done = {**CALL, "arguments": "{}", "status": "completed"}
+    play >> event("output_item.done", item=done) << [ItemClosed(0, done)]
+    play >> completed() << [Finished("completed")]
+
+
+def test_arguments_that_come_before_the_name_wait_for_it() -> None:
+    play = playbook() >> event("function_call_arguments.delta", output_index=0, delta='{"a"') << []
+    play >> event("function_call_arguments.delta", output_index=0, delta=":1}") << []
+    (
+        play
+        >> event("output_item.added", output_index=0, item=CALL)
+        << [
+            ItemOpened(0, CALL),
+            Delta(0, -1, ARGUMENTS, '{"a":1}'),
+        ]
+    )
+
+
+def test_a_call_that_never_gets_a_name_is_no_answer() -> None:
+    play = playbook() >> event("function_call_arguments.delta", output_index=0, delta="{}") << []
+    play >> completed() << [Failed(UpstreamInvalid(""))]
+
+
+def test_arguments_that_come_only_in_completed() -> None:
+    whole = {**CALL, "arguments": "{}", "status": "completed"}
+    play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
+    play >> completed(output=[whole]) << [Delta(0, -1, ARGUMENTS, "{}"), ItemClosed(0, whole), Finished("completed")]
+
+
+def test_items_that_were_never_streamed() -> None:
+    whole = {**CALL, "arguments": "{}", "status": "completed"}
+    play = playbook() >> completed(output=[whole])
+    play << [ItemOpened(0, CALL), Delta(0, -1, ARGUMENTS, "{}"), ItemClosed(0, whole), Finished("completed")]
+
+
+def test_empty_arguments_become_an_empty_object() -> None:
+    play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
+    whole = {**CALL, "status": "completed"}
+    (
+        play
+        >> event("output_item.done", output_index=0, item=whole)
+        << [
+            Delta(0, -1, ARGUMENTS, "{}"),
+            ItemClosed(0, {**whole, "arguments": "{}"}),
+        ]
+    )
+
+
+def test_a_done_text_gives_the_missing_rest_and_is_not_believed_where_it_contradicts() -> None:
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    (
+        play
+        >> event("output_text.delta", output_index=0, delta="He")
+        << [
+            PartOpened(0, 0, TEXT),
+            Delta(0, 0, DeltaKind.TEXT, "He"),
+        ]
+    )
+    play >> event("output_text.done", output_index=0, text="Hey") << [Delta(0, 0, DeltaKind.TEXT, "y")]
+    (
+        play
+        >> event("content_part.done", output_index=0, part={**TEXT, "text": "Ho"})
+        << [PartClosed(0, 0, {**TEXT, "text": "Hey"})]
+    )
+    assert [anomaly.kind for anomaly in play.reader.anomalies] == ["text_mismatch"]
+
+
+def test_an_index_used_twice_is_another_item() -> None:
+    """transformers numbers its items 1, 2, 2."""
+    done = {**CALL, "arguments": "{}", "status": "completed"}
+    play = playbook() >> event("output_item.done", output_index=2, item=done)
+    play << [ItemOpened(0, CALL), Delta(0, -1, ARGUMENTS, "{}"), ItemClosed(0, done)]
+    play >> event("output_item.added", output_index=2, item=MESSAGE) << [ItemOpened(1, MESSAGE)]
+
+
+def test_half_an_emoji_waits_for_its_other_half() -> None:
+    at = b'{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":'
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    play >> chunk(at + b'"a"}') << [PartOpened(0, 0, TEXT), Delta(0, 0, DeltaKind.TEXT, "a")]
+    play >> chunk(at + b'"b\\ud83d"}') << [Delta(0, 0, DeltaKind.TEXT, "b")]
+    play >> chunk(at + b'"\\ude00"}') << [Delta(0, 0, DeltaKind.TEXT, "\U0001f600")]
+
+
+def test_an_incomplete_answer_closes_what_is_open_as_incomplete() -> None:
+    play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
+    play >> event("function_call_arguments.delta", output_index=0, delta='{"a') << [Delta(0, -1, ARGUMENTS, '{"a')]
+    end = event("incomplete", response={"incomplete_details": {"reason": "max_tokens"}, "usage": {"input_tokens": 1}})
+    usage = {
+        "input_tokens": 1,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 1,
+    }
+    (
+        play
+        >> end
+        << [
+            ItemClosed(0, {**CALL, "arguments": '{"a', "status": "incomplete"}),
+            Usage(usage),
+            Finished("incomplete", "max_output_tokens"),
+        ]
+    )
+
+
+def test_an_item_done_as_incomplete_was_complete_when_another_follows() -> None:
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    play >> event("output_item.done", output_index=0, item={**MESSAGE, "status": "incomplete"}) << []
+    (
+        play
+        >> event("output_item.added", output_index=1, item=CALL)
+        << [
+            ItemClosed(0, {**MESSAGE, "status": "completed"}),
+            ItemOpened(1, CALL),
+        ]
+    )
+
+
+def test_error_then_failed_is_one_failure_and_open_calls_stay_open() -> None:
+    error = {"code": "rate_limit_exceeded", "message": "slow down"}
+    play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
+    (
+        play
+        >> chunk({"type": "error", "error": error})
+        << [Failed(from_error_object(error), [{**CALL, "status": "incomplete"}])]
+    )
+    play >> event("failed", response={"status": "failed", "error": error}) << []
+    play >> eof() << []
+    assert play.reader.ended
+
+
+def test_a_flat_error_and_a_failed_alone() -> None:
+    error = {"code": "context_length_exceeded", "message": "too long"}
+    playbook() >> chunk({"type": "error", **error}) << [Failed(from_error_object(error))]
+    playbook() >> event("failed", response={"error": error}) << [Failed(from_error_object(error))]
+    playbook() >> event("cancelled", response={}) << [Failed(UpstreamError(""))]
+
+
+def test_an_error_before_anything_else_starts_nothing() -> None:
+    play = Playbook(stream_reader(Exchange.unasked("responses")))
+    (
+        play
+        >> sse("error", {"message": "no", "code": "server_error"})
+        << [Failed(from_error_object({"message": "no", "code": "server_error"}))]
+    )
+
+
+def test_a_stream_that_just_ends_has_failed() -> None:
+    playbook() >> eof() << [Failed(UpstreamTruncated(""))]
+    playbook() >> chunk("[DONE]") << [] >> eof() << [Failed(UpstreamTruncated(""))]
+    playbook() >> broken(UpstreamTimeout("")) << [Failed(UpstreamTimeout(""))]
+    playbook() >> chunk("data") << [Failed(UpstreamInvalid("", code="upstream_invalid_event"))]
+    playbook() >> chunk([1]) << [Failed(UpstreamInvalid("", code="upstream_invalid_event"))]
+
+
+def test_hosted_tools_ride_through_to_clients_of_the_same_dialect_only() -> None:
+    search = {"type": "web_search_call", "id": "ws_1", "status": "in_progress", "action": {"type": "search"}}
+    progress = {"type": "response.web_search_call.searching", "output_index": 4, "item_id": "ws_1"}
+    for client, passed in (("responses", [Opaque({**progress, "output_index": 0})]), ("chat", [])):
+        play = playbook(client) >> event("output_item.added", output_index=4, item=search) << [ItemOpened(0, search)]
+        play >> chunk(progress) << passed
+        play >> chunk({**progress, "output_index": 9, "item_id": "other"}) << []
+
+
+def test_a_call_id_over_64_characters_is_hashed() -> None:
+    play = playbook()
+    play >> event("output_item.added", output_index=0, item={**CALL, "call_id": "c" * 80})
+    assert play.unseen is not None
+    opened = play.unseen[0]
+    assert isinstance(opened, ItemOpened)
+    assert len(opened.item["call_id"]) <= 64
+
+
+def test_the_terminal_event_tells_only_what_has_changed() -> None:
+    reader = stream_reader(Exchange.unasked("responses"))
+    begun = {"id": "resp_1", "model": "m", "created_at": 7.5, "service_tier": "auto", "store": True}
+    play = Playbook(reader) >> event("created", response=begun)
+    play << [Started("resp_1", "m", 7, {"service_tier": "auto", "store": True})]
+    play >> completed(service_tier="default", store=True, completed_at=9)
+    play << [Finished("completed", None, {"service_tier": "default", "completed_at": 9})]

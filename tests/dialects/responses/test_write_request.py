@@ -1,0 +1,175 @@
+"""Hub requests for upstreams that speak Responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.dialects.responses import read_request, write_request
+from adapter.errors import BadRequest, UnsupportedParameter
+from adapter.hub.losses import Action
+from adapter.hub.request import Carry, Request, Written
+from adapter.upstream.profiles import GENERIC, profile
+from tests.validator import load, needs_validator
+
+OPENAI = profile("openai")
+USER = {"type": "message", "role": "user", "content": "hi"}
+THOUGHT = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}
+
+
+def chat(items: list[Any] | None = None, carry: Carry | None = None, stream: bool = False, **body: Any) -> Request:
+    """A Chat client's request as its reader leaves it."""
+    given = {"model": "m", "input": [USER] if items is None else items, "store": False, **body}
+    return Request(given, dialect="chat", carry=carry or Carry(), stream=stream)
+
+
+def lost(written: Written) -> list[tuple[str, Action]]:
+    return [(loss.path, loss.action) for loss in written.losses]
+
+
+def test_a_plain_chat_request_says_what_servers_guess_wrong() -> None:
+    written = write_request(chat(), GENERIC)
+
+    assert written.body == {"model": "m", "input": [USER], "store": False, "stream": False}
+    assert written.losses == []
+
+
+def test_only_a_server_with_memory_is_asked_to_store() -> None:
+    assert write_request(chat(store=True), GENERIC).body["store"] is False
+    assert write_request(chat(store=True), OPENAI).body["store"] is True
+    assert write_request(read_request({"model": "m", "input": "hi"}), OPENAI).body["store"] is True
+    assert write_request(read_request({"model": "m", "input": "hi"}), GENERIC).body["store"] is False
+
+
+def test_a_small_limit_is_raised_and_reported() -> None:
+    written = write_request(chat(max_output_tokens=5), GENERIC)
+
+    assert written.body["max_output_tokens"] == 16
+    assert [action for _, action in lost(written)] == [Action.APPROXIMATED]
+
+
+def test_stop_is_emulated_and_n_left_to_the_server() -> None:
+    written = write_request(chat(carry=Carry(stop=["END"], n=3)), GENERIC)
+
+    assert written.exchange.stop == ("END",)
+    assert lost(written) == [("stop", Action.EMULATED)]
+    assert not {"stop", "n"} & written.body.keys()
+
+
+def test_what_responses_cannot_say_is_reported() -> None:
+    carry = Carry(logit_bias={"50": 10}, seed=0, prediction={"type": "content"}, presence_penalty=0.5)
+    written = write_request(chat(carry=carry, top_k=3), GENERIC)
+
+    assert lost(written) == [
+        ("top_k", Action.DROPPED),
+        ("logit_bias", Action.DROPPED),
+        ("seed", Action.DROPPED),
+        ("prediction", Action.DROPPED),
+        ("presence_penalty", Action.DROPPED),
+    ]
+    assert written.body.keys() == {"model", "input", "store", "stream"}
+
+
+def test_a_banned_token_cannot_be_left_out() -> None:
+    with pytest.raises(UnsupportedParameter) as refused:
+        write_request(chat(carry=Carry(logit_bias={"50": -100})), GENERIC)
+
+    assert refused.value.param == "logit_bias"
+
+
+def test_penalties_go_where_they_are_taken_and_defaults_are_no_loss() -> None:
+    taking = profile("generic", {"penalties": True})
+
+    assert write_request(chat(carry=Carry(frequency_penalty=1.0)), taking).body["frequency_penalty"] == 1.0
+    assert write_request(chat(carry=Carry(frequency_penalty=0)), GENERIC).losses == []
+
+
+def test_settings_of_tools_go_with_the_tools() -> None:
+    written = write_request(chat(tools=[], tool_choice="auto", parallel_tool_calls=True), GENERIC)
+
+    assert written.body.keys() == {"model", "input", "store", "stream"}
+
+
+def test_reasoning_goes_back_only_to_servers_that_take_it() -> None:
+    dropped = write_request(chat([THOUGHT, USER]), GENERIC)
+    taken = write_request(chat([THOUGHT, USER]), profile("vllm"))
+
+    assert dropped.body["input"] == [USER]
+    assert lost(dropped) == [("messages", Action.DROPPED)]
+    assert taken.body["input"][0] == {**THOUGHT, "id": taken.body["input"][0]["id"]}
+    assert taken.body == write_request(chat([THOUGHT, USER]), profile("vllm")).body
+
+
+def test_an_assistant_speaks_in_the_only_form_without_an_id() -> None:
+    parts = [{"type": "output_text", "text": "No: ", "annotations": []}, {"type": "refusal", "refusal": "never"}]
+    written = write_request(chat([{"type": "message", "role": "assistant", "content": parts}]), GENERIC)
+
+    assert written.body["input"] == [{"type": "message", "role": "assistant", "content": "No: never"}]
+    assert lost(written) == [("messages", Action.APPROXIMATED)]
+
+
+def test_images_say_their_detail() -> None:
+    image = {"type": "input_image", "image_url": "https://e.org/a.png"}
+    items = [
+        {"type": "message", "role": "user", "content": [image]},
+        {"type": "function_call_output", "call_id": "c", "output": [image]},
+    ]
+    written = write_request(chat(items), GENERIC)
+
+    assert written.body["input"][0]["content"] == [{**image, "detail": "auto"}]
+    assert written.body["input"][1]["output"] == [{**image, "detail": "auto"}]
+
+
+def test_a_long_call_id_is_replaced_in_the_call_and_its_output() -> None:
+    long = "call_" + "x" * 80
+    items = [
+        {"type": "function_call", "call_id": long, "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": long, "output": "1"},
+    ]
+    call, output = write_request(chat(items), GENERIC).body["input"]
+
+    assert call["call_id"] == output["call_id"]
+    assert len(call["call_id"]) <= 64
+
+
+def test_a_reference_needs_somebody_who_keeps_items() -> None:
+    request = read_request({"model": "m", "input": [USER, {"type": "item_reference", "id": "msg_1"}]})
+
+    with pytest.raises(BadRequest) as refused:
+        write_request(request, GENERIC)
+    assert refused.value.param == "input[1].id"
+    assert write_request(request, OPENAI).body["input"] == request.items
+
+
+def test_a_responses_request_stays_what_it_is() -> None:
+    body = {"model": "m", "input": [USER, {"type": "brand_new", "x": 1}], "top_k": 3, "reasoning": {"effort": "low"}}
+    written = write_request(read_request(body), OPENAI)
+
+    assert written.body == {**body, "store": True, "stream": False}
+    assert written.losses == []
+
+
+def test_an_empty_ciphertext_is_none() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": ""}
+    written = write_request(read_request({"model": "m", "input": [thought, USER]}), OPENAI)
+
+    assert written.body["input"][0] == {"type": "reasoning", "id": "rs_1", "summary": []}
+
+
+@needs_validator
+def test_the_official_file_takes_what_is_written() -> None:
+    validate = load()
+    assert validate is not None
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False}
+    items = [
+        {"type": "message", "role": "system", "content": "s"},
+        {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "https://e.org/a.png"}]},
+        THOUGHT,
+        {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "1"},
+    ]
+    written = write_request(chat(items, stream=True, tools=[tool], parallel_tool_calls=False), profile("vllm"))
+
+    assert validate.errors(validate.check(written.body, "responses.request")) == []
