@@ -107,6 +107,7 @@ def start_demo() -> list[dict[str, Any]]:
             "dialect": dialect,
             "api_key": "none",
             "models": [f"demo-{dialect}"],
+            "capabilities": {"reasoning_effort": True},
         }
         for dialect in ("chat", "responses")
     ]

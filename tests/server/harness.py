@@ -95,12 +95,12 @@ class Response:
     @property
     def events(self) -> list[Any]:
         """The data of the stream's events, parsed."""
-        found: list[Any] = []
-        for block in self.body.split(b"\n\n"):
-            for line in block.split(b"\n"):
-                if line.startswith(b"data: "):
-                    found.append("[DONE]" if line == b"data: [DONE]" else orjson.loads(line[6:]))
-        return found
+        lines = self.body.split(b"\n")
+        return [
+            "[DONE]" if line == b"data: [DONE]" else orjson.loads(line[6:])
+            for line in lines
+            if line.startswith(b"data: ")
+        ]
 
     @property
     def types(self) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 import pytest
 
@@ -81,16 +79,19 @@ def test_an_object_under_provider_is_the_upstreams_own_parameter() -> None:
 def test_provider_and_prefix_pick_a_configured_upstream(client_speaks: str) -> None:
     async def scenario() -> None:
         good: Script = [json_reply(chat_reply())]
-        async with Upstream(good) as one, Upstream(good) as two:
-            async with adapter(upstream(one.url, "chat", "one"), upstream(two.url, "chat", "two")) as client:
-                await client.ask(client_speaks, provider="two")
-                await client.ask(client_speaks, model="two/m")
-                assert (len(one.seen), len(two.seen)) == (0, 2)
-                for seen in two.seen:
-                    assert seen.json["model"] == "m"
-                    assert "provider" not in seen.json
-                refused = await client.ask(client_speaks, provider="three")
-                assert (refused.status, refused.json["error"]["param"]) == (400, "provider")
+        async with (
+            Upstream(good) as one,
+            Upstream(good) as two,
+            adapter(upstream(one.url, "chat", "one"), upstream(two.url, "chat", "two")) as client,
+        ):
+            await client.ask(client_speaks, provider="two")
+            await client.ask(client_speaks, model="two/m")
+            assert (len(one.seen), len(two.seen)) == (0, 2)
+            for seen in two.seen:
+                assert seen.json["model"] == "m"
+                assert "provider" not in seen.json
+            refused = await client.ask(client_speaks, provider="three")
+            assert (refused.status, refused.json["error"]["param"]) == (400, "provider")
 
     play(scenario)
 
