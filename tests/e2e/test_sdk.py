@@ -10,7 +10,9 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.validator import validator
+from tests.validator import load
+
+validator = load()
 
 MODELS = ["demo-chat", "demo-responses"]
 """One name per upstream dialect."""
