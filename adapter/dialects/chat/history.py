@@ -29,7 +29,7 @@ from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.tools import Toolbox
 from adapter.dialects.chat.turns import Call, Turn, write_turn
 from adapter.dialects.chat.write_calls import CALLS, OUTPUTS
-from adapter.dialects.chat.write_content import write_assistant, write_content, write_text
+from adapter.dialects.chat.write_content import single_text, write_assistant, write_content, write_text
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
 from adapter.hub.events import Item
@@ -73,7 +73,7 @@ class History:
         """Somebody other than the instructions has spoken."""
         self._last_user = -1
         """Where in `_turns` a user spoke last."""
-        self._waiting: dict[str, deque[Call]] = {}
+        self._waiting: dict[str, deque[tuple[Turn, Call]]] = {}
         """Calls without output, by call id."""
         self._id_rule = writing.profile.call_id
         self._wire_ids: set[str] = set()
@@ -112,10 +112,12 @@ class History:
             turn = self._turn
             if turn is None or turn.answered or not turn.calls:
                 turn = self._new_turn()
-            text, refusal = write_assistant(item.get("content"), self._writing, index, "content")
-            turn.text += text
-            if refusal:
+            content = item.get("content")
+            text = single_text(content)
+            if text is None:
+                text, refusal = write_assistant(content, self._writing, index, "content")
                 turn.refusal += refusal
+            turn.text += text
             if self._reasoning:
                 self._attach_reasoning(turn)
         elif role == "user":
@@ -172,18 +174,18 @@ class History:
             wire_id = self._other_id(call_id)
         tool_call = CALLS[item["type"]](item, index, self._writing, self._box, wire_id)
         waiting = self._waiting.get(call_id)
-        if waiting is not None and waiting[-1].says(tool_call):
+        if waiting is not None and waiting[-1][1].says(tool_call):
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
             return
         if turn is None:
             turn = self._new_turn()
         self._wire_ids.add(wire_id)
-        call = Call(index, turn, tool_call)
+        call = Call(index, tool_call)
         turn.calls.append(call)
         if waiting is None:
-            self._waiting[call_id] = deque((call,))
+            self._waiting[call_id] = deque(((turn, call),))
         else:
-            waiting.append(call)
+            waiting.append((turn, call))
         if self._reasoning:
             self._attach_reasoning(turn)
 
@@ -226,11 +228,11 @@ class History:
                 raise BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
-        call = waiting.popleft()
+        turn, call = waiting.popleft()
         if not waiting:
             del self._waiting[call_id]
         self._answered.add(call_id)
-        call.turn.answered = True
+        turn.answered = True
         call.output = OUTPUTS[item["type"]](item, index, self._writing, self._box)
 
     def _call_id_otherwise(self, index: int, item: Item) -> Any:

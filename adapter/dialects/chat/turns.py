@@ -15,11 +15,10 @@ Message = dict[str, Any]
 class Call:
     """One tool call of a turn."""
 
-    __slots__ = ("index", "output", "tool_call", "turn")
+    __slots__ = ("index", "output", "tool_call")
 
-    def __init__(self, index: int, turn: Turn, tool_call: ToolCall) -> None:
+    def __init__(self, index: int, tool_call: ToolCall) -> None:
         self.index = index
-        self.turn = turn
         self.tool_call = tool_call
         self.output: Output | None = None
 

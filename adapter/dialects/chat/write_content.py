@@ -21,14 +21,23 @@ _TEXT_TYPES: Final = ("input_text", "output_text", "text", "reasoning_text", "su
 """A tuple and no set, because a type that is no string at all may be unhashable."""
 
 
-def write_content(content: Any, writing: Writing, index: int, field: str) -> str | list[Part]:
-    """What a user says: a string where it is one text, else Chat parts."""
+def single_text(content: Any) -> str | None:
+    """The text of a content that is one text and nothing else, as most are; None for any other."""
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else _no_list(content, writing, index, field)
-    if len(parts) == 1 and _is_text(parts[0]) and len(parts[0]) == 2:
-        text: str = parts[0]["text"]
+    if isinstance(content, list) and len(content) == 1:
+        part = content[0]
+        if isinstance(part, dict) and part.get("type") in _TEXT_TYPES and "prompt_cache_breakpoint" not in part:
+            text = part.get("text")
+            return text if isinstance(text, str) else None
+    return None
+
+
+def write_content(content: Any, writing: Writing, index: int, field: str) -> str | list[Part]:
+    """What a user says: a string where it is one text, else Chat parts."""
+    if (text := single_text(content)) is not None:
         return text
+    parts = content if isinstance(content, list) else _no_list(content, writing, index, field)
     written = [made for j, part in enumerate(parts) if (made := write_part(part, j, writing, index, field)) is not None]
     if len(written) == 1 and len(written[0]) == 2 and written[0]["type"] == "text":
         only: str = written[0]["text"]
@@ -40,8 +49,8 @@ def write_content(content: Any, writing: Writing, index: int, field: str) -> str
 
 def write_text(content: Any, writing: Writing, index: int, field: str) -> str:
     """The paragraphs of a content that may only be text; anything else in it is a loss."""
-    if isinstance(content, str):
-        return content
+    if (text := single_text(content)) is not None:
+        return text
     texts: list[str] = []
     for j, part in enumerate(content if isinstance(content, list) else _no_list(content, writing, index, field)):
         if _is_text(part):
@@ -53,10 +62,6 @@ def write_text(content: Any, writing: Writing, index: int, field: str) -> str:
 
 def write_assistant(content: Any, writing: Writing, index: int, field: str) -> tuple[str, str]:
     """What an assistant said: (text, refusal), each joined."""
-    if isinstance(content, str):
-        return content, ""
-    if isinstance(content, list) and len(content) == 1 and _is_text(content[0]):
-        return content[0]["text"], ""
     text = refusal = ""
     for j, part in enumerate(content if isinstance(content, list) else _no_list(content, writing, index, field)):
         if _is_text(part):
