@@ -53,3 +53,9 @@ def test_sum_of_several_calls() -> None:
 def test_estimate_rounds_up() -> None:
     assert estimated(9, 1)["input_tokens"] == 3
     assert estimated(9, 1)["total_tokens"] == 4
+
+
+@pytest.mark.parametrize("count", [1 << 53, 1e300, 1 << 70])
+def test_counts_beyond_any_model_are_none(count: float) -> None:
+    """They could not be written as JSON again."""
+    assert normal({"prompt_tokens": count}) is None

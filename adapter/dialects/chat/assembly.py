@@ -46,10 +46,9 @@ class Assembly:
         """The events of one delta, or of a whole message."""
         get, item = delta.get, self._item
         content = get("content")
-        if content and len(delta) == 1 and item is not None and item.kind is _TEXT and not logprobs:
-            if isinstance(content, str):  # all but a few of the deltas of a stream
-                event = item.add(content, None)
-                return [] if event is None else [event]
+        if item is not None and item.kind is _TEXT and len(delta) == 1 and not logprobs and isinstance(content, str):
+            event = item.add(content, None) if content else None  # all but a few of the deltas of a stream
+            return [] if event is None else [event]
         events: list[Event] = []
         reasoning = get("reasoning_content") or get("reasoning")
         if reasoning and isinstance(reasoning, str):

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.finishes import Outcome, outcome_of
+from adapter.dialects.chat.moderation import to_responses
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Finished, Started, Usage
 from adapter.hub.losses import Anomaly, AnomalyLog
@@ -29,7 +30,7 @@ from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
 from adapter.hub.usage import normal
 from adapter.upstream.refusals import from_error_object
-from adapter.wire.jsonio import NotJson, dumps, loads
+from adapter.wire.jsonio import NotJson, loads
 
 
 class ChatReader:
@@ -210,24 +211,16 @@ _SAYING: Final = ("content", "reasoning_content", "reasoning", "refusal", "tool_
 
 
 def extras_of(chunk: dict[str, Any]) -> dict[str, Any]:
-    """The top-level facts that ride along, where they have their type and can be written again."""
+    """The top-level facts that ride along, where they have their type."""
     extras: dict[str, Any] = {}
     for key in ("service_tier", "system_fingerprint"):
         value = chunk.get(key)
         if value and isinstance(value, str):
             extras[key] = mended(value)
-    moderation = chunk.get("moderation")
-    if moderation and isinstance(moderation, dict) and _is_writable(moderation):
+    moderation = to_responses(chunk.get("moderation"))
+    if moderation is not None:
         extras["moderation"] = moderation
     return extras
-
-
-def _is_writable(value: Any) -> bool:
-    try:
-        dumps(value)
-    except ValueError:
-        return False
-    return True
 
 
 def seconds_of(created: Any) -> int | None:

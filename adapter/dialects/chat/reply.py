@@ -13,6 +13,7 @@ from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.finishes import Outcome, finish_reason, is_call, outcome_of
 from adapter.dialects.chat.logprobs import to_chat
+from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.read_stream import extras_of, seconds_of
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Finished, Item, Started, Usage
@@ -113,16 +114,20 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
         for usage in usages[1:]:
             total = added(total, usage)
         reply["usage"] = as_chat(total)
+    moderation = moderation_to_chat(first.extra.get("moderation"))
+    if moderation is not None:
+        reply["moderation"] = moderation
     return reply | shown_extras(first.extra)
 
 
 def shown_extras(extra: dict[str, Any]) -> dict[str, Any]:
-    """The top-level facts that a Chat client knows."""
+    """The facts that stand at the top of every Chat object of an answer."""
     shown: dict[str, Any] = {}
-    if extra.get("service_tier") in SERVICE_TIERS:
-        shown["service_tier"] = extra["service_tier"]
-    if isinstance(extra.get("system_fingerprint"), str):
-        shown["system_fingerprint"] = extra["system_fingerprint"]
+    tier, fingerprint = extra.get("service_tier"), extra.get("system_fingerprint")
+    if isinstance(tier, str) and tier in SERVICE_TIERS:
+        shown["service_tier"] = tier
+    if isinstance(fingerprint, str):
+        shown["system_fingerprint"] = fingerprint
     return shown
 
 

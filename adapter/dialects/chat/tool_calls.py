@@ -92,8 +92,6 @@ class ToolCalls:
         self._waiting: list[_Slot] = []
         """Calls not yet closed, in order; only the first may be open."""
         self._call_ids: set[str] = set()
-        self.any = False
-        """Some call took its place in the output."""
 
     @property
     def pending(self) -> bool:
@@ -211,7 +209,6 @@ class ToolCalls:
                 self._ref(slot),
                 native=slot.native,
             )
-            self.any = True
             events += item.opened()
         while slot.given < len(slot.pieces):
             events += item.add(slot.pieces[slot.given])

@@ -5,7 +5,7 @@ delta is then one JSON string between a prefix and a suffix. Calls get their pre
 their own.
 
     choice = role chunk , { content | refusal | reasoning_content | call fragments } , [ annotations ] , finish
-    stream = { choices, interleaved } , [ usage chunk ] , [DONE]   |   … , error frame
+    stream = { choices, interleaved } , [ moderation chunk ] , [ usage chunk ] , [DONE]   |   … , error frame
 
 Several choices (`n` > 1) come from several upstream calls: each has its own role and finish, all have the head of the first
 that started; usage (the sum) and `[DONE]` follow when all have finished. A failure of any ends the stream with one error
@@ -28,6 +28,7 @@ from adapter.dialects.base import Frame
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.logprobs import to_chat
+from adapter.dialects.chat.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
 from adapter.hub.events import (
     Annotated,
@@ -111,7 +112,6 @@ class ChatWriter:
         request = exchange.request
         self._legacy = request.carry.get("functions", False)
         self._include_usage = request.include_usage
-        self._clock = clock
         self._left = max(request.carry.get("n", 1), 1)
         self._head = b""
         self._end = b',"usage":null}' if self._include_usage else b"}"
@@ -257,12 +257,16 @@ class ChatWriter:
 
     def _ending(self) -> list[Frame]:
         self._ended = True
-        if not self._include_usage or not self._usages:
-            return [_DONE]
-        first, *others = self._usages.values()
-        for usage in others:
-            first = added(first, usage)
-        return [(None, self._head + b'"choices":[],"usage":' + dumps(as_chat(first)) + b"}"), _DONE]
+        frames: list[Frame] = []
+        moderation = to_chat_moderation(self.fold.answer.extra.get("moderation"))
+        if moderation is not None:
+            frames.append((None, self._head + b'"choices":[],"moderation":' + dumps(moderation) + self._end))
+        if self._include_usage and self._usages:
+            first, *others = self._usages.values()
+            for usage in others:
+                first = added(first, usage)
+            frames.append((None, self._head + b'"choices":[],"usage":' + dumps(as_chat(first)) + b"}"))
+        return [*frames, _DONE]
 
     def _on_failed(self, event: Failed, choice: _Choice) -> list[Frame]:
         self._ended = True

@@ -415,6 +415,12 @@ def test_refusal_and_content_are_parts_of_one_message() -> None:
     assert outputs(events) == [message(text_part("a"), {"type": "refusal", "refusal": "no"}, text_part("b"))]
 
 
+def test_a_refusal_as_content_part_is_a_refusal() -> None:
+    events, _ = read_all(chunk_bytes({"content": [{"type": "refusal", "refusal": "no"}]}, "stop"))
+
+    assert outputs(events) == [message({"type": "refusal", "refusal": "no"})]
+
+
 def test_text_behind_calls_is_a_new_message() -> None:
     events, _ = read_all(
         chunk_bytes({"content": "a"}), calling(call(0, "1", "f", "{}")), chunk_bytes({"content": "b"}, "tool_calls")
@@ -430,10 +436,11 @@ def test_annotations_are_flat_and_may_come_before_their_text() -> None:
     nested = {"type": "url_citation", "url_citation": {"url": "u", "title": "t", "start_index": 0, "end_index": 1}}
     flat = {"type": "url_citation", "start_index": 0, "end_index": 1, "url": "u", "title": "t"}
     bare = {"type": "url_citation", "url_citation": {"url": "v"}}
+    no_url = {"type": "url_citation", "url_citation": {}}
     events, reader = read_all(
         chunk_bytes({"annotations": [nested]}),
         chunk_bytes({"content": "x"}),
-        chunk_bytes({"annotations": [bare, {}]}, "stop"),
+        chunk_bytes({"annotations": [bare, {}, no_url]}, "stop"),
     )
 
     filled = {"type": "url_citation", "start_index": 0, "end_index": 0, "url": "v", "title": ""}

@@ -349,3 +349,19 @@ def test_a_stream_of_closing_braces_is_not_looked_at_again_and_again() -> None:
     events, _ = read_all(calling(call(0, "a", "f", "["), call(1, "b", "g", "")), calling(*pieces), END)
 
     assert len(calls_of(events)) == 2
+
+
+def test_a_function_that_is_called_as_a_custom_tool_is_one() -> None:
+    """The model answered free text to a function: what the client gets must be able to hold it."""
+    fragment = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "mcp__files__read", "input": "free"}}
+    events, _ = read_all(calling(fragment), END)
+
+    (item,) = fold(events).output
+    assert (item["type"], item["namespace"], item["name"]) == ("custom_tool_call", "mcp__files", "read")
+
+
+def test_arguments_nested_too_deeply_to_be_written_are_none() -> None:
+    deep = calling(call(0, "a", "f", "DEEP")).replace(b'"DEEP"', b"[" * 400 + b"]" * 400)
+    events, _ = read_all(deep, END)
+
+    assert calls_of(events) == [("a", "f", "{}")]
