@@ -62,7 +62,8 @@ class Expanded:
         ]
 
     def wrapped_again(self, items: Iterable[Item], ring: KeyRing, tenant: str) -> list[Item]:
-        """Some of this history's items (the same objects) as they may go to the client or into a blob of ours."""
+        """Some of this history's items (the same objects) as they may go to the client or into a blob of ours: a
+        `Compacted` is passed on with its retained items and its context wrapped again."""
         origins = {id(self.items[index]): origin for index, origin in self.reasoning_origins.items()}
         return [wrapped_item(item, ring, tenant, origins[id(item)]) if id(item) in origins else item for item in items]
 

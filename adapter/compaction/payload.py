@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapter.compaction.sealing import KeyRing, Kind, not_verified
+from adapter.errors import InvalidValue
 from adapter.hub.events import Item
 from adapter.wire.jsonio import NotJson, dumps, loads
 
@@ -33,14 +34,22 @@ Payload = SummaryPayload | ContextPayload
 
 
 def seal_compaction(payload: Payload, ring: KeyRing, tenant: str) -> str:
-    """`encrypted_content` for a compaction item. Bound to no origin: any upstream can go on from it."""
+    """`encrypted_content` for a compaction item. Bound to no origin: any upstream can go on from it.
+
+    Raises:
+        InvalidValue: the client's items are nested deeper than JSON is written here.
+    """
     content: dict[str, Any]
     match payload:
         case SummaryPayload(text):
             content = {"summary": text}
         case ContextPayload(items):
             content = {"items": items}
-    return ring.seal(dumps(content), kind=Kind.SUMMARY, tenant=tenant)
+    try:
+        data = dumps(content)
+    except ValueError:
+        raise InvalidValue("`input` is nested too deeply.", param="input") from None
+    return ring.seal(data, kind=Kind.SUMMARY, tenant=tenant)
 
 
 def read_compaction(data: bytes, param: str | None) -> Payload:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,26 @@ def test_an_id_used_twice_pairs_in_order() -> None:
 
 def test_one_output_too_many_stays_with_its_call() -> None:
     assert [unit.indices for unit in units([call("a"), output("a"), user("x"), output("a")])] == [[0, 1, 3], [2]]
+
+
+def test_a_call_said_twice_while_it_waits_is_one_call() -> None:
+    again = {**call("a"), "id": "fc_9", "status": "completed"}
+
+    assert [(unit.indices, unit.open) for unit in units([call("a"), user("x"), again, output("a")])] == [
+        ([0, 2, 3], False),
+        ([1], False),
+    ]
+
+
+def test_calls_too_deep_to_compare_are_two() -> None:
+    calls = []
+    for _ in range(2):
+        deep: list[Any] = []
+        for _ in range(5_000):
+            deep = [deep]
+        calls.append({"type": "shell_call", "call_id": "a", "action": deep})
+
+    assert units(calls)[0].waiting == ["a", "a"]
 
 
 def test_an_output_without_its_call_stands_alone() -> None:

@@ -11,7 +11,7 @@ from adapter.compaction.expand import expand
 from adapter.compaction.outgoing import wrapped_item
 from adapter.compaction.payload import ContextPayload, SummaryPayload, seal_compaction, seal_reasoning
 from adapter.compaction.sealing import Kind
-from adapter.errors import InvalidEncryptedContent
+from adapter.errors import InvalidEncryptedContent, InvalidValue
 from adapter.hub.events import Item
 from tests.compaction.histories import RING, assistant, call, developer, output, reasoning, user
 
@@ -146,6 +146,15 @@ def test_any_other_blob_is_refused_with_its_place(blob: Any) -> None:
     assert refused.value.param == "input[1].encrypted_content"
 
 
+def test_a_context_too_deep_to_write_is_the_clients_fault() -> None:
+    deep: list[Any] = []
+    for _ in range(2_000):
+        deep = [deep]
+
+    with pytest.raises(InvalidValue):
+        carrying({"type": "message", "role": "user", "content": deep})
+
+
 # --------------------------------------------------------------------------------------------------------- reasoning
 
 
@@ -205,6 +214,15 @@ def test_provider_reasoning_is_wrapped_again_before_it_leaves() -> None:
     found = expand([user("a"), wrapped], RING, "t")
 
     assert found.wrapped_again(found.items, RING, "t") == [user("a"), wrapped]
+
+
+def test_a_context_that_was_wrapped_again_still_knows_the_origin_of_its_reasoning() -> None:
+    found = expand([user("a"), theirs(type="reasoning"), call("1")], RING, "t")
+
+    back = expand([carrying(*found.wrapped_again(found.items, RING, "t")), output("1")], RING, "t")
+
+    assert back.items == [*found.items, output("1")]
+    assert back.preferred_origin == "openai"
 
 
 def test_a_summary_that_was_expanded_is_known_as_one() -> None:

@@ -15,7 +15,7 @@ from adapter.compaction.payload import seal_compaction
 from adapter.compaction.shapes import Facts, compaction_reply
 from adapter.compaction.sizes import weight
 from adapter.compaction.summarise import Compacted, summarise
-from adapter.dialects import chat
+from adapter.dialects import chat, responses
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.upstream.profiles import profile
@@ -68,6 +68,7 @@ def test_whatever_the_history_compact_then_continue_is_a_valid_chat_request(
 
     found = expand([*output, *more, user("go on")], RING, "t")
     body = chat.write_request(request(found.items), who).body
+    responses.write_request(request(found.items), who)
 
     assert_sound(body["messages"])
     assert body["messages"][-1] == {"role": "user", "content": "go on"}
