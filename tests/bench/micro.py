@@ -58,10 +58,8 @@ def run(*, quick: bool = False) -> dict[str, float]:
     }
     for name, (dialect, convert) in ways.items():
         short, long = reads(dialect, SHORT), reads(dialect, LONG)
-        fast, slow = (
-            _least(partial(convert, parts), repeats=count)[0] / deltas
-            for parts, deltas, count in ((short, SHORT, repeats), (long, LONG, max(5, repeats // 20)))
-        )
+        taken = _least(partial(convert, short), partial(convert, long), repeats=max(8, repeats // 6))
+        fast, slow = taken[0] / SHORT, taken[1] / LONG
         found[f"{name}, µs per delta"] = fast * 1e6
         found[f"{name}, growth to {LONG} deltas"] = slow / fast
     return found
