@@ -57,6 +57,8 @@ class Request:
     client: ClientTraits = ClientTraits.GENERIC
     losses: list[Loss] = field(default_factory=list)
     """What reading already could not carry into the hub (a message `name`, say)."""
+    limit_name: str = "max_output_tokens"
+    """What the client called its token limit, for losses: the one setting with three names."""
 
     @property
     def model(self) -> str:

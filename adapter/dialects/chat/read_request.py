@@ -72,6 +72,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         include_usage=reading.include_usage,
         client=client,
         losses=reading.losses,
+        limit_name="max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens",
     )
 
 

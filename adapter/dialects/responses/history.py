@@ -74,8 +74,9 @@ class _Writing:
 
     def call(self, item: Item) -> Item:
         call_id = item["call_id"]
-        fitted = fitted_call_id(call_id, LONGEST_CALL_ID)
-        return item if fitted == call_id else {**item, "call_id": fitted}
+        if 0 < len(call_id) <= LONGEST_CALL_ID.max:
+            return item
+        return {**item, "call_id": fitted_call_id(call_id, LONGEST_CALL_ID)}
 
     def output(self, item: Item) -> Item:
         item = self.call(item)
@@ -99,7 +100,10 @@ class _Writing:
 
 def detailed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """`parts`, or a copy in which every image has the `detail` that the API wants."""
-    if all(part["type"] != "input_image" or part.get("detail") for part in parts):
+    for part in parts:
+        if part["type"] == "input_image" and not part.get("detail"):
+            break
+    else:
         return parts
     return [
         {**part, "detail": part.get("detail") or "auto"} if part["type"] == "input_image" else part for part in parts

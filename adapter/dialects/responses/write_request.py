@@ -88,7 +88,7 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
     if limit is not None and limit < profile.min_output_tokens:
         body["max_output_tokens"] = profile.min_output_tokens
         least = f"The upstream takes no limit under {profile.min_output_tokens} tokens."
-        losses.append(Loss("max_completion_tokens", Action.APPROXIMATED, "max_output_tokens", least))
+        losses.append(Loss(request.limit_name, Action.APPROXIMATED, "max_output_tokens", least))
     if not body.get("tools"):
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             body.pop(name, None)

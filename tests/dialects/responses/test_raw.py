@@ -1,0 +1,77 @@
+"""The raw lane of Responses streams: bytes pass, and there is exactly one end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from adapter.dialects.responses import raw_stream
+from adapter.errors import UpstreamTimeout
+from adapter.hub.grammar import check_responses
+from adapter.hub.request import Exchange
+from adapter.wire.sse import framed
+from tests.dialects.responses.streams import response
+
+EXCHANGE = Exchange.unasked("responses")
+
+
+def wire(*events: dict[str, Any]) -> bytes:
+    numbered = ({"sequence_number": n, **event} for n, event in enumerate(events))
+    return b"".join(framed(event["type"], orjson.dumps(event)) for event in numbered)
+
+
+CREATED = {"type": "response.created", "response": response("in_progress", [])}
+IN_PROGRESS = {"type": "response.in_progress", "response": response("in_progress", [])}
+USAGE = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+COMPLETED = {"type": "response.completed", "response": response("completed", [], usage=USAGE)}
+
+
+def test_a_stream_passes_as_it_is_and_is_known() -> None:
+    raw = wire(CREATED, IN_PROGRESS, COMPLETED)
+    lane = raw_stream(EXCHANGE)
+
+    assert b"".join(lane.feed(raw[i : i + 7]) for i in range(0, len(raw), 7)) + lane.close() == raw
+    assert (lane.answer.id, lane.answer.model, lane.answer.status) == ("resp_1", "m", "completed")
+    assert lane.answer.usage is not None
+    assert lane.answer.usage["total_tokens"] == 3
+    assert lane.answered
+
+
+def test_done_may_follow_the_end() -> None:
+    raw = wire(CREATED, IN_PROGRESS, COMPLETED) + b"data: [DONE]\n\n"
+
+    assert raw_stream(EXCHANGE).feed(raw) == raw
+
+
+def test_a_second_end_is_cut() -> None:
+    lane = raw_stream(EXCHANGE)
+
+    assert lane.feed(wire(CREATED, COMPLETED) + wire(COMPLETED)) == wire(CREATED, COMPLETED)
+    assert lane.ended
+
+
+def test_a_broken_stream_gets_its_end_under_its_own_numbers() -> None:
+    lane = raw_stream(EXCHANGE)
+    out = lane.feed(wire(CREATED, IN_PROGRESS) + b"event: response.output") + lane.fail(UpstreamTimeout("late"))
+
+    assert check_responses(out) == []
+    assert out.count(b"event: response.failed") == 1
+    assert b'"code":"upstream_timeout"' in out
+
+
+def test_an_error_event_is_not_repeated() -> None:
+    error = {"type": "error", "code": "server_error", "message": "no", "param": None}
+    lane = raw_stream(EXCHANGE)
+    out = lane.feed(wire(CREATED, error)) + lane.close()
+
+    assert check_responses(out) == []
+    assert out.count(b"event: error") == 1
+    assert out.count(b"event: response.failed") == 1
+
+
+def test_a_stream_of_nothing_is_a_whole_failure() -> None:
+    lane = raw_stream(EXCHANGE)
+
+    assert check_responses(lane.close()) == []
+    assert not lane.answered

@@ -1,0 +1,152 @@
+"""Plain Responses replies, read and written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.dialects.responses import read_reply, read_request, write_reply
+from adapter.errors import AdapterError, UpstreamInvalid
+from adapter.hub.events import Failed
+from adapter.hub.fold import fold
+from adapter.hub.grammar import check_hub
+from adapter.hub.request import ClientTraits, Exchange
+from adapter.upstream.profiles import GENERIC
+from tests.validator import load, needs_validator
+
+UNASKED = Exchange.unasked("responses")
+MINIMAL: dict[str, Any] = {
+    "id": "resp_1",
+    "object": "response",
+    "model": "m",
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hey"}]}],
+    "usage": {"input_tokens": 42, "output_tokens": 36, "total_tokens": 79},
+}
+
+
+def through(body: dict[str, Any], exchange: Exchange = UNASKED) -> dict[str, Any]:
+    """An upstream's reply as the client gets it."""
+    events, _ = read_reply(body, exchange, clock=lambda: 5)
+    assert check_hub(events) == []
+    return write_reply([fold(events)], exchange)
+
+
+def test_a_minimal_reply_gets_every_key() -> None:
+    reply = through(MINIMAL)
+
+    assert reply["status"] == "completed"
+    assert reply["created_at"] == 5
+    assert reply["output"] == [
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Hey", "annotations": [], "logprobs": []}],
+            "id": "msg_1_0",
+            "status": "completed",
+        }
+    ]
+    assert reply["usage"]["total_tokens"] == 79
+
+
+@needs_validator
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"status": "incomplete"},
+        {"status": "failed", "error": {"code": "server_error", "message": "no"}},
+        {"output": []},
+        {"tools": "none", "temperature": None, "metadata": 3, "text": None},
+    ],
+)
+def test_the_official_file_takes_what_is_written(changes: dict[str, Any]) -> None:
+    validate = load()
+    assert validate is not None
+
+    assert validate.errors(validate.check(through({**MINIMAL, **changes}), "response")) == []
+
+
+def test_an_incomplete_reply_ends_in_an_incomplete_item() -> None:
+    reply = through({**MINIMAL, "status": "incomplete", "incomplete_details": {"reason": "content_filter"}})
+
+    assert reply["incomplete_details"] == {"reason": "content_filter"}
+    assert reply["output"][0]["status"] == "incomplete"
+
+
+def test_calls_are_given_what_servers_leave_out() -> None:
+    output = [
+        {"type": "function_call", "name": "f", "arguments": {"a": 1}},
+        {"type": "function_call", "name": "f", "arguments": "", "call_id": "c", "id": "fc_9"},
+    ]
+    first, second = through({**MINIMAL, "output": output})["output"]
+
+    assert (first["id"], first["call_id"], first["arguments"]) == ("fc_1_0", "call_1_0", '{"a":1}')
+    assert (second["id"], second["call_id"], second["arguments"]) == ("fc_9", "c", "{}")
+
+
+def test_only_output_text_is_a_message_too() -> None:
+    assert through({"id": "resp_1", "output_text": "Hey"})["output"][0]["content"][0]["text"] == "Hey"
+
+
+def test_a_failed_reply_is_a_failure() -> None:
+    events, _ = read_reply({"status": "failed", "error": {"code": "server_error", "message": "no"}}, UNASKED)
+
+    assert isinstance(events[-1], Failed)
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"id": "resp_1"}, {"error": {"message": "no"}}, {"error": "no"}])
+def test_what_is_no_response_is_refused(body: Any) -> None:
+    with pytest.raises(AdapterError):
+        read_reply(body, UNASKED)
+
+
+def test_a_compaction_is_no_response() -> None:
+    with pytest.raises(UpstreamInvalid):
+        read_reply({**MINIMAL, "object": "response.compaction"}, UNASKED)
+
+
+def test_codex_reads_a_refusal_as_text() -> None:
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}]
+    codex = Exchange.unasked("responses", GENERIC, ClientTraits.CODEX)
+
+    assert through({**MINIMAL, "output": output}, codex)["output"][0]["content"][0]["type"] == "output_text"
+    assert through({**MINIMAL, "output": output})["output"][0]["content"][0]["type"] == "refusal"
+
+
+def test_the_client_sees_its_own_request_where_the_upstream_got_another() -> None:
+    asked = {"model": "m", "input": "hi", "previous_response_id": "resp_0", "metadata": {"a": "b"}, "temperature": 0}
+    exchange = Exchange(request=read_request(asked))
+    said = {
+        **MINIMAL,
+        "previous_response_id": None,
+        "metadata": {},
+        "service_tier": "flex",
+        "store": False,
+        "billing": 1,
+    }
+
+    reply = through(said, exchange)
+    assert (reply["previous_response_id"], reply["metadata"], reply["temperature"]) == ("resp_0", {"a": "b"}, 0)
+    assert (reply["service_tier"], reply["billing"]) == ("flex", 1)
+
+
+STRICT = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+LOOSE = {**STRICT, "properties": {"a": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "effective"),
+    [({"strict": True}, True), ({"parameters": STRICT}, True), ({"parameters": LOOSE}, False), ({}, False)],
+)
+def test_strict_is_echoed_as_it_takes_effect(given: dict[str, Any], effective: bool) -> None:
+    tools = [{"type": "function", "name": "f", **given}]
+    exchange = Exchange(request=read_request({"model": "m", "input": "hi", "tools": tools}))
+
+    assert through(MINIMAL, exchange)["tools"][0]["strict"] is effective
+
+
+def test_replies_do_not_share_their_defaults() -> None:
+    through(MINIMAL)["metadata"]["mine"] = "yes"
+
+    assert through(MINIMAL)["metadata"] == {}
