@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--from", dest="source", type=Path, help="print an earlier result file instead of measuring")
     parser.add_argument("--no-micro", action="store_true", help="leave out the converters in process")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the candidates are stopped on the way out
 
     if chosen.source is not None:
         results = orjson.loads(chosen.source.read_bytes())
