@@ -46,6 +46,7 @@ class ResponsesReader:
         self._clock = clock
         self._same_dialect = exchange.request.dialect == "responses"
         self._assembly = Assembly(bare_logprobs=self._same_dialect)
+        self.anomalies: list[Anomaly] = self._assembly.anomalies
         self._beside: dict[str, Any] = {}
         self._started = False
         self._ended = False
@@ -56,10 +57,6 @@ class ResponsesReader:
         self._part_key = ""
         self._next_part: Any = None
         self._text: Text | None = None
-
-    @property
-    def anomalies(self) -> list[Anomaly]:
-        return self._assembly.anomalies
 
     @property
     def ended(self) -> bool:
