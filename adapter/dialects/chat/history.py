@@ -300,7 +300,9 @@ class History:
 
     def _written(self, hint: str | None) -> list[Message]:
         lead = [text for text in (*self._lead, hint) if text]
-        if not self._keep and lead:
+        if not self._keep and (
+            lead or (self._lead and not self._turns)
+        ):  # empty instructions alone are still a message
             lead = ["\n\n".join(lead)]
         role = self._writing.profile.instructions_role
         messages: list[Message] = [{"role": role, "content": text} for text in lead]

@@ -406,6 +406,11 @@ def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> Non
     ]
 
 
+def test_empty_instructions_alone_are_still_something_to_say() -> None:
+    assert messages(developer("")) == [{"role": "system", "content": ""}]
+    assert messages(developer(""), user()) == [HI]
+
+
 def test_a_request_without_anything_to_say_is_refused() -> None:
     with pytest.raises(InvalidValue) as refused:
         written()
