@@ -28,6 +28,8 @@ from adapter.wire import jsonio
 from adapter.wire.sse import framed
 
 Reason: TypeAlias = Literal["max_output_tokens", "content_filter"]
+PARAGRAPH: Final = "\n\n"
+"""Between two parts of reasoning, where there is one string for all of it."""
 CREATED: Final = 1_764_000_000
 STRINGS: Final = {
     "function_call": ("arguments", DeltaKind.ARGUMENTS, "response.function_call_arguments"),
@@ -248,7 +250,7 @@ def chat_message(spoken: Spoken) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": spoken.text or None, "refusal": spoken.refusal or None}
     reasoning = [part["text"] for item in spoken.items if item["type"] == "reasoning" for _, part in groups(item)]
     if reasoning:
-        message["reasoning_content"] = "\n\n".join(reasoning)
+        message["reasoning_content"] = PARAGRAPH.join(reasoning)
     if spoken.calls:
         message["tool_calls"] = [chat_call(item, item[STRINGS[item["type"]][0]]) for item in spoken.calls]
     elif not spoken.refusal:
@@ -271,10 +273,14 @@ def chat_chunks(spoken: Spoken) -> list[dict[str, Any]]:
         chunks.append({**_head(spoken, "chat.completion.chunk"), "choices": [choice], "usage": None})
 
     say({"role": "assistant", "content": "", "refusal": None})
-    calls = 0
+    calls = thoughts = 0
     for item in spoken.items:
         for _, part in groups(item):
             key = {"output_text": "content", "refusal": "refusal"}.get(part["type"], "reasoning_content")
+            if key == "reasoning_content":
+                if thoughts:
+                    say({key: PARAGRAPH})
+                thoughts += 1
             for piece in spoken.cut(part[PART_EVENTS[part["type"]][0]]):
                 say({key: piece})
         if item["type"] in STRINGS:
