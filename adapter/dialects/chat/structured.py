@@ -59,7 +59,7 @@ def _shell(value: dict[str, Any]) -> Item | None:
     if not commands:
         return None
     limits = {"timeout_ms": None, "max_output_length": None} | _counts(action, "timeout_ms", "max_output_length")
-    return {"type": "shell_call", "action": {"commands": commands, **limits}}
+    return {"type": "shell_call", "action": {"commands": commands, **limits}, "environment": {"type": "local"}}
 
 
 def _apply_patch(value: dict[str, Any]) -> Item | None:
