@@ -23,7 +23,7 @@ Events are immutable by convention: one is made for every delta, and a frozen da
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 from adapter.errors import AdapterError
@@ -32,8 +32,8 @@ Item: TypeAlias = dict[str, Any]
 """A Responses item as a plain dict; unknown keys and unknown types ride along."""
 
 
-class DeltaKind(Enum):
-    """What a delta adds to."""
+class DeltaKind(StrEnum):
+    """What a delta adds to; a string, since it is a dict key on the way of every delta and an Enum's hash is Python code."""
 
     TEXT = "output_text"
     REFUSAL = "refusal"

@@ -119,10 +119,16 @@ def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
     Raises:
         ConfigError: an unknown name, key or value, with the nearest known one.
     """
+    named = _named(name)
+    return _overlaid(named, capabilities) if capabilities else named
+
+
+@cache
+def _named(name: str) -> Profile:
     table = _table()
     if name not in table:
         raise ConfigError(f"unknown profile {name!r}{_hint(name, table)}")
-    return _overlaid(_overlaid(Profile(name=name), table[name]), capabilities or {})
+    return _overlaid(Profile(name=name), table[name])
 
 
 def _overlaid(base: Profile, keys: dict[str, Any]) -> Profile:

@@ -66,11 +66,15 @@ class Decoder:
 
     def _events(self, blocks: list[bytes]) -> list[SseEvent]:
         events: list[SseEvent] = []
+        limit = self._limit
         for block in blocks:
-            if len(block) > self._limit:
+            if len(block) > limit:
                 raise UpstreamEventTooLarge("The upstream sent an event over the size bound.")
-            if block.startswith(b"data: ") and b"\n" not in block:
-                events.append((None, block[6:]))
+            first, _, rest = block.partition(b"\n")
+            if not rest and first.startswith(b"data: "):
+                events.append((None, first[6:]))
+            elif rest.startswith(b"data: ") and first.startswith(b"event: ") and b"\n" not in rest:
+                events.append((first[7:].decode("utf-8", "replace") or None, rest[6:]))
             elif (event := _parsed(block)) is not None:
                 events.append(event)
         return events

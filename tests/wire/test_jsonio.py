@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.errors import AdapterError, InvalidJson, InvalidValue
-from adapter.wire.jsonio import NotJson, dumps, loads, loads_request
+from adapter.wire.jsonio import NotJson, _holds_long_digits, dumps, loads, loads_request
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -76,6 +77,13 @@ def test_number_that_would_change_is_refused(number: str) -> None:
 )
 def test_number_that_survives_is_taken(text: str) -> None:
     assert loads_request(b'{"a":' + text.encode() + b"}") == {"a": json.loads(text)}
+
+
+@given(st.binary(max_size=40), st.integers(0, 40), st.binary(max_size=40))
+def test_a_run_of_seventeen_digits_is_found_wherever_it_stands(before: bytes, run: int, behind: bytes) -> None:
+    data = before + b"7" * run + behind
+
+    assert _holds_long_digits(data) == (re.search(rb"[0-9]{17}", data) is not None)
 
 
 def test_lone_surrogate_escape_is_kept_as_an_escape() -> None:
