@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapter.compaction.anatomy import Unit, Voice, summary_message, units
+from adapter.compaction.anatomy import Unit, Voice, summary_message, type_of, units
 from adapter.compaction.options import Options
 from adapter.compaction.sizes import total_tokens, weight
 from adapter.hub.events import Item
@@ -99,12 +99,14 @@ def _recent_users(items: Sequence[Item], found: list[Unit], budget_tokens: int) 
 def _last_turn(items: Sequence[Item], found: list[Unit], budget_tokens: int) -> tuple[set[int], int]:
     """The units of the last user turn that stay, and the index of the first item that follows the summary.
 
-    To the turn belongs whatever ends in it: an exchange may have begun before the user spoke.
+    To the turn belongs whatever ends in it: an exchange may have begun before the user spoke. Reasoning alone, which was
+    followed by nothing, is no exchange.
     """
     spoken = [number for number, unit in enumerate(found) if unit.voice is not Voice.INSTRUCTION]
     if not spoken:
         return set(), len(items)
-    last = max(spoken, key=lambda number: found[number].indices[-1])
+    told = [n for n in spoken if any(type_of(items[index]) != "reasoning" for index in found[n].indices)] or spoken
+    last = max(told, key=lambda number: found[number].indices[-1])
     asked = next((number for number in reversed(spoken) if found[number].voice is Voice.USER), last)
     turn = {number for number in spoken if found[number].indices[-1] >= found[asked].indices[0]}
     if sum(_weight(items, found[number]) for number in turn) <= budget_tokens * BYTES_PER_TOKEN:

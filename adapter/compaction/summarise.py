@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from adapter.compaction.anatomy import COMPACTIONS, type_of
+from adapter.compaction.anatomy import COMPACTIONS, TRIGGER, type_of
 from adapter.compaction.keep import Split, split
 from adapter.compaction.options import OnFailure, Options, Strategy
 from adapter.compaction.payload import ContextPayload, Payload, SummaryPayload
@@ -81,14 +81,15 @@ class Compacted:
 def summarise(
     request: Request, options: Options, *, going_on: bool, trim_tokens: int | None = None
 ) -> Generator[Request, Answer | AdapterError, Compacted]:
-    """Compact the history of `request`, whose items hold no blobs of ours any more (`expand`).
+    """Compact the history of `request`, whose items hold no blobs of ours any more (`expand`); a trigger is no part of it.
 
     `going_on` as in `keep.split`; `trim_tokens` replaces `options.trim_tokens`, for a threshold below it.
 
     Raises:
         AdapterError: what the upstream failed with, or `UpstreamError` where it gave no summary twice.
     """
-    parts = split(request.items, options, going_on=going_on)
+    history = [item for item in request.items if type_of(item) != TRIGGER]
+    parts = split(history, options, going_on=going_on)
     bill = _Bill()
     target = options.trim_tokens if trim_tokens is None else trim_tokens
     if options.strategy is Strategy.TRIM:

@@ -95,6 +95,7 @@ def test_gomodel_parts_get_their_official_spelling_and_others_are_not_touched() 
         },
         {"type": "input_image", "image_url": {"url": "iVBORw0KGgo=", "media_type": "image/png"}},
         official,
+        "bare",
     ]
     plain = {"role": "user", "content": [official]}
     call = read_call({"model": "m", "input": [{"role": "user", "content": parts}, plain, "odd"]})
@@ -104,6 +105,7 @@ def test_gomodel_parts_get_their_official_spelling_and_others_are_not_touched() 
         {"type": "input_image", "image_url": "https://example.com/a.png", "detail": "high"},
         {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "auto"},
         official,
+        "bare",
     ]
     assert call.body["input"][1] is plain
     assert call.body["input"][2] == "odd"

@@ -95,6 +95,13 @@ def test_going_on_without_any_user_keeps_the_last_exchange() -> None:
     assert split([call("b"), output("b"), call("a"), output("a")], SMALL, going_on=True).kept == [2, 3]
 
 
+def test_going_on_reasoning_that_led_to_nothing_is_not_the_last_exchange() -> None:
+    items = [call("a"), output("a", "x" * 900), reasoning("hm")]
+
+    assert split(items, SMALL, going_on=True).kept == [0, 1]
+    assert split([reasoning("x" * 900)], SMALL, going_on=True).kept == [0]
+
+
 def test_going_on_a_call_that_nobody_answered_is_left_to_the_summary() -> None:
     items = [user("one"), call("lost"), user("two")]
 

@@ -251,6 +251,15 @@ def test_what_is_sealed_carries_the_context_only_where_the_client_may_drop_the_r
     assert sum(map(is_summary, done.context)) == 1
 
 
+def test_a_trigger_is_no_part_of_the_history() -> None:
+    items = [*HISTORY, call("open"), {"type": "compaction_trigger"}]
+
+    done, asked = run(summarise(request(items), Options(), going_on=False), replies(answer("facts")))
+
+    assert done.retained == [HISTORY[0], HISTORY[3], call("open")]
+    assert "trigger" not in str(asked[0].body["input"])
+
+
 def test_a_providers_own_compaction_goes_along_as_it_is_with_the_first_piece() -> None:
     blob: dict[str, Any] = {"type": "compaction", "id": "cmp", "encrypted_content": "gAAAA"}
     items = [blob, *(user("x" * 9_000) for _ in range(4))]

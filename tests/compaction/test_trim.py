@@ -69,9 +69,9 @@ def test_an_earlier_summary_outlives_the_exchanges_after_it() -> None:
 def test_heavy_images_in_outputs_become_markers() -> None:
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     link = {"type": "input_image", "image_url": "https://example.com/a.png"}
-    items = [call("a"), output("a", [image, link, {"type": "input_text", "text": "y" * 9_000}]), assistant("x")]
+    items = [call("a"), output("a", [image, link, "bare", {"type": "input_text", "text": "y" * 9_000}]), assistant("x")]
 
     parts = trim(split(items, Options(), going_on=False), 10_000)[1]["output"]
 
-    assert parts[:2] == [{"type": "input_text", "text": "[image]"}, link]
-    assert len(parts[2]["text"]) < 2_100
+    assert parts[:3] == [{"type": "input_text", "text": "[image]"}, link, "bare"]
+    assert len(parts[3]["text"]) < 2_100
