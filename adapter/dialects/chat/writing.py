@@ -9,7 +9,6 @@ from adapter.hub.request import Request
 from adapter.upstream.profiles import Profile
 
 _CHAT_NAMES: Final = {
-    "max_output_tokens": "max_completion_tokens",
     "text.format": "response_format",
     "text.verbosity": "verbosity",
     "reasoning.effort": "reasoning_effort",

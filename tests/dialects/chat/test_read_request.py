@@ -16,10 +16,14 @@ def read(**fields: Any) -> Request:
 
 
 def test_the_smallest_request_becomes_one_message_item() -> None:
-    assert read() == Request(
-        {"model": "m", "input": [{"type": "message", "role": "user", "content": "hi"}], "store": False},
-        dialect="chat",
-    )
+    request = read()
+
+    assert request.body == {
+        "model": "m",
+        "input": [{"type": "message", "role": "user", "content": "hi"}],
+        "store": False,
+    }
+    assert (request.dialect, request.stream, request.include_usage, request.losses) == ("chat", False, False, [])
 
 
 def test_every_field_of_the_official_schema_has_a_reader() -> None:
