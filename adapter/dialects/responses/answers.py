@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
 from adapter.dialects.responses.assembly import Assembly, Slot
 from adapter.dialects.responses.echo import ANSWER_KEYS
@@ -117,7 +117,7 @@ def output_of(response: dict[str, Any]) -> list[Item]:
     return items
 
 
-def is_item(item: Any) -> bool:
+def is_item(item: Any) -> TypeGuard[Item]:
     """An object with a type that an answer can hold: compaction replies repeat the user's messages."""
     if not isinstance(item, dict) or not isinstance(item.get("type"), str) or not item["type"]:
         return False

@@ -207,7 +207,6 @@ class ResponsesReader:
         item, index = event.get("item"), event.get("output_index")
         if not is_item(item):
             return self._assembly.note("item_invalid", "output_item.added without an item")
-        assert isinstance(item, dict)
         self._forget()
         known = self._places.by_index.get(index) if type(index) is int else None
         if known is not None and known.closed is None and known.type == item["type"]:
@@ -222,7 +221,6 @@ class ResponsesReader:
         item, index = event.get("item"), event.get("output_index")
         if not is_item(item):
             return self._assembly.note("item_invalid", "output_item.done without an item")
-        assert isinstance(item, dict)
         self._forget()
         slot = self._places.by_index.get(index) if type(index) is int else None
         if slot is None or slot.type != item["type"]:

@@ -158,9 +158,17 @@ def answers(draw: Any) -> list[Json]:
     return [{**event, "sequence_number": n} for n, event in enumerate(whole)]
 
 
+UNCOMPARED = ("error", "response.created", "response.queued", "response.in_progress")
+
+
 def comparable(events: list[Json]) -> list[Json]:
-    """Without numbers, and without the `error` event that we write before a failure (with its own tier of detail)."""
-    kept = [{k: v for k, v in event.items() if k != "sequence_number"} for event in events if event["type"] != "error"]
+    """Without numbers and padding, without the prologue (which is normalised) and the `error` event that we put before a
+    failure (which knows nothing of tiers)."""
+    kept = [
+        {key: value for key, value in event.items() if key not in ("sequence_number", "obfuscation")}
+        for event in events
+        if event["type"] not in UNCOMPARED
+    ]
     if kept and kept[-1]["type"] == "response.failed":
         kept[-1]["response"] = {**kept[-1]["response"], "service_tier": None}
     return kept

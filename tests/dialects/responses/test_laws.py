@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,8 @@ from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub, check_responses
 from adapter.hub.request import Exchange
 from adapter.upstream.profiles import profile
-from adapter.wire.sse import framed
+from adapter.wire.sse import Decoder, framed
+from tests.corpus import Case, cases
 from tests.dialects.responses import streams
 
 JSON = st.recursive(
@@ -55,6 +57,42 @@ def test_a_grammatical_stream_comes_out_equal(events: list[dict[str, Any]]) -> N
     out = write(read(events))
 
     assert streams.comparable(out) == streams.comparable(events)
+
+
+MENDED = (
+    "streams/responses/a_tool_call_with_empty_arguments.sse",  # empty arguments become an empty object
+    "streams/responses/xai_citations_without_title_and_indices.sse",  # an id without its prefix gets it
+)
+IN_ORDER = [
+    case
+    for case in cases("streams")
+    if case.dialect == "responses" and not case.fault and case.name not in MENDED and not check_responses(case.data)
+]
+
+
+@pytest.mark.parametrize("case", IN_ORDER, ids=lambda case: case.name)
+def test_what_a_real_server_streams_in_order_loses_nothing(case: Case) -> None:
+    """Keys may be added (defaults that the server left out), none is lost or changed."""
+
+    sent = [orjson.loads(data) for _, data in Decoder().feed(case.data) if data != b"[DONE]"]
+
+    for before, after in zip(streams.comparable(sent), streams.comparable(write(read(sent))), strict=True):
+        assert lost(before, after, before["type"]) == []
+
+
+def test_the_corpus_has_streams_in_order() -> None:
+    assert len(IN_ORDER) > 20
+
+
+def lost(before: Any, after: Any, path: str) -> list[str]:
+    """Where `after` lacks something of `before`, or says it differently."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [found for key in before for found in lost(before[key], after.get(key, ...), f"{path}.{key}")]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [
+            found for k, pair in enumerate(zip(before, after, strict=True)) for found in lost(*pair, f"{path}[{k}]")
+        ]
+    return [] if before == after else [path]
 
 
 @settings(max_examples=60)
