@@ -124,7 +124,7 @@ def chat_requests(draw: DrawFn) -> dict[str, Any]:
 def parts(kind: str) -> SearchStrategy[dict[str, Any]]:
     """A content part of a message of that role."""
     if kind == "assistant":
-        return said.map(lambda text: {"type": "output_text", "text": text, "annotations": []})
+        return said.map(lambda text: {"type": "output_text", "text": text, "annotations": [], "logprobs": []})
     image = st.just({"type": "input_image", "image_url": IMAGE, "detail": "auto"})
     return said.map(lambda text: {"type": "input_text", "text": text}) | image
 
@@ -136,7 +136,8 @@ def messages(draw: DrawFn) -> dict[str, Any]:
     content = draw(said | st.lists(parts("assistant" if role == "assistant" else "user"), min_size=1, max_size=3))
     if role in ("system", "developer") and isinstance(content, list):
         content = draw(said)
-    return {"type": "message", "role": role, "content": content}
+    whole = {"id": "msg_past", "status": "completed"} if role == "assistant" and isinstance(content, list) else {}
+    return {"type": "message", "role": role, "content": content, **whole}
 
 
 @st.composite
