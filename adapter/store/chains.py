@@ -20,24 +20,27 @@ _CHUNK = 500
 
 
 async def resolve(connection: AsyncConnection, tenant: str, id: str, now: int) -> list[bytes] | None:
-    """Input and output items of the chain that ends in `id`, oldest first; None if `id` cannot be continued here."""
+    """Input and output items of the chain that ends in `id`, oldest first; None if `id` cannot be continued here.
+
+    Joined by what the chain's rows say and by no constant: PostgreSQL would rather read all rows of a constant tenant,
+    as long as it has no statistics, than look a chain's rows up one by one.
+    """
     chain = (
-        select(responses.c.id, responses.c.previous, literal(0).label("depth"))
+        select(responses.c.tenant, responses.c.id, responses.c.previous, literal(0).label("depth"))
         .where(responses.c.tenant == tenant, responses.c.id == id, responses.c.body.is_not(None), live(now))
         .cte("chain", recursive=True)
     )
-    parent = responses.alias("parent")
+    parent, link = responses.alias("parent"), response_items
     chain = chain.union_all(
-        select(parent.c.id, parent.c.previous, chain.c.depth + 1).where(
-            parent.c.tenant == tenant, parent.c.id == chain.c.previous
+        select(parent.c.tenant, parent.c.id, parent.c.previous, chain.c.depth + 1).where(
+            parent.c.id == chain.c.previous, parent.c.tenant == chain.c.tenant
         )
     )
-    link = response_items
     query = (
         select(items.c.body)
         .select_from(chain)
-        .outerjoin(link, and_(link.c.tenant == tenant, link.c.response_id == chain.c.id))
-        .outerjoin(items, and_(items.c.tenant == tenant, items.c.digest == link.c.digest))
+        .outerjoin(link, and_(link.c.response_id == chain.c.id, link.c.tenant == chain.c.tenant))
+        .outerjoin(items, and_(items.c.digest == link.c.digest, items.c.tenant == link.c.tenant))
         .order_by(chain.c.depth.desc(), link.c.output, link.c.position)
     )
     bodies = (await connection.execute(query)).scalars().all()

@@ -94,9 +94,12 @@ class Saving:
 
     async def run(self, connection: AsyncConnection) -> bool:
         """Write it all, or nothing: false if the response is no longer this caller's to save."""
-        if not await (self._upsert(connection) if self.job is None else self._finish(connection, self.job)):
+        fresh = await self._begin(connection)
+        if not fresh and not await self._overwrite(connection):
             return False
         await item_rows.put(connection, self.tenant, [*(self.given or ()), *self.made], self.stamp)
+        if not fresh:
+            await self._unpoint(connection)
         await self._point(connection)
         await event_rows.put(connection, self.tenant, self.id, self.events)
         conversation = self.birth["conversation"]
@@ -105,22 +108,37 @@ class Saving:
             await conversations.append(connection, self.tenant, conversation, turn)
         return True
 
-    async def _upsert(self, connection: AsyncConnection) -> bool:
-        """Insert, or finish what an earlier save began; a terminal status gives way to none but itself (a repetition)."""
+    async def _begin(self, connection: AsyncConnection) -> bool:
+        """Insert the row; false if it is there already, as it must be for a job."""
+        if self.job is not None:
+            return False
         if self.birth["previous"] is not None:
             await self._require(connection, self.birth["previous"])
-        statement = (
-            insert(connection, responses)
-            .values(**self.birth, **self.facts)
-            .on_conflict_do_update(
-                index_elements=[responses.c.tenant, responses.c.id],
-                set_=self.facts,
-                where=responses.c.deleted_at.is_(None)
-                & or_(responses.c.status.not_in(TERMINAL), responses.c.status == self.facts["status"])
-                & responses.c.lease_owner.is_(None),
+        statement = insert(connection, responses).values(**self.birth, **self.facts).on_conflict_do_nothing()
+        return (await connection.execute(statement.returning(responses.c.id))).first() is not None
+
+    async def _overwrite(self, connection: AsyncConnection) -> bool:
+        """Finish what an earlier save began, if it is still this caller's to finish.
+
+        Under a lease: a terminal status ends it, any other leaves it as it is. Without: a terminal status gives way to none
+        but itself (a repetition), and a worker's row to no one.
+        """
+        facts = dict(self.facts)
+        if self.job is not None:
+            mine = event_rows.held(self.job)
+            if facts["due_at"] is None:
+                facts |= {"lease_owner": None, "request": None}
+            else:
+                del facts["due_at"]
+        else:
+            mine = (
+                responses.c.tenant == self.tenant,
+                responses.c.id == self.id,
+                responses.c.deleted_at.is_(None),
+                responses.c.lease_owner.is_(None),
+                or_(responses.c.status.not_in(TERMINAL), responses.c.status == facts["status"]),
             )
-            .returning(responses.c.id)
-        )
+        statement = update(responses).where(*mine).values(facts).returning(responses.c.id)
         return (await connection.execute(statement)).first() is not None
 
     async def _require(self, connection: AsyncConnection, previous: str) -> None:
@@ -131,19 +149,12 @@ class Saving:
                 f"Previous response with id '{previous}' not found.", param="previous_response_id"
             )
 
-    async def _finish(self, connection: AsyncConnection, job: Job) -> bool:
-        """Under a lease: a terminal status ends it, any other leaves it as it is."""
-        facts = dict(self.facts)
-        if facts["due_at"] is None:
-            facts |= {"lease_owner": None, "request": None}
-        else:
-            del facts["due_at"]
-        statement = update(responses).where(*event_rows.held(job)).values(facts).returning(responses.c.id)
-        return (await connection.execute(statement)).first() is not None
+    def _sides(self) -> dict[int, list[ItemRow]]:
+        return {OUTPUT: self.made} if self.given is None else {INPUT: self.given, OUTPUT: self.made}
 
-    async def _point(self, connection: AsyncConnection) -> None:
-        """Point the response at its items, in place of those that an earlier save named."""
-        sides = {OUTPUT: self.made} if self.given is None else {INPUT: self.given, OUTPUT: self.made}
+    async def _unpoint(self, connection: AsyncConnection) -> None:
+        """Let go of the items that an earlier save named and this one does not (a partial answer's)."""
+        sides = self._sides()
         link = response_items
         former = await connection.execute(
             delete(link)
@@ -151,15 +162,18 @@ class Saving:
             .returning(link.c.digest)
         )
         freed = set(former.scalars()) - {row.digest for rows in sides.values() for row in rows}
+        if freed:
+            await item_rows.collect(connection, self.tenant, freed)
+
+    async def _point(self, connection: AsyncConnection) -> None:
+        """Point the response at its items."""
         pointers = [
             {"tenant": self.tenant, "response_id": self.id, "output": side, "position": place, "digest": row.digest}
-            for side, rows in sides.items()
+            for side, rows in self._sides().items()
             for place, row in enumerate(rows)
         ]
         if pointers:
-            await connection.execute(insert(connection, link), pointers)
-        if freed:
-            await item_rows.collect(connection, self.tenant, freed)
+            await connection.execute(insert(connection, response_items), pointers)
 
     async def _turn(self, connection: AsyncConnection) -> list[tuple[str, bytes]]:
         """(id, digest) of input and output, as the conversation gets them; the input may be an earlier save's."""

@@ -1,6 +1,8 @@
 """The tables, once for both back-ends.
 
-The tenant leads every primary key, so another tenant's id is not filtered out: it is simply not there.
+The tenant is part of every primary key, so another tenant's id is not filtered out: it is simply not there. It comes after
+the id, because one tenant may own all rows: an index that began with it would tempt PostgreSQL, as long as it has no
+statistics, to read everything that the tenant has.
 
 * An item's bytes lie in `items` once per tenant, under the digest of its id and bytes; responses and conversations point at
   them. Storing a turn writes that turn's items and nothing of the turns before it, and a client that sends its whole
@@ -56,19 +58,19 @@ metadata = MetaData()
 items = Table(
     "items",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("digest", LargeBinary, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("id", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("stored_at", BigInteger, nullable=False),
-    Index("items_by_id", "tenant", "id"),
+    Index("items_by_id", "id", "tenant"),
 )
 
 responses = Table(
     "responses",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("previous", Text),
     Column("conversation", Text),
     Column("status", Text, nullable=False),
@@ -84,7 +86,7 @@ responses = Table(
     Column("lease_owner", Text),
     Column("due_at", Double),
     ForeignKeyConstraint(["tenant", "previous"], ["responses.tenant", "responses.id"], name="responses_previous"),
-    Index("responses_by_previous", "tenant", "previous"),
+    Index("responses_by_previous", "previous", "tenant"),
     Index("responses_by_expiry", "expires_at"),
     Index(
         "responses_due",
@@ -97,8 +99,8 @@ responses = Table(
 response_items = Table(
     "response_items",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("response_id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("output", SmallInteger, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
@@ -109,15 +111,15 @@ response_items = Table(
         ondelete="CASCADE",
     ),
     ForeignKeyConstraint(["tenant", "digest"], ["items.tenant", "items.digest"], name="response_items_item"),
-    Index("response_items_by_item", "tenant", "digest"),
+    Index("response_items_by_item", "digest", "tenant"),
     sqlite_with_rowid=False,
 )
 
 events = Table(
     "events",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("response_id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("sequence", BigInteger, primary_key=True),
     Column("name", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
@@ -129,8 +131,8 @@ events = Table(
 conversations = Table(
     "conversations",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("metadata", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("next_position", BigInteger, nullable=False),
@@ -139,8 +141,8 @@ conversations = Table(
 conversation_items = Table(
     "conversation_items",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("conversation_id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True),
     Column("item_id", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
@@ -151,16 +153,16 @@ conversation_items = Table(
         ondelete="CASCADE",
     ),
     ForeignKeyConstraint(["tenant", "digest"], ["items.tenant", "items.digest"], name="conversation_items_item"),
-    UniqueConstraint("tenant", "conversation_id", "item_id", name="conversation_items_once"),
-    Index("conversation_items_by_item", "tenant", "digest"),
+    UniqueConstraint("conversation_id", "item_id", "tenant", name="conversation_items_once"),
+    Index("conversation_items_by_item", "digest", "tenant"),
     sqlite_with_rowid=False,
 )
 
 completions = Table(
     "completions",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("model", AnyText, nullable=False),
     Column("metadata", LargeBinary, nullable=False),
@@ -173,8 +175,8 @@ completions = Table(
 completion_labels = Table(
     "completion_labels",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("completion_id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("key", AnyText, primary_key=True),
     Column("value", AnyText, nullable=False),
     ForeignKeyConstraint(
@@ -188,8 +190,8 @@ completion_labels = Table(
 completion_messages = Table(
     "completion_messages",
     metadata,
-    Column("tenant", Text, primary_key=True),
     Column("completion_id", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("body", LargeBinary, nullable=False),
     ForeignKeyConstraint(

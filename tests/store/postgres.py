@@ -33,10 +33,11 @@ def _unprivileged() -> str | None:
 
 
 class Server:
-    """One cluster. Durable only as far as killed *clients* need it: fsync is off, the machine does not crash here."""
+    """One cluster. Without `fsync` it is as durable as killed clients and servers need; the machine does not crash here."""
 
-    def __init__(self, bin: Path) -> None:
+    def __init__(self, bin: Path, *, fsync: bool = False) -> None:
         self.bin = bin
+        self.fsync = fsync
         self.user = _unprivileged()
         self.directory = Path(tempfile.mkdtemp(prefix="adapter-postgres-"))
         if self.user is not None:
@@ -70,7 +71,7 @@ class Server:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
-            "fsync": "off",
+            "fsync": "on" if self.fsync else "off",
             "synchronous_commit": "on",
             "max_connections": 60,
             "shared_buffers": "32MB",

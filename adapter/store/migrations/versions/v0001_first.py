@@ -14,16 +14,16 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "items",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("digest", sa.LargeBinary, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("stored_at", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "responses",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("previous", sa.Text),
         sa.Column("conversation", sa.Text),
         sa.Column("status", sa.Text, nullable=False),
@@ -44,8 +44,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "response_items",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("response_id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("output", sa.SmallInteger, primary_key=True),
         sa.Column("position", sa.Integer, primary_key=True),
         sa.Column("digest", sa.LargeBinary, nullable=False),
@@ -60,8 +60,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("response_id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("sequence", sa.BigInteger, primary_key=True),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
@@ -71,16 +71,16 @@ def upgrade() -> None:
     )
     op.create_table(
         "conversations",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("metadata", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("next_position", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "conversation_items",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("conversation_id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("position", sa.BigInteger, primary_key=True),
         sa.Column("item_id", sa.Text, nullable=False),
         sa.Column("digest", sa.LargeBinary, nullable=False),
@@ -91,13 +91,13 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(["tenant", "digest"], ["items.tenant", "items.digest"], name="conversation_items_item"),
-        sa.UniqueConstraint("tenant", "conversation_id", "item_id", name="conversation_items_once"),
+        sa.UniqueConstraint("conversation_id", "item_id", "tenant", name="conversation_items_once"),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "completions",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("model", sa.LargeBinary, nullable=False),
         sa.Column("metadata", sa.LargeBinary, nullable=False),
@@ -106,8 +106,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "completion_labels",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("completion_id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("key", sa.LargeBinary, primary_key=True),
         sa.Column("value", sa.LargeBinary, nullable=False),
         sa.ForeignKeyConstraint(
@@ -119,8 +119,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "completion_messages",
-        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("completion_id", sa.Text, primary_key=True),
+        sa.Column("tenant", sa.Text, primary_key=True),
         sa.Column("position", sa.Integer, primary_key=True),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.ForeignKeyConstraint(
@@ -130,8 +130,8 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
     )
-    op.create_index("items_by_id", "items", ["tenant", "id"])
-    op.create_index("responses_by_previous", "responses", ["tenant", "previous"])
+    op.create_index("items_by_id", "items", ["id", "tenant"])
+    op.create_index("responses_by_previous", "responses", ["previous", "tenant"])
     op.create_index("responses_by_expiry", "responses", ["expires_at"])
     op.create_index(
         "responses_due",
@@ -140,7 +140,7 @@ def upgrade() -> None:
         sqlite_where=sa.column("due_at").is_not(None),
         postgresql_where=sa.column("due_at").is_not(None),
     )
-    op.create_index("response_items_by_item", "response_items", ["tenant", "digest"])
-    op.create_index("conversation_items_by_item", "conversation_items", ["tenant", "digest"])
+    op.create_index("response_items_by_item", "response_items", ["digest", "tenant"])
+    op.create_index("conversation_items_by_item", "conversation_items", ["digest", "tenant"])
     op.create_index("completions_by_position", "completions", ["tenant", "position"])
     op.create_index("completions_by_expiry", "completions", ["expires_at"])
