@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Receive
 
-from adapter.errors import AdapterError, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from adapter.errors import AdapterError, PayloadTooLarge, UnsupportedMediaType
 from adapter.wire.headers import Headers
 
 _BYTES_FOR_A_SECOND: Final = 64 * 1024
@@ -39,39 +40,57 @@ def check_form(headers: Headers) -> None:
         raise UnsupportedMediaType("A compressed request body is not taken; send it without Content-Encoding.")
 
 
-async def read_body(receive: Receive, headers: Headers, *, limit: int, within: float) -> bytes:
-    """The whole body.
+async def read_body(receive: Receive, headers: Headers, *, limit: int, deadline: Deadline) -> bytes:
+    """The whole body. Every 64 KiB received put the deadline off by a second.
 
     Raises:
         PayloadTooLarge: it is longer than `limit`; nothing is read past that.
-        RequestTimeout: it did not come in time: `within` seconds, and one more for every 64 KiB received.
         ClientGone: the client left.
     """
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    loop = asyncio.get_running_loop()
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout_at(loop.time() + within) as deadline:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part: bytes = message.get("body", b"")
-                if part:
-                    size += len(part)
-                    if size > limit:
-                        raise _too_large(limit)
-                    parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
-                when = deadline.when()
-                if when is not None:
-                    deadline.reschedule(when + len(part) / _BYTES_FOR_A_SECOND)
-    except TimeoutError:
-        raise RequestTimeout("The request body did not arrive in time.") from None
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part: bytes = message.get("body", b"")
+        if part:
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        deadline.put_off(len(part) / _BYTES_FOR_A_SECOND)
+
+
+class Deadline:
+    """Calls once when the time is up; one timer, moved only when it rings."""
+
+    __slots__ = ("_call", "_due", "_loop", "_timer")
+
+    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._call = call
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due, self._ring)
+
+    def put_off(self, seconds: float) -> None:
+        """Later by so much."""
+        self._due += seconds
+
+    def cancel(self) -> None:
+        """Never."""
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._ring)
+        else:
+            self._call()
 
 
 def _too_large(limit: int) -> AdapterError:

@@ -27,12 +27,12 @@ from adapter.config import Server
 from adapter.dialects.base import RawStream, StreamWriter
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, InternalError, InvalidType
+from adapter.errors import AdapterError, InternalError, InvalidType, RequestTimeout
 from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import ClientTraits, DialectName, Exchange
-from adapter.server.body import ClientGone, check_form, read_body
+from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
 from adapter.server.history import History, NoHistory
 from adapter.server.lanes import Hub, Parallel, RawStreaming, RawWhole, begun, begun_in_parallel
@@ -44,6 +44,7 @@ from adapter.server.refusal import refusal
 from adapter.server.settle import settled
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
+from adapter.server.watch import Watch
 from adapter.telemetry.log import log
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.credentials import call_headers
@@ -65,8 +66,18 @@ class Pipeline:
     tasks: Tasks
     gate: Gate = field(default_factory=OpenGate)
     history: History = field(default_factory=NoHistory)
+    tempo: Tempo = field(init=False)
     running: set[Turn] = field(default_factory=set)
     """The turns in progress; the drain waits for them."""
+
+    def __post_init__(self) -> None:
+        given = self.settings
+        self.tempo = Tempo(
+            commit_after=given.commit_after,
+            keepalive=given.keepalive,
+            ping_after=given.ping_after,
+            write_timeout=given.write_timeout,
+        )
 
     async def serve(self, dialect: DialectName, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, answered whatever happens."""
@@ -102,22 +113,21 @@ class Pipeline:
         turn.caller = self.gate.admit(turn.headers)
         check_form(turn.headers)
         settings = self.settings
-        data = await read_body(turn.receive, turn.headers, limit=settings.body_limit, within=settings.body_timeout)
+        late = RequestTimeout("The request body did not arrive in time.")
+        deadline = Deadline(settings.body_timeout, lambda: turn.cut(Outcome.REFUSED, late))
+        try:
+            data = await read_body(turn.receive, turn.headers, limit=settings.body_limit, deadline=deadline)
+        finally:
+            deadline.cancel()
         body = loads_request(data)
         del data
-        watch = self.tasks.start(_watch(turn))
-        tempo = Tempo(
-            commit_after=settings.commit_after,
-            keepalive=settings.keepalive,
-            ping_after=settings.ping_after,
-            write_timeout=settings.write_timeout,
-        )
-        pulse = Pulse(turn.outlet, self.tasks, tempo, lambda: turn.cut(Outcome.CLIENT_TOO_SLOW))
+        watch = Watch(turn, self.tasks)
+        pulse = Pulse(turn.outlet, self.tasks, self.tempo, lambda: turn.cut(Outcome.CLIENT_TOO_SLOW))
         try:
             await self._exchange(turn, pulse, await self._plan(turn, body))
         finally:
             pulse.stop()
-            watch.cancel()
+            watch.stop()
 
     async def _plan(self, turn: Turn, body: dict[str, Any]) -> Plan:
         target = targets(body, self.router)[0]
@@ -246,13 +256,6 @@ def _note(turn: Turn, answer: Answer, anomalies: list[Anomaly]) -> None:
     turn.usage, turn.anomalies = answer.usage, anomalies
     if answer.error is not None:
         turn.error, turn.outcome = answer.error, Outcome.FAILED
-
-
-async def _watch(turn: Turn) -> None:
-    """Notices that the client leaves."""
-    while (await turn.receive())["type"] != "http.disconnect":
-        continue
-    turn.cut(Outcome.CLIENT_GONE)
 
 
 async def _refuse(turn: Turn, error: AdapterError) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from adapter.server.turn import Turn
-from adapter.telemetry.log import log
+from adapter.telemetry.log import access
 
 
 def settled(turn: Turn) -> None:
@@ -32,4 +32,4 @@ def settled(turn: Turn) -> None:
         line["losses"] = sorted({loss.kind for loss in turn.losses})
     if turn.anomalies:
         line["anomalies"] = sorted({anomaly.kind for anomaly in turn.anomalies})
-    log.info("request", **line)
+    access(line)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
 
 import orjson
@@ -19,12 +21,15 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 def configure(level: str) -> None:
     """Set up logging for this process; call once."""
+    global _access
     minimum = _LEVELS[level]
+    as_json = not sys.stdout.isatty()
+    _access = (_access_line if as_json else _access_told) if minimum <= _LEVELS["info"] else _access_silent
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
     ]
-    if sys.stdout.isatty():
+    if not as_json:
         structlog.configure(
             processors=[*shared, structlog.dev.ConsoleRenderer()],
             wrapper_class=structlog.make_filtering_bound_logger(minimum),
@@ -39,6 +44,30 @@ def configure(level: str) -> None:
         )
     logging.getLogger("uvicorn.error").addFilter(_expected)
     logging.getLogger("uvicorn").setLevel(max(minimum, logging.WARNING))
+
+
+def access(line: dict[str, Any]) -> None:
+    """The one line of a request; `line` is made for it and may be changed."""
+    _access(line)
+
+
+def _access_told(line: dict[str, Any]) -> None:
+    log.info("request", **line)
+
+
+def _access_line(line: dict[str, Any]) -> None:
+    """As `log.info("request", …)` writes it, at a third of the cost: every request pays for this."""
+    line["event"], line["level"], line["ts"] = "request", "info", datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    out = sys.stdout.buffer
+    out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    out.flush()
+
+
+def _access_silent(line: dict[str, Any]) -> None:
+    pass
+
+
+_access: Callable[[dict[str, Any]], None] = _access_told
 
 
 class _Stdout:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -23,6 +21,7 @@ from adapter.errors import (
     AdapterError,
     UpstreamBadContent,
     UpstreamEmpty,
+    UpstreamError,
     UpstreamInvalid,
     UpstreamRedirect,
     UpstreamTimeout,
@@ -46,6 +45,8 @@ _ATTEMPTS_ON_STALE: Final = 3
 _LARGE: Final = 1024 * 1024
 """From here a body is written in pieces, so that the loop is not held up."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_CLOSED: Final = "The upstream closed the connection without an answer."
+_OWN_TIMEOUTS: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _MARKS: Final = (_BOM, b":", b"data", b"event", b"id:", b"retry")
@@ -62,10 +63,32 @@ class Kind(Enum):
 class _Opened:
     """Whether a request got a connection of its own or one out of the pool."""
 
-    __slots__ = ("fresh",)
+    __slots__ = ("fresh", "within")
 
-    def __init__(self) -> None:
+    def __init__(self, within: float) -> None:
         self.fresh = False
+        self.within = within
+        """Seconds that making a connection may take, the name's resolution included."""
+
+
+class _Alarm:
+    """Cancels the task that made it when the time is up: `asyncio.timeout` at a tenth of its price."""
+
+    __slots__ = ("_timer", "rang", "task")
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.rang = False
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        self.rang = True
+        self.task.cancel()
 
 
 _OPENED: ContextVar[_Opened | None] = ContextVar("opened", default=None)
@@ -81,9 +104,14 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class has it
     ) -> ResponseHandler:
         opened = _OPENED.get()
-        if opened is not None:
-            opened.fresh = True
-        return await super()._create_connection(req, traces, timeout)
+        if opened is None:
+            return await super()._create_connection(req, traces, timeout)
+        opened.fresh = True
+        try:
+            async with asyncio.timeout(opened.within):
+                return await super()._create_connection(req, traces, timeout)
+        except TimeoutError as error:
+            raise UpstreamTimeout("The upstream did not accept the connection in time.") from error
 
 
 class Reply:
@@ -121,20 +149,23 @@ class Reply:
             UpstreamEmpty: there is no body.
             UpstreamBadContent: it is neither JSON nor server-sent events.
         """
-        first = start = b""
-        while not start or any(mark.startswith(start) and mark != start for mark in _MARKS):
+        first = await self._read()
+        if first[:1] == b"{":  # by far the most common
+            self._first = first
+            return
+        start = _start(first)
+        while first and (not start or any(mark.startswith(start) and mark != start for mark in _MARKS)):
             chunk = await self._read()
             if not chunk:
                 break
             first += chunk
-            start = first.removeprefix(_BOM).lstrip(_BLANK)
+            start = _start(first)
         if not start:
             raise UpstreamEmpty("The upstream answered with an empty body.")
         self._first = first
-        says_stream = self._response.content_type == Kind.STREAM.value
         if start[:1] in (b"{", b"["):
             self.kind = Kind.JSON
-        elif start.startswith(_MARKS[1:]) or (says_stream and start[:1] != b"<"):
+        elif start.startswith(_MARKS[1:]) or (start[:1] != b"<" and self._response.content_type == Kind.STREAM.value):
             self.kind = Kind.STREAM
         elif self._response.content_type == Kind.JSON.value:
             raise UpstreamInvalid("The upstream's answer is not valid JSON.")
@@ -190,13 +221,13 @@ class Reply:
             self._timer = loop.call_at(self._deadline, self._look, loop)
         self._waiting = True
         try:
-            with _mapped(UpstreamTruncated("The upstream's answer broke off.")):
-                chunk = await self._response.content.readany()
-        except UpstreamTruncated as broken:
+            chunk = await self._response.content.readany()
+        except Exception as error:
+            broken = _ours(error, "The upstream's answer broke off.", UpstreamTruncated)
             # what came before the break is still an answer's part, perhaps its end
             chunk = self._response.content._read_nowait(-1)
             if not chunk:
-                raise
+                raise broken from error
             self._broken = broken
         finally:
             self._waiting = False
@@ -275,23 +306,30 @@ class UpstreamClient:
     ) -> aiohttp.ClientResponse:
         """The head of the answer. A pooled connection that the upstream had closed is tried again on another."""
         for attempt in range(_ATTEMPTS_ON_STALE):
-            opened = _Opened()
+            opened = _Opened(upstream.connect_timeout)
             _OPENED.set(opened)
+            alarm = _Alarm(upstream.first_byte_timeout)
             try:
-                with _mapped(UpstreamUnreachable("The upstream closed the connection without an answer.")):
-                    async with asyncio.timeout(upstream.first_byte_timeout):
-                        return await self._session.request(
-                            method,
-                            upstream.base_url + path,
-                            data=io.BytesIO(body) if len(body) >= _LARGE else body or None,
-                            headers=headers,
-                            allow_redirects=False,
-                            timeout=aiohttp.ClientTimeout(total=None, connect=upstream.connect_timeout),
-                        )
-            except UpstreamUnreachable:
-                if opened.fresh or attempt == _ATTEMPTS_ON_STALE - 1:
+                return await self._session.request(
+                    method,
+                    upstream.base_url + path,
+                    data=io.BytesIO(body) if len(body) >= _LARGE else body or None,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=_OWN_TIMEOUTS,
+                )
+            except asyncio.CancelledError:
+                if not alarm.rang:
                     raise
-        raise UpstreamUnreachable("The upstream closed the connection without an answer.")
+                alarm.task.uncancel()
+                raise UpstreamTimeout("The upstream did not begin to answer in time.") from None
+            except Exception as error:
+                meant = _ours(error, _CLOSED, UpstreamUnreachable)
+                if opened.fresh or attempt == _ATTEMPTS_ON_STALE - 1 or not isinstance(meant, UpstreamUnreachable):
+                    raise meant from error
+            finally:
+                alarm.stop()
+        raise UpstreamUnreachable(_CLOSED)
 
     async def _check(self, reply: Reply, response: aiohttp.ClientResponse, *, own_key: bool) -> None:
         status = response.status
@@ -305,6 +343,10 @@ class UpstreamClient:
             raise UpstreamBadContent("The upstream answered with a status that is no answer.")
         if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("identity", ""):
             raise UpstreamBadContent("The upstream compressed its answer although it was asked not to.")
+
+
+def _start(first: bytes) -> bytes:
+    return first.removeprefix(_BOM).lstrip(_BLANK)
 
 
 async def _error_body(reply: Reply) -> bytes:
@@ -321,20 +363,18 @@ async def _error_body(reply: Reply) -> bytes:
     return b"".join(parts)[:_ERROR_BODY]
 
 
-@contextmanager
-def _mapped(closed: AdapterError) -> Iterator[None]:
-    """Foreign exceptions stop here; `closed` says what a connection that ends now means."""
-    try:
-        yield
-    except AdapterError:
-        raise
-    except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as error:
-        raise UpstreamTimeout("The upstream did not accept the connection in time.") from error
-    except TimeoutError as error:
-        raise UpstreamTimeout("The upstream did not begin to answer in time.") from error
-    except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch) as error:
-        raise UpstreamUnreachable("The upstream could not be reached.") from error
-    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, ConnectionError, RuntimeError) as error:
-        raise closed from error
-    except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, ValueError) as error:
-        raise UpstreamBadContent("The upstream's answer is not valid HTTP.") from error
+def _ours(error: Exception, closed: str, closed_as: type[UpstreamError]) -> AdapterError:
+    """What a foreign exception means; `closed_as` and `closed` say what a connection that ends now means."""
+    match error:
+        case AdapterError():
+            return error
+        case aiohttp.ConnectionTimeoutError() | aiohttp.SocketTimeoutError():
+            return UpstreamTimeout("The upstream did not accept the connection in time.")
+        case TimeoutError():
+            return UpstreamTimeout("The upstream did not begin to answer in time.")
+        case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return UpstreamUnreachable("The upstream could not be reached.")
+        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | ConnectionError() | RuntimeError():
+            return closed_as(closed)
+        case _:
+            return UpstreamBadContent("The upstream's answer is not valid HTTP.")
