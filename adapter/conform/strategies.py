@@ -200,8 +200,9 @@ def responses_requests(draw: DrawFn, *, orphans: bool = False) -> dict[str, Any]
 def spoken(draw: DrawFn, *, chat: bool = False) -> Spoken:
     """An answer. With `chat`, one that a single Chat message says in the same order: reasoning, text, refusal, calls."""
     items: list[dict[str, Any]] = []
-    kinds = ["message", "reasoning", "function_call"] + ([] if chat else ["custom_tool_call", "message", "encrypted"])
-    drawn = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4))
+    kinds = ["reasoning", "message", "function_call"] + ([] if chat else ["custom_tool_call", "encrypted"])
+    many = draw(st.sampled_from([3, 1, 2, 4]))
+    drawn = draw(st.lists(st.sampled_from(kinds), min_size=many, max_size=many))
     if chat:
         order = ["reasoning", "message", "function_call"]
         drawn = sorted(drawn, key=order.index)
@@ -218,7 +219,7 @@ def spoken(draw: DrawFn, *, chat: bool = False) -> Spoken:
         status="incomplete" if cut else "completed",
         reason=reason,
         usage=usage(draw(st.integers(0, 99)), draw(st.integers(0, 99))),
-        width=draw(st.integers(1, 7)),
+        width=draw(st.sampled_from([3, 1, 2, 5])),
     )
 
 
@@ -242,7 +243,7 @@ def _item(draw: DrawFn, kind: str, index: int, *, chat: bool) -> dict[str, Any]:
         case "reasoning" if chat or draw(st.booleans()):
             return {"id": f"rs_{index}", "type": "reasoning", "summary": [], "content": [_reasoning(draw(said))]}
         case "reasoning":
-            summary = draw(st.lists(said, min_size=1, max_size=2))
+            summary = draw(st.lists(said, min_size=2, max_size=3) | said.map(lambda text: [text]))
             return {
                 "id": f"rs_{index}",
                 "type": "reasoning",

@@ -72,6 +72,9 @@ def test_the_responses_checker_agrees_with_the_reference(spoken: Spoken, data: s
     events = changed(data.draw, changed(data.draw, responses_events(spoken)))
     ours = {violation.code for violation in check_responses(events)}
     theirs = {problem.code for problem in v.errors(v.check_responses_events(events, schema=False))}
+    if "first_event" in ours & theirs:  # without created the reference knows no first response; ours takes any
+        ours -= {"response.unstable", "response.id"}
+        theirs -= {"response.unstable", "response.id"}
     if "malformed" not in ours | theirs:  # wrong types are the schema's to find; what follows from them may differ
         assert ours == theirs
 

@@ -204,6 +204,8 @@ def _find(body: ItemBody, kind: str, event: dict[str, Any], type_: str | None) -
         return None, [("item.wrong_type", f"{kind} on a {body.type!r} item")]
     group, index = (body.summary, event.get("summary_index")) if summary else (body.content, event.get("content_index"))
     code = "summary" if summary else "part"
+    if not summary and not isinstance(index, int):
+        return None, [("malformed", f"{kind} without content_index")]
     if not isinstance(index, int) or not 0 <= index < len(group):
         return None, [(f"{code}.unknown", f"{kind} for {code} {shown(index)}, which was never added")]
     part = group[index]

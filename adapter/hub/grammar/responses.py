@@ -134,6 +134,8 @@ class ResponsesChecker:
             self._broken("created.repeat", "a second response.created")
         if self._first is None:
             self._first = response
+        if not isinstance(response.get("id"), str):
+            self._broken("malformed", f"{kind} without a response id")
         if response.get("id") != self._first.get("id"):
             self._broken("response.id", f"response.id {shown(response.get('id'))}, was {shown(self._first.get('id'))}")
         for key in CONSTANT:
