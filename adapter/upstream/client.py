@@ -60,6 +60,16 @@ class Kind(Enum):
     JSON = "application/json"
 
 
+_ASKS_JSON: Final = {
+    "Content-Type": "application/json",
+    "Accept": Kind.JSON.value,
+    "Accept-Encoding": "identity",
+    "User-Agent": f"responses-chat-adapter/{__version__}",
+}
+"""All that the HTTP library would add by itself, so that it adds nothing."""
+_ASKS_STREAM: Final = _ASKS_JSON | {"Accept": Kind.STREAM.value}
+
+
 class _Opened:
     """Whether a request got a connection of its own or one out of the pool."""
 
@@ -258,8 +268,6 @@ class UpstreamClient:
             trust_env=False,
             auto_decompress=False,
             raise_for_status=False,
-            skip_auto_headers=(hdrs.USER_AGENT, hdrs.CONTENT_TYPE, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING),
-            headers={"User-Agent": f"responses-chat-adapter/{__version__}", "Accept-Encoding": "identity"},
         )
 
     async def close(self) -> None:
@@ -272,11 +280,7 @@ class UpstreamClient:
         Raises:
             AdapterError: what the upstream's refusal means, or how the way to it failed.
         """
-        fields = {
-            "Content-Type": "application/json",
-            "Accept": Kind.STREAM.value if stream else Kind.JSON.value,
-            **headers,
-        }
+        fields = {**(_ASKS_STREAM if stream else _ASKS_JSON), **headers}
         response = await self._head(upstream, hdrs.METH_POST, path, fields, body)
         reply = Reply(response, upstream.idle_timeout)
         try:
@@ -293,7 +297,7 @@ class UpstreamClient:
         Raises:
             AdapterError: as `post`.
         """
-        response = await self._head(upstream, hdrs.METH_GET, path, {"Accept": Kind.JSON.value, **headers}, b"")
+        response = await self._head(upstream, hdrs.METH_GET, path, {**_ASKS_JSON, **headers}, b"")
         reply = Reply(response, upstream.idle_timeout)
         try:
             await self._check(reply, response, own_key=upstream.api_key is not None)
