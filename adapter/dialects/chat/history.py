@@ -71,8 +71,6 @@ class History:
         self._lead: list[str] = []
         self._begun = False
         """Somebody other than the instructions has spoken."""
-        self._last_user = -1
-        """Where in `_turns` a user spoke last."""
         self._waiting: dict[str, deque[tuple[Turn, Call]]] = {}
         """Calls without output, by call id."""
         self._id_rule = writing.profile.call_id
@@ -123,7 +121,6 @@ class History:
         elif role == "user":
             content = write_content(item.get("content"), self._writing, index, "content")
             self._say({"role": "user", "content": content})
-            self._last_user = len(self._turns) - 1
         elif role in ("system", "developer"):
             self._instruct(role, index, item.get("content"))
         else:
@@ -306,9 +303,9 @@ class History:
             lead = ["\n\n".join(lead)]
         role = self._writing.profile.instructions_role
         messages: list[Message] = [{"role": role, "content": text} for text in lead]
-        for position, turn in enumerate(self._turns):
+        for turn in self._turns:
             if isinstance(turn, Turn):
-                if not write_turn(turn, position > self._last_user, self._writing, messages):
+                if not write_turn(turn, self._writing, messages):
                     self._lose_reasoning(turn.reasoning_at)
             else:
                 messages.append(turn)

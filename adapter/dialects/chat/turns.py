@@ -42,10 +42,8 @@ class Turn:
         self.calls: list[Call] = []
 
 
-def write_turn(turn: Turn, current: bool, writing: Writing, messages: list[Message]) -> bool:
+def write_turn(turn: Turn, writing: Writing, messages: list[Message]) -> bool:
     """Append the assistant message and its tool messages; False where the turn's reasoning was left out.
-
-    `current` tells that no user has spoken since.
 
     Raises:
         BadRequest: a call has no output.
@@ -59,7 +57,7 @@ def write_turn(turn: Turn, current: bool, writing: Writing, messages: list[Messa
     if turn.refusal:
         message["refusal"] = turn.refusal
     replay = profile.reasoning_replay
-    replayed = replay == "all" or (replay == "tool_turns" and current and bool(turn.calls))
+    replayed = replay == "all" or (replay == "tool_turns" and bool(turn.calls))
     if turn.reasoning and replayed:
         message[profile.reasoning_field] = turn.reasoning
     if turn.calls:
