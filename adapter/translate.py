@@ -12,7 +12,7 @@ takes the raw lane, so it also serves to see what the hub keeps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapter.dialects.base import StreamWriter
@@ -86,11 +86,11 @@ def reply(
         adapter.errors.UpstreamError: the body is not an answer of `source`.
     """
     exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
-    events, anomalies = DIALECTS[source].read_reply(body, exchange, ids=ids or derived_token, clock=clock or no_clock)
-    answer = fold(events)
+    intake = Intake(DIALECTS[source], exchange, ids=ids or derived_token, clock=clock or no_clock)
+    answer = fold(intake.parsed(body))
     if answer.error is not None:
         raise answer.error
-    return Translated(DIALECTS[target].write_reply([answer], exchange), [], exchange, anomalies)
+    return Translated(DIALECTS[target].write_reply([answer], exchange), [], exchange, intake.anomalies)
 
 
 class TranslatedStream(Iterator[bytes]):
@@ -144,7 +144,15 @@ def stream(
     """
     exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
     intake = Intake(DIALECTS[source], exchange, ids=ids or derived_token, clock=clock or no_clock)
-    return TranslatedStream(parts, intake, DIALECTS[target].stream_writer(exchange, clock=clock or no_clock))
+    return TranslatedStream(parts, intake, DIALECTS[target].stream_writer(_of_one(exchange), clock=clock or no_clock))
+
+
+def _of_one(exchange: Exchange) -> Exchange:
+    """One source stream is one answer, whatever `n` the client asked for."""
+    request = exchange.request
+    if request.carry.get("n", 1) == 1:
+        return exchange
+    return replace(exchange, request=replace(request, carry={**request.carry, "n": 1}))
 
 
 def _object(body: Any) -> dict[str, Any]:

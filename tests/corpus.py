@@ -21,6 +21,7 @@ from adapter.hub.request import DialectName
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 Kind = Literal["requests", "replies", "streams"]
+KINDS: tuple[Kind, ...] = ("requests", "replies", "streams")
 DIALECT_NAMES: tuple[DialectName, ...] = ("chat", "responses")
 
 
@@ -72,4 +73,4 @@ def cases(kind: Kind) -> tuple[Case, ...]:
 
 def case(name: str) -> Case:
     """The case of that path below `fixtures/`."""
-    return next(c for kind in ("requests", "replies", "streams") for c in cases(kind) if c.name == name)  # type: ignore[arg-type]
+    return next(c for kind in KINDS for c in cases(kind) if c.name == name)

@@ -35,7 +35,7 @@ from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.upstream.profiles import profile
 from tests import validator
-from tests.corpus import DIALECT_NAMES, Case, case, cases
+from tests.corpus import DIALECT_NAMES, KINDS, Case, case, cases
 from tests.validator import needs_validator
 
 PROFILES = ("generic", "openai", "deepseek", "mistral", "vllm", "ollama")
@@ -264,6 +264,26 @@ FOREIGN_REPLIES = frozenset(
     {"seeds/replies/responses/gomodel_compact.json", "seeds/replies/responses/perl_compaction.json"}
 )
 """A schema with placeholders, and the reply of another endpoint: read without a crash, not held to the letter."""
+
+
+SEEDS = validator.PATH.parent.parent / "seeds"
+
+
+@pytest.mark.skipif(not SEEDS.exists(), reason="needs ../shared/seeds")
+@pytest.mark.parametrize(
+    "given",
+    [c for kind in KINDS for c in cases(kind) if c.name.startswith("seeds/")],
+    ids=lambda c: c.name,
+)
+def test_a_seed_stands_word_for_word_in_its_source(given: Case) -> None:
+    """Indentation of the page around it aside."""
+
+    wanted = _lines(given.data.decode())
+    assert any(wanted in _lines(source.read_text()) for source in SEEDS.iterdir())
+
+
+def _lines(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip()).replace("-d '", "").replace("'", "")
 
 
 # ---------------------------------------------------------------------------------------------------- expectations

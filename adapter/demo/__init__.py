@@ -2,7 +2,8 @@
 
     brain.py       what to say: pure, deterministic, knows no dialect
     schema.py      an instance for a JSON schema
-    chat.py        Chat Completions in and out          responses.py   Responses in and out, compaction included
+    chat.py        Chat Completions in and out          responses.py   Responses out, compaction included;
+                   responses_asked.py   Responses in; native.py   the tools it has item types for
     app.py         the ASGI application around both
 
 It is a server of its own and shares no code with the translation, so that a mistake here cannot hide one there.

@@ -30,6 +30,8 @@ class Tool:
     """Takes free text, not a JSON object."""
     schema: Any = None
     namespace: str | None = None
+    native: bool = False
+    """Responses has an item type of its own for its calls."""
 
     @property
     def kind(self) -> str:
@@ -144,8 +146,8 @@ def _calls(question: Question) -> list[Call]:
     offered = [tool for tool in question.tools if not question.only or tool.name in question.only]
     asked = _CALL.search(question.user)
     rest = asked.group(1) if asked else ""
-    named = [tool for tool in offered if re.search(rf"(?<![\w-]){re.escape(tool.name)}(?![\w-])", rest)]
-    named.sort(key=lambda tool: rest.index(tool.name))
+    places = {tool.name: place for tool in offered if (place := _place(tool.name, rest)) is not None}
+    named = sorted((tool for tool in offered if tool.name in places), key=lambda tool: places[tool.name])
     wanted = named or (offered[:1] if question.must_call else [])
     if re.search(r"\btwice\b", rest):
         wanted = [tool for tool in wanted for _ in range(2)]
@@ -153,6 +155,15 @@ def _calls(question: Question) -> list[Call]:
         wanted = wanted[:1]
     given = _given(rest) if len(wanted) == 1 else None
     return [Call(tool, _input(tool, given)) for tool in wanted]
+
+
+def _place(name: str, text: str) -> int | None:
+    """Where a text names a tool: by its whole name, or by the last part of one that was put together (`server__tool`)."""
+    for word in (name, name.rpartition("__")[2]):
+        found = re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) if word else None
+        if found is not None:
+            return found.start()
+    return None
 
 
 def _given(rest: str) -> dict[str, Any] | None:

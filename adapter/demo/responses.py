@@ -1,16 +1,16 @@
-"""The demo's Responses speaker: a request into a question, an answer into events, and the events into a reply."""
+"""The demo's Responses speaker: an answer into events, and the events into a reply; compaction too."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
-from adapter.demo.asking import Bad, image_type, structured
-from adapter.demo.brain import Question, Said, Tool, answer, pieces, summary
+from adapter.demo.brain import Said, Tool, answer, pieces, summary
 from adapter.demo.chat import CREATED
+from adapter.demo.native import NATIVE
+from adapter.demo.responses_asked import input_items, question, text_of
 
-CALLS: Final = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
 SEALED: Final = "demo-summary:"
 """The demo's compaction is not encrypted: it is a demo, and its summary is a list of what was said."""
 ECHOED: Final[dict[str, Any]] = {
@@ -32,136 +32,6 @@ ECHOED: Final[dict[str, Any]] = {
     "frequency_penalty": 0.0,
 }
 """Fields that a response repeats, with what they are when the request says nothing."""
-
-
-def question(body: dict[str, Any], size: int) -> Question:
-    """What a Responses body asks.
-
-    Raises:
-        Bad: input of a wrong shape, or outputs without their calls.
-    """
-    items = input_items(body)
-    tools = [*_tools(body.get("tools") or ()), *_tools_in(items)]
-    must, may, only = _choice(body.get("tool_choice"))
-    if must and not tools:
-        raise Bad("Tool choice requires 'tools'.", "tool_choice")
-    turn = _last_turn(items)
-    reasoning, text, limit = body.get("reasoning"), body.get("text"), body.get("max_output_tokens")
-    reasoning = reasoning if isinstance(reasoning, dict) else {}
-    return Question(
-        user=turn["user"],
-        images=tuple(turn["images"]),
-        files=tuple(turn["files"]),
-        tools=tuple(tools),
-        must_call=must,
-        may_call=may,
-        only=only,
-        parallel=body.get("parallel_tool_calls") is not False,
-        outputs=tuple(turn["outputs"]),
-        reasons=reasoning.get("effort") not in (None, "none") or reasoning.get("summary") is not None,
-        schema=structured(text.get("format") if isinstance(text, dict) else None, nested=False),
-        limit=limit if isinstance(limit, int) else None,
-        bytes_in=size,
-    )
-
-
-def input_items(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The input as a list of items.
-
-    Raises:
-        Bad: it is neither text nor a list of objects.
-    """
-    given = body.get("input")
-    if isinstance(given, str):
-        return [{"type": "message", "role": "user", "content": given}]
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise Bad("Invalid type for 'input': expected a string or a list of items.", "input", "invalid_type")
-    if not given:
-        raise Bad("Invalid value for 'input': expected at least one item.", "input", "invalid_value")
-    return given
-
-
-def _tools(given: Iterable[Any], namespace: str | None = None) -> Iterator[Tool]:
-    for tool in given:
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind == "namespace":
-            yield from _tools(tool.get("tools") or (), tool.get("name"))
-        elif kind in ("function", "custom") and isinstance(tool.get("name"), str):
-            custom = kind == "custom"
-            yield Tool(name=tool["name"], custom=custom, schema=tool.get("parameters"), namespace=namespace)
-
-
-def _tools_in(items: list[dict[str, Any]]) -> Iterator[Tool]:
-    for item in items:
-        if item.get("type") in ("additional_tools", "tool_search_output"):
-            yield from _tools(item.get("tools") or ())
-
-
-def _choice(choice: Any) -> tuple[bool, bool, tuple[str, ...]]:
-    match choice:
-        case "required":
-            return True, True, ()
-        case "none":
-            return False, False, ()
-        case {"type": "allowed_tools", "mode": mode, "tools": list(tools)}:
-            return mode == "required", True, tuple(tool["name"] for tool in tools if "name" in tool)
-        case {"type": "function" | "custom", "name": str(name)}:
-            return True, True, (name,)
-        case _:
-            return False, True, ()
-
-
-def _last_turn(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The last run of user messages, and the tool outputs since."""
-    turn: dict[str, Any] = {"user": "", "images": [], "files": [], "outputs": []}
-    names: dict[Any, str] = {}
-    answered: set[Any] = set()
-    before = ""
-    for item in items:
-        kind = item.get("type") or "message"
-        if kind == "message" and item.get("role") == "user":
-            if before != "user":
-                turn = {"user": "", "images": [], "files": [], "outputs": turn["outputs"] if before == "output" else []}
-            _user(item.get("content"), turn)
-            before = "user"
-        elif kind in CALLS:
-            names[item.get("call_id")] = str(item.get("name", "tool"))
-            before = "call"
-        elif kind in CALLS.values():
-            call_id = item.get("call_id")
-            if call_id not in names:
-                raise Bad(f"No tool call found for function call output with call_id {call_id}.", "input")
-            answered.add(call_id)
-            turn["outputs"].append((names[call_id], _text(item.get("output"))))
-            _media(item.get("output"), turn)
-            before = "output"
-        elif kind == "message":
-            before = str(item.get("role"))
-    for call_id in names:
-        if call_id not in answered:
-            raise Bad(f"No tool output found for function call {call_id}.", "input")
-    return turn
-
-
-def _user(content: Any, turn: dict[str, Any]) -> None:
-    turn["user"] = f"{turn['user']} {_text(content)}".strip()
-    _media(content, turn)
-
-
-def _media(content: Any, turn: dict[str, Any]) -> None:
-    for part in content if isinstance(content, list) else ():
-        match part:
-            case {"type": "input_image"}:
-                turn["images"].append(image_type(str(part.get("image_url") or "")))
-            case {"type": "input_file"}:
-                turn["files"].append(str(part.get("filename") or "file"))
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 # --------------------------------------------------------------------------------------------------------- speaking
@@ -265,6 +135,9 @@ class Speech:
         yield {"type": "response.content_part.done", "content_index": 0, "part": part}
 
     def _call(self, index: int, tool: Tool, text: str, *, cut: bool) -> Iterator[dict[str, Any]]:
+        if tool.native:
+            yield from self._native(index, tool, text, cut=cut)
+            return
         custom = tool.custom
         field = "input" if custom else "arguments"
         kind = "response.custom_tool_call_input" if custom else "response.function_call_arguments"
@@ -280,6 +153,17 @@ class Speech:
         events: list[dict[str, Any]] = [{"type": f"{kind}.delta", "delta": piece} for piece in pieces(text)]
         events.append({"type": f"{kind}.done", field: text, **({} if custom else {"name": tool.name})})
         yield from self._item(item, iter(events), status="in_progress", **{field: ""})
+
+    def _native(self, index: int, tool: Tool, text: str, *, cut: bool) -> Iterator[dict[str, Any]]:
+        native = NATIVE[tool.name]
+        item = {
+            "type": native.item,
+            "id": f"{native.prefix}_{self._token}_{len(self._output)}",
+            "status": "incomplete" if cut else "completed",
+            "call_id": f"call_{self._token[:16]}_{index}",
+            **native.fields({} if cut else json.loads(text)),
+        }
+        yield from self._item(item, iter(()), status="in_progress")
 
     def _wants_logprobs(self) -> bool:
         include = self._body.get("include")
@@ -357,7 +241,7 @@ def _wants_compaction(body: dict[str, Any]) -> bool:
 
 def compaction(body: dict[str, Any], token: str) -> dict[str, Any]:
     """The compaction item for a request."""
-    texts = [_text(item.get("content") or item.get("output")) for item in input_items(body)]
+    texts = [text_of(item.get("content") or item.get("output")) for item in input_items(body)]
     return {"type": "compaction", "id": f"cmp_{token}", "encrypted_content": SEALED + summary(texts)}
 
 
@@ -369,7 +253,7 @@ def compacted(body: dict[str, Any], size: int, token: str) -> dict[str, Any]:
             "id": f"msg_{token}_{index}",
             "status": "completed",
             "role": "user",
-            "content": [{"type": "input_text", "text": _text(item.get("content"))}],
+            "content": [{"type": "input_text", "text": text_of(item.get("content"))}],
         }
         for index, item in enumerate(input_items(body))
         if item.get("role") == "user"

@@ -108,6 +108,14 @@ class Intake:
             reply: Any = loads(body)
         except NotJson:
             raise _not_a_reply(body) from None
+        return self.parsed(reply)
+
+    def parsed(self, reply: Any) -> list[Event]:
+        """As `whole`, for a reply that is parsed already.
+
+        Raises:
+            UpstreamError: it is not an answer of this dialect.
+        """
         events, anomalies = self._dialect.read_reply(reply, self._exchange, ids=self._ids, clock=self._clock)
         self._mended += anomalies
         return self._passed(events)

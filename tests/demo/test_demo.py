@@ -67,6 +67,13 @@ RESPONSES = {
     "a namespaced call": asks(
         "call say", tools=[{"type": "namespace", "name": "ns", "description": "", "tools": [tool("say")]}]
     ),
+    "a shell call": asks("call shell", tools=[{"type": "shell", "environment": {"type": "local"}}]),
+    "a local shell call": asks("call local_shell", tools=[{"type": "local_shell"}]),
+    "a patch": asks("call apply_patch", tools=[{"type": "apply_patch"}]),
+    "a tool search": asks(
+        "call tool_search",
+        tools=[{"type": "tool_search", "execution": "client", "description": "", "parameters": None}],
+    ),
     "a custom call": asks("call sql", tools=[{"type": "custom", "name": "sql"}]),
     "structured": asks("hi", text={"format": {"type": "json_schema", "name": "x", "schema": CITY, "strict": True}}),
     "images": asks(
@@ -171,6 +178,17 @@ def test_it_answers_from_tool_outputs() -> None:
     ]
     items = said(asks(history, tools=[tool("weather")]))
     assert "18 degrees" in items[0]["content"][0]["text"]
+
+
+def test_it_calls_a_tool_that_its_search_brought() -> None:
+    """A search's output brings tools; the question is still open."""
+
+    search = {"type": "tool_search_call", "call_id": "t", "execution": "client", "arguments": {}, "status": "completed"}
+    found = {"type": "tool_search_output", "call_id": "t", "execution": "client", "tools": [tool("say")]}
+    items = said(asks([{"role": "user", "content": "call say"}, search, found]))
+    assert [(item["type"], item["name"]) for item in items] == [("function_call", "say")]
+    searching = asks([{"role": "user", "content": "call tool_search"}, search, found], tools=[{"type": "tool_search"}])
+    assert [item["type"] for item in said(searching)] == ["message"]
 
 
 def test_unpaired_calls_are_refused_as_the_api_does() -> None:
