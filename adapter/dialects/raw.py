@@ -34,7 +34,11 @@ class RawStream(ABC):
     """A `[DONE]` behind the terminal event passes."""
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._parts: list[bytes] = []
+        """What there is of an event whose end has not come; joined once, when it comes."""
+        self._held = 0
+        self._edge = b""
+        """The last bytes of what is held: an event's end may be cut in two."""
         self._last = b""
         self.answer = Answer()
         """What is known of the answer: id, model, status, usage; never its items."""
@@ -65,14 +69,20 @@ class RawStream(ABC):
         """What may pass on of everything read so far."""
         if self.ended:
             return b""
-        data = self._tail + chunk if self._tail else chunk
-        cut = data.rfind(b"\n\n") + 2 if b"\r" not in data else _last_boundary(data)
-        if cut < 2:
-            self._tail = data
-            if len(data) > MAX_EVENT:
+        cut = _end_of_events(chunk, self._edge)
+        self._edge = chunk[cut:][-3:] if cut else (self._edge + chunk[-3:])[-3:]
+        if cut == 0:
+            self._parts.append(chunk)
+            self._held += len(chunk)
+            if self._held > MAX_EVENT:
                 return self.fail(UpstreamEventTooLarge("The upstream sent an event over the size bound."))
             return b""
-        passing, self._tail = (data, b"") if cut == len(data) else (data[:cut], data[cut:])
+        passing, rest = (chunk, b"") if cut == len(chunk) else (chunk[:cut], chunk[cut:])
+        if self._parts:
+            self._parts.append(passing)
+            passing = b"".join(self._parts)
+        self._parts = [rest] if rest else []
+        self._held = len(rest)
         if self.answered and not any(mark in passing for mark in self.marks):
             self._last = passing
             return passing
@@ -82,7 +92,8 @@ class RawStream(ABC):
         """The upstream closed its stream: its unterminated last event, and the end where that is missing."""
         if self.ended:
             return b""
-        tail, self._tail = self._tail, b""
+        tail = b"".join(self._parts)
+        self._parts = []
         rest = b"".join(self._looked_at(tail + b"\n\n")) if tail and _is_whole(tail) else b""
         return rest + self._end(UpstreamTruncated("The upstream's stream ended before its answer was complete."))
 
@@ -101,14 +112,14 @@ class RawStream(ABC):
 
     def _looked_at(self, passing: bytes) -> Iterator[bytes]:
         for block in _blocks(passing):
-            data = _data(block)
-            if data is not None:
-                if self.ended:
-                    if self.done_may_follow and data == b"[DONE]":
-                        yield block
+            if self.ended:
+                if not self.done_may_follow or _data(block) != b"[DONE]":
                     return
-                self.see(data, _object(data))
-                self._last = block
+            elif not self.answered or any(mark in block for mark in self.marks):
+                data = _data(block)
+                if data is not None:
+                    self.see(data, _object(data))
+            self._last = block
             yield block
 
     def _last_event(self) -> dict[str, Any]:
@@ -117,8 +128,12 @@ class RawStream(ABC):
         return _object(data) or {} if data is not None else {}
 
 
-def _last_boundary(data: bytes) -> int:
-    return max(data.rfind(boundary) + len(boundary) if boundary in data else 0 for boundary in _BOUNDARIES)
+def _end_of_events(chunk: bytes, before: bytes) -> int:
+    """How much of `chunk` belongs to whole events; `before` are the last bytes that came before it."""
+    data = before + chunk
+    boundaries = _BOUNDARIES if b"\r" in data else _BOUNDARIES[:1]
+    ends = [data.rfind(boundary) + len(boundary) for boundary in boundaries if boundary in data]
+    return max(max(ends, default=0) - len(before), 0)
 
 
 def _blocks(data: bytes) -> list[bytes]:

@@ -25,10 +25,12 @@ _BOM: Final = b"\xef\xbb\xbf"
 class Decoder:
     """Bytes in, events out. `feed` for every read, `close` once at the end of the stream."""
 
-    __slots__ = ("_after_cr", "_limit", "_started", "_tail")
+    __slots__ = ("_after_cr", "_held", "_limit", "_parts", "_started")
 
     def __init__(self, limit: int = MAX_EVENT) -> None:
-        self._tail = b""
+        self._parts: list[bytes] = []
+        """What there is of an event whose blank line has not come; joined once, when it comes."""
+        self._held = 0
         self._limit = limit
         self._started = False
         self._after_cr = False
@@ -39,29 +41,48 @@ class Decoder:
         Raises:
             UpstreamEventTooLarge: an event, or what there is of one, passes the bound.
         """
+        if not self._started:
+            chunk = b"".join(self._parts) + chunk
+            if len(chunk) < 3 and _BOM.startswith(chunk):
+                self._parts = [chunk]
+                return []
+            self._started = True
+            self._parts = []
+            chunk = chunk.removeprefix(_BOM)
         if self._after_cr and chunk:  # the LF of a CRLF that was cut in two
             self._after_cr = False
             if chunk[:1] == b"\n":
                 chunk = chunk[1:]
-        data = self._tail + chunk if self._tail else chunk
-        if not self._started:
-            if len(data) < 3 and _BOM.startswith(data):
-                self._tail = data
-                return []
-            self._started = True
-            data = data.removeprefix(_BOM)
         if b"\r" in chunk:
             self._after_cr = chunk[-1:] == b"\r"
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        blocks = data.split(b"\n\n")
-        self._tail = blocks.pop()
-        if len(self._tail) > self._limit:
-            raise UpstreamEventTooLarge("The upstream sent an event over the size bound.")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        parts = self._parts
+        if parts:
+            if b"\n\n" not in chunk and not (chunk[:1] == b"\n" and parts[-1][-1:] == b"\n"):
+                self._hold(chunk)
+                return []
+            parts.append(chunk)
+            chunk = b"".join(parts)
+            self._parts = []
+            self._held = 0
+        blocks = chunk.split(b"\n\n")
+        tail = blocks.pop()
+        if tail:
+            self._hold(tail)
         return self._events(blocks)
+
+    def _hold(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._parts.append(piece)
+        self._held += len(piece)
+        if self._held > self._limit:
+            raise UpstreamEventTooLarge("The upstream sent an event over the size bound.")
 
     def close(self) -> list[SseEvent]:
         """The last event where the stream ended without its blank line: finish or [DONE] often sits there."""
-        tail, self._tail = self._tail, b""
+        tail = b"".join(self._parts)
+        self._parts = []
         return self._events([tail]) if tail else []
 
     def _events(self, blocks: list[bytes]) -> list[SseEvent]:
