@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
@@ -19,12 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, S
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from adapter.compaction import options as compacting
+from adapter.compaction.sealing import SECRET_BYTES, KeyRing
 from adapter.errors import ConfigError
 from adapter.hub.request import DialectName
 from adapter.upstream.profiles import Profile, profile
 
 ENV_PREFIX: Final = "ADAPTER_"
 MIB: Final = 1024 * 1024
+_DEFAULTS: Final = compacting.Options()
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SECRET: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
@@ -83,6 +87,11 @@ class Upstream(_Section):
     first_byte_timeout: PositiveFloat = 300
     idle_timeout: PositiveFloat = 300
     """Seconds between data; comments and whitespace are no data."""
+    compact: Literal["auto", "compaction", "response", "chat", "trigger", "none"] = "auto"
+    """How it compacts by itself: an endpoint that answers with a blob, with text, or chat-shaped; a trigger item; not at
+    all. `auto` tries what the dialect suggests and remembers what is not there."""
+    window: PositiveInt | None = None
+    """Its context window in tokens, for summaries; unknown is None."""
 
     def resolved_profile(self) -> Profile:
         """The named profile with the capabilities laid over it.
@@ -91,6 +100,68 @@ class Upstream(_Section):
             ConfigError: an unknown profile, capability or value.
         """
         return profile(self.profile, self.capabilities)
+
+
+class Compaction(_Section):
+    """`[compaction]`: how a history is made short where the upstream does not do it by itself."""
+
+    strategy: Literal["summary", "trim"] = "summary"
+    """A model's summary, or a history cut by rules, without any call."""
+    on_failure: Literal["error", "trim"] = "error"
+    reply: Literal["compaction", "response", "gomodel"] = "compaction"
+    """How `/responses/compact` answers: a sealed item, or a summary as text."""
+    replies: dict[str, Literal["compaction", "response", "gomodel"]] = Field(default_factory=dict)
+    """Model pattern -> reply, before `reply`; the first that matches counts."""
+    model: str | None = None
+    """Who summarises; None is the model of the request."""
+    window: PositiveInt | None = None
+    """The summariser's context window in tokens, where its upstream names none."""
+    keep_user_tokens: int = Field(default=_DEFAULTS.keep_user_tokens, ge=0)
+    keep_turn_tokens: int = Field(default=_DEFAULTS.keep_turn_tokens, ge=0)
+    short_tokens: int = Field(default=_DEFAULTS.short_tokens, ge=0)
+    trim_tokens: PositiveInt = _DEFAULTS.trim_tokens
+    prompt: Path | None = None
+    """A file that replaces the summariser's instructions."""
+
+    def options(self) -> compacting.Options:
+        """As the one value that compaction goes by.
+
+        Raises:
+            ConfigError: the prompt cannot be read.
+        """
+        return compacting.Options(
+            strategy=compacting.Strategy(self.strategy),
+            on_failure=compacting.OnFailure(self.on_failure),
+            reply=compacting.Reply(self.reply),
+            replies=tuple((glob, compacting.Reply(reply)) for glob, reply in self.replies.items()),
+            model=self.model,
+            window_tokens=self.window,
+            keep_user_tokens=self.keep_user_tokens,
+            keep_turn_tokens=self.keep_turn_tokens,
+            short_tokens=self.short_tokens,
+            trim_tokens=self.trim_tokens,
+            prompt=compacting.load_prompt(self.prompt),
+        )
+
+
+class Sealing(_Section):
+    """`[sealing]`: the keys of what clients carry for us in `encrypted_content`."""
+
+    keys: tuple[SecretStr, ...] = ()
+    """Base64 of 32 bytes each; the first seals, all open. None: a generated key, kept in the user's state directory."""
+    accept_default: bool = False
+    """What was sealed before there were callers' keys still opens."""
+
+    def ring(self) -> KeyRing:
+        """The keys, ready for use; without any, one that lives and dies with this process.
+
+        Raises:
+            ConfigError: one is not base64 of 32 bytes.
+        """
+        keys = [key.get_secret_value() for key in self.keys]
+        if not keys:
+            return KeyRing([token_bytes(SECRET_BYTES)], accept_default=self.accept_default)
+        return KeyRing.from_base64(keys, accept_default=self.accept_default)
 
 
 class Settings(BaseSettings):
@@ -104,6 +175,8 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
     )
     server: Server = Server()
+    compaction: Compaction = Compaction()
+    sealing: Sealing = Sealing()
     upstreams: tuple[Upstream, ...] = ()
 
     file: ClassVar[dict[str, Any]] = {}
@@ -136,7 +209,13 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     except SettingsError as refused:
         raise ConfigError(f"environment: {refused}") from None
     # of the plain class, so that it can be handed to worker processes
-    return Settings.model_construct(server=settings.server, upstreams=_checked(settings.upstreams))
+    settings.compaction.options()
+    return Settings.model_construct(
+        server=settings.server,
+        compaction=settings.compaction,
+        sealing=_sealing(settings.sealing),
+        upstreams=_checked(settings.upstreams),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -175,6 +254,8 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
         upstream.resolved_profile()
     except ConfigError as refused:
         raise ConfigError(f"{where}: {refused}") from None
+    if upstream.dialect == "chat" and upstream.compact in ("compaction", "trigger"):
+        raise ConfigError(f"{where}.compact: a {upstream.compact} blob is read by upstreams that speak responses only")
     return upstream.model_copy(
         update={"base_url": _base_url(where, upstream.base_url), "api_key": _key(where, upstream.api_key)}
     )
@@ -203,13 +284,28 @@ def _key(where: str, key: SecretStr | None) -> SecretStr | None:
         return None
     if value == "none":
         return SecretStr("")
-    if named := _SECRET.match(value):
-        value = os.environ.get(named[1], "")
-        if not value:
-            raise ConfigError(f"{where}.api_key: environment variable {named[1]} is not set")
+    value = _secret(f"{where}.api_key", value)
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{where}.api_key: not a key (empty, or with characters that no header may carry)")
     return SecretStr(value)
+
+
+def _secret(where: str, value: str) -> str:
+    """`value`, or what the environment holds for `$NAME`."""
+    named = _SECRET.match(value)
+    if named is None:
+        return value
+    found = os.environ.get(named[1], "")
+    if not found:
+        raise ConfigError(f"{where}: environment variable {named[1]} is not set")
+    return found
+
+
+def _sealing(sealing: Sealing) -> Sealing:
+    keys = tuple(SecretStr(_secret("sealing.keys", key.get_secret_value())) for key in sealing.keys)
+    checked = sealing.model_copy(update={"keys": keys})
+    checked.ring()
+    return checked
 
 
 def _one_line(refused: ValidationError) -> str:
@@ -227,7 +323,12 @@ def _one_line(refused: ValidationError) -> str:
 
 
 def _model_at(path: tuple[int | str, ...]) -> type[BaseModel]:
-    sections: dict[str, type[BaseModel]] = {"server": Server, "upstreams": Upstream}
+    sections: dict[str, type[BaseModel]] = {
+        "server": Server,
+        "compaction": Compaction,
+        "sealing": Sealing,
+        "upstreams": Upstream,
+    }
     return sections.get(str(path[0]), Settings) if path else Settings
 
 

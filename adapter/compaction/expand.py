@@ -42,6 +42,8 @@ class Expanded:
     """The upstream that the request must go to: the maker of the compaction that counts."""
     reasoning_origins: dict[int, str] = field(default_factory=dict)
     """Index in `items` -> the upstream that made this reasoning item's blob."""
+    told: frozenset[int] = frozenset()
+    """Indices in `items` of reasoning that we had sealed: text of a Chat upstream."""
 
     @property
     def preferred_origin(self) -> str | None:
@@ -50,26 +52,30 @@ class Expanded:
             return self.origin
         return self.reasoning_origins[max(self.reasoning_origins)] if self.reasoning_origins else None
 
-    def for_upstream(self, name: str) -> list[Item]:
-        """The history as this upstream takes it: without reasoning blobs of others, and items that were nothing else."""
+    def for_upstream(self, name: str, *, reads_reasoning: bool = True) -> list[Item]:
+        """The history as this upstream takes it: without reasoning blobs of others, and items that were nothing else;
+        without reasoning text of a Chat upstream where it does not read such."""
         foreign = {index for index, origin in self.reasoning_origins.items() if origin != name}
-        if not foreign:
+        unread = frozenset() if reads_reasoning else self.told
+        if not foreign and not unread:
             return self.items
         return [
             _without_blob(item) if index in foreign else item
             for index, item in enumerate(self.items)
-            if index not in foreign or _readable(item)
+            if index not in unread and (index not in foreign or _readable(item))
         ]
 
     def wrapped_again(self, items: Iterable[Item], ring: KeyRing, tenant: str) -> list[Item]:
         """Some of this history's items (the same objects) as they may go to the client or into a blob of ours: a
         `Compacted` is passed on with its retained items and its context wrapped again."""
         origins = {id(self.items[index]): origin for index, origin in self.reasoning_origins.items()}
+        if self.origin is not None:
+            origins |= {id(item): self.origin for item in self.items if _is_compaction(item)}
         return [wrapped_item(item, ring, tenant, origins[id(item)]) if id(item) in origins else item for item in items]
 
 
-def expand(items: Sequence[Item], ring: KeyRing, tenant: str) -> Expanded:
-    """The history behind a client's input items.
+def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = False) -> Expanded:
+    """The history behind a client's input items; `native` where a compaction that is not ours may pass.
 
     Raises:
         InvalidEncryptedContent: a blob that is foreign, cut, forged, another tenant's or under an old key; `param` says
@@ -82,16 +88,21 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str) -> Expanded:
         return _with_reasoning(enumerate(items), ring, tenant, None)
     newest = marks[-1]
     path = f"input[{newest}].encrypted_content"
-    blob = ring.open_sealed(items[newest].get("encrypted_content"), tenant=tenant, param=path)
+    sealed = items[newest].get("encrypted_content")
+    before = [(index, item) for index, item in enumerate(items[:newest]) if not _is_compaction(item)]
     after = [(index, item) for index, item in enumerate(items) if index > newest]
+    if native and not is_ours(sealed):
+        return _with_reasoning([*before, (newest, items[newest]), *after], ring, tenant, None)
+    blob = ring.open_sealed(sealed, tenant=tenant, param=path)
     match blob.kind:
         case Kind.WRAPPED:
-            before = [(index, item) for index, item in enumerate(items[:newest]) if not _is_compaction(item)]
             numbered = [*before, (newest, _unwrapped(items[newest], blob)), *after]
             return _with_reasoning(numbered, ring, tenant, blob.origin)
         case Kind.SUMMARY:
             answers = {name for _, item in after if (name := answered_name(item)) is not None}
             front = _front(items[:newest], blob, path, answers, alone=len(marks) == 1)
+            if any(map(_is_compaction, front)):  # an upstream's own, in a context that goes on from it
+                return expand([*front, *(item for _, item in after)], ring, tenant)
             places = {id(item): index for index, item in enumerate(items[:newest])}
             return _with_reasoning(
                 [*((places.get(id(item), newest), item) for item in front), *after], ring, tenant, None
@@ -128,6 +139,7 @@ def _with_reasoning(numbered: Iterable[tuple[int, Item]], ring: KeyRing, tenant:
     """The items, each with its place in the client's input, with what our reasoning blobs hold."""
     out: list[Item] = []
     origins: dict[int, str] = {}
+    told: list[int] = []
     for index, item in numbered:
         sealed = item.get("encrypted_content")
         if item.get("type") != "reasoning" or not is_ours(sealed):
@@ -137,13 +149,14 @@ def _with_reasoning(numbered: Iterable[tuple[int, Item]], ring: KeyRing, tenant:
         blob = ring.open_sealed(sealed, tenant=tenant, param=path)
         match blob.kind:
             case Kind.REASONING:
+                told.append(len(out))
                 out.append(_told(item, read_reasoning(blob.payload)))
             case Kind.WRAPPED:
                 origins[len(out)] = blob.origin
                 out.append(_unwrapped(item, blob))
             case Kind.SUMMARY:
                 raise not_verified(path)
-    return Expanded(out, origin, origins)
+    return Expanded(out, origin, origins, frozenset(told))
 
 
 def _unwrapped(item: Item, blob: Opened) -> Item:
@@ -151,8 +164,8 @@ def _unwrapped(item: Item, blob: Opened) -> Item:
 
 
 def _told(item: Item, text: str) -> Item:
-    """A reasoning item of ours as text. Its id was minted here and means nothing to an upstream."""
-    kept = {key: value for key, value in item.items() if key not in ("id", "encrypted_content", "status")}
+    """A reasoning item of ours as text."""
+    kept = {key: value for key, value in item.items() if key not in ("encrypted_content", "status")}
     return {**kept, "summary": item.get("summary") or [], "content": [{"type": "reasoning_text", "text": text}]}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -57,6 +58,8 @@ class Options:
     strategy: Strategy = Strategy.SUMMARY
     on_failure: OnFailure = OnFailure.ERROR
     reply: Reply = Reply.COMPACTION
+    replies: tuple[tuple[str, Reply], ...] = ()
+    """By model pattern, before `reply`; the first that matches counts."""
     model: str | None = None
     """Who summarises; None is the model of the request."""
     window_tokens: int | None = None
@@ -73,6 +76,19 @@ class Options:
     """What `trim` cuts a history down to."""
     clips: Clips = field(default_factory=Clips)
     prompt: str = field(default_factory=lambda: load_prompt(None), repr=False)
+
+    def reply_for(self, model: str) -> Reply:
+        """The reply shape for a model, by the name that the client uses."""
+        return next((reply for glob, reply in self.replies if fnmatchcase(model, glob)), self.reply)
+
+    def within(self, threshold: int) -> Options:
+        """For a history that is to stay under `threshold` tokens: what stays word for word takes half of it at most."""
+        return replace(
+            self,
+            keep_user_tokens=min(self.keep_user_tokens, threshold // 4),
+            keep_turn_tokens=min(self.keep_turn_tokens, threshold // 4),
+            trim_tokens=min(self.trim_tokens, threshold // 2),
+        )
 
 
 def load_prompt(path: Path | None) -> str:

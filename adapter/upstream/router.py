@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from adapter import config
+from adapter.compaction.plan import UpstreamKind
 from adapter.errors import InvalidValue, ModelNotFound
 from adapter.hub.request import DialectName
 from adapter.upstream.profiles import Profile
@@ -36,6 +37,10 @@ class Upstream:
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    compact: UpstreamKind | None
+    """What it does for compaction by itself; None: to be found out."""
+    window: int | None
+    """Its context window in tokens, where that is known."""
     _globs: re.Pattern[str] = field(repr=False)
 
     @classmethod
@@ -52,6 +57,8 @@ class Upstream:
             connect_timeout=settings.connect_timeout,
             first_byte_timeout=settings.first_byte_timeout,
             idle_timeout=settings.idle_timeout,
+            compact=None if settings.compact == "auto" else UpstreamKind(settings.compact),
+            window=settings.window,
             _globs=re.compile("|".join(translate(glob) for glob in settings.models) or r"(?!)"),
         )
 
@@ -59,6 +66,11 @@ class Upstream:
     def stateful(self) -> bool:
         """It keeps responses and conversations itself (a Chat upstream never does, whatever its profile says)."""
         return self.dialect == "responses" and self.profile.stateful
+
+    @property
+    def compacts_in_place(self) -> bool:
+        """It takes `compaction_trigger` and `context_management` as OpenAI does: such requests go on as they came."""
+        return self.stateful and self.compact in (None, UpstreamKind.COMPACTION, UpstreamKind.TRIGGER)
 
     def serves(self, model: str) -> bool:
         """Whether a client may ask it for `model`."""

@@ -169,7 +169,7 @@ def sealed_reasoning(text: str, origin: str = "chat") -> Item:
 def test_our_sealed_reasoning_becomes_text_again() -> None:
     found = expand([user("a"), sealed_reasoning("because \ud83d"), call("1"), output("1")], RING, "t")
 
-    assert found.items[1] == reasoning("because \ud83d")
+    assert found.items[1] == {**reasoning("because \ud83d"), "id": "rs_1"}
     assert found.origin is None
     assert found.preferred_origin is None
 
