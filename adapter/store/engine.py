@@ -171,12 +171,7 @@ class Database:
             if self._failed is not None and time.monotonic() - self._failed[0] < _REOPEN_AFTER:
                 raise StoreUnavailable(self._failed[1].reason)
             try:
-                small = self.is_sqlite and self._make_file() <= _CHECKED_AT_START
-                async with self._writer.connect() as connection:
-                    if small:
-                        await self._check_pages(connection)
-                    await connection.run_sync(migrate.upgrade)
-                    await connection.commit()
+                await self._prepare()
             except FOREIGN as fault:
                 refused = unavailable(fault)
                 if refused.reason == "corrupt":
@@ -184,6 +179,24 @@ class Database:
                 self._failed = time.monotonic(), refused
                 raise refused from fault
             self._opened = True
+
+    async def _prepare(self) -> None:
+        """Check and migrate. Of processes that make a new SQLite file at once, the switch to WAL refuses all but one
+        without waiting: they come again."""
+        patience = time.monotonic() + self.limits.busy
+        while True:
+            try:
+                small = self.is_sqlite and self._make_file() <= _CHECKED_AT_START
+                async with self._writer.connect() as connection:
+                    if small:
+                        await self._check_pages(connection)
+                    await connection.run_sync(migrate.upgrade)
+                    await connection.commit()
+                return
+            except FOREIGN as fault:
+                if unavailable(fault).reason != "locked" or time.monotonic() > patience:
+                    raise
+            await asyncio.sleep(_PAUSE)
 
     def _make_file(self) -> int:
         """Its size, made if need be. Prompts lie in it: only the owner may read it, and SQLite's companions of it."""

@@ -130,3 +130,20 @@ def test_a_kill_while_migrating_leaves_a_store_that_opens(tmp_path: Path, delay:
         end.close()
 
     asyncio.run(check(url, kill_once(url, "again", 0.02), "again"))
+
+
+def test_processes_that_start_at_once_share_a_new_file(tmp_path: Path) -> None:
+    """Workers of one machine: every one gets its turn, none is refused."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    pipes = [FORK.Pipe(duplex=False) for _ in range(4)]
+    workers = [FORK.Process(target=run, args=(url, f"w{n}", writer)) for n, (_, writer) in enumerate(pipes)]
+    for worker in workers:
+        worker.start()
+    spoke = [reader.poll(20) for reader, _ in pipes]
+    for worker in workers:
+        worker.kill()
+        worker.join()
+        worker.close()
+    for end in (end for pipe in pipes for end in pipe):
+        end.close()
+    assert spoke == [True] * 4

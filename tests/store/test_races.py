@@ -1,0 +1,155 @@
+"""Writers that meet: two replicas at once, and random histories against a model in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+
+from adapter.errors import PreviousResponseNotFound
+from adapter.store.schema import items, response_items
+from adapter.store.store import Store
+from tests.store.conftest import Backend, Clock
+from tests.store.samples import assistant, response, texts, user
+
+ROUNDS = 40
+
+
+async def test_continuing_what_is_deleted_at_that_moment(backend: Backend) -> None:
+    """Either the turn is stored on the whole history, or it is told that there is none."""
+    one, two = backend.store(), backend.store()
+    for n in range(ROUNDS):
+        await one.save_response("t", response(f"p{n}", assistant("a", f"msg_{n}")), input=[user("q")])
+        child = response(f"c{n}", assistant("b", f"msg_c{n}"), previous_response_id=f"p{n}")
+
+        async def later(child: dict[str, object] = child, n: int = n) -> bool | None:
+            await asyncio.sleep(n % 10 * 0.0005)
+            try:
+                return await two.save_response("t", child, input=[user("r")])
+            except PreviousResponseNotFound:
+                return None
+
+        stored, deleted = await asyncio.gather(later(), one.delete_response("t", f"p{n}"))
+        assert deleted
+        history = texts(await one.resolve("t", f"c{n}"))
+        assert history == (["q", "a", "r", "b"] if stored else None)
+
+
+async def test_storing_an_item_that_is_removed_at_that_moment(backend: Backend) -> None:
+    """The last pointer goes while another comes: the item is there for the one that came."""
+    one, two = backend.store(), backend.store()
+    for n in range(ROUNDS):
+        shared = [user("same", id=f"msg_{n}_{k}") for k in range(5)]
+        await one.save_response("t", response(f"a{n}"), input=shared)
+        await asyncio.gather(
+            one.delete_response("t", f"a{n}"), two.save_response("t", response(f"b{n}"), input=shared[::-1])
+        )
+        assert await one.resolve("t", f"b{n}") == shared[::-1]
+
+
+async def test_many_replicas_store_the_same_items_in_any_order(backend: Backend) -> None:
+    """No deadlock."""
+    stores = [backend.store() for _ in range(3)]
+    shared = [user(str(n), id=f"msg_{n}") for n in range(30)]
+
+    async def put(n: int) -> None:
+        mixed = random.Random(n).sample(shared, len(shared))
+        assert await stores[n % 3].save_response("t", response(f"resp_{n}"), input=mixed)
+        assert await stores[n % 3].resolve("t", f"resp_{n}") == mixed
+
+    for batch in range(0, 24, 6):
+        await asyncio.gather(*(put(n) for n in range(batch, batch + 6)))
+    assert (await stores[0].stats()).rows["items"] == 30
+
+
+@dataclass
+class Known:
+    """A response as the model knows it."""
+
+    own: list[str]
+    previous: str | None
+    expires: float
+    deleted: bool = False
+
+
+@dataclass
+class Model:
+    """The store, said in twenty lines."""
+
+    responses: dict[str, Known] = field(default_factory=dict)
+
+    def live(self, name: str, now: float) -> bool:
+        known = self.responses.get(name)
+        return known is not None and not known.deleted and known.expires > now
+
+    def history(self, name: str, now: float) -> list[str] | None:
+        if not self.live(name, now):
+            return None
+        said: list[str] = []
+        step: str | None = name
+        while step is not None:
+            said = self.responses[step].own + said
+            step = self.responses[step].previous
+        return said
+
+    def needed(self, now: float) -> set[str]:
+        """Live responses and all that they continue."""
+        found: set[str] = set()
+        for name in self.responses:
+            step: str | None = name if self.live(name, now) else None
+            while step is not None and step not in found:
+                found.add(step)
+                step = self.responses[step].previous
+        return found
+
+
+async def test_random_histories_agree_with_the_model(backend: Backend, clock: Clock) -> None:
+    """Saves, forks, deletions, time and purges in any order: what is readable, and what is left in the tables."""
+    store = backend.store(ttl=100)
+    for seed in range(4):
+        await scenario(store, clock, f"tenant{seed}", random.Random(seed))
+
+
+async def scenario(store: Store, clock: Clock, tenant: str, rng: random.Random) -> None:
+    model = Model()
+    for step in range(40):
+        name = f"resp_{step}"
+        choice = rng.random()
+        if choice < 0.55:
+            alive = [known for known in model.responses if model.live(known, clock.time)]
+            previous = rng.choice(alive) if alive and rng.random() < 0.8 else None
+            own = [f"q{rng.randrange(3)}", f"a{step}"]
+            reply = response(name, assistant(own[1], f"msg_{step}"), previous_response_id=previous)
+            assert await store.save_response(tenant, reply, input=[user(own[0])])
+            model.responses[name] = Known(own, previous, clock.time + 100)
+        elif choice < 0.85 and model.responses:
+            name = rng.choice(list(model.responses))
+            assert await store.delete_response(tenant, name) == model.live(name, clock.time)
+            model.responses[name].deleted = True
+        elif choice < 0.95:
+            clock.time += rng.choice([1, 30, 60])
+        else:
+            await store.purge_expired()
+        for name in rng.sample(sorted(model.responses), min(3, len(model.responses))):
+            assert texts(await store.resolve(tenant, name)) == model.history(name, clock.time)
+            assert (await store.response(tenant, name) is not None) == model.live(name, clock.time)
+
+    await store.purge_expired()
+    for name in model.responses:
+        assert texts(await store.resolve(tenant, name)) == model.history(name, clock.time)
+    left = model.needed(clock.time)
+    rows, dangling = await counts(store, tenant)
+    assert (rows, dangling) == (2 * len(left), 0)
+
+
+async def counts(store: Store, tenant: str) -> tuple[int, int]:
+    """Pointers of this tenant, and items that nothing points at."""
+    pointers = select(func.count()).where(response_items.c.tenant == tenant)
+    pointed = select(response_items.c.digest).where(response_items.c.tenant == tenant)
+    loose = select(func.count()).where(items.c.tenant == tenant, items.c.digest.not_in(pointed))
+    found = [
+        await store.db.read(lambda connection, query=query: connection.scalar(query)) for query in (pointers, loose)
+    ]
+    return found[0] or 0, found[1] or 0
