@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
@@ -34,9 +35,9 @@ from adapter.hub.losses import Anomaly
 from adapter.hub.request import ClientTraits, DialectName, Exchange
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
-from adapter.server.history import History, NoHistory
+from adapter.server.history import History, NoHistory, as_items, check_calls
 from adapter.server.lanes import Hub, Parallel, RawStreaming, RawWhole, begun, begun_in_parallel
-from adapter.server.outlet import Shape
+from adapter.server.outlet import Outlet, Shape
 from adapter.server.plan import Plan, check_losses, losses_header, planned, targets, translated
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.pump import collected, stream_events, stream_raw
@@ -48,7 +49,7 @@ from adapter.server.watch import Watch
 from adapter.telemetry.log import log
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.credentials import call_headers
-from adapter.upstream.router import Router
+from adapter.upstream.router import Router, Target
 from adapter.wire.headers import RawHeaders, returned
 from adapter.wire.jsonio import dumps, loads_request
 from adapter.wire.sse import framed
@@ -80,11 +81,15 @@ class Pipeline:
         )
 
     async def serve(self, dialect: DialectName, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, answered whatever happens."""
-        turn = Turn(dialect, scope, receive, send)
+        """One HTTP request, answered whatever happens."""
+        turn = Turn(dialect, scope, receive, Outlet(send))
+        await self.run(turn, self._serve(turn, scope))
+
+    async def run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work of one turn; however it ends, the client gets one end, and the log a line."""
         self.running.add(turn)
         try:
-            await self._answer(turn, scope)
+            await work
         except AdapterError as error:
             await _refuse(turn, error)
         except ClientGone:
@@ -108,9 +113,17 @@ class Pipeline:
             if self.settings.access_log:
                 settled(turn)
 
-    async def _answer(self, turn: Turn, scope: Scope) -> None:
+    def admit(self, turn: Turn, scope: Scope) -> None:
+        """Let the caller in.
+
+        Raises:
+            AdapterError: not this one, or not with these header fields.
+        """
         turn.check_headers(scope)
         turn.caller = self.gate.admit(turn.headers)
+
+    async def _serve(self, turn: Turn, scope: Scope) -> None:
+        self.admit(turn, scope)
         check_form(turn.headers)
         settings = self.settings
         late = RequestTimeout("The request body did not arrive in time.")
@@ -122,19 +135,23 @@ class Pipeline:
         body = loads_request(data)
         del data
         watch = Watch(turn, self.tasks)
+        try:
+            await self.answer(turn, body)
+        finally:
+            watch.stop()
+
+    async def answer(self, turn: Turn, body: dict[str, Any]) -> None:
+        """Answer an admitted caller's request; whoever calls watches for the client's leaving."""
         pulse = Pulse(turn.outlet, self.tasks, self.tempo, lambda: turn.cut(Outcome.CLIENT_TOO_SLOW))
         try:
             await self._exchange(turn, pulse, await self._plan(turn, body))
         finally:
             pulse.stop()
-            watch.stop()
 
     async def _plan(self, turn: Turn, body: dict[str, Any]) -> Plan:
         target = targets(body, self.router)[0]
         turn.model, turn.upstream = target.model, target.upstream.name
-        recalled = False
-        if turn.dialect == "responses" and not target.upstream.stateful:
-            recalled = await self._recall(turn, body)
+        recalled = turn.dialect == "responses" and await self.recall(turn, body, target)
         plan = planned(body, turn.dialect, turn.client, target, raw_allowed=not recalled)
         turn.stream, turn.losses, turn.lane = plan.stream, plan.losses, "raw" if plan.raw else "hub"
         if plan.losses:
@@ -147,17 +164,23 @@ class Pipeline:
                     pass
         return plan
 
-    async def _recall(self, turn: Turn, body: dict[str, Any]) -> bool:
-        """Put the earlier turns that the request only names before its input."""
+    async def recall(self, turn: Turn, body: dict[str, Any], target: Target) -> bool:
+        """Put the earlier turns that the request only names before its input, unless the upstream keeps them.
+
+        Raises:
+            BadRequest: they are not known here, or the input answers a call that is not among them.
+        """
         previous = body.get("previous_response_id")
         if previous is None:
             return False
         if not isinstance(previous, str):
             raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
-        recalled = await self.history.resolve(turn.caller, previous)
-        given = body.get("input") or []
-        if isinstance(given, str):
-            given = [{"type": "message", "role": "user", "content": given}]
+        thread = turn.thread
+        if target.upstream.stateful and not (thread is not None and thread.knows(previous)):
+            return False
+        recalled = await (thread or self.history).resolve(turn.caller, previous)
+        given = as_items(body.get("input"))
+        check_calls(recalled, given)
         body["input"] = [*recalled, *given]
         del body["previous_response_id"]
         return True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from adapter.errors import PreviousResponseNotFound
+from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
 from adapter.hub.events import Item
 from adapter.server.caller import Caller
 
@@ -20,6 +21,13 @@ class History(Protocol):
         """
 
 
+class Thread(History, Protocol):
+    """What one connection remembers of its own turns, in front of what is stored."""
+
+    def knows(self, previous_response_id: str) -> bool:
+        """It happened on this connection: nobody else need be asked."""
+
+
 class NoHistory:
     """Nothing is stored here."""
 
@@ -29,3 +37,42 @@ class NoHistory:
             "No response with this id is stored here; send the whole conversation as input.",
             param="previous_response_id",
         )
+
+
+def as_items(given: Any) -> list[Any]:
+    """A request's `input` in its long form.
+
+    Raises:
+        InvalidType: it has none.
+    """
+    match given:
+        case None:
+            return []
+        case str():
+            return [{"type": "message", "role": "user", "content": given}]
+        case list():
+            return given
+        case _:
+            raise InvalidType("input must be a string or a list of items.", param="input")
+
+
+def check_calls(recalled: Sequence[Item], given: Sequence[Any]) -> None:
+    """Hold the outputs in `given` to the calls that were made. Only a continuation can be held to it: a client that sends
+    its whole history may have cut it.
+
+    Raises:
+        BadRequest: an output for a call that nobody made.
+    """
+    calls = {_call_id(item) for item in (*recalled, *given) if not _is_output(item)}
+    for index, item in enumerate(given):
+        if _is_output(item) and (call_id := _call_id(item)) is not None and call_id not in calls:
+            raise BadRequest("There is no tool call that this is the output of.", param=f"input[{index}].call_id")
+
+
+def _call_id(item: Any) -> str | None:
+    call_id = item.get("call_id") if isinstance(item, dict) else None
+    return call_id if isinstance(call_id, str) else None
+
+
+def _is_output(item: Any) -> bool:
+    return isinstance(item, dict) and str(item.get("type")).endswith("_output")

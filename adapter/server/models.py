@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from adapter.errors import AdapterError, ModelNotFound
 from adapter.server.caller import Gate
+from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
 from adapter.server.turn import Turn
 from adapter.upstream.models import Catalog, Model
@@ -39,7 +40,7 @@ class Models:
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        turn = Turn("responses", scope, receive, send)
+        turn = Turn("responses", scope, receive, Outlet(send))
         try:
             turn.check_headers(scope)
             turn.caller = self._gate.admit(turn.headers)

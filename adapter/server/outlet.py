@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from typing import ClassVar
 
 from starlette.types import Send
 
@@ -29,6 +30,9 @@ _KEEPALIVE = {Shape.STREAM: comment("keep-alive"), Shape.PLAIN: b" "}
 
 class Outlet:
     """One answer on its way out."""
+
+    has_status: ClassVar[bool] = True
+    """There is something to commit: a slow answer is told from a dead one by its status."""
 
     __slots__ = (
         "_loop",

@@ -69,7 +69,8 @@ class Pulse:
                     return
                 await asyncio.sleep(min(tempo.keepalive, blocked_since + tempo.write_timeout - now))
                 continue
-            due = outlet.last_write + tempo.keepalive if outlet.committed else self._started + tempo.commit_after
+            held = outlet.has_status and not outlet.committed
+            due = self._started + tempo.commit_after if held else outlet.last_write + tempo.keepalive
             ping_due = outlet.last_data + tempo.ping_after if self.ping is not None else due + tempo.ping_after
             if now < min(due, ping_due):
                 await asyncio.sleep(min(due, ping_due) - now)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adapter.errors import AdapterError, MethodNotAllowed, NotFound
 from adapter.hub.request import DialectName
 from adapter.server.exchange import Pipeline
+from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
 from adapter.server.turn import Turn
 
@@ -64,7 +65,7 @@ def _nearest(path: str) -> str | None:
 
 
 async def _refused(scope: Scope, receive: Receive, send: Send, error: AdapterError) -> None:
-    turn = Turn("responses", scope, receive, send)
+    turn = Turn("responses", scope, receive, Outlet(send))
     await turn.outlet.whole(*refusal(error, turn.client))
 
 

@@ -8,12 +8,13 @@ from enum import Enum
 from secrets import token_hex
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, DialectName
 from adapter.server.caller import Caller
+from adapter.server.history import Thread
 from adapter.server.outlet import Outlet
 from adapter.wire.headers import Headers, RawHeaders, client_traits, credential, gathered, request_id
 
@@ -55,14 +56,15 @@ class Turn:
         "started",
         "stream",
         "task",
+        "thread",
         "upstream",
         "usage",
     )
 
-    def __init__(self, dialect: DialectName, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, dialect: DialectName, scope: Scope, receive: Receive, outlet: Outlet) -> None:
         self.dialect = dialect
         self.receive = receive
-        self.outlet = Outlet(send)
+        self.outlet = outlet
         self.started = self.outlet.last_write
         task = asyncio.current_task()
         assert task is not None
@@ -74,6 +76,8 @@ class Turn:
         self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
         self.caller = Caller()
         self.callers_key: str | None = None
+        self.thread: Thread | None = None
+        """What the client's connection remembers; None where it is one request only."""
         self.stream = False
         self.ending: Callable[[AdapterError], bytes] | None = None
         """What ends a stream that cannot go on; None as long as the answer is no stream."""
