@@ -75,6 +75,9 @@ class RawStream(Protocol):
     def fail(self, error: AdapterError) -> bytes:
         """The transport broke."""
 
+    def ping(self) -> list[Frame]:
+        """As `StreamWriter.ping`."""
+
 
 class Dialect(Protocol):
     """One API of the same conversation."""

@@ -65,6 +65,10 @@ class RawStream(ABC):
     def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
         """What ends a broken stream; `last` is the last event that passed."""
 
+    def ping(self) -> list[Frame]:
+        """A data-bearing keep-alive for the client that needs one; else nothing."""
+        return []
+
     def feed(self, chunk: bytes) -> bytes:
         """What may pass on of everything read so far."""
         if self.ended:
@@ -108,7 +112,7 @@ class RawStream(ABC):
         if self.settling:
             return b"".join(framed(*frame) for frame in self.ending())
         self.answer.status, self.answer.error = "failed", error
-        return b"".join(framed(*frame) for frame in self.failure(error, self._last_event()))
+        return b"".join(framed(*frame) for frame in self.failure(error, self.last_event()))
 
     def _looked_at(self, passing: bytes) -> Iterator[bytes]:
         for block in _blocks(passing):
@@ -122,7 +126,8 @@ class RawStream(ABC):
             self._last = block
             yield block
 
-    def _last_event(self) -> dict[str, Any]:
+    def last_event(self) -> dict[str, Any]:
+        """The last event that passed, as far as it is a JSON object."""
         *_, block = _blocks(self._last) or [b""]
         data = _data(block)
         return _object(data) or {} if data is not None else {}

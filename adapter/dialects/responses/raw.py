@@ -11,7 +11,7 @@ from adapter.dialects.responses.reply import failed_error
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Failed
-from adapter.hub.request import Clock, Exchange, no_clock
+from adapter.hub.request import ClientTraits, Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
 from adapter.wire.jsonio import dumps
 
@@ -62,10 +62,17 @@ class RawResponsesStream(RawStream):
         """Nothing: an answer of this dialect is complete only by its terminal event."""
         return []
 
+    def ping(self) -> list[Frame]:
+        """For Codex. It has the number of the event before it, since the next one is the upstream's to give."""
+        if not self._begun or self.ended or self._exchange.request.client is not ClientTraits.CODEX:
+            return []
+        number = max(_number(self.last_event()), 0)
+        return [("adapter:ping", dumps({"type": "adapter:ping", "sequence_number": number}))]
+
     def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
         if not self._begun and not self._error_passed:
             return ResponsesWriter(self._exchange, clock=self._clock).feed(Failed(error))
-        number = (count(last.get("sequence_number")) if "sequence_number" in last else -1) or 0
+        number = _number(last)
         events: list[dict[str, Any]] = []
         if not self._error_passed:
             events.append(
@@ -78,6 +85,10 @@ class RawResponsesStream(RawStream):
             number += 1
             frames.append((event["type"], dumps({**event, "sequence_number": number})))
         return frames
+
+
+def _number(event: dict[str, Any]) -> int:
+    return (count(event.get("sequence_number")) if "sequence_number" in event else -1) or 0
 
 
 def raw_stream(exchange: Exchange, *, clock: Clock = no_clock) -> RawResponsesStream:

@@ -9,7 +9,7 @@ import orjson
 from adapter.dialects.responses import raw_stream
 from adapter.errors import UpstreamTimeout
 from adapter.hub.grammar import check_responses
-from adapter.hub.request import Exchange
+from adapter.hub.request import ClientTraits, Exchange
 from adapter.wire.sse import framed
 from tests.dialects.responses.streams import response
 
@@ -75,3 +75,15 @@ def test_a_stream_of_nothing_is_a_whole_failure() -> None:
 
     assert check_responses(lane.close()) == []
     assert not lane.answered
+
+
+def test_ping_reaches_codex_only_and_repeats_the_last_number() -> None:
+    """The next number is the upstream's to give."""
+    codex = raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX))
+    other = raw_stream(EXCHANGE)
+    for lane in (codex, other):
+        assert lane.ping() == []
+        lane.feed(wire(CREATED, IN_PROGRESS))
+
+    assert codex.ping() == [("adapter:ping", b'{"type":"adapter:ping","sequence_number":1}')]
+    assert other.ping() == []
