@@ -5,19 +5,24 @@
     assert peer.problems == []          # nothing that a strict server refuses
     assert peer.requests[0]["model"] == "m"
 
-A peer answers in order, the last answer again and again. It is strict unless told otherwise: a request with an unknown
-field, an unpaired call, a developer message or a tool_choice without tools gets the 400 that such servers give.
+A peer answers in order, the last answer again and again. A turn of its script is an answer (`Spoken`), one that breaks
+off (`Torn`), bytes (`Line`), or a function of the request that gives any of these. Peers are strict unless told otherwise: a Chat request with an
+unknown field, an unpaired call, a developer message or a tool_choice without tools gets the 400 that such servers give.
+
+Where one address has to serve many scripts at once, a `Switchboard` finds each peer by the key of the request.
 """
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-from adapter.conform.speaking import Spoken, chat_completion, chat_stream
-from adapter.conform.strict_chat import problems
+from adapter.conform import strict_chat, strict_responses
+from adapter.conform.acting import NotOffered
+from adapter.conform.speaking import Spoken, chat_completion, chat_stream, response, responses_stream
 from adapter.upstream.profiles import GENERIC, Profile
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -33,11 +38,26 @@ class Line:
     plain: bytes = b""
     streamed: bytes | None = None
     """None: a stream gets the plain body too, as errors do."""
+    broken: bool = False
+    """The connection is closed behind these bytes, without the end that they lack."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Torn:
+    """An answer whose connection breaks behind so many events of its stream."""
+
+    spoken: Spoken
+    events: int
+
+
+Answer: TypeAlias = Spoken | Torn | Line
+Turn: TypeAlias = Answer | Callable[[dict[str, Any]], Answer]
+"""One turn of a script."""
+
+
 def says(spoken: Spoken) -> Line:
-    """An answer, plain or streamed as the request asks."""
+    """A Chat answer, plain or streamed as the request asks."""
     return Line(plain=json.dumps(chat_completion(spoken)).encode(), streamed=chat_stream(spoken))
 
 
@@ -78,10 +98,13 @@ def message(
     return Spoken(items, id=f"resp_{number}", width=width)
 
 
-class ChatPeer:
-    """A server that speaks only Chat Completions."""
+class Peer(ABC):
+    """A scripted model server."""
 
-    def __init__(self, script: Sequence[Line], *, profile: Profile = GENERIC, strict: bool = True) -> None:
+    path: ClassVar[str]
+    """The one path that it serves, behind /v1."""
+
+    def __init__(self, script: Sequence[Turn], *, profile: Profile = GENERIC, strict: bool = True) -> None:
         self.script = list(script)
         self.profile = profile
         self.strict = strict
@@ -93,6 +116,14 @@ class ChatPeer:
         """What was refused, and why."""
         self._place = 0
 
+    @abstractmethod
+    def checked(self, body: dict[str, Any]) -> list[str]:
+        """What the server has against a request."""
+
+    @abstractmethod
+    def said(self, spoken: Spoken) -> Line:
+        """An answer in the server's dialect."""
+
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         if scope["type"] == "lifespan":
@@ -103,9 +134,9 @@ class ChatPeer:
             if scope["method"] == "GET" and path == "/models":
                 models = {"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "peer"}]}
                 await _send(send, Line(plain=json.dumps(models).encode()), stream=False)
-            elif scope["method"] != "POST" or path != "/chat/completions":
+            elif scope["method"] != "POST" or path != self.path:
                 self.problems.append(f"{scope['method']} {scope['path']}")
-                await _send(send, fails(404, "This server speaks Chat Completions only."), stream=False)
+                await _send(send, fails(404, f"This server speaks {self.path} only."), stream=False)
             else:
                 self.headers.append({name.decode().lower(): value.decode() for name, value in scope["headers"]})
                 await self._answer(body, send)
@@ -113,14 +144,77 @@ class ChatPeer:
     async def _answer(self, raw: bytes, send: Send) -> None:
         body = json.loads(raw)
         self.requests.append(body)
-        found = problems(body, self.profile) if self.strict else []
-        if found:
-            self.problems += found
-            await _send(send, fails(400, "; ".join(found)), stream=False)
-            return
-        line = self.script[min(self._place, len(self.script) - 1)]
-        self._place += 1
+        found = self.checked(body) if self.strict else []
+        line = fails(400, "; ".join(found)) if found else self._next(body)
         await _send(send, line, stream=body.get("stream") is True)
+
+    def _next(self, body: dict[str, Any]) -> Line:
+        turn = self.script[min(self._place, len(self.script) - 1)]
+        self._place += 1
+        try:
+            answer = turn(body) if callable(turn) else turn
+        except NotOffered as missing:
+            self.problems.append(str(missing))
+            return fails(400, str(missing))
+        match answer:
+            case Spoken():
+                return self.said(answer)
+            case Torn():
+                events = (self.said(answer.spoken).streamed or b"").split(b"\n\n")[: answer.events]
+                return Line(streamed=b"".join(event + b"\n\n" for event in events), broken=True)
+            case Line():
+                return answer
+
+
+class ChatPeer(Peer):
+    """A server that speaks only Chat Completions."""
+
+    path = "/chat/completions"
+
+    def checked(self, body: dict[str, Any]) -> list[str]:
+        """What the strictest Chat server of the profile refuses."""
+        found = strict_chat.problems(body, self.profile)
+        self.problems += found
+        return found
+
+    def said(self, spoken: Spoken) -> Line:
+        """As a completion or chunks."""
+        return says(spoken)
+
+
+class ResponsesPeer(Peer):
+    """A server that speaks only Responses and stores nothing."""
+
+    path = "/responses"
+
+    def checked(self, body: dict[str, Any]) -> list[str]:
+        """What a Responses server without a store refuses."""
+        found = strict_responses.problems(body)
+        self.problems += found
+        return found
+
+    def said(self, spoken: Spoken) -> Line:
+        """As a response or its events."""
+        return Line(plain=json.dumps(response(spoken)).encode(), streamed=responses_stream(spoken))
+
+
+class Switchboard:
+    """Many peers behind one address, each called by the key of its requests."""
+
+    def __init__(self) -> None:
+        self.peers: dict[str, Peer] = {}
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        key = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
+        peer = self.peers.get(key)
+        if peer is None:
+            await _send(send, fails(401, "There is no script for this key."), stream=False)
+        else:
+            await peer.app(scope, receive, send)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -146,8 +240,9 @@ async def _send(send: Send, line: Line, *, stream: bool) -> None:
     headers = [(b"content-type", kind), *line.headers]
     await send({"type": "http.response.start", "status": line.status, "headers": headers})
     if streamed is None:
-        await send({"type": "http.response.body", "body": line.plain})
+        await send({"type": "http.response.body", "body": line.plain, "more_body": line.broken})
         return
     for event in streamed.split(b"\n\n")[:-1]:
         await send({"type": "http.response.body", "body": event + b"\n\n", "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    if not line.broken:
+        await send({"type": "http.response.body", "body": b""})

@@ -67,6 +67,7 @@ class Spoken:
     status: Literal["completed", "incomplete"] = "completed"
     reason: Reason | None = None
     usage: dict[str, Any] = field(default_factory=lambda: usage(7, 5))
+    """Empty: the server reports none."""
     width: int = 3
     """Characters per delta."""
 
@@ -145,7 +146,8 @@ def hub_events(spoken: Spoken) -> list[Event]:
             events += [Annotated(index, part_index, place, note) for place, note in enumerate(notes)]
             events.append(PartClosed(index, part_index, part))
         events.append(ItemClosed(index, item))
-    return [*events, Usage(spoken.usage), Finished(spoken.status, spoken.reason)]
+    counted = [Usage(spoken.usage)] if spoken.usage else []
+    return [*events, *counted, Finished(spoken.status, spoken.reason)]
 
 
 # --------------------------------------------------------------------------------------------------------- Responses
@@ -176,7 +178,7 @@ def response(spoken: Spoken, status: str | None = None) -> dict[str, Any]:
         "tools": [],
         "top_p": 1.0,
         "truncation": "disabled",
-        "usage": spoken.usage if done else None,
+        "usage": (spoken.usage or None) if done else None,
         "metadata": {},
     }
 
@@ -229,9 +231,11 @@ def chat_finish(spoken: Spoken) -> str:
     return "tool_calls" if spoken.calls else "stop"
 
 
-def chat_usage(spoken: Spoken) -> dict[str, Any]:
+def chat_usage(spoken: Spoken) -> dict[str, Any] | None:
     """The usage in the Chat spelling."""
     counts = spoken.usage
+    if not counts:
+        return None
     return {
         "prompt_tokens": counts["input_tokens"],
         "completion_tokens": counts["output_tokens"],
@@ -291,7 +295,8 @@ def chat_chunks(spoken: Spoken) -> list[dict[str, Any]]:
                 say({"tool_calls": [{"index": calls, kind: {key: piece}}]})
             calls += 1
     say({}, chat_finish(spoken))
-    return [*chunks, {**_head(spoken, "chat.completion.chunk"), "choices": [], "usage": chat_usage(spoken)}]
+    counted = chat_usage(spoken)
+    return [*chunks, {**_head(spoken, "chat.completion.chunk"), "choices": [], "usage": counted}] if counted else chunks
 
 
 def chat_stream(spoken: Spoken) -> bytes:

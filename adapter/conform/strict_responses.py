@@ -1,0 +1,43 @@
+"""What a Responses server without a store says about a request: nothing may lean on what it does not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+_OUTPUTS: Final = {
+    "function_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+    "tool_search_call": "tool_search_output",
+}
+
+
+def problems(body: dict[str, Any]) -> list[str]:
+    """Everything that is wrong with `body`; nothing for a request that such a server takes."""
+    try:
+        return list(_problems(body))
+    except (AttributeError, KeyError, TypeError) as malformed:  # not even the shape of a request
+        return [f"malformed: {malformed!r}"]
+
+
+def _problems(body: dict[str, Any]) -> Iterator[str]:
+    if not isinstance(body.get("model"), str):
+        yield "no model"
+    if body.get("store") is not False:
+        yield "store must be false"
+    yield from (f"{key}: nothing is stored here" for key in ("previous_response_id", "conversation") if body.get(key))
+    items = body["input"]
+    if isinstance(items, str):
+        return
+    waiting: dict[str, str] = {}
+    for i, item in enumerate(items):
+        kind = item.get("type", "message")
+        if kind in _OUTPUTS:
+            if item["call_id"] in waiting:
+                yield f"input[{i}]: two calls of one id"
+            waiting[item["call_id"]] = _OUTPUTS[kind]
+        elif kind in _OUTPUTS.values() and waiting.pop(item["call_id"], None) != kind:
+            yield f"input[{i}]: answers no call that waits"
+        if kind == "reasoning" and not item.get("encrypted_content") and "id" in item and not item.get("content"):
+            yield f"input[{i}]: a reasoning item without its encrypted content"
+    yield from (f"the call {call_id} has no output" for call_id in waiting)

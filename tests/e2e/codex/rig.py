@@ -1,0 +1,193 @@
+"""The real `codex` over the real adapter over scripted model servers, many runs at once.
+
+One adapter process for each upstream dialect; behind both one address, where the key of a run finds its script. Every run has
+a home, a working directory and a key of its own, so that runs know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import uvicorn
+
+from adapter.conform.peers import ChatPeer, Peer, ResponsesPeer, Switchboard, Turn
+from adapter.upstream.profiles import profile
+from tests.e2e.conftest import ROOT, free_port, wait_until_ready
+
+Lane = Literal["chat", "responses"]
+LANES: tuple[Lane, ...] = ("chat", "responses")
+INSTALLED = ROOT / ".e2e"
+PATIENCE = 60
+"""Seconds for one run of the binary; it needs about one."""
+THINKS = {"reasoning_replay": "tool_turns"}
+"""A Chat server that wants its reasoning back; its models end in -thinks."""
+
+
+def binary(version: str) -> Path | None:
+    """The binary that `make e2e` installed."""
+    found = sorted((INSTALLED / version).glob("node_modules/@openai/codex-*/vendor/*/*/codex"))
+    return found[0] if found else None
+
+
+@dataclass
+class Run:
+    """What came of a script."""
+
+    events: list[dict[str, Any]]
+    """Of `codex exec --json`, over all prompts."""
+    peer: Peer
+    work: Path
+    errors: str
+    """Standard error."""
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """What the model server got."""
+        return self.peer.requests
+
+    @property
+    def messages(self) -> list[str]:
+        """What the user is shown as the agent's words."""
+        return [item["text"] for item in self.items("agent_message")]
+
+    @property
+    def final(self) -> str:
+        """The final message."""
+        return self.messages[-1] if self.messages else ""
+
+    @property
+    def failure(self) -> str:
+        """What the user is told when a turn fails; empty where none did."""
+        return "".join(event["error"]["message"] for event in self.events if event["type"] == "turn.failed")
+
+    @property
+    def notices(self) -> str:
+        """Warnings and errors on the way."""
+        told = [event["message"] for event in self.events if event["type"] == "error"]
+        return "\n".join(told + [item["message"] for item in self.items("error")])
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """The finished items of a kind."""
+        finished = (event["item"] for event in self.events if event["type"] == "item.completed")
+        return [item for item in finished if item["type"] == kind]
+
+    def history(self, request: int = -1) -> str:
+        """One request as text, for what must or must not stand in it."""
+        return json.dumps(self.requests[request], ensure_ascii=False)
+
+
+@dataclass
+class Rig:
+    """Runs scripts."""
+
+    board: Switchboard
+    urls: dict[str, str]
+    """Base URL of the adapter by the dialect behind it."""
+
+    def run(
+        self,
+        key: str,
+        folder: Path,
+        version: str,
+        lane: Lane,
+        model: str,
+        script: Sequence[Turn],
+        *,
+        prompts: Sequence[str] = ("go",),
+        flags: Sequence[str] = (),
+        provider: str = "",
+        config: str = "",
+        retries: int = 2,
+    ) -> Run:
+        """Let Codex work on the prompts, the second and later ones by `resume`; `folder` holds home and work."""
+        thinks = profile("generic", THINKS if model.endswith("-thinks") else {})
+        peer: Peer = ChatPeer(script, profile=thinks) if lane == "chat" else ResponsesPeer(script)
+        self.board.peers[key] = peer
+        home, work = folder / "home", folder / "work"
+        home.mkdir(parents=True, exist_ok=True)
+        work.mkdir(exist_ok=True)
+        (home / "config.toml").write_text(
+            f'model = "{model}"\nmodel_provider = "adapter"\ncheck_for_update_on_startup = false\n{config}\n'
+            f'[model_providers.adapter]\nname = "adapter"\nbase_url = "{self.urls[lane]}"\nwire_api = "responses"\n'
+            f'env_key = "MODEL_KEY"\nrequest_max_retries = {retries}\nstream_max_retries = {retries}\n{provider}\n'
+        )
+        events: list[dict[str, Any]] = []
+        errors = ""
+        for prompt in prompts:
+            thread = [event["thread_id"] for event in events if event["type"] == "thread.started"]
+            command = [str(binary(version)), "exec", *(["resume", *thread[:1]] if thread else ()), "--json", *flags]
+            command += ["--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", prompt]
+            done = subprocess.run(
+                command,
+                cwd=work,
+                env={"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "MODEL_KEY": key},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            events += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+            errors += done.stderr
+        return Run(events, peer, work, errors)
+
+
+@contextmanager
+def rig(folder: Path) -> Iterator[Rig]:
+    """The servers, for as long as the context lasts."""
+    board = Switchboard()
+    with ExitStack() as stack:
+        upstream = stack.enter_context(_serving(board.app))
+        urls = {lane: stack.enter_context(adapter(folder, lane, _config(lane, upstream))) for lane in LANES}
+        yield Rig(board, urls)
+
+
+def _config(lane: Lane, upstream: str) -> str:
+    head = f'base_url = "{upstream}"\ndialect = "{lane}"\napi_key = "client"\n'
+    text = f'[[upstreams]]\nname = "thinks"\nmodels = ["*-thinks"]\n{head}[upstreams.capabilities]\n'
+    text += "".join(f'{key} = "{value}"\n' for key, value in THINKS.items())
+    return text + f'[[upstreams]]\nname = "scripted"\n{head}'
+
+
+@contextmanager
+def adapter(folder: Path, name: str, config: str) -> Iterator[str]:
+    """`python -m adapter serve` with this configuration; the base URL with /v1."""
+    port = free_port()
+    (folder / f"{name}.toml").write_text(config)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTER_")} | {"HOME": str(folder)}
+    command = [sys.executable, "-m", "adapter", "serve", "--config", str(folder / f"{name}.toml"), "--port", str(port)]
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}/readyz", process)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            process.terminate()
+            process.wait(40)
+
+
+@contextmanager
+def _serving(app: Any) -> Iterator[str]:
+    """An ASGI application in a thread of this process; the base URL with /v1."""
+    port = free_port()
+    config = uvicorn.Config(app, port=port, log_config=None, log_level="critical", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="scripted", daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the scripted server did not start"
+        thread.join(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.should_exit = True
+        thread.join(20)

@@ -1,0 +1,101 @@
+"""What a scenario is: a script for the model, a prompt for Codex, and what must have come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from adapter.conform.peers import Turn
+from tests.e2e.codex.families import FAMILIES, VERSIONS, Family
+from tests.e2e.codex.rig import LANES, Lane, Rig, Run
+
+TRANSPORTS = ("http",)
+
+
+class Scenario:
+    """One row of the table."""
+
+    prompts: ClassVar[Sequence[str]] = ("go",)
+    flags: ClassVar[Sequence[str]] = ()
+    config: ClassVar[str] = ""
+    """Further lines of config.toml."""
+    thinks: ClassVar[bool] = False
+    """The server wants its reasoning back."""
+    retries: ClassVar[int] = 2
+    refuses: ClassVar[bool] = False
+    """The strict server is meant to find something."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in the table."""
+        return type(self).__name__
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        """Why there is nothing to be tested in a cell; empty where there is."""
+        return ""
+
+    def prepare(self, work: Path) -> None:
+        """Put files where Codex works."""
+
+    def script(self, family: Family) -> list[Turn]:
+        """What the model says, turn by turn."""
+        raise NotImplementedError
+
+    def check(self, run: Run, family: Family) -> None:
+        """What must have come of it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the table."""
+
+    scenario: Scenario
+    family: Family
+    version: str
+    lane: Lane
+    transport: str
+
+    @property
+    def id(self) -> str:
+        """Readable and unique; also the key that finds the script."""
+        return "-".join((self.scenario.name, self.family.name, self.version, self.lane, self.transport))
+
+    @property
+    def excluded(self) -> str:
+        """Why it does not apply; empty where it does."""
+        if self.version not in self.family.versions:
+            return self.family.elsewhere
+        return self.scenario.excluded(self.family, self.version, self.lane)
+
+    def run(self, rig: Rig, folder: Path) -> Run:
+        """Let Codex work."""
+        given = self.scenario
+        (folder / "work").mkdir(parents=True)
+        given.prepare(folder / "work")
+        options: dict[str, Any] = {"prompts": given.prompts, "config": given.config, "retries": given.retries}
+        flags = [flag.format(folder=folder) for flag in given.flags]
+        model = self.family.slug + ("-thinks" if given.thinks else "")
+        script = given.script(self.family)
+        return rig.run(self.id, folder, self.version, self.lane, model, script, flags=flags, **options)
+
+    def check(self, run: Run) -> None:
+        """What holds of every run, then the scenario's own."""
+        if not self.scenario.refuses:
+            assert run.peer.problems == []
+        assert "unsupported" not in run.history(), "a tool was called as Codex does not know it"
+        self.scenario.check(run, self.family)
+
+
+def table(scenarios: Sequence[Scenario]) -> list[Cell]:
+    """Every cell."""
+    return [
+        Cell(scenario, family, version, lane, transport)
+        for scenario in scenarios
+        for family in FAMILIES
+        for version in VERSIONS
+        for lane in LANES
+        for transport in TRANSPORTS
+    ]

@@ -1,0 +1,294 @@
+"""Scenarios in which the model works: text, tools, patches, images, memory."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from adapter.conform.acting import use
+from adapter.conform.peers import Turn
+from tests.e2e.codex.families import Body, Family, answer, says, text, thought
+from tests.e2e.codex.rig import Lane, Run
+from tests.e2e.codex.scenario import Scenario
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "integer"}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+CREATE = '*** Begin Patch\n*** Add File: made.txt\n+one\n+"two" \\ ü\n*** End Patch\n'
+EDIT = '*** Begin Patch\n*** Update File: made.txt\n@@\n-one\n+uno\n "two" \\ ü\n*** End Patch\n'
+MCP = f"""
+[mcp_servers.echo]
+command = {json.dumps(sys.executable)}
+args = [{json.dumps(str(Path(__file__).with_name("mcp_echo.py")))}]
+"""
+
+
+class PlainText(Scenario):
+    """Text comes through as it was said."""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [says('Grüße, "world" – 😀\nsecond line')]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ['Grüße, "world" – 😀\nsecond line']
+        assert len(run.requests) == 1
+
+
+class ShellThenText(Scenario):
+    """A command runs, its output comes back, the model goes on."""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(family.shell(body, "echo made > shell.txt; echo out-$((40+2))")),
+            lambda body: says("saw 42" if "out-42" in json.dumps(body) else "saw nothing"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert (run.work / "shell.txt").read_text() == "made\n"
+        assert run.messages == ["saw 42"]
+        assert len(run.requests) == 2
+
+
+class TextAndCall(Scenario):
+    """Text and a call in one answer: both are there, in this order, and both stay in the history."""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(text("I will look."), family.shell(body, "echo x > looked.txt")),
+            lambda body: says("kept" if "I will look." in json.dumps(body) else "lost"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert (run.work / "looked.txt").exists()
+        assert run.messages == ["I will look.", "kept"]
+
+
+class Patch(Scenario):
+    """The custom tool apply_patch creates a file and edits it."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "" if family.patches else "a model that Codex does not know is not offered apply_patch"
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(family.patch(body, CREATE, "create")),
+            lambda body: answer(family.patch(body, EDIT, "edit")),
+            says("patched"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert (run.work / "made.txt").read_text() == 'uno\n"two" \\ ü\n'
+        assert run.final == "patched"
+
+
+class TwoCalls(Scenario):
+    """Two calls in one answer: both run, both are answered, in the order of the calls."""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(
+                family.shell(body, "echo a > a.txt; echo first-$((1+0))", "a"),
+                family.shell(body, "echo b > b.txt; echo second-$((1+1))", "b"),
+            ),
+            says("both"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert (run.work / "a.txt").exists()
+        assert (run.work / "b.txt").exists()
+        history = run.history()
+        assert 0 < history.index("first-1") < history.index("second-2")
+        assert run.final == "both"
+
+
+class Mcp(Scenario):
+    """A tool of an MCP server is called through its namespace, found by tool_search where it is deferred."""
+
+    config = MCP
+
+    def script(self, family: Family) -> list[Turn]:
+        search: list[Turn] = [lambda body: answer(use(body, "tool_search", {"query": "echo say"}, id="search"))]
+        return [
+            *(search if family.searches else ()),
+            lambda body: answer(family.echo(body, "hello mcp")),
+            lambda body: says("heard" if "HELLO MCP!" in json.dumps(body) else "heard nothing"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.final == "heard"
+        assert len(run.requests) == 3 if family.searches else 2
+
+
+class ViewImage(Scenario):
+    """An image that the model asks for reaches it as an image."""
+
+    def prepare(self, work: Path) -> None:
+        (work / "pixel.png").write_bytes(base64.b64decode(PIXEL))
+
+    def script(self, family: Family) -> list[Turn]:
+        return [lambda body: answer(family.look(body, "pixel.png")), says("a pixel")]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert images(run.requests[1]) == 1
+        assert run.final == "a pixel"
+
+
+class Reasoning(Scenario):
+    """Reasoning between tool turns goes back to the server that wants it; a blob comes back untouched."""
+
+    thinks = True
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(thought("First I list."), family.shell(body, "echo 1", "one")),
+            lambda body: answer(thought("Then I count."), family.shell(body, "echo 2", "two")),
+            says("done thinking"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.final == "done thinking"
+        assert reasoning(run.requests[-1]) == [("First I list.", "gAAAA+blob/=="), ("Then I count.", "gAAAA+blob/==")]
+
+
+class OutputSchema(Scenario):
+    """--output-schema reaches the server as a schema, and its JSON comes back as the final message."""
+
+    flags = ("--output-schema", "{folder}/work/schema.json")
+
+    def prepare(self, work: Path) -> None:
+        (work / "schema.json").write_text(json.dumps(SCHEMA))
+
+    def script(self, family: Family) -> list[Turn]:
+        return [says('{"answer":42}')]
+
+    def check(self, run: Run, family: Family) -> None:
+        body = run.requests[0]
+        asked = body["response_format"]["json_schema"] if "messages" in body else body["text"]["format"]
+        assert asked["schema"] == SCHEMA
+        assert json.loads(run.final) == {"answer": 42}
+
+
+class LocalCompaction(Scenario):
+    """Over the token limit Codex has its history summarised, and goes on with what the summary says."""
+
+    config = "model_auto_compact_token_limit = 50000"
+
+    def script(self, family: Family) -> list[Turn]:
+        def turn(body: Body) -> Any:
+            history = json.dumps(body)
+            if "CONTEXT CHECKPOINT" in history:
+                return says("The password is swordfish." if "SWORDFISH" in history else "Nothing happened.")
+            if "swordfish" in history and "SWORDFISH" not in history:
+                return says("I remember swordfish")
+            return answer(family.shell(body, "echo swordfish | tr a-z A-Z"), tokens=60_000)
+
+        return [turn]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.final == "I remember swordfish"
+        assert len(run.requests) == 3
+
+
+class Resume(Scenario):
+    """`codex exec resume` goes on where the last run ended."""
+
+    prompts = ("remember the plum", "what was it?")
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(family.shell(body, "echo noted-$((6*7))")),
+            says("Noted."),
+            lambda body: says(
+                "the plum" if all(w in json.dumps(body) for w in ("plum", "Noted.", "noted-42")) else "?"
+            ),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["Noted.", "the plum"]
+
+
+class MissingUsage(Scenario):
+    """A server that reports no usage: every turn ends well, and what Codex counts is an estimate."""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [lambda body: answer(family.shell(body, "echo hi"), usage={}), says("uncounted", usage={})]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["uncounted"]
+        assert len(run.requests) == 2
+        (ended,) = [event for event in run.events if event["type"] == "turn.completed"]
+        if "messages" in run.requests[0]:
+            assert ended["usage"]["input_tokens"] > 1000
+
+
+class BadArguments(Scenario):
+    """Arguments that are no JSON go back to the model as an error, and it gets another try."""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(family.garbled(body)),
+            lambda body: says("corrected" if "failed to parse function arguments" in json.dumps(body) else "unaware"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["corrected"]
+
+
+class NoArguments(Scenario):
+    """A call with empty arguments is one with no arguments."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        if version == "0.120.0" or family.code:
+            return "no tool without required arguments is offered"
+        return "the raw lane passes an upstream's own arguments" if lane == "responses" else ""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [lambda body: answer(use(body, "get_goal", "", id="0")), says("no goal")]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["no goal"]
+        assert "failed to parse" not in run.history()
+
+
+def images(body: Body) -> int:
+    """How many images a request holds."""
+    if "messages" in body:
+        parts = [
+            part for message in body["messages"] if isinstance(message["content"], list) for part in message["content"]
+        ]
+        return sum(part["type"] == "image_url" and PIXEL[:20] in part["image_url"]["url"] for part in parts)
+    parts = [part for item in body["input"] if isinstance(item.get("output"), list) for part in item["output"]]
+    return sum(part["type"] == "input_image" and PIXEL[:20] in part["image_url"] for part in parts)
+
+
+def reasoning(body: Body) -> list[tuple[str, str]]:
+    """The reasoning in a request: its text and its blob (a Chat message has none of its own)."""
+    if "messages" in body:
+        return [(m["reasoning_content"], "gAAAA+blob/==") for m in body["messages"] if m.get("reasoning_content")]
+    items = [item for item in body["input"] if item["type"] == "reasoning"]
+    return [(item["content"][0]["text"], item["encrypted_content"]) for item in items]
+
+
+WORK: tuple[Scenario, ...] = (
+    PlainText(),
+    ShellThenText(),
+    TextAndCall(),
+    Patch(),
+    TwoCalls(),
+    Mcp(),
+    ViewImage(),
+    Reasoning(),
+    OutputSchema(),
+    LocalCompaction(),
+    Resume(),
+    MissingUsage(),
+    BadArguments(),
+    NoArguments(),
+)
