@@ -28,6 +28,10 @@ class AdapterError(Exception):
     code: str | None = None
     blame: ClassVar[Blame] = Blame.US
     retryable: ClassVar[bool] = False
+    should_retry: bool | None = None
+    """For the `x-should-retry` header, which the official clients obey: set where the status alone would mislead them."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Further fields of an HTTP answer that carries this error."""
 
     def __init__(
         self,
@@ -178,6 +182,15 @@ class PayloadTooLarge(AdapterError):
     status = 413
     type = "invalid_request_error"
     code = "payload_too_large"
+    blame = Blame.CLIENT
+
+
+class UpgradeRequired(AdapterError):
+    """What was asked for exists over another protocol than the one that it was asked in."""
+
+    status = 426
+    type = "invalid_request_error"
+    code = "websocket_unavailable"
     blame = Blame.CLIENT
 
 
@@ -332,6 +345,15 @@ class Overloaded(AdapterError):
     status = 503
     type = "service_unavailable_error"
     code = "server_is_overloaded"
+    retryable = True
+
+
+class LimitsUnavailable(AdapterError):
+    """Limits are configured and their store does not answer: how much was used cannot be known."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "limits_unavailable"
     retryable = True
 
 
