@@ -11,6 +11,7 @@
   in between (SQLITE_BUSY_SNAPSHOT, which no busy timeout helps). Within the process one writer at a time waits in an
   orderly queue instead of in SQLite's polling.
 * `synchronous=FULL`: what was acknowledged is on the disk and not only in the system's cache.
+* Parameters are hidden from the drivers' errors: prompts are in them, and errors are logged.
 * PostgreSQL: every wait has an end: connecting, the pool, a lock, a statement, an idle transaction.
 
 Opening (migrations included) happens at the first call or at `open()`, and again after it failed, at most once a second:
@@ -106,6 +107,7 @@ class Database:
     def _sqlite(self) -> AsyncEngine:
         engine = create_async_engine(
             self.url,
+            hide_parameters=True,
             connect_args={"timeout": self.limits.busy},
             pool_size=5,  # one writer, and readers enough to keep two cores busy
             max_overflow=0,
@@ -137,6 +139,7 @@ class Database:
         try:
             return create_async_engine(
                 self.url,
+                hide_parameters=True,
                 connect_args={
                     "timeout": self.limits.pool,
                     "command_timeout": self.limits.statement

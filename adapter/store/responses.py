@@ -176,7 +176,10 @@ class Responses(Room):
         return await self.db.read(work)
 
     async def find_items(self, tenant: str, ids: Sequence[str]) -> dict[str, Item]:
-        """The items behind `item_reference`s, by id; unknown ids are absent."""
+        """The items behind `item_reference`s, by id; unknown ids are absent.
+
+        An item can be referenced for as long as any response or conversation holds it.
+        """
         if not any(map(can_exist, ids)):
             return {}
 

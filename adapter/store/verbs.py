@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from adapter.store.store import DEFAULT_TTL, Store
+from adapter.store.store import Store
 from adapter.store.values import Purged, Stats
 
 
@@ -47,7 +47,7 @@ async def _stats(url: str | None) -> Stats:
 
 
 async def _purge(url: str | None) -> Purged:
-    store = Store(url, ttl=DEFAULT_TTL)
+    store = Store(url)
     try:
         return await store.purge_expired()
     finally:

@@ -18,7 +18,7 @@ from adapter.store.store import Store
 from tests.store.postgres import Server, binaries
 
 SHORT = Limits(busy=0.3, pool=2.0, statement=1.0, call=5.0)
-"""So that tests of waiting do not wait long."""
+"""For tests of waiting only; on a busy machine others need the patience that operators get."""
 
 
 class Clock:
@@ -40,8 +40,8 @@ def clock() -> Clock:
 def postgres() -> Iterator[Server]:
     found = binaries()
     if found is None:
-        if os.environ.get("ADAPTER_TEST_POSTGRES") == "required":
-            pytest.fail("no PostgreSQL server binaries here, and ADAPTER_TEST_POSTGRES=required")
+        if os.environ.get("TEST_POSTGRES") == "required":
+            pytest.fail("no PostgreSQL server binaries here, and TEST_POSTGRES=required")
         pytest.skip("no PostgreSQL server binaries here (Debian: postgresql); its half of the store suite is left out")
     server = Server(found)
     yield server
@@ -73,7 +73,7 @@ class Backend:
 
     def store(self, **settings: Any) -> Store:
         """Another store on the same database: a second replica."""
-        store = Store(self.url, **{"clock": self.clock, "limits": SHORT, **settings})
+        store = Store(self.url, **{"clock": self.clock, **settings})
         self.opened.append(store)
         return store
 

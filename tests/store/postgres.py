@@ -32,6 +32,13 @@ def _unprivileged() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Server:
     """One cluster. Without `fsync` it is as durable as killed clients and servers need; the machine does not crash here."""
 
@@ -43,14 +50,16 @@ class Server:
         if self.user is not None:
             shutil.chown(self.directory, self.user)
         self.data = self.directory / "data"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         self._run(
             "initdb", "-D", str(self.data), "-U", "adapter", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
         self._count = 0
-        self.start()
+        self.port = _free_port()
+        try:
+            self.start()
+        except AssertionError:  # somebody took the port in between
+            self.port = _free_port()
+            self.start()
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

@@ -7,6 +7,7 @@ import multiprocessing
 import resource
 import sqlite3
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -353,6 +354,25 @@ async def test_a_call_that_takes_too_long_is_given_up(backend: Backend) -> None:
 
     assert await reason(store.db.write(slow)) == "timeout"
     await asyncio.wait_for(done.wait(), 2)
+
+
+@pytest.mark.parametrize("where", ["embedded", "served"])
+def test_no_prompt_is_in_an_error(request: pytest.FixtureRequest, where: str) -> None:
+    """Not in the message, and not in the trace that the log gets."""
+    store: Store = request.getfixturevalue(where)
+    prompt = "-".join(["a", "canary"])  # the trace quotes this file too
+
+    async def break_and_save() -> str:
+        await store.open()
+        await store.db.write(lambda c: c.execute(text("ALTER TABLE items RENAME TO elsewhere")))
+        with pytest.raises(StoreUnavailable) as refused:
+            await store.save_response("t", response("resp_1"), input=[user(prompt)])
+        await store.close()
+        return "".join(traceback.format_exception(refused.value))
+
+    trace = asyncio.run(break_and_save())
+    assert "INSERT INTO items" in trace
+    assert "a-canary" not in trace
 
 
 async def test_nothing_is_touched_before_the_first_call(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from adapter.store.migrate import REVISIONS
 from adapter.store.paths import default_path
 from adapter.store.schema import metadata
 from adapter.store.store import Store
-from tests.store.conftest import SHORT
 from tests.store.postgres import Server
 from tests.store.samples import response, user
 
@@ -36,7 +35,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def test_the_migrated_schema_is_the_schema(empty: str) -> None:
-    store = Store(empty, limits=SHORT)
+    store = Store(empty)
     await store.open()
 
     def differences(connection: Connection) -> list[object]:
