@@ -71,9 +71,11 @@ class History:
         self._lead: list[str] = []
         self._begun = False
         """Somebody other than the instructions has spoken."""
-        self._waiting: dict[str, deque[tuple[Turn, Call]]] = {}
-        """Calls without output, by call id."""
-        self._id_rule = writing.profile.call_id
+        self._waiting: dict[str, list[Call]] = {}
+        """Calls without output, by call id, the earliest first."""
+        self._id_rule = rule = writing.profile.call_id
+        self._fits = rule.max if rule.alphabet == "any" else 0
+        """Call ids of up to this length go on as they are."""
         self._wire_ids: set[str] = set()
         """Of the calls of the current turn."""
         self._other_ids: dict[str, str] = {}
@@ -94,10 +96,10 @@ class History:
         instructions = self._writing.request.body.get("instructions")
         if instructions is not None:
             self._lead.append(string(instructions, "instructions"))
+        takers, unknown = _TAKERS, History._unknown
         for index, item in enumerate(self._writing.request.items):
             kind = item.get("type")
-            take = _TAKERS.get(kind) if isinstance(kind, str) else None
-            (take or History._unknown)(self, index, item)
+            (takers.get(kind, unknown) if type(kind) is str else unknown)(self, index, item)
         if self._reasoning:
             self._lose_waiting_reasoning()
         return self._written(hint)
@@ -119,8 +121,12 @@ class History:
             if self._reasoning:
                 self._attach_reasoning(turn)
         elif role == "user":
-            content = write_content(item.get("content"), self._writing, index, "content")
-            self._say({"role": "user", "content": content})
+            content = item.get("content")
+            said = single_text(content)
+            if said is None:
+                self._say({"role": "user", "content": write_content(content, self._writing, index, "content")})
+            else:
+                self._say({"role": "user", "content": said})
         elif role in ("system", "developer"):
             self._instruct(role, index, item.get("content"))
         else:
@@ -166,23 +172,22 @@ class History:
         turn = self._turn
         if turn is not None and turn.answered:
             turn = None
-        wire_id = fitted_call_id(call_id, self._id_rule)
+        wire_id = call_id if 0 < len(call_id) <= self._fits else fitted_call_id(call_id, self._id_rule)
         if turn is not None and wire_id in self._wire_ids:
             wire_id = self._other_id(call_id)
         tool_call = CALLS[item["type"]](item, index, self._writing, self._box, wire_id)
         waiting = self._waiting.get(call_id)
-        if waiting is not None and waiting[-1][1].says(tool_call):
+        if waiting is not None and waiting[-1].says(tool_call):
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
             return
         if turn is None:
             turn = self._new_turn()
         self._wire_ids.add(wire_id)
-        call = Call(index, tool_call)
-        turn.calls.append(call)
+        call = Call(turn, index, tool_call)
         if waiting is None:
-            self._waiting[call_id] = deque(((turn, call),))
+            self._waiting[call_id] = [call]
         else:
-            waiting.append((turn, call))
+            waiting.append(call)
         if self._reasoning:
             self._attach_reasoning(turn)
 
@@ -225,11 +230,11 @@ class History:
                 raise BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
-        turn, call = waiting.popleft()
+        call = waiting.pop(0)
         if not waiting:
             del self._waiting[call_id]
         self._answered.add(call_id)
-        turn.answered = True
+        call.turn.answered = True
         call.output = OUTPUTS[item["type"]](item, index, self._writing, self._box)
 
     def _call_id_otherwise(self, index: int, item: Item) -> Any:

@@ -50,20 +50,34 @@ HOSTED: Final = frozenset(
 """Tools that the model server itself runs."""
 
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]")
-_FUNCTION_KEYS: Final = frozenset({"type", "name", "description", "parameters", "strict", "defer_loading"})
+_NO_CHAT_FIELDS: Final = ("output_schema", "allowed_callers")
 _TOP_LEVEL: Final = (None, "", "functions")
 
 
 class Toolbox:
     """The tools of one request as the upstream gets them."""
 
-    __slots__ = ("_name_max", "_strict_lost", "_wires", "_writing", "dropped", "offered", "refs", "web_search_options")
+    __slots__ = (
+        "_name_max",
+        "_strict",
+        "_strict_lost",
+        "_wires",
+        "_writing",
+        "dropped",
+        "functions",
+        "offered",
+        "refs",
+        "web_search_options",
+    )
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
         self._name_max = writing.profile.name_max
+        self._strict = writing.profile.strict_tools
+        self.functions: dict[str, str] = {}
+        """Name -> wire name of the functions that are in no namespace, which most tools are."""
         self._wires: dict[tuple[str, str | None, str], str] = {}
-        """(kind, namespace, name) -> wire name; the kind by its value, because hashing an enum is slow."""
+        """(kind, namespace, name) -> wire name, of all others; the kind by its value, because hashing an enum is slow."""
         self.offered: dict[str, Tool] = {}
         """Wire name -> Chat tool, in the order of the offer."""
         self.refs: dict[str, ToolRef] = {}
@@ -79,13 +93,15 @@ class Toolbox:
 
         `kind` is the value of a `ToolKind`.
         """
-        space = None if namespace in _TOP_LEVEL else namespace
-        known = self._wires.get((kind, space, called))
-        return self._spelled(called, space) if known is None else known
+        known = self.find(kind, called, namespace)
+        return self._spelled(called, None if namespace in _TOP_LEVEL else namespace) if known is None else known
 
     def find(self, kind: str, called: str, namespace: str | None = None) -> str | None:
         """The upstream's name of a tool that is offered."""
-        return self._wires.get((kind, None if namespace in _TOP_LEVEL else namespace, called))
+        space = None if namespace in _TOP_LEVEL else namespace
+        if kind == "function" and space is None:
+            return self.functions.get(called)
+        return self._wires.get((kind, space, called))
 
     def add(self, tool: Any, path: str, namespace: str | None = None) -> None:
         """Offer one hub tool.
@@ -99,6 +115,41 @@ class Toolbox:
             add(self, tool, path, namespace)
         else:
             self._drop(string(kind, f"{path}.type"), path)
+
+    def add_plain(self, tool: Any) -> bool:
+        """Offer a function in which nothing is wrong, lost or to be renamed, as most tools are; False for any other tool.
+
+        The same as `add` (a law in the tests), in half the time: no path is put together, nothing is looked at twice.
+        """
+        if type(tool) is not dict or tool.get("type") != "function":
+            return False
+        called, parameters, strict = tool.get("name"), tool.get("parameters"), tool.get("strict")
+        if (
+            type(called) is not str
+            or type(parameters) is not dict
+            or not parameters
+            or (strict is True and not self._strict and not self._strict_lost)
+            or not called.isidentifier()
+            or not called.isascii()
+            or len(called) > self._name_max
+            or called in self.offered
+            or called in self.functions
+            or "output_schema" in tool
+            or "allowed_callers" in tool
+        ):
+            return False
+        function: Tool = {"name": called}
+        description = tool.get("description")
+        if type(description) is str:
+            function["description"] = description
+        elif description is not None:
+            return False
+        function["parameters"] = parameters
+        if self._strict:
+            function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
+        self.functions[called] = called
+        self.offered[called] = {"type": "function", "function": function}
+        return True
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")
@@ -115,15 +166,14 @@ class Toolbox:
             raise wrong_type(f"{path}.description", "a string", description)
         function["parameters"] = parameters or no_parameters()
         strict = tool.get("strict")
-        if self._writing.profile.strict_tools:
+        if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         elif strict is True and not self._strict_lost:
             self._strict_lost = True
             self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
-        if not tool.keys() <= _FUNCTION_KEYS:
-            for key in ("output_schema", "allowed_callers"):
-                if tool.get(key) is not None:
-                    self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
+        for key in _NO_CHAT_FIELDS:
+            if tool.get(key) is not None:
+                self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
         self.offered[wire] = {"type": "function", "function": function}
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
@@ -207,15 +257,17 @@ class Toolbox:
         """A free wire name for this tool; None where the very tool is offered already."""
         if not isinstance(called, str) or not called:
             name(called, f"{path}.name")
-        key = (kind, namespace, called)
-        if key in self._wires:
+        if self.find(kind, called, namespace) is not None:
             return None
         spelled = wire = self._spelled(called, namespace)
         again = 1
         while wire in self.offered:
             again += 1
             wire = fitted_name(f"{spelled}_{again}", self._name_max)
-        self._wires[key] = wire
+        if kind == "function" and namespace is None:
+            self.functions[called] = wire
+        else:
+            self._wires[kind, namespace, called] = wire
         self.offered[wire] = {}
         if wire != called or namespace is not None or self._is_disguised(kind):
             self.refs[wire] = ToolRef(ToolKind(kind), called, namespace)
@@ -258,9 +310,14 @@ def gather_tools(writing: Writing) -> Toolbox:
     tools = writing.request.body.get("tools")
     if tools is not None:
         for i, tool in enumerate(array(tools, "tools")):
-            box.add(tool, f"tools[{i}]")
-    for index, item in enumerate(writing.request.items):
-        if item.get("type") in _BRINGS_TOOLS:
+            if not box.add_plain(tool):
+                box.add(tool, f"tools[{i}]")
+    items = writing.request.items
+    kinds = [item.get("type") for item in items]
+    if not any(kind in kinds for kind in _BRINGS_TOOLS):
+        return box
+    for index, item in enumerate(items):
+        if kinds[index] in _BRINGS_TOOLS:
             path = writing.at(index, ".tools")
             for i, tool in enumerate(array(item.get("tools") or [], path)):
                 box.add(tool, f"{path}[{i}]")

@@ -15,12 +15,16 @@ Message = dict[str, Any]
 class Call:
     """One tool call of a turn."""
 
-    __slots__ = ("index", "output", "tool_call")
+    output: Output | None = None
 
-    def __init__(self, index: int, tool_call: ToolCall) -> None:
+    def __init__(self, turn: Turn, index: int, tool_call: ToolCall) -> None:
+        self.turn = turn
         self.index = index
         self.tool_call = tool_call
-        self.output: Output | None = None
+        if turn.calls:
+            turn.calls.append(self)
+        else:
+            turn.calls = [self]
 
     def says(self, tool_call: ToolCall) -> bool:
         """The same tool with the same arguments, whatever the id."""
@@ -37,9 +41,7 @@ class Turn:
     reasoning_at = 0
     answered = False
     """An output for it has come: it takes nothing more."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
+    calls: list[Call] | tuple[()] = ()
 
 
 def write_turn(turn: Turn, writing: Writing, messages: list[Message]) -> bool:
@@ -48,27 +50,29 @@ def write_turn(turn: Turn, writing: Writing, messages: list[Message]) -> bool:
     Raises:
         BadRequest: a call has no output.
     """
-    profile = writing.profile
+    profile, calls = writing.profile, turn.calls
     content: str | None = turn.text
-    if not content and turn.calls and profile.assistant_null_content:
+    if not content and calls and profile.assistant_null_content:
         content = None
     message: Message = {"role": "assistant", "content": content}
     messages.append(message)
     if turn.refusal:
         message["refusal"] = turn.refusal
-    replay = profile.reasoning_replay
-    replayed = replay == "all" or (replay == "tool_turns" and bool(turn.calls))
-    if turn.reasoning and replayed:
-        message[profile.reasoning_field] = turn.reasoning
-    if turn.calls:
-        message["tool_calls"] = [call.tool_call for call in turn.calls]
-        _write_outputs(turn, writing, messages)
-    return replayed or not turn.reasoning
+    replayed = True
+    if turn.reasoning:
+        replay = profile.reasoning_replay
+        replayed = replay == "all" or (replay == "tool_turns" and bool(calls))
+        if replayed:
+            message[profile.reasoning_field] = turn.reasoning
+    if calls:
+        message["tool_calls"] = [call.tool_call for call in calls]
+        _write_outputs(calls, writing, messages)
+    return replayed
 
 
-def _write_outputs(turn: Turn, writing: Writing, messages: list[Message]) -> None:
+def _write_outputs(calls: list[Call], writing: Writing, messages: list[Message]) -> None:
     following: list[Part] = []
-    for call in turn.calls:
+    for call in calls:
         if call.output is None:
             raise _unanswered(call, writing)
         content, media = call.output

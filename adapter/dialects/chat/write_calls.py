@@ -23,15 +23,15 @@ Output = tuple[str | list[Part], Sequence[Part]]
 
 
 def _function(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str) -> ToolCall:
-    called, arguments = item.get("name"), item.get("arguments")
-    if not isinstance(called, str) or not called:
+    called, arguments, namespace = item.get("name"), item.get("arguments"), item.get("namespace")
+    if type(called) is not str or not called:
         called = name(called, writing.at(index, ".name"))
-    if not isinstance(arguments, str):
+    if type(arguments) is not str:
         raise no_string(arguments, writing.at(index, ".arguments"))
-    namespace = item.get("namespace")
-    if namespace is not None:
-        string(namespace, writing.at(index, ".namespace"))
-    wire = box.wire("function", called, namespace)
+    if namespace is None:
+        wire = box.functions.get(called) or box.wire("function", called)
+    else:
+        wire = box.wire("function", called, string(namespace, writing.at(index, ".namespace")))
     return {"id": wire_id, "type": "function", "function": {"name": wire, "arguments": arguments or "{}"}}
 
 

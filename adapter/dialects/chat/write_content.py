@@ -23,13 +23,17 @@ _TEXT_TYPES: Final = ("input_text", "output_text", "text", "reasoning_text", "su
 
 def single_text(content: Any) -> str | None:
     """The text of a content that is one text and nothing else, as most are; None for any other."""
-    if isinstance(content, str):
+    if type(content) is str:
         return content
-    if isinstance(content, list) and len(content) == 1:
-        part = content[0]
-        if isinstance(part, dict) and part.get("type") in _TEXT_TYPES and "prompt_cache_breakpoint" not in part:
-            text = part.get("text")
-            return text if isinstance(text, str) else None
+    if (
+        type(content) is list
+        and len(content) == 1
+        and type(part := content[0]) is dict
+        and part.get("type") in _TEXT_TYPES
+        and type(text := part.get("text")) is str
+        and "prompt_cache_breakpoint" not in part
+    ):
+        return text
     return None
 
 

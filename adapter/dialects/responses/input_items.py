@@ -39,7 +39,7 @@ def checked_items(items: list[Any], name: str) -> list[Item]:
                 item = check(item)
             except _Refused as refused:
                 raise refused.error(f"{name}[{index}]") from None
-            if kind == "compaction_trigger" and index != last:
+            if check is _trigger and index != last:
                 raise InvalidValue(
                     "A compaction_trigger must be the last input item, and there can be only one.",
                     param=f"{name}[{index}]",
@@ -68,20 +68,30 @@ def _typed(item: Item, path: str) -> Item:
 
 
 def _message(item: Item) -> Item:
-    role = item.get("role")
+    role, content = item.get("role"), item.get("content")
     if type(role) is not str or role not in _ROLES:
         if role is None:
             raise _Refused(MissingParameter, "A message needs a role.", ".role")
         raise _Refused(InvalidValue, "A role must be user, assistant, system or developer.", ".role")
-    content = item.get("content")
     if type(content) is str:
         return item
     if type(content) is not list:
         if content is None:
             raise _Refused(MissingParameter, "A message needs content.", ".content")
         raise _Refused(InvalidType, "The content of a message must be a string or a list of parts.", ".content")
+    if (  # one text, as in most messages: 8 % of the reading of a long history
+        len(content) == 1
+        and type(part := content[0]) is dict
+        and part.get("type") in _TEXTS
+        and type(part.get("text")) is str
+    ):
+        return item
     parts = _parts(content, ".content")
     return item if parts is content else {**item, "content": parts}
+
+
+_TEXTS: Final = ("input_text", "output_text")
+"""A tuple and no set, because a type that is no string at all may be unhashable."""
 
 
 def _parts(parts: list[Any], place: str) -> list[Any]:
@@ -158,6 +168,13 @@ def _needs(**fields: type) -> Callable[[Item], Item]:
     return check
 
 
+def _function_call(item: Item) -> Item:
+    """The most frequent of the items that need several strings, without the loop: a tenth of a long history's checks."""
+    if type(item.get("arguments")) is str and type(item.get("call_id")) is str and type(item.get("name")) is str:
+        return item
+    return _needs_of_function_call(item)
+
+
 _WORDS: Final[dict[type, str]] = {str: "string", list: "list", dict: "JSON object"}
 
 
@@ -198,20 +215,22 @@ def _brought_tools(item: Item) -> Item:
     return item
 
 
-def _unchecked(item: Item) -> Item:
+def _trigger(item: Item) -> Item:
+    """Wrong only by its place, which is looked at where the places are known."""
     return item
 
 
+_needs_of_function_call: Final = _needs(call_id=str, name=str, arguments=str)
 _CHECKS: Final[dict[str, Callable[[Item], Item]]] = {
     "message": _message,
-    "function_call": _needs(call_id=str, name=str, arguments=str),
+    "function_call": _function_call,
     "function_call_output": _output,
     "custom_tool_call": _needs(call_id=str, name=str, input=str),
     "custom_tool_call_output": _output,
     "reasoning": _reasoning,
     "item_reference": _needs(id=str),
     "compaction": _needs(encrypted_content=str),
-    "compaction_trigger": _unchecked,
+    "compaction_trigger": _trigger,
     "additional_tools": _brought_tools,
     "tool_search_output": _brought_tools,
     "local_shell_call": _needs(call_id=str, action=dict),

@@ -7,6 +7,8 @@ from typing import Any, Final
 from adapter.errors import InvalidType, InvalidValue, MissingParameter
 
 _NAMED: Final = frozenset({"function", "custom", "namespace"})
+_STRICTNESS: Final = (bool, type(None))
+_DESCRIPTIONS: Final = (str, type(None))
 _CHOICES: Final = frozenset({"none", "auto", "required"})
 
 
@@ -25,8 +27,19 @@ def check_tools(tools: Any, path: str) -> None:
         if type(kind) is not str:
             error = MissingParameter if kind is None else InvalidType
             raise error("A tool needs a type, a string.", param=f"{path}[{index}].type")
-        if kind in _NAMED:
+        if kind in _NAMED and not (kind == "function" and _is_plain_function(tool)):
             _check_named(tool, kind, f"{path}[{index}]")
+
+
+def _is_plain_function(tool: dict[str, Any]) -> bool:
+    """Nothing is wrong with this function, and most tools are such: no path to be put together, no loop over fields."""
+    return (
+        type(name := tool.get("name")) is str
+        and name != ""
+        and type(tool.get("parameters")) is dict
+        and type(tool.get("strict")) in _STRICTNESS
+        and type(tool.get("description")) in _DESCRIPTIONS
+    )
 
 
 def _check_named(tool: dict[str, Any], kind: str, path: str) -> None:
