@@ -10,10 +10,14 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from adapter.config import Settings
+from adapter.server.asking import Asking
 from adapter.server.caller import OpenGate
+from adapter.server.compacting import Compactor
+from adapter.server.course import Courses
 from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Readyz
+from adapter.server.history import NoHistory
 from adapter.server.models import Models
 from adapter.server.routes import router
 from adapter.server.tasks import Tasks
@@ -28,7 +32,16 @@ def create(settings: Settings) -> ASGIApp:
     server = settings.server
     routing = Router([Upstream.of(upstream) for upstream in settings.upstreams])
     client, tasks, gate = UpstreamClient(), Tasks(), OpenGate()
-    pipeline = Pipeline(settings=server, router=routing, client=client, tasks=tasks, gate=gate)
+    asking = Asking(client=client, settings=server, tasks=tasks)
+    courses = Courses(
+        router=routing,
+        asking=asking,
+        compactor=Compactor(asking=asking, router=routing, options=settings.compaction.options()),
+        ring=settings.sealing.ring(),
+        history=NoHistory(),
+        losses=server.losses,
+    )
+    pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=gate)
     drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout)
 
     @asynccontextmanager

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adapter.compaction.anatomy import CALLS, COMPACTIONS, OUTPUTS, type_of
-from adapter.compaction.outgoing import wrapped_item
-from adapter.compaction.sealing import KeyRing
 from adapter.errors import UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
@@ -40,18 +38,13 @@ def compaction_item(sealed: str, token: str) -> Item:
     return {"type": "compaction", "id": f"cmp_{token}", "encrypted_content": sealed}
 
 
-def compaction_reply(facts: Facts, retained: list[Item], sealed: str) -> dict[str, Any]:
-    """OpenAI's shape: the retained items, then exactly one compaction item."""
-    kept = [shown(item, facts.token, index) for index, item in enumerate(retained)]
-    return _compaction(facts, [*kept, compaction_item(sealed, facts.token)])
+def compacted_output(retained: list[Item], blob: Item, token: str) -> list[Item]:
+    """The retained items, then exactly one compaction item."""
+    return [*(shown(item, token, index) for index, item in enumerate(retained)), blob]
 
 
-def passed_on(facts: Facts, output: list[Item], ring: KeyRing, tenant: str, origin: str) -> dict[str, Any]:
-    """OpenAI's shape around an upstream's own output, whose blobs are wrapped so that they find their way back."""
-    return _compaction(facts, [wrapped_item(item, ring, tenant, origin) for item in output])
-
-
-def _compaction(facts: Facts, output: list[Item]) -> dict[str, Any]:
+def compaction_reply(facts: Facts, output: list[Item]) -> dict[str, Any]:
+    """OpenAI's shape around a `compacted_output`."""
     return {
         "id": f"resp_{facts.token}",
         "object": "response.compaction",

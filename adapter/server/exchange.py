@@ -1,9 +1,8 @@
-"""The one pipeline of every surface: admit, read, route, plan, begin, pump, settle.
+"""The one pipeline of every surface: admit, read, decide, begin, pump, settle.
 
     admit     who asks                                   `Gate`; keys and limits find their place here
     read      body bytes -> one JSON object, bounded     a socket brings the object itself and enters behind this
-    route     model -> targets                           `Router`; a retry takes the next target
-    plan      the hub or the raw lane, upstream bytes    stored history is put in before; a compaction is another plan
+    decide    body -> targets, history, blobs, course    `Courses`; stored history is put in here
     begin     until the upstream has answered            until here an error is an HTTP status
     pump      events or bytes to the client              from here on it is the stream's one failure event
     settle    usage, the access line                     always, once
@@ -15,30 +14,27 @@ the upstream connection closes with it.
 from __future__ import annotations
 
 import asyncio
-import time
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from secrets import token_hex
-from typing import Any
+from typing import Any, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
 from adapter.config import Server
-from adapter.dialects.base import RawStream, StreamWriter
-from adapter.dialects.intake import Intake
+from adapter.dialects.base import StreamWriter
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, InternalError, InvalidType, RequestTimeout
+from adapter.errors import AdapterError, InternalError, RequestTimeout
 from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import ClientTraits, DialectName, Exchange
+from adapter.server.asking import clock
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
-from adapter.server.history import History, NoHistory, as_items, check_calls
-from adapter.server.lanes import Hub, Parallel, RawStreaming, RawWhole, begun, begun_in_parallel
+from adapter.server.course import Course, Courses
+from adapter.server.lanes import Document, RawStreaming, RawWhole
 from adapter.server.outlet import Outlet, Shape
-from adapter.server.plan import Plan, check_losses, losses_header, planned, targets, translated
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.pump import collected, stream_events, stream_raw
 from adapter.server.refusal import refusal
@@ -47,14 +43,13 @@ from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
 from adapter.server.watch import Watch
 from adapter.telemetry.log import log
-from adapter.upstream.client import Kind, Reply, UpstreamClient
-from adapter.upstream.credentials import call_headers
-from adapter.upstream.router import Router, Target
 from adapter.wire.headers import RawHeaders, returned
 from adapter.wire.jsonio import dumps, loads_request
 from adapter.wire.sse import framed
 
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
+
+Decide: TypeAlias = Callable[[Turn, dict[str, Any]], Awaitable[Course]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,11 +57,9 @@ class Pipeline:
     """Serves one request after the other; holds what they share."""
 
     settings: Server
-    router: Router
-    client: UpstreamClient
+    courses: Courses
     tasks: Tasks
     gate: Gate = field(default_factory=OpenGate)
-    history: History = field(default_factory=NoHistory)
     tempo: Tempo = field(init=False)
     running: set[Turn] = field(default_factory=set)
     """The turns in progress; the drain waits for them."""
@@ -80,10 +73,10 @@ class Pipeline:
             write_timeout=given.write_timeout,
         )
 
-    async def serve(self, dialect: DialectName, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request, answered whatever happens."""
+    async def serve(self, dialect: DialectName, decide: Decide, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request, answered whatever happens; `decide` is one of `courses`."""
         turn = Turn(dialect, scope, receive, Outlet(send))
-        await self.run(turn, self._serve(turn, scope))
+        await self.run(turn, self._serve(turn, decide, scope))
 
     async def run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one turn; however it ends, the client gets one end, and the log a line."""
@@ -122,7 +115,7 @@ class Pipeline:
         turn.check_headers(scope)
         turn.caller = self.gate.admit(turn.headers)
 
-    async def _serve(self, turn: Turn, scope: Scope) -> None:
+    async def _serve(self, turn: Turn, decide: Decide, scope: Scope) -> None:
         self.admit(turn, scope)
         check_form(turn.headers)
         settings = self.settings
@@ -136,91 +129,47 @@ class Pipeline:
         del data
         watch = Watch(turn, self.tasks)
         try:
-            await self.answer(turn, body)
+            await self.answer(turn, decide, body)
         finally:
             watch.stop()
 
-    async def answer(self, turn: Turn, body: dict[str, Any]) -> None:
+    async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any]) -> None:
         """Answer an admitted caller's request; whoever calls watches for the client's leaving."""
         pulse = Pulse(turn.outlet, self.tasks, self.tempo, lambda: turn.cut(Outcome.CLIENT_TOO_SLOW))
         try:
-            await self._exchange(turn, pulse, await self._plan(turn, body))
+            await self._converse(turn, pulse, await decide(turn, body))
         finally:
             pulse.stop()
 
-    async def _plan(self, turn: Turn, body: dict[str, Any]) -> Plan:
-        target = targets(body, self.router)[0]
-        turn.model, turn.upstream = target.model, target.upstream.name
-        recalled = turn.dialect == "responses" and await self.recall(turn, body, target)
-        plan = planned(body, turn.dialect, turn.client, target, raw_allowed=not recalled)
-        turn.stream, turn.losses, turn.lane = plan.stream, plan.losses, "raw" if plan.raw else "hub"
-        if plan.losses:
-            match self.settings.losses:
-                case "reject":
-                    check_losses(plan.losses)
-                case "report":
-                    turn.outlet.headers.append((b"x-adapter-losses", losses_header(plan.losses)))
-                case "ignore":
-                    pass
-        return plan
-
-    async def recall(self, turn: Turn, body: dict[str, Any], target: Target) -> bool:
-        """Put the earlier turns that the request only names before its input, unless the upstream keeps them.
-
-        Raises:
-            BadRequest: they are not known here, or the input answers a call that is not among them.
-        """
-        previous = body.get("previous_response_id")
-        if previous is None:
-            return False
-        if not isinstance(previous, str):
-            raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
-        thread = turn.thread
-        if target.upstream.stateful and not (thread is not None and thread.knows(previous)):
-            return False
-        recalled = await (thread or self.history).resolve(turn.caller, previous)
-        given = as_items(body.get("input"))
-        check_calls(recalled, given)
-        body["input"] = [*recalled, *given]
-        del body["previous_response_id"]
-        return True
-
-    async def _exchange(self, turn: Turn, pulse: Pulse, plan: Plan) -> None:
-        """Send the plan, bring the answer."""
+    async def _converse(self, turn: Turn, pulse: Pulse, course: Course) -> None:
+        """Begin the course, bring the answer."""
         outlet = turn.outlet
+        turn.stream = course.stream
         writer: StreamWriter | None = None
-        observer: RawStream | None = None
-        if plan.stream:
+        if course.stream:
             outlet.shape = Shape.STREAM
-            if plan.raw:
-                observer = DIALECTS[turn.dialect].raw_stream(plan.exchange, clock=_clock)
-                turn.ending = observer.fail
-            else:
-                writer = _writer(turn, pulse, plan.exchange)
+            if not course.raw:
+                writer = _writer(turn, pulse, course.exchange)
         pulse.start()
-        answering: Parallel | Hub | RawStreaming | RawWhole
-        if plan.calls == 1:
-            answering = await self._begun(turn, plan, observer)
-        else:
-            answering = await begun_in_parallel(lambda: self._translating(turn, plan), plan.calls, self.tasks)
+        answering = await course.begin()
         outlet.headers += returned(answering.headers)
         try:
             match answering:
-                case RawWhole():
+                case RawWhole() | Document():
                     turn.usage = answering.usage
                     async with outlet.lock:
                         await outlet.whole(200, _JSON, answering.body)
                 case RawStreaming():
                     await stream_raw(outlet, answering)
                     _note(turn, answering.observer.answer, answering.observer.anomalies)
-                case _ if plan.stream:
-                    if writer is None:
+                case _ if course.stream:
+                    if writer is None or answering.exchange is not course.exchange:
                         writer = _writer(turn, pulse, answering.exchange)
                     await stream_events(outlet, writer, answering)
                     _note(turn, writer.fold.answer, answering.anomalies)
                     turn.losses = [*turn.losses, *writer.losses]
                 case _:
-                    answers = await collected(answering, plan.calls)
+                    answers = await collected(answering)
                     reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                     _note(turn, answers[0], answering.anomalies)
                     async with outlet.lock:
@@ -229,45 +178,10 @@ class Pipeline:
         finally:
             answering.close()
 
-    async def _begun(self, turn: Turn, plan: Plan, observer: RawStream | None) -> Hub | RawStreaming | RawWhole:
-        """One upstream call, answered. Bytes pass only where the answer has the form that was asked for."""
-        if not plan.raw:
-            return await self._translating(turn, plan)
-        reply = await self._call(turn, plan)
-        lane: Hub | RawStreaming | RawWhole
-        if reply.kind is Kind.STREAM and observer is not None:
-            lane = RawStreaming(reply, observer, settle_within=self.settings.settle_within)
-        elif reply.kind is Kind.JSON and observer is None:
-            lane = RawWhole(reply, turn.dialect, reply_limit=self.settings.reply_limit)
-        else:
-            lane = self._hub(reply, plan, translated(plan))
-        return await begun(lane)
-
-    async def _translating(self, turn: Turn, plan: Plan) -> Hub:
-        return await begun(self._hub(await self._call(turn, plan), plan, plan.exchange))
-
-    async def _call(self, turn: Turn, plan: Plan) -> Reply:
-        upstream = plan.target.upstream
-        headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id)
-        return await self.client.post(upstream, plan.path, plan.body, headers, stream=plan.stream)
-
-    def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub:
-        token = token_hex(16)
-        intake = Intake(
-            DIALECTS[plan.target.upstream.dialect],
-            exchange,
-            sent=len(plan.body),
-            ids=lambda _: token,
-            clock=_clock,
-            estimate=self.settings.usage == "estimate",
-        )
-        settings = self.settings
-        return Hub(reply, intake, exchange, reply_limit=settings.reply_limit, settle_within=settings.settle_within)
-
 
 def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:
     """The client's stream writer, which from now on also ends the stream when it must."""
-    writer = DIALECTS[turn.dialect].stream_writer(exchange, clock=_clock)
+    writer = DIALECTS[turn.dialect].stream_writer(exchange, clock=clock)
     turn.ending = lambda error: b"".join(framed(*frame) for frame in writer.feed(Failed(error)))
     if turn.client is ClientTraits.CODEX:
         pulse.ping = writer.ping
@@ -293,7 +207,3 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
             await outlet.data(turn.ending(error), last=True)
         else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
             outlet.drop()
-
-
-def _clock() -> int:
-    return int(time.time())

@@ -2,6 +2,7 @@
 
     hub     upstream bytes -> hub events -> the client's dialect     `Answering`, also for n parallel calls
     raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
+    own     what this server says by itself                          `Said`, `Document`
 
 Each is *begun* before anything is sent: `begin` returns once the upstream has answered (its first event that is not an
 error, its whole body where that is JSON) and raises what went wrong until then. Retry and failover belong before that point
@@ -39,6 +40,10 @@ class Answering(Protocol):
     headers: Mapping[str, str]
     """Header fields of the upstream's answer."""
     exchange: Exchange
+
+    @property
+    def choices(self) -> int:
+        """How many answers it holds (n)."""
 
     @property
     def anomalies(self) -> list[Anomaly]: ...
@@ -84,6 +89,8 @@ async def begun(lane: B) -> B:
 
 class Hub:
     """The answer of one upstream call."""
+
+    choices = 1
 
     def __init__(
         self, reply: Reply, intake: Intake, exchange: Exchange, *, reply_limit: int, settle_within: float
@@ -161,6 +168,10 @@ class Parallel:
         self.exchange = calls[0].exchange
 
     @property
+    def choices(self) -> int:
+        return len(self._calls)
+
+    @property
     def anomalies(self) -> list[Anomaly]:
         return [anomaly for call in self._calls for anomaly in call.anomalies]
 
@@ -192,6 +203,59 @@ class Parallel:
             follower.cancel()
         for call in self._calls:
             call.close()
+
+
+class Said:
+    """An answer that is known before it is given: what a compaction says in the form of a stream."""
+
+    choices = 1
+
+    def __init__(self, events: list[Event], exchange: Exchange, anomalies: list[Anomaly]) -> None:
+        self._events = events
+        self.headers: Mapping[str, str] = {}
+        self.exchange = exchange
+        self.anomalies = anomalies
+        self.ended = False
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        self.ended = True
+        yield 0, self._events
+
+    async def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Changed:
+    """An answer whose first choice passes through a function from one event to the events that take its place."""
+
+    def __init__(self, answering: Answering, change: Callable[[Event], list[Event]]) -> None:
+        self._answering = answering
+        self._change = change
+        self.headers = answering.headers
+        self.exchange = answering.exchange
+        self.choices = answering.choices
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        return self._answering.anomalies
+
+    @property
+    def ended(self) -> bool:
+        return self._answering.ended
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        change = self._change
+        async for choice, events in self._answering.batches():
+            yield choice, events if choice else [made for event in events for made in change(event)]
+
+    async def finish(self) -> None:
+        await self._answering.finish()
+
+    def close(self) -> None:
+        self._answering.close()
 
 
 async def begun_in_parallel(begin: Callable[[], Coroutine[Any, Any, Answering]], n: int, tasks: Tasks) -> Parallel:
@@ -306,6 +370,21 @@ class RawWhole:
     def close(self) -> None:
         """As `Answering.close`."""
         self._reply.close()
+
+
+class Document:
+    """A whole JSON body of our own making."""
+
+    def __init__(self, body: bytes, usage: dict[str, Any] | None) -> None:
+        self.body = body
+        self.usage = usage
+        self.headers: Mapping[str, str] = {}
+
+    async def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 _CONTENT: Final[dict[DialectName, str]] = {"chat": "choices", "responses": "output"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapter.dialects.registry import DIALECTS
@@ -13,7 +13,7 @@ from adapter.hub.losses import Action, Loss
 from adapter.hub.request import ClientTraits, DialectName, Exchange, Request
 from adapter.server.raw_request import checked, edited
 from adapter.upstream.router import Router, Target
-from adapter.wire.jsonio import dumps
+from adapter.wire.jsonio import dumps, loads
 
 PATHS: Final[dict[DialectName, str]] = {"chat": "/chat/completions", "responses": "/responses"}
 
@@ -27,6 +27,10 @@ class Plan:
     """One request, ready to be sent to one target."""
 
     target: Target
+    path: str
+    """Behind the upstream's base URL."""
+    speaks: DialectName
+    """What is asked and answered there."""
     body: bytes
     """What every upstream call of this request is sent."""
     exchange: Exchange
@@ -37,10 +41,13 @@ class Plan:
     """How many upstream calls make the answer (n)."""
     losses: list[Loss]
 
-    @property
-    def path(self) -> str:
-        """Behind the upstream's base URL."""
-        return PATHS[self.target.upstream.dialect]
+    def without_reasoning_blobs(self) -> Plan | None:
+        """The same without reasoning that only its maker can read, for an upstream that refused it; None without any."""
+        body = loads(self.body)
+        given = body.get("input")
+        items = given if isinstance(given, list) else []
+        kept = [item for item in items if item.get("type") != "reasoning" or not item.get("encrypted_content")]
+        return None if len(kept) == len(items) else replace(self, body=dumps({**body, "input": kept}))
 
 
 def targets(body: dict[str, Any], router: Router) -> tuple[Target, ...]:
@@ -62,38 +69,63 @@ def targets(body: dict[str, Any], router: Router) -> tuple[Target, ...]:
     return router.route(model)
 
 
-def planned(
-    body: dict[str, Any], dialect: DialectName, client: ClientTraits, target: Target, *, raw_allowed: bool = True
+def passed(
+    body: dict[str, Any], dialect: DialectName, client: ClientTraits, target: Target, *, path: str | None = None
 ) -> Plan:
-    """How `target` is asked.
+    """A body that goes on in the dialect it came in.
 
     Raises:
-        BadRequest: what is wrong with the body, with `param`.
+        BadRequest: what is wrong with it, with `param`.
     """
-    upstream = target.upstream
-    if raw_allowed and upstream.dialect == dialect:
-        checked(body, dialect, target)
-        sent = edited(body, dialect, target)
-        stream = sent.get("stream") is True
-        request = Request(sent, dialect, stream=stream, client=client)
-        exchange = Exchange(request=request, profile=upstream.profile)
-        calls, losses = 1, request.losses
-    else:
-        request = DIALECTS[dialect].read_request(body, client)
-        request.body["model"] = target.model
-        written = DIALECTS[upstream.dialect].write_request(request, upstream.profile)
-        sent, exchange, stream = written.body, written.exchange, request.stream
-        losses = request.losses + written.losses
-        asked = request.carry.get("n", 1)
-        calls = 1 if "n" in sent else asked
-        if calls > 1:
-            losses.append(Loss("n", Action.EMULATED, "n", "Each choice is an upstream call of its own."))
-        raw_allowed = False
+    checked(body, dialect, target)
+    sent = edited(body, dialect, target)
+    stream = sent.get("stream") is True
+    request = Request(sent, dialect, stream=stream, client=client)
+    return Plan(
+        target=target,
+        path=path or PATHS[dialect],
+        speaks=dialect,
+        body=_bytes(sent),
+        exchange=Exchange(request=request, profile=target.upstream.profile),
+        stream=stream,
+        raw=True,
+        calls=1,
+        losses=request.losses,
+    )
+
+
+def written(request: Request, target: Target) -> Plan:
+    """A request that goes through the hub.
+
+    Raises:
+        BadRequest: what cannot be carried and cannot be left out, with `param`.
+    """
+    dialect, profile = target.upstream.dialect, target.upstream.profile
+    request = replace(request, body={**request.body, "model": target.model})
+    made = DIALECTS[dialect].write_request(request, profile)
+    losses = request.losses + made.losses
+    asked = request.carry.get("n", 1)
+    calls = 1 if "n" in made.body else asked
+    if calls > 1:
+        losses.append(Loss("n", Action.EMULATED, "n", "Each choice is an upstream call of its own."))
+    return Plan(
+        target=target,
+        path=PATHS[dialect],
+        speaks=dialect,
+        body=_bytes(made.body),
+        exchange=made.exchange,
+        stream=request.stream,
+        raw=False,
+        calls=calls,
+        losses=losses,
+    )
+
+
+def _bytes(body: dict[str, Any]) -> bytes:
     try:
-        data = dumps(sent)
+        return dumps(body)
     except ValueError:
         raise InvalidValue("The request is nested too deeply.") from None
-    return Plan(target=target, body=data, exchange=exchange, stream=stream, raw=raw_allowed, calls=calls, losses=losses)
 
 
 def translated(plan: Plan) -> Exchange:

@@ -64,13 +64,13 @@ async def fail_stream(outlet: Outlet, writer: StreamWriter, error: AdapterError)
     await write_events(outlet, writer, 0, [Failed(error)], last=True)
 
 
-async def collected(answering: Answering, choices: int) -> list[Answer]:
+async def collected(answering: Answering) -> list[Answer]:
     """The finished answers, one for every choice.
 
     Raises:
         AdapterError: one of them failed.
     """
-    folds = [Fold() for _ in range(choices)]
+    folds = [Fold() for _ in range(answering.choices)]
     async for choice, events in answering.batches():
         feed = folds[choice].feed
         for event in events:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter.errors import AdapterError, MethodNotAllowed, NotFound
 from adapter.hub.request import DialectName
-from adapter.server.exchange import Pipeline
+from adapter.server.exchange import Decide, Pipeline
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
 from adapter.server.turn import Turn
@@ -23,12 +23,13 @@ _PREFIXES: Final = ("/v1", "", "/v1/v1")
 class Surface:
     """POST on one of the two APIs."""
 
-    def __init__(self, pipeline: Pipeline, dialect: DialectName) -> None:
+    def __init__(self, pipeline: Pipeline, dialect: DialectName, decide: Decide) -> None:
         self._pipeline = pipeline
         self._dialect: DialectName = dialect
+        self._decide = decide
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._pipeline.serve(self._dialect, scope, receive, send)
+        await self._pipeline.serve(self._dialect, self._decide, scope, receive, send)
 
 
 class Methods:
@@ -58,7 +59,7 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _nearest(path: str) -> str | None:
     """The path that a client with a wrongly joined base URL meant."""
-    for known in ("/chat/completions", "/responses", "/models"):
+    for known in ("/chat/completions", "/responses", "/responses/compact", "/models"):
         if path.rstrip("/").endswith(known):
             return f"/v1{known}"
     return None
@@ -71,14 +72,17 @@ async def _refused(scope: Scope, receive: Receive, send: Send, error: AdapterErr
 
 def router(pipeline: Pipeline, models: ASGIApp, livez: ASGIApp, readyz: ASGIApp, lifespan: Any) -> Router:
     """The whole application."""
-    chat = Methods(POST=Surface(pipeline, "chat"))
-    responses = Methods(POST=Surface(pipeline, "responses"))
+    courses = pipeline.courses
+    chat = Methods(POST=Surface(pipeline, "chat", courses.chat))
+    responses = Methods(POST=Surface(pipeline, "responses", courses.responses))
+    compact = Methods(POST=Surface(pipeline, "responses", courses.compact))
     listed = Methods(GET=models, HEAD=models)
     routes: list[BaseRoute] = []
     for prefix in _PREFIXES:
         routes += [
             Route(f"{prefix}/chat/completions", chat),
             Route(f"{prefix}/responses", responses),
+            Route(f"{prefix}/responses/compact", compact),
         ]
     for prefix in _PREFIXES:
         routes += [

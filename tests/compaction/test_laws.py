@@ -9,19 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.compaction.anatomy import is_summary, summary_message, units
-from adapter.compaction.expand import expand
+from adapter.compaction.expand import Expanded, expand
+from adapter.compaction.made import Made, Seals
 from adapter.compaction.options import Options, Strategy
-from adapter.compaction.payload import seal_compaction
-from adapter.compaction.shapes import Facts, compaction_reply
+from adapter.compaction.shapes import compaction_item
 from adapter.compaction.sizes import weight
 from adapter.compaction.summarise import Compacted, summarise
 from adapter.dialects import chat, responses
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.upstream.profiles import profile
-from tests.compaction.histories import RING, answer, histories, odd_histories, request, usage, user
+from tests.compaction.histories import RING, answer, histories, odd_histories, request, user
 
-FACTS = Facts(token="t", model="m", created_at=0, usage=usage(1, 1))
 TIGHT = {"keep_user_tokens": 30, "keep_turn_tokens": 30}
 PROFILES = [profile(name) for name in ("generic", "openai", "deepseek", "mistral", "vllm")]
 
@@ -39,9 +38,11 @@ def compacted(items: list[Item], *, going_on: bool, text: str = "the facts", **o
 
 def output_of(done: Compacted, *, whole: bool) -> list[Item]:
     """What the client of a compact call gets, and gives back whole."""
-    sealed = seal_compaction(done.payload(whole=whole), RING, "t")
-    output: list[Item] = compaction_reply(FACTS, done.retained, sealed)["output"]
-    return output
+    made = Made.ours(done)
+    seals = Seals(ring=RING, tenant="t", expanded=Expanded([]), upstream="up", wraps=False)
+    if whole:
+        return [compaction_item(made.blob(seals), "t")]
+    return made.reply_output(seals, "t")
 
 
 def answers_to(items: list[Item]) -> list[Item]:

@@ -26,7 +26,7 @@ def test_reasoning_that_is_sealed_out_is_read_back_in_whole(text: str) -> None:
 
     assert item["content"] == reasoning(text)["content"]
     stripped = {key: value for key, value in item.items() if key != "content"}
-    assert expand([stripped], RING, "t").items == [reasoning(text)]
+    assert expand([stripped], RING, "t").items == [{**reasoning(text), "id": "rs_1"}]
 
 
 def test_a_summary_is_sealed_where_there_is_no_text() -> None:

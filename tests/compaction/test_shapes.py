@@ -8,27 +8,32 @@ import pytest
 from openai.types.responses import CompactedResponse, Response
 
 from adapter.compaction.anatomy import type_of
-from adapter.compaction.expand import expand
 from adapter.compaction.shapes import (
     Facts,
     UpstreamBlob,
     UpstreamText,
+    compacted_output,
+    compaction_item,
     compaction_reply,
     gomodel_reply,
-    passed_on,
     read_compact_answer,
     response_reply,
     shown,
 )
 from adapter.errors import UpstreamInvalid
-from tests.compaction.histories import RING, assistant, call, developer, output, reasoning, usage, user
+from adapter.hub.events import Item
+from tests.compaction.histories import assistant, call, developer, output, reasoning, usage, user
 from tests.validator import load, needs_validator
 
 FACTS = Facts(token="abc", model="m", created_at=7, usage=usage(10, 2), provider="local", metadata={"k": "v"})
 
 
+def kept_and_blob(items: list[Item]) -> list[Item]:
+    return compacted_output(items, compaction_item("sealed", FACTS.token), FACTS.token)
+
+
 def test_the_compaction_shape_is_the_retained_items_and_one_blob() -> None:
-    reply = compaction_reply(FACTS, [developer("d"), user("u"), reasoning("r"), call("a")], "sealed")
+    reply = compaction_reply(FACTS, kept_and_blob([developer("d"), user("u"), reasoning("r"), call("a")]))
 
     assert {key: reply[key] for key in ("id", "object", "created_at", "usage")} == {
         "id": "resp_abc",
@@ -62,9 +67,8 @@ def test_the_compaction_shape_is_valid_by_the_official_file() -> None:
         "content": [{"type": "input_image", "image_url": "https://example.com/a.png"}],
     }
     custom = {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "x"}
-    reply = compaction_reply(
-        FACTS, [developer("d"), user("u"), image, reasoning("r"), call("a"), output("a"), custom], "sealed"
-    )
+    items = [developer("d"), user("u"), image, reasoning("r"), call("a"), output("a"), custom]
+    reply = compaction_reply(FACTS, kept_and_blob(items))
     validator = load()
 
     assert validator is not None
@@ -111,18 +115,6 @@ def test_the_gomodel_shape_adds_provider_metadata_and_chat_spellings() -> None:
     assert reply["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
     assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
     assert read_compact_answer(reply) == UpstreamText("facts", usage(10, 2))
-
-
-def test_an_upstreams_own_output_is_passed_on_with_its_blob_wrapped() -> None:
-    kept = {"type": "message", "id": "msg_1", "role": "user", "status": "completed", "content": []}
-    blob = {"type": "compaction", "id": "cmp_001", "encrypted_content": "gAAAA"}
-
-    reply = passed_on(FACTS, [kept, blob], RING, "t", "openai")
-
-    assert reply["output"][0] == kept
-    assert reply["output"][1]["id"] == "cmp_001"
-    back = expand(reply["output"], RING, "t")
-    assert (back.origin, back.items) == ("openai", [kept, blob])
 
 
 # -------------------------------------------------------------------------------------------------- upstreams' answers

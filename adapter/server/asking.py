@@ -1,0 +1,123 @@
+"""One upstream call: sent, and begun. The building block of every course; retry and failover loop around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import TypeVar
+
+from adapter.config import Server
+from adapter.dialects.base import RawStream
+from adapter.dialects.intake import Intake
+from adapter.dialects.registry import DIALECTS
+from adapter.errors import AdapterError
+from adapter.hub.request import Exchange, Request
+from adapter.server.lanes import Answering, Hub, RawStreaming, RawWhole, begun, begun_in_parallel
+from adapter.server.plan import Plan, translated, written
+from adapter.server.tasks import Tasks
+from adapter.server.turn import Turn
+from adapter.upstream.client import Kind, Reply, UpstreamClient
+from adapter.upstream.credentials import call_headers
+from adapter.upstream.router import Target
+
+T = TypeVar("T")
+
+
+def clock() -> int:
+    """Whole Unix seconds, for answers that carry no time of their own."""
+    return int(time.time())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Makes upstream calls for a turn."""
+
+    client: UpstreamClient
+    settings: Server
+    tasks: Tasks
+
+    async def ask(self, turn: Turn, request: Request, target: Target) -> Hub:
+        """`request` put to `target`, begun.
+
+        Raises:
+            AdapterError: it cannot be said there, or was not answered.
+        """
+        return await self._translating(turn, written(request, target))
+
+    async def answering(self, turn: Turn, plan: Plan) -> Answering:
+        """The hub events of a plan's answer, of all its calls, begun.
+
+        Raises:
+            AdapterError: no answer.
+        """
+        if plan.calls == 1:
+            return await self._translating(turn, plan)
+        return await begun_in_parallel(lambda: self._translating(turn, plan), plan.calls, self.tasks)
+
+    async def passing(self, turn: Turn, plan: Plan, observer: RawStream | None) -> Hub | RawStreaming | RawWhole:
+        """A raw plan, begun. Bytes pass only where the answer has the form that was asked for.
+
+        Raises:
+            AdapterError: no answer.
+        """
+        reply = await _mended(plan, lambda plan: self._sent(turn, plan))
+        lane: Hub | RawStreaming | RawWhole
+        if reply.kind is Kind.STREAM and observer is not None:
+            lane = RawStreaming(reply, observer, settle_within=self.settings.settle_within)
+        elif reply.kind is Kind.JSON and observer is None:
+            lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
+        else:
+            lane = self._hub(reply, plan, translated(plan))
+        return await begun(lane)
+
+    async def document(self, turn: Turn, target: Target, path: str, body: bytes) -> bytes:
+        """A plain call whose reply is no answer of a dialect.
+
+        Raises:
+            AdapterError: what the upstream's refusal means, or how the way to it failed.
+        """
+        reply = await self._call(turn, target, path, body, stream=False)
+        try:
+            return await reply.body(self.settings.reply_limit)
+        finally:
+            reply.close()
+
+    async def _translating(self, turn: Turn, plan: Plan) -> Hub:
+        async def once(plan: Plan) -> Hub:
+            return await begun(self._hub(await self._sent(turn, plan), plan, plan.exchange))
+
+        return await _mended(plan, once)
+
+    async def _sent(self, turn: Turn, plan: Plan) -> Reply:
+        return await self._call(turn, plan.target, plan.path, plan.body, stream=plan.stream)
+
+    async def _call(self, turn: Turn, target: Target, path: str, body: bytes, *, stream: bool) -> Reply:
+        upstream = target.upstream
+        headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id)
+        return await self.client.post(upstream, path, body, headers, stream=stream)
+
+    def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub:
+        token = token_hex(16)
+        settings = self.settings
+        intake = Intake(
+            DIALECTS[plan.speaks],
+            exchange,
+            sent=len(plan.body),
+            ids=lambda _: token,
+            clock=clock,
+            estimate=settings.usage == "estimate",
+        )
+        return Hub(reply, intake, exchange, reply_limit=settings.reply_limit, settle_within=settings.settle_within)
+
+
+async def _mended(plan: Plan, once: Callable[[Plan], Awaitable[T]]) -> T:
+    """An upstream that cannot open reasoning it is given back is asked once more without."""
+    try:
+        return await once(plan)
+    except AdapterError as refused:
+        plain = plan.without_reasoning_blobs() if refused.code == "invalid_encrypted_content" else None
+        if plain is None:
+            raise
+    return await once(plain)

@@ -1,0 +1,274 @@
+"""How a history is compacted for one client over one upstream: by the table of `compaction.plan`.
+
+Where the upstream does it, its endpoint or a trigger is asked; where it does not, `summarise` asks for one upstream call
+after the other and each is put as an ordinary, streamed request. What an upstream turns out not to have is remembered and
+never fails the client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from adapter.compaction.anatomy import COMPACTIONS, TRIGGER, Voice, type_of, units, voice
+from adapter.compaction.expand import Expanded
+from adapter.compaction.keep import Split, split
+from adapter.compaction.made import Made
+from adapter.compaction.options import OnFailure, Options, Strategy
+from adapter.compaction.plan import ClientShape, UpstreamKind, Way, is_absent, suggested, way
+from adapter.compaction.shapes import UpstreamBlob, UpstreamText, read_compact_answer
+from adapter.compaction.sizes import utf8_length
+from adapter.compaction.summarise import Compacted, summarise
+from adapter.dialects.registry import DIALECTS
+from adapter.errors import AdapterError, InvalidValue, UnsupportedParameter, UpstreamInvalid
+from adapter.hub import usage as usages
+from adapter.hub.events import Item
+from adapter.hub.fold import Answer
+from adapter.hub.losses import Action, Loss
+from adapter.hub.request import Request
+from adapter.server.asking import Asking
+from adapter.server.pump import collected
+from adapter.server.turn import Turn
+from adapter.upstream.refusals import from_error_object
+from adapter.upstream.router import Router, Target, Upstream
+from adapter.wire.jsonio import NotJson, dumps, loads
+
+COMPACT_PATH: Final = "/responses/compact"
+GOING_ON: Final = frozenset({ClientShape.CHAT, ClientShape.THRESHOLD})
+"""Shapes whose shortened history is answered at once."""
+_TO_ENDPOINT: Final = (
+    "instructions",
+    "previous_response_id",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "prompt_cache_options",
+    "service_tier",
+)
+"""What the endpoint takes beside model and input; some servers refuse anything else."""
+_TO_TRIGGER: Final = (*_TO_ENDPOINT, "tools", "parallel_tool_calls", "reasoning", "safety_identifier", "user")
+"""What shapes a turn's input, so that caches hit; nothing that shapes its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One history to be compacted."""
+
+    turn: Turn
+    shape: ClientShape
+    request: Request
+    """Its items are what the target reads; a trigger is no part of them."""
+    expanded: Expanded
+    target: Target
+    options: Options
+
+    @property
+    def going_on(self) -> bool:
+        """The shortened history is answered at once."""
+        return self.shape in GOING_ON
+
+    @property
+    def split(self) -> Split:
+        """What stays of the history and what goes."""
+        return split(self.request.items, self.options, going_on=self.going_on)
+
+
+@dataclass(slots=True, kw_only=True)
+class Compactor:
+    """Compacts; holds what they share."""
+
+    asking: Asking
+    router: Router
+    options: Options
+    absent: set[str] = field(default_factory=set)
+    """Names of upstreams that turned out to have no endpoint."""
+
+    def kind(self, upstream: Upstream) -> UpstreamKind:
+        """What the upstream does by itself, as far as is known."""
+        if upstream.compact is not None:
+            return upstream.compact
+        return UpstreamKind.NONE if upstream.name in self.absent else suggested(upstream.dialect)
+
+    def way(self, shape: ClientShape, upstream: Upstream) -> Way:
+        """How a compaction for this client is had from it."""
+        how = way(shape, self.kind(upstream))
+        return Way.SUMMARISE if self.options.strategy is Strategy.TRIM and how is not Way.HAND_ON else how
+
+    async def made(self, case: Case) -> Made:
+        """The history made short.
+
+        Raises:
+            AdapterError: it could not be, and `on_failure` does not say `trim`.
+        """
+        match self.way(case.shape, case.target.upstream):
+            case Way.ENDPOINT_BLOB | Way.ENDPOINT_TEXT:
+                try:
+                    made = await self._by_endpoint(case)
+                except AdapterError as refused:
+                    if case.target.upstream.compact is None and is_absent(refused.http_status, refused.code):
+                        self.absent.add(case.target.upstream.name)
+                        return await self._summarised(case)
+                    return self._trimmed(case, refused)
+                return await self._summarised(case) if made is None else made
+            case Way.TRIGGER_BLOB:
+                try:
+                    return await self._by_trigger(case)
+                except AdapterError as refused:
+                    return self._trimmed(case, refused)
+            case _:
+                return await self._summarised(case)
+
+    # ------------------------------------------------------------------------------------------------------- by us
+
+    async def _summarised(self, case: Case) -> Made:
+        request = case.request
+        if request.body.get("previous_response_id") is not None or request.body.get("conversation") is not None:
+            raise UnsupportedParameter(
+                "The upstream keeps this conversation and has no way to compact it; send the whole of it as input.",
+                param="previous_response_id",
+            )
+        target = self._summariser(case)
+        window = target.upstream.window or self.options.window_tokens
+        options = replace(case.options, window_tokens=window, model=None)
+        asked = replace(request, body={**request.body, "model": target.model})
+        estimated = False
+
+        async def ask(call: Request) -> Answer | AdapterError:
+            nonlocal estimated
+            try:
+                answering = await self.asking.ask(case.turn, call, target)
+                try:
+                    (answer,) = await collected(answering)
+                    await answering.finish()
+                finally:
+                    answering.close()
+            except AdapterError as refused:
+                return refused
+            estimated |= any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
+            return answer
+
+        work = summarise(asked, options, going_on=case.going_on)
+        try:
+            call = next(work)
+            while True:
+                call = work.send(await ask(call))
+        except StopIteration as end:
+            return Made.ours(end.value, estimated=estimated)
+
+    def _summariser(self, case: Case) -> Target:
+        """Who writes the summary: the request's own target, unless a model is configured. A history with an upstream's
+        blob in it stays with that upstream."""
+        model, target = case.options.model, case.target
+        if model is None or any(type_of(item) in COMPACTIONS for item in case.request.items):
+            return target
+        found = self.router.route(model)
+        return next((one for one in found if one.upstream is target.upstream), found[0])
+
+    def _trimmed(self, case: Case, refused: AdapterError) -> Made:
+        """An upstream's own compaction that failed.
+
+        Raises:
+            AdapterError: `refused`, unless `on_failure` says `trim`.
+        """
+        if case.options.on_failure is OnFailure.ERROR:
+            raise refused
+        work = summarise(case.request, replace(case.options, strategy=Strategy.TRIM), going_on=case.going_on)
+        try:
+            next(work)
+        except StopIteration as end:
+            return Made.ours(end.value)
+        raise refused
+
+    # --------------------------------------------------------------------------------------------- by the upstream
+
+    async def _by_endpoint(self, case: Case) -> Made | None:
+        """None where the upstream answers with a blob that is of no use to this client."""
+        parts = case.split
+        items = _earlier(parts) if case.going_on else case.request.items
+        sent = self._endpoint_body(case, items)
+        found = await self._twice(case, sent)
+        cost = found.usage
+        match found:
+            case UpstreamText(text):
+                usage = cost or usages.estimated(len(sent), utf8_length(text))
+                context = parts.context(text)
+                return Made.ours(Compacted(parts, context, text, Strategy.SUMMARY, usage, cost is None, 1))
+            case UpstreamBlob(output):
+                if not case.shape.takes_blob or case.target.upstream.dialect != "responses":
+                    return None
+                kept = parts.retained
+                front = [item for item in kept[: parts.cut] if voice(item) is Voice.INSTRUCTION]
+                context = [*front, *output, *kept[parts.cut :]] if case.going_on else output
+                usage = cost or usages.estimated(len(sent), utf8_length(str(output)))
+                return Made(context=context, output=output, summary=None, usage=usage, estimated=cost is None)
+
+    def _endpoint_body(self, case: Case, items: list[Item]) -> bytes:
+        body = case.request.body
+        asked = replace(case.request, body={"model": case.target.model, "input": items}, carry={})
+        written = DIALECTS["responses"].write_request(asked, case.target.upstream.profile).body
+        sent = {"model": case.target.model, "input": written["input"]}
+        sent.update({key: body[key] for key in _TO_ENDPOINT if body.get(key) is not None})
+        if not items:
+            del sent["input"]
+        if body.get("reasoning") is not None and not case.going_on:
+            reason = "The upstream's compaction takes no reasoning settings."
+            case.turn.losses.append(Loss("reasoning", Action.DROPPED, "reasoning", reason))
+        try:
+            return dumps(sent)
+        except ValueError:
+            raise InvalidValue("The request is nested too deeply.") from None
+
+    async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob:
+        """What the endpoint answers; an answer with nothing in it is asked for once more."""
+        for again in (True, False):
+            data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)
+            try:
+                body = loads(data)
+            except NotJson:
+                raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
+            if isinstance(body, dict) and body.get("error") and not (body.get("output") or body.get("choices")):
+                raise from_error_object(body["error"])
+            try:
+                return read_compact_answer(body)
+            except UpstreamInvalid:
+                if not again:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _by_trigger(self, case: Case) -> Made:
+        parts = case.split
+        items = _earlier(parts) if case.going_on else _sound(case.request.items)
+        body: dict[str, Any] = {"model": case.target.model, "input": [*items, {"type": TRIGGER}]}
+        body.update({key: case.request.body[key] for key in _TO_TRIGGER if case.request.body.get(key) is not None})
+        asked = replace(case.request, body=body, carry={}, stream=True, include_usage=True)
+        for _ in range(2):
+            answering = await self.asking.ask(case.turn, asked, case.target)
+            try:
+                (answer,) = await collected(answering)
+                await answering.finish()
+            finally:
+                answering.close()
+            blobs = [item for item in answer.output if type_of(item) in COMPACTIONS and item.get("encrypted_content")]
+            if blobs:
+                break
+        else:
+            raise UpstreamInvalid("The upstream answered a compaction trigger without a compaction.")
+        kept, blob = parts.retained, blobs[-1]
+        usage = answer.usage or usages.estimated(0, utf8_length(blob["encrypted_content"]))
+        estimated = answer.usage is None or any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
+        context = [*kept[: parts.cut], blob, *kept[parts.cut :]]
+        return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
+
+
+def _earlier(parts: Split) -> list[Item]:
+    """What comes before the turn that goes on, without instructions, which stay, and exchanges that nobody finished."""
+    after = set(parts.kept[parts.cut :])
+    earlier = [
+        item for index, item in enumerate(parts.items) if index not in after and voice(item) is not Voice.INSTRUCTION
+    ]
+    return _sound(earlier)
+
+
+def _sound(items: list[Item]) -> list[Item]:
+    """A history in which every call has its output and every output its call, as strict servers want it."""
+    dropped = {index for unit in units(items) if unit.open or unit.voice is Voice.OUTPUT for index in unit.indices}
+    return [item for index, item in enumerate(items) if index not in dropped] if dropped else items

@@ -1,0 +1,376 @@
+"""The course of one turn: what is asked of whom until the answer begins, decided from the body.
+
+    raw             client and upstream speak alike and nothing has to be put in or taken out: bytes pass
+    hub             one translated call, or n in parallel
+    compaction      `/responses/compact`, a `compaction_trigger`: the history made short is the answer
+    then an answer  a chat-shaped compact call, a `compact_threshold` that is passed: made short, then asked
+
+A course is begun by the pipeline, which has started the clock of the held status by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from secrets import token_hex
+from typing import Any, Final, Literal, TypeAlias
+
+from adapter.compaction.anatomy import TRIGGER
+from adapter.compaction.calls import CompactCall, Shape, read_call, shape
+from adapter.compaction.expand import Expanded, expand
+from adapter.compaction.keep import worth_compacting
+from adapter.compaction.made import Made, Seals
+from adapter.compaction.options import Reply
+from adapter.compaction.outgoing import asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
+from adapter.compaction.plan import ClientShape, Way
+from adapter.compaction.sealing import KeyRing, is_ours, not_verified
+from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
+from adapter.compaction.streams import preceded, triggered
+from adapter.compaction.triggers import estimated_tokens, is_triggered, threshold
+from adapter.dialects.registry import DIALECTS
+from adapter.errors import InvalidType, InvalidValue
+from adapter.hub import usage as usages
+from adapter.hub.events import Event, Usage
+from adapter.hub.losses import Anomaly, Loss
+from adapter.hub.request import ClientTraits, Exchange, Request
+from adapter.server.asking import Asking, clock
+from adapter.server.compacting import COMPACT_PATH, Case, Compactor
+from adapter.server.history import History, as_items, check_calls
+from adapter.server.lanes import Answering, Changed, Document, RawStreaming, RawWhole, Said
+from adapter.server.plan import Plan, check_losses, losses_header, passed, targets, written
+from adapter.server.turn import Turn
+from adapter.upstream.router import Router, Target
+from adapter.wire.jsonio import dumps
+
+Lane: TypeAlias = Answering | RawStreaming | RawWhole | Document
+_REPLY: Final = b"x-adapter-compact-reply"
+_COUNTED: Final = b"x-adapter-token-count"
+_BLOBS: Final = "reasoning.encrypted_content"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """A turn, decided; not begun."""
+
+    stream: bool
+    exchange: Exchange
+    """What a failure before the answer is written by."""
+    begin: Callable[[], Awaitable[Lane]]
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Courses:
+    """Decides; holds what that needs."""
+
+    router: Router
+    asking: Asking
+    compactor: Compactor
+    ring: KeyRing
+    history: History
+    losses: Literal["report", "reject", "ignore"]
+
+    async def chat(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """`/v1/chat/completions`.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        target = self._chosen(turn, targets(body, self.router)[0])
+        if target.upstream.dialect == "chat":
+            return self._raw(turn, passed(body, "chat", turn.client, target))
+        return self._hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
+
+    async def responses(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """`/v1/responses`.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        found = targets(body, self.router)
+        recalled = await self.recalled(turn, body, found[0])
+        about = _about(body)
+        if not recalled and not about.ours and all(one.upstream.dialect == "responses" for one in found[:1]):
+            in_place = found[0].upstream.compacts_in_place or not about.compacts
+            if in_place and not (len(found) > 1 and about.blobs):
+                target = self._chosen(turn, found[0])
+                return self._raw(turn, passed(body, "responses", turn.client, target))
+        request = DIALECTS["responses"].read_request(body, turn.client)
+        target, seals = self._expanded(turn, request, found)
+        upstream = target.upstream
+        takes_trigger = self.compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
+        if about.triggered and not takes_trigger and not upstream.compacts_in_place:
+            request.body["input"] = request.items[:-1]
+            case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
+            return self._triggered(case, seals)
+        if not upstream.compacts_in_place and (limit := threshold(request.body)) is not None:
+            del request.body["context_management"]
+            if estimated_tokens(request) > limit:
+                case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
+                case = replace(case, options=case.options.within(limit))
+                if case.split.rest:
+                    return self._compacted_then_asked(case, seals)
+        return self._hub(turn, request, target, seals)
+
+    async def compact(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """`/v1/responses/compact`, in either shape.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        if shape(body) is Shape.CHAT:
+            turn.dialect = "chat"
+            return self._chat_compact(turn, body)
+        reply = self._reply(turn, body)
+        call = read_call(body)
+        asked = (
+            {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
+        )
+        found = targets(asked, self.router)
+        await self.recalled(turn, call.body, found[0])
+        request = DIALECTS["responses"].read_request(call.body, turn.client)
+        if is_triggered(request.items):
+            request.body["input"] = request.items[:-1]
+        target, seals = self._expanded(turn, request, found)
+        case = self._case(turn, _SHAPES[reply, turn.client is ClientTraits.CODEX], request, seals, target)
+
+        async def begin() -> Lane:
+            made = await self._made(case)
+            facts = self._facts(case, made, call)
+            match reply:
+                case Reply.COMPACTION:
+                    answer = compaction_reply(facts, made.reply_output(seals, facts.token))
+                case Reply.RESPONSE:
+                    answer = response_reply(facts, made.text)
+                case Reply.GOMODEL:
+                    answer = gomodel_reply(facts, made.text)
+            return Document(dumps(answer), made.usage)
+
+        turn.lane = "compact"
+        return Course(stream=False, exchange=Exchange(request=request), begin=begin)
+
+    # ------------------------------------------------------------------------------------------------ the two lanes
+
+    def _raw(self, turn: Turn, plan: Plan) -> Course:
+        self._report(turn, plan.losses)
+        turn.lane = "raw"
+        observer = DIALECTS[plan.speaks].raw_stream(plan.exchange, clock=clock) if plan.stream else None
+        if observer is not None:
+            turn.ending = observer.fail
+        return Course(
+            stream=plan.stream,
+            exchange=plan.exchange,
+            begin=lambda: self.asking.passing(turn, plan, observer),
+            raw=True,
+        )
+
+    def _hub(self, turn: Turn, request: Request, target: Target, seals: Seals | None = None) -> Course:
+        plan = written(request, target)
+        self._report(turn, plan.losses)
+        turn.lane = "hub"
+
+        async def begin() -> Lane:
+            return self._sealed(await self.asking.answering(turn, plan), request, target, seals)
+
+        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin)
+
+    def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals | None) -> Answering:
+        """With the blobs that the client is to give back."""
+        if seals is None:
+            return answering
+        origin = target.upstream.name
+        if target.upstream.dialect == "responses":
+            if not seals.wraps:
+                return answering
+            change = wrapping_blobs(seals.ring, seals.tenant, origin)
+        elif asks_for_sealed_reasoning(request):
+            change = sealing_reasoning(seals.ring, seals.tenant, origin)
+        else:
+            return answering
+        return Changed(answering, lambda event: [change(event)])
+
+    # -------------------------------------------------------------------------------------------------- compactions
+
+    def _chat_compact(self, turn: Turn, body: dict[str, Any]) -> Course:
+        target = self._chosen(turn, targets(body, self.router)[0])
+        if self.compactor.way(ClientShape.CHAT, target.upstream) is Way.HAND_ON:
+            return self._raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
+        request = DIALECTS["chat"].read_request(body, turn.client)
+        seals = self._seals(turn, Expanded(request.items), target, wraps=False)
+        case = self._case(turn, ClientShape.CHAT, request, seals, target)
+        if worth_compacting(case.split, case.options):
+            return self._compacted_then_asked(case, seals)
+        if target.upstream.dialect == "chat":
+            return self._raw(turn, passed(body, "chat", turn.client, target))
+        return self._hub(turn, request, target)
+
+    def _triggered(self, case: Case, seals: Seals) -> Course:
+        exchange = Exchange(request=case.request, profile=case.target.upstream.profile)
+
+        async def begin() -> Lane:
+            made = await self._made(case)
+            events = triggered(self._facts(case, made), made.blob(seals))
+            return Said(events, exchange, [Anomaly("usage_estimated")] if made.estimated else [])
+
+        case.turn.lane = "compact"
+        return Course(stream=case.request.stream, exchange=exchange, begin=begin)
+
+    def _compacted_then_asked(self, case: Case, seals: Seals) -> Course:
+        turn, request, target = case.turn, case.request, case.target
+
+        async def begin() -> Lane:
+            made = await self._made(case)
+            shortened = replace(request, body={**request.body, "input": made.context})
+            plan = written(shortened, target)
+            self._report(turn, plan.losses)
+            answering = self._sealed(await self.asking.answering(turn, plan), request, target, seals)
+            if case.shape is ClientShape.THRESHOLD:
+                return Changed(answering, preceded(made.blob(seals), made.usage))
+            return Changed(answering, _costing(made.usage))
+
+        turn.lane = "compact"
+        exchange = Exchange(request=request, profile=target.upstream.profile)
+        return Course(stream=request.stream, exchange=exchange, begin=begin)
+
+    async def _made(self, case: Case) -> Made:
+        made = await self.compactor.made(case)
+        case.turn.outlet.headers.append((_COUNTED, b"estimate" if made.estimated else b"usage"))
+        return made
+
+    def _facts(self, case: Case, made: Made, call: CompactCall | None = None) -> Facts:
+        return Facts(
+            token=token_hex(16),
+            model=case.target.model,
+            created_at=clock(),
+            usage=made.usage,
+            provider=case.target.upstream.name,
+            metadata=None if call is None else call.metadata,
+        )
+
+    def _reply(self, turn: Turn, body: dict[str, Any]) -> Reply:
+        """Which shape a Responses-shaped compact call is answered in."""
+        asked = turn.headers.get(_REPLY)
+        if asked is not None:
+            try:
+                return Reply(asked.decode("latin-1").strip().lower())
+            except ValueError:
+                allowed = ", ".join(reply.value for reply in Reply)
+                raise InvalidValue(f"{_REPLY.decode()} must be one of {allowed}.", param=_REPLY.decode()) from None
+        model = body.get("model")
+        return self.compactor.options.reply_for(model if isinstance(model, str) else "")
+
+    def _case(self, turn: Turn, shape: ClientShape, request: Request, seals: Seals, target: Target) -> Case:
+        options = self.compactor.options
+        return Case(turn=turn, shape=shape, request=request, expanded=seals.expanded, target=target, options=options)
+
+    # ---------------------------------------------------------------------------------------------- what comes before
+
+    def _chosen(self, turn: Turn, target: Target) -> Target:
+        turn.model, turn.upstream = target.model, target.upstream.name
+        return target
+
+    def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
+        """The target that can go on with this history, whose items in `request` are from now on what it reads."""
+        native = len(found) == 1 and found[0].upstream.dialect == "responses"
+        expanded = expand(request.items, self.ring, turn.caller.tenant, native=native)
+        by_name = {one.upstream.name: one for one in reversed(found)}
+        if expanded.origin is not None and expanded.origin not in by_name:
+            raise not_verified("input")
+        target = self._chosen(turn, by_name.get(expanded.preferred_origin or "", found[0]))
+        profile = target.upstream.profile
+        reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
+        request.body["input"] = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)
+        return target, self._seals(turn, expanded, target, wraps=len(found) > 1)
+
+    def _seals(self, turn: Turn, expanded: Expanded, target: Target, *, wraps: bool) -> Seals:
+        return Seals(
+            ring=self.ring, tenant=turn.caller.tenant, expanded=expanded, upstream=target.upstream.name, wraps=wraps
+        )
+
+    async def recalled(self, turn: Turn, body: dict[str, Any], target: Target) -> bool:
+        """Put the earlier turns that the request only names before its input, unless the upstream keeps them.
+
+        Raises:
+            BadRequest: they are not known here, or the input answers a call that is not among them.
+        """
+        previous = body.get("previous_response_id")
+        if previous is None:
+            return False
+        if not isinstance(previous, str):
+            raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
+        thread = turn.thread
+        if target.upstream.stateful and not (thread is not None and thread.knows(previous)):
+            return False
+        recalled = await (thread or self.history).resolve(turn.caller, previous)
+        given = as_items(body.get("input"))
+        check_calls(recalled, given)
+        body["input"] = [*recalled, *given]
+        del body["previous_response_id"]
+        return True
+
+    def _report(self, turn: Turn, losses: list[Loss]) -> None:
+        """The policy for what of the request cannot be carried."""
+        turn.losses += losses
+        if losses:
+            match self.losses:
+                case "reject":
+                    check_losses(losses)
+                case "report":
+                    turn.outlet.headers.append((b"x-adapter-losses", losses_header(losses)))
+                case "ignore":
+                    pass
+
+
+_SHAPES: Final = {
+    (Reply.COMPACTION, False): ClientShape.COMPACTION,
+    (Reply.COMPACTION, True): ClientShape.CODEX_OLD,
+    (Reply.RESPONSE, False): ClientShape.RESPONSE,
+    (Reply.RESPONSE, True): ClientShape.RESPONSE,
+    (Reply.GOMODEL, False): ClientShape.GOMODEL,
+    (Reply.GOMODEL, True): ClientShape.GOMODEL,
+}
+
+
+@dataclass(slots=True)
+class _About:
+    """What a Responses body has to do with compaction and blobs."""
+
+    ours: bool = False
+    """It holds a blob of ours."""
+    triggered: bool = False
+    watched: bool = False
+    blobs: bool = False
+    """It holds, or asks for, what only its maker can read."""
+
+    @property
+    def compacts(self) -> bool:
+        return self.triggered or self.watched
+
+
+def _about(body: dict[str, Any]) -> _About:
+    """Cheap: one look at every item."""
+    include = body.get("include")
+    about = _About(watched=threshold(body) is not None)
+    about.blobs = about.watched or (isinstance(include, list) and _BLOBS in include)
+    items = body.get("input")
+    if not isinstance(items, list):
+        return about
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        sealed = item.get("encrypted_content")
+        if sealed is not None:
+            about.blobs = True
+            about.ours = about.ours or is_ours(sealed)
+        if item.get("type") == TRIGGER:
+            about.triggered = about.blobs = is_triggered([one for one in items if isinstance(one, dict)])
+    return about
+
+
+def _costing(cost: dict[str, Any]) -> Callable[[Event], list[Event]]:
+    """For an answer to a shortened conversation: its usage includes what the shortening cost."""
+
+    def changed(event: Event) -> list[Event]:
+        return [Usage(usages.added(event.usage, cost))] if type(event) is Usage else [event]
+
+    return changed
