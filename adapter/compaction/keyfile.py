@@ -26,23 +26,24 @@ class KeyFile:
     """One line for the operator, where something about the file is not as it should be."""
 
 
-def load_or_make_key_file(path: Path) -> KeyFile:
-    """The secret in the file, made with mode 0600 if there is none; call it before workers start.
+def load_or_make_key_file(path: Path | None) -> KeyFile:
+    """The secret in the file, made with mode 0600 if there is none; call it before workers start. Without a path it is made
+    for this process only.
 
     Several processes that start at once agree: the file appears whole and only one of them makes it.
 
     Raises:
         ConfigError: the file is there and holds something else than a key.
     """
+    if path is None:
+        return _in_memory("no HOME and no XDG_STATE_HOME to keep it under")
     try:
         if not path.exists():
             _make(path)
         text = path.read_text("ascii", "replace")
         exposed = path.stat().st_mode & _OTHERS_BITS != 0
     except OSError as refused:
-        reason = refused.strerror or type(refused).__name__
-        warning = f"the sealing key lives in memory only: {path}: {reason}; sealed content will not survive a restart"
-        return KeyFile(secrets.token_bytes(SECRET_BYTES), stored=False, warning=warning)
+        return _in_memory(f"{path}: {refused.strerror or type(refused).__name__}")
     try:
         secret = secret_from_base64(text)
     except ConfigError:
@@ -50,6 +51,11 @@ def load_or_make_key_file(path: Path) -> KeyFile:
     return KeyFile(
         secret, stored=True, warning=f"{path} can be read by others; its mode should be 0600" if exposed else None
     )
+
+
+def _in_memory(reason: str) -> KeyFile:
+    warning = f"the sealing key lives in memory only: {reason}; sealed content will not survive a restart"
+    return KeyFile(secrets.token_bytes(SECRET_BYTES), stored=False, warning=warning)
 
 
 def _make(path: Path) -> None:

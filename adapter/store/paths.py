@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adapter.errors import ConfigError
+from adapter.state import state_directory
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
@@ -14,13 +15,10 @@ def default_path(environ: Mapping[str, str]) -> Path:
     Raises:
         ConfigError: neither variable is there, as in a bare container.
     """
-    state = environ.get("XDG_STATE_HOME", "")
-    if Path(state).is_absolute():  # the base directory specification: relative paths are to be ignored
-        return Path(state) / "adapter" / "store.db"
-    home = environ.get("HOME", "")
-    if not Path(home).is_absolute():
+    state = state_directory(environ)
+    if state is None:
         raise ConfigError(
             "store.url: no HOME and no XDG_STATE_HOME to keep the store under; "
             'say where, as "sqlite:////var/lib/adapter/store.db" or "postgresql://user@host/database", or set store.mode = "off"'
         )
-    return Path(home) / ".local" / "state" / "adapter" / "store.db"
+    return state / "store.db"
