@@ -67,6 +67,14 @@ class Server(_Section):
     """Seconds between turning not ready and closing the listener, for load balancers that poll."""
     drain_timeout: PositiveFloat = 30
     """Seconds that running answers have to finish after SIGTERM."""
+    websocket: bool = True
+    """Responses over a WebSocket. False answers the handshake with 426."""
+    websocket_limit: PositiveFloat = 3600
+    """Seconds after which a connection is closed; the running answer is finished first."""
+    websocket_history: PositiveInt = 64 * MIB
+    """Bytes of its own conversation that a connection remembers. A client that refers to more is told to send it."""
+    websocket_connections: PositiveInt = 1000
+    """Connections that a caller may have at once, in one worker."""
     access_log: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

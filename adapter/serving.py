@@ -16,10 +16,13 @@ from uvicorn.supervisors import Multiprocess
 from adapter.app import create
 from adapter.config import Settings
 from adapter.errors import ConfigError
+from adapter.server.protocol import SocketProtocol
 
 _BACKLOG: Final = 2048
 _IDLE_CLIENT: Final = 75
 """Seconds an idle client connection is kept: longer than the pools of the SDKs, so that they do not find theirs closed."""
+_SILENT_SOCKET: Final = 120
+"""Seconds that a ping may go unanswered: an agent may run its tools without a look at its socket."""
 _AFTER_DEADLINE: Final = 5
 """Seconds for the failures that the drain writes at its deadline to get out."""
 
@@ -45,7 +48,9 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         factory=True,
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=server.body_limit,
+        ws_ping_timeout=_SILENT_SOCKET,
         lifespan="on",
         log_config=None,
         access_log=False,

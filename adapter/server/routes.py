@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter.errors import AdapterError, MethodNotAllowed, NotFound
@@ -15,6 +15,7 @@ from adapter.hub.request import DialectName
 from adapter.server.exchange import Decide, Pipeline
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
+from adapter.server.socket import Sockets
 from adapter.server.turn import Turn
 
 _PREFIXES: Final = ("/v1", "", "/v1/v1")
@@ -76,6 +77,7 @@ def router(pipeline: Pipeline, models: ASGIApp, livez: ASGIApp, readyz: ASGIApp,
     chat = Methods(POST=Surface(pipeline, "chat", courses.chat))
     responses = Methods(POST=Surface(pipeline, "responses", courses.responses))
     compact = Methods(POST=Surface(pipeline, "responses", courses.compact))
+    sockets = Sockets(pipeline)
     listed = Methods(GET=models, HEAD=models)
     routes: list[BaseRoute] = []
     for prefix in _PREFIXES:
@@ -83,6 +85,7 @@ def router(pipeline: Pipeline, models: ASGIApp, livez: ASGIApp, readyz: ASGIApp,
             Route(f"{prefix}/chat/completions", chat),
             Route(f"{prefix}/responses", responses),
             Route(f"{prefix}/responses/compact", compact),
+            WebSocketRoute(f"{prefix}/responses", sockets),
         ]
     for prefix in _PREFIXES:
         routes += [

@@ -22,6 +22,8 @@ def settled(turn: Turn) -> None:
         "outcome": turn.outcome.value,
         "ms": round((asyncio.get_running_loop().time() - turn.started) * 1000, 1),
     }
+    if turn.thread is not None:
+        line["socket"] = True
     if turn.error is not None:
         line["status"], line["error"], line["blame"] = turn.error.http_status, turn.error.code, turn.error.blame.value
         if turn.error.__cause__ is not None:

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from adapter.app import create
 from adapter.config import load
+from adapter.server.protocol import SocketProtocol
 
 ASK_CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 ASK_RESPONSES = {"model": "m", "input": "Hi"}
@@ -54,7 +55,13 @@ async def adapter(*upstreams: dict[str, Any], **server: Any) -> AsyncIterator[Cl
     """The adapter over these upstreams; a client for it."""
     settings = load(None, {"server": server, "upstreams": list(upstreams)})
     config = uvicorn.Config(
-        create(settings), http="httptools", ws="none", lifespan="on", log_config=None, access_log=False
+        create(settings),
+        http="httptools",
+        ws=SocketProtocol,
+        ws_max_size=settings.server.body_limit,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
     )
     config.load()
     state, lifespan = ServerState(), LifespanOn(config)

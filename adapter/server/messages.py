@@ -1,0 +1,128 @@
+"""What goes over a WebSocket: `response.create` in, one JSON text message an event out.
+
+An answer is the same sequence of events whatever carries it. So everything behind the outlet writes server-sent events, and
+this outlet takes them out of their framing again: translated or raw, failures and pings, they all pass here.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from starlette.types import Send
+
+from adapter.errors import InvalidType, InvalidValue, UnsupportedParameter
+from adapter.server.outlet import Outlet
+from adapter.server.recent import LocalThread
+from adapter.wire.headers import RawHeaders
+from adapter.wire.jsonio import dumps, loads_request
+from adapter.wire.sse import Decoder
+
+_ENVELOPE: Final = frozenset({"type", "event_id", "response", "stream_id", "generate", "stream", "background"})
+"""What a frame says about itself, or what a socket settles: an answer is always streamed, never in the background."""
+_LONGEST_LANE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A `response.create`."""
+
+    body: dict[str, Any]
+    """The request, as `POST /v1/responses` takes it."""
+    generate: bool
+    """False: the client only prepares a later turn."""
+
+
+def lane(frame: dict[str, Any]) -> str | None:
+    """The `stream_id` of a frame, which every event of its answer repeats.
+
+    Raises:
+        InvalidType: it is no name.
+    """
+    name = frame.get("stream_id")
+    if name is not None and (not isinstance(name, str) or len(name) > _LONGEST_LANE):
+        raise InvalidType(f"stream_id must be a string of at most {_LONGEST_LANE} characters.", param="stream_id")
+    return name
+
+
+def read_frame(message: dict[str, Any]) -> dict[str, Any]:
+    """One message of the client as a JSON object.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    text = message.get("text")
+    if text is None:
+        raise InvalidValue("Frames must be text: one JSON object each.")
+    return loads_request(text.encode())
+
+
+def read_create(frame: dict[str, Any]) -> Create:
+    """The request in a frame, whose fields stand at its top, or in `response` as the Realtime API has them.
+
+    Raises:
+        BadRequest: the frame is something else, or asks for what a socket does not do.
+    """
+    kind = frame.get("type")
+    if kind != "response.create":
+        raise InvalidValue("The only frame taken here is one of type response.create.", param="type")
+    nested = frame.get("response")
+    fields = {**frame, **nested} if isinstance(nested, dict) else frame
+    if fields.get("background"):
+        raise UnsupportedParameter("A socket answers at once; background needs an HTTP request.", param="background")
+    generate = fields.get("generate")
+    if generate is not None and not isinstance(generate, bool):
+        raise InvalidType("generate must be a boolean.", param="generate")
+    body = {name: value for name, value in fields.items() if name not in _ENVELOPE}
+    body["stream"] = True
+    return Create(body, generate is not False)
+
+
+class SocketOutlet(Outlet):
+    """One answer as messages. Nothing is held back but the first: there is no status, an error just is another message."""
+
+    has_status: ClassVar[bool] = False
+    __slots__ = ("_decoder", "_tag", "_thread")
+
+    def __init__(self, send: Send, thread: LocalThread | None = None, lane: str | None = None) -> None:
+        super().__init__(send)
+        self._thread = thread
+        self._decoder = Decoder(limit=sys.maxsize)
+        self._tag = b"" if lane is None else b',"stream_id":' + dumps(lane) + b"}"
+
+    @property
+    def done(self) -> bool:
+        """The client has all of it."""
+        return self.ended and self.writing_since is None
+
+    async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """An error envelope, with the status that it would have had and the wait that a header would have told."""
+        self.committed = self.ended = True
+        if self._thread is not None:
+            self._thread.failed()
+        head = b'{"type":"error","status":%d,' % status
+        for name, value in headers:
+            if name == b"retry-after":
+                head += b'"headers":{"retry-after":"%b"},' % value
+        await self._message(head + body[1:])
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """The events in `data`, a message each; comments are none."""
+        if self.ended:
+            return
+        self.ended = last
+        self.writing_since = self._loop.time()
+        for _, event in self._decoder.feed(data):
+            if event != b"[DONE]":
+                self.committed = True
+                if self._thread is not None:
+                    self._thread.hear(event)
+                await self._message(event)
+        self.writing_since = None
+        self.last_write = self._loop.time()
+
+    async def _message(self, event: bytes) -> None:
+        if self._tag and event.endswith(b"}"):
+            event = event[:-1] + self._tag
+        await self._send({"type": "websocket.send", "text": event.decode("utf-8", "replace")})
