@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, NoReturn, ParamSpec
 
 import click
+from pydantic import SecretStr
 
 from adapter import __version__
 from adapter.config import Settings, load
@@ -109,15 +110,21 @@ def described(settings: Settings) -> str:
     server = settings.server
     lines = [f"listens on http://{server.host}:{server.port}, workers {server.workers}, losses {server.losses}"]
     for upstream in settings.upstreams:
-        key = (
-            "the caller's" if upstream.api_key is None else "its own" if upstream.api_key.get_secret_value() else "none"
-        )
+        key = _whose_key(upstream.keys)
         lines.append(
             f"upstream {upstream.name}: {upstream.dialect} at {upstream.base_url}, profile {upstream.profile}, "
             f"key: {key}, models: {', '.join(upstream.models)}"
         )
         lines += [f"  alias {alias} -> {name}" for alias, name in upstream.aliases.items()]
     return "\n".join(lines)
+
+
+def _whose_key(keys: Sequence[SecretStr] | None) -> str:
+    if keys is None:
+        return "the caller's"
+    if not keys[0].get_secret_value():
+        return "none"
+    return "its own" if len(keys) == 1 else f"{len(keys)} of its own"
 
 
 @main.command()

@@ -16,10 +16,24 @@ from secrets import token_bytes
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from adapter.access.keys import KeyFile, all_keys
+from adapter.access.sections import (
+    EVERYONE,
+    GroupSection,
+    KeySection,
+    LimitsSection,
+    LimitStore,
+    Section,
+    check_groups,
+    check_store,
+    checked_keys,
+    configured_keys,
+    is_loopback,
+)
 from adapter.compaction import options as compacting
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
 from adapter.errors import ConfigError
@@ -34,11 +48,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SECRET: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Server(_Section):
+class Server(Section):
     """`[server]`: the side that clients see."""
 
     host: str = "127.0.0.1"
@@ -75,11 +85,13 @@ class Server(_Section):
     """Bytes of its own conversation that a connection remembers. A client that refers to more is told to send it."""
     websocket_connections: PositiveInt = 1000
     """Connections that a caller may have at once, in one worker."""
+    open: bool = False
+    """Anyone may ask although other machines reach the port and there are no keys; `serve --open`."""
     access_log: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Upstream(_Section):
+class Upstream(Section):
     """One of `[[upstreams]]`: a model server."""
 
     name: str
@@ -87,6 +99,14 @@ class Upstream(_Section):
     dialect: DialectName
     api_key: SecretStr | None = None
     """None: the caller's own key goes on. Empty: none is sent."""
+    api_keys: tuple[SecretStr, ...] = ()
+    """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
+    weight: PositiveFloat = 1
+    """Its part of the conversations, among upstreams of the same priority."""
+    priority: int = Field(default=0, ge=0)
+    """A lower number goes first; the others are for when all of those fail."""
+    max_concurrency: PositiveInt | None = None
+    """Requests that may run there at once, in one worker: a slow upstream must not eat the others."""
     profile: str = "generic"
     models: tuple[str, ...] = ("*",)
     aliases: dict[str, str] = Field(default_factory=dict)
@@ -95,11 +115,18 @@ class Upstream(_Section):
     first_byte_timeout: PositiveFloat = 300
     idle_timeout: PositiveFloat = 300
     """Seconds between data; comments and whitespace are no data."""
+    total_timeout: PositiveFloat | None = None
+    """Seconds for a whole answer."""
     compact: Literal["auto", "compaction", "response", "chat", "trigger", "none"] = "auto"
     """How it compacts by itself: an endpoint that answers with a blob, with text, or chat-shaped; a trigger item; not at
     all. `auto` tries what the dialect suggests and remembers what is not there."""
     window: PositiveInt | None = None
     """Its context window in tokens, for summaries; unknown is None."""
+
+    @property
+    def keys(self) -> tuple[SecretStr, ...] | None:
+        """All of its keys; None: the caller's own."""
+        return self.api_keys or (None if self.api_key is None else (self.api_key,))
 
     def resolved_profile(self) -> Profile:
         """The named profile with the capabilities laid over it.
@@ -110,7 +137,7 @@ class Upstream(_Section):
         return profile(self.profile, self.capabilities)
 
 
-class Compaction(_Section):
+class Compaction(Section):
     """`[compaction]`: how a history is made short where the upstream does not do it by itself."""
 
     strategy: Literal["summary", "trim"] = "summary"
@@ -152,7 +179,7 @@ class Compaction(_Section):
         )
 
 
-class Sealing(_Section):
+class Sealing(Section):
     """`[sealing]`: the keys of what clients carry for us in `encrypted_content`."""
 
     keys: tuple[SecretStr, ...] = ()
@@ -172,6 +199,14 @@ class Sealing(_Section):
         return KeyRing.from_base64(keys, accept_default=self.accept_default)
 
 
+class Metrics(Section):
+    """`[metrics]`: a listener of its own, not for clients."""
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """None: there are none."""
+
+
 class Settings(BaseSettings):
     """The whole configuration."""
 
@@ -186,6 +221,22 @@ class Settings(BaseSettings):
     compaction: Compaction = Compaction()
     sealing: Sealing = Sealing()
     upstreams: tuple[Upstream, ...] = ()
+    keys: tuple[KeySection, ...] = ()
+    groups: tuple[GroupSection, ...] = ()
+    limits: LimitStore = LimitStore()
+    metrics: Metrics = Metrics()
+    keys_file: Path | None = None
+    """Where `adapter keys` writes; None: `keys.toml` beside the configuration."""
+
+    @property
+    def keyed(self) -> bool:
+        """Callers must have a key. A `keys.toml` without any keys lets nobody in: the last one was revoked."""
+        return bool(self.keys) or (self.keys_file is not None and self.keys_file.exists())
+
+    @property
+    def access_groups(self) -> tuple[GroupSection, ...]:
+        """The groups there are; without any, the one that reaches everything."""
+        return self.groups or (GroupSection(name=EVERYONE),)
 
     file: ClassVar[dict[str, Any]] = {}
 
@@ -218,11 +269,57 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         raise ConfigError(f"environment: {refused}") from None
     # of the plain class, so that it can be handed to worker processes
     settings.compaction.options()
-    return Settings.model_construct(
-        server=settings.server,
-        compaction=settings.compaction,
-        sealing=_sealing(settings.sealing),
-        upstreams=_checked(settings.upstreams),
+    return _access(
+        Settings.model_construct(
+            server=settings.server,
+            compaction=settings.compaction,
+            sealing=_sealing(settings.sealing),
+            upstreams=_checked(settings.upstreams),
+            keys=checked_keys([_resolved(section) for section in settings.keys]),
+            groups=settings.groups,
+            limits=_resolved_store(settings.limits),
+            metrics=settings.metrics,
+            keys_file=settings.keys_file or (path.parent / "keys.toml" if path is not None else None),
+        )
+    )
+
+
+def _access(settings: Settings) -> Settings:
+    """That what was said about access holds together."""
+    filed = KeyFile(settings.keys_file).read() if settings.keys_file is not None else ()
+    keys = all_keys(configured_keys(settings.keys), filed)
+    server = settings.server
+    check_groups(settings.groups, keys, [upstream.name for upstream in settings.upstreams])
+    limited = any(group.limited for group in settings.groups)
+    limited = limited or any(key.limits != LimitsSection() for key in settings.keys)
+    check_store(settings.limits, server.workers, limited=limited)
+    if settings.keyed:
+        for upstream in settings.upstreams:
+            if upstream.keys is None:
+                raise ConfigError(
+                    f"upstreams.{upstream.name}.api_key: with [[keys]], callers' keys stay here; "
+                    "give the upstream's own key, or \"none\""
+                )
+    elif not server.open and not is_loopback(server.host):
+        raise ConfigError(
+            f"server.host: other machines reach {server.host}, and there are no keys: add some (adapter keys add), "
+            "or say --open"
+        )
+    if settings.metrics.port and (settings.metrics.port, settings.metrics.host) == (server.port, server.host):
+        raise ConfigError("metrics.port: is the port that clients use; metrics have a listener of their own")
+    return settings
+
+
+def _resolved(section: KeySection) -> KeySection:
+    if section.key is None:
+        return section
+    value = _secret(f"keys.{section.id}.key", section.key.get_secret_value())
+    return section.model_copy(update={"key": SecretStr(value)})
+
+
+def _resolved_store(store: LimitStore) -> LimitStore:
+    return store.model_copy(
+        update={"storage": SecretStr(_secret("limits.storage", store.storage.get_secret_value()))}
     )
 
 
@@ -264,8 +361,17 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
         raise ConfigError(f"{where}: {refused}") from None
     if upstream.dialect == "chat" and upstream.compact in ("compaction", "trigger"):
         raise ConfigError(f"{where}.compact: a {upstream.compact} blob is read by upstreams that speak responses only")
+    if upstream.api_key is not None and upstream.api_keys:
+        raise ConfigError(f"{where}: give api_key or api_keys, one of them")
+    several = tuple(_own_key(where, key) for key in upstream.api_keys)
+    if len({key.get_secret_value() for key in several}) < len(several):
+        raise ConfigError(f"{where}.api_keys: the same key twice")
     return upstream.model_copy(
-        update={"base_url": _base_url(where, upstream.base_url), "api_key": _key(where, upstream.api_key)}
+        update={
+            "base_url": _base_url(where, upstream.base_url),
+            "api_key": _key(where, upstream.api_key),
+            "api_keys": several,
+        }
     )
 
 
@@ -284,6 +390,13 @@ def _base_url(where: str, url: str) -> str:
         if url.endswith(tail):
             raise ConfigError(f"{where}.base_url: ends where {tail} begins, so leave that off")
     return url
+
+
+def _own_key(where: str, key: SecretStr) -> SecretStr:
+    found = _key(where, key)
+    if found is None or not found.get_secret_value():
+        raise ConfigError(f'{where}.api_keys: each is a key of its own; "client" and "none" belong to api_key')
+    return found
 
 
 def _key(where: str, key: SecretStr | None) -> SecretStr | None:
@@ -336,7 +449,13 @@ def _model_at(path: tuple[int | str, ...]) -> type[BaseModel]:
         "compaction": Compaction,
         "sealing": Sealing,
         "upstreams": Upstream,
+        "keys": KeySection,
+        "groups": GroupSection,
+        "limits": LimitStore,
+        "metrics": Metrics,
     }
+    if path and str(path[-1]).endswith("limits") and len(path) > 1:
+        return LimitsSection
     return sections.get(str(path[0]), Settings) if path else Settings
 
 

@@ -70,9 +70,7 @@ class Limits:
         """One for each bound that is set."""
         given = (self.requests_per_minute, self.tokens_per_minute, self.tokens_per_day, self.streams)
         return tuple(
-            Counter(subject, measure, limit)
-            for measure, limit in zip(Measure, given, strict=True)
-            if limit is not None
+            Counter(subject, measure, limit) for measure, limit in zip(Measure, given, strict=True) if limit is not None
         )
 
 
@@ -97,6 +95,9 @@ class Counter:
         return tokens_in + min(tokens_out, max(self.limit - tokens_in, 0))
 
 
+NO_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """Where one counter stands."""
@@ -113,9 +114,7 @@ class Level:
 
 def estimate(body: Mapping[str, Any], size: int) -> tuple[int, int]:
     """The tokens that a request of `size` bytes is expected to cost: what it sends, what it gets."""
-    asked = next(
-        (found for name in _LIMIT_NAMES if (found := count(body.get(name))) is not None), EXPECTED_OUTPUT
-    )
+    asked = next((found for name in _LIMIT_NAMES if (found := count(body.get(name))) is not None), EXPECTED_OUTPUT)
     choices = count(body.get("n")) or 1
     return -(-size // BYTES_PER_TOKEN), asked * choices
 

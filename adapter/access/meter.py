@@ -1,8 +1,8 @@
 """Reserves for a request and settles when it ends, whoever ended it.
 
-    reservation = await meter.reserve(counters, tokens_in, tokens_out)      raises RateLimited
-    …
-    meter.settle(reservation, used)                                         always, once; returns at once
+reservation = await meter.reserve(counters, tokens_in, tokens_out)      raises RateLimited
+…
+meter.settle(reservation, used)                                         always, once; returns at once
 """
 
 from __future__ import annotations

@@ -98,7 +98,9 @@ class Shared:
             from redis.asyncio import BlockingConnectionPool, Redis
             from redis.exceptions import RedisError
         except ImportError:
-            raise ConfigError("limits.storage: install the extra: pip install 'responses-chat-adapter[redis]'") from None
+            raise ConfigError(
+                "limits.storage: install the extra: pip install 'responses-chat-adapter[redis]'"
+            ) from None
         try:
             pool = BlockingConnectionPool.from_url(
                 url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,

@@ -284,7 +284,7 @@ class UpstreamClient:
         response = await self._head(upstream, hdrs.METH_POST, path, fields, body)
         reply = Reply(response, upstream.idle_timeout)
         try:
-            await self._check(reply, response, own_key=upstream.api_key is not None)
+            await self._check(reply, response, own_key=not upstream.callers_key)
             await reply.sniff()
         except BaseException:
             reply.close()
@@ -300,7 +300,7 @@ class UpstreamClient:
         response = await self._head(upstream, hdrs.METH_GET, path, {**_ASKS_JSON, **headers}, b"")
         reply = Reply(response, upstream.idle_timeout)
         try:
-            await self._check(reply, response, own_key=upstream.api_key is not None)
+            await self._check(reply, response, own_key=not upstream.callers_key)
             return await reply.body(limit)
         finally:
             reply.close()

@@ -6,14 +6,17 @@ from adapter.upstream.router import Upstream
 from adapter.wire.headers import TO_ANY_UPSTREAM, TO_CALLERS_UPSTREAM, Headers, onward
 
 
-def call_headers(upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str) -> dict[str, str]:
-    """The fields for one call; the operator's key where one is configured, else the caller's own."""
+def call_headers(
+    upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str, key: int = 0
+) -> dict[str, str]:
+    """The fields for one call; the operator's key where one is configured (`key`: which of them), else the caller's own."""
     fields = onward(headers, TO_ANY_UPSTREAM)
     fields["X-Request-Id"] = request_id
-    key = upstream.api_key
-    if key is None:
-        key = callers_key
+    if upstream.api_keys is None:
+        secret = callers_key
         fields |= onward(headers, TO_CALLERS_UPSTREAM)
-    if key:
-        fields["Authorization"] = f"Bearer {key}"
+    else:
+        secret = upstream.api_keys[key]
+    if secret:
+        fields["Authorization"] = f"Bearer {secret}"
     return fields

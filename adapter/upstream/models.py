@@ -63,7 +63,7 @@ class Catalog:
         self, upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str
     ) -> list[dict[str, Any]]:
         # what one caller's key may see is not another's business
-        whose = sha256((callers_key or "").encode()).digest() if upstream.api_key is None else b""
+        whose = sha256((callers_key or "").encode()).digest() if upstream.callers_key else b""
         kept = self._kept.get((upstream.name, whose))
         if kept is not None and self._clock() < kept[0]:
             return kept[1]

@@ -1,7 +1,10 @@
 """Which upstream serves a model, under which name. Pure: configured names in, targets out.
 
 The body chooses among configured names only, never a host or a key: `provider` and a `name/` prefix of the model name an
-upstream; otherwise the first one that knows the model serves it. An alias counts as a name that its upstream knows.
+upstream; otherwise all that know the model may serve it, by priority, then in the order of the configuration. An alias
+counts as a name that its upstream knows. Which of them a conversation goes to is for `affinity` to say.
+
+A caller may be shown some of the upstreams only: the others do not exist for it, not even as a wrong `provider`.
 """
 
 from __future__ import annotations
@@ -30,13 +33,17 @@ class Upstream:
     base_url: str
     dialect: DialectName
     profile: Profile
-    api_key: str | None = field(repr=False)
-    """None: the caller's own key goes on; empty: none is sent."""
+    api_keys: tuple[str, ...] | None = field(repr=False)
+    """None: the caller's own key goes on; an empty one: none is sent."""
     models: tuple[str, ...]
     aliases: dict[str, str]
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    total_timeout: float | None
+    weight: float
+    priority: int
+    max_concurrency: int | None
     compact: UpstreamKind | None
     """What it does for compaction by itself; None: to be found out."""
     window: int | None
@@ -51,16 +58,25 @@ class Upstream:
             base_url=settings.base_url,
             dialect=settings.dialect,
             profile=settings.resolved_profile(),
-            api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
+            api_keys=None if settings.keys is None else tuple(key.get_secret_value() for key in settings.keys),
             models=settings.models,
             aliases=settings.aliases,
             connect_timeout=settings.connect_timeout,
             first_byte_timeout=settings.first_byte_timeout,
             idle_timeout=settings.idle_timeout,
+            total_timeout=settings.total_timeout,
+            weight=settings.weight,
+            priority=settings.priority,
+            max_concurrency=settings.max_concurrency,
             compact=None if settings.compact == "auto" else UpstreamKind(settings.compact),
             window=settings.window,
             _globs=re.compile("|".join(translate(glob) for glob in settings.models) or r"(?!)"),
         )
+
+    @property
+    def callers_key(self) -> bool:
+        """It is asked with the caller's own key."""
+        return self.api_keys is None
 
     @property
     def stateful(self) -> bool:
@@ -88,6 +104,23 @@ class Target:
     upstream: Upstream
     model: str
     """The upstream's own name for the model."""
+    asked: str = ""
+    """The client's name for it, without an upstream's name before it."""
+    key: int = 0
+    """Which of the upstream's own keys."""
+
+    @property
+    def rank_name(self) -> str:
+        """What it is known by where targets are ranked."""
+        return self.upstream.name
+
+    @property
+    def weight(self) -> float:
+        return self.upstream.weight
+
+    @property
+    def priority(self) -> int:
+        return self.upstream.priority
 
 
 class Router:
@@ -98,8 +131,11 @@ class Router:
         self._by_name = {upstream.name: upstream for upstream in upstreams}
         self.route = lru_cache(maxsize=1024)(self._route)
 
-    def _route(self, model: str, provider: str | None = None) -> tuple[Target, ...]:
-        """The targets for a client's `model`, best first; never empty.
+    def _route(
+        self, model: str, provider: str | None = None, visible: frozenset[str] | None = None
+    ) -> tuple[Target, ...]:
+        """The targets for a client's `model`, by priority; never empty. `visible`: the upstreams that there are for the
+        caller; None: all.
 
         Raises:
             InvalidValue: `provider` names no upstream, or the model is no name at all.
@@ -107,23 +143,31 @@ class Router:
         """
         if len(model) > _MAX_MODEL or not model.isprintable():
             raise InvalidValue("model must be a printable name of at most 256 characters.", param="model")
+        there = self._by_name
+        if visible is not None:
+            there = {name: upstream for name, upstream in there.items() if name in visible}
         if provider is not None:
-            upstream = self._by_name.get(provider)
+            upstream = there.get(provider)
             if upstream is None:
                 raise InvalidValue(
-                    f"provider must be one of the configured upstreams: {', '.join(self._by_name)}.", param="provider"
+                    f"provider must be one of the configured upstreams: {', '.join(there)}.", param="provider"
                 )
             model = model.removeprefix(f"{provider}/")
-            found = [upstream] if upstream.serves(model) else []
-            return self._targets(found, model)
+            return _targets([upstream] if upstream.serves(model) else [], model)
         name, slash, rest = model.partition("/")
-        if slash and rest and (named := self._by_name.get(name)) is not None and named.serves(rest):
-            return self._targets([named], rest)
-        return self._targets([upstream for upstream in self.upstreams if upstream.serves(model)], model)
+        if slash and rest and (named := there.get(name)) is not None and named.serves(rest):
+            return _targets([named], rest)
+        serving = [upstream for upstream in there.values() if upstream.serves(model)]
+        return _targets(sorted(serving, key=lambda upstream: upstream.priority), model)
 
-    def _targets(self, upstreams: list[Upstream], model: str) -> tuple[Target, ...]:
-        if not upstreams:
-            raise ModelNotFound(
-                "No upstream serves this model; GET /v1/models lists those that can be asked for.", param="model"
-            )
-        return tuple(Target(upstream, upstream.own_name(model)) for upstream in upstreams)
+    def serves(self, model: str) -> bool:
+        """Whether any upstream at all does, also one that a caller may not see."""
+        return any(upstream.serves(model) for upstream in self.upstreams)
+
+
+def _targets(upstreams: list[Upstream], model: str) -> tuple[Target, ...]:
+    if not upstreams:
+        raise ModelNotFound(
+            "No upstream serves this model; GET /v1/models lists those that can be asked for.", param="model"
+        )
+    return tuple(Target(upstream, upstream.own_name(model), model) for upstream in upstreams)

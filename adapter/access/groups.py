@@ -1,0 +1,105 @@
+"""What a key may reach: its groups' models and upstreams, within their limits.
+
+The first of a key's groups that allows the model on one of the upstreams that serve it decides: its upstreams, its limits.
+A key of no group reaches nothing. Names of upstreams that none of its groups reach do not exist for a key, not even in an
+error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import lru_cache
+
+from adapter.access.limits import NO_LIMITS, Counter, Limits
+from adapter.errors import Forbidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One of `[[groups]]`."""
+
+    name: str
+    models: tuple[str, ...] = ("*",)
+    """Glob patterns over the names that clients use."""
+    upstreams: tuple[str, ...] = ("*",)
+    """Glob patterns over the names of upstreams."""
+    limits: Limits = NO_LIMITS
+    """For all that ask through the group, together."""
+    owner_limits: Limits = NO_LIMITS
+    """For each owner."""
+    key_limits: Limits = NO_LIMITS
+    """For each key."""
+    _models: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _upstreams: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_models", globs(self.models))
+        object.__setattr__(self, "_upstreams", globs(self.upstreams))
+
+    def allows_model(self, model: str) -> bool:
+        """Whether a client may ask for it by this name."""
+        return self._models.match(model) is not None
+
+    def allows_upstream(self, name: str) -> bool:
+        """Whether requests may go there."""
+        return self._upstreams.match(name) is not None
+
+
+def globs(patterns: Sequence[str]) -> re.Pattern[str]:
+    """One expression for all of them; nothing for none."""
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
+
+
+class Access:
+    """The groups of one configuration."""
+
+    def __init__(self, groups: Sequence[Group], upstreams: Sequence[str], keys: Mapping[str, Limits]) -> None:
+        """`upstreams`: the names of all; `keys`: limits of single keys by id."""
+        self._groups = {group.name: group for group in groups}
+        self._upstreams = tuple(upstreams)
+        self._keys = keys
+        self.visible = lru_cache(maxsize=1024)(self._visible)
+        self.counters = lru_cache(maxsize=4096)(self._counters)
+
+    def _visible(self, groups: tuple[str, ...]) -> frozenset[str]:
+        """The upstreams that there are for a key of these groups."""
+        mine = [self._groups[name] for name in groups if name in self._groups]
+        return frozenset(name for name in self._upstreams if any(group.allows_upstream(name) for group in mine))
+
+    def granting(self, groups: Sequence[str], model: str, upstreams: Sequence[str]) -> Group:
+        """The group that decides about `model`, served by `upstreams`.
+
+        Raises:
+            Forbidden: none of them allows it.
+        """
+        for name in groups:
+            group = self._groups.get(name)
+            if group is not None and group.allows_model(model) and any(map(group.allows_upstream, upstreams)):
+                return group
+        raise Forbidden(
+            "This key may not use this model; GET /v1/models lists those it may. Ask whoever gave you the key to put it "
+            "into a group that has the model.",
+            param="model",
+            code="model_not_allowed",
+        )
+
+    def allows(self, groups: Sequence[str], model: str, upstream: str) -> bool:
+        """Whether a key of these groups may ask for `model` on this upstream."""
+        return any(
+            (group := self._groups.get(name)) is not None
+            and group.allows_model(model)
+            and group.allows_upstream(upstream)
+            for name in groups
+        )
+
+    def _counters(self, group: Group, owner: str, key_id: str) -> tuple[Counter, ...]:
+        """All bounds of a request through `group`, the narrowest subject first."""
+        return (
+            *self._keys.get(key_id, NO_LIMITS).counters(f"key:{key_id}"),
+            *group.key_limits.counters(f"group:{group.name}:key:{key_id}"),
+            *group.owner_limits.counters(f"group:{group.name}:owner:{owner}"),
+            *group.limits.counters(f"group:{group.name}"),
+        )

@@ -1,0 +1,195 @@
+"""The sections of the configuration about access, as they are written: `[[keys]]`, `[[groups]]`, `[limits]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr
+
+from adapter.access.groups import Group, globs
+from adapter.access.keys import NAME, SHORTEST, Key, digest_of, is_digest
+from adapter.access.limits import Limits
+from adapter.access.shared import SCHEMES
+from adapter.errors import ConfigError
+
+EVERYONE = "default"
+"""The group of keys that name none; without any `[[groups]]` it reaches everything."""
+
+
+class Section(BaseModel):
+    """A table whose keys are known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class LimitsSection(Section):
+    """A `limits` table."""
+
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    tokens_per_day: PositiveInt | None = None
+    streams: PositiveInt | None = None
+    """Answers at the same time, streamed or not."""
+
+    def value(self) -> Limits:
+        """As limits count."""
+        return Limits(**self.model_dump())
+
+
+class KeySection(Section):
+    """One of `[[keys]]`."""
+
+    id: str
+    """A name for logs and limits; never the key."""
+    key: SecretStr | None = None
+    """`"$NAME"`, read from the environment; or `sha256`."""
+    sha256: str | None = None
+    owner: str
+    """Whose data, limits and stored responses these are: the tenant."""
+    groups: tuple[str, ...] = (EVERYONE,)
+    limits: LimitsSection = LimitsSection()
+    """Of this key."""
+
+
+class GroupSection(Section):
+    """One of `[[groups]]`."""
+
+    name: str
+    models: tuple[str, ...] = ("*",)
+    upstreams: tuple[str, ...] = ("*",)
+    limits: LimitsSection = LimitsSection()
+    """For all keys of the group together."""
+    owner_limits: LimitsSection = LimitsSection()
+    """For each owner in the group."""
+    key_limits: LimitsSection = LimitsSection()
+    """For each key of the group."""
+
+    @property
+    def limited(self) -> bool:
+        return any(limits != LimitsSection() for limits in (self.limits, self.owner_limits, self.key_limits))
+
+    def value(self) -> Group:
+        """As access decides."""
+        return Group(
+            name=self.name,
+            models=self.models,
+            upstreams=self.upstreams,
+            limits=self.limits.value(),
+            owner_limits=self.owner_limits.value(),
+            key_limits=self.key_limits.value(),
+        )
+
+
+class LimitStore(Section):
+    """`[limits]`: where limits are counted."""
+
+    storage: SecretStr = Field(default=SecretStr("memory"))
+    """`memory`: in each process; `redis://…`: in one place for all workers and machines."""
+    unavailable: Literal["refuse", "allow"] = "refuse"
+    """What happens to requests while that place does not answer."""
+
+    @property
+    def url(self) -> str | None:
+        """None: memory."""
+        found = self.storage.get_secret_value()
+        return None if found == "memory" else found
+
+
+def checked_keys(sections: Sequence[KeySection]) -> tuple[KeySection, ...]:
+    """The configured keys, their secrets hashed and gone.
+
+    Raises:
+        ConfigError: a name, a secret or a hash is none.
+    """
+    return tuple(_checked_key(section) for section in sections)
+
+
+def _checked_key(section: KeySection) -> KeySection:
+    where = f"keys.{section.id}"
+    _check_name("keys: the id", section.id)
+    _check_name(f"{where}.owner: the name", section.owner)
+    if (section.key is None) == (section.sha256 is None):
+        raise ConfigError(f"{where}: give key or sha256, one of them")
+    if section.sha256 is not None:
+        if not is_digest(section.sha256):
+            raise ConfigError(f"{where}.sha256: must be 64 lower-case hex digits")
+        return section
+    assert section.key is not None
+    secret = section.key.get_secret_value()
+    if len(secret) < SHORTEST or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ConfigError(f"{where}.key: at least {SHORTEST} printable characters without spaces")
+    return section.model_copy(update={"key": None, "sha256": digest_of(secret)})
+
+
+def configured_keys(sections: Sequence[KeySection]) -> tuple[Key, ...]:
+    """The keys of checked sections."""
+    return tuple(
+        Key(section.id, section.sha256, section.owner, section.groups)
+        for section in sections
+        if section.sha256 is not None
+    )
+
+
+def check_groups(groups: Sequence[GroupSection], keys: Sequence[Key], upstreams: Sequence[str]) -> None:
+    """That names mean something.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    names = [group.name for group in groups]
+    for group in groups:
+        where = f"groups.{group.name}"
+        _check_name("groups: the name", group.name)
+        if names.count(group.name) > 1:
+            raise ConfigError(f"groups: two are named {group.name!r}")
+        for pattern in group.upstreams:
+            if not any(map(globs([pattern]).match, upstreams)):
+                raise ConfigError(f"{where}.upstreams: {pattern!r} is no upstream{_near(pattern, upstreams)}")
+        if not group.models:
+            raise ConfigError(f"{where}.models: an empty list allows nothing; leave it out to allow every model")
+    known = names or [EVERYONE]
+    for key in keys:
+        if not key.groups:
+            raise ConfigError(f"keys.{key.id}.groups: a key of no group reaches nothing")
+        for name in key.groups:
+            if name not in known:
+                raise ConfigError(f"keys.{key.id}.groups: there is no group {name!r}{_near(name, known)}")
+
+
+def check_store(store: LimitStore, workers: int, *, limited: bool) -> None:
+    """That limits can be counted.
+
+    Raises:
+        ConfigError: they cannot, or each worker would count for itself.
+    """
+    if store.url is None:
+        if limited and workers > 1:
+            raise ConfigError(
+                f"limits.storage: {workers} workers would each count for themselves; name a redis:// URL, or use one worker"
+            )
+        return
+    parts = urlsplit(store.url)
+    if parts.scheme not in SCHEMES or not (parts.hostname or parts.path):
+        raise ConfigError("limits.storage: must be 'memory' or a URL that begins with redis:// or rediss://")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a listener there."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_name(what: str, name: str) -> None:
+    if NAME.match(name) is None:
+        raise ConfigError(f"{what} {name!r} must be letters, digits, '.', '_', '@' or '-'")
+
+
+def _near(word: str, known: Sequence[Any]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"

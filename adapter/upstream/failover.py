@@ -1,0 +1,144 @@
+"""One request's way over its targets, up to the first answer.
+
+    while (target := failover.next()) is not None:      enters: its breaker, its place among what runs there
+        try:      answer = await ask(target)
+        except AdapterError as error:  failover.failed(error)
+        else:     failover.answered(); break            the place is kept until `failover.leave()`
+    else:         raise failover.error()
+
+A target that rests, whose breaker is open or where too much runs already is passed over. Keys of one upstream are tried
+before the next upstream where it is the key that failed; a broken upstream is left with all of its keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from adapter.errors import AdapterError, NoUpstream, Overloaded, RateLimited
+from adapter.upstream.health import Condition, Health
+from adapter.upstream.policy import Attempts, Fault
+from adapter.upstream.router import Target
+
+_OF_THE_KEY = frozenset({Fault.LIMITED, Fault.SPENT, Fault.KEYLESS})
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt, for log and metric."""
+
+    upstream: str
+    outcome: str
+
+
+class Failover:
+    """Made for one request; its targets in the order in which they are to be tried."""
+
+    __slots__ = ("_again", "_at", "_attempts", "_error", "_health", "_left", "_where", "pause", "tried")
+
+    def __init__(self, targets: Sequence[Target], health: Health) -> None:
+        self._health = health
+        self._left = list(targets)
+        self._attempts = Attempts(health.budget)
+        self._error: AdapterError | None = None
+        self._where: Condition | None = None
+        self._at: Target | None = None
+        self._again = True
+        self.pause = 0.0
+        """Seconds to wait before the target that `next` gave is asked."""
+        self.tried: list[Tried] = []
+        health.budget.request()
+
+    def next(self) -> Target | None:
+        """The target to ask now; None when nothing is left to try."""
+        attempts, health = self._attempts, self._health
+        if attempts.stopped:
+            return None
+        last = attempts.last
+        if last is Fault.CALLER:
+            return None
+        waits: list[tuple[float, AdapterError]] = []
+        while self._left:
+            target = self._left.pop(0)
+            refused = self._shut(target)
+            if refused is None:
+                if attempts.made and not attempts.spend():
+                    return None
+                return self._enter(target)
+            waits.append(refused)
+        if last is Fault.PASSING and self._again and self._at is not None and attempts.spend():
+            self._again = False
+            self.pause = attempts.pause(health.random)
+            return self._enter(self._at)
+        if self._error is None:
+            self._error = _nowhere(waits)
+        return None
+
+    def failed(self, error: AdapterError) -> None:
+        """The attempt failed before the first event."""
+        target = self._at
+        assert target is not None
+        self.leave()
+        fault = self._health.failed(target, error)
+        self.tried.append(Tried(target.upstream.name, fault.value))
+        self._attempts.again(fault)
+        if fault not in _OF_THE_KEY:
+            self._left = [each for each in self._left if each.upstream is not target.upstream]
+        if self._error is None or fault is not Fault.ABSENT:
+            self._error = error
+
+    def answered(self) -> None:
+        """The first event is there: from here on there is no other target."""
+        assert self._where is not None
+        assert self._at is not None
+        self._where.breaker.succeeded()
+        self.tried.append(Tried(self._at.upstream.name, "ok"))
+
+    def leave(self) -> None:
+        """Nothing of this request runs at an upstream any more."""
+        if self._where is not None:
+            self._where.running -= 1
+            self._where = None
+
+    def abandon(self) -> None:
+        """The client left before there was an answer: no news about the upstream."""
+        if self._where is not None:
+            self._where.breaker.left(self._health.clock())
+            self.leave()
+
+    def error(self) -> AdapterError:
+        """What the client hears when nothing is left to try."""
+        error = self._error
+        assert error is not None
+        if self._attempts.made > 1 or self._attempts.last is Fault.SPENT:
+            error.should_retry = False
+        return error
+
+    def _shut(self, target: Target) -> tuple[float, AdapterError] | None:
+        """Why a target is passed over, and for how long."""
+        health, upstream = self._health, target.upstream
+        wait, why = health.resting(target)
+        if why is Fault.LIMITED:
+            return wait, RateLimited("The upstream's rate limit is reached.")
+        condition = health.of(upstream.name)
+        wait = max(wait, condition.breaker.wait(health.clock()))
+        if wait > 0:
+            return wait, NoUpstream("No upstream that serves this model can be reached now.")
+        if upstream.max_concurrency is not None and condition.running >= upstream.max_concurrency:
+            return 1.0, Overloaded("The upstream of this model has all the work it may have; try again.")
+        return None
+
+    def _enter(self, target: Target) -> Target:
+        self._at = target
+        self._where = self._health.of(target.upstream.name)
+        self._where.running += 1
+        self._where.breaker.enter(self._health.clock())
+        return target
+
+
+def _nowhere(waits: Sequence[tuple[float, AdapterError]]) -> AdapterError:
+    """Nothing could be tried at all: what the target that is back first stands for."""
+    wait, error = min(waits, key=lambda entry: entry[0])
+    error.retry_after = max(1, ceil(wait))
+    return error
