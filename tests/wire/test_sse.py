@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.errors import UpstreamEventTooLarge
+from adapter.wire import sse
 from adapter.wire.sse import Decoder, SseEvent, comment, framed
 
 
@@ -107,3 +108,16 @@ def test_any_byte_split_gives_the_same_events(lines: list[tuple[bytes, bytes]], 
 )
 def test_what_is_framed_is_decoded_again(events: list[SseEvent]) -> None:
     assert decoded(b"".join(framed(*event) + comment("ping") for event in events)) == events
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"data: a", b"data: b", b"data:c", b"data", b"event: x", b"event: y", b"event:", b":", b""])
+    )
+)
+def test_regular_reads_give_what_looking_at_each_block_gives(lines: list[bytes]) -> None:
+    whole = b"".join(line + b"\n" for line in lines) + b"\n\n"
+    regular = sse._regular(whole)
+    if regular is not None:
+        *blocks, _ = whole.split(b"\n\n")
+        assert regular == [event for block in blocks if (event := sse._parsed(block)) is not None]
