@@ -16,7 +16,6 @@ from typing import Any, Final
 from starlette.types import Message, Receive, Scope, Send
 
 from adapter.errors import AdapterError, BadRequest, ShuttingDown
-from adapter.hub.request import ClientTraits
 from adapter.server.exchange import Pipeline
 from adapter.server.messages import Create, SocketOutlet, lane, read_create, read_frame
 from adapter.server.prewarm import prepared
@@ -44,9 +43,12 @@ _TOO_OLD: Final = 1001
 class Session:
     """One connection, accepted."""
 
-    def __init__(self, pipeline: Pipeline, client: ClientTraits, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, pipeline: Pipeline, handshake: Turn, scope: Scope, receive: Receive, send: Send) -> None:
         self._pipeline = pipeline
-        self._client = client
+        self._client = handshake.client
+        self._id = handshake.request_id
+        self._count = 0
+        """Turns so far: each has the connection's id and its number for its request id."""
         self._scope = scope
         self._receive = receive
         self._send_message = send
@@ -114,6 +116,8 @@ class Session:
             return
         turn = Turn("responses", self._scope, self._receive, outlet)
         turn.thread = thread
+        self._count += 1
+        turn.request_id = f"{self._id}.{self._count}"
         self._turns.add(turn)
         try:
             await self._pipeline.run(turn, self._work(turn, create))

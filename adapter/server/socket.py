@@ -45,7 +45,7 @@ class Sockets:
         self._open[caller] += 1
         try:
             await send({"type": "websocket.accept", "headers": handshake.outlet.headers})
-            await Session(self._pipeline, handshake.client, _of_a_turn(scope), receive, send).serve()
+            await Session(self._pipeline, handshake, _of_a_turn(scope), receive, send).serve()
         finally:
             self._open[caller] -= 1
             if not self._open[caller]:
@@ -65,10 +65,10 @@ class Sockets:
 
 
 def _of_a_turn(scope: Scope) -> Scope:
-    """The scope without what the handshake said of itself: each turn has its own id, and upstreams are asked over HTTP."""
+    """The scope without what the handshake said of the socket: upstreams are asked over HTTP."""
     kept = [
         (name, value)
         for name, value in scope["headers"]
-        if name != b"x-request-id" and not (name == b"openai-beta" and value.startswith(b"responses_websockets"))
+        if not (name == b"openai-beta" and value.startswith(b"responses_websockets"))
     ]
     return {**scope, "headers": kept}

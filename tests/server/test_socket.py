@@ -919,7 +919,7 @@ def test_every_turn_carries_the_callers_key_and_its_own_request_id() -> None:
             await ask(ws)
             await ask(ws)
             assert [seen.headers["authorization"] for seen in up.seen] == ["Bearer sk-1"] * 2
-            assert len({seen.headers["x-request-id"] for seen in up.seen}) == 2
+            assert [seen.headers["x-request-id"] for seen in up.seen] == ["r1.1", "r1.2"]
             assert "openai-beta" not in up.seen[0].headers
 
     play(scenario)
