@@ -26,7 +26,7 @@ _BLOCK_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 class RawStream(ABC):
     """One upstream stream on its way to a client of the same dialect."""
 
-    marks: ClassVar[tuple[bytes, ...]]
+    marks: tuple[bytes, ...]
     """Byte strings of which at least one stands in every event that `see` must look at. A quote inside a JSON string is
     escaped, so a mark with its quotes cannot be forged by what the model says."""
 
@@ -64,6 +64,10 @@ class RawStream(ABC):
     @abstractmethod
     def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
         """What ends a broken stream; `last` is the last event that passed."""
+
+    def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
+        """An event that was looked at, as it passes."""
+        return block
 
     def ping(self) -> list[Frame]:
         """A data-bearing keep-alive for the client that needs one; else nothing."""
@@ -122,7 +126,9 @@ class RawStream(ABC):
             elif not self.answered or any(mark in block for mark in self.marks):
                 data = _data(block)
                 if data is not None:
-                    self.see(data, _object(data))
+                    event = _object(data)
+                    self.see(data, event)
+                    block = self.passed(block, event)
             self._last = block
             yield block
 

@@ -19,11 +19,18 @@ class ClientTraits(Enum):
 
     GENERIC = "generic"
     CODEX = "codex"
+    CODEX_EARLY = "codex_early"
+    """Codex that reads only inside a stream what an error means: 0.120 does, 0.169 does not any more."""
+
+    @property
+    def codex(self) -> bool:
+        """Any Codex."""
+        return self is not ClientTraits.GENERIC
 
     @property
     def shows_refusals(self) -> bool:
         """Codex drops a message whose part is a `refusal`: it gets the text as `output_text` instead."""
-        return self is not ClientTraits.CODEX
+        return not self.codex
 
 
 class Carry(TypedDict, total=False):

@@ -32,7 +32,7 @@ from adapter.errors import InvalidType, InvalidValue
 from adapter.hub import usage as usages
 from adapter.hub.events import Event, Usage
 from adapter.hub.losses import Anomaly, Loss
-from adapter.hub.request import ClientTraits, Exchange, Request
+from adapter.hub.request import Exchange, Request
 from adapter.server.asking import Asking, clock
 from adapter.server.compacting import COMPACT_PATH, Case, Compactor
 from adapter.server.history import History, as_items, check_calls
@@ -132,7 +132,7 @@ class Courses:
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
         target, seals = self._expanded(turn, request, found)
-        case = self._case(turn, _SHAPES[reply, turn.client is ClientTraits.CODEX], request, seals, target)
+        case = self._case(turn, _SHAPES[reply, turn.client.codex], request, seals, target)
 
         async def begin() -> Lane:
             made = await self._made(case)

@@ -28,7 +28,7 @@ from adapter.errors import AdapterError, InternalError, RequestTimeout
 from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
-from adapter.hub.request import ClientTraits, DialectName, Exchange
+from adapter.hub.request import DialectName, Exchange
 from adapter.server.asking import clock
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
@@ -37,7 +37,7 @@ from adapter.server.lanes import Document, RawStreaming, RawWhole
 from adapter.server.outlet import Outlet, Shape
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.pump import collected, stream_events, stream_raw
-from adapter.server.refusal import refusal
+from adapter.server.refusal import refusal, told_in_stream
 from adapter.server.settle import settled
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
@@ -183,7 +183,7 @@ def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:
     """The client's stream writer, which from now on also ends the stream when it must."""
     writer = DIALECTS[turn.dialect].stream_writer(exchange, clock=clock)
     turn.ending = lambda error: b"".join(framed(*frame) for frame in writer.feed(Failed(error)))
-    if turn.client is ClientTraits.CODEX:
+    if turn.client.codex:
         pulse.ping = writer.ping
     return writer
 
@@ -202,7 +202,11 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
     turn.outcome = Outcome.FAILED if outlet.committed else Outcome.REFUSED
     async with outlet.lock:
         if not outlet.committed:
-            await outlet.whole(*refusal(error, turn.client))
+            told = told_in_stream(error, turn.client)
+            if told is None or turn.ending is None:
+                await outlet.whole(*refusal(error, turn.client))
+            else:
+                await outlet.data(turn.ending(told), last=True)
         elif turn.ending is not None:
             await outlet.data(turn.ending(error), last=True)
         else:  # white space was sent under a 200: only a connection that breaks says that this is no answer

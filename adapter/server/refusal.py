@@ -1,10 +1,19 @@
-"""An error as an HTTP answer, in the envelope of both APIs."""
+"""An error as an HTTP answer, in the envelope of both APIs; and which errors an early Codex is told inside a stream."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from adapter.errors import AdapterError, Blame, HostileRequest, MethodNotAllowed, PayloadTooLarge, RequestTimeout
+from adapter.errors import (
+    AdapterError,
+    Blame,
+    HostileRequest,
+    MethodNotAllowed,
+    ModelNotFound,
+    PayloadTooLarge,
+    RateLimited,
+    RequestTimeout,
+)
 from adapter.hub.request import ClientTraits
 from adapter.wire.headers import RawHeaders
 from adapter.wire.jsonio import dumps
@@ -13,6 +22,9 @@ _PERMANENT: Final = frozenset({401, 403, 404, 408, 409, 413, 422})
 """Codex sends a request six times for each of these and only once for 400."""
 _RETRY_AFTER: Final = 5
 """Seconds; Codex does not try again after a 429 that names none."""
+_ONCE: Final = {ClientTraits.CODEX: (PayloadTooLarge,), ClientTraits.CODEX_EARLY: (PayloadTooLarge, ModelNotFound)}
+"""Other faults that a Codex must not send again, and would under their own status."""
+_READ_IN_STREAMS: Final = frozenset({"context_length_exceeded", "insufficient_quota"})
 _UNREAD_BODY: Final = (PayloadTooLarge, RequestTimeout, HostileRequest)
 
 
@@ -21,8 +33,8 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
     status = error.http_status
     headers: RawHeaders = [(b"content-type", b"application/json")]
     retry_after = error.retry_after
-    if client is ClientTraits.CODEX:
-        if status in _PERMANENT and (error.blame is Blame.UPSTREAM or isinstance(error, PayloadTooLarge)):
+    if client.codex:
+        if status in _PERMANENT and (error.blame is Blame.UPSTREAM or isinstance(error, _ONCE[client])):
             status = 400
         elif status == 429 and retry_after is None:
             retry_after = _RETRY_AFTER
@@ -33,3 +45,13 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
     if isinstance(error, _UNREAD_BODY):
         headers.append((b"connection", b"close"))
     return status, headers, dumps(error.body())
+
+
+def told_in_stream(error: AdapterError, client: ClientTraits) -> AdapterError | None:
+    """The error as a Codex has to read it inside a stream to act on it; None where the status says enough."""
+    if client is not ClientTraits.CODEX_EARLY:
+        return None
+    if isinstance(error, RateLimited):  # the wait is read from the message
+        wait = _RETRY_AFTER if error.retry_after is None else error.retry_after
+        return RateLimited(f"{error.message} Please try again in {wait}s.", code=RateLimited.code, retry_after=wait)
+    return error if error.code in _READ_IN_STREAMS else None

@@ -21,6 +21,9 @@ MAX_BYTES: Final = 64 * 1024
 """No client we know comes near: Codex, the chattiest, sends 20 lines in 3 kB. The parser itself would take a mebibyte."""
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
+_CODEX_VERSION: Final = re.compile(rb"codex[a-z_-]*/(\d+)\.(\d+)\.")
+_READS_STATUSES: Final = (0, 169)
+"""The first Codex that is known to act on the code of an HTTP error."""
 _PLAIN: Final = re.compile(rb"[\x20-\x7e]*\Z")
 _SINGLE: Final = frozenset({b"authorization", b"x-api-key", b"content-length", b"content-type", b"transfer-encoding"})
 
@@ -114,9 +117,13 @@ def request_id(headers: Mapping[bytes, bytes]) -> str | None:
 
 def client_traits(headers: Mapping[bytes, bytes]) -> ClientTraits:
     """What kind of client asks; decided here once and carried along."""
-    if headers.get(b"originator", b"").startswith(b"codex") or headers.get(b"user-agent", b"").startswith(b"codex"):
-        return ClientTraits.CODEX
-    return ClientTraits.GENERIC
+    agent = headers.get(b"user-agent", b"")
+    if not agent.startswith(b"codex") and not headers.get(b"originator", b"").startswith(b"codex"):
+        return ClientTraits.GENERIC
+    version = _CODEX_VERSION.match(agent)
+    if version is not None and (int(version[1]), int(version[2])) < _READS_STATUSES:
+        return ClientTraits.CODEX_EARLY
+    return ClientTraits.CODEX
 
 
 def onward(headers: Mapping[bytes, bytes], names: Iterable[bytes]) -> dict[str, str]:

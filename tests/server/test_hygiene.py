@@ -144,6 +144,37 @@ def test_codex_always_gets_whole_seconds_with_a_429(fields: tuple[str, ...], sec
         assert answer.headers["retry-after"] == seconds
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "told"),
+    [
+        (400, "maximum context length is 4096 tokens", ("context_length_exceeded", "")),
+        (402, "Insufficient Balance", ("insufficient_quota", "")),
+        (429, "Slow down.", ("rate_limit_exceeded", "try again in 3s")),
+        (404, "The model `m` does not exist", None),
+    ],
+)
+def test_an_early_codex_is_told_inside_the_stream_what_it_must_act_on(
+    status: int, said: str, told: tuple[str, str] | None
+) -> None:
+    """0.120 takes any 400 and any 429 for the end; its successors go by the code that comes with the status."""
+
+    async def scenario() -> None:
+        refused = json_reply({"error": {"message": said}}, status, "retry-after: 3")
+        async with Upstream([refused]) as up, adapter(upstream(up.url, "chat")) as client:
+            for version, inside in (("0.120.0", told), ("0.169.0", None)):
+                agent = {"originator": "codex_exec", "user-agent": f"codex_exec/{version} (Debian)"}
+                answer = await client.ask("responses", headers=agent, stream=True)
+                if inside is None:
+                    assert answer.status in ((400,) if told is None and version == "0.120.0" else (400, 404, 429))
+                    continue
+                assert answer.status == 200
+                failed = answer.events[-1]["response"]["error"]
+                assert failed["code"] == inside[0]
+                assert inside[1] in failed["message"]
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_b25_b32_no_secret_and_no_prompt_is_ever_logged(capfd: pytest.CaptureFixture[str], stream: bool) -> None:
     async def scenario() -> None:

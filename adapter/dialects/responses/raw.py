@@ -1,25 +1,33 @@
-"""What the raw lane looks at in a Responses stream."""
+"""What the raw lane looks at in a Responses stream.
+
+One thing it does not leave as it is: refusals, for the client that would drop the message they stand in (Codex).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from adapter.dialects.base import Frame
 from adapter.dialects.raw import RawStream
 from adapter.dialects.responses.answers import ENDS, ending, told_error
 from adapter.dialects.responses.reply import failed_error
+from adapter.dialects.responses.traits import shown_wire
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Failed
-from adapter.hub.request import ClientTraits, Clock, Exchange, no_clock
+from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
 from adapter.wire.jsonio import dumps
+from adapter.wire.sse import framed
+
+_REFUSALS: Final = (b'"refusal"', b'"response.refusal.')
+"""Of these one stands in every event that holds a refusal, and in hardly any other."""
 
 
 class RawResponsesStream(RawStream):
     """Ends in one terminal event; `[DONE]` may follow it. A broken stream gets `error` and `response.failed`."""
 
-    marks = (
+    marks: tuple[bytes, ...] = (
         b'"response.created"',
         b'"response.completed"',
         b'"response.incomplete"',
@@ -36,6 +44,16 @@ class RawResponsesStream(RawStream):
         self._begun: dict[str, Any] = {}
         """The Response of `response.created`, which a failure repeats."""
         self._error_passed = False
+        self._rewords = not exchange.request.client.shows_refusals
+        if self._rewords:
+            self.marks = (*self.marks, *_REFUSALS)
+
+    def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
+        if not self._rewords or event is None or not any(mark in block for mark in _REFUSALS):
+            return block
+        shown = shown_wire(event)
+        name = shown.get("type")
+        return framed(name if isinstance(name, str) and name.isascii() and name.isprintable() else None, dumps(shown))
 
     def see(self, data: bytes, event: dict[str, Any] | None) -> None:
         if event is None:
@@ -64,7 +82,7 @@ class RawResponsesStream(RawStream):
 
     def ping(self) -> list[Frame]:
         """For Codex. It has the number of the event before it, since the next one is the upstream's to give."""
-        if not self._begun or self.ended or self._exchange.request.client is not ClientTraits.CODEX:
+        if not self._begun or self.ended or not self._exchange.request.client.codex:
             return []
         number = max(_number(self.last_event()), 0)
         return [("adapter:ping", dumps({"type": "adapter:ping", "sequence_number": number}))]

@@ -12,7 +12,7 @@ def shown_part(part: dict[str, Any]) -> dict[str, Any]:
     """The part, a refusal as an output_text."""
     if part.get("type") != "refusal":
         return part
-    return {"type": "output_text", "text": part["refusal"], "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": part.get("refusal") or "", "annotations": [], "logprobs": []}
 
 
 def shown_item(item: Item) -> Item:
@@ -20,7 +20,7 @@ def shown_item(item: Item) -> Item:
     content = item.get("content")
     if item.get("type") != "message" or not isinstance(content, list):
         return item
-    return {**item, "content": [shown_part(part) for part in content]}
+    return {**item, "content": [shown_part(part) if isinstance(part, dict) else part for part in content]}
 
 
 def shown_event(event: Event) -> Event:
@@ -36,3 +36,21 @@ def shown_event(event: Event) -> Event:
             return replace(event, items=[shown_item(item) for item in event.items])
         case _:
             return event
+
+
+def shown_wire(event: dict[str, Any]) -> dict[str, Any]:
+    """The same for an event of an upstream's stream that passes without being read into the hub."""
+    shown = dict(event)
+    if isinstance(shown.get("type"), str) and shown["type"].startswith("response.refusal."):
+        shown |= {"type": shown["type"].replace("refusal", "output_text"), "logprobs": []}
+        if "refusal" in shown:
+            shown["text"] = shown.pop("refusal")
+    if isinstance(shown.get("part"), dict):
+        shown["part"] = shown_part(shown["part"])
+    if isinstance(shown.get("item"), dict):
+        shown["item"] = shown_item(shown["item"])
+    response = shown.get("response")
+    if isinstance(response, dict) and isinstance(response.get("output"), list):
+        output = [shown_item(item) if isinstance(item, dict) else item for item in response["output"]]
+        shown["response"] = {**response, "output": output}
+    return shown

@@ -46,7 +46,7 @@ from adapter.hub.events import (
 )
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Loss
-from adapter.hub.request import ClientTraits, Clock, Exchange, derived_token, no_clock
+from adapter.hub.request import Clock, Exchange, derived_token, no_clock
 from adapter.wire.jsonio import dumps
 
 
@@ -86,7 +86,7 @@ class ResponsesWriter:
 
     def ping(self) -> list[Frame]:
         """An event with data for Codex, whose idle timer sees no comments; it passes over types that it does not know."""
-        if not self._live or self._exchange.request.client is not ClientTraits.CODEX:
+        if not self._live or not self._exchange.request.client.codex:
             return []
         return [self._framed("adapter:ping", {})]
 

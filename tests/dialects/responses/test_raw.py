@@ -10,7 +10,7 @@ from adapter.dialects.responses import raw_stream
 from adapter.errors import UpstreamTimeout
 from adapter.hub.grammar import check_responses
 from adapter.hub.request import ClientTraits, Exchange
-from adapter.wire.sse import framed
+from adapter.wire.sse import Decoder, framed
 from tests.dialects.responses.streams import response
 
 EXCHANGE = Exchange.unasked("responses")
@@ -87,3 +87,27 @@ def test_ping_reaches_codex_only_and_repeats_the_last_number() -> None:
 
     assert codex.ping() == [("adapter:ping", b'{"type":"adapter:ping","sequence_number":1}')]
     assert other.ping() == []
+
+
+def test_a_refusal_is_text_for_codex_and_passes_untouched_for_others() -> None:
+    """Codex drops a message with a `refusal` part without a word."""
+    part = {"type": "refusal", "refusal": "I will not."}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    stream = wire(
+        CREATED,
+        {"type": "response.content_part.added", "sequence_number": 1, **at, "part": {**part, "refusal": ""}},
+        {"type": "response.refusal.delta", "sequence_number": 2, **at, "delta": "I will not."},
+        {"type": "response.refusal.done", "sequence_number": 3, **at, "refusal": "I will not."},
+        {"type": "response.output_item.done", "sequence_number": 4, "output_index": 0, "item": item},
+        {"type": "response.completed", "sequence_number": 5, "response": {**CREATED["response"], "output": [item]}},
+    )
+    other, codex = raw_stream(EXCHANGE), raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX))
+
+    assert other.feed(stream) == stream
+    events = [orjson.loads(data) for _, data in Decoder().feed(codex.feed(stream))]
+    text = {"type": "output_text", "text": "I will not.", "annotations": [], "logprobs": []}
+    assert events[1]["part"] == {**text, "text": ""}
+    assert (events[2]["type"], events[2]["delta"]) == ("response.output_text.delta", "I will not.")
+    assert (events[3]["type"], events[3]["text"]) == ("response.output_text.done", "I will not.")
+    assert events[4]["item"]["content"] == events[5]["response"]["output"][0]["content"] == [text]
