@@ -46,6 +46,7 @@ class Run:
     events: list[dict[str, Any]]
     """Of `codex exec --json`, over all prompts."""
     peer: Peer
+    version: str
     work: Path
     errors: str
     """Standard error."""
@@ -75,6 +76,12 @@ class Run:
         """Warnings and errors on the way."""
         told = [event["message"] for event in self.events if event["type"] == "error"]
         return "\n".join(told + [item["message"] for item in self.items("error")])
+
+    def told(self) -> str:
+        """The run for a reader who wants to know why it failed."""
+        lines = [*self.errors.splitlines()[-8:], *(json.dumps(event)[:600] for event in self.events)]
+        lines += [f"request {i}: ...{json.dumps(body)[-1500:]}" for i, body in enumerate(self.requests)]
+        return "\n".join(["", *lines, *self.peer.problems])
 
     def items(self, kind: str) -> list[dict[str, Any]]:
         """The finished items of a kind."""
@@ -138,7 +145,7 @@ class Rig:
             )
             events += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
             errors += done.stderr
-        return Run(events, peer, work, errors)
+        return Run(events, peer, version, work, errors)
 
 
 @contextmanager
@@ -179,7 +186,7 @@ def adapter(folder: Path, name: str, config: str) -> Iterator[str]:
 def _serving(app: Any) -> Iterator[str]:
     """An ASGI application in a thread of this process; the base URL with /v1."""
     port = free_port()
-    config = uvicorn.Config(app, port=port, log_config=None, log_level="critical", lifespan="off", ws="none")
+    config = uvicorn.Config(app, port=port, interface="asgi3", log_config=None, log_level="critical", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="scripted", daemon=True)
     thread.start()

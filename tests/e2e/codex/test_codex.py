@@ -8,12 +8,17 @@ import pytest
 
 from tests.e2e.codex.rig import Run
 from tests.e2e.codex.scenario import Cell, table
+from tests.e2e.codex.trouble import TROUBLE
 from tests.e2e.codex.work import WORK
 
 
-@pytest.mark.parametrize("cell", table(WORK), ids=lambda cell: cell.id)
+@pytest.mark.parametrize("cell", table((*WORK, *TROUBLE)), ids=lambda cell: cell.id)
 def test_codex(cell: Cell, runs: dict[str, Future[Run]]) -> None:
     """The scenario's effect on disk, or the final message."""
     run = runs[cell.id].result()
 
-    cell.check(run)
+    try:
+        cell.check(run)
+    except (AssertionError, LookupError) as failed:
+        failed.add_note(run.told())
+        raise

@@ -123,7 +123,7 @@ class Mcp(Scenario):
 
     def check(self, run: Run, family: Family) -> None:
         assert run.final == "heard"
-        assert len(run.requests) == 3 if family.searches else 2
+        assert len(run.requests) == (3 if family.searches else 2)
 
 
 class ViewImage(Scenario):
