@@ -42,13 +42,15 @@ class Assembly:
         """After `finish`: a call is left that nobody can run."""
         return self._calls.unnamed
 
+    def grow(self, text: str) -> Event | None:
+        """More text where text is open and nothing has to be mended: all but a few of the deltas of a stream. None: `feed` it."""
+        item = self._item
+        return item.grow(text) if item is not None and item.kind is _TEXT else None
+
     def feed(self, delta: dict[str, Any], logprobs: Any = None) -> list[Event]:
         """The events of one delta, or of a whole message."""
-        get, item = delta.get, self._item
+        get = delta.get
         content = get("content")
-        if item is not None and item.kind is _TEXT and len(delta) == 1 and not logprobs and isinstance(content, str):
-            event = item.add(content, None) if content else None  # all but a few of the deltas of a stream
-            return [] if event is None else [event]
         events: list[Event] = []
         reasoning = get("reasoning_content") or get("reasoning")
         if reasoning and isinstance(reasoning, str):

@@ -23,6 +23,7 @@ from typing import Any, Final
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.finishes import Outcome, outcome_of
 from adapter.dialects.chat.moderation import to_responses
+from adapter.dialects.chat.refrain import Refrain, only_text
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Finished, Started, Usage
 from adapter.hub.losses import Anomaly, AnomalyLog
@@ -47,6 +48,7 @@ class ChatReader:
         self._assembly: Assembly | None = None
         self._outcome: Outcome | None = None
         self._usage: dict[str, Any] | None = None
+        self._refrain = Refrain()
         self._anomaly = AnomalyLog()
         self.anomalies: list[Anomaly] = self._anomaly.found
         self.ended = False
@@ -62,6 +64,10 @@ class ChatReader:
         """The hub events of one SSE event."""
         if self.ended:
             return []
+        growing = self._assembly if self._outcome is None and name is None else None
+        """Takes more text, which is all that most events bring."""
+        if growing is not None and (text := self._refrain.text(data)) and (event := growing.grow(text)) is not None:
+            return [event]
         if data == b"[DONE]":
             return self._done()
         try:
@@ -73,6 +79,9 @@ class ChatReader:
             return self._broken("The upstream sent an event that is not JSON.")
         if not isinstance(chunk, dict):
             return self._broken("The upstream sent an event that is not a JSON object.")
+        if growing is not None and (text := only_text(chunk)) and (event := growing.grow(text)) is not None:
+            self._refrain.learn(data, text)
+            return [event]
         choices = chunk.get("choices")
         if chunk.get("error") or name == "error" or (choices is None and _is_bare_error(chunk)):
             return self._failed(from_error_object(chunk))

@@ -84,6 +84,14 @@ class TextItem:
         assert kind is not None
         return Delta(self.index, self._part, kind, text, logprobs)
 
+    def grow(self, text: str) -> Event | None:
+        """As `add`, for text that is whole by itself; None, and nothing done, for any other."""
+        kind = self.kind
+        if kind is None or self._half or not (text.isascii() or text.isprintable()):  # half a surrogate pair is neither
+            return None
+        self._pieces.append(text)
+        return Delta(self.index, self._part, kind, text)
+
     def annotate(self, annotation: dict[str, Any]) -> Event:
         """An annotation of the open text part."""
         self._annotations.append(annotation)
