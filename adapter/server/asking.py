@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.request import Exchange, Request
 from adapter.server.lanes import Answering, Hub, RawStreaming, RawWhole, begun, begun_in_parallel
-from adapter.server.plan import Plan, translated, written
+from adapter.server.plan import Plan, translated, without_reasoning_blobs, written
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
 from adapter.upstream.client import Kind, Reply, UpstreamClient
@@ -62,7 +62,7 @@ class Asking:
         Raises:
             AdapterError: no answer.
         """
-        reply = await _mended(plan, lambda plan: self._sent(turn, plan))
+        reply = await _mended(plan.body, lambda body: self._sent(turn, replace(plan, body=body)))
         lane: Hub | RawStreaming | RawWhole
         if reply.kind is Kind.STREAM and observer is not None:
             lane = RawStreaming(reply, observer, settle_within=self.settings.settle_within)
@@ -78,17 +78,18 @@ class Asking:
         Raises:
             AdapterError: what the upstream's refusal means, or how the way to it failed.
         """
-        reply = await self._call(turn, target, path, body, stream=False)
+        reply = await _mended(body, lambda body: self._call(turn, target, path, body, stream=False))
         try:
             return await reply.body(self.settings.reply_limit)
         finally:
             reply.close()
 
     async def _translating(self, turn: Turn, plan: Plan) -> Hub:
-        async def once(plan: Plan) -> Hub:
-            return await begun(self._hub(await self._sent(turn, plan), plan, plan.exchange))
+        async def once(body: bytes) -> Hub:
+            sent = replace(plan, body=body)
+            return await begun(self._hub(await self._sent(turn, sent), sent, plan.exchange))
 
-        return await _mended(plan, once)
+        return await _mended(plan.body, once)
 
     async def _sent(self, turn: Turn, plan: Plan) -> Reply:
         return await self._call(turn, plan.target, plan.path, plan.body, stream=plan.stream)
@@ -112,12 +113,12 @@ class Asking:
         return Hub(reply, intake, exchange, reply_limit=settings.reply_limit, settle_within=settings.settle_within)
 
 
-async def _mended(plan: Plan, once: Callable[[Plan], Awaitable[T]]) -> T:
+async def _mended(body: bytes, once: Callable[[bytes], Awaitable[T]]) -> T:
     """An upstream that cannot open reasoning it is given back is asked once more without."""
     try:
-        return await once(plan)
+        return await once(body)
     except AdapterError as refused:
-        plain = plan.without_reasoning_blobs() if refused.code == "invalid_encrypted_content" else None
+        plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
         if plain is None:
             raise
     return await once(plain)

@@ -41,13 +41,15 @@ class Plan:
     """How many upstream calls make the answer (n)."""
     losses: list[Loss]
 
-    def without_reasoning_blobs(self) -> Plan | None:
-        """The same without reasoning that only its maker can read, for an upstream that refused it; None without any."""
-        body = loads(self.body)
-        given = body.get("input")
-        items = given if isinstance(given, list) else []
-        kept = [item for item in items if item.get("type") != "reasoning" or not item.get("encrypted_content")]
-        return None if len(kept) == len(items) else replace(self, body=dumps({**body, "input": kept}))
+
+def without_reasoning_blobs(sent: bytes) -> bytes | None:
+    """A Responses body without reasoning that only its maker can read, for an upstream that refused it; None where it holds
+    none."""
+    body = loads(sent)
+    given = body.get("input")
+    items = given if isinstance(given, list) else []
+    kept = [item for item in items if item.get("type") != "reasoning" or not item.get("encrypted_content")]
+    return None if len(kept) == len(items) else dumps({**body, "input": kept})
 
 
 def targets(body: dict[str, Any], router: Router) -> tuple[Target, ...]:

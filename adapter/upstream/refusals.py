@@ -89,7 +89,7 @@ def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: 
         value = None
     if isinstance(value, (dict, list)):
         return _meant(_said(value), status, headers, own_key=own_key)
-    if status >= 500 and body.strip():
+    if status >= 500 and status != _NOT_IMPLEMENTED and body.strip():
         return UpstreamBadContent(f"The upstream failed with status {status} and said nothing that can be read.")
     return _meant(_Said(), status, headers, own_key=own_key)
 
@@ -200,6 +200,8 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
     return UpstreamRefused(message or f"The upstream refused the request with status {status}.", status=status, **facts)
 
 
+_NOT_IMPLEMENTED: Final = 501
+"""Says what the server is, not that it failed: kept whatever the body looks like."""
 _PASSING: Final = frozenset({408, 409, 425})
 """Refusals that may not come again."""
 _SHOWN_AS: Final = {529: 503}

@@ -174,7 +174,7 @@ def final(answer: Response) -> Any:
     if answer.events[-1] != "[DONE]":
         assert answer.events[-1]["type"] == "response.completed", answer.body
         return answer.events[-1]["response"]
-    chunks = [chunk for chunk in answer.events[:-1]]
+    chunks = list(answer.events[:-1])
     text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
     return {"object": "chat.completion", "choices": [{"message": {"content": text}}]}
 

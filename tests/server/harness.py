@@ -51,9 +51,12 @@ def upstream(url: str, dialect: str, name: str = "up", **keys: Any) -> dict[str,
 
 
 @asynccontextmanager
-async def adapter(*upstreams: dict[str, Any], **server: Any) -> AsyncIterator[Client]:
+async def adapter(
+    *upstreams: dict[str, Any], compaction: Any = None, sealing: Any = None, **server: Any
+) -> AsyncIterator[Client]:
     """The adapter over these upstreams; a client for it."""
-    settings = load(None, {"server": server, "upstreams": list(upstreams)})
+    sections = {"compaction": compaction or {}, "sealing": sealing or {}}
+    settings = load(None, {"server": server, "upstreams": list(upstreams), **sections})
     config = uvicorn.Config(
         create(settings),
         http="httptools",

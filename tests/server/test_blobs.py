@@ -1,0 +1,220 @@
+"""Blobs that clients carry: reasoning of Chat upstreams, and what an upstream made and only it can read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from adapter.conform.compactors import CompactPeer
+from tests.server.compacting import ASKS, FACTS, KEY, WAYS, asked, continued, final, peered, told
+from tests.server.harness import Client, adapter, play, upstream
+from tests.server.scripted import (
+    END,
+    SSE,
+    Script,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+    response,
+    responses_events,
+)
+
+INCLUDE = {"include": ["reasoning.encrypted_content"]}
+SEALING = {"keys": [KEY]}
+BLOB = "gAAAAABsomething"
+REASONING = {"type": "reasoning", "id": "rs_up1", "summary": [], "encrypted_content": BLOB}
+
+
+def thinking_chat(stream: bool) -> Script:
+    """A Chat answer with reasoning."""
+    if not stream:
+        whole = chat_reply("Hello")
+        whole["choices"][0]["message"]["reasoning_content"] = "because FACT-path"
+        return [json_reply(whole)]
+    return [SSE, event(chunk({"reasoning_content": "because FACT-path"})), *chat_stream("Hello")[1:]]
+
+
+def thinking_responses(stream: bool) -> Script:
+    """A Responses answer with a reasoning item that only its maker can read."""
+    whole = response()
+    whole["output"].insert(0, REASONING)
+    if not stream:
+        return [json_reply(whole)]
+    added = {"type": "response.output_item.added", "output_index": 0, "item": REASONING}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": REASONING}
+    created, progress, *rest, completed = responses_events()
+    rest = [one | {"output_index": 1} for one in rest]
+    events = [created, progress, added, done, *rest, completed | {"response": whole}]
+    return [SSE, *(event(one, one["type"]) for one in events), END]
+
+
+async def ask(client: Client, stream: bool, **extra: Any) -> Any:
+    answer = await client.ask("responses", stream=stream, **extra)
+    assert answer.status == 200, answer.body
+    return final(answer)
+
+
+def reasoning_of(answer: Any) -> dict[str, Any]:
+    (item,) = [item for item in answer["output"] if item["type"] == "reasoning"]
+    found: dict[str, Any] = item
+    return found
+
+
+# ------------------------------------------------------------------------------------- reasoning of Chat upstreams
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_of_a_chat_upstream_is_sealed_and_given_back_as_text(stream: bool) -> None:
+    async def scenario() -> None:
+        section = {"profile": "deepseek", "api_key": "none"}
+        async with (
+            Upstream(thinking_chat(stream), thinking_chat(False)) as up,
+            adapter(upstream(up.url, "chat", **section)) as client,
+        ):
+            answer = await ask(client, stream, **INCLUDE)
+            item = reasoning_of(answer)
+            assert item["encrypted_content"].startswith("adapter:1:reasoning:up:")
+            assert "FACT-path" not in item["encrypted_content"]
+
+            silent = {key: value for key, value in item.items() if key != "content"} | {"summary": []}
+            call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+            output = {"type": "function_call_output", "call_id": "call_1", "output": "ok"}
+            await ask(client, False, input=[ASKS, silent, call, output])
+            (turn,) = [m for m in up.seen[1].json["messages"] if m["role"] == "assistant"]
+            assert turn["reasoning_content"] == "because FACT-path"
+
+    play(scenario)
+
+
+def test_without_being_asked_nothing_is_sealed() -> None:
+    async def scenario() -> None:
+        async with Upstream(thinking_chat(False)) as up, adapter(upstream(up.url, "chat")) as client:
+            assert "encrypted_content" not in reasoning_of(await ask(client, False))
+
+    play(scenario)
+
+
+def test_sealed_reasoning_is_left_out_for_an_upstream_that_reads_no_others() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(thinking_chat(False)) as one,
+            Upstream([json_reply(response())]) as two,
+            adapter(
+                upstream(one.url, "chat", "one", models=["m"]), upstream(two.url, "responses", "two", models=["n"])
+            ) as client,
+        ):
+            item = reasoning_of(await ask(client, False, **INCLUDE))
+            await ask(client, False, model="n", input=[ASKS, item])
+            assert [each["type"] for each in two.seen[0].json["input"]] == ["message"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("broken", ["adapter:1:reasoning:up:x:y", "cut", "flipped", "as_compaction"])
+def test_a_blob_that_is_not_whole_is_refused(broken: str) -> None:
+    async def scenario() -> None:
+        async with Upstream(thinking_chat(False)) as up, adapter(upstream(up.url, "chat")) as client:
+            item = reasoning_of(await ask(client, False, **INCLUDE))
+            sealed = item["encrypted_content"]
+            forged = {
+                "cut": item | {"encrypted_content": sealed[:-4]},
+                "flipped": item
+                | {"encrypted_content": sealed[:-9] + ("A" if sealed[-9] != "A" else "B") + sealed[-8:]},
+                "as_compaction": {"type": "compaction", "id": "cmp_1", "encrypted_content": sealed},
+            }.get(broken, item | {"encrypted_content": broken})
+            answer = await client.ask("responses", input=[ASKS, forged])
+            assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_encrypted_content")
+            assert answer.json["error"]["param"] == "input[1].encrypted_content"
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------- upstreams' own
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_with_one_upstream_blobs_pass_untouched_on_the_raw_lane(stream: bool) -> None:
+    async def scenario() -> None:
+        async with Upstream(thinking_responses(stream)) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await ask(client, stream, **INCLUDE)
+            assert reasoning_of(answer)["encrypted_content"] == BLOB
+            await ask(client, stream, input=[ASKS, REASONING, {"type": "compaction", "encrypted_content": BLOB}])
+            assert up.seen[1].json["input"][1:] == [REASONING, {"type": "compaction", "encrypted_content": BLOB}]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_with_several_upstreams_a_blob_finds_its_maker_again(stream: bool) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(response())]) as other, Upstream(thinking_responses(stream)) as maker:
+            one, two = upstream(maker.url, "responses", "maker"), upstream(other.url, "responses", "other")
+            async with adapter(one, two, sealing=SEALING) as client:
+                item = reasoning_of(await ask(client, stream, **INCLUDE))
+                assert item["encrypted_content"].startswith("adapter:1:wrapped:maker:")
+            async with adapter(two, one, sealing=SEALING) as client:  # now the other one would be first
+                await ask(client, stream, input=[ASKS, item])
+            assert other.seen == []
+            assert maker.seen[1].json["input"][1] == REASONING
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("name", ["openai", "trigger", "threshold"])
+def test_of_two_upstreams_the_maker_of_the_compaction_goes_on(name: str) -> None:
+    async def scenario() -> None:
+        one, two = CompactPeer("compaction"), CompactPeer("none_responses")
+        async with peered(one, "one") as first, peered(two, "two") as second:
+            async with adapter(first, second, sealing=SEALING) as client:
+                answer = final(await asked(client, WAYS[name]))
+                assert "peer:" not in json.dumps(answer)
+            async with adapter(second, first, sealing=SEALING) as client:  # now the other one would be first
+                assert told(await continued(client, answer, WAYS[name])) == FACTS
+        assert two.seen == []
+        assert one.problems == []
+
+    play(scenario)
+
+
+def test_a_conversation_whose_maker_is_gone_is_refused() -> None:
+    async def scenario() -> None:
+        one, two = CompactPeer("compaction"), CompactPeer("none_responses")
+        async with peered(one, "one") as first, peered(two, "two") as second:
+            async with adapter(first, second, sealing=SEALING) as client:
+                answer = final(await asked(client, WAYS["openai"]))
+            async with adapter(second, sealing=SEALING) as client:
+                refused = await client.post("/v1/responses", {"model": "m", "input": [*answer["output"], ASKS]})
+                assert (refused.status, refused.json["error"]["code"]) == (400, "invalid_encrypted_content")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("lane", ["raw", "hub"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_that_the_upstream_cannot_open_is_left_out_and_asked_again_once(lane: str, stream: bool) -> None:
+    async def scenario() -> None:
+        refused = json_reply({"error": {"message": "no", "code": "invalid_encrypted_content"}}, 400)
+        async with Upstream([refused], thinking_responses(stream)) as up, Upstream([refused]) as spare:
+            sections = [upstream(up.url, "responses", "up")]
+            sections += [upstream(spare.url, "responses", "spare")] * (lane == "hub")
+            async with adapter(*sections) as client:
+                await ask(client, stream, input=[ASKS, REASONING], **INCLUDE)
+                assert [len(seen.json["input"]) for seen in up.seen] == [2, 1]
+
+    play(scenario)
+
+
+def test_without_reasoning_to_leave_out_the_refusal_stands() -> None:
+    async def scenario() -> None:
+        refused = json_reply({"error": {"message": "no", "code": "invalid_encrypted_content"}}, 400)
+        async with Upstream([refused]) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("responses", input=[ASKS, {"type": "compaction", "encrypted_content": BLOB}])
+            assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_encrypted_content")
+            assert len(up.seen) == 1
+
+    play(scenario)

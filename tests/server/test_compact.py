@@ -1,0 +1,466 @@
+"""`/v1/responses/compact` and its kin beside the table: what is found out, what fails, what is refused, what it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.conform.compactors import CompactPeer
+from tests.server.compacting import (
+    ASKS,
+    COMPACT,
+    FACTS,
+    HISTORY,
+    KEY,
+    MESSAGES,
+    WAYS,
+    asked,
+    continued,
+    final,
+    peered,
+    told,
+)
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import (
+    END,
+    SSE,
+    Sleep,
+    Upstream,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+    response,
+    responses_stream,
+)
+
+CALL = WAYS["openai"].body
+
+
+# ------------------------------------------------------------------------------------------------------- finding out
+
+
+def test_auto_tries_the_endpoint_once_and_then_summarises() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("none_responses")
+        async with peered(peer, compact="auto") as section, adapter(section) as client:
+            for _ in range(2):
+                answer = await client.post(COMPACT, CALL)
+                assert answer.status == 200
+                assert told(await continued(client, answer.json, WAYS["openai"])) == FACTS
+        assert peer.paths == ["/responses"] * 4, "the endpoint that is not there never saw a request"
+        assert len(peer.problems) == 1, "and was asked once"
+
+    play(scenario)
+
+
+def test_auto_finds_the_endpoint_that_is_there() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("compaction")
+        async with peered(peer, compact="auto") as section, adapter(section) as client:
+            assert (await client.post(COMPACT, CALL)).status == 200
+        assert peer.paths == ["/responses/compact"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_any_way_to_say_that_there_is_no_endpoint_is_understood(status: int) -> None:
+    async def scenario() -> None:
+        absent = [json_reply(b"<html>no</html>", status)]
+        async with (
+            Upstream(absent, responses_stream("the summary")) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.post(COMPACT, CALL)
+            assert answer.status == 200, answer.body
+            assert [seen.line.split()[1] for seen in up.seen] == ["/v1/responses/compact", "/v1/responses"]
+
+    play(scenario)
+
+
+def test_an_unknown_model_is_no_missing_endpoint() -> None:
+    async def scenario() -> None:
+        missing = json_reply({"error": {"message": "no such model", "code": "model_not_found"}}, 404)
+        async with Upstream([missing]) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.post(COMPACT, CALL)
+            assert (answer.status, answer.json["error"]["code"]) == (404, "model_not_found")
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+def test_an_upstream_with_openais_profile_gets_triggers_and_thresholds_as_they_are() -> None:
+    async def scenario() -> None:
+        section = {"profile": "openai", "api_key": "none"}
+        async with (
+            Upstream([json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", **section)) as client,
+        ):
+            for name in ("trigger", "threshold"):
+                answer = await asked(client, WAYS[name])
+                assert answer.json["id"] == "resp_up1"
+                assert up.seen[-1].json["input"] == WAYS[name].body["input"]
+                assert up.seen[-1].json.get("context_management") == WAYS[name].body.get("context_management")
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------ replies and routes
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/compact", "/responses/compact", "/v1/v1/responses/compact"])
+def test_every_spelling_of_the_path_is_there(path: str) -> None:
+    async def scenario() -> None:
+        async with peered(CompactPeer("none_chat")) as section, adapter(section) as client:
+            assert (await client.post(path, CALL)).json["object"] == "response.compaction"
+
+    play(scenario)
+
+
+def test_the_configuration_chooses_the_reply_and_the_header_overrides_it() -> None:
+    async def scenario() -> None:
+        compaction = {"reply": "response", "replies": {"gpt-*": "gomodel"}}
+        async with (
+            peered(CompactPeer("none_chat")) as section,
+            adapter(section, compaction=compaction) as client,
+        ):
+            plain = await client.post(COMPACT, CALL)
+            gomodel = await client.post(COMPACT, CALL | {"model": "gpt-5.3-codex"})
+            header = await client.post(COMPACT, CALL, x_adapter_compact_reply="compaction")
+            assert "provider" not in plain.json
+            assert plain.json["object"] == "response"
+            assert gomodel.json["provider"] == "up"
+            assert header.json["object"] == "response.compaction"
+            wrong = await client.post(COMPACT, CALL, x_adapter_compact_reply="zip")
+            assert (wrong.status, wrong.json["error"]["param"]) == (400, "x-adapter-compact-reply")
+
+    play(scenario)
+
+
+def test_another_model_may_summarise_even_on_another_upstream() -> None:
+    async def scenario() -> None:
+        main, cheap = CompactPeer("none_responses"), CompactPeer("none_chat")
+        async with (
+            peered(main, "main", models=["m"]) as one,
+            peered(cheap, "cheap", models=["small"]) as two,
+            adapter(one, two, compaction={"model": "small"}) as client,
+        ):
+            answer = await client.post(COMPACT, CALL)
+            assert told(await continued(client, answer.json, WAYS["openai"])) == FACTS
+        assert [body["model"] for _, body in cheap.seen] == ["small"]
+        assert [body["model"] for _, body in main.seen] == ["m"]
+
+    play(scenario)
+
+
+def test_a_short_history_is_forwarded_untouched() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("none_chat")
+        body = {"model": "m", "messages": [*MESSAGES[:2], *MESSAGES[-2:]]}
+        async with peered(peer) as section, adapter(section) as client:
+            assert (await client.post(COMPACT, body)).status == 200
+        ((path, sent),) = peer.seen
+        assert (path, sent["messages"]) == ("/chat/completions", body["messages"])
+
+    play(scenario)
+
+
+def test_the_turn_that_goes_on_is_never_compacted() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("none_chat")
+        open_turn = [
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_9", "type": "function", "function": {"name": "shell", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "call_9", "content": "the open exchange"},
+        ]
+        async with peered(peer) as section, adapter(section) as client:
+            answer = await client.post(COMPACT, {"model": "m", "messages": [*MESSAGES, *open_turn]})
+            assert answer.status == 200
+        assert peer.problems == []
+        sent = peer.seen[-1][1]["messages"]
+        assert sent[0] == MESSAGES[0]
+        assert [message["role"] for message in sent[-3:]] == ["user", "assistant", "tool"]
+        assert sent[-3]["content"] == MESSAGES[-1]["content"]
+        assert sent[-1] == open_turn[-1]
+        assert len(str(sent)) < len(str(MESSAGES)) / 5
+
+    play(scenario)
+
+
+def test_below_the_threshold_nothing_is_compacted() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("none_chat")
+        way = WAYS["threshold"]
+        body = way.body | {"context_management": [{"type": "compaction", "compact_threshold": 900_000}]}
+        async with peered(peer) as section, adapter(section) as client:
+            answer = await client.post(way.path, body)
+            assert [item["type"] for item in answer.json["output"]] == ["message"]
+            assert "x-adapter-losses" not in answer.headers
+        assert len(peer.seen) == 1
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------------------- usage
+
+
+def test_usage_is_the_sum_of_all_calls_and_the_header_says_where_it_comes_from() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("none_chat")
+        async with peered(peer) as section, adapter(section) as client:
+            for name, calls in (("openai", 1), ("visioncoder", 2), ("threshold", 2), ("trigger", 1)):
+                answer = await asked(client, WAYS[name])
+                usage = answer.json["usage"]
+                assert usage.get("input_tokens", usage.get("prompt_tokens")) == 7 * calls, name
+                assert usage["total_tokens"] == 12 * calls
+                assert answer.headers["x-adapter-token-count"] == "usage"
+
+    play(scenario)
+
+
+def test_usage_that_no_upstream_reports_is_estimated_and_the_header_says_so() -> None:
+    async def scenario() -> None:
+        stream = [SSE, event(chunk({"content": "the summary"}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(stream) as up, adapter(upstream(up.url, "chat", compact="none")) as client:
+            answer = await client.post(COMPACT, CALL)
+            assert answer.headers["x-adapter-token-count"] == "estimate"
+            assert answer.json["usage"]["input_tokens"] > 1000
+
+    play(scenario)
+
+
+def test_calls_for_a_summary_always_stream() -> None:
+    async def scenario() -> None:
+        async with Upstream(chat_stream("sum")) as up, adapter(upstream(up.url, "chat")) as client:
+            assert (await client.post(COMPACT, CALL)).status == 200
+            assert up.seen[0].json["stream"] is True
+
+    play(scenario)
+
+
+# ----------------------------------------------------------------------------------------------------------- failing
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_an_empty_summary_is_asked_for_twice_and_then_an_error(dialect: str) -> None:
+    async def scenario() -> None:
+        script = chat_stream("") if dialect == "chat" else responses_stream("")
+        async with Upstream(script) as up, adapter(upstream(up.url, dialect, compact="none")) as client:
+            answer = await client.post(COMPACT, CALL)
+            assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_error")
+            assert len(up.seen) == 2
+
+    play(scenario)
+
+
+def test_an_empty_answer_of_the_endpoint_is_asked_for_twice_and_then_an_error() -> None:
+    async def scenario() -> None:
+        empty = json_reply({"object": "response.compaction", "output": []})
+        async with Upstream([empty]) as up, adapter(upstream(up.url, "responses", compact="compaction")) as client:
+            answer = await client.post(COMPACT, CALL)
+            assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_invalid")
+            assert len(up.seen) == 2
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["none", "compaction", "trigger"])
+def test_on_failure_trim_the_history_is_cut_by_rules(kind: str) -> None:
+    async def scenario() -> None:
+        broken = json_reply({"error": {"message": "out of order"}}, 500)
+        compaction = {"on_failure": "trim", "trim_tokens": 2000}
+        async with (
+            Upstream([broken]) as up,
+            adapter(upstream(up.url, "responses", compact=kind), compaction=compaction) as client,
+        ):
+            answer = await client.post(COMPACT, CALL)
+            assert answer.status == 200, answer.body
+            assert answer.json["output"][-1]["type"] == "compaction"
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+def test_the_strategy_trim_asks_nobody() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("compaction")
+        async with peered(peer) as section, adapter(section, compaction={"strategy": "trim"}) as client:
+            answer = await client.post(COMPACT, CALL)
+            assert answer.status == 200
+            assert peer.seen == []
+            assert told(await continued(client, answer.json, WAYS["openai"])) == FACTS
+
+    play(scenario)
+
+
+def test_a_long_compaction_keeps_its_client_with_white_space_and_ends_in_json() -> None:
+    async def scenario() -> None:
+        slow = [SSE, event(chunk({"content": "the "})), Sleep(0.6), *chat_stream("summary")[1:]]
+        async with (
+            Upstream(slow) as up,
+            adapter(upstream(up.url, "chat"), commit_after=0.1, keepalive=0.1) as client,
+        ):
+            answer = await client.post(COMPACT, CALL)
+            assert answer.status == 200
+            assert answer.whole
+            assert answer.pieces[0] == b" "
+            assert len(answer.pieces) > 3
+            assert answer.json["output"][-1]["type"] == "compaction"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["none", "compaction"])
+def test_a_failure_after_the_commit_breaks_the_connection(kind: str) -> None:
+    async def scenario() -> None:
+        slow: list[Any] = [Sleep(0.4), json_reply({"error": {"message": "too late"}}, 500)]
+        async with (
+            Upstream(slow) as up,
+            adapter(upstream(up.url, "responses", compact=kind), commit_after=0.1, keepalive=0.1) as client,
+        ):
+            answer = await client.post(COMPACT, CALL)
+            assert answer.status == 200
+            assert not answer.whole
+            assert answer.body.strip() == b""
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("name", ["trigger", "threshold", "visioncoder"])
+def test_a_streamed_compaction_that_fails_late_is_one_failure_of_the_stream(name: str) -> None:
+    async def scenario() -> None:
+        slow: list[Any] = [Sleep(0.4), json_reply({"error": {"message": "too late"}}, 500)]
+        async with (
+            Upstream(slow) as up,
+            adapter(upstream(up.url, "responses", compact="none"), commit_after=0.1, keepalive=0.1) as client,
+        ):
+            answer = await asked(client, WAYS[name], stream=True)
+            assert answer.status == 200
+            assert answer.whole
+            if name == "visioncoder":
+                assert "error" in answer.events[-1]
+                assert b"[DONE]" not in answer.body
+            else:
+                assert answer.types == ["response.created", "error", "response.failed"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("name", sorted(WAYS))
+def test_an_early_failure_is_a_status(name: str) -> None:
+    async def scenario() -> None:
+        refused = json_reply({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, 429, "retry-after: 7")
+        async with Upstream([refused]) as up, adapter(upstream(up.url, "responses", compact="none")) as client:
+            answer = await asked(client, WAYS[name])
+            assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+
+    play(scenario)
+
+
+def test_an_overlong_history_is_summarised_in_pieces_that_fit() -> None:
+    async def scenario() -> None:
+        long = json_reply({"error": {"message": "x", "code": "context_length_exceeded"}}, 400)
+        scripts = [[long], *(chat_stream(f"part {number}") for number in range(30))]
+        async with Upstream(*scripts) as up, adapter(upstream(up.url, "chat", window=16_384)) as client:
+            body = CALL | {"input": [*HISTORY * 4, ASKS]}
+            answer = await client.post(COMPACT, body)
+            assert answer.status == 200, answer.body
+            sizes = [len(seen.body) for seen in up.seen[1:]]
+            assert len(sizes) > 2
+            assert max(sizes) < len(up.seen[0].body)
+
+    play(scenario)
+
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    (COMPACT, {"model": "m", "input": []}, "input"),
+    (COMPACT, {"model": "m", "input": ""}, "input"),
+    (COMPACT, {"model": "m"}, "input"),
+    (COMPACT, {"input": "hi"}, "model"),
+    (COMPACT, {"messages": MESSAGES}, "model"),
+    (COMPACT, {"model": "m", "input": "hi", "messages": MESSAGES}, "input"),
+    (COMPACT, {"model": "m", "input": "hi", "stream": True}, "stream"),
+    (COMPACT, {"model": "m", "input": [1]}, "input[0]"),
+    (COMPACT, {"model": "m", "previous_response_id": "resp_x"}, "previous_response_id"),
+    (COMPACT, {"model": "m", "input": "hi", "provider": "nobody"}, "provider"),
+    (COMPACT, {"model": "m", "input": [{"role": "user", "content": [{"input_audio": {}}]}]}, "input[0].content[0]"),
+    ("/v1/responses", {"model": "m", "input": [{"type": "compaction_trigger"}]}, "input[0]"),
+    ("/v1/responses", {"model": "m", "input": [ASKS, {"type": "compaction_trigger"}, ASKS]}, "input[1]"),
+    ("/v1/responses", {"model": "m", "input": [ASKS, *[{"type": "compaction_trigger"}] * 2]}, "input[2]"),
+    (
+        "/v1/responses",
+        {"model": "m", "input": "x", "context_management": [{"type": "compaction", "compact_threshold": 999}]},
+        "context_management[0].compact_threshold",
+    ),
+]
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize(("path", "body", "param"), BAD)
+def test_bad_input_is_refused_before_any_call(dialect: str, path: str, body: dict[str, Any], param: str) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply({}, 500)]) as up, adapter(upstream(up.url, dialect)) as client:
+            answer = await client.post(path, body)
+            assert (answer.status, answer.json["error"]["param"]) == (400, param), answer.body
+            assert up.seen == []
+
+    play(scenario)
+
+
+def test_of_two_compactions_the_newest_counts() -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("none_chat")
+        async with peered(peer) as section, adapter(section) as client:
+            old = (await client.post(COMPACT, {"model": "m", "input": "I say FACT-old"})).json["output"]
+            new = (await client.post(COMPACT, CALL)).json["output"]
+            answer = await client.post("/v1/responses", {"model": "m", "input": [*old, *new, ASKS]})
+            assert answer.status == 200
+            assert told(answer.json) == FACTS
+            assert b"FACT-old" not in answer.body
+
+    play(scenario)
+
+
+def test_a_compaction_survives_a_restart_and_the_rotation_of_keys_but_not_their_loss() -> None:
+    async def scenario() -> None:
+        async with peered(CompactPeer("none_chat")) as section:
+            async with adapter(section, sealing={"keys": [KEY]}) as client:
+                output = (await client.post(COMPACT, CALL)).json
+            async with adapter(section, sealing={"keys": ["B" * 43 + "=", KEY]}) as client:
+                assert told(await continued(client, output, WAYS["openai"])) == FACTS
+            async with adapter(section, sealing={"keys": ["B" * 43 + "="]}) as client:
+                refused = await client.post("/v1/responses", {"model": "m", "input": [*output["output"], ASKS]})
+                assert (refused.status, refused.json["error"]["code"]) == (400, "invalid_encrypted_content")
+
+    play(scenario)
+
+
+def test_the_blob_of_someone_else_is_refused_over_chat() -> None:
+    async def scenario() -> None:
+        async with peered(CompactPeer("none_chat")) as section, adapter(section) as client:
+            foreign = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAAAABo"}
+            answer = await client.post("/v1/responses", {"model": "m", "input": [foreign, ASKS]})
+            assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_encrypted_content")
+            assert answer.json["error"]["param"] == "input[0].encrypted_content"
+
+    play(scenario)
+
+
+def test_a_streamed_trigger_ends_as_the_plain_one() -> None:
+    async def scenario() -> None:
+        async with peered(CompactPeer("none_chat")) as section, adapter(section, sealing={"keys": [KEY]}) as client:
+            plain = final(await asked(client, WAYS["trigger"]))
+            streamed = final(await asked(client, WAYS["trigger"], stream=True))
+            (one,), (other,) = plain["output"], streamed["output"]
+            assert one["encrypted_content"] == other["encrypted_content"]
+            assert plain["usage"] == streamed["usage"]
+
+    play(scenario)
