@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import socket
 import threading
+from base64 import b64encode
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
 import click
 import uvicorn
+from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
 from adapter.app import create
+from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
 from adapter.errors import ConfigError
 from adapter.server.protocol import SocketProtocol
+from adapter.state import state_directory
 
 _BACKLOG: Final = 2048
 _IDLE_CLIENT: Final = 75
@@ -35,6 +41,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
     """
     if not settings.upstreams:
         raise ConfigError("no upstream: give --config FILE, --upstream URL or --demo")
+    settings = with_sealing_key(settings, os.environ)
     server = settings.server
     listener = bound(server.host, server.port)
     host, port = listener.getsockname()[:2]
@@ -70,6 +77,22 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         pass
     finally:
         listener.close()
+
+
+def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with a sealing key: the generated one, which all workers share, where none is configured.
+
+    Raises:
+        ConfigError: the key file holds something else.
+    """
+    if settings.sealing.keys:
+        return settings
+    directory = state_directory(environ)
+    made = load_or_make_key_file(None if directory is None else directory / "sealing.key")
+    if made.warning is not None:
+        click.echo(f"adapter: {made.warning}", err=True)
+    key = SecretStr(b64encode(made.secret).decode("ascii"))
+    return settings.model_copy(update={"sealing": settings.sealing.model_copy(update={"keys": (key,)})})
 
 
 def bound(host: str, port: int) -> socket.socket:
