@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -15,6 +16,7 @@ from typing import Any, Final
 import click
 import uvicorn
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from adapter.app import create
@@ -51,7 +53,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         click.echo(pasteable(f"{url}/v1"))
     graceful = math.ceil(server.drain_delay + server.drain_timeout + _AFTER_DEADLINE)
     config = uvicorn.Config(
-        partial(create, settings),
+        partial(_application, settings),
         factory=True,
         loop="uvloop",
         http="httptools",
@@ -93,6 +95,19 @@ def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings
         click.echo(f"adapter: {made.warning}", err=True)
     key = SecretStr(b64encode(made.secret).decode("ascii"))
     return settings.model_copy(update={"sealing": settings.sealing.model_copy(update={"keys": (key,)})})
+
+
+def _application(settings: Settings) -> ASGIApp:
+    """The application of one worker process, which from now on collects what its requests leave and nothing older.
+
+    A tenth of a plain request's CPU: what was imported is never looked through again, and a 30 kB body alone makes as many
+    containers as Python lets pass between two collections.
+    """
+    app = create(settings)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    return app
 
 
 def bound(host: str, port: int) -> socket.socket:
