@@ -146,6 +146,8 @@ class Failed:
 
     error: AdapterError
     items: list[Item] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    """As `Finished.extra`."""
 
 
 Event: TypeAlias = (

@@ -61,8 +61,9 @@ class Fold:
             case Finished(status, reason, extra):
                 answer.status, answer.reason = status, reason
                 answer.extra.update(extra)
-            case Failed(error, items):
+            case Failed(error, items, extra):
                 answer.status, answer.error = "failed", error
+                answer.extra.update(extra)
                 # what is open has the indices that no closed item has, in their order
                 free = (index for index in count() if index not in answer.items)
                 answer.items |= dict(zip(free, items, strict=False))

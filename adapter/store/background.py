@@ -11,7 +11,7 @@ writes nothing more. Leases compare the wall clocks of replicas: make them longe
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapter.errors import BadRequest
@@ -30,7 +30,7 @@ class Background(Room):
     """The part of the store that hands out work."""
 
     async def claim(self, owner: str, *, lease: float, only: tuple[str, str] | None = None) -> Job | None:
-        """The background response that is due the longest, or `only` (tenant, id) if it is due; None if none is.
+        """The background response that is due the longest, or `only` (tenant, id) if it is due or queued; None if none is.
 
         `attempt` above 1 and `last_sequence` above -1 say that an earlier worker began it and what clients may have seen.
         """
@@ -42,13 +42,19 @@ class Background(Room):
         )
         due = (
             select(responses.c.tenant, responses.c.id, responses.c.attempt, responses.c.request, logged.label("logged"))
-            .where(responses.c.due_at <= now, responses.c.background, live(int(now)))
+            .where(responses.c.background, live(int(now)))
             .order_by(responses.c.due_at)
             .limit(1)
             .with_for_update(skip_locked=True, of=responses)
         )
-        if only is not None:
-            due = due.where(responses.c.tenant == only[0], responses.c.id == only[1])
+        if only is None:
+            due = due.where(responses.c.due_at <= now)
+        else:
+            due = due.where(
+                responses.c.tenant == only[0],
+                responses.c.id == only[1],
+                or_(responses.c.due_at <= now, responses.c.status == "queued"),
+            )
 
         async def work(connection: AsyncConnection) -> Job | None:
             found = (await connection.execute(due)).first()

@@ -44,6 +44,7 @@ class Responses(Room):
         events: Sequence[LoggedEvent] = (),
         job: Job | None = None,
         lease: float = _FOREGROUND_LEASE,
+        reserved: float = 0,
     ) -> bool:
         """Store a response as its object says: `id`, `status`, `output`, `previous_response_id`, `conversation`, `background`.
 
@@ -57,6 +58,7 @@ class Responses(Room):
                 whoever reads that status finds them.
             job: the lease under which a background response is finished.
             lease: seconds until a foreground response in progress counts as abandoned.
+            reserved: seconds for which a queued response is left to whoever claims it by its id.
 
         Raises:
             PreviousResponseNotFound: `previous_response_id` names nothing (it was removed since it was resolved).
@@ -72,7 +74,7 @@ class Responses(Room):
             streamed=streamed,
             events=events,
             job=job,
-            due_at=self.clock() + (0 if response["status"] == "queued" else lease),
+            due_at=self.clock() + (reserved if response["status"] == "queued" else lease),
             now=self.now(),
             expires_at=self.expiry(),
             stamp=self.stamp(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CompoundSelect, delete, exists, func, literal, select, text, tuple_, union_all
+from sqlalchemy import CompoundSelect, delete, exists, false, func, literal, select, text, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapter.store import chains
@@ -19,6 +19,14 @@ _BATCH = 200
 
 class Upkeep(Room):
     """The part of the store that cleans and counts."""
+
+    async def ready(self) -> None:
+        """Whether something could be written now, as far as that can be known without writing.
+
+        Raises:
+            StoreUnavailable: it could not.
+        """
+        await self.db.write(lambda connection: connection.execute(update(responses).where(false()).values(status="")))
 
     async def purge_expired(self) -> Purged:
         """Remove what has expired, batch by batch; what the history of living responses needs stays."""

@@ -67,6 +67,8 @@ class ResponsesWriter:
         self._translate = not exchange.request.client.shows_refusals
         self._live = False
         """The prologue is out and the end is not."""
+        self._queued = False
+        """What was said so far is that the answer waits."""
         self._at: tuple[int, int, DeltaKind] | None = None
         """With the two below: the text that the last delta added to, and the frame of one more."""
         self._delta_name = ""
@@ -92,8 +94,23 @@ class ResponsesWriter:
 
     # ----------------------------------------------------------------------------------------------- begin and end
 
+    def queue(self, event: Started) -> list[Frame]:
+        """For an answer that waits for its turn, as it will be known: created and queued. Its `Started` then only says that
+        it is in progress."""
+        self.fold.feed(event)
+        self._queued = True
+        self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
+        return [self._whole("response.created"), self._whole("response.queued")]
+
+    def go_on_from(self, number: int) -> None:
+        """The next event has this number: those before it were written by another machine."""
+        self._number = number
+
     def _started(self, event: Started) -> list[Frame]:
         self._live = True
+        if self._queued:
+            self._queued = False
+            return [self._whole("response.in_progress")]
         self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
         return [self._whole("response.created"), self._whole("response.in_progress")]
 
@@ -116,7 +133,9 @@ class ResponsesWriter:
             answer.created_at = self._clock()
             self._echo = dumps(echo(self._exchange.request, {}))[1:]
             frames.append(self._whole("response.created"))
-        self._live = False
+        elif event.extra:
+            self._echo = dumps(echo(self._exchange.request, answer.extra))[1:]
+        self._live = self._queued = False
         flat = {"code": error.code, "message": error.message, "param": error.param}
         frames.append(self._framed("error", {**flat, **error.body()}))
         frames.append(self._whole("response.failed"))
@@ -128,7 +147,7 @@ class ResponsesWriter:
         ends = name in _ENDS
         facts = answer_facts(answer, answer.output if ends else [], completed_at)
         if not ends:
-            facts |= {"status": "in_progress", "error": None, "usage": None}
+            facts |= {"status": "queued" if self._queued else "in_progress", "error": None, "usage": None}
         head = b'{"type":"%b","sequence_number":%d,"response":' % (name.encode(), self._number)
         self._number += 1
         return name, head + dumps(facts)[:-1] + b"," + self._echo + b"}"
