@@ -34,6 +34,7 @@ from adapter.access.sections import (
     configured_keys,
     is_loopback,
 )
+from adapter.codex import Codex
 from adapter.compaction import options as compacting
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
 from adapter.errors import ConfigError
@@ -122,6 +123,7 @@ class Upstream(Section):
     all. `auto` tries what the dialect suggests and remembers what is not there."""
     window: PositiveInt | None = None
     """Its context window in tokens, for summaries; unknown is None."""
+    codex: tuple[Codex, ...] = ()
 
     @property
     def keys(self) -> tuple[SecretStr, ...] | None:
@@ -207,6 +209,17 @@ class Metrics(Section):
     """None: there are none."""
 
 
+class Store(Section):
+    """`[store]`: responses, conversations and chat completions that clients want kept."""
+
+    mode: Literal["off", "client", "always"] = "client"
+    """Nothing; what the client asks for (the APIs' own defaults count); everything."""
+    url: SecretStr | None = None
+    """`sqlite:////path` or `postgresql://…`, perhaps as `$NAME`; None: a SQLite file in the user's state directory."""
+    ttl: int = Field(default=30 * 86_400, ge=0)
+    """Seconds that responses and chat completions are kept; 0 for ever. Conversations stay until they are deleted."""
+
+
 class Settings(BaseSettings):
     """The whole configuration."""
 
@@ -220,6 +233,7 @@ class Settings(BaseSettings):
     server: Server = Server()
     compaction: Compaction = Compaction()
     sealing: Sealing = Sealing()
+    store: Store = Store()
     upstreams: tuple[Upstream, ...] = ()
     keys: tuple[KeySection, ...] = ()
     groups: tuple[GroupSection, ...] = ()
@@ -274,6 +288,7 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
             server=settings.server,
             compaction=settings.compaction,
             sealing=_sealing(settings.sealing),
+            store=_store(settings.store),
             upstreams=_checked(settings.upstreams),
             keys=checked_keys([_resolved(section) for section in settings.keys]),
             groups=settings.groups,
@@ -298,7 +313,7 @@ def _access(settings: Settings) -> Settings:
             if upstream.keys is None:
                 raise ConfigError(
                     f"upstreams.{upstream.name}.api_key: with [[keys]], callers' keys stay here; "
-                    "give the upstream's own key, or \"none\""
+                    'give the upstream\'s own key, or "none"'
                 )
     elif not server.open and not is_loopback(server.host):
         raise ConfigError(
@@ -318,9 +333,7 @@ def _resolved(section: KeySection) -> KeySection:
 
 
 def _resolved_store(store: LimitStore) -> LimitStore:
-    return store.model_copy(
-        update={"storage": SecretStr(_secret("limits.storage", store.storage.get_secret_value()))}
-    )
+    return store.model_copy(update={"storage": SecretStr(_secret("limits.storage", store.storage.get_secret_value()))})
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -429,6 +442,12 @@ def _sealing(sealing: Sealing) -> Sealing:
     return checked
 
 
+def _store(store: Store) -> Store:
+    if store.url is None:
+        return store
+    return store.model_copy(update={"url": SecretStr(_secret("store.url", store.url.get_secret_value()))})
+
+
 def _one_line(refused: ValidationError) -> str:
     # a misspelt key comes before the required one that it leaves missing
     errors = sorted(
@@ -448,12 +467,15 @@ def _model_at(path: tuple[int | str, ...]) -> type[BaseModel]:
         "server": Server,
         "compaction": Compaction,
         "sealing": Sealing,
+        "store": Store,
         "upstreams": Upstream,
         "keys": KeySection,
         "groups": GroupSection,
         "limits": LimitStore,
         "metrics": Metrics,
     }
+    if "codex" in path:
+        return Codex
     if path and str(path[-1]).endswith("limits") and len(path) > 1:
         return LimitsSection
     return sections.get(str(path[0]), Settings) if path else Settings
