@@ -121,9 +121,11 @@ def client_traits(headers: Mapping[bytes, bytes]) -> ClientTraits:
     if not agent.startswith(b"codex") and not headers.get(b"originator", b"").startswith(b"codex"):
         return ClientTraits.GENERIC
     version = _CODEX_VERSION.match(agent)
-    if version is not None and (int(version[1]), int(version[2])) < _READS_STATUSES:
-        return ClientTraits.CODEX_EARLY
-    return ClientTraits.CODEX
+    if version is None:  # the sockets of early ones name no agent, but write this field otherwise than later ones
+        early = b"session_id" in headers
+    else:
+        early = (int(version[1]), int(version[2])) < _READS_STATUSES
+    return ClientTraits.CODEX_EARLY if early else ClientTraits.CODEX
 
 
 def onward(headers: Mapping[bytes, bytes], names: Iterable[bytes]) -> dict[str, str]:

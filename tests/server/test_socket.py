@@ -50,7 +50,7 @@ ENDS = {"response.completed", "response.incomplete", "response.failed"}
 @asynccontextmanager
 async def opened(client: Client, path: str = "/v1/responses", **headers: str) -> AsyncIterator[ClientConnection]:
     """A socket at the adapter."""
-    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    fields = {name if name == "session_id" else name.replace("_", "-"): value for name, value in headers.items()}
     url = f"ws://127.0.0.1:{client.port}{path}"
     async with connect(url, additional_headers=fields, proxy=None, max_size=None, close_timeout=1) as ws:
         yield ws
@@ -643,6 +643,23 @@ def test_the_wait_after_a_429_stands_in_the_message() -> None:
             events = await ask(ws)
             assert refused(events) == (429, "rate_limit_exceeded")
             assert events[0]["headers"] == {"retry-after": "7"}
+
+    play(scenario)
+
+
+def test_an_early_codex_is_told_inside_the_stream() -> None:
+    """Its sockets name no agent; from the status of an error message it would not learn what to do."""
+
+    async def scenario() -> None:
+        error = json_reply({"error": {"message": "slow", "type": "requests", "code": "rate_limit_exceeded"}}, 429)
+        async with (
+            Upstream([error]) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client, originator="codex_exec", session_id="a") as ws,
+        ):
+            events = await ask(ws)
+            assert [e["type"] for e in events] == ["response.created", "error", "response.failed"]
+            assert "try again in" in events[-1]["response"]["error"]["message"]
 
     play(scenario)
 
