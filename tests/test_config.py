@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from adapter.compaction.options import Reply
+from adapter.compaction.sealing import Kind
 from adapter.config import Settings, load
 from adapter.errors import ConfigError
 
@@ -73,6 +75,23 @@ def test_whose_key_goes_upstream(tmp_path: Path, written: str, kept: str | None)
     assert (key if key is None else key.get_secret_value()) == kept
 
 
+def test_compaction_and_sealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEAL", "A" * 43 + "=")
+    (tmp_path / "prompt.md").write_text("Sum up.\n")
+    text = (
+        f'[compaction]\nreply = "gomodel"\nreplies = {{ "gpt-*" = "response" }}\nprompt = "{tmp_path}/prompt.md"\n'
+        'window = 1000\n[sealing]\nkeys = ["$SEAL"]\n' + UPSTREAM + 'compact = "response"\nwindow = 9\n'
+    )
+    settings = _load(tmp_path, text)
+    options = settings.compaction.options()
+    assert (options.reply_for("gpt-5.5"), options.reply_for("qwen")) == (Reply.RESPONSE, Reply.GOMODEL)
+    assert (options.prompt, options.window_tokens) == ("Sum up.", 1000)
+    assert (settings.upstreams[0].compact, settings.upstreams[0].window) == ("response", 9)
+    assert settings.sealing.ring().seal(b"x", kind=Kind.SUMMARY, tenant="t").startswith("adapter:1:summary:")
+    assert "AAAA" not in repr(settings)
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
 UPSTREAM = '[[upstreams]]\nname = "a"\nbase_url = "http://h/v1"\ndialect = "chat"\n'
 BAD = {
     "an_unknown_section": ("[servr]\n", "servr", "did you mean 'server'"),
@@ -98,6 +117,12 @@ BAD = {
     "a_name_twice": (UPSTREAM + UPSTREAM, "upstreams", "two are named 'a'"),
     "a_name_with_a_slash": (UPSTREAM.replace('"a"', '"a/b"'), "upstreams", "letters"),
     "broken_toml": ("[server\n", "adapter.toml", "line 1"),
+    "a_blob_over_chat": (UPSTREAM + 'compact = "trigger"\n', "upstreams.a.compact", "responses only"),
+    "an_unknown_kind_of_compaction": (UPSTREAM + 'compact = "zip"\n', "upstreams[0].compact", "'none'"),
+    "a_prompt_that_is_not_there": ('[compaction]\nprompt = "/nowhere"\n', "compaction.prompt", "cannot be read"),
+    "a_misspelt_compaction_key": ("[compaction]\nstrategi = 1\n", "compaction.strategi", "did you mean 'strategy'"),
+    "a_short_sealing_key": ('[sealing]\nkeys = ["CANARY"]\n', "sealing.keys", "32 bytes"),
+    "a_missing_sealing_key": ('[sealing]\nkeys = ["$NOT_SET_HERE"]\n', "sealing.keys", "NOT_SET_HERE"),
     "a_negative_time": ("[server]\nkeepalive = -1\n", "server.keepalive", "greater than 0"),
 }
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from adapter.compaction.keyfile import load_or_make_key_file
+from adapter.config import load
 from adapter.errors import ConfigError
+from adapter.serving import with_sealing_key
 
 
 def test_the_first_call_makes_a_private_file_and_later_ones_read_it(tmp_path: Path) -> None:
@@ -67,3 +69,27 @@ def test_a_file_with_something_else_in_it_is_never_overwritten(tmp_path: Path) -
     with pytest.raises(ConfigError, match="does not hold a sealing key"):
         load_or_make_key_file(path)
     assert path.read_text() == "my notes, é"
+
+
+def test_without_a_place_the_key_lives_in_memory_only() -> None:
+    made = load_or_make_key_file(None)
+
+    assert not made.stored
+    assert "will not survive a restart" in (made.warning or "")
+
+
+def test_the_server_makes_its_key_before_anything_else_and_takes_the_same_again(tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+
+    one, other = (with_sealing_key(load(), environ).sealing.keys for _ in range(2))
+
+    assert one == other
+    assert len(one) == 1
+    assert (tmp_path / "adapter" / "sealing.key").exists()
+
+
+def test_configured_keys_need_no_file(tmp_path: Path) -> None:
+    settings = load(None, {"sealing": {"keys": ["A" * 43 + "="]}})
+
+    assert with_sealing_key(settings, {"XDG_STATE_HOME": str(tmp_path)}) is settings
+    assert list(tmp_path.iterdir()) == []
