@@ -127,6 +127,18 @@ def _whose_key(keys: Sequence[SecretStr] | None) -> str:
     return "its own" if len(keys) == 1 else f"{len(keys)} of its own"
 
 
+@main.command(name="codex-config")
+@click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
+@click.option("--url", metavar="URL", help="Where it is reached, where that is not what it listens on.")
+@click.option("--model", metavar="M", help="The model (default: the first that the running adapter lists).")
+@_told
+def codex_config(config: Path | None, url: str | None, model: str | None) -> None:
+    """Print a block for ~/.codex/config.toml that points Codex at the running adapter."""
+    from adapter import pointing
+
+    click.echo(pointing.codex_config(load(config), url, model))
+
+
 @main.command()
 @click.argument("what", type=click.Choice(["request", "reply", "stream"]))
 @click.option("--from", "source", type=_DIALECT, required=True, help="The dialect of what is read.")

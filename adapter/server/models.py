@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from adapter.codex import entry
 from adapter.errors import AdapterError, ModelNotFound
 from adapter.server.caller import Gate
 from adapter.server.outlet import Outlet
@@ -16,20 +17,6 @@ from adapter.wire.headers import RawHeaders
 from adapter.wire.jsonio import dumps
 
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
-
-CONTEXT_WINDOW: Final = 272_000
-"""What Codex takes for a model it does not know."""
-_EFFORTS: Final = {
-    "low": "Fast answers with light reasoning",
-    "medium": "Balances speed and depth of reasoning",
-    "high": "Deep reasoning for hard problems",
-}
-_INSTRUCTIONS: Final = (
-    "You are a coding agent running in the Codex CLI, a terminal-based coding assistant. Work on the user's task in the "
-    "current directory with the tools you are given: read before you change, keep changes small and in the style of the "
-    "code around them, run what proves them, and say plainly what you did and what is left."
-)
-"""Codex asks the catalog for a base prompt; this one claims no more than any model can do."""
 
 
 class Models:
@@ -72,31 +59,15 @@ def _entry(model: Model) -> dict[str, Any]:
 
 
 def _codex(model: Model, priority: int) -> dict[str, Any]:
-    """Codex's `ModelInfo`: plain function tools, nothing deferred, nothing that only OpenAI's own models know."""
-    profile = model.upstream.profile
-    reasons = model.upstream.dialect == "responses" or profile.reasoning_effort
-    return {
-        "slug": model.id,
-        "display_name": model.id,
-        "description": None,
-        "default_reasoning_level": "medium" if reasons else None,
-        "supported_reasoning_levels": [
-            {"effort": effort, "description": description} for effort, description in _EFFORTS.items() if reasons
-        ],
-        "shell_type": "unified_exec",
-        "visibility": "list",
-        "supported_in_api": True,
-        "priority": priority,
-        "base_instructions": _INSTRUCTIONS,
-        "supports_reasoning_summaries": reasons,
-        "support_verbosity": False,
-        "default_verbosity": None,
-        "apply_patch_tool_type": "freeform",
-        "supports_search_tool": False,
-        "use_responses_lite": False,
-        "truncation_policy": {"mode": "tokens", "limit": 10_000},
-        "supports_parallel_tool_calls": profile.parallel_tool_calls,
-        "context_window": CONTEXT_WINDOW,
-        "experimental_supported_tools": [],
-        "input_modalities": ["text", "image"] if profile.images else ["text"],
-    }
+    """What Codex is told of it."""
+    upstream = model.upstream
+    profile = upstream.profile
+    return entry(
+        model.id,
+        priority,
+        upstream.codex,
+        window=upstream.window,
+        reasons=upstream.dialect == "responses" or profile.reasoning_effort,
+        parallel=profile.parallel_tool_calls,
+        images=profile.images,
+    )

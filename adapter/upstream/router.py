@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Final
 
 from adapter import config
+from adapter.codex import Codex
 from adapter.compaction.plan import UpstreamKind
 from adapter.errors import InvalidValue, ModelNotFound
 from adapter.hub.request import DialectName
@@ -48,6 +49,8 @@ class Upstream:
     """What it does for compaction by itself; None: to be found out."""
     window: int | None
     """Its context window in tokens, where that is known."""
+    codex: tuple[Codex, ...]
+    """What Codex is told of its models."""
     _globs: re.Pattern[str] = field(repr=False)
 
     @classmethod
@@ -70,6 +73,7 @@ class Upstream:
             max_concurrency=settings.max_concurrency,
             compact=None if settings.compact == "auto" else UpstreamKind(settings.compact),
             window=settings.window,
+            codex=settings.codex,
             _globs=re.compile("|".join(translate(glob) for glob in settings.models) or r"(?!)"),
         )
 

@@ -57,6 +57,11 @@ class Run:
         return self.peer.requests
 
     @property
+    def over_socket(self) -> list[bool]:
+        """Which of them came over a socket: the request id is then that of the connection with a number behind it."""
+        return [headers["x-request-id"].partition(".")[2].isdigit() for headers in self.peer.headers]
+
+    @property
     def messages(self) -> list[str]:
         """What the user is shown as the agent's words."""
         return [item["text"] for item in self.items("agent_message")]
@@ -100,6 +105,8 @@ class Rig:
     board: Switchboard
     urls: dict[str, str]
     """Base URL of the adapter by the dialect behind it."""
+    upstream: str
+    """Base URL of the scripted servers."""
 
     def run(
         self,
@@ -115,8 +122,12 @@ class Rig:
         provider: str = "",
         config: str = "",
         retries: int = 2,
+        block: str = "",
     ) -> Run:
-        """Let Codex work on the prompts, the second and later ones by `resume`; `folder` holds home and work."""
+        """Let Codex work on the prompts, the second and later ones by `resume`; `folder` holds home and work.
+
+        `block` is the whole configuration where it is given.
+        """
         thinks = profile("generic", THINKS if model.endswith("-thinks") else {})
         peer: Peer = ChatPeer(script, profile=thinks) if lane == "chat" else ResponsesPeer(script)
         self.board.peers[key] = peer
@@ -124,9 +135,10 @@ class Rig:
         home.mkdir(parents=True, exist_ok=True)
         work.mkdir(exist_ok=True)
         (home / "config.toml").write_text(
-            f'model = "{model}"\nmodel_provider = "adapter"\ncheck_for_update_on_startup = false\n{config}\n'
+            block
+            or f'model = "{model}"\nmodel_provider = "adapter"\ncheck_for_update_on_startup = false\n{config}\n'
             f'[model_providers.adapter]\nname = "adapter"\nbase_url = "{self.urls[lane]}"\nwire_api = "responses"\n'
-            f'env_key = "MODEL_KEY"\nrequest_max_retries = {retries}\nstream_max_retries = {retries}\n{provider}\n'
+            f'env_key = "ADAPTER_KEY"\nrequest_max_retries = {retries}\nstream_max_retries = {retries}\n{provider}\n'
         )
         events: list[dict[str, Any]] = []
         errors = ""
@@ -137,7 +149,7 @@ class Rig:
             done = subprocess.run(
                 command,
                 cwd=work,
-                env={"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "MODEL_KEY": key},
+                env={"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(home), "ADAPTER_KEY": key},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -155,7 +167,7 @@ def rig(folder: Path) -> Iterator[Rig]:
     with ExitStack() as stack:
         upstream = stack.enter_context(_serving(board.app))
         urls = {lane: stack.enter_context(adapter(folder, lane, _config(lane, upstream))) for lane in LANES}
-        yield Rig(board, urls)
+        yield Rig(board, urls, upstream)
 
 
 def _config(lane: Lane, upstream: str) -> str:

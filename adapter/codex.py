@@ -1,0 +1,117 @@
+"""What the adapter tells the Codex CLI about itself: a catalog of models, and a block for its configuration.
+
+Codex asks the catalog (`model_catalog_url`) which tools a model is offered. Without an entry it warns and takes what it
+knows by the model's name, which for a name such as gpt-5.6 is a protocol that only OpenAI's own models were trained for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final, Literal
+
+from pydantic import PositiveInt
+
+from adapter.access.sections import Section
+
+CONTEXT_WINDOW: Final = 272_000
+"""What Codex takes for a model it does not know."""
+KEY_VARIABLE: Final = "ADAPTER_KEY"
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+_EFFORTS: Final[dict[Effort, str]] = {
+    "none": "No reasoning",
+    "minimal": "Hardly any reasoning",
+    "low": "Fast answers with light reasoning",
+    "medium": "Balances speed and depth of reasoning",
+    "high": "Deep reasoning for hard problems",
+    "xhigh": "Very deep reasoning for the hardest problems",
+    "max": "All the reasoning that the model has",
+}
+_USUAL: Final[tuple[Effort, ...]] = ("low", "medium", "high")
+_INSTRUCTIONS: Final = (
+    "You are a coding agent running in the Codex CLI, a terminal-based coding assistant. Work on the user's task in the "
+    "current directory with the tools you are given: read before you change, keep changes small and in the style of the "
+    "code around them, run what proves them, and say plainly what you did and what is left."
+)
+"""Codex asks the catalog for a base prompt; this one claims no more than any model can do."""
+
+
+class Codex(Section):
+    """One of `[[upstreams.codex]]`: what Codex is told of some models. The first whose patterns match counts."""
+
+    models: tuple[str, ...] = ("*",)
+    context_window: PositiveInt | None = None
+    """In tokens: at 90 % of it Codex compacts. None: the upstream's `window`, else what Codex takes for unknown models."""
+    reasoning_levels: tuple[Effort, ...] | None = None
+    """Which efforts the user can choose; none for a model without. None: the usual three where the profile has efforts."""
+    apply_patch: bool = True
+    """The custom tool apply_patch; otherwise the model edits files with commands."""
+    namespaces: bool = True
+    """Codex's own tools that live in a namespace: those for sub-agents."""
+    tool_search: bool = False
+    """Tools of MCP servers wait behind the tool tool_search."""
+    images: bool | None = None
+    """None: as the profile says."""
+
+
+def entry(
+    name: str,
+    priority: int,
+    sections: Sequence[Codex],
+    *,
+    window: int | None,
+    reasons: bool,
+    parallel: bool,
+    images: bool,
+) -> dict[str, Any]:
+    """Codex's `ModelInfo`; the keywords are what the upstream can do where the operator says nothing."""
+    chosen = next((s for s in sections if any(fnmatchcase(name, glob) for glob in s.models)), _UNSAID)
+    levels = chosen.reasoning_levels
+    if levels is None:
+        levels = _USUAL if reasons else ()
+    sees = images if chosen.images is None else chosen.images
+    info = {
+        "slug": name,
+        "display_name": name,
+        "description": None,
+        "default_reasoning_level": "medium" if "medium" in levels else next(iter(levels), None),
+        "supported_reasoning_levels": [{"effort": level, "description": _EFFORTS[level]} for level in levels],
+        "shell_type": "unified_exec",
+        "visibility": "list",
+        "supported_in_api": True,
+        "priority": priority,
+        "base_instructions": _INSTRUCTIONS,
+        "supports_reasoning_summaries": bool(levels),
+        "support_verbosity": False,
+        "default_verbosity": None,
+        "apply_patch_tool_type": "freeform" if chosen.apply_patch else None,
+        "supports_search_tool": chosen.tool_search,
+        "use_responses_lite": False,
+        "truncation_policy": {"mode": "tokens", "limit": 10_000},
+        "supports_parallel_tool_calls": parallel,
+        "context_window": chosen.context_window or window or CONTEXT_WINDOW,
+        "experimental_supported_tools": [],
+        "input_modalities": ["text", "image"] if sees else ["text"],
+    }
+    return info if chosen.namespaces else {**info, "multi_agent_version": "disabled"}
+
+
+_UNSAID: Final = Codex()
+
+
+def config_block(base_url: str, model: str, *, key: bool) -> str:
+    """Lines for `~/.codex/config.toml`; with `key` Codex reads one from the environment, and does not start without."""
+    lines = [
+        f"model = {json.dumps(model)}",
+        'model_provider = "adapter"',
+        "",
+        "[model_providers.adapter]",
+        'name = "adapter"',
+        f"base_url = {json.dumps(base_url)}",
+        f"model_catalog_url = {json.dumps(base_url + '/models')}",
+        'wire_api = "responses"',
+        f'{"" if key else "# "}env_key = "{KEY_VARIABLE}"  # where the key for the model server or the adapter is found',
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""`adapter codex-config`: what a user puts into Codex's configuration so that it asks the running adapter."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Final
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from adapter.codex import KEY_VARIABLE, config_block
+from adapter.config import Server, Settings
+from adapter.errors import ConfigError
+
+_PATIENCE: Final = 10
+"""Seconds for the adapter's list of models; it gives its own upstreams five."""
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses to listen on that nobody can connect to, and what this machine calls them."""
+
+
+def codex_config(settings: Settings, url: str | None, model: str | None) -> str:
+    """The block; the model is the first that the adapter lists, unless it is given.
+
+    Raises:
+        ConfigError: no model is given, and no adapter answers, or it lists none.
+    """
+    base_url = _base_url(url) if url is not None else f"{address(settings.server)}/v1"
+    whose = [upstream.keys is None for upstream in settings.upstreams]
+    return config_block(base_url, model or _first_model(base_url), key=bool(settings.keys) or any(whose))
+
+
+def address(server: Server) -> str:
+    """Where an adapter of this configuration is reached from this machine."""
+    host = _ANYWHERE.get(server.host, server.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
+
+
+def _base_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError("--url must begin with http:// or https://")
+    url = url.rstrip("/")
+    return url if url.endswith("/v1") else f"{url}/v1"
+
+
+def _first_model(base_url: str) -> str:
+    key = os.environ.get(KEY_VARIABLE)
+    request = Request(f"{base_url}/models", headers={"authorization": f"Bearer {key}"} if key else {})
+    try:
+        with urlopen(request, timeout=_PATIENCE) as answer:
+            listed = [entry["id"] for entry in json.load(answer)["data"]]
+    except URLError as refused:
+        raise ConfigError(f"no model list at {base_url}/models ({refused.reason}): give --model or --url") from None
+    except (OSError, ValueError, LookupError, TypeError):
+        raise ConfigError(f"what answers at {base_url}/models is no adapter: give --model or --url") from None
+    if not listed:
+        raise ConfigError("the adapter lists no models: give --model")
+    first: str = listed[0]
+    return first

@@ -1,0 +1,114 @@
+"""The adapter's catalog and configuration block, read by the real Codex."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.conform.acting import offered
+from tests.e2e.codex.families import says
+from tests.e2e.codex.rig import Rig, Run, adapter
+from tests.e2e.codex.work import MCP
+from tests.e2e.conftest import ROOT
+
+CURRENT = "0.169.0"
+SECTIONS = """
+models = ["plain", "fitted", "gpt-5.6-sol"]
+[[upstreams.codex]]
+models = ["fitted"]
+context_window = 32000
+reasoning_levels = ["high"]
+apply_patch = false
+namespaces = false
+tool_search = true
+images = false
+[[upstreams.codex]]
+models = ["gpt-*"]
+reasoning_levels = []
+"""
+
+
+@pytest.fixture(scope="module")
+def catalog_url(codex_rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An adapter whose operator chose what Codex is told."""
+    folder = tmp_path_factory.mktemp("catalog")
+    head = (
+        f'[[upstreams]]\nname = "scripted"\nbase_url = "{codex_rig.upstream}"\ndialect = "chat"\napi_key = "client"\n'
+    )
+    with adapter(folder, "catalog", head + SECTIONS) as url:
+        yield url
+
+
+def asked(codex_rig: Rig, url: str, folder: Path, model: str, *, catalog: bool = True) -> Run:
+    """A run of one turn, with the catalog or without it."""
+    rig = Rig(codex_rig.board, {"chat": url}, codex_rig.upstream)
+    provider = f'model_catalog_url = "{url}/models"' if catalog else ""
+    key = f"catalog-{model}-{catalog}"
+    return rig.run(key, folder, CURRENT, "chat", model, [says("hi")], provider=provider, config=MCP)
+
+
+def names(body: dict[str, Any]) -> set[str]:
+    return {name for _, name in offered(body)}
+
+
+def test_the_warning_is_gone_and_the_tools_are_plain(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
+    without = asked(codex_rig, catalog_url, tmp_path / "a", "plain", catalog=False)
+    run = asked(codex_rig, catalog_url, tmp_path / "b", "plain")
+
+    assert "not found" in without.notices
+    assert "not found" not in run.notices + run.errors
+    assert run.messages == ["hi"]
+    assert {"exec_command", "apply_patch", "view_image", "mcp__echo__say"} <= names(run.requests[0])
+    assert any(name.startswith("multi_agent") for name in names(run.requests[0]))
+    assert "tool_search" not in names(run.requests[0])
+
+
+def test_the_operator_chooses_the_tools(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
+    run = asked(codex_rig, catalog_url, tmp_path, "fitted")
+
+    assert run.messages == ["hi"]
+    given = names(run.requests[0])
+    assert {"exec_command", "tool_search"} <= given
+    assert not {"apply_patch", "mcp__echo__say"} & given
+    assert not any(name.startswith("multi_agent") for name in given)
+
+
+def test_a_model_of_openais_own_protocol_gets_plain_tools(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
+    """What Codex knows of gpt-5.6 (JavaScript instead of tools) gives way to the catalog."""
+    run = asked(codex_rig, catalog_url, tmp_path, "gpt-5.6-sol")
+
+    assert {"exec_command", "apply_patch"} <= names(run.requests[0])
+    assert "exec" not in names(run.requests[0])
+
+
+def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "adapter", "codex-config", "--config", str(_config(tmp_path)), "--url", catalog_url],
+        cwd=ROOT,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    block = tomllib.loads(printed)
+    assert block["model"] == "plain"
+    assert block["model_providers"]["adapter"]["model_catalog_url"] == f"{catalog_url}/models"
+
+    run = Rig(codex_rig.board, {"chat": catalog_url}, codex_rig.upstream).run(
+        "pasted", tmp_path, CURRENT, "chat", "plain", [says("pasted")], block=printed
+    )
+    assert run.messages == ["pasted"]
+    assert run.notices == ""
+
+
+def _config(folder: Path) -> Path:
+    path = folder / "adapter.toml"
+    path.write_text('[[upstreams]]\nname = "scripted"\nbase_url = "http://127.0.0.1:1/v1"\ndialect = "chat"\n')
+    return path

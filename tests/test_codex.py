@@ -1,0 +1,91 @@
+"""What Codex is told: entries of the catalog by pattern, and the block for its configuration."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.codex import CONTEXT_WINDOW, Codex, config_block, entry
+from adapter.config import Settings, load
+from adapter.errors import ConfigError
+from adapter.pointing import codex_config
+
+
+def told(name: str, *sections: Codex, **upstream: Any) -> dict[str, Any]:
+    return entry(name, 0, sections, **{"window": None, "reasons": True, "parallel": True, "images": True} | upstream)
+
+
+def test_without_a_section_it_is_what_the_upstream_can_do() -> None:
+    info = told("m", window=8192, images=False)
+    assert (info["context_window"], info["input_modalities"]) == (8192, ["text"])
+    assert info["default_reasoning_level"] == "medium"
+    assert told("m")["context_window"] == CONTEXT_WINDOW
+    assert told("m", reasons=False)["supported_reasoning_levels"] == []
+
+
+def test_the_first_section_whose_pattern_matches_counts() -> None:
+    sections = (Codex(models=("qwen*",), apply_patch=False, namespaces=False), Codex(tool_search=True, images=True))
+    qwen, other = told("qwen3", *sections), told("m", *sections, images=False)
+
+    assert (qwen["apply_patch_tool_type"], qwen["multi_agent_version"]) == (None, "disabled")
+    assert qwen["supports_search_tool"] is False
+    assert (other["apply_patch_tool_type"], other["supports_search_tool"]) == ("freeform", True)
+    assert other["input_modalities"] == ["text", "image"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "default"), [((), None), (("high",), "high"), (("low", "medium"), "medium"), (("none", "max"), "none")]
+)
+def test_reasoning_levels_are_the_operators(levels: tuple[Any, ...], default: str | None) -> None:
+    info = told("m", Codex(reasoning_levels=levels))
+    assert [level["effort"] for level in info["supported_reasoning_levels"]] == list(levels)
+    assert info["default_reasoning_level"] == default
+
+
+def _load(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "adapter.toml"
+    path.write_text(text)
+    return load(path)
+
+
+UPSTREAM = '[[upstreams]]\nname = "u"\nbase_url = "http://127.0.0.1:1/v1"\ndialect = "chat"\n'
+
+
+def test_a_misspelt_key_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"upstreams\[0\]\.codex\[0\]\.aply_patch: .*did you mean 'apply_patch'"):
+        _load(tmp_path, UPSTREAM + "[[upstreams.codex]]\naply_patch = true\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "base_url", "key"),
+    [
+        ("", None, "http://127.0.0.1:8080/v1", False),
+        ('[server]\nhost = "0.0.0.0"\nport = 9000\nopen = true\n' + UPSTREAM, None, "http://127.0.0.1:9000/v1", True),
+        (UPSTREAM + 'api_key = "none"\n', "https://llm.example/", "https://llm.example/v1", False),
+        ("", "https://llm.example/v1", "https://llm.example/v1", False),
+    ],
+)
+def test_the_block_says_where_the_adapter_is(
+    tmp_path: Path, text: str, url: str | None, base_url: str, key: bool
+) -> None:
+    """Codex needs a key where callers' keys go on to the model server."""
+    block = tomllib.loads(codex_config(_load(tmp_path, text), url, 'a "model"'))
+    provider = block["model_providers"]["adapter"]
+
+    assert block["model"] == 'a "model"'
+    assert (provider["base_url"], provider["model_catalog_url"]) == (base_url, f"{base_url}/models")
+    assert ("env_key" in provider) is key
+
+
+def test_without_a_model_it_asks_the_adapter(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give --model"):
+        codex_config(_load(tmp_path, ""), "http://127.0.0.1:1", None)
+    with pytest.raises(ConfigError, match="http"):
+        codex_config(_load(tmp_path, ""), "llm.example", "m")
+
+
+def test_the_block_is_toml() -> None:
+    assert tomllib.loads(config_block("http://h/v1", "m", key=True))["model_providers"]["adapter"]["env_key"]
