@@ -84,9 +84,9 @@ class Memory:
 
     def __init__(self, clock: Callable[[], float] = steady) -> None:
         self._clock = clock
-        self._used: dict[Counter, tuple[int, int]] = {}
-        """Window and amount; as many entries as the configuration has subjects."""
-        self._leases: dict[Counter, dict[str, float]] = {}
+        self._used: dict[str, tuple[int, int]] = {}
+        """Window and amount by counter; as many entries as there are subjects."""
+        self._leases: dict[str, dict[str, float]] = {}
 
     async def reserve(self, counters: Sequence[Counter], takes: Sequence[int], lease: str) -> Verdict:
         now = self._clock()
@@ -101,9 +101,9 @@ class Memory:
         after = [used + take for used, take in zip(before, takes, strict=True)]
         for counter, window, used in zip(counters, windows, after, strict=True):
             if counter.measure is Measure.STREAMS:
-                self._leases.setdefault(counter, {})[lease] = now + LEASE_SECONDS
+                self._leases.setdefault(counter.name, {})[lease] = now + LEASE_SECONDS
             else:
-                self._used[counter] = (window, used)
+                self._used[counter.name] = (window, used)
         return Verdict(None, levels(counters, after, now), windows)
 
     def settle(self, moves: Sequence[Move], lease: str) -> None:
@@ -111,17 +111,17 @@ class Memory:
         for move in moves:
             counter = move.counter
             if counter.measure is Measure.STREAMS:
-                self._leases.get(counter, {}).pop(lease, None)
+                self._leases.get(counter.name, {}).pop(lease, None)
                 continue
             more = move.used - move.reserved
             current = int(now // counter.measure.seconds)
             if more > 0 or current == move.window:
-                self._used[counter] = (current, max(self._now(counter, current, now) + more, 0))
+                self._used[counter.name] = (current, max(self._now(counter, current, now) + more, 0))
 
     async def renew(self, leases: Collection[tuple[Counter, str]]) -> None:
         until = self._clock() + LEASE_SECONDS
         for counter, lease in leases:
-            held = self._leases.get(counter, {})
+            held = self._leases.get(counter.name, {})
             if lease in held:
                 held[lease] = until
 
@@ -130,9 +130,9 @@ class Memory:
 
     def _now(self, counter: Counter, window: int, now: float) -> int:
         if counter.measure is not Measure.STREAMS:
-            kept, used = self._used.get(counter, (window, 0))
+            kept, used = self._used.get(counter.name, (window, 0))
             return used if kept == window else 0
-        held = self._leases.get(counter)
+        held = self._leases.get(counter.name)
         if held is None:
             return 0
         if len(held) >= counter.limit:

@@ -15,7 +15,7 @@ the window in which that becomes known: waiting for the turn of a window is no w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
@@ -82,11 +82,11 @@ class Counter:
     """Whose: `key:alice-laptop`, `group:codex`, `group:codex:owner:alice`."""
     measure: Measure
     limit: int
+    name: str = field(init=False, repr=False, compare=False)
+    """Unlike that of any other subject or measure."""
 
-    @property
-    def name(self) -> str:
-        """Unlike that of any other counter."""
-        return f"{self.subject}:{self.measure.name.lower()}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.subject}:{self.measure.name.lower()}")
 
     def take(self, tokens_in: int, tokens_out: int) -> int:
         """What a request reserves here: of its output no more than could ever be had."""
