@@ -92,3 +92,27 @@ def test_a_key_is_in_no_repr() -> None:
     section = config.Upstream(name="a", base_url="http://h", dialect="chat", api_key="sk-CANARY")  # type: ignore[arg-type]
     assert "CANARY" not in repr(Upstream.of(section))
     assert "CANARY" not in repr(section)
+
+
+def test_all_that_serve_a_model_are_targets_by_priority() -> None:
+    found = router({"name": "late", "priority": 2}, {"name": "b"}, {"name": "a", "priority": 1}).route("m")
+    assert [target.upstream.name for target in found] == ["b", "a", "late"]
+
+
+def test_upstreams_that_a_caller_may_not_see_do_not_exist_for_it() -> None:
+    table = router({"name": "mine"}, {"name": "secret", "models": ["gpt-*"]})
+    visible = frozenset({"mine"})
+    assert [target.upstream.name for target in table.route("gpt-5", None, visible)] == ["mine"]
+    with pytest.raises(InvalidValue) as refused:
+        table.route("gpt-5", "secret", visible)
+    with pytest.raises(InvalidValue) as unknown:
+        table.route("gpt-5", "no-such", visible)
+    assert refused.value.message == unknown.value.message == "provider must be one of the configured upstreams: mine."
+    assert table.route("secret/gpt-5", None, visible)[0].model == "secret/gpt-5"
+    with pytest.raises(ModelNotFound):
+        table.route("m", None, frozenset())
+
+
+def test_a_target_knows_what_the_client_asked_for() -> None:
+    table = router({"name": "up", "aliases": {"fast": "gpt-5-mini"}})
+    assert [(t.asked, t.model) for t in table.route("up/fast")] == [("fast", "gpt-5-mini")]

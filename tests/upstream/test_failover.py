@@ -1,0 +1,187 @@
+"""One request's way over its targets: who is asked next, what rests, what the client hears in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter import config, errors
+from adapter.errors import AdapterError
+from adapter.upstream.failover import Failover
+from adapter.upstream.health import Health
+from adapter.upstream.policy import TRIPS_AFTER
+from adapter.upstream.router import Target, Upstream
+
+
+def target(name: str, key: int = 0, **section: Any) -> Target:
+    made = Upstream.of(config.Upstream(name=name, base_url="http://h/v1", dialect="chat", **section))
+    return Target(made, "m", "m", key)
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.health = Health(lambda: self.now, lambda: 1.0)
+
+    def run(self, targets: list[Target], *outcomes: AdapterError | None) -> tuple[list[str], AdapterError | None]:
+        """Who was asked, and what came of it; `outcomes` are those of the attempts, None an answer."""
+        failover, asked = Failover(targets, self.health), []
+        left = list(outcomes)
+        while (at := failover.next()) is not None:
+            asked.append(f"{at.upstream.name}{at.key or ''}")
+            outcome = left.pop(0)
+            if outcome is None:
+                failover.answered()
+                failover.leave()
+                return asked, None
+            failover.failed(outcome)
+        return asked, failover.error()
+
+
+GONE = errors.UpstreamUnreachable("gone")
+SICK = errors.UpstreamUnwell("sick", status=503)
+LIMITED = errors.RateLimited("slow down", retry_after=7)
+WRONG = errors.UpstreamRefused("wrong", status=400)
+ABSENT = errors.ModelNotFound("none")
+SPENT = errors.UpstreamRefused("spent", status=429, code="insufficient_quota")
+BUSY = errors.UpstreamUnwell("conflict", status=409)
+A, B, C = target("a"), target("b"), target("c")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "asked"),
+    [
+        ([None], "a"),
+        ([GONE, None], "ab"),
+        ([GONE, SICK, None], "abc"),
+        ([LIMITED, None], "ab"),
+        ([ABSENT, None], "ab"),
+        ([SPENT, None], "ab"),
+        ([BUSY, None], "ab"),
+    ],
+)
+def test_the_next_target_answers(outcomes: list[AdapterError | None], asked: str) -> None:
+    assert World().run([A, B, C], *outcomes) == (list(asked), None)
+
+
+def test_the_client_s_own_fault_is_nobody_else_s() -> None:
+    asked, error = World().run([A, B, C], WRONG)
+    assert (asked, error) == (["a"], WRONG)
+    assert WRONG.should_retry is None
+
+
+def test_when_all_fail_the_client_is_told_not_to_multiply_it() -> None:
+    error = errors.UpstreamUnwell("sick", status=500)
+    asked, last = World().run([A, B], GONE, error)
+    assert (asked, last) == (["a", "b"], error)
+    assert error.should_retry is False
+
+
+def test_one_failed_attempt_leaves_the_retry_to_the_client() -> None:
+    error = errors.UpstreamUnwell("sick", status=500)
+    World().run([A], error)
+    assert error.should_retry is None
+
+
+def test_a_target_without_the_model_does_not_hide_why_the_others_failed() -> None:
+    assert World().run([A, B], SICK, ABSENT)[1] is SICK
+    assert World().run([A, B], ABSENT, SICK)[1] is SICK
+
+
+def test_a_conflict_is_tried_once_more_on_the_same_target_after_a_pause() -> None:
+    failover = Failover([A], World().health)
+    assert failover.next() is A
+    failover.failed(BUSY)
+    assert failover.next() is A
+    assert failover.pause > 0
+    failover.failed(BUSY)
+    assert failover.next() is None
+    assert failover.error() is BUSY
+
+
+def test_a_limited_key_gives_way_to_the_next_and_rests_as_long_as_it_was_told() -> None:
+    world, keys = World(), [target("a"), target("a", 1), B]
+    assert world.run(keys, LIMITED, None) == (["a", "a1"], None)
+    assert world.run(keys, None) == (["a1"], None)
+    world.now += 7
+    assert world.run(keys, None) == (["a"], None)
+
+
+def test_a_rate_limit_is_of_one_model_and_a_spent_quota_of_the_key() -> None:
+    world = World()
+    other = Target(A.upstream, "other")
+    world.run([A, B], LIMITED, None)
+    assert world.run([other, B], None)[0] == ["a"]
+    world.run([other, B], SPENT, None)
+    world.now += 60
+    assert world.run([A, B], None)[0] == ["b"]
+    world.now += 600
+    assert world.run([A, B], None)[0] == ["a"]
+
+
+def test_a_broken_upstream_is_left_with_all_of_its_keys() -> None:
+    assert World().run([A, Target(A.upstream, "m", "m", 1), B], SICK, None) == (["a", "b"], None)
+
+
+def test_where_everything_rests_the_client_hears_how_long() -> None:
+    world = World()
+    world.run([A], LIMITED)
+    world.now += 2
+    asked, error = world.run([A])
+    assert (asked, type(error), error and error.retry_after) == ([], errors.RateLimited, 5)
+
+
+def test_c30_where_every_breaker_is_open_there_is_no_upstream_for_a_while() -> None:
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        world.run([A, B], GONE, GONE)
+    asked, error = world.run([A, B])
+    assert (asked, type(error), error and error.retry_after) == ([], errors.NoUpstream, 2)
+    world.now += 2
+    assert world.run([A, B], None) == (["a"], None)
+
+
+def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None:
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        world.run([A, B], GONE, None)
+    assert world.run([A, B], None)[0] == ["b"]
+    world.now += 2
+    probe, other = Failover([A, B], world.health), Failover([A, B], world.health)
+    assert probe.next() is A
+    assert other.next() is B
+    probe.abandon()
+    assert world.run([A, B], None)[0] == ["a"]
+
+
+def test_c31_a_full_target_is_passed_over_and_alone_is_a_503_of_its_own() -> None:
+    world, narrow = World(), target("n", max_concurrency=1)
+    running = Failover([narrow], world.health)
+    assert running.next() is narrow
+    assert world.run([narrow, B], None)[0] == ["b"]
+    asked, error = world.run([narrow])
+    assert (asked, type(error), error and error.retry_after) == ([], errors.Overloaded, 1)
+    running.answered()
+    running.leave()
+    running.leave()
+    assert world.run([narrow], None)[0] == ["n"]
+
+
+def test_a_server_that_fails_slowly_is_not_asked_more_than_a_fifth_more() -> None:
+    world = World()
+    pool = [target(f"u{number}") for number in range(100)]
+    made = 0
+    for at in range(90):
+        asked, _ = world.run([pool[at], pool[at + 1], pool[at + 2]], SICK, SICK, SICK)
+        made += len(asked)
+    assert made <= 90 * 1.2 + 10 + 1
+
+
+def test_killing_a_target_under_load_loses_nothing_whatever_the_budget() -> None:
+    world = World()
+    ways = [Failover([A, B], world.health) for _ in range(200)]
+    assert all(way.next() is A for way in ways)
+    for way in ways:
+        way.failed(GONE)
+    assert all(way.next() is B for way in ways)
