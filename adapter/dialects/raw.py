@@ -20,6 +20,7 @@ from adapter.wire.jsonio import NotJson, loads
 from adapter.wire.sse import MAX_EVENT, Decoder, framed
 
 _BOUNDARIES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+ENDED_EARLY: Final = "The upstream's stream ended before its answer was complete."
 _BLOCK_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -103,13 +104,14 @@ class RawStream(ABC):
         tail = b"".join(self._parts)
         self._parts = []
         rest = b"".join(self._looked_at(tail + b"\n\n")) if tail and _is_whole(tail) else b""
-        return rest + self._end(UpstreamTruncated("The upstream's stream ended before its answer was complete."))
+        return rest + self.end(UpstreamTruncated(ENDED_EARLY))
 
     def fail(self, error: AdapterError) -> bytes:
         """The transport broke: the held tail is dropped."""
-        return self._end(error)
+        return self.end(error)
 
-    def _end(self, error: AdapterError) -> bytes:
+    def end(self, error: AdapterError) -> bytes:
+        """The end: that of a complete answer, or else the failure."""
         if self.ended:
             return b""
         self.ended = True

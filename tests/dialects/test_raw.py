@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapter import translate
 from adapter.dialects import raw
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import UpstreamTruncated
+from adapter.hub.grammar import check_chat
 from adapter.hub.request import DialectName, Exchange
 
 CHAT = (
@@ -71,6 +74,70 @@ def test_unfinished_tail_is_dropped_when_the_transport_breaks() -> None:
 
 def test_missing_done_is_added_behind_a_finish() -> None:
     assert passed("chat", CHAT.removesuffix(b"data: [DONE]\n\n")) == CHAT
+
+
+def chunk(delta: str, finish: str = "null") -> bytes:
+    return (
+        b'data: {"id":"c","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":%b,"finish_reason":%b}]}\n\n'
+        % (
+            delta.encode(),
+            finish.encode(),
+        )
+    )
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("delta", "reason"),
+    [
+        ('{"content":"hi"}', "stop"),
+        (
+            '{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}',
+            "tool_calls",
+        ),
+    ],
+)
+def test_done_without_a_finish_gets_the_finish_that_clients_ask_for(delta: str, reason: str) -> None:
+    said = chunk('{"role":"assistant"}') + chunk(delta)
+
+    out = passed("chat", said + DONE)
+
+    assert out.startswith(said)
+    assert check_chat(out) == []
+    assert f'"finish_reason":"{reason}"'.encode() in out
+    assert out.endswith(DONE)
+    assert out.count(DONE) == 1
+
+
+def test_an_inferred_finish_is_given_to_every_choice_that_was_asked() -> None:
+    asked = translate.request({"model": "m", "n": 2, "messages": [{"role": "user", "content": "x"}]}, "chat", "chat")
+    exchange = replace(asked.exchange, request=replace(asked.exchange.request, body={"model": "m", "n": 2}))
+    stream = DIALECTS["chat"].raw_stream(exchange)
+
+    out = stream.feed(chunk('{"role":"assistant"}') + DONE)
+
+    assert out.count(b'"finish_reason":"stop"') == 2
+
+
+def test_an_error_behind_the_finish_leaves_the_answer_standing() -> None:
+    said = chunk('{"role":"assistant"}') + chunk("{}", '"stop"')
+
+    assert passed("chat", said + b'data: {"error":{"message":"late"}}\n\n') == said + DONE
+
+
+def test_done_in_the_place_of_a_terminal_event_is_a_failure_that_clients_see() -> None:
+    """They stop reading at `[DONE]`: what comes behind it does not exist for them."""
+
+    said = RESPONSES[: RESPONSES.rindex(b"data: {")]
+
+    out = passed("responses", said + DONE)
+
+    assert out.startswith(said)
+    assert DONE not in out[: out.index(b"event: response.failed")]
+    assert out.count(b"event: response.failed") == 1
+    assert passed("responses", said, DONE) == out
 
 
 def test_event_over_the_bound_fails_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.base import Frame
-from adapter.dialects.raw import RawStream
+from adapter.dialects.raw import ENDED_EARLY, RawStream
 from adapter.dialects.responses.answers import ENDS, ending, told_error
 from adapter.dialects.responses.reply import failed_error
 from adapter.dialects.responses.traits import shown_wire
 from adapter.dialects.responses.write_stream import ResponsesWriter
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, UpstreamTruncated
 from adapter.hub.events import Failed
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
@@ -34,6 +34,7 @@ class RawResponsesStream(RawStream):
         b'"response.failed"',
         b'"response.cancelled"',
         b'"error"',
+        b"[DONE]",
     )
     done_may_follow = True
 
@@ -44,11 +45,15 @@ class RawResponsesStream(RawStream):
         self._begun: dict[str, Any] = {}
         """The Response of `response.created`, which a failure repeats."""
         self._error_passed = False
+        self._cut_short = False
+        """`[DONE]` came and no terminal event before it."""
         self._rewords = not exchange.request.client.shows_refusals
         if self._rewords:
             self.marks = (*self.marks, *_REFUSALS)
 
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
+        if self._cut_short:  # clients stop reading at [DONE]: the failure takes its place
+            return self.end(UpstreamTruncated(ENDED_EARLY))
         if not self._rewords or event is None or not any(mark in block for mark in _REFUSALS):
             return block
         shown = shown_wire(event)
@@ -57,6 +62,7 @@ class RawResponsesStream(RawStream):
 
     def see(self, data: bytes, event: dict[str, Any] | None) -> None:
         if event is None:
+            self._cut_short = data == b"[DONE]"
             return
         kind, response, answer = event.get("type"), event.get("response"), self.answer
         if kind == "error" or (event.get("error") and not isinstance(response, dict)):
