@@ -95,12 +95,12 @@ def test_a_key_is_in_no_repr() -> None:
 
 
 def test_all_that_serve_a_model_are_targets_by_priority() -> None:
-    found = router({"name": "late", "priority": 2}, {"name": "b"}, {"name": "a", "priority": 1}).route("m")
+    found = _router({"name": "late", "priority": 2}, {"name": "b"}, {"name": "a", "priority": 1}).route("m")
     assert [target.upstream.name for target in found] == ["b", "a", "late"]
 
 
 def test_upstreams_that_a_caller_may_not_see_do_not_exist_for_it() -> None:
-    table = router({"name": "mine"}, {"name": "secret", "models": ["gpt-*"]})
+    table = _router({"name": "mine"}, {"name": "secret", "models": ["gpt-*"]})
     visible = frozenset({"mine"})
     assert [target.upstream.name for target in table.route("gpt-5", None, visible)] == ["mine"]
     with pytest.raises(InvalidValue) as refused:
@@ -114,5 +114,5 @@ def test_upstreams_that_a_caller_may_not_see_do_not_exist_for_it() -> None:
 
 
 def test_a_target_knows_what_the_client_asked_for() -> None:
-    table = router({"name": "up", "aliases": {"fast": "gpt-5-mini"}})
+    table = _router({"name": "up", "aliases": {"fast": "gpt-5-mini"}})
     assert [(t.asked, t.model) for t in table.route("up/fast")] == [("fast", "gpt-5-mini")]
