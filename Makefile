@@ -1,9 +1,10 @@
-# One command per job. Needs python3 (3.11 or later) and make; everything else lands in .venv.
+# One command per job. Needs python3 (3.11 or later) and make; everything else lands in .venv. `make e2e` also needs npm.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CODEX := 0.169.0 0.120.0
 
-.PHONY: install run test lint types bench clean
+.PHONY: install run test e2e lint types bench clean
 
 install: $(VENV)/.installed
 
@@ -16,7 +17,14 @@ run: install
 	$(BIN)/adapter serve --demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+e2e: install $(CODEX:%=.e2e/%/.installed)
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+.e2e/%/.installed:
+	npm install --prefix .e2e/$* --silent --no-audit --no-fund @openai/codex@$*
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -29,4 +37,4 @@ bench: install
 	$(BIN)/python -m tests.bench
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .e2e build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
