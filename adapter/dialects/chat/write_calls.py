@@ -48,8 +48,8 @@ def _custom(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str
     return {"id": wire_id, "type": "function", "function": {"name": wire, "arguments": arguments}}
 
 
-def _emulated(kind: str, field: str) -> Callable[[Item, int, Writing, Toolbox, str], ToolCall]:
-    """A call whose arguments are the object in `field`; an action's constant `type` is left out."""
+def _emulated(kind: str, field: str, **implied: Any) -> Callable[[Item, int, Writing, Toolbox, str], ToolCall]:
+    """A call whose arguments are the object in `field`, without the values that items must have and calls need not."""
 
     def render(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str) -> ToolCall:
         path = writing.at(index, f".{field}")
@@ -60,7 +60,7 @@ def _emulated(kind: str, field: str) -> Callable[[Item, int, Writing, Toolbox, s
             meant = {
                 key: value
                 for key, value in json_object(said, path).items()
-                if value is not None and (key != "type" or kind != "local_shell")
+                if value is not None and implied.get(key) != value
             }
             arguments = json_text(meant, path)
         return {"id": wire_id, "type": "function", "function": {"name": box.wire(kind, kind), "arguments": arguments}}
@@ -72,7 +72,7 @@ CALLS: Final[dict[str, Callable[[Item, int, Writing, Toolbox, str], ToolCall]]] 
     "function_call": _function,
     "custom_tool_call": _custom,
     "tool_search_call": _emulated("tool_search", "arguments"),
-    "local_shell_call": _emulated("local_shell", "action"),
+    "local_shell_call": _emulated("local_shell", "action", type="exec", env={}),
     "shell_call": _emulated("shell", "action"),
     "apply_patch_call": _emulated("apply_patch", "operation"),
 }

@@ -219,7 +219,7 @@ def test_calls_of_every_kind_that_a_client_runs_become_function_calls() -> None:
             None,
             chat_call("a", "exec", '{"input":"say \\"x\\""}'),
             chat_call("b", "tool_search", '{"query":"q"}'),
-            chat_call("c", "local_shell", '{"command":["ls"],"env":{}}'),
+            chat_call("c", "local_shell", '{"command":["ls"]}'),
             chat_call("d", "shell", '{"commands":["ls"]}'),
             chat_call("e", "apply_patch", '{"type":"delete_file","path":"p"}'),
         ),
