@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +61,11 @@ class Run:
     def over_socket(self) -> list[bool]:
         """Which of them came over a socket: the request id is then that of the connection with a number behind it."""
         return [headers["x-request-id"].partition(".")[2].isdigit() for headers in self.peer.headers]
+
+    @property
+    def tries(self) -> list[int]:
+        """How many requests there were over each transport in its turn."""
+        return [len(list(requests)) for _, requests in groupby(self.over_socket)]
 
     @property
     def messages(self) -> list[str]:

@@ -11,7 +11,7 @@ from adapter.conform.peers import Turn
 from tests.e2e.codex.families import FAMILIES, VERSIONS, Family
 from tests.e2e.codex.rig import LANES, Lane, Rig, Run
 
-TRANSPORTS = ("http",)
+TRANSPORTS = ("http", "ws")
 
 
 class Scenario:
@@ -26,6 +26,8 @@ class Scenario:
     retries: ClassVar[int] = 2
     refuses: ClassVar[bool] = False
     """The strict server is meant to find something."""
+    gives_up: ClassVar[bool] = False
+    """Codex leaves the socket in the end and tries over HTTP."""
 
     @property
     def name(self) -> str:
@@ -79,6 +81,7 @@ class Cell:
         flags = [flag.format(folder=folder) for flag in given.flags]
         model = self.family.slug + ("-thinks" if given.thinks else "")
         script = given.script(self.family)
+        options["provider"] = "supports_websockets = true" if self.transport == "ws" else ""
         return rig.run(self.id, folder, self.version, self.lane, model, script, flags=flags, **options)
 
     def check(self, run: Run) -> None:
@@ -86,6 +89,8 @@ class Cell:
         if not self.scenario.refuses:
             assert run.peer.problems == []
         assert "unsupported" not in run.history(), "a tool was called as Codex does not know it"
+        assert any(run.over_socket) == (self.transport == "ws")
+        assert all(run.over_socket) or self.transport == "http" or self.scenario.gives_up
         self.scenario.check(run, self.family)
 
 
