@@ -15,6 +15,7 @@ from adapter.compaction.options import Options, Strategy
 from adapter.compaction.shapes import compaction_item
 from adapter.compaction.sizes import weight
 from adapter.compaction.summarise import Compacted, summarise
+from adapter.conform.strict_responses import problems
 from adapter.dialects import chat, responses
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
@@ -61,7 +62,7 @@ def answers_to(items: list[Item]) -> list[Item]:
     strategy=st.sampled_from(Strategy),
     who=st.sampled_from(PROFILES),
 )
-def test_whatever_the_history_compact_then_continue_is_a_valid_chat_request(
+def test_whatever_the_history_compact_then_continue_is_a_valid_request(
     items: list[Item], whole: bool, late: bool, strategy: Strategy, who: Any
 ) -> None:
     output = output_of(compacted(items, going_on=False, strategy=strategy), whole=whole)
@@ -69,8 +70,10 @@ def test_whatever_the_history_compact_then_continue_is_a_valid_chat_request(
 
     found = expand([*output, *more, user("go on")], RING, "t")
     body = chat.write_request(request(found.items), who).body
-    responses.write_request(request(found.items), who)
+    native = responses.write_request(request(found.items), who).body | {"store": False}
 
+    if not problems({"model": "m", "store": False, "input": [*items, *answers_to(items)]}):
+        assert problems(native) == []
     assert_sound(body["messages"])
     assert body["messages"][-1] == {"role": "user", "content": "go on"}
     if strategy is Strategy.SUMMARY:
