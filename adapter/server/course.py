@@ -11,7 +11,7 @@ A course is begun by the pipeline, which has started the clock of the held statu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any, Final, Literal, TypeAlias
 
@@ -28,24 +28,28 @@ from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, re
 from adapter.compaction.streams import preceded, triggered
 from adapter.compaction.triggers import estimated_tokens, is_triggered, threshold
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import InvalidType, InvalidValue
+from adapter.errors import InvalidValue
 from adapter.hub import usage as usages
-from adapter.hub.events import Event, Usage
+from adapter.hub.events import Event, ItemClosed, ItemOpened, Usage
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Exchange, Request
 from adapter.server.asking import Asking, clock
 from adapter.server.compacting import COMPACT_PATH, Case, Compactor
-from adapter.server.history import History, as_items, check_calls
-from adapter.server.lanes import Answering, Changed, Document, RawStreaming, RawWhole, Said
-from adapter.server.plan import Plan, check_losses, losses_header, passed, targets, written
+from adapter.server.history import History
+from adapter.server.keeping import Keep, Keeping, KeepsNothing
+from adapter.server.lanes import Answering, RawStreaming, RawWhole
+from adapter.server.own import Changed, Document, Said
+from adapter.server.plan import Plan, check_losses, losses_header, passed, serialised, targets, written
+from adapter.server.recall import Recalled, recall
 from adapter.server.turn import Turn
 from adapter.upstream.router import Router, Target
-from adapter.wire.jsonio import dumps
 
 Lane: TypeAlias = Answering | RawStreaming | RawWhole | Document
 _REPLY: Final = b"x-adapter-compact-reply"
 _COUNTED: Final = b"x-adapter-token-count"
 _BLOBS: Final = "reasoning.encrypted_content"
+_ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
+"""The events that may hold blobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ class Courses:
     compactor: Compactor
     ring: KeyRing
     history: History
+    keeping: Keeping = field(default_factory=KeepsNothing)
     losses: Literal["report", "reject", "ignore"]
 
     async def chat(self, turn: Turn, body: dict[str, Any]) -> Course:
@@ -76,10 +81,12 @@ class Courses:
         Raises:
             AdapterError: the request cannot be served.
         """
+        keep = self.keeping.chat(turn, body)
         target = self._chosen(turn, targets(body, self.router)[0])
-        if target.upstream.dialect == "chat":
+        if target.upstream.dialect == "chat" and keep is None:
             return self._raw(turn, passed(body, "chat", turn.client, target))
-        return self._hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
+        course = self._hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
+        return course if keep is None else keep.course(course)
 
     async def responses(self, turn: Turn, body: dict[str, Any]) -> Course:
         """`/v1/responses`.
@@ -87,10 +94,23 @@ class Courses:
         Raises:
             AdapterError: the request cannot be served.
         """
-        found = targets(body, self.router)
-        recalled = await self.recalled(turn, body, found[0])
+        keep, course = await self.decided(turn, body)
+        return course if keep is None else keep.course(course)
+
+    async def decided(self, turn: Turn, body: dict[str, Any]) -> tuple[Keep | None, Course]:
+        """As `responses`: what is to be kept of the turn, and its course without that.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        recalled = await self._recalled(turn, body, targets(body, self.router))
+        keep = await self.keeping.responses(turn, body, recalled)
+        passes = not recalled.put_in and (keep is None or keep.passes)
+        return keep, self._responses(turn, body, recalled.found, passes=passes)
+
+    def _responses(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         about = _about(body)
-        if not recalled and not about.ours and all(one.upstream.dialect == "responses" for one in found[:1]):
+        if passes and not about.ours and all(one.upstream.dialect == "responses" for one in found[:1]):
             in_place = found[0].upstream.compacts_in_place or not about.compacts
             if in_place and not (len(found) > 1 and about.blobs):
                 target = self._chosen(turn, found[0])
@@ -98,8 +118,7 @@ class Courses:
         request = DIALECTS["responses"].read_request(body, turn.client)
         target, seals = self._expanded(turn, request, found)
         upstream = target.upstream
-        takes_trigger = self.compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
-        if about.triggered and not takes_trigger and not upstream.compacts_in_place:
+        if about.triggered and not upstream.compacts_in_place and not self._takes_trigger(upstream):
             request.body["input"] = request.items[:-1]
             case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
             return self._triggered(case, seals)
@@ -127,7 +146,7 @@ class Courses:
             {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
         )
         found = targets(asked, self.router)
-        await self.recalled(turn, call.body, found[0])
+        found = (await self._recalled(turn, call.body, found)).found
         request = DIALECTS["responses"].read_request(call.body, turn.client)
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
@@ -144,7 +163,7 @@ class Courses:
                     answer = response_reply(facts, made.text)
                 case Reply.GOMODEL:
                     answer = gomodel_reply(facts, made.text)
-            return Document(dumps(answer), made.usage)
+            return Document(serialised(answer), made.usage)
 
         turn.lane = "compact"
         return Course(stream=False, exchange=Exchange(request=request), begin=begin)
@@ -187,7 +206,7 @@ class Courses:
             change = sealing_reasoning(seals.ring, seals.tenant, origin)
         else:
             return answering
-        return Changed(answering, lambda event: [change(event)])
+        return Changed(answering, lambda event: [change(event)], only=_ITEMS)
 
     # -------------------------------------------------------------------------------------------------- compactions
 
@@ -233,6 +252,7 @@ class Courses:
         return Course(stream=request.stream, exchange=exchange, begin=begin)
 
     async def _made(self, case: Case) -> Made:
+        self._report(case.turn, self.compactor.losses(case))
         made = await self.compactor.made(case)
         case.turn.outlet.headers.append((_COUNTED, b"estimate" if made.estimated else b"usage"))
         return made
@@ -293,20 +313,10 @@ class Courses:
         Raises:
             BadRequest: they are not known here, or the input answers a call that is not among them.
         """
-        previous = body.get("previous_response_id")
-        if previous is None:
-            return False
-        if not isinstance(previous, str):
-            raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
-        thread = turn.thread
-        if target.upstream.stateful and not (thread is not None and thread.knows(previous)):
-            return False
-        recalled = await (thread or self.history).resolve(turn.caller, previous)
-        given = as_items(body.get("input"))
-        check_calls(recalled, given)
-        body["input"] = [*recalled, *given]
-        del body["previous_response_id"]
-        return True
+        return (await self._recalled(turn, body, (target,))).put_in
+
+    async def _recalled(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Recalled:
+        return await recall(self.history, self.keeping.kept_by, turn, body, found)
 
     def _report(self, turn: Turn, losses: list[Loss]) -> None:
         """The policy for what of the request cannot be carried."""

@@ -24,6 +24,8 @@ def settled(turn: Turn) -> None:
     }
     if turn.thread is not None:
         line["socket"] = True
+    if turn.stored:
+        line["stored"] = turn.stored
     if turn.error is not None:
         line["status"], line["error"], line["blame"] = turn.error.http_status, turn.error.code, turn.error.blame.value
         if turn.error.__cause__ is not None:

@@ -30,6 +30,8 @@ class Outcome(Enum):
     CLIENT_GONE = "client_gone"
     CLIENT_TOO_SLOW = "client_too_slow"
     SHUT_DOWN = "shut_down"
+    CANCELLED = "cancelled"
+    """A background response, by a request of its client."""
 
 
 class Turn:
@@ -54,6 +56,7 @@ class Turn:
         "receive",
         "request_id",
         "started",
+        "stored",
         "stream",
         "task",
         "thread",
@@ -78,6 +81,8 @@ class Turn:
         self.callers_key: str | None = None
         self.thread: Thread | None = None
         """What the client's connection remembers; None where it is one request only."""
+        self.stored = ""
+        """What became of it in the store: kept, failed, refused; empty where nothing was to be stored."""
         self.stream = False
         self.ending: Callable[[AdapterError], bytes] | None = None
         """What ends a stream that cannot go on; None as long as the answer is no stream."""

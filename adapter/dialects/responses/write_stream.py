@@ -102,10 +102,6 @@ class ResponsesWriter:
         self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
         return [self._whole("response.created"), self._whole("response.queued")]
 
-    def go_on_from(self, number: int) -> None:
-        """The next event has this number: those before it were written by another machine."""
-        self._number = number
-
     def _started(self, event: Started) -> list[Frame]:
         self._live = True
         if self._queued:

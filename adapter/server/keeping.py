@@ -1,0 +1,62 @@
+"""What is kept of a turn on this server: decided from its body, done around its course. Here the side that the pipeline
+sees; `server.stored` is behind it where `[store]` is not off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from adapter.server.caller import Caller
+from adapter.server.recall import Recalled
+from adapter.server.turn import Turn
+
+if TYPE_CHECKING:
+    from adapter.server.course import Course
+
+
+class Keep(Protocol):
+    """What is to be kept of one turn."""
+
+    @property
+    def passes(self) -> bool:
+        """The answer may pass as bytes: nobody here has to know it."""
+
+    def course(self, course: Course) -> Course:
+        """The same course, and what it takes that its answer is kept before its end is told."""
+
+
+class Keeping(Protocol):
+    """Decides what is kept."""
+
+    async def kept_by(self, caller: Caller, response_id: str) -> str | None:
+        """The name of the upstream that keeps this response."""
+
+    async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
+        """For a turn on Responses, whose earlier turns are in `body`; what else it refers to is put in here. None: nothing
+        is kept, and nothing was asked.
+
+        Raises:
+            AdapterError: it refers to what is not there, or asks for what cannot be kept.
+        """
+
+    def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
+        """For a turn on Chat Completions.
+
+        Raises:
+            BadRequest: its labels cannot be kept.
+        """
+
+
+class KeepsNothing:
+    """`mode = "off"`."""
+
+    async def kept_by(self, caller: Caller, response_id: str) -> str | None:
+        """Nobody, as far as is known here."""
+        return None
+
+    async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
+        """Nothing."""
+        return None
+
+    def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
+        """Nothing."""
+        return None

@@ -1,0 +1,77 @@
+"""The earlier turns that a request only names, put before its input."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
+from adapter.server.caller import Caller
+from adapter.server.history import History, as_items, check_calls
+from adapter.server.turn import Turn
+from adapter.upstream.router import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What a request goes on from."""
+
+    found: tuple[Target, ...]
+    """Who can go on, best first."""
+    previous: str | None = None
+    earlier: int | None = None
+    """How many items of the input are earlier turns; None: none were put in, whoever is asked knows them."""
+
+    @property
+    def put_in(self) -> bool:
+        """Earlier turns stand in the body now."""
+        return self.earlier is not None
+
+
+async def recall(
+    history: History,
+    kept_by: Callable[[Caller, str], Awaitable[str | None]],
+    turn: Turn,
+    body: dict[str, Any],
+    found: tuple[Target, ...],
+) -> Recalled:
+    """Put the earlier turns into `body`, unless an upstream keeps them: then only that one can go on.
+
+    Raises:
+        BadRequest: they are not known to this caller, or the input answers a call that is not among them.
+        StoreUnavailable: nobody can say now.
+    """
+    previous = body.get("previous_response_id")
+    if previous is None:
+        return Recalled(found=found)
+    if not isinstance(previous, str):
+        raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
+    if body.get("conversation") is not None:
+        raise BadRequest(
+            "previous_response_id and conversation exclude each other; send one.", param="previous_response_id"
+        )
+    recalled = Recalled(found=found, previous=previous)
+    try:
+        earlier = await (turn.thread or history).resolve(turn.caller, previous)
+    except PreviousResponseNotFound:
+        keeper = await kept_by(turn.caller, previous)
+        if keeper is not None:
+            keepers = tuple(one for one in found if one.upstream.name == keeper)
+            if not keepers:
+                raise
+            return replace(recalled, found=keepers)
+        if not (found[0].upstream.stateful and _vouched_for(turn, found[0])):
+            raise
+        return replace(recalled, found=found[:1])
+    given = as_items(body.get("input"))
+    check_calls(earlier, given)
+    body["input"] = [*earlier, *given]
+    del body["previous_response_id"]
+    return replace(recalled, earlier=len(earlier))
+
+
+def _vouched_for(turn: Turn, target: Target) -> bool:
+    """An id that is unknown here may be the upstream's all the same, unless several callers share its key: then only what
+    was seen to be this caller's is."""
+    return turn.caller.key_id is None or target.upstream.api_keys is None
