@@ -177,7 +177,7 @@ def rig(folder: Path) -> Iterator[Rig]:
 
 
 def _config(lane: Lane, upstream: str) -> str:
-    head = f'base_url = "{upstream}"\ndialect = "{lane}"\napi_key = "client"\n'
+    head = f'base_url = "{upstream}"\ndialect = "{lane}"\napi_key = "client"\ncompact = "none"\n'
     text = f'[[upstreams]]\nname = "thinks"\nmodels = ["*-thinks"]\n{head}[upstreams.capabilities]\n'
     text += "".join(f'{key} = "{value}"\n' for key, value in THINKS.items())
     return text + f'[[upstreams]]\nname = "scripted"\n{head}'

@@ -27,7 +27,7 @@ class Scenario:
     refuses: ClassVar[bool] = False
     """The strict server is meant to find something."""
     gives_up: ClassVar[bool] = False
-    """Codex leaves the socket in the end and tries over HTTP."""
+    """Some of its requests come over HTTP: Codex leaves the socket in the end, or never takes it for them."""
 
     @property
     def name(self) -> str:
