@@ -81,7 +81,7 @@ class DiesBehindCall(Scenario):
 
     def check(self, run: Run, family: Family) -> None:
         ran = run.work / "ran.txt"
-        assert not ran.exists() or ran.read_text() == "x\n"
+        assert not ran.exists() or ran.read_text() in ("", "x\n")  # Codex may stop it before it has written
         assert run.final == "whole"
 
 
