@@ -1,9 +1,9 @@
 """Stop sequences for upstreams that know none: the text is cut just before the first one, wherever it falls.
 
 The text of one message is scanned as one string, over the borders of deltas and of parts; reasoning, refusals and the
-arguments of calls are not. What could be the beginning of a stop word is held back, and with it every event behind it,
-until more text decides. *First* is the match that is complete first, the longer one where two end together: so the result
-does not depend on how the text was cut into deltas.
+arguments of calls are not. What could be the beginning of a stop word is held back, and with it every event of the
+message behind it, until more text decides; other items may overlap it, and theirs pass. *First* is the match that is
+complete first, the longer one where two end together: so the result does not depend on how the text was cut into deltas.
 
 On a match the part and the item are closed with the text before it and the answer is completed; what the upstream still
 says is ignored. Its usage will not come: whoever reads the answer estimates it.
@@ -29,8 +29,6 @@ from adapter.hub.events import (
 )
 
 _TEXT: Final = DeltaKind.TEXT
-_DECIDING: Final = (ItemClosed, Finished, Failed)
-"""No text can follow these that would belong to what is held."""
 
 
 class StopScanner:
@@ -59,8 +57,8 @@ class StopScanner:
             message = self._message
             if type(event) is Delta and event.kind is _TEXT and message is not None and message.index == event.index:
                 self._scan(event, message, out)
-            elif self._held and not isinstance(event, _DECIDING):
-                self._held.append(event)
+            elif self._held and not self._decides(event):
+                (self._held if self._is_of_message(event) else out).append(event)
             else:
                 self._pass(event, out)
         return out
@@ -76,10 +74,25 @@ class StopScanner:
         if isinstance(event, ItemOpened):
             if event.item.get("type") == "message":
                 self._message = _Message(event.index, event.item)
-        elif isinstance(event, ItemClosed):
-            self._message = None
-        elif self._message is not None:
-            self._message.note(event)
+        elif self._is_of_message(event):
+            if isinstance(event, ItemClosed):
+                self._message = None
+            elif self._message is not None:
+                self._message.note(event)
+
+    def _decides(self, event: Event) -> bool:
+        """No text can follow that would belong to what is held."""
+        match event:
+            case Finished() | Failed():
+                return True
+            case ItemOpened():
+                return event.item.get("type") == "message"
+            case _:
+                return isinstance(event, ItemClosed) and self._is_of_message(event)
+
+    def _is_of_message(self, event: Event) -> bool:
+        """Items may overlap: what happens to another one says nothing about the message."""
+        return self._message is not None and getattr(event, "index", None) == self._message.index
 
     def _scan(self, event: Delta, message: _Message, out: list[Event]) -> None:
         text = self._held_text + event.text

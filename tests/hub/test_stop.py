@@ -199,3 +199,17 @@ def test_the_border_of_a_part_changes_nothing_but_where_the_text_stands(text: st
     out = StopScanner(stop).feed(answer(message(0, [text[:at]], [text[at:]])))
 
     assert "".join(texts(out)[0]) == by_hand(text, stop)
+
+
+def test_an_item_that_overlaps_the_message_does_not_end_the_search() -> None:
+    """An upstream closes a search call while the message is open, and half a stop word is held."""
+
+    search = {"id": "ws_1", "type": "web_search_call", "status": "completed"}
+    opened, part_opened, first, second, *_ = message(1, ["a ST", "OP b"])
+    events: list[Event] = [STARTED, ItemOpened(0, search), opened, part_opened, first, ItemClosed(0, search), second]
+
+    out = StopScanner(["STOP"]).feed(events)
+
+    assert check_hub(out) == []
+    assert [item["type"] for item in fold(out).output] == ["web_search_call", "message"]
+    assert fold(out).output[1]["content"][0]["text"] == "a "

@@ -183,7 +183,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _with_bytes(one: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(one.get("bytes"), list):
+    given = one.get("bytes")
+    if isinstance(given, list) and all(type(byte) is int for byte in given):
         return one
     token = one.get("token")
     return {**one, "bytes": list(token.encode("utf-8", "replace")) if isinstance(token, str) else []}
