@@ -1,17 +1,17 @@
-"""The command line: serve, check, convert."""
+"""The command line: serve, check, keys, convert."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, ParamSpec
+from typing import Any, Final, ParamSpec
 
 import click
 from pydantic import SecretStr
 
 from adapter import __version__
+from adapter.commands import end, keys, told
 from adapter.config import Settings, load
 from adapter.errors import AdapterError, ConfigError
 from adapter.upstream.profiles import profile_names
@@ -19,24 +19,6 @@ from adapter.upstream.profiles import profile_names
 P = ParamSpec("P")
 
 _DIALECT: Final = click.Choice(["chat", "responses"])
-
-
-def _told(command: Callable[P, None]) -> Callable[P, None]:
-    """A configuration that cannot be served ends in one line and exit code 2."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except ConfigError as refused:
-            _end(2, f"adapter: {refused}")
-
-    return run
-
-
-def _end(code: int, line: str) -> NoReturn:
-    click.echo(line, err=True)
-    sys.exit(code)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,7 +37,8 @@ def main() -> None:
 @click.option("--host", metavar="H")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="P")
 @click.option("--workers", type=click.IntRange(1), metavar="N")
-@_told
+@click.option("--open", "open_", is_flag=True, help="Without keys, also where other machines reach the port.")
+@told
 def serve(
     config: Path | None,
     upstream: str | None,
@@ -66,11 +49,12 @@ def serve(
     host: str | None,
     port: int | None,
     workers: int | None,
+    open_: bool,
 ) -> None:
     """Serve until a signal comes."""
     from adapter import serving
 
-    server = {"host": host, "port": port, "workers": workers}
+    server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
     overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
     if upstream is not None:
         if dialect is None:
@@ -94,9 +78,12 @@ def _single(url: str, dialect: str, profile: str | None, key_env: str | None) ->
     return section
 
 
+main.add_command(keys)
+
+
 @main.command()
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file; the environment counts as well.")
-@_told
+@told
 def check(config: Path | None) -> None:
     """Validate a configuration and print what would be served."""
     settings = load(config)
@@ -109,6 +96,7 @@ def described(settings: Settings) -> str:
     """What these settings would serve, for a human; without keys."""
     server = settings.server
     lines = [f"listens on http://{server.host}:{server.port}, workers {server.workers}, losses {server.losses}"]
+    lines.append(_who_may_ask(settings))
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
         lines.append(
@@ -117,6 +105,14 @@ def described(settings: Settings) -> str:
         )
         lines += [f"  alias {alias} -> {name}" for alias, name in upstream.aliases.items()]
     return "\n".join(lines)
+
+
+def _who_may_ask(settings: Settings) -> str:
+    if not settings.keyed:
+        return "callers need no key"
+    groups = ", ".join(f"{group.name} ({', '.join(group.models)})" for group in settings.access_groups)
+    counted = "" if settings.limits.url is None else ", limits in Redis"
+    return f"callers need a key; groups: {groups}{counted}"
 
 
 def _whose_key(keys: Sequence[SecretStr] | None) -> str:
@@ -131,7 +127,7 @@ def _whose_key(keys: Sequence[SecretStr] | None) -> str:
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
 @click.option("--url", metavar="URL", help="Where it is reached, where that is not what it listens on.")
 @click.option("--model", metavar="M", help="The model (default: the first that the running adapter lists).")
-@_told
+@told
 def codex_config(config: Path | None, url: str | None, model: str | None) -> None:
     """Print a block for ~/.codex/config.toml that points Codex at the running adapter."""
     from adapter import pointing
@@ -157,4 +153,4 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
     try:
         converting.convert(what, source, target, profile, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
     except AdapterError as refused:
-        _end(1, converting.line(refused.body()))
+        end(1, converting.line(refused.body()))

@@ -1,0 +1,190 @@
+"""The sections of the configuration, as they are written. What holds between them is for `adapter.config` to check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from secrets import token_bytes
+from typing import Any, Final, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+
+from adapter.access.sections import Section
+from adapter.codex import Codex
+from adapter.compaction import options as compacting
+from adapter.compaction.sealing import SECRET_BYTES, KeyRing
+from adapter.hub.request import DialectName
+from adapter.upstream.profiles import Profile, profile
+
+MIB: Final = 1024 * 1024
+_DEFAULTS: Final = compacting.Options()
+
+
+class Server(Section):
+    """`[server]`: the side that clients see."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    workers: PositiveInt = 1
+    losses: Literal["report", "reject", "ignore"] = "report"
+    """What happens when something of a request cannot be carried: a header, a 400, or nothing."""
+    usage: Literal["estimate", "omit"] = "estimate"
+    """Usage that an upstream does not report."""
+    commit_after: PositiveFloat = 20
+    """Seconds after which the status is sent although the upstream has not answered."""
+    keepalive: PositiveFloat = 15
+    """Seconds of silence toward the client after which a keep-alive is sent."""
+    ping_after: PositiveFloat = 60
+    """Seconds without a data event after which Codex gets one that means nothing."""
+    settle_within: PositiveFloat = 5
+    """Seconds that a complete answer waits for its usage."""
+    body_limit: PositiveInt = 64 * MIB
+    body_timeout: PositiveFloat = 30
+    """Seconds a client has to send its body; every 64 KiB received add one."""
+    write_timeout: PositiveFloat = 60
+    """Seconds that a client may leave unread what it is sent."""
+    reply_limit: PositiveInt = 64 * MIB
+    """The largest plain reply of an upstream."""
+    drain_delay: float = Field(default=0, ge=0)
+    """Seconds between turning not ready and closing the listener, for load balancers that poll."""
+    drain_timeout: PositiveFloat = 30
+    """Seconds that running answers have to finish after SIGTERM."""
+    websocket: bool = True
+    """Responses over a WebSocket. False answers the handshake with 426."""
+    websocket_limit: PositiveFloat = 3600
+    """Seconds after which a connection is closed; the running answer is finished first."""
+    websocket_history: PositiveInt = 64 * MIB
+    """Bytes of its own conversation that a connection remembers. A client that refers to more is told to send it."""
+    websocket_connections: PositiveInt = 1000
+    """Connections that a caller may have at once, in one worker."""
+    open: bool = False
+    """Anyone may ask although other machines reach the port and there are no keys; `serve --open`."""
+    access_log: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Upstream(Section):
+    """One of `[[upstreams]]`: a model server."""
+
+    name: str
+    base_url: str
+    dialect: DialectName
+    api_key: SecretStr | None = None
+    """None: the caller's own key goes on. Empty: none is sent."""
+    api_keys: tuple[SecretStr, ...] = ()
+    """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
+    weight: PositiveFloat = 1
+    """Its part of the conversations, among upstreams of the same priority."""
+    priority: int = Field(default=0, ge=0)
+    """A lower number goes first; the others are for when all of those fail."""
+    max_concurrency: PositiveInt | None = None
+    """Requests that may run there at once, in one worker: a slow upstream must not eat the others."""
+    profile: str = "generic"
+    models: tuple[str, ...] = ("*",)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    capabilities: dict[str, Any] = Field(default_factory=dict)
+    connect_timeout: PositiveFloat = 10
+    first_byte_timeout: PositiveFloat = 300
+    idle_timeout: PositiveFloat = 300
+    """Seconds between data; comments and whitespace are no data."""
+    total_timeout: PositiveFloat | None = None
+    """Seconds for a whole answer."""
+    compact: Literal["auto", "compaction", "response", "chat", "trigger", "none"] = "auto"
+    """How it compacts by itself: an endpoint that answers with a blob, with text, or chat-shaped; a trigger item; not at
+    all. `auto` tries what the dialect suggests and remembers what is not there."""
+    window: PositiveInt | None = None
+    """Its context window in tokens, for summaries; unknown is None."""
+    codex: tuple[Codex, ...] = ()
+
+    @property
+    def keys(self) -> tuple[SecretStr, ...] | None:
+        """All of its keys; None: the caller's own."""
+        return self.api_keys or (None if self.api_key is None else (self.api_key,))
+
+    def resolved_profile(self) -> Profile:
+        """The named profile with the capabilities laid over it.
+
+        Raises:
+            ConfigError: an unknown profile, capability or value.
+        """
+        return profile(self.profile, self.capabilities)
+
+
+class Compaction(Section):
+    """`[compaction]`: how a history is made short where the upstream does not do it by itself."""
+
+    strategy: Literal["summary", "trim"] = "summary"
+    """A model's summary, or a history cut by rules, without any call."""
+    on_failure: Literal["error", "trim"] = "error"
+    reply: Literal["compaction", "response", "gomodel"] = "compaction"
+    """How `/responses/compact` answers: a sealed item, or a summary as text."""
+    replies: dict[str, Literal["compaction", "response", "gomodel"]] = Field(default_factory=dict)
+    """Model pattern -> reply, before `reply`; the first that matches counts."""
+    model: str | None = None
+    """Who summarises; None is the model of the request."""
+    window: PositiveInt | None = None
+    """The summariser's context window in tokens, where its upstream names none."""
+    keep_user_tokens: int = Field(default=_DEFAULTS.keep_user_tokens, ge=0)
+    keep_turn_tokens: int = Field(default=_DEFAULTS.keep_turn_tokens, ge=0)
+    short_tokens: int = Field(default=_DEFAULTS.short_tokens, ge=0)
+    trim_tokens: PositiveInt = _DEFAULTS.trim_tokens
+    prompt: Path | None = None
+    """A file that replaces the summariser's instructions."""
+
+    def options(self) -> compacting.Options:
+        """As the one value that compaction goes by.
+
+        Raises:
+            ConfigError: the prompt cannot be read.
+        """
+        return compacting.Options(
+            strategy=compacting.Strategy(self.strategy),
+            on_failure=compacting.OnFailure(self.on_failure),
+            reply=compacting.Reply(self.reply),
+            replies=tuple((glob, compacting.Reply(reply)) for glob, reply in self.replies.items()),
+            model=self.model,
+            window_tokens=self.window,
+            keep_user_tokens=self.keep_user_tokens,
+            keep_turn_tokens=self.keep_turn_tokens,
+            short_tokens=self.short_tokens,
+            trim_tokens=self.trim_tokens,
+            prompt=compacting.load_prompt(self.prompt),
+        )
+
+
+class Sealing(Section):
+    """`[sealing]`: the keys of what clients carry for us in `encrypted_content`."""
+
+    keys: tuple[SecretStr, ...] = ()
+    """Base64 of 32 bytes each; the first seals, all open. None: a generated key, kept in the user's state directory."""
+    accept_default: bool = False
+    """What was sealed before there were callers' keys still opens."""
+
+    def ring(self) -> KeyRing:
+        """The keys, ready for use; without any, one that lives and dies with this process.
+
+        Raises:
+            ConfigError: one is not base64 of 32 bytes.
+        """
+        keys = [key.get_secret_value() for key in self.keys]
+        if not keys:
+            return KeyRing([token_bytes(SECRET_BYTES)], accept_default=self.accept_default)
+        return KeyRing.from_base64(keys, accept_default=self.accept_default)
+
+
+class Metrics(Section):
+    """`[metrics]`: a listener of its own, not for clients."""
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """None: there are none."""
+
+
+class Store(Section):
+    """`[store]`: responses, conversations and chat completions that clients want kept."""
+
+    mode: Literal["off", "client", "always"] = "client"
+    """Nothing; what the client asks for (the APIs' own defaults count); everything."""
+    url: SecretStr | None = None
+    """`sqlite:////path` or `postgresql://…`, perhaps as `$NAME`; None: a SQLite file in the user's state directory."""
+    ttl: int = Field(default=30 * 86_400, ge=0)
+    """Seconds that responses and chat completions are kept; 0 for ever. Conversations stay until they are deleted."""
