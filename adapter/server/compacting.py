@@ -20,18 +20,19 @@ from adapter.compaction.shapes import UpstreamBlob, UpstreamText, read_compact_a
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import Compacted, summarise
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, InvalidValue, UnsupportedParameter, UpstreamInvalid
+from adapter.errors import AdapterError, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Request
 from adapter.server.asking import Asking
+from adapter.server.plan import serialised
 from adapter.server.pump import collected
 from adapter.server.turn import Turn
 from adapter.upstream.refusals import from_error_object
 from adapter.upstream.router import Router, Target, Upstream
-from adapter.wire.jsonio import NotJson, dumps, loads
+from adapter.wire.jsonio import NotJson, loads
 
 COMPACT_PATH: Final = "/responses/compact"
 GOING_ON: Final = frozenset({ClientShape.CHAT, ClientShape.THRESHOLD})
@@ -92,6 +93,15 @@ class Compactor:
         """How a compaction for this client is had from it."""
         how = way(shape, self.kind(upstream))
         return Way.SUMMARISE if self.options.strategy is Strategy.TRIM and how is not Way.HAND_ON else how
+
+    def losses(self, case: Case) -> list[Loss]:
+        """What of the request a compaction will not hear of."""
+        if case.going_on or case.request.body.get("reasoning") is None:
+            return []
+        if self.way(case.shape, case.target.upstream) not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT):
+            return []
+        reason = "The upstream's compaction takes no reasoning settings."
+        return [Loss("reasoning", Action.DROPPED, "reasoning", reason)]
 
     async def made(self, case: Case) -> Made:
         """The history made short.
@@ -209,13 +219,7 @@ class Compactor:
         sent.update({key: body[key] for key in _TO_ENDPOINT if body.get(key) is not None})
         if not items:
             del sent["input"]
-        if body.get("reasoning") is not None and not case.going_on:
-            reason = "The upstream's compaction takes no reasoning settings."
-            case.turn.losses.append(Loss("reasoning", Action.DROPPED, "reasoning", reason))
-        try:
-            return dumps(sent)
-        except ValueError:
-            raise InvalidValue("The request is nested too deeply.") from None
+        return serialised(sent)
 
     async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob:
         """What the endpoint answers; an answer with nothing in it is asked for once more."""

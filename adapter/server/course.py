@@ -118,7 +118,8 @@ class Courses:
         request = DIALECTS["responses"].read_request(body, turn.client)
         target, seals = self._expanded(turn, request, found)
         upstream = target.upstream
-        if about.triggered and not upstream.compacts_in_place and not self._takes_trigger(upstream):
+        takes_trigger = about.triggered and self.compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
+        if about.triggered and not takes_trigger and not upstream.compacts_in_place:
             request.body["input"] = request.items[:-1]
             case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
             return self._triggered(case, seals)

@@ -33,8 +33,9 @@ from adapter.server.asking import clock
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
 from adapter.server.course import Course, Courses
-from adapter.server.lanes import Document, RawStreaming, RawWhole
+from adapter.server.lanes import RawStreaming, RawWhole
 from adapter.server.outlet import Outlet, Shape
+from adapter.server.own import Document
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.pump import collected, stream_events, stream_raw
 from adapter.server.refusal import refusal, told_in_stream

@@ -2,7 +2,7 @@
 
     hub     upstream bytes -> hub events -> the client's dialect     `Answering`, also for n parallel calls
     raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
-    own     what this server says by itself                          `Said`, `Document`
+    own     what this server says by itself                          `own.Said`, `own.Document`
 
 Each is *begun* before anything is sent: `begin` returns once the upstream has answered (its first event that is not an
 error, its whole body where that is JSON) and raises what went wrong until then. Retry and failover belong before that point
@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Finished
+from adapter.hub.events import Event, Failed, Finished, Started
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import normal
@@ -102,6 +102,12 @@ class Hub:
         self._reply_limit = reply_limit
         self._settle_within = settle_within
         self.intake = intake
+
+    @property
+    def id(self) -> str:
+        """The upstream's id of the answer, once it has begun and as long as nothing was taken of it."""
+        first = self._first[0] if self._first else None
+        return first.id if isinstance(first, Started) else ""
 
     @property
     def ended(self) -> bool:
@@ -205,59 +211,6 @@ class Parallel:
             call.close()
 
 
-class Said:
-    """An answer that is known before it is given: what a compaction says in the form of a stream."""
-
-    choices = 1
-
-    def __init__(self, events: list[Event], exchange: Exchange, anomalies: list[Anomaly]) -> None:
-        self._events = events
-        self.headers: Mapping[str, str] = {}
-        self.exchange = exchange
-        self.anomalies = anomalies
-        self.ended = False
-
-    async def batches(self) -> AsyncIterator[Batch]:
-        self.ended = True
-        yield 0, self._events
-
-    async def finish(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Changed:
-    """An answer whose first choice passes through a function from one event to the events that take its place."""
-
-    def __init__(self, answering: Answering, change: Callable[[Event], list[Event]]) -> None:
-        self._answering = answering
-        self._change = change
-        self.headers = answering.headers
-        self.exchange = answering.exchange
-        self.choices = answering.choices
-
-    @property
-    def anomalies(self) -> list[Anomaly]:
-        return self._answering.anomalies
-
-    @property
-    def ended(self) -> bool:
-        return self._answering.ended
-
-    async def batches(self) -> AsyncIterator[Batch]:
-        change = self._change
-        async for choice, events in self._answering.batches():
-            yield choice, events if choice else [made for event in events for made in change(event)]
-
-    async def finish(self) -> None:
-        await self._answering.finish()
-
-    def close(self) -> None:
-        self._answering.close()
-
-
 async def begun_in_parallel(begin: Callable[[], Coroutine[Any, Any, Answering]], n: int, tasks: Tasks) -> Parallel:
     """n begun answers as one.
 
@@ -341,6 +294,7 @@ class RawWhole:
         self._content = _CONTENT[dialect]
         self._reply_limit = reply_limit
         self.body = b""
+        self.id = ""
         self.headers: Mapping[str, str] = reply.headers
         self.usage: dict[str, Any] | None = None
 
@@ -362,6 +316,7 @@ class RawWhole:
         if not isinstance(value.get(self._content), list):
             raise UpstreamInvalid(f"The upstream's answer has no {self._content}.")
         self.usage = normal(value.get("usage"))
+        self.id = str(value.get("id") or "")
 
     async def finish(self) -> None:
         """As `Answering.finish`."""
@@ -370,21 +325,6 @@ class RawWhole:
     def close(self) -> None:
         """As `Answering.close`."""
         self._reply.close()
-
-
-class Document:
-    """A whole JSON body of our own making."""
-
-    def __init__(self, body: bytes, usage: dict[str, Any] | None) -> None:
-        self.body = body
-        self.usage = usage
-        self.headers: Mapping[str, str] = {}
-
-    async def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 _CONTENT: Final[dict[DialectName, str]] = {"chat": "choices", "responses": "output"}

@@ -87,7 +87,7 @@ def passed(
         target=target,
         path=path or PATHS[dialect],
         speaks=dialect,
-        body=_bytes(sent),
+        body=serialised(sent),
         exchange=Exchange(request=request, profile=target.upstream.profile),
         stream=stream,
         raw=True,
@@ -114,7 +114,7 @@ def written(request: Request, target: Target) -> Plan:
         target=target,
         path=PATHS[dialect],
         speaks=dialect,
-        body=_bytes(made.body),
+        body=serialised(made.body),
         exchange=made.exchange,
         stream=request.stream,
         raw=False,
@@ -123,7 +123,12 @@ def written(request: Request, target: Target) -> Plan:
     )
 
 
-def _bytes(body: dict[str, Any]) -> bytes:
+def serialised(body: dict[str, Any]) -> bytes:
+    """A body that holds what a client sent.
+
+    Raises:
+        InvalidValue: it is nested deeper than JSON is written here.
+    """
     try:
         return dumps(body)
     except ValueError:

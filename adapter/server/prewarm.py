@@ -12,7 +12,7 @@ from adapter.hub.request import Exchange
 from adapter.hub.usage import estimated
 from adapter.server.asking import clock
 from adapter.server.course import Course, Courses
-from adapter.server.lanes import Said
+from adapter.server.own import Said
 from adapter.server.plan import targets
 from adapter.server.turn import Turn
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
+import orjson
 import pytest
 
 from adapter.conform.compactors import CompactPeer
@@ -21,11 +24,12 @@ from tests.server.compacting import (
     peered,
     told,
 )
-from tests.server.harness import adapter, play, upstream
+from tests.server.harness import adapter, play, request_bytes, upstream
 from tests.server.scripted import (
     END,
     SSE,
     Sleep,
+    Stall,
     Upstream,
     chat_stream,
     chunk,
@@ -462,5 +466,43 @@ def test_a_streamed_trigger_ends_as_the_plain_one() -> None:
             (one,), (other,) = plain["output"], streamed["output"]
             assert one["encrypted_content"] == other["encrypted_content"]
             assert plain["usage"] == streamed["usage"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["none", "compaction"])
+def test_a_client_that_leaves_stops_the_compaction(kind: str) -> None:
+    async def scenario() -> None:
+        async with Upstream([Stall()]) as up, adapter(upstream(up.url, "responses", compact=kind)) as client:
+            body = request_bytes("POST", COMPACT, orjson.dumps(CALL), content_type="application/json")
+            _, writer = await client.open(body)
+            await up.arrived.wait()
+            writer.close()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 2)
+
+    play(scenario)
+
+
+def test_what_cannot_be_written_again_is_refused_not_a_defect() -> None:
+    async def scenario() -> None:
+        deep: Any = "x"
+        for _ in range(400):
+            deep = {"a": deep}
+        item = {"type": "additional_tools", "role": "developer", "tools": [], "extra": deep}
+        async with Upstream(chat_stream("sum")) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.post(COMPACT, json.dumps({"model": "m", "input": [item, ASKS]}).encode())
+            assert answer.status == 400, answer.body
+
+    play(scenario)
+
+
+def test_a_setting_that_the_endpoint_does_not_take_is_a_reported_loss() -> None:
+    async def scenario() -> None:
+        async with peered(CompactPeer("compaction")) as section, adapter(section) as client:
+            answer = await client.post(COMPACT, CALL | {"reasoning": {"effort": "low"}})
+            assert answer.headers["x-adapter-losses"] == "reasoning;dropped"
+        async with peered(CompactPeer("compaction")) as section, adapter(section, losses="reject") as client:
+            answer = await client.post(COMPACT, CALL | {"reasoning": {"effort": "low"}})
+            assert (answer.status, answer.json["error"]["param"]) == (400, "reasoning")
 
     play(scenario)

@@ -1,0 +1,89 @@
+"""Answers that are this server's own, in whole or in part: known beforehand, or an upstream's with something changed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from adapter.hub.events import Event
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import Exchange
+from adapter.server.lanes import Answering, Batch
+
+
+class Said:
+    """An answer that is known before it is given: what a compaction says in the form of a stream."""
+
+    choices = 1
+
+    def __init__(self, events: list[Event], exchange: Exchange, anomalies: list[Anomaly]) -> None:
+        self._events = events
+        self.headers: Mapping[str, str] = {}
+        self.exchange = exchange
+        self.anomalies = anomalies
+        self.ended = False
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        self.ended = True
+        yield 0, self._events
+
+    async def finish(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Changed:
+    """An answer whose first choice passes through a function from one event to the events that take its place."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        change: Callable[[Event], list[Event]],
+        *,
+        only: frozenset[type[Event]] | None = None,
+    ) -> None:
+        """`only` names the events that `change` looks at; batches without any pass as they are."""
+        self._answering = answering
+        self._change = change
+        self._only = only
+        self.headers = answering.headers
+        self.exchange = answering.exchange
+        self.choices = answering.choices
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        return self._answering.anomalies
+
+    @property
+    def ended(self) -> bool:
+        return self._answering.ended
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        change, only = self._change, self._only
+        async for choice, events in self._answering.batches():
+            if not choice and (only is None or any(type(event) in only for event in events)):
+                events = [made for event in events for made in change(event)]
+            yield choice, events
+
+    async def finish(self) -> None:
+        await self._answering.finish()
+
+    def close(self) -> None:
+        self._answering.close()
+
+
+class Document:
+    """A whole JSON body of our own making."""
+
+    def __init__(self, body: bytes, usage: dict[str, Any] | None) -> None:
+        self.body = body
+        self.usage = usage
+        self.headers: Mapping[str, str] = {}
+
+    async def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def close(self) -> None:
+        """Nothing is open."""
