@@ -100,12 +100,11 @@ class Assembly:
         if refusal and isinstance(refusal, str):
             given = to_responses(logprobs.get("refusal")) if isinstance(logprobs, dict) else None
             self._text(_REFUSAL, refusal, given, events)
-        function_call = get("function_call")
-        if function_call and isinstance(function_call, dict):
-            self._call([{"function": function_call}], events)
-        fragments = get("tool_calls")
+        fragments, function_call = get("tool_calls"), get("function_call")
         if fragments and isinstance(fragments, list):
             self._call(fragments, events)
+        elif function_call and isinstance(function_call, dict):  # some say the same call once more in the older form
+            self._call([{"function": function_call}], events)
 
     # -------------------------------------------------------------------------------------------------------- pieces
 

@@ -29,6 +29,8 @@ def read_reply(
     end = ending(body, "completed")
     if not isinstance(body.get("output"), list) and not output_of(body) and body.get("status") != "failed":
         raise end.error or UpstreamInvalid("The upstream's answer has no output.")
+    if body.get("status") in ("queued", "in_progress") and not output_of(body):
+        raise UpstreamInvalid("The upstream has only begun to answer.")
     if body.get("object") == "response.compaction":
         raise UpstreamInvalid("The upstream's answer is a compaction, not a response.")
     assembly = Assembly(bare_logprobs=exchange.request.dialect == "responses")
