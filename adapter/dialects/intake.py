@@ -12,7 +12,7 @@ from typing import Any
 
 from adapter.dialects.base import Dialect
 from adapter.errors import AdapterError, UpstreamBadContent, UpstreamEmpty, UpstreamEventTooLarge, UpstreamTruncated
-from adapter.hub.events import Delta, Event, Failed, Finished, ItemClosed, Usage
+from adapter.hub.events import Delta, Event, Failed, Finished, Item, ItemClosed, Usage
 from adapter.hub.items import text_bytes
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
@@ -46,7 +46,7 @@ class Intake:
         self._stop = StopScanner(exchange.stop) if exchange.stop else None
         self._sent = sent
         self._estimate = estimate and sent > 0
-        self._received = 0
+        self._closed: list[Item] = []
         self._counted = False
         self._ended = False
         self._mended: list[Anomaly] = []
@@ -138,7 +138,7 @@ class Intake:
             if kind is Delta:
                 continue
             if isinstance(event, ItemClosed):
-                self._received += text_bytes(event.item)
+                self._closed.append(event.item)
             elif kind is Usage:
                 self._counted = True
         last = events[-1]
@@ -148,7 +148,8 @@ class Intake:
             self._ended = True
             if self._estimate and not self._counted:
                 self._mended.append(Anomaly("usage_estimated"))
-                events.insert(-1, Usage(estimated(self._sent, self._received)))
+                received = sum(text_bytes(item) for item in self._closed)
+                events.insert(-1, Usage(estimated(self._sent, received)))
         elif type(last) is Failed:
             self._ended = True
         return events

@@ -62,7 +62,9 @@ class Asking:
         Raises:
             AdapterError: no answer.
         """
-        reply = await _mended(plan.body, lambda body: self._sent(turn, replace(plan, body=body)))
+        reply = await _mended(
+            plan.body, lambda body: self._sent(turn, plan if body is plan.body else replace(plan, body=body))
+        )
         lane: Hub | RawStreaming | RawWhole
         if reply.kind is Kind.STREAM and observer is not None:
             lane = RawStreaming(reply, observer, settle_within=self.settings.settle_within)
@@ -86,7 +88,7 @@ class Asking:
 
     async def _translating(self, turn: Turn, plan: Plan) -> Hub:
         async def once(body: bytes) -> Hub:
-            sent = replace(plan, body=body)
+            sent = plan if body is plan.body else replace(plan, body=body)
             return await begun(self._hub(await self._sent(turn, sent), sent, plan.exchange))
 
         return await _mended(plan.body, once)

@@ -37,14 +37,14 @@ from adapter.server.asking import Asking, clock
 from adapter.server.compacting import COMPACT_PATH, Case, Compactor
 from adapter.server.history import History
 from adapter.server.keeping import Keep, Keeping, KeepsNothing
-from adapter.server.lanes import Answering, RawStreaming, RawWhole
+from adapter.server.lanes import Answering, RawStreaming, RawWhole, Written
 from adapter.server.own import Changed, Document, Said
 from adapter.server.plan import Plan, check_losses, losses_header, passed, serialised, targets, written
 from adapter.server.recall import Recalled, recall
 from adapter.server.turn import Turn
 from adapter.upstream.router import Router, Target
 
-Lane: TypeAlias = Answering | RawStreaming | RawWhole | Document
+Lane: TypeAlias = Answering | RawStreaming | Written | RawWhole | Document
 _REPLY: Final = b"x-adapter-compact-reply"
 _COUNTED: Final = b"x-adapter-token-count"
 _BLOBS: Final = "reasoning.encrypted_content"
@@ -110,7 +110,7 @@ class Courses:
 
     def _responses(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         about = _about(body)
-        if passes and not about.ours and all(one.upstream.dialect == "responses" for one in found[:1]):
+        if passes and not about.ours and found[0].upstream.dialect == "responses":
             in_place = found[0].upstream.compacts_in_place or not about.compacts
             if in_place and not (len(found) > 1 and about.blobs):
                 target = self._chosen(turn, found[0])

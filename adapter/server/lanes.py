@@ -332,6 +332,9 @@ _CONTENT: Final[dict[DialectName, str]] = {"chat": "choices", "responses": "outp
 
 async def _let_go(reply: Reply) -> None:
     """Read what little may follow the end, so that the connection can be used again; anything more closes it."""
+    if reply.ended:
+        reply.close()
+        return
     reply.hurry(_REST_WITHIN)
     try:
         while rest := await reply.read():

@@ -57,9 +57,9 @@ def _access_told(line: dict[str, Any]) -> None:
 
 def _access_line(line: dict[str, Any]) -> None:
     """As `log.info("request", …)` writes it, at a third of the cost: every request pays for this."""
-    line["event"], line["level"], line["ts"] = "request", "info", datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    line["event"], line["level"], line["ts"] = "request", "info", datetime.now(UTC)
     out = sys.stdout.buffer
-    out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     out.flush()
 
 

@@ -11,10 +11,12 @@ import asyncio
 import io
 from contextvars import ContextVar
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from aiohttp import hdrs
+from yarl import URL
 
 from adapter import __version__
 from adapter.errors import (
@@ -206,7 +208,15 @@ class Reply:
             if size > limit:
                 raise UpstreamInvalid("The upstream's answer is larger than this server takes.")
             parts.append(chunk)
+            if self.ended:
+                break
         return b"".join(parts)
+
+    @property
+    def ended(self) -> bool:
+        """Everything has been read, and the end as well."""
+        content = self._response.content
+        return not self._first and self._broken is None and content._exception is None and content.at_eof()
 
     def hurry(self, seconds: float) -> None:
         """The rest may take this long at most."""
@@ -226,21 +236,27 @@ class Reply:
     async def _read(self) -> bytes:
         if self._broken is not None:
             raise self._broken
+        content = self._response.content
+        if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
+            return self._heard(content._read_nowait(-1))
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(self._deadline, self._look, loop)
         self._waiting = True
         try:
-            chunk = await self._response.content.readany()
+            chunk = await content.readany()
         except Exception as error:
             broken = _ours(error, "The upstream's answer broke off.", UpstreamTruncated)
             # what came before the break is still an answer's part, perhaps its end
-            chunk = self._response.content._read_nowait(-1)
+            chunk = content._read_nowait(-1)
             if not chunk:
                 raise broken from error
             self._broken = broken
         finally:
             self._waiting = False
+        return self._heard(chunk)
+
+    def _heard(self, chunk: bytes) -> bytes:
         if self._ear.hears_data(chunk):
             self._deadline = asyncio.get_running_loop().time() + self._idle
         return chunk
@@ -316,7 +332,7 @@ class UpstreamClient:
             try:
                 return await self._session.request(
                     method,
-                    upstream.base_url + path,
+                    _address(upstream.base_url, path),
                     data=io.BytesIO(body) if len(body) >= _LARGE else body or None,
                     headers=headers,
                     allow_redirects=False,
@@ -351,6 +367,12 @@ class UpstreamClient:
 
 def _start(first: bytes) -> bytes:
     return first.removeprefix(_BOM).lstrip(_BLANK)
+
+
+@lru_cache(maxsize=256)
+def _address(base_url: str, path: str) -> URL:
+    """Parsed once: the paths are few."""
+    return URL(base_url + path)
 
 
 async def _error_body(reply: Reply) -> bytes:

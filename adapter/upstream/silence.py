@@ -5,6 +5,9 @@ A comment (`: ping`) shows that the connection lives, not that the model does: t
 
 from __future__ import annotations
 
+_BEGINS_DATA = b"de{"
+"""`data:`, `event:`, JSON."""
+
 
 class Ear:
     """Listens to one stream; the cut of the reads does not matter."""
@@ -19,6 +22,9 @@ class Ear:
         """Whether this read holds anything but comments and blank lines."""
         if not chunk:
             return False
+        if not self._in_comment and chunk[0] in _BEGINS_DATA and chunk[-1:] == b"\n":  # nearly every read
+            self._mid_line = False
+            return True
         heard = self._mid_line and not self._in_comment
         if not heard:
             heard = self._beyond_comments(chunk)
