@@ -37,8 +37,8 @@ from adapter.server.asking import Asking, clock
 from adapter.server.compacting import COMPACT_PATH, Case, Compactor
 from adapter.server.history import History
 from adapter.server.keeping import Keep, Keeping, KeepsNothing
-from adapter.server.lanes import Answering, RawStreaming, RawWhole, Written
-from adapter.server.own import Changed, Document, Said
+from adapter.server.lanes import Answering, RawStreaming, RawWhole
+from adapter.server.own import Changed, Document, Said, Written
 from adapter.server.plan import Plan, check_losses, losses_header, passed, serialised, targets, written
 from adapter.server.recall import Recalled, recall
 from adapter.server.turn import Turn

@@ -23,8 +23,9 @@ from starlette.types import Receive, Scope, Send
 
 from adapter.config import Server
 from adapter.dialects.base import StreamWriter
+from adapter.dialects.params import for_client
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, InternalError, RequestTimeout
+from adapter.errors import AdapterError, Blame, InternalError, RequestTimeout
 from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
@@ -35,7 +36,7 @@ from adapter.server.caller import Gate, OpenGate
 from adapter.server.course import Course, Courses
 from adapter.server.lanes import RawStreaming, RawWhole
 from adapter.server.outlet import Outlet, Shape
-from adapter.server.own import Document
+from adapter.server.own import Document, Written
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.pump import collected, stream_events, stream_raw
 from adapter.server.refusal import refusal, told_in_stream
@@ -163,6 +164,8 @@ class Pipeline:
                 case RawStreaming():
                     await stream_raw(outlet, answering)
                     _note(turn, answering.observer.answer, answering.observer.anomalies)
+                case Written():
+                    await stream_raw(outlet, answering)
                 case _ if course.stream:
                     if writer is None or answering.exchange is not course.exchange:
                         writer = _writer(turn, pulse, answering.exchange)
@@ -199,6 +202,8 @@ def _note(turn: Turn, answer: Answer, anomalies: list[Anomaly]) -> None:
 async def _refuse(turn: Turn, error: AdapterError) -> None:
     """Answer with an error, in the way that what was sent so far allows."""
     outlet = turn.outlet
+    if error.blame is Blame.UPSTREAM:
+        error.param = for_client(error.param, turn.dialect)
     turn.error = error
     turn.outcome = Outcome.FAILED if outlet.committed else Outcome.REFUSED
     async with outlet.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -87,3 +88,27 @@ class Document:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class Written(ABC):
+    """A stream that was written before, or is being written elsewhere: its bytes pass."""
+
+    ended = False
+    """Its last piece has been given."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """None are an upstream's."""
+        return {}
+
+    @abstractmethod
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes, to the end."""
+
+    async def finish(self) -> None:
+        """Nothing is left to do."""
+        return
+
+    def close(self) -> None:
+        """Nothing is open."""
+        return

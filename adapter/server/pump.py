@@ -16,6 +16,7 @@ from adapter.hub.events import Event, Failed
 from adapter.hub.fold import Answer, Fold
 from adapter.server.lanes import Answering, RawStreaming
 from adapter.server.outlet import Outlet
+from adapter.server.own import Written
 from adapter.wire.sse import framed
 
 MAX_BYTES: Final = 64 * 1024
@@ -51,8 +52,8 @@ async def write_events(
             await outlet.data(b"".join(parts), last=last)
 
 
-async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
-    """Pass the upstream's bytes on, to the end of the answer."""
+async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
+    """Pass bytes on, to the end of the answer."""
     async for data in answering.pieces():
         async with outlet.lock:
             await outlet.data(data, last=answering.ended)

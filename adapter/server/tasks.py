@@ -22,6 +22,11 @@ class Tasks:
         task.add_done_callback(self._running.discard)
         return task
 
+    async def finish(self) -> None:
+        """Wait until nothing runs any more."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def close(self) -> None:
         """Cancel what still runs and wait for it."""
         running = list(self._running)

@@ -15,11 +15,11 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapter.errors import BadRequest
-from adapter.store.events import extend, held
+from adapter.store.events import extend, held, put
 from adapter.store.responses import stored_response
 from adapter.store.room import Room, live
 from adapter.store.schema import events, responses
-from adapter.store.values import TERMINAL, Job, Json, StoredResponse, can_exist, dumps
+from adapter.store.values import TERMINAL, Job, Json, LoggedEvent, StoredResponse, can_exist, dumps
 from adapter.wire import jsonio
 
 _SWEEP = 100
@@ -98,6 +98,8 @@ class Background(Room):
     async def cancel(self, tenant: str, id: str) -> StoredResponse | None:
         """Cancel a background response and return it as it now is; one that has ended is returned as it ended.
 
+        The log of a streamed one gets its last event, `response.cancelled`.
+
         Raises:
             BadRequest: it is not a background response.
         """
@@ -117,13 +119,23 @@ class Background(Room):
                 )
                 .values(status="cancelled", due_at=None, lease_owner=None, request=None)
             )
-            await connection.execute(stop)
+            stopped = (await connection.execute(stop.returning(responses.c.id))).first() is not None
             stored = await stored_response(connection, tenant, id, now)
             if stored is not None and not stored.background:
                 raise BadRequest("Only responses created with `background: true` can be cancelled.")
+            if stopped and stored is not None and stored.streamed:
+                await self._log_end(connection, tenant, id, stored)
             return stored
 
         return await self.db.write(work)
+
+    async def _log_end(self, connection: AsyncConnection, tenant: str, id: str, stored: StoredResponse) -> None:
+        """No worker can log any more: the lease is gone in this very transaction."""
+        logged = select(func.max(events.c.sequence)).where(events.c.tenant == tenant, events.c.response_id == id)
+        last = await connection.scalar(logged)
+        number = 0 if last is None else last + 1
+        event = {"type": "response.cancelled", "sequence_number": number, "response": stored.object}
+        await put(connection, tenant, id, [LoggedEvent(number, "response.cancelled", dumps(event, "response"))])
 
     async def fail_abandoned(self, error: Json) -> int:
         """End the foreground responses whose process died before it saved their end, with `error` as theirs.

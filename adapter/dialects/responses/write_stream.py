@@ -104,10 +104,10 @@ class ResponsesWriter:
 
     def _started(self, event: Started) -> list[Frame]:
         self._live = True
+        self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
         if self._queued:
             self._queued = False
             return [self._whole("response.in_progress")]
-        self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
         return [self._whole("response.created"), self._whole("response.in_progress")]
 
     def _finished(self, event: Finished) -> list[Frame]:

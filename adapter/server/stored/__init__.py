@@ -1,0 +1,1 @@
+"""Stored state behind the pipeline; imported only where `[store]` is not off."""

@@ -1,0 +1,344 @@
+"""Background responses: accepted, run without a client, read from the event log by whoever asks.
+
+    POST     save `queued`, claim it, start; answer with the object, or follow the log
+    run      decide the course from the stored body once more, begin, log every event, save with the last ones
+    watch    claim what nobody works on: other processes', after their lease, or what they gave back when they stopped
+
+The log is the only way to a client, also inside one process: what was read is durable, so a client that resumes anywhere
+sees the very same events. A run that was broken off starts again, unless something of its answer was already told: a second
+answer would contradict it, so it ends as failed.
+
+Callers' keys are never stored. A response whose upstream wants the caller's own key can only be run by the process that
+accepted it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from secrets import token_hex
+from typing import Any, Final
+
+from adapter.errors import AdapterError, BadRequest, InternalError, ShuttingDown, StoreUnavailable
+from adapter.hub.events import Failed, Finished, Started
+from adapter.server.caller import Caller
+from adapter.server.course import Course, Lane
+from adapter.server.exchange import Pipeline
+from adapter.server.keeping import Keep
+from adapter.server.outlet import Outlet
+from adapter.server.own import Document
+from adapter.server.stored.following import Following, Signal
+from adapter.server.stored.kept import NOT_KNOWN
+from adapter.server.stored.recording import Recording, failed_frames
+from adapter.server.stored.responding import KeepResponse, Kind
+from adapter.server.tasks import Tasks
+from adapter.server.turn import Outcome, Turn
+from adapter.store.log import EventWriter
+from adapter.store.store import Store
+from adapter.store.values import Job, LoggedEvent
+from adapter.telemetry.log import log
+from adapter.wire.headers import RawHeaders
+from adapter.wire.jsonio import dumps
+
+LEASE: Final = 30.0
+"""Seconds after which a silent worker is taken for dead. A third of it is how long a cancellation elsewhere goes unnoticed."""
+_RESERVED: Final = 5.0
+"""Seconds between accepting and claiming, which only a crash does not keep."""
+_POLL: Final = 2.0
+_AT_ONCE: Final = 16
+"""Responses of others that one process works on; its own it starts at once, as it would answer them."""
+_ATTEMPTS: Final = 3
+_KEPT_HEADERS: Final = (b"user-agent", b"originator", b"x-request-id", b"traceparent", b"tracestate")
+"""What of a request's header fields is stored with it: nothing that is a credential."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One response that is worked on in this process."""
+
+    signal: Signal
+    turn: Turn | None = None
+
+    def stop(self, why: Outcome, error: AdapterError | None = None) -> None:
+        """End the work."""
+        if self.turn is not None:
+            self.turn.cut(why, error)
+
+
+@dataclass(slots=True, kw_only=True)
+class Queued:
+    """Keeps a turn by queueing it."""
+
+    background: Background
+    keep: KeepResponse
+    body: dict[str, Any]
+    """As the client sent it, but for what was resolved at the edge."""
+    passes: bool = False
+
+    def course(self, course: Course) -> Course:
+        """See `Keep.course`."""
+
+        async def begin() -> Lane:
+            made = await self.background.accept(self, course)
+            if course.stream:
+                return self.background.follow(self.keep.turn.caller.tenant, self.keep.kind.id)
+            return Document(dumps(made), None)
+
+        return replace(course, begin=begin, raw=True)
+
+
+@dataclass(slots=True, kw_only=True)
+class Background:
+    """Accepts, runs, cancels."""
+
+    store: Store
+    owner: str = field(default_factory=lambda: token_hex(8))
+    runs: dict[tuple[str, str], Run] = field(default_factory=dict)
+    lease: float = LEASE
+    poll: float = _POLL
+    pipeline: Pipeline = field(init=False)
+    """Set when it is there; it needs the courses, which need this."""
+    _tasks: Tasks = field(default_factory=Tasks)
+
+    def keep(self, keep: KeepResponse, body: dict[str, Any]) -> Keep:
+        """How a background turn is kept."""
+        return Queued(background=self, keep=keep, body=body)
+
+    # ------------------------------------------------------------------------------------------------ the client's side
+
+    async def accept(self, queued: Queued, course: Course) -> dict[str, Any]:
+        """Queue it and start it; returns the object as it now is.
+
+        Raises:
+            StoreUnavailable: it was not accepted.
+        """
+        keep, turn = queued.keep, queued.keep.turn
+        made = keep.kind.begun(course.exchange, "queued")
+        caller = turn.caller
+        request = {
+            "body": queued.body,
+            "headers": [
+                [name.decode(), turn.headers[name].decode("latin-1")] for name in _KEPT_HEADERS if name in turn.headers
+            ],
+            "request_id": turn.request_id,
+            "caller": {"tenant": caller.tenant, "key_id": caller.key_id, "groups": list(caller.groups)},
+            "keyed": turn.callers_key is not None,
+        }
+        await self.store.save_response(
+            caller.tenant,
+            made,
+            input=keep.given,
+            upstream=turn.upstream,
+            request=request,
+            streamed=course.stream,
+            reserved=_RESERVED,
+        )
+        turn.stored = "kept"
+        try:
+            job = await self.store.claim(self.owner, lease=self.lease, only=(caller.tenant, keep.kind.id))
+        except StoreUnavailable:
+            job = None  # it is queued: whoever can will claim it
+        if job is not None:
+            self._start(job, list(turn.headers.items()))
+        return made
+
+    def follow(self, tenant: str, id: str, after: int = -1) -> Following:
+        """The events of a response from the log."""
+        run = self.runs.get((tenant, id))
+        return Following(self.store, tenant, id, after, Signal() if run is None else run.signal)
+
+    def cancelled(self, tenant: str, id: str) -> None:
+        """It was cancelled in the store: stop, and tell those who follow."""
+        run = self.runs.get((tenant, id))
+        if run is not None:
+            run.stop(Outcome.CANCELLED)
+            run.signal.send()
+
+    # ------------------------------------------------------------------------------------------------- the worker's side
+
+    async def watch(self) -> None:
+        """Work on what nobody works on, for ever."""
+        while True:
+            try:
+                while len(self.runs) < _AT_ONCE:
+                    job = await self.store.claim(self.owner, lease=self.lease)
+                    if job is None:
+                        break
+                    self._start(job, None)
+            except StoreUnavailable:
+                pass  # stored requests get a 503 as long as this lasts; the log has a line of each
+            await asyncio.sleep(self.poll)
+
+    async def close(self) -> None:
+        """Give everything back."""
+        error = ShuttingDown("This server is shutting down; send the request again.")
+        for run in list(self.runs.values()):
+            run.stop(Outcome.SHUT_DOWN, error)
+        await self._tasks.finish()
+
+    def _start(self, job: Job, headers: RawHeaders | None) -> None:
+        key = job.tenant, job.id
+        run = self.runs[key] = Run(Signal())
+        self._tasks.start(self._run(job, headers, run)).add_done_callback(lambda _: self._ended(key, run))
+
+    def _ended(self, key: tuple[str, str], run: Run) -> None:
+        if self.runs.get(key) is run:
+            del self.runs[key]
+        run.signal.send()
+
+    async def _run(self, job: Job, headers: RawHeaders | None, run: Run) -> None:
+        asked = job.request
+        stored = [(name.encode(), value.encode("latin-1")) for name, value in asked.get("headers", ())]
+        scope = {"type": "http", "headers": stored if headers is None else headers}
+        turn = run.turn = Turn("responses", scope, _silent, Outlet(_nowhere))
+        turn.request_id = asked.get("request_id", turn.request_id)
+        turn.lane = "background"
+        await self.pipeline.run(turn, self._work(turn, scope, job, run, has_key=headers is not None))
+
+    async def _work(self, turn: Turn, scope: dict[str, Any], job: Job, run: Run, *, has_key: bool) -> None:
+        turn.check_headers(scope)
+        caller = job.request.get("caller", {})
+        turn.caller = Caller(job.tenant, caller.get("key_id"), tuple(caller.get("groups", ())))
+        stored = await self.store.response(job.tenant, job.id)
+        if stored is None or stored.object is None:
+            return
+        pen = EventWriter(_Announcing(self.store, run.signal), job, lease=self.lease)
+        recording = Recording(stored.object, pen, streamed=stored.streamed)
+        writing = self._tasks.start(pen.run())
+        losing = self._tasks.start(_stop_when_lost(pen, run))
+        try:
+            if job.last_sequence > Recording.PROLOGUE or job.attempt > _ATTEMPTS:
+                error = InternalError("The server that made this response stopped before it was complete.")
+                await self._fail(job, recording, error, after=job.last_sequence)
+                return
+            try:
+                await self._answer(turn, job, recording, has_key=has_key)
+            except AdapterError as error:
+                turn.error, turn.outcome = error, Outcome.FAILED
+                await self._fail(job, recording, error)
+            except asyncio.CancelledError:
+                await self._stopped(turn, job, recording)
+                raise
+            except Exception:
+                await self._fail(job, recording, InternalError("This server made a mistake; it has been logged."))
+                raise
+        finally:
+            writing.cancel()
+            losing.cancel()
+            run.signal.send()
+
+    async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
+        body = job.request["body"]
+        _, course = await self.pipeline.courses.decided(turn, dict(body))
+        _check_key(turn, job, self.pipeline, has_key=has_key)
+        shown = recording.object
+        kind = Kind(
+            id=job.id,
+            previous=shown.get("previous_response_id"),
+            conversation=(shown.get("conversation") or {}).get("id"),
+            background=True,
+            created_at=shown["created_at"],
+        )
+        recording.begin(course.exchange, Started(job.id, shown["model"], kind.created_at, kind.facts))
+        lane = await course.begin()
+        try:
+            if isinstance(lane, NOT_KNOWN):
+                raise AssertionError("a background answer has to be known")
+            async for _, events in lane.batches():
+                for event in events:
+                    event = kind.mine(event)
+                    if isinstance(event, (Finished, Failed)):
+                        await self._end(turn, job, recording, event)
+                        break
+                    recording.feed(event)
+            await lane.finish()
+        finally:
+            lane.close()
+
+    async def _end(self, turn: Turn, job: Job, recording: Recording, last: Finished | Failed) -> None:
+        frames, made = recording.end(last)
+        turn.usage = made.get("usage")
+        if isinstance(last, Failed):
+            turn.error, turn.outcome = last.error, Outcome.FAILED
+        await self._save(job, recording, made, frames, turn)
+
+    async def _fail(self, job: Job, recording: Recording, error: AdapterError, after: int | None = None) -> None:
+        """The end of a response that did not get one from its upstream."""
+        if recording.begun:
+            frames, made = recording.end(Failed(error))
+        else:
+            frames, made = failed_frames(recording.object, error, -1 if after is None else after)
+        await self._save(job, recording, made, frames)
+
+    async def _save(
+        self, job: Job, recording: Recording, made: dict[str, Any], frames: list[LoggedEvent], turn: Turn | None = None
+    ) -> None:
+        """Store the end, for as long as this worker holds the response; after that another one ends it."""
+        rest = await recording.pen.stop()
+        events = [*rest, *frames] if recording.streamed else []
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.lease / 2
+        upstream = None if turn is None else turn.upstream
+        while True:
+            try:
+                await self.store.save_response(
+                    job.tenant, made, upstream=upstream, job=job, events=events, streamed=recording.streamed
+                )
+                return
+            except StoreUnavailable:
+                if clock() > until:
+                    log.warning("background_lost", id=job.id)
+                    return
+                await asyncio.sleep(1)
+
+    async def _stopped(self, turn: Turn, job: Job, recording: Recording) -> None:
+        """Told to stop. A cancelled or lost response is somebody else's; this server's own stop gives it back."""
+        if turn.cut_by is not Outcome.SHUT_DOWN or recording.pen.lost.is_set():
+            return
+        error = turn.cut_with or ShuttingDown("This server is shutting down; send the request again.")
+        try:
+            if recording.told:
+                await self._fail(job, recording, error)
+            else:
+                rest = await recording.pen.stop()
+                if rest:
+                    await self.store.append_events(job, rest, lease=self.lease)
+                await self.store.requeue(job)
+        except StoreUnavailable:
+            pass  # the lease will tell
+
+
+async def _stop_when_lost(pen: EventWriter, run: Run) -> None:
+    await pen.lost.wait()
+    run.stop(Outcome.CANCELLED)
+
+
+def _check_key(turn: Turn, job: Job, pipeline: Pipeline, *, has_key: bool) -> None:
+    upstream = next((one for one in pipeline.courses.router.upstreams if one.name == turn.upstream), None)
+    if job.request.get("keyed") and not has_key and (upstream is None or upstream.api_keys is None):
+        raise BadRequest(
+            "The server was restarted while this response was queued, and it keeps no caller's key; send the request again.",
+            code="server_restarted",
+        )
+
+
+class _Announcing:
+    """The log, which tells those who follow it here that there is more."""
+
+    def __init__(self, store: Store, signal: Signal) -> None:
+        self._store = store
+        self._signal = signal
+
+    async def append_events(self, job: Job, batch: list[LoggedEvent], *, lease: float) -> bool:
+        held = await self._store.append_events(job, batch, lease=lease)
+        if batch:
+            self._signal.send()
+        return held
+
+
+async def _silent() -> Any:
+    await asyncio.Event().wait()
+
+
+async def _nowhere(message: Any) -> None:
+    """There is no client."""

@@ -1,0 +1,58 @@
+"""How a turn on Chat Completions is kept: the whole completion, and the messages that asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapter.dialects.registry import DIALECTS
+from adapter.hub.events import Event
+from adapter.hub.fold import Answer
+from adapter.hub.request import Exchange
+from adapter.server.course import Course, Lane
+from adapter.server.stored.kept import NOT_KNOWN, Kept
+from adapter.server.turn import Turn
+from adapter.store.store import Store
+
+
+@dataclass(slots=True, kw_only=True)
+class KeepCompletion:
+    """Kept here, whatever the upstream keeps; only an answer that is complete."""
+
+    store: Store
+    turn: Turn
+    messages: list[dict[str, Any]]
+    metadata: dict[str, Any] | None
+    passes: bool = False
+
+    def course(self, course: Course) -> Course:
+        """See `Keep.course`."""
+
+        async def begin() -> Lane:
+            await self.store.ready()
+            lane = await course.begin()
+            if isinstance(lane, NOT_KNOWN):
+                raise AssertionError("an answer that is to be stored has to be known")
+            return Kept(lane, self, _nothing)
+
+        return replace(course, begin=begin)
+
+    def mine(self, event: Event) -> Event:
+        """As it is: a completion has no word of its being stored."""
+        return event
+
+    async def save(self, answers: Sequence[Answer], exchange: Exchange) -> bool:
+        """See `Saver.save`."""
+        if any(answer.error is not None for answer in answers):
+            return False
+        made = DIALECTS["chat"].write_reply(answers, exchange)
+        await self.store.save_completion(self.turn.caller.tenant, made, self.messages, metadata=self.metadata)
+        return True
+
+    async def abandon(self, answer: Answer, exchange: Exchange) -> None:
+        """Half a completion is none."""
+
+
+def _nothing(work: Coroutine[Any, Any, None]) -> None:
+    work.close()

@@ -1,0 +1,168 @@
+"""What is kept of a turn, over the store: see `server.keeping`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from adapter.compaction.anatomy import TRIGGER
+from adapter.dialects.responses.input_items import checked_items
+from adapter.errors import InvalidType, InvalidValue, NotFound, PreviousResponseNotFound, UnsupportedParameter
+from adapter.hub.events import Item
+from adapter.server.caller import Caller
+from adapter.server.history import as_items, check_calls
+from adapter.server.keeping import Keep
+from adapter.server.recall import Recalled
+from adapter.server.stored.completing import KeepCompletion
+from adapter.server.stored.responding import KeepResponse, KeptThere, Kind
+from adapter.server.tasks import Tasks
+from adapter.server.turn import Turn
+from adapter.store.store import Store
+from adapter.store.values import checked_metadata
+
+if TYPE_CHECKING:
+    from adapter.server.stored.background import Background
+
+_REFERENCE: Final = "item_reference"
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredHistory:
+    """The earlier turns, from the store."""
+
+    store: Store
+
+    async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
+        """See `History.resolve`."""
+        found = await self.store.resolve(caller.tenant, previous_response_id)
+        if found is None:
+            shown = previous_response_id[:200]
+            raise PreviousResponseNotFound(
+                f"Previous response with id '{shown}' not found.", param="previous_response_id"
+            )
+        return found
+
+
+@dataclass(slots=True, kw_only=True)
+class Keeper:
+    """Decides by the mode, the client and who answers."""
+
+    store: Store
+    mode: Literal["client", "always"]
+    background: Background
+    afterwards: Tasks = field(default_factory=Tasks)
+    """What is written when a turn is over already."""
+
+    async def kept_by(self, caller: Caller, response_id: str) -> str | None:
+        """See `Keeping.kept_by`."""
+        return await self.store.kept_by(caller.tenant, response_id)
+
+    def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
+        """See `Keeping.chat`."""
+        if body.get("store") is not True and self.mode != "always":
+            return None
+        messages, metadata = body.get("messages"), body.get("metadata")
+        kept = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+        if isinstance(metadata, dict):
+            checked_metadata(metadata)
+        else:
+            metadata = None
+        if "store" in body:
+            body["store"] = False  # kept once is enough
+        return KeepCompletion(store=self.store, turn=turn, messages=kept, metadata=metadata)
+
+    async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
+        """See `Keeping.responses`."""
+        asked = body.get("store")
+        if asked is not None and not isinstance(asked, bool):
+            raise InvalidType("store must be a boolean.", param="store")
+        background = body.get("background") is True
+        wanted = asked is not False or self.mode == "always"
+        upstream = recalled.found[0].upstream
+        conversation, earlier = body.get("conversation"), recalled.earlier or 0
+        history: list[Item] | None = None
+        if conversation is not None:
+            conversation = _conversation_id(conversation)
+            history = await self.store.conversation_history(turn.caller.tenant, conversation)
+            if history is None and not upstream.stateful:
+                raise NotFound(f"Conversation with id '{conversation[:200]}' not found.", param="conversation")
+        if upstream.stateful and history is None:
+            if asked is not False:
+                return KeptThere(store=self.store, turn=turn)
+            if not wanted or background:
+                return None
+        if history is not None and asked is False:
+            raise InvalidValue("A conversation keeps its turns, so store must not be false.", param="store")
+        if background and not wanted:
+            raise UnsupportedParameter(
+                "A background response is read from the store: store must not be false.", param="background"
+            )
+        items = body.get("input")
+        if isinstance(items, list) and (named := _references(items)):
+            body["input"] = items = await self._looked_up(turn, items, named, earlier)
+        if not wanted:
+            return None
+        given = checked_items(as_items(items)[earlier:], "input")
+        before = as_items(items)[:earlier]
+        if history is not None:
+            check_calls(history, given)
+            before = history
+            body["input"] = [*history, *given]
+        kind = Kind(
+            id=f"resp_{token_hex(24)}",
+            previous=recalled.previous,
+            conversation=conversation if history is not None else None,
+            background=background,
+        )
+        asked_for = {**body, "input": given, "store": True}
+        if recalled.previous is not None:
+            asked_for["previous_response_id"] = recalled.previous
+        if len(recalled.found) == 1:
+            asked_for["provider"] = upstream.name
+        for name in ("background", "conversation"):
+            body.pop(name, None)
+        body["store"] = False  # whoever is asked: it is kept here
+        keep = KeepResponse(
+            store=self.store,
+            start=self.afterwards.start,
+            turn=turn,
+            kind=kind,
+            given=[item for item in given if item["type"] != TRIGGER],
+            earlier=before,
+        )
+        return self.background.keep(keep, asked_for) if background else keep
+
+    async def _looked_up(self, turn: Turn, items: list[Any], named: list[str], earlier: int) -> list[Any]:
+        """The items with the stored ones in the place of their references."""
+        found = await self.store.find_items(turn.caller.tenant, named)
+        made: list[Any] = []
+        for index, item in enumerate(items):
+            if not _is_reference(item):
+                made.append(item)
+            elif (stored := found.get(item["id"])) is not None:
+                made.append(stored)
+            else:
+                shown = item["id"][:200]
+                raise NotFound(f"Item with id '{shown}' not found.", param=f"input[{max(index - earlier, 0)}]")
+        return made
+
+
+def _conversation_id(conversation: Any) -> str:
+    given = conversation.get("id") if isinstance(conversation, dict) else conversation
+    if not isinstance(given, str):
+        raise InvalidType("conversation must be an id or an object with an id.", param="conversation")
+    return given
+
+
+def _references(items: list[Any]) -> list[str]:
+    return [item["id"] for item in items if _is_reference(item)]
+
+
+def _is_reference(item: Any) -> bool:
+    if not isinstance(item, dict):
+        return False
+    kind = item.get("type")
+    if kind != _REFERENCE and (kind is not None or item.keys() - {"id", "type"}):
+        return False
+    return isinstance(item.get("id"), str)

@@ -1,0 +1,108 @@
+"""An answer that is stored before its end is told: the commit is what the terminal event, or the plain reply, acknowledges.
+
+Where storing fails the answer is delivered all the same, and its end says that it was not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from adapter.errors import AdapterError
+from adapter.hub.events import Event, Failed, Finished
+from adapter.hub.fold import Answer, Fold
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import Exchange
+from adapter.server.lanes import Answering, Batch, RawStreaming, RawWhole
+from adapter.server.own import Document, Written
+from adapter.server.turn import Turn
+
+NOT_KNOWN: Final = (RawStreaming, RawWhole, Written, Document)
+"""Lanes whose answer nobody here knows: what is to be stored takes none of them."""
+_FAILED_HEADER: Final = (b"x-adapter-store", b"failed")
+
+
+class Saver(Protocol):
+    """Knows how one turn is stored."""
+
+    turn: Turn
+
+    def mine(self, event: Event) -> Event:
+        """The event as the client gets it: under our id, with what we know."""
+
+    async def save(self, answers: Sequence[Answer], exchange: Exchange) -> bool:
+        """Store the whole answers; false if they are not wanted any more.
+
+        Raises:
+            AdapterError: it could not be done.
+        """
+
+    async def abandon(self, answer: Answer, exchange: Exchange) -> None:
+        """Store that nobody waited for the end."""
+
+
+class Kept:
+    """Passes an answer on and stores it in time."""
+
+    def __init__(
+        self, answering: Answering, saver: Saver, start: Callable[[Coroutine[Any, Any, None]], object]
+    ) -> None:
+        """`start` runs what must be done although the turn is over."""
+        self._answering = answering
+        self._saver = saver
+        self._start = start
+        self._folds = [Fold() for _ in range(answering.choices)]
+        self._open = answering.choices
+        self.headers: Mapping[str, str] = answering.headers
+        self.exchange = answering.exchange
+        self.ended = False
+
+    @property
+    def choices(self) -> int:
+        return self._answering.choices
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        return self._answering.anomalies
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        mine, folds = self._saver.mine, self._folds
+        async for choice, given in self._answering.batches():
+            events = [mine(event) for event in given]
+            for event in events:
+                folds[choice].feed(event)
+            last = events[-1] if events else None
+            if not isinstance(last, (Finished, Failed)):
+                yield choice, events
+                continue
+            self._open = 0 if isinstance(last, Failed) else self._open - 1
+            if self._open:
+                yield choice, events
+                continue
+            if len(events) > 1:  # the client need not wait for the store to read the text
+                yield choice, events[:-1]
+            await self._save(last, choice)
+            self.ended = True
+            yield choice, [last]
+
+    async def _save(self, last: Finished | Failed, choice: int) -> None:
+        turn = self._saver.turn
+        try:
+            stored = await self._saver.save([fold.answer for fold in self._folds], self.exchange)
+            turn.stored = "kept" if stored else "refused"
+        except AdapterError:
+            stored, turn.stored = False, "failed"
+        if not stored:
+            last.extra = {**last.extra, "store": False}
+            self._folds[choice].answer.extra["store"] = False
+            if not turn.outlet.committed:
+                turn.outlet.headers.append(_FAILED_HEADER)
+
+    async def finish(self) -> None:
+        await self._answering.finish()
+
+    def close(self) -> None:
+        self._answering.close()
+        if not self.ended:
+            self.ended = True
+            self._start(self._saver.abandon(self._folds[0].answer, self.exchange))

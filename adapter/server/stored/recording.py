@@ -1,0 +1,84 @@
+"""The stream of a background response on its way into the log, whether or not anybody asked for a stream."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from adapter.dialects.base import Frame
+from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.reply import failed_error
+from adapter.dialects.responses.write_stream import ResponsesWriter
+from adapter.errors import AdapterError
+from adapter.hub.events import Event, Failed, Finished, Started
+from adapter.hub.request import Exchange
+from adapter.server.asking import clock
+from adapter.store.log import EventWriter
+from adapter.store.values import LoggedEvent
+from adapter.wire.jsonio import dumps
+
+
+class Recording:
+    """Writes events to a pen; knows the answer."""
+
+    PROLOGUE: ClassVar[int] = 2
+    """The number of the last event that says nothing of the answer: created, queued, in_progress."""
+
+    def __init__(self, object: dict[str, Any], pen: EventWriter, *, streamed: bool) -> None:
+        self.object = object
+        """The response as it was accepted."""
+        self.pen = pen
+        self.streamed = streamed
+        self._writer: ResponsesWriter | None = None
+        self._number = 0
+
+    @property
+    def begun(self) -> bool:
+        """Its own events have begun."""
+        return self._writer is not None
+
+    @property
+    def told(self) -> bool:
+        """Something of the answer may have been read."""
+        return self.streamed and self._number > self.PROLOGUE + 1
+
+    def begin(self, exchange: Exchange, queued: Started) -> None:
+        """The events that every attempt begins with alike."""
+        self._exchange = exchange
+        self._writer = ResponsesWriter(exchange, clock=clock)
+        self._log(self._writer.queue(queued))
+
+    def feed(self, event: Event) -> None:
+        """One event of the answer."""
+        assert self._writer is not None
+        self._log(self._writer.feed(event))
+
+    def end(self, last: Finished | Failed) -> tuple[list[LoggedEvent], dict[str, Any]]:
+        """The last events, to be committed with the object, which is the second."""
+        assert self._writer is not None
+        frames = self._numbered(self._writer.feed(last))
+        return frames, DIALECTS["responses"].write_reply([self._writer.fold.answer], self._exchange)
+
+    def _log(self, frames: list[Frame]) -> None:
+        for event in self._numbered(frames):
+            if self.streamed:
+                self.pen.add(event)
+
+    def _numbered(self, frames: list[Frame]) -> list[LoggedEvent]:
+        numbered = [LoggedEvent(self._number + place, name or "", data) for place, (name, data) in enumerate(frames)]
+        self._number += len(frames)
+        return numbered
+
+
+def failed_frames(object: dict[str, Any], error: AdapterError, after: int) -> tuple[list[LoggedEvent], dict[str, Any]]:
+    """The end of a response whose events another process wrote up to number `after`, or nobody did."""
+    made = {**object, "status": "failed", "error": failed_error(error)}
+    events: list[dict[str, Any]] = []
+    if after < 0:
+        events.append({"type": "response.created", "response": object})
+    flat = {"code": error.code, "message": error.message, "param": error.param}
+    events.append({"type": "error", **flat, **error.body()})
+    events.append({"type": "response.failed", "response": made})
+    frames = []
+    for number, event in enumerate(events, after + 1):
+        frames.append(LoggedEvent(number, event["type"], dumps({**event, "sequence_number": number})))
+    return frames, made
