@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Final
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -14,6 +15,8 @@ from adapter.errors import ConfigError
 
 _PATIENCE: Final = 10
 """Seconds for the adapter's list of models; it gives its own upstreams five."""
+_STARTING: Final = 3
+"""Seconds that an adapter may take from its start until it listens."""
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses to listen on that nobody can connect to, and what this machine calls them."""
 
@@ -46,8 +49,7 @@ def _first_model(base_url: str) -> str:
     key = os.environ.get(KEY_VARIABLE)
     request = Request(f"{base_url}/models", headers={"authorization": f"Bearer {key}"} if key else {})
     try:
-        with urlopen(request, timeout=_PATIENCE) as answer:
-            listed = [entry["id"] for entry in json.load(answer)["data"]]
+        listed = [entry["id"] for entry in json.loads(_read(request))["data"]]
     except URLError as refused:
         raise ConfigError(f"no model list at {base_url}/models ({refused.reason}): give --model or --url") from None
     except (OSError, ValueError, LookupError, TypeError):
@@ -56,3 +58,16 @@ def _first_model(base_url: str) -> str:
         raise ConfigError("the adapter lists no models: give --model")
     first: str = listed[0]
     return first
+
+
+def _read(request: Request) -> bytes:
+    deadline = time.monotonic() + _STARTING
+    while True:
+        try:
+            with urlopen(request, timeout=_PATIENCE) as answer:
+                data: bytes = answer.read()
+                return data
+        except URLError as refused:
+            if not isinstance(refused.reason, ConnectionRefusedError) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

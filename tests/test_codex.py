@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +84,47 @@ def test_the_block_says_where_the_adapter_is(
     assert ("env_key" in provider) is key
 
 
-def test_without_a_model_it_asks_the_adapter(tmp_path: Path) -> None:
+def test_without_a_model_it_is_the_first_that_the_adapter_lists(tmp_path: Path) -> None:
+    """The adapter may still be starting."""
+
+    class Adapter(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"object": "list", "data": [{"id": "first"}, {"id": "second"}]}')
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server: list[ThreadingHTTPServer] = []
+
+    def start() -> None:
+        server.append(ThreadingHTTPServer(("127.0.0.1", port), Adapter))
+        server[0].serve_forever()
+
+    timer = threading.Timer(0.3, start)
+    timer.start()
+    try:
+        block = tomllib.loads(codex_config(_load(tmp_path, ""), f"http://127.0.0.1:{port}", None))
+    finally:
+        timer.join(0.5)
+        server[0].shutdown()
+        server[0].server_close()
+    assert block["model"] == "first"
+
+
+def test_the_sample_of_the_readme_is_a_section(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (sample,) = [block for block in re.findall(r"```toml\n(.*?)```", readme, re.S) if "upstreams.codex" in block]
+    (section,) = _load(tmp_path, UPSTREAM + sample).upstreams[0].codex
+    assert section.models == ("qwen*",)
+
+
+def test_without_a_model_and_an_adapter_there_is_no_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapter.pointing._STARTING", 0)
     with pytest.raises(ConfigError, match="give --model"):
         codex_config(_load(tmp_path, ""), "http://127.0.0.1:1", None)
     with pytest.raises(ConfigError, match="http"):
