@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.upstream.affinity import ordered, session
+from tests.bench import affinity as pool
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,12 @@ def test_any_json_has_a_session(value: Any) -> None:
     for key in ("messages", "input", "instructions", "conversation", "user", "prompt_cache_key"):
         assert isinstance(session({key: value}, {}), bytes)
         assert isinstance(session({"input": [{"role": "user", "content": value}]}, {}), bytes)
+
+
+def test_prompt_caches_keep_hitting_while_targets_die_and_return() -> None:
+    rough = {
+        name: pool.hit_rate(choose, failures=True)
+        for name, choose in (("sticky", pool.sticky), ("modulo", pool.modulo), ("round robin", pool.round_robin()))
+    }
+    assert rough["sticky"] > pool.hit_rate(pool.sticky, failures=False) - 0.06
+    assert rough["sticky"] > rough["modulo"] + 0.1 > rough["round robin"] + 0.5

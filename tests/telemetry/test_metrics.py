@@ -1,0 +1,97 @@
+"""Metrics: bounded labels, and right with several workers, also after one died."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from adapter.errors import ConfigError
+from adapter.telemetry import metrics
+from adapter.telemetry.metrics import Listener, Meters, parent_of_workers
+
+WORKER = """
+import os, signal
+from prometheus_client import CollectorRegistry
+from adapter.telemetry.metrics import Meters
+meters = Meters(CollectorRegistry())
+meters.requests.labels("chat", "main", "ok").inc(3)
+meters.duration.labels("chat").observe(0.2)
+meters.inflight.inc(2)
+print("ready", flush=True)
+input()
+"""
+
+
+def scraped(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+def test_workers_are_summed_and_a_dead_one_has_nothing_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    listener = parent_of_workers("127.0.0.1", 0)
+    try:
+        workers = [
+            subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in range(3)
+        ]
+        for worker in workers:
+            assert worker.stdout is not None
+            worker.stdout.readline()
+        found = scraped(listener.port)
+        assert found['adapter_requests_total{outcome="ok",route="main",surface="chat"}'] == 9
+        assert found['adapter_request_duration_seconds_count{surface="chat"}'] == 3
+        assert found["adapter_inflight"] == 6
+        workers[0].kill()
+        workers[0].wait(10)
+        found = scraped(listener.port)
+        assert found["adapter_inflight"] == 4
+        assert found['adapter_requests_total{outcome="ok",route="main",surface="chat"}'] == 9
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+        directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        listener.close()
+    assert not os.path.exists(directory)
+
+
+def test_a_port_that_is_taken_is_a_configuration_error() -> None:
+    registry = CollectorRegistry()
+    listener = Listener(registry, "127.0.0.1", 0)
+    try:
+        with pytest.raises(ConfigError, match=r"metrics\.port"):
+            Listener(registry, "127.0.0.1", listener.port)
+    finally:
+        listener.close()
+
+
+def test_words_that_are_not_ours_make_no_series() -> None:
+    meters = Meters(CollectorRegistry())
+    assert [meters.word(word) for word in ("usage_estimated", "x\ny", "Ünï", "a" * 60)] == ["usage_estimated"] + [
+        "other"
+    ] * 3
+    words = {meters.word(f"kind{number}") for number in range(1000)}
+    assert len(words) == metrics._MOST_WORDS
+
+
+def test_tokens_are_counted_by_kind() -> None:
+    registry = CollectorRegistry()
+    Meters(registry).used(
+        {
+            "input_tokens": 5,
+            "input_tokens_details": {"cached_tokens": 3},
+            "output_tokens": 7,
+            "output_tokens_details": {"reasoning_tokens": 0},
+        }
+    )
+    text = generate_latest(registry).decode()
+    for line in ('{kind="input"} 5.0', '{kind="cached"} 3.0', '{kind="output"} 7.0'):
+        assert f"adapter_tokens_total{line}" in text
+    assert "reasoning" not in text.split("adapter_tokens_total", 1)[1].split("# HELP")[0]
