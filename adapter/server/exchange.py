@@ -75,10 +75,12 @@ class Pipeline:
             write_timeout=given.write_timeout,
         )
 
-    async def serve(self, dialect: DialectName, decide: Decide, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request, answered whatever happens; `decide` is one of `courses`."""
+    async def serve(
+        self, dialect: DialectName, decide: Decide, scope: Scope, receive: Receive, send: Send, *, has_body: bool = True
+    ) -> None:
+        """One HTTP request, answered whatever happens; `decide` is one of `courses`, or as one of them."""
         turn = Turn(dialect, scope, receive, Outlet(send))
-        await self.run(turn, self._serve(turn, decide, scope))
+        await self.run(turn, self._serve(turn, decide, scope, has_body=has_body))
 
     async def run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one turn; however it ends, the client gets one end, and the log a line."""
@@ -117,8 +119,16 @@ class Pipeline:
         turn.check_headers(scope)
         turn.caller = self.gate.admit(turn.headers)
 
-    async def _serve(self, turn: Turn, decide: Decide, scope: Scope) -> None:
+    async def _serve(self, turn: Turn, decide: Decide, scope: Scope, *, has_body: bool) -> None:
         self.admit(turn, scope)
+        body = await self._body(turn) if has_body else {}
+        watch = Watch(turn, self.tasks)
+        try:
+            await self.answer(turn, decide, body)
+        finally:
+            watch.stop()
+
+    async def _body(self, turn: Turn) -> dict[str, Any]:
         check_form(turn.headers)
         settings = self.settings
         late = RequestTimeout("The request body did not arrive in time.")
@@ -127,13 +137,7 @@ class Pipeline:
             data = await read_body(turn.receive, turn.headers, limit=settings.body_limit, deadline=deadline)
         finally:
             deadline.cancel()
-        body = loads_request(data)
-        del data
-        watch = Watch(turn, self.tasks)
-        try:
-            await self.answer(turn, decide, body)
-        finally:
-            watch.stop()
+        return loads_request(data)
 
     async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any]) -> None:
         """Answer an admitted caller's request; whoever calls watches for the client's leaving."""

@@ -296,8 +296,18 @@ class UpstreamClient:
         Raises:
             AdapterError: what the upstream's refusal means, or how the way to it failed.
         """
+        return await self.call(upstream, hdrs.METH_POST, path, body, headers, stream=stream)
+
+    async def call(
+        self, upstream: Upstream, method: str, path: str, body: bytes, headers: dict[str, str], *, stream: bool
+    ) -> Reply:
+        """As `post`, by any method.
+
+        Raises:
+            AdapterError: as `post`.
+        """
         fields = {**(_ASKS_STREAM if stream else _ASKS_JSON), **headers}
-        response = await self._head(upstream, hdrs.METH_POST, path, fields, body)
+        response = await self._head(upstream, method, path, fields, body)
         reply = Reply(response, upstream.idle_timeout)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
