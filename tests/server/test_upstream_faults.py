@@ -382,3 +382,13 @@ def test_an_answer_that_is_complete_does_not_wait_long_for_its_usage(client_spea
             )
 
     play(scenario)
+
+
+@cells
+def test_c9_a_param_is_told_in_the_words_of_the_client(client_speaks: str, upstream_speaks: str, stream: bool) -> None:
+    field = {"chat": "messages", "responses": "input"}
+    error = {"message": "bad content", "type": "invalid_request_error", "param": f"{field[upstream_speaks]}[0].content"}
+    answer = answered(client_speaks, upstream_speaks, stream, [json_reply({"error": error}, 400)])
+
+    refused(answer, 400)
+    assert answer.json["error"]["param"].startswith(field[client_speaks])
