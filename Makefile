@@ -36,5 +36,8 @@ types: install
 bench: install
 	$(BIN)/python -m tests.bench
 
+bench-quick: install
+	$(BIN)/python -m tests.bench --quick
+
 clean:
 	rm -rf $(VENV) .e2e build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

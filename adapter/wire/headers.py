@@ -130,6 +130,8 @@ def client_traits(headers: Mapping[bytes, bytes]) -> ClientTraits:
 
 def onward(headers: Mapping[bytes, bytes], names: Iterable[bytes]) -> dict[str, str]:
     """The fields among `names` that the client sent, fit to be sent on."""
+    if headers.keys().isdisjoint(names):
+        return {}
     return {
         name.decode("ascii"): value.decode("ascii")
         for name in names

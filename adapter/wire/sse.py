@@ -10,6 +10,7 @@ by line.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from adapter.errors import UpstreamEventTooLarge
@@ -146,7 +147,13 @@ def framed(name: str | None, data: bytes) -> bytes:
     """One event as it goes out; `data` is one line (JSON never holds a raw newline)."""
     if name is None:
         return b"data: " + data + b"\n\n"
-    return b"event: " + name.encode("ascii") + b"\ndata: " + data + b"\n\n"
+    return _head(name) + data + b"\n\n"
+
+
+@lru_cache(maxsize=256)
+def _head(name: str) -> bytes:
+    """What stands before the data: nearly all events have one of a few dozen names."""
+    return b"event: " + name.encode("ascii") + b"\ndata: "
 
 
 def comment(text: str = "") -> bytes:
