@@ -105,7 +105,9 @@ class SocketOutlet(Outlet):
         for name, value in headers:
             if name == b"retry-after":
                 head += b'"headers":{"retry-after":"%b"},' % value
+        self.writing_since = self._loop.time()
         await self._message(head + body[1:])
+        self.writing_since = None
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """The events in `data`, a message each; comments are none."""

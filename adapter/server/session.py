@@ -38,6 +38,8 @@ _STOP: Final = 1012
 """Service restart: come again."""
 _TOO_OLD: Final = 1001
 """Going away."""
+_LETS_GO_WITHIN: Final = 2.0
+"""Seconds for turns to let go of their upstreams; one that has ended is given one."""
 
 
 class Session:
@@ -79,7 +81,9 @@ class Session:
             for turn in list(self._turns):
                 turn.cut(Outcome.CLIENT_GONE)
             if self._tasks:
-                await asyncio.wait(self._tasks)
+                _, left = await asyncio.wait(self._tasks, timeout=_LETS_GO_WITHIN)
+                for task in left:  # it sends to a client that neither reads nor leaves
+                    task.cancel()
 
     async def _read(self) -> None:
         while True:
@@ -99,8 +103,8 @@ class Session:
             frame = read_frame(dict(message))
             name = lane(frame)
             create = read_create(frame)
-            if self._closing is not None and self._closing.error is None:
-                raise ShuttingDown("This server is shutting down; connect again.")
+            if self._closing is not None:
+                raise self._closing.error or ShuttingDown("This server is shutting down; connect again.")
             if not self._idle:
                 raise BadRequest("A response is being made on this connection.", code="response_in_progress")
         except AdapterError as error:

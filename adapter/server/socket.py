@@ -17,7 +17,8 @@ from adapter.server.exchange import Pipeline
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
 from adapter.server.session import Session
-from adapter.server.turn import Turn
+from adapter.server.settle import settled
+from adapter.server.turn import Outcome, Turn
 
 _RETRY_AFTER = 30
 """Seconds; a connection that is over its caller's bound may be there when another has ended."""
@@ -39,7 +40,10 @@ class Sockets:
         try:
             self._admit(handshake, scope)
         except AdapterError as error:
+            handshake.error, handshake.outcome = error, Outcome.REFUSED
             await handshake.outlet.whole(*refusal(error, handshake.client))
+            if self._pipeline.settings.access_log:
+                settled(handshake)
             return
         caller = handshake.caller
         self._open[caller] += 1

@@ -1,0 +1,207 @@
+"""The life of a WebSocket: leaving, waiting, ageing, the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from tests.server.harness import Client, adapter, play, upstream
+from tests.server.scripted import (
+    END,
+    SSE,
+    Script,
+    Sleep,
+    Stall,
+    Upstream,
+    chunk,
+    event,
+)
+from tests.server.sockets import answer, ask, begun, dialects, opened, refused, say, told
+
+# ---------------------------------------------------------------------------------------------------- time, and leaving
+
+
+@pytest.mark.parametrize("phase", ["before_the_head", "behind_the_head", "in_the_middle"])
+@dialects
+def test_e3_a_client_that_leaves_closes_its_upstream(speaks: str, phase: str) -> None:
+    script: Script = {
+        "before_the_head": [Stall()],
+        "behind_the_head": [SSE, Stall()],
+        "in_the_middle": [*begun(speaks), Stall()],
+    }[phase]
+
+    async def scenario() -> None:
+        async with Upstream(script) as up, adapter(upstream(up.url, speaks)) as client, opened(client) as ws:
+            await say(ws, input="Hi")
+            await up.arrived.wait()
+            await asyncio.sleep(0.05)
+            left = time.monotonic()
+            ws.transport.abort()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 2)
+            assert up.seen[0].closed is not None
+            assert up.seen[0].closed - left < 1
+
+    play(scenario)
+
+
+def test_a_client_that_closes_properly_closes_its_upstream_too() -> None:
+    async def scenario() -> None:
+        async with Upstream([*begun("chat"), Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
+            async with opened(client) as ws:
+                await say(ws, input="Hi")
+                await up.arrived.wait()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 1)
+
+    play(scenario)
+
+
+def test_b3_a_client_that_does_not_read_is_given_up() -> None:
+    async def scenario() -> None:
+        flood: Script = [SSE, *[event(chunk({"content": os.urandom(30_000).hex()}))] * 1500, Stall()]
+        async with (
+            Upstream(flood) as up,
+            adapter(upstream(up.url, "chat"), keepalive=0.1, write_timeout=0.3) as client,
+            opened(client) as ws,
+        ):
+            ws.transport.pause_reading()
+            await say(ws, input="Hi")
+            async with asyncio.timeout(5):
+                while not (up.seen and up.seen[0].closed):
+                    await asyncio.sleep(0.05)
+            ws.transport.abort()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
+def test_only_codex_gets_pings_with_data(originator: str, pinged: bool) -> None:
+    async def scenario() -> None:
+        script: Script = [*begun("chat"), Sleep(0.35), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with (
+            Upstream(script) as up,
+            adapter(upstream(up.url, "chat"), keepalive=0.05, ping_after=0.15) as client,
+            opened(client, originator=originator) as ws,
+        ):
+            events = await ask(ws)
+            assert ("adapter:ping" in [e["type"] for e in events]) is pinged
+            assert [e["sequence_number"] for e in events] == list(range(len(events)))
+
+    play(scenario)
+
+
+def test_websocket_connection_limit_reached() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([Stall()]) as up,
+            adapter(upstream(up.url, "chat"), websocket_limit=0.2) as client,
+            opened(client) as ws,
+        ):
+            assert refused([await told(ws)]) == (400, "websocket_connection_limit_reached")
+            with pytest.raises(ConnectionClosed) as closed:
+                await ws.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
+
+    play(scenario)
+
+
+def test_the_running_answer_outlives_the_limit() -> None:
+    async def scenario() -> None:
+        slow: Script = [*begun("chat"), Sleep(0.4), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with (
+            Upstream(slow) as up,
+            adapter(upstream(up.url, "chat"), websocket_limit=0.2) as client,
+            opened(client) as ws,
+        ):
+            assert (await ask(ws))[-1]["type"] == "response.completed"
+            assert refused([await told(ws)]) == (400, "websocket_connection_limit_reached")
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------------------- the drain
+
+
+@asynccontextmanager
+async def served(url: str, **options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTER_")} | {"PYTHONUNBUFFERED": "1"}
+    environment |= {f"ADAPTER_SERVER__{name.upper()}": value for name, value in options.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "adapter", "serve", "--upstream", url, "--dialect", "chat", "--port", "0",
+        cwd=Path(__file__).parents[2], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        found = re.search(r":(\d+)", (await process.stdout.readline()).decode())
+        assert found is not None
+        yield process, Client(int(found[1]))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def closed_with(ws: ClientConnection) -> int:
+    with pytest.raises(ConnectionClosed) as closed:
+        await ws.recv()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
+def test_e1_a_running_answer_finishes_while_the_server_drains() -> None:
+    async def scenario() -> None:
+        slow: Script = [*begun("chat"), Sleep(1.0), event(chunk({"content": "lo"})), event(chunk({}, "stop")), END]
+        async with (
+            Upstream(slow) as up,
+            served(up.url) as (process, client),
+            opened(client) as ws,
+            opened(client) as idle,
+        ):
+            await say(ws, input="Hi")
+            while (await told(ws))["type"] != "response.output_text.delta":
+                pass
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(closed_with(idle), 0.8) == 1012
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            assert await closed_with(ws) == 1012
+            assert await asyncio.wait_for(process.wait(), 10) in (0, -signal.SIGTERM)
+            assert process.stderr is not None
+            assert await process.stderr.read() == b""
+
+    play(scenario, 40)
+
+
+def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([*begun("chat"), Stall()], [Stall()]) as up,
+            served(up.url, drain_timeout="0.5") as (process, client),
+            opened(client) as ws,
+            opened(client) as waiting,
+        ):
+            await say(ws, input="Hi")
+            while (await told(ws))["type"] != "response.output_text.delta":
+                pass
+            await say(waiting, input="Hi")
+            await asyncio.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            events = await answer(ws)
+            assert [e["type"] for e in events[-2:]] == ["error", "response.failed"]
+            assert events[-2]["error"]["code"] == "server_shutting_down"
+            assert refused(await answer(waiting)) == (503, "server_shutting_down")
+            assert [await closed_with(ws), await closed_with(waiting)] == [1012, 1012]
+            assert await asyncio.wait_for(process.wait(), 10) in (0, -signal.SIGTERM)
+
+    play(scenario, 40)
