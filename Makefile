@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODEX := 0.169.0 0.120.0
 
-.PHONY: install run test e2e lint types bench clean
+.PHONY: install run test e2e lint types bench bench-quick clean
 
 install: $(VENV)/.installed
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapter.dialects.chat import read_tools
 from adapter.dialects.chat import tools as chat_tools
 from adapter.dialects.chat.writing import Writing
 from adapter.dialects.responses import input_items
@@ -80,3 +81,14 @@ def test_function_calls_are_checked_as_any_call_is(fields: dict[str, Any]) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(input_items._CHECKS, "function_call", input_items._needs_of_function_call)
         assert short == _outcome(lambda: input_items.checked_items([item], "input"))
+
+
+@FAST
+@given(
+    st.lists(st.fixed_dictionaries({"type": st.just("function"), "function": tools | sound_tools | values}), max_size=3)
+)
+def test_plain_functions_are_read_as_any_tool_is(offered: list[Any]) -> None:
+    short = _outcome(lambda: read_tools.read_tools(offered))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_tools, "_plain_function", lambda _: None)
+        assert repr(short) == repr(_outcome(lambda: read_tools.read_tools(offered)))

