@@ -28,7 +28,7 @@ from tests.server.scripted import (
     chunk,
     event,
 )
-from tests.server.sockets import answer, ask, begun, dialects, opened, refused, say, told
+from tests.server.sockets import answer, ask, begun, dialects, good, only_text, opened, refused, say, told
 
 # ---------------------------------------------------------------------------------------------------- time, and leaving
 
@@ -86,17 +86,21 @@ def test_b3_a_client_that_does_not_read_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
-def test_only_codex_gets_pings_with_data(originator: str, pinged: bool) -> None:
+@dialects
+def test_only_codex_gets_pings_with_data(speaks: str, originator: str, pinged: bool) -> None:
     async def scenario() -> None:
-        script: Script = [*begun("chat"), Sleep(0.35), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        whole = good(speaks, "Hello")[0]
+        script: Script = [*whole[:2], Sleep(0.4), *whole[2:]]
         async with (
             Upstream(script) as up,
-            adapter(upstream(up.url, "chat"), keepalive=0.05, ping_after=0.15) as client,
+            adapter(upstream(up.url, speaks), keepalive=0.05, ping_after=0.15) as client,
             opened(client, originator=originator) as ws,
         ):
             events = await ask(ws)
             assert ("adapter:ping" in [e["type"] for e in events]) is pinged
-            assert [e["sequence_number"] for e in events] == list(range(len(events)))
+            assert only_text(events) == "Hello"
+            numbers = [e["sequence_number"] for e in events]
+            assert numbers == (sorted(numbers) if speaks == "responses" else list(range(len(events))))
 
     play(scenario)
 
