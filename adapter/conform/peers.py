@@ -6,7 +6,7 @@
     assert peer.requests[0]["model"] == "m"
 
 A peer answers in order, the last answer again and again. A turn of its script is an answer (`Spoken`), one that breaks
-off (`Torn`), bytes (`Line`), or a function of the request that gives any of these. Peers are strict unless told otherwise: a Chat request with an
+off (`Torn`) or rests (`Slow`), bytes (`Line`), or a function of the request that gives any of these. Peers are strict unless told otherwise: a Chat request with an
 unknown field, an unpaired call, a developer message or a tool_choice without tools gets the 400 that such servers give.
 
 Where one address has to serve many scripts at once, a `Switchboard` finds each peer by the key of the request.
@@ -14,10 +14,11 @@ Where one address has to serve many scripts at once, a `Switchboard` finds each 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
 from adapter.conform import strict_chat, strict_responses
@@ -38,6 +39,8 @@ class Line:
     plain: bytes = b""
     streamed: bytes | None = None
     """None: a stream gets the plain body too, as errors do."""
+    pause: float = 0
+    """Seconds between the second event and the third."""
     broken: bool = False
     """The connection is closed behind these bytes, without the end that they lack."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -51,7 +54,15 @@ class Torn:
     events: int
 
 
-Answer: TypeAlias = Spoken | Torn | Line
+@dataclass(slots=True)
+class Slow:
+    """An answer that begins, and for so many seconds says nothing more."""
+
+    spoken: Spoken
+    seconds: float
+
+
+Answer: TypeAlias = Spoken | Torn | Slow | Line
 Turn: TypeAlias = Answer | Callable[[dict[str, Any]], Answer]
 """One turn of a script."""
 
@@ -162,6 +173,8 @@ class Peer(ABC):
             case Torn():
                 events = (self.said(answer.spoken).streamed or b"").split(b"\n\n")[: answer.events]
                 return Line(streamed=b"".join(event + b"\n\n" for event in events), broken=True)
+            case Slow():
+                return replace(self.said(answer.spoken), pause=answer.seconds)
             case Line():
                 return answer
 
@@ -242,7 +255,9 @@ async def _send(send: Send, line: Line, *, stream: bool) -> None:
     if streamed is None:
         await send({"type": "http.response.body", "body": line.plain, "more_body": line.broken})
         return
-    for event in streamed.split(b"\n\n")[:-1]:
+    for place, event in enumerate(streamed.split(b"\n\n")[:-1]):
+        if line.pause and place == 2:
+            await asyncio.sleep(line.pause)
         await send({"type": "http.response.body", "body": event + b"\n\n", "more_body": True})
     if not line.broken:
         await send({"type": "http.response.body", "body": b""})

@@ -166,6 +166,8 @@ class Pipeline:
                     async with outlet.lock:
                         await outlet.whole(200, _JSON, answering.body)
                 case RawStreaming():
+                    if turn.client.codex:
+                        pulse.ping = answering.observer.ping
                     await stream_raw(outlet, answering)
                     _note(turn, answering.observer.answer, answering.observer.anomalies)
                 case Written():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from adapter.dialects.base import Frame
 from adapter.server.outlet import Outlet
@@ -46,7 +47,9 @@ class Pulse:
 
     def start(self) -> None:
         """From here on the answer is kept alive."""
-        self._timer = self._loop.call_later(min(self._tempo.commit_after, self._tempo.keepalive), self._begin)
+        tempo = self._tempo
+        first = min(tempo.commit_after, tempo.keepalive, tempo.ping_after)
+        self._timer = self._loop.call_later(first, self._begin)
 
     def stop(self) -> None:
         """No further beat."""
@@ -71,12 +74,13 @@ class Pulse:
                 continue
             held = outlet.has_status and not outlet.committed
             due = self._started + tempo.commit_after if held else outlet.last_write + tempo.keepalive
-            ping_due = outlet.last_data + tempo.ping_after if self.ping is not None else due + tempo.ping_after
+            ping = self.ping if outlet.committed else None
+            ping_due = inf if ping is None else outlet.last_data + tempo.ping_after
             if now < min(due, ping_due):
-                await asyncio.sleep(min(due, ping_due) - now)
+                await asyncio.sleep(min(due, ping_due, now + tempo.ping_after) - now)
                 continue
             async with outlet.lock:
-                if self.ping is not None and now >= ping_due:
-                    await outlet.data(b"".join(framed(*frame) for frame in self.ping()))
+                if ping is not None and now >= ping_due:
+                    await outlet.data(b"".join(framed(*frame) for frame in ping()))
                 else:
                     await outlet.keep_alive()

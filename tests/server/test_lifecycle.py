@@ -225,14 +225,40 @@ def test_d4_d49_comments_fill_the_silence_in_the_middle(client_speaks: str, upst
     play(scenario)
 
 
+@pytest.mark.parametrize("keepalive", [0.05, 15])
 @pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
-def test_only_codex_gets_pings_with_data(originator: str, pinged: bool) -> None:
+def test_only_codex_gets_pings_with_data(originator: str, pinged: bool, keepalive: float) -> None:
     async def scenario() -> None:
         script: Script = [*begun("chat"), Sleep(0.35), event(chunk({}, "stop")), event(b"[DONE]"), END]
-        async with Upstream(script) as up, adapter(upstream(up.url, "chat"), keepalive=0.05, ping_after=0.15) as client:
+        times = {"keepalive": keepalive, "ping_after": 0.15}
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat"), **times) as client:
             answer = await client.ask("responses", stream=True, headers={"originator": originator})
             assert ("adapter:ping" in answer.types) is pinged
             assert [e["sequence_number"] for e in answer.events] == list(range(len(answer.events)))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
+def test_pings_stand_between_the_events_of_the_raw_lane(originator: str, pinged: bool) -> None:
+    async def scenario() -> None:
+        script: Script = [*begun("responses"), Sleep(0.5), *(event(e, e["type"]) for e in responses_events()[5:]), END]
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses"), ping_after=0.15) as client:
+            answer = await client.ask("responses", stream=True, headers={"originator": originator})
+            assert ("adapter:ping" in answer.types) is pinged
+            assert answer.types[-1] == "response.completed"
+
+    play(scenario)
+
+
+def test_a_ping_does_not_begin_an_answer() -> None:
+    """As long as the status is held back, the upstream's refusal can still be one."""
+
+    async def scenario() -> None:
+        script: Script = [Sleep(0.4), json_reply({"error": {"message": "no"}}, 400)]
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat"), ping_after=0.1) as client:
+            answer = await client.ask("responses", stream=True, headers={"originator": "codex_exec"})
+            assert answer.status == 400
 
     play(scenario)
 

@@ -28,6 +28,8 @@ from tests.e2e.conftest import ROOT, free_port, wait_until_ready
 Lane = Literal["chat", "responses"]
 LANES: tuple[Lane, ...] = ("chat", "responses")
 INSTALLED = ROOT / ".e2e"
+PING_AFTER = 0.5
+"""Seconds of silence after which the adapter pings Codex."""
 PATIENCE = 60
 """Seconds for one run of the binary; it needs about one."""
 THINKS = {"reasoning_replay": "tool_turns"}
@@ -178,7 +180,7 @@ def rig(folder: Path) -> Iterator[Rig]:
 
 def _config(lane: Lane, upstream: str) -> str:
     head = f'base_url = "{upstream}"\ndialect = "{lane}"\napi_key = "client"\ncompact = "none"\n'
-    text = f'[[upstreams]]\nname = "thinks"\nmodels = ["*-thinks"]\n{head}[upstreams.capabilities]\n'
+    text = f'[server]\nping_after = {PING_AFTER}\n[[upstreams]]\nname = "thinks"\nmodels = ["*-thinks"]\n{head}[upstreams.capabilities]\n'
     text += "".join(f'{key} = "{value}"\n' for key, value in THINKS.items())
     return text + f'[[upstreams]]\nname = "scripted"\n{head}'
 

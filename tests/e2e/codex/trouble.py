@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-from adapter.conform.peers import Answer, Line, Torn, Turn, fails
+from adapter.conform.peers import Answer, Line, Slow, Torn, Turn, fails
 from tests.e2e.codex.families import Family, answer, refusal, says, text
 from tests.e2e.codex.rig import Lane, Run
 from tests.e2e.codex.scenario import Scenario
@@ -98,6 +98,22 @@ class DiesAlways(Scenario):
         assert run.messages == []
         assert run.failure
         assert set(run.tries) == {2}
+
+
+class Pauses(Scenario):
+    """A server that says nothing for longer than Codex is patient: pings tell it that there is somebody."""
+
+    flags = ("-c", "model_providers.adapter.stream_idle_timeout_ms=2000")
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "" if family.name == "unknown" else "the model makes no difference; tested with an unknown one"
+
+    def script(self, family: Family) -> list[Turn]:
+        return [Slow(says("it took a while"), 4)]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["it took a while"]
+        assert len(run.requests) == 1
 
 
 class Refused(Scenario):
@@ -305,6 +321,7 @@ TROUBLE: tuple[Scenario, ...] = (
     DiesInCall(),
     DiesBehindCall(),
     DiesAlways(),
+    Pauses(),
     BadRequest400(),
     Unauthorized401(),
     Forbidden403(),
