@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
@@ -18,6 +18,7 @@ from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Readyz
 from adapter.server.history import NoHistory
+from adapter.server.keeping import KeepsNothing
 from adapter.server.models import Models
 from adapter.server.routes import router
 from adapter.server.tasks import Tasks
@@ -26,19 +27,24 @@ from adapter.upstream.client import UpstreamClient
 from adapter.upstream.models import Catalog
 from adapter.upstream.router import Router, Upstream
 
+if TYPE_CHECKING:
+    from adapter.server.stored.parts import Stored
+
 
 def create(settings: Settings) -> ASGIApp:
     """The adapter that these settings describe."""
     server = settings.server
     routing = Router([Upstream.of(upstream) for upstream in settings.upstreams])
     client, tasks, gate = UpstreamClient(), Tasks(), OpenGate()
+    stored = _stored(settings)
     asking = Asking(client=client, settings=server, tasks=tasks)
     courses = Courses(
         router=routing,
         asking=asking,
         compactor=Compactor(asking=asking, router=routing, options=settings.compaction.options()),
         ring=settings.sealing.ring(),
-        history=NoHistory(),
+        history=NoHistory() if stored is None else stored.history,
+        keeping=KeepsNothing() if stored is None else stored.keeping,
         losses=server.losses,
     )
     pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=gate)
@@ -49,12 +55,26 @@ def create(settings: Settings) -> ASGIApp:
         log.configure(server.log_level)
         client.open()
         drain.listen()
+        if stored is not None:
+            stored.start()
         try:
             yield
         finally:
             drain.forget()
+            if stored is not None:
+                await stored.close()
             await tasks.close()
             await client.close()
 
     models = Models(Catalog(client, routing, time.monotonic), gate)
-    return router(pipeline, models, Livez(), Readyz(drain), lifespan)
+    endpoints = {} if stored is None else stored.endpoints(pipeline)
+    return router(pipeline, models, Livez(), Readyz(drain), lifespan, endpoints)
+
+
+def _stored(settings: Settings) -> Stored | None:
+    """What `[store]` adds; with `mode = "off"` nothing of it is even imported."""
+    if settings.store.mode == "off":
+        return None
+    from adapter.server.stored.parts import Stored
+
+    return Stored.of(settings.store)

@@ -308,6 +308,16 @@ class Courses:
             ring=self.ring, tenant=turn.caller.tenant, expanded=expanded, upstream=target.upstream.name, wraps=wraps
         )
 
+    async def referred(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Target:
+        """Put in whatever the request only names, without a turn to follow; who would answer it.
+
+        Raises:
+            AdapterError: it names what is not there.
+        """
+        recalled = await self._recalled(turn, body, found)
+        await self.keeping.responses(turn, body, recalled)
+        return recalled.found[0]
+
     async def recalled(self, turn: Turn, body: dict[str, Any], target: Target) -> bool:
         """Put the earlier turns that the request only names before its input, unless the upstream keeps them.
 

@@ -74,4 +74,4 @@ async def recall(
 def _vouched_for(turn: Turn, target: Target) -> bool:
     """An id that is unknown here may be the upstream's all the same, unless several callers share its key: then only what
     was seen to be this caller's is."""
-    return turn.caller.key_id is None or target.upstream.api_keys is None
+    return turn.caller.key_id is None or target.upstream.callers_key

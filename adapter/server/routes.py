@@ -5,6 +5,7 @@ Clients join base URLs in every way, so each path is there with `/v1`, without i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter.errors import AdapterError, MethodNotAllowed, NotFound
 from adapter.hub.request import DialectName
+from adapter.server.counting import PATH as COUNT_PATH
+from adapter.server.counting import Counting
 from adapter.server.exchange import Decide, Pipeline
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
@@ -71,12 +74,21 @@ async def _refused(scope: Scope, receive: Receive, send: Send, error: AdapterErr
     await turn.outlet.whole(*refusal(error, turn.client))
 
 
-def router(pipeline: Pipeline, models: ASGIApp, livez: ASGIApp, readyz: ASGIApp, lifespan: Any) -> Router:
-    """The whole application."""
+def router(
+    pipeline: Pipeline,
+    models: ASGIApp,
+    livez: ASGIApp,
+    readyz: ASGIApp,
+    lifespan: Any,
+    stored: Mapping[str, Mapping[str, ASGIApp]],
+) -> Router:
+    """The whole application; `stored` is path -> method -> application of what needs a store."""
     courses = pipeline.courses
-    chat = Methods(POST=Surface(pipeline, "chat", courses.chat))
+    others = dict(stored)
+    chat = Methods(POST=Surface(pipeline, "chat", courses.chat), **others.pop("/chat/completions", {}))
     responses = Methods(POST=Surface(pipeline, "responses", courses.responses))
     compact = Methods(POST=Surface(pipeline, "responses", courses.compact))
+    counted = Methods(POST=Surface(pipeline, "responses", Counting(courses).decide))
     sockets = Sockets(pipeline)
     listed = Methods(GET=models, HEAD=models)
     routes: list[BaseRoute] = []
@@ -85,9 +97,11 @@ def router(pipeline: Pipeline, models: ASGIApp, livez: ASGIApp, readyz: ASGIApp,
             Route(f"{prefix}/chat/completions", chat),
             Route(f"{prefix}/responses", responses),
             Route(f"{prefix}/responses/compact", compact),
+            Route(f"{prefix}{COUNT_PATH}", counted),
             WebSocketRoute(f"{prefix}/responses", sockets),
         ]
     for prefix in _PREFIXES:
+        routes += [Route(f"{prefix}{path}", Methods(**methods)) for path, methods in others.items()]
         routes += [
             Route(f"{prefix}/models", listed),
             Route(f"{prefix}/models/{{id:path}}", listed),

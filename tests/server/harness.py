@@ -52,10 +52,10 @@ def upstream(url: str, dialect: str, name: str = "up", **keys: Any) -> dict[str,
 
 @asynccontextmanager
 async def adapter(
-    *upstreams: dict[str, Any], compaction: Any = None, sealing: Any = None, **server: Any
+    *upstreams: dict[str, Any], compaction: Any = None, sealing: Any = None, store: Any = None, **server: Any
 ) -> AsyncIterator[Client]:
     """The adapter over these upstreams; a client for it."""
-    sections = {"compaction": compaction or {}, "sealing": sealing or {}}
+    sections = {"compaction": compaction or {}, "sealing": sealing or {}, "store": store or {"mode": "off"}}
     settings = load(None, {"server": server, "upstreams": list(upstreams), **sections})
     config = uvicorn.Config(
         create(settings),

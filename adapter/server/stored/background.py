@@ -315,7 +315,7 @@ async def _stop_when_lost(pen: EventWriter, run: Run) -> None:
 
 def _check_key(turn: Turn, job: Job, pipeline: Pipeline, *, has_key: bool) -> None:
     upstream = next((one for one in pipeline.courses.router.upstreams if one.name == turn.upstream), None)
-    if job.request.get("keyed") and not has_key and (upstream is None or upstream.api_keys is None):
+    if job.request.get("keyed") and not has_key and (upstream is None or upstream.callers_key):
         raise BadRequest(
             "The server was restarted while this response was queued, and it keeps no caller's key; send the request again.",
             code="server_restarted",

@@ -69,7 +69,8 @@ class Keeper:
         else:
             metadata = None
         if "store" in body:
-            body["store"] = False  # kept once is enough
+            body["store"] = False  # kept once is enough, with its labels
+        body.pop("metadata", None)
         return KeepCompletion(store=self.store, turn=turn, messages=kept, metadata=metadata)
 
     async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:

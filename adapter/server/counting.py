@@ -1,0 +1,102 @@
+"""POST /v1/responses/input_tokens: the upstream's own count where it has one, else an estimate that says so."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapter.compaction.plan import is_absent
+from adapter.compaction.sealing import is_ours
+from adapter.compaction.sizes import total_tokens
+from adapter.dialects.responses.input_items import checked_items
+from adapter.errors import AdapterError, InvalidType
+from adapter.hub.request import Exchange
+from adapter.server.course import Course, Courses, Lane
+from adapter.server.history import as_items
+from adapter.server.own import Document
+from adapter.server.plan import serialised, targets
+from adapter.server.turn import Turn
+from adapter.upstream.router import Target
+from adapter.wire.jsonio import NotJson, dumps, loads
+
+PATH: Final = "/responses/input_tokens"
+_COUNTED: Final = b"x-adapter-token-count"
+_SENT: Final = (
+    "input",
+    "previous_response_id",
+    "conversation",
+    "instructions",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "text",
+    "reasoning",
+    "truncation",
+    "personality",
+)
+"""What the endpoint takes beside the model."""
+_ESTIMATED: Final = ("instructions", "tools", "text")
+
+
+class Counting:
+    """Counts; remembers which upstreams cannot."""
+
+    def __init__(self, courses: Courses) -> None:
+        self._courses = courses
+        self._absent: set[str] = set()
+
+    async def decide(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """The course of one count.
+
+        Raises:
+            AdapterError: what is to be counted cannot be had.
+        """
+        courses = self._courses
+        target: Target | None = None
+        if body.get("model") is not None:
+            target = await courses.referred(turn, body, targets(body, courses.router))
+            turn.model, turn.upstream = target.model, target.upstream.name
+        elif isinstance(previous := body.pop("previous_response_id", None), str):
+            earlier = await courses.history.resolve(turn.caller, previous)
+            body["input"] = [*earlier, *as_items(body.get("input"))]
+        elif previous is not None:
+            raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
+        turn.lane = "count"
+
+        async def begin() -> Lane:
+            count = None if target is None else await self._asked(turn, target, body)
+            turn.outlet.headers.append((_COUNTED, b"estimate" if count is None else b"upstream"))
+            count = _estimate(body) if count is None else count
+            return Document(dumps({"object": "response.input_tokens", "input_tokens": count}), None)
+
+        return Course(stream=False, exchange=Exchange.unasked("responses"), begin=begin, raw=True)
+
+    async def _asked(self, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:
+        """The upstream's count; None where it has none."""
+        upstream = target.upstream
+        if upstream.dialect != "responses" or upstream.name in self._absent or _holds_ours(body):
+            return None
+        sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
+        try:
+            told = loads(await self._courses.asking.document(turn, target, PATH, serialised(sent)))
+        except NotJson:
+            told = None
+        except AdapterError as refused:
+            if not is_absent(refused.http_status, refused.code):
+                raise
+            self._absent.add(upstream.name)
+            return None
+        count = told.get("input_tokens") if isinstance(told, dict) else None
+        return count if type(count) is int else None
+
+
+def _holds_ours(body: dict[str, Any]) -> bool:
+    """What we sealed is read by us only."""
+    items = body.get("input")
+    return isinstance(items, list) and any(
+        isinstance(item, dict) and is_ours(item.get("encrypted_content")) for item in items
+    )
+
+
+def _estimate(body: dict[str, Any]) -> int:
+    items = checked_items(as_items(body.get("input")), "input")
+    return total_tokens([items, *(body[name] for name in _ESTIMATED if body.get(name))])

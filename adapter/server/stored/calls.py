@@ -1,0 +1,133 @@
+"""What a request for stored objects says: path, query, body; checked as it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope, Send
+
+from adapter.errors import InvalidType, InvalidValue
+from adapter.hub.events import Item
+from adapter.hub.request import DialectName, Exchange
+from adapter.server.course import Course, Lane
+from adapter.server.exchange import Pipeline
+from adapter.server.own import Document
+from adapter.server.turn import Turn
+from adapter.store.values import Order, Page
+from adapter.wire.jsonio import dumps
+
+_MOST: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request."""
+
+    path: dict[str, str]
+    query: QueryParams
+    body: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The object that the path names."""
+        return self.path["id"]
+
+    @property
+    def streams(self) -> bool:
+        """`stream=true`."""
+        return self.query.get("stream", "").lower() == "true"
+
+    def whole(self, name: str) -> int | None:
+        """An integer of the query, from 0 up.
+
+        Raises:
+            InvalidValue: it is none.
+        """
+        given = self.query.get(name)
+        if given is None:
+            return None
+        if not given.isascii() or not given.isdigit() or len(given) > 15:
+            raise InvalidValue(f"{name} must be a whole number.", param=name)
+        return int(given)
+
+    def page(self, order: Order) -> dict[str, Any]:
+        """`limit`, `order` and `after`, as the store takes them; `order` is the default.
+
+        Raises:
+            InvalidValue: out of the API's bounds.
+        """
+        limit = self.whole("limit")
+        if limit is not None and not 1 <= limit <= _MOST:
+            raise InvalidValue(f"limit must be between 1 and {_MOST}.", param="limit")
+        asked = self.query.get("order", order)
+        if asked not in ("asc", "desc"):
+            raise InvalidValue("order must be asc or desc.", param="order")
+        return {"limit": 20 if limit is None else limit, "order": asked, "after": self.query.get("after")}
+
+    def metadata(self) -> dict[str, Any] | None:
+        """`metadata` of the body.
+
+        Raises:
+            InvalidType: it is no object.
+        """
+        given = self.body.get("metadata")
+        if given is not None and not isinstance(given, dict):
+            raise InvalidType("metadata must be an object.", param="metadata")
+        return given
+
+
+Handler: TypeAlias = Callable[[Turn, Call], Awaitable[Course]]
+
+
+class Endpoint:
+    """One method of one path, through the pipeline."""
+
+    def __init__(self, pipeline: Pipeline, handler: Handler, dialect: DialectName, *, has_body: bool) -> None:
+        self._pipeline = pipeline
+        self._handler = handler
+        self._dialect: DialectName = dialect
+        self._has_body = has_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, query = scope["path_params"], QueryParams(scope["query_string"])
+
+        async def decide(turn: Turn, body: dict[str, Any]) -> Course:
+            turn.lane = "store"
+            return await self._handler(turn, Call(path=path, query=query, body=body))
+
+        await self._pipeline.serve(self._dialect, decide, scope, receive, send, has_body=self._has_body)
+
+
+def told(lane: Callable[[], Awaitable[Lane]], *, stream: bool = False) -> Course:
+    """A course that no model is asked for."""
+    return Course(stream=stream, exchange=Exchange.unasked("responses"), begin=lane, raw=True)
+
+
+def document(value: Any) -> Course:
+    """A JSON answer."""
+
+    async def begin() -> Lane:
+        return Document(dumps(value), None)
+
+    return told(begin)
+
+
+def listed(page: Page) -> Course:
+    """A page of items."""
+    return document(Page([shown(item) for item in page.data], page.has_more).body())
+
+
+def shown(item: Item) -> Item:
+    """An item as lists show it: in its long form, with a status."""
+    if item.get("type", "message") != "message":
+        return item
+    content = item.get("content")
+    if isinstance(content, str):
+        if item.get("role") == "assistant":
+            content = [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
+        else:
+            content = [{"type": "input_text", "text": content}]
+    return {"type": "message", "status": "completed", **item, "content": content}

@@ -1,0 +1,88 @@
+"""Stored chat completions: listed, read, labelled, deleted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from adapter.errors import AdapterError, MissingParameter, NotFound
+from adapter.server.course import Course
+from adapter.server.stored.calls import Call, document
+from adapter.server.turn import Turn
+from adapter.store.store import Store
+from adapter.store.values import Page
+
+_LABEL: Final = re.compile(r"metadata\[(.*)\]\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCompletions:
+    """GET `/v1/chat/completions`, and what is below."""
+
+    store: Store
+
+    async def list(self, turn: Turn, call: Call) -> Course:
+        """A page of them, of one model or with some labels where that is asked for."""
+        labels = {
+            label[1]: value for name, value in call.query.multi_items() if (label := _LABEL.match(name)) is not None
+        }
+        page = await self.store.completions(
+            turn.caller.tenant, model=call.query.get("model"), metadata=labels, **call.page("asc")
+        )
+        return document(page.body())
+
+    async def get(self, turn: Turn, call: Call) -> Course:
+        """One of them."""
+        return document(_found(await self.store.completion(turn.caller.tenant, call.id), call))
+
+    async def update(self, turn: Turn, call: Call) -> Course:
+        """Its labels, replaced."""
+        if "metadata" not in call.body:
+            raise MissingParameter("metadata is required.", param="metadata")
+        changed = await self.store.update_completion(turn.caller.tenant, call.id, call.metadata())
+        return document(_found(changed, call))
+
+    async def delete(self, turn: Turn, call: Call) -> Course:
+        """Forget it."""
+        if not await self.store.delete_completion(turn.caller.tenant, call.id):
+            raise _unknown(call)
+        return document({"id": call.id, "object": "chat.completion.deleted", "deleted": True})
+
+    async def messages(self, turn: Turn, call: Call) -> Course:
+        """A page of the messages that asked for it."""
+        page = await self.store.completion_messages(turn.caller.tenant, call.id, **call.page("asc"))
+        if page is None:
+            raise _unknown(call)
+        return document(Page([_shown(message) for message in page.data], page.has_more).body())
+
+
+def _shown(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as the API lists it: parts in a field of their own, for `content` is a string there."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return {**message, "content": None, "content_parts": content}
+    return message
+
+
+def _found(value: dict[str, Any] | None, call: Call) -> dict[str, Any]:
+    if value is None:
+        raise _unknown(call)
+    return value
+
+
+def _unknown(call: Call) -> AdapterError:
+    return NotFound(f"Chat completion with id '{call.id[:200]}' not found.")
+
+
+def routes(stored: StoredCompletions) -> dict[str, dict[str, Any]]:
+    """Path -> method -> (handler, whether it has a body)."""
+    return {
+        "/chat/completions": {"GET": (stored.list, False)},
+        "/chat/completions/{id}": {
+            "GET": (stored.get, False),
+            "POST": (stored.update, True),
+            "DELETE": (stored.delete, False),
+        },
+        "/chat/completions/{id}/messages": {"GET": (stored.messages, False)},
+    }

@@ -1,0 +1,113 @@
+"""Conversations: the object, and its items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+from adapter.dialects.responses.input_items import checked_items
+from adapter.errors import AdapterError, InvalidType, MissingParameter, NotFound
+from adapter.hub.events import Item
+from adapter.server.course import Course
+from adapter.server.stored.calls import Call, document, listed, shown
+from adapter.server.turn import Turn
+from adapter.store.store import Store
+from adapter.store.values import Page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredConversations:
+    """`/v1/conversations` and below."""
+
+    store: Store
+
+    async def create(self, turn: Turn, call: Call) -> Course:
+        """A new one, perhaps with items in it."""
+        items = [] if call.body.get("items") is None else _items(call)
+        made = await self.store.create_conversation(
+            turn.caller.tenant, f"conv_{token_hex(24)}", metadata=call.metadata(), items=items
+        )
+        return document(made)
+
+    async def get(self, turn: Turn, call: Call) -> Course:
+        """The object."""
+        return document(_found(await self.store.conversation(turn.caller.tenant, call.id), call))
+
+    async def update(self, turn: Turn, call: Call) -> Course:
+        """Its labels, replaced."""
+        if "metadata" not in call.body:
+            raise MissingParameter("metadata is required.", param="metadata")
+        changed = await self.store.update_conversation(turn.caller.tenant, call.id, call.metadata())
+        return document(_found(changed, call))
+
+    async def delete(self, turn: Turn, call: Call) -> Course:
+        """Forget it; what stored responses hold stays theirs."""
+        if not await self.store.delete_conversation(turn.caller.tenant, call.id):
+            raise _unknown(call)
+        return document({"id": call.id, "object": "conversation.deleted", "deleted": True})
+
+    async def add(self, turn: Turn, call: Call) -> Course:
+        """Items at its end."""
+        added = await self.store.add_conversation_items(turn.caller.tenant, call.id, _items(call))
+        if added is None:
+            raise _unknown(call)
+        return listed(Page(added, False))
+
+    async def items(self, turn: Turn, call: Call) -> Course:
+        """A page of its items."""
+        page = await self.store.conversation_items(turn.caller.tenant, call.id, **call.page("desc"))
+        if page is None:
+            raise _unknown(call)
+        return listed(page)
+
+    async def item(self, turn: Turn, call: Call) -> Course:
+        """One of them."""
+        found = await self.store.conversation_item(turn.caller.tenant, call.id, call.path["item_id"])
+        if found is None:
+            raise _unknown_item(call)
+        return document(shown(found))
+
+    async def delete_item(self, turn: Turn, call: Call) -> Course:
+        """Take one out; the answer is the conversation."""
+        left = await self.store.delete_conversation_item(turn.caller.tenant, call.id, call.path["item_id"])
+        if left is None:
+            raise _unknown_item(call)
+        return document(left)
+
+
+def _items(call: Call) -> list[Item]:
+    given = call.body.get("items")
+    if given is None:
+        raise MissingParameter("items is required.", param="items")
+    if not isinstance(given, list):
+        raise InvalidType("items must be a list.", param="items")
+    return checked_items(given, "items")
+
+
+def _found(value: dict[str, Any] | None, call: Call) -> dict[str, Any]:
+    if value is None:
+        raise _unknown(call)
+    return value
+
+
+def _unknown(call: Call) -> AdapterError:
+    return NotFound(f"Conversation with id '{call.id[:200]}' not found.")
+
+
+def _unknown_item(call: Call) -> AdapterError:
+    return NotFound(f"Item with id '{call.path['item_id'][:200]}' not found in this conversation.")
+
+
+def routes(stored: StoredConversations) -> dict[str, dict[str, Any]]:
+    """Path -> method -> (handler, whether it has a body)."""
+    return {
+        "/conversations": {"POST": (stored.create, True)},
+        "/conversations/{id}": {
+            "GET": (stored.get, False),
+            "POST": (stored.update, True),
+            "DELETE": (stored.delete, False),
+        },
+        "/conversations/{id}/items": {"GET": (stored.items, False), "POST": (stored.add, True)},
+        "/conversations/{id}/items/{item_id}": {"GET": (stored.item, False), "DELETE": (stored.delete_item, False)},
+    }

@@ -1,0 +1,122 @@
+"""The stored half of the application, put together; started and stopped with it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from adapter.config import Store as Section
+from adapter.errors import StoreUnavailable
+from adapter.server.exchange import Pipeline
+from adapter.server.stored import completions, conversing, retrieval
+from adapter.server.stored.background import Background
+from adapter.server.stored.calls import Endpoint
+from adapter.server.stored.completions import StoredCompletions
+from adapter.server.stored.conversing import StoredConversations
+from adapter.server.stored.keeper import Keeper, StoredHistory
+from adapter.server.stored.retrieval import StoredResponses
+from adapter.server.tasks import Tasks
+from adapter.store.store import Store
+from adapter.telemetry.log import log
+
+_PURGE_EVERY: Final = 600.0
+_SWEEP_EVERY: Final = 60.0
+_ABANDONED: Final = {
+    "code": "server_error",
+    "message": "The server that made this response stopped before it was complete.",
+}
+
+
+@dataclass(slots=True)
+class Stored:
+    """What `[store]` adds."""
+
+    store: Store
+    history: StoredHistory
+    keeping: Keeper
+    background: Background
+    _tasks: Tasks = field(default_factory=Tasks)
+
+    @classmethod
+    def of(cls, section: Section) -> Stored:
+        """From the configuration; nothing is opened yet.
+
+        Raises:
+            ConfigError: it cannot be served.
+        """
+        assert section.mode != "off"
+        store = opened(section)
+        background = Background(store=store)
+        keeping = Keeper(store=store, mode=section.mode, background=background)
+        return cls(store, StoredHistory(store=store), keeping, background)
+
+    def endpoints(self, pipeline: Pipeline) -> dict[str, dict[str, ASGIApp]]:
+        """Path -> method -> application; the background can work from now on."""
+        self.background.pipeline = pipeline
+        responses = StoredResponses(store=self.store, background=self.background, pipeline=pipeline)
+        tables = {
+            "responses": retrieval.routes(responses) | conversing.routes(StoredConversations(store=self.store)),
+            "chat": completions.routes(StoredCompletions(store=self.store)),
+        }
+        return {
+            path: {
+                method: Endpoint(pipeline, handler, "chat" if dialect == "chat" else "responses", has_body=has_body)
+                for method, (handler, has_body) in methods.items()
+            }
+            for dialect, table in tables.items()
+            for path, methods in table.items()
+        }
+
+    def start(self) -> None:
+        """Look after what is stored, for as long as the process lives."""
+        self._tasks.start(self.background.watch())
+        self._tasks.start(self._upkeep())
+
+    async def close(self) -> None:
+        """Give work back, finish what is being written, let go."""
+        await self._tasks.close()
+        await self.background.close()
+        await self.keeping.afterwards.finish()
+        await self.store.close()
+
+    async def _upkeep(self) -> None:
+        clock = asyncio.get_running_loop().time
+        purge_at = 0.0
+        while True:
+            try:
+                if failed := await self.store.fail_abandoned(_ABANDONED):
+                    log.warning("responses_abandoned", count=failed)
+                if clock() >= purge_at:
+                    purge_at = clock() + _PURGE_EVERY
+                    await self.store.purge_expired()
+            except StoreUnavailable as fault:
+                log.warning("store_unavailable", reason=fault.reason)
+            await asyncio.sleep(_SWEEP_EVERY)
+
+
+def opened(section: Section) -> Store:
+    """The store of a configuration, which opens itself when it is asked.
+
+    Raises:
+        ConfigError: such a store cannot be served.
+    """
+    url = None if section.url is None else section.url.get_secret_value()
+    return Store(url, ttl=section.ttl or None)
+
+
+async def check(section: Section) -> None:
+    """Look at the store once, before there are clients.
+
+    Raises:
+        ConfigError: it can never be used as it is.
+    """
+    store = opened(section)
+    try:
+        await store.open()
+    except StoreUnavailable as fault:
+        log.warning("store_unavailable", reason=fault.reason)  # it may be there later
+    finally:
+        await store.close()

@@ -1,0 +1,145 @@
+"""Stored responses: read, followed, cancelled, deleted. What an upstream keeps is asked of that one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from adapter.dialects.registry import DIALECTS
+from adapter.errors import AdapterError, BadRequest, InvalidValue, NotFound
+from adapter.hub.request import Exchange
+from adapter.server.asking import clock
+from adapter.server.course import Course, Lane
+from adapter.server.exchange import Pipeline
+from adapter.server.lanes import RawStreaming, begun
+from adapter.server.own import Document
+from adapter.server.stored.background import Background
+from adapter.server.stored.calls import Call, document, listed, told
+from adapter.server.turn import Turn
+from adapter.store.store import Store
+from adapter.upstream.credentials import call_headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResponses:
+    """`/v1/responses/{id}` and below."""
+
+    store: Store
+    background: Background
+    pipeline: Pipeline
+
+    async def get(self, turn: Turn, call: Call) -> Course:
+        """The response as it now is; with `stream=true` its events after `starting_after`."""
+        after = call.whole("starting_after")
+        tenant = turn.caller.tenant
+        stored = await self.store.response(tenant, call.id)
+        if stored is None:
+            raise _unknown(call.id)
+        if stored.object is None:
+            return self._forwarded(turn, call, stored.upstream, "GET", stream=call.streams)
+        turn.upstream = stored.upstream or ""
+        if not call.streams:
+            if after is not None:
+                raise InvalidValue("starting_after is for streams: send stream=true with it.", param="starting_after")
+            return document(stored.object)
+        if not stored.streamed:
+            raise BadRequest(
+                "Only a response that was created with background and stream can be streamed again.", param="stream"
+            )
+
+        async def begin() -> Lane:
+            return self.background.follow(tenant, call.id, -1 if after is None else after)
+
+        return told(begin, stream=True)
+
+    async def delete(self, turn: Turn, call: Call) -> Course:
+        """Forget it; work on it stops."""
+        tenant = turn.caller.tenant
+        upstream = await self.store.kept_by(tenant, call.id)
+        if upstream is not None:
+            return self._forwarded(turn, call, upstream, "DELETE")
+        if not await self.store.delete_response(tenant, call.id):
+            raise _unknown(call.id)
+        self.background.cancelled(tenant, call.id)
+        return document({"id": call.id, "object": "response", "deleted": True})
+
+    async def cancel(self, turn: Turn, call: Call) -> Course:
+        """Stop a background response; one that has ended stays as it is."""
+        tenant = turn.caller.tenant
+        upstream = await self.store.kept_by(tenant, call.id)
+        if upstream is not None:
+            return self._forwarded(turn, call, upstream, "POST", "/cancel")
+        stored = await self.store.cancel(tenant, call.id)
+        if stored is None:
+            raise _unknown(call.id)
+        self.background.cancelled(tenant, call.id)
+        return document(stored.object)
+
+    async def input_items(self, turn: Turn, call: Call) -> Course:
+        """A page of its own input."""
+        asked = call.page("desc")
+        upstream = await self.store.kept_by(turn.caller.tenant, call.id)
+        if upstream is not None:
+            return self._forwarded(turn, call, upstream, "GET", "/input_items")
+        page = await self.store.input_items(turn.caller.tenant, call.id, **asked)
+        if page is None:
+            raise _unknown(call.id)
+        return listed(page)
+
+    def _forwarded(
+        self,
+        turn: Turn,
+        call: Call,
+        name: str | None,
+        method: Literal["GET", "POST", "DELETE"],
+        below: str = "",
+        *,
+        stream: bool = False,
+    ) -> Course:
+        """The answer of the upstream that keeps the response. Its id is one that the store knows, so it is only an id."""
+        asking = self.pipeline.courses.asking
+        upstream = next((one for one in self.pipeline.courses.router.upstreams if one.name == name), None)
+        if upstream is None:
+            raise _unknown(call.id)
+        turn.lane, turn.upstream = "forward", upstream.name
+        query = urlencode(call.query.multi_items())
+        path = f"/responses/{call.id}{below}{'?' if query else ''}{query}"
+        exchange = Exchange.unasked("responses", upstream.profile, turn.client)
+
+        async def begin() -> Lane:
+            headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id)
+            reply = await asking.client.call(upstream, method, path, b"", headers, stream=stream)
+            if stream:
+                observer = DIALECTS["responses"].raw_stream(exchange, clock=clock)
+                return await begun(RawStreaming(reply, observer, settle_within=asking.settings.settle_within))
+            try:
+                body = await reply.body(asking.settings.reply_limit)
+            finally:
+                reply.close()
+            if method == "DELETE":
+                await self._forget(turn, call.id)
+            return Document(body, None)
+
+        return told(begin, stream=stream)
+
+    async def _forget(self, turn: Turn, id: str) -> None:
+        """Upstream it is gone; who kept it matters no more."""
+        try:
+            await self.store.delete_response(turn.caller.tenant, id)
+        except AdapterError:
+            turn.stored = "failed"
+
+
+def _unknown(id: str) -> AdapterError:
+    """One answer for unknown, expired, deleted and another tenant's."""
+    return NotFound(f"Response with id '{id[:200]}' not found.")
+
+
+def routes(stored: StoredResponses) -> dict[str, dict[str, Any]]:
+    """Path -> method -> (handler, whether it has a body)."""
+    return {
+        "/responses/{id}": {"GET": (stored.get, False), "DELETE": (stored.delete, False)},
+        "/responses/{id}/cancel": {"POST": (stored.cancel, False)},
+        "/responses/{id}/input_items": {"GET": (stored.input_items, False)},
+    }
