@@ -101,7 +101,8 @@ def described(settings: Settings) -> str:
         key = _whose_key(upstream.keys)
         lines.append(
             f"upstream {upstream.name}: {upstream.dialect} at {upstream.base_url}, profile {upstream.profile}, "
-            f"key: {key}, models: {', '.join(upstream.models)}"
+            f"key: {key}, models: {', '.join(upstream.models)}, "
+            f"compact: {upstream.compact}"
         )
         lines += [f"  alias {alias} -> {name}" for alias, name in upstream.aliases.items()]
     return "\n".join(lines)
