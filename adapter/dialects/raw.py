@@ -78,7 +78,7 @@ class RawStream(ABC):
         """What may pass on of everything read so far."""
         if self.ended:
             return b""
-        cut = _end_of_events(chunk, self._edge)
+        cut = len(chunk) if chunk[-2:] == b"\n\n" else _end_of_events(chunk, self._edge)  # nearly every read is whole
         self._edge = chunk[cut:][-3:] if cut else (self._edge + chunk[-3:])[-3:]
         if cut == 0:
             self._parts.append(chunk)
@@ -92,7 +92,7 @@ class RawStream(ABC):
             passing = b"".join(self._parts)
         self._parts = [rest] if rest else []
         self._held = len(rest)
-        if self.answered and not any(mark in passing for mark in self.marks):
+        if self.answered and not any(map(passing.__contains__, self.marks)):
             self._last = passing
             return passing
         return b"".join(self._looked_at(passing))
@@ -125,7 +125,7 @@ class RawStream(ABC):
             if self.ended:
                 if not self.done_may_follow or _data(block) != b"[DONE]":
                     return
-            elif not self.answered or any(mark in block for mark in self.marks):
+            elif not self.answered or any(map(block.__contains__, self.marks)):
                 data = _data(block)
                 if data is not None:
                     event = _object(data)
