@@ -1,4 +1,4 @@
-"""The command line: serve, check, keys, convert."""
+"""The command line: serve, check, keys, store, convert."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from adapter import __version__
 from adapter.commands import end, keys, told
 from adapter.config import Settings, load
-from adapter.errors import AdapterError, ConfigError
+from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.upstream.profiles import profile_names
 
 P = ParamSpec("P")
@@ -96,7 +96,7 @@ def described(settings: Settings) -> str:
     """What these settings would serve, for a human; without keys."""
     server = settings.server
     lines = [f"listens on http://{server.host}:{server.port}, workers {server.workers}, losses {server.losses}"]
-    lines.append(_who_may_ask(settings))
+    lines += [_who_may_ask(settings), _what_is_kept(settings)]
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
         lines.append(
@@ -116,12 +116,59 @@ def _who_may_ask(settings: Settings) -> str:
     return f"callers need a key; groups: {groups}{counted}"
 
 
+def _what_is_kept(settings: Settings) -> str:
+    section = settings.store
+    match section.mode:
+        case "off":
+            return "nothing is stored"
+        case "client":
+            what = "stores what clients ask for"
+        case "always":
+            what = "stores every answer"
+    where = "a SQLite file in the state directory" if section.url is None else "store.url"
+    return f"{what} in {where}, for {section.ttl} s" if section.ttl else f"{what} in {where}, for ever"
+
+
 def _whose_key(keys: Sequence[SecretStr] | None) -> str:
     if keys is None:
         return "the caller's"
     if not keys[0].get_secret_value():
         return "none"
     return "its own" if len(keys) == 1 else f"{len(keys)} of its own"
+
+
+@main.group()
+def store() -> None:
+    """Look at, and clean, what is stored."""
+
+
+@store.command()
+@click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
+@told
+def stats(config: Path | None) -> None:
+    """Print how much is stored."""
+    _of_store(config, "stats")
+
+
+@store.command()
+@click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
+@told
+def purge(config: Path | None) -> None:
+    """Remove what has expired; a running adapter does that by itself."""
+    _of_store(config, "purge")
+
+
+def _of_store(config: Path | None, verb: str) -> None:
+    section = load(config).store
+    if section.mode == "off":
+        raise ConfigError('store.mode is "off": nothing is stored')
+    from adapter.store import verbs
+
+    url = None if section.url is None else section.url.get_secret_value()
+    try:
+        click.echo(verbs.stats(url) if verb == "stats" else verbs.purge(url))
+    except StoreUnavailable as fault:
+        end(1, f"adapter: {fault.message}")
 
 
 @main.command(name="codex-config")

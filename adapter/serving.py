@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import math
@@ -22,7 +23,7 @@ from uvicorn.supervisors import Multiprocess
 from adapter.app import create
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
-from adapter.errors import ConfigError
+from adapter.errors import ConfigError, StoreUnavailable
 from adapter.server.protocol import SocketProtocol
 from adapter.state import state_directory
 
@@ -43,7 +44,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
     """
     if not settings.upstreams:
         raise ConfigError("no upstream: give --config FILE, --upstream URL or --demo")
-    settings = with_sealing_key(settings, os.environ)
+    settings = with_store(with_sealing_key(settings, os.environ), os.environ)
     server = settings.server
     listener = bound(server.host, server.port)
     host, port = listener.getsockname()[:2]
@@ -95,6 +96,41 @@ def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings
         click.echo(f"adapter: {made.warning}", err=True)
     key = SecretStr(b64encode(made.secret).decode("ascii"))
     return settings.model_copy(update={"sealing": settings.sealing.model_copy(update={"keys": (key,)})})
+
+
+def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with a store that was looked at. Where nobody configured one and there is no place for it (a bare
+    container, a read-only disk), without: nothing is stored then, and everything else works.
+
+    Raises:
+        ConfigError: the store can never be used as it is.
+    """
+    section = settings.store
+    if section.mode == "off":
+        return settings
+    if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
+        click.echo(f"adapter: nothing is stored: {missing}", err=True)
+        return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
+    from adapter.server.stored.parts import check
+
+    try:
+        asyncio.run(check(section))
+    except StoreUnavailable as fault:  # it may be there later; until then what is to be stored gets a 503
+        click.echo(f"adapter: {fault.message}", err=True)
+    return settings
+
+
+def _missing_place(environ: Mapping[str, str]) -> str | None:
+    """Why the default store cannot be written; None if it can."""
+    directory = state_directory(environ)
+    if directory is None:
+        return "no HOME and no XDG_STATE_HOME; store.url says where"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (directory / "store.db").open("ab"):
+            return None
+    except OSError as refused:
+        return f"{directory} cannot be written ({refused.strerror}); store.url says where"
 
 
 def _application(settings: Settings) -> ASGIApp:

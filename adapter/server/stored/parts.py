@@ -112,11 +112,10 @@ async def check(section: Section) -> None:
 
     Raises:
         ConfigError: it can never be used as it is.
+        StoreUnavailable: it cannot be reached now.
     """
     store = opened(section)
     try:
         await store.open()
-    except StoreUnavailable as fault:
-        log.warning("store_unavailable", reason=fault.reason)  # it may be there later
     finally:
         await store.close()
