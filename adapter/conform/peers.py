@@ -9,6 +9,7 @@ A peer answers in order, the last answer again and again. A turn of its script i
 off (`Torn`) or rests (`Slow`), bytes (`Line`), or a function of the request that gives any of these. Peers are strict unless told otherwise: a Chat request with an
 unknown field, an unpaired call, a developer message or a tool_choice without tools gets the 400 that such servers give.
 
+Every answer says that another model gave it (`openai-model`), which some clients take for an alarm: it is not to go on.
 Where one address has to serve many scripts at once, a `Switchboard` finds each peer by the key of the request.
 """
 
@@ -250,7 +251,7 @@ async def _body(receive: Receive) -> bytes:
 async def _send(send: Send, line: Line, *, stream: bool) -> None:
     streamed = line.streamed if stream else None
     kind = b"application/json" if streamed is None else b"text/event-stream"
-    headers = [(b"content-type", kind), *line.headers]
+    headers = [(b"content-type", kind), (b"openai-model", b"somebody-else"), *line.headers]
     await send({"type": "http.response.start", "status": line.status, "headers": headers})
     if streamed is None:
         await send({"type": "http.response.body", "body": line.plain, "more_body": line.broken})

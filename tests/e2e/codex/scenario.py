@@ -88,6 +88,7 @@ class Cell:
         """What holds of every run, then the scenario's own."""
         if not self.scenario.refuses:
             assert run.peer.problems == []
+        assert "rerouted" not in run.notices
         assert "unsupported" not in run.history(), "a tool was called as Codex does not know it"
         assert any(run.over_socket) == (self.transport == "ws")
         assert all(run.over_socket) or self.transport == "http" or self.scenario.gives_up

@@ -108,6 +108,58 @@ class TwoCalls(Scenario):
         assert run.final == "both"
 
 
+class SameIds(Scenario):
+    """A server that gives all calls the same id: each gets its own output."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "the raw lane passes an upstream's own ids" if lane == "responses" else ""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(family.shell(body, "echo first-$((1+0))"), family.shell(body, "echo second-$((1+1))")),
+            lambda body: answer(family.shell(body, "echo third-$((1+2))")),
+            says("three"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        outputs = [m["content"] for m in run.requests[-1]["messages"] if m["role"] == "tool"]
+        assert [word in output for word, output in zip(("first-1", "second-2", "third-3"), outputs, strict=True)] == [
+            True
+        ] * 3
+        assert run.final == "three"
+
+
+class Plan(Scenario):
+    """A plan is kept by update_plan."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "" if version == "0.120.0" else "0.169.0 offers no update_plan"
+
+    def script(self, family: Family) -> list[Turn]:
+        steps = [{"step": "look", "status": "completed"}, {"step": "leap", "status": "in_progress"}]
+        return [lambda body: answer(use(body, "update_plan", {"plan": steps}, id="plan")), says("planned")]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert [item["text"] for item in run.items("todo_list")[-1]["items"]] == ["look", "leap"]
+        assert run.final == "planned"
+
+
+class PromptImage(Scenario):
+    """An image that the user gives reaches the model as an image."""
+
+    flags = ("--image={folder}/work/pixel.png",)
+
+    def prepare(self, work: Path) -> None:
+        (work / "pixel.png").write_bytes(base64.b64decode(PIXEL))
+
+    def script(self, family: Family) -> list[Turn]:
+        return [says("a pixel")]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert images(run.requests[0]) == 1
+        assert run.final == "a pixel"
+
+
 class Mcp(Scenario):
     """A tool of an MCP server is called through its namespace, found by tool_search where it is deferred."""
 
@@ -264,7 +316,8 @@ def images(body: Body) -> int:
             part for message in body["messages"] if isinstance(message["content"], list) for part in message["content"]
         ]
         return sum(part["type"] == "image_url" and PIXEL[:20] in part["image_url"]["url"] for part in parts)
-    parts = [part for item in body["input"] if isinstance(item.get("output"), list) for part in item["output"]]
+    lists = [item.get(key) for item in body["input"] for key in ("content", "output")]
+    parts = [part for parts in lists if isinstance(parts, list) for part in parts]
     return sum(part["type"] == "input_image" and PIXEL[:20] in part["image_url"] for part in parts)
 
 
@@ -282,6 +335,9 @@ WORK: tuple[Scenario, ...] = (
     TextAndCall(),
     Patch(),
     TwoCalls(),
+    SameIds(),
+    Plan(),
+    PromptImage(),
     Mcp(),
     ViewImage(),
     Reasoning(),
