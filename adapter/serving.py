@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from adapter.app import create
+from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
@@ -204,11 +205,5 @@ curl -N {base_url}/responses -H 'content-type: application/json' \\
   -d '{{"model": "demo-chat", "stream": true, "input": "Say hello"}}'
 
 # Codex: ~/.codex/config.toml
-model = "demo-chat"
-model_provider = "adapter"
-
-[model_providers.adapter]
-name = "adapter"
-base_url = "{base_url}"
-wire_api = "responses"
+{config_block(base_url, "demo-chat", key=False)}
 """
