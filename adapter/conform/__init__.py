@@ -4,6 +4,8 @@
     strategies.py    Hypothesis strategies: requests, histories, answers, streams, byte cuts, damage (needs hypothesis)
     laws.py          what must hold, as functions that return findings: no findings, the law holds
     strict_chat.py   what the strictest Chat server of a profile says about a request
+    strict_responses.py  what a Responses server without a store says about one
+    acting.py        what a model does with the tools that a request offers
     peers.py         scripted upstreams as ASGI applications, strict ones included
     report.py        findings of many laws over many cases, as text
 

@@ -1,0 +1,116 @@
+"""Scripted servers that act by the tools they are offered, break off, rest, and share one address."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from adapter.conform.acting import NotOffered, use
+from adapter.conform.peers import ChatPeer, Peer, ResponsesPeer, Slow, Switchboard, Torn, message
+from adapter.conform.strict_responses import problems
+from adapter.hub.grammar import check_responses
+
+SAY = {"type": "function", "name": "say", "parameters": {"type": "object", "properties": {"text": {}}}}
+PATCH = {"type": "custom", "name": "apply_patch"}
+ASKED = {"model": "m", "input": "hi", "store": False, "stream": True}
+
+
+def ask(app: Any, body: dict[str, Any], path: str = "/v1/responses", key: str = "k") -> list[dict[str, Any]]:
+    """What an application sends for one request."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event)
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"authorization", f"Bearer {key}".encode())]}
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+def streamed(peer: Peer) -> bytes:
+    return b"".join(event.get("body", b"") for event in ask(peer.app, ASKED))
+
+
+@pytest.mark.parametrize(
+    ("tools", "name", "given", "expected"),
+    [
+        ([SAY], "say", {"text": "a"}, {"type": "function_call", "name": "say", "arguments": '{"text": "a"}'}),
+        ([{**SAY, "name": "ns__say"}], "say", {}, {"type": "function_call", "name": "ns__say"}),
+        ([{"type": "namespace", "name": "ns", "tools": [SAY]}], "say", {}, {"name": "say", "namespace": "ns"}),
+        ([PATCH], "apply_patch", "*** x", {"type": "custom_tool_call", "input": "*** x"}),
+        (
+            [{"type": "tool_search"}],
+            "tool_search",
+            {"query": "q"},
+            {"type": "tool_search_call", "arguments": {"query": "q"}},
+        ),
+    ],
+)
+def test_a_call_has_the_form_of_the_tool_that_was_offered(
+    tools: list[Any], name: str, given: Any, expected: dict[str, Any]
+) -> None:
+    call = use({"input": "x", "tools": tools}, name, given, namespace="ns", id="1")
+    assert expected.items() <= call.items()
+    assert call["call_id"] == "call_1"
+
+
+def test_tools_are_also_found_in_the_input_and_in_chat_requests() -> None:
+    later = {"input": [{"type": "additional_tools", "tools": [SAY]}, {"type": "tool_search_output", "tools": [PATCH]}]}
+    assert use(later, "say", {}, id="1")["type"] == "function_call"
+    assert use(later, "apply_patch", "x", id="1")["type"] == "custom_tool_call"
+    schema = {"type": "object", "properties": {"input": {"type": "string"}}}
+    chat = {"messages": [], "tools": [{"type": "function", "function": {"name": "apply_patch", "parameters": schema}}]}
+    assert use(chat, "apply_patch", "x", id="1")["arguments"] == '{"input": "x"}'
+
+
+def test_a_tool_that_is_not_offered_is_the_scripts_finding() -> None:
+    with pytest.raises(NotOffered):
+        use({"input": []}, "say", {}, id="1")
+    peer = ResponsesPeer([lambda body: use(body, "say", {}, id="1")])  # type: ignore[list-item,return-value]
+    assert ask(peer.app, ASKED)[0]["status"] == 400
+    assert peer.problems
+
+
+def test_an_answer_breaks_off_or_rests_where_the_script_says() -> None:
+    whole = streamed(ResponsesPeer([message("hello there")]))
+    assert check_responses(whole) == []
+    torn = ask(ResponsesPeer([Torn(message("hello there"), 4)]).app, ASKED)
+    assert whole.startswith(b"".join(event.get("body", b"") for event in torn))
+    assert torn[-1]["more_body"], "the end was sent"
+    assert streamed(ResponsesPeer([Slow(message("hello there"), 0.01)])) == whole
+
+
+def test_a_switchboard_finds_the_script_by_the_key() -> None:
+    board = Switchboard()
+    board.peers = {"a": ResponsesPeer([message("for a")]), "b": ChatPeer([message("for b")])}
+    assert b"for a" in b"".join(event.get("body", b"") for event in ask(board.app, {**ASKED, "stream": False}, key="a"))
+    assert ask(board.app, ASKED, key="b")[0]["status"] == 404
+    assert ask(board.app, ASKED, key="nobody")[0]["status"] == 401
+
+
+CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (ASKED, False),
+        ({**ASKED, "input": [CALL, OUTPUT]}, False),
+        ({**ASKED, "store": True}, True),
+        ({**ASKED, "previous_response_id": "r"}, True),
+        ({**ASKED, "input": [CALL]}, True),
+        ({**ASKED, "input": [OUTPUT]}, True),
+        ({**ASKED, "input": [{**CALL, "type": "custom_tool_call"}, OUTPUT]}, True),
+        ({**ASKED, "input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, True),
+        ({**ASKED, "input": [1]}, True),
+    ],
+)
+def test_a_server_without_a_store_wants_everything_in_the_request(body: dict[str, Any], found: bool) -> None:
+    assert bool(problems(body)) is found
