@@ -1,0 +1,158 @@
+"""Upstreams that keep responses themselves: we know which keeps what, and ask that one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.server.caller import Caller, OpenGate
+from tests.server.harness import Client, adapter, play, upstream
+from tests.server.scripted import SSE, Upstream, chat_reply, event, json_reply, response, responses_events, responses_stream
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, Any]:
+    return {"url": f"sqlite:///{tmp_path}/store.db"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_upstream_keeps_is_asked_of_it(stream: bool, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        reply = responses_stream() if stream else [json_reply(response())]
+        rest = [json_reply({"id": "resp_up1", "object": "x"})]
+        async with Upstream(reply, rest) as up, adapter(
+            upstream(up.url, "responses", profile="openai", api_key="sk-own"), store=store
+        ) as client:
+            answer = await client.ask("responses", stream=stream)
+            assert answer.status == 200
+            assert "store" not in up.seen[0].json
+            for method, path in (
+                ("GET", "/responses/resp_up1?include%5B%5D=message.output_text.logprobs"),
+                ("GET", "/responses/resp_up1/input_items?limit=3"),
+                ("POST", "/responses/resp_up1/cancel"),
+                ("DELETE", "/responses/resp_up1"),
+            ):
+                told = await client.request(method, f"/v1{path}")
+                assert told.json == {"id": "resp_up1", "object": "x"}
+                assert up.seen[-1].line.split()[:2] == [method, f"/v1{path}"]
+                assert up.seen[-1].headers["authorization"] == "Bearer sk-own"
+            assert (await client.get("/v1/responses/resp_up1")).status == 404
+            assert (await client.get("/v1/responses/resp_other")).status == 404
+            assert len(up.seen) == 5
+
+    play(scenario)
+
+
+def test_a_stream_is_resumed_where_it_is_kept(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        tail = [SSE, *(event(entry, entry["type"]) for entry in responses_events()[4:])]
+        async with Upstream(responses_stream(), tail) as up, adapter(
+            upstream(up.url, "responses", profile="openai"), store=store
+        ) as client:
+            await client.ask("responses", stream=True, background=True)
+            assert up.seen[0].json["background"] is True
+            resumed = await client.get("/v1/responses/resp_up1?stream=true&starting_after=3")
+            assert resumed.events == responses_events()[4:]
+
+    play(scenario)
+
+
+def test_a_conversation_stays_with_its_upstream(store: dict[str, Any]) -> None:
+    """Two serve the model; the one that keeps the first turn gets the second. What is kept here goes to any."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as chat,
+            Upstream([json_reply(response())]) as openai,
+            adapter(
+                upstream(chat.url, "chat", "chat"),
+                upstream(openai.url, "responses", "openai", profile="openai"),
+                store=store,
+            ) as client,
+        ):
+            await client.ask("responses", provider="openai")
+            await client.ask("responses", previous_response_id="resp_up1")
+            assert openai.seen[-1].json["previous_response_id"] == "resp_up1"
+            refused = await client.ask("responses", previous_response_id="resp_up1", provider="chat")
+            assert refused.json["error"]["code"] == "previous_response_not_found"
+            here = (await client.ask("responses", provider="chat", input="frogs")).json
+            await client.ask("responses", previous_response_id=here["id"], provider="openai")
+            assert [item["role"] for item in openai.seen[-1].json["input"]] == ["user", "assistant", "user"]
+            assert openai.seen[-1].json["store"] is True
+
+    play(scenario)
+
+
+def test_a_count_is_the_upstreams_own_where_it_has_one(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        counted = [json_reply({"object": "response.input_tokens", "input_tokens": 42})]
+        missing = [json_reply({"error": {"message": "no such path"}}, 404)]
+        async with Upstream(counted, missing) as up, adapter(
+            upstream(up.url, "responses", profile="openai"), store=store
+        ) as client:
+            asked = {"model": "m", "input": "Hi", "tools": [], "metadata": {"a": "b"}}
+            first = await client.post("/v1/responses/input_tokens", asked)
+            assert (first.json["input_tokens"], first.headers["x-adapter-token-count"]) == (42, "upstream")
+            assert up.seen[0].json == {"model": "m", "input": "Hi", "tools": []}
+            for _ in range(2):
+                estimated = await client.post("/v1/responses/input_tokens", asked)
+                assert estimated.headers["x-adapter-token-count"] == "estimate"
+            assert len(up.seen) == 2
+            assert (await client.post("/v1/responses/input_tokens", {"input": "Hi"})).json["input_tokens"] > 0
+
+    play(scenario)
+
+
+def test_another_tenants_objects_are_as_unknown_ones(store: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenGate, "admit", lambda self, headers, *_: Caller(headers[b"x-tenant"].decode(), "key"))
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as chat,
+            Upstream([json_reply(response())]) as openai,
+            adapter(
+                upstream(chat.url, "chat", "chat"),
+                upstream(openai.url, "responses", "openai", profile="openai", api_key="sk-own"),
+                store=store,
+            ) as client,
+        ):
+            mine = (await client.ask("responses", provider="chat", headers={"x_tenant": "a"})).json["id"]
+            theirs = (await client.ask("responses", provider="openai", headers={"x_tenant": "a"})).json["id"]
+            conversation = (await client.post("/v1/conversations", {}, x_tenant="a")).json["id"]
+            calls = len(openai.seen)
+            for method, path in (
+                ("GET", "/v1/responses/{}"),
+                ("GET", "/v1/responses/{}?stream=true"),
+                ("DELETE", "/v1/responses/{}"),
+                ("POST", "/v1/responses/{}/cancel"),
+                ("GET", "/v1/responses/{}/input_items"),
+                ("GET", "/v1/conversations/{}"),
+                ("DELETE", "/v1/conversations/{}"),
+                ("GET", "/v1/conversations/{}/items"),
+                ("GET", "/v1/chat/completions/{}"),
+                ("DELETE", "/v1/chat/completions/{}"),
+            ):
+                unknown = await client.request(method, path.format("resp_unknown"), x_tenant="b")
+                assert unknown.status == 404
+                for id in (mine, theirs, conversation):
+                    other = await client.request(method, path.format(id), x_tenant="b")
+                    assert (other.status, other.body.replace(id.encode(), b"resp_unknown")) == (404, unknown.body)
+            for id in (mine, theirs):
+                for provider in ("chat", "openai"):
+                    await _unknown_previous(client, id, provider)
+            assert len(openai.seen) == calls
+            assert (await client.get(f"/v1/responses/{mine}", x_tenant="a")).status == 200
+
+    play(scenario)
+
+
+async def _unknown_previous(client: Client, id: str, provider: str) -> None:
+    headers = {"x_tenant": "b"}
+    answers = [
+        await client.ask("responses", previous_response_id=previous, provider=provider, headers=headers)
+        for previous in (id, "resp_unknown")
+    ]
+    assert answers[0].status == 400
+    assert answers[0].body.replace(id.encode(), b"resp_unknown") == answers[1].body
