@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,9 +22,11 @@ from adapter.server.history import NoHistory
 from adapter.server.keeping import KeepsNothing
 from adapter.server.models import Models
 from adapter.server.routes import router
+from adapter.server.routing import Routing
 from adapter.server.tasks import Tasks
 from adapter.telemetry import log
 from adapter.upstream.client import UpstreamClient
+from adapter.upstream.health import Health
 from adapter.upstream.models import Catalog
 from adapter.upstream.router import Router, Upstream
 
@@ -34,14 +37,15 @@ if TYPE_CHECKING:
 def create(settings: Settings) -> ASGIApp:
     """The adapter that these settings describe."""
     server = settings.server
-    routing = Router([Upstream.of(upstream) for upstream in settings.upstreams])
+    upstreams = Router([Upstream.of(upstream) for upstream in settings.upstreams])
+    routing = Routing(router=upstreams, health=Health(time.monotonic, random.random))
     client, tasks, gate = UpstreamClient(), Tasks(), OpenGate()
     stored = _stored(settings)
     asking = Asking(client=client, settings=server, tasks=tasks)
     courses = Courses(
-        router=routing,
+        routing=routing,
         asking=asking,
-        compactor=Compactor(asking=asking, router=routing, options=settings.compaction.options()),
+        compactor=Compactor(asking=asking, router=upstreams, options=settings.compaction.options()),
         ring=settings.sealing.ring(),
         history=NoHistory() if stored is None else stored.history,
         keeping=KeepsNothing() if stored is None else stored.keeping,
@@ -66,7 +70,7 @@ def create(settings: Settings) -> ASGIApp:
             await tasks.close()
             await client.close()
 
-    models = Models(Catalog(client, routing, time.monotonic), gate)
+    models = Models(Catalog(client, upstreams, time.monotonic), gate)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
     return router(pipeline, models, Livez(), Readyz(drain), lifespan, endpoints)
 

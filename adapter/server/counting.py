@@ -13,7 +13,7 @@ from adapter.hub.request import Exchange
 from adapter.server.course import Course, Courses, Lane
 from adapter.server.history import as_items
 from adapter.server.own import Document
-from adapter.server.plan import serialised, targets
+from adapter.server.plan import serialised
 from adapter.server.turn import Turn
 from adapter.upstream.router import Target
 from adapter.wire.jsonio import NotJson, dumps, loads
@@ -53,7 +53,7 @@ class Counting:
         courses = self._courses
         target: Target | None = None
         if body.get("model") is not None:
-            target = await courses.referred(turn, body, targets(body, courses.router))
+            target = await courses.referred(turn, body, courses.routing.found(turn, body))
             turn.model, turn.upstream = target.model, target.upstream.name
         elif isinstance(previous := body.pop("previous_response_id", None), str):
             earlier = await courses.history.resolve(turn.caller, previous)

@@ -39,8 +39,9 @@ from adapter.server.history import History
 from adapter.server.keeping import Keep, Keeping, KeepsNothing
 from adapter.server.lanes import Answering, RawStreaming, RawWhole
 from adapter.server.own import Changed, Document, Said, Written
-from adapter.server.plan import Plan, check_losses, losses_header, passed, serialised, targets, written
+from adapter.server.plan import Plan, check_losses, losses_header, passed, serialised, written
 from adapter.server.recall import Recalled, recall
+from adapter.server.routing import Routing
 from adapter.server.turn import Turn
 from adapter.upstream.router import Router, Target
 
@@ -67,13 +68,18 @@ class Course:
 class Courses:
     """Decides; holds what that needs."""
 
-    router: Router
+    routing: Routing
     asking: Asking
     compactor: Compactor
     ring: KeyRing
     history: History
     keeping: Keeping = field(default_factory=KeepsNothing)
     losses: Literal["report", "reject", "ignore"]
+
+    @property
+    def router(self) -> Router:
+        """All that are configured."""
+        return self.routing.router
 
     async def chat(self, turn: Turn, body: dict[str, Any]) -> Course:
         """`/v1/chat/completions`.
@@ -82,11 +88,15 @@ class Courses:
             AdapterError: the request cannot be served.
         """
         keep = self.keeping.chat(turn, body)
-        target = self._chosen(turn, targets(body, self.router)[0])
-        if target.upstream.dialect == "chat" and keep is None:
-            return self._raw(turn, passed(body, "chat", turn.client, target))
-        course = self._hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
+        found = self.routing.found(turn, body)
+        course = self.routing.over(turn, found, found, lambda found: self._chat(turn, body, found, passes=keep is None))
         return course if keep is None else keep.course(course)
+
+    def _chat(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
+        target = self._chosen(turn, found[0])
+        if passes and target.upstream.dialect == "chat":
+            return self._raw(turn, passed(body, "chat", turn.client, target))
+        return self._hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
 
     async def responses(self, turn: Turn, body: dict[str, Any]) -> Course:
         """`/v1/responses`.
@@ -103,10 +113,15 @@ class Courses:
         Raises:
             AdapterError: the request cannot be served.
         """
-        recalled = await self._recalled(turn, body, targets(body, self.router))
+        recalled = await self._recalled(turn, body, self.routing.found(turn, body))
         keep = await self.keeping.responses(turn, body, recalled)
         passes = not recalled.put_in and (keep is None or keep.passes)
-        return keep, self._responses(turn, body, recalled.found, passes=passes)
+        found = recalled.found
+        # what one kind of upstream is to keep cannot be asked of the other kind
+        pool = [one for one in found if keep is None or one.upstream.stateful == found[0].upstream.stateful]
+        return keep, self.routing.over(
+            turn, found, pool, lambda found: self._responses(turn, body, found, passes=passes)
+        )
 
     def _responses(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         about = _about(body)
@@ -146,8 +161,11 @@ class Courses:
         asked = (
             {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
         )
-        found = targets(asked, self.router)
+        found = self.routing.found(turn, asked, evidence=call.body)
         found = (await self._recalled(turn, call.body, found)).found
+        return self.routing.over(turn, found, found, lambda found: self._compact(turn, call, reply, found))
+
+    def _compact(self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...]) -> Course:
         request = DIALECTS["responses"].read_request(call.body, turn.client)
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
@@ -212,7 +230,11 @@ class Courses:
     # -------------------------------------------------------------------------------------------------- compactions
 
     def _chat_compact(self, turn: Turn, body: dict[str, Any]) -> Course:
-        target = self._chosen(turn, targets(body, self.router)[0])
+        found = self.routing.found(turn, body)
+        return self.routing.over(turn, found, found, lambda found: self._chat_compacted(turn, body, found))
+
+    def _chat_compacted(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Course:
+        target = self._chosen(turn, found[0])
         if self.compactor.way(ClientShape.CHAT, target.upstream) is Way.HAND_ON:
             return self._raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
         request = DIALECTS["chat"].read_request(body, turn.client)
@@ -287,7 +309,7 @@ class Courses:
     # ---------------------------------------------------------------------------------------------- what comes before
 
     def _chosen(self, turn: Turn, target: Target) -> Target:
-        turn.model, turn.upstream = target.model, target.upstream.name
+        turn.target, turn.model, turn.upstream = target, target.model, target.upstream.name
         return target
 
     def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
@@ -297,7 +319,10 @@ class Courses:
         by_name = {one.upstream.name: one for one in reversed(found)}
         if expanded.origin is not None and expanded.origin not in by_name:
             raise not_verified("input")
-        target = self._chosen(turn, by_name.get(expanded.preferred_origin or "", found[0]))
+        origin = expanded.preferred_origin
+        if origin in turn.shut and expanded.origin is None:
+            origin = None
+        target = self._chosen(turn, by_name.get(origin or "", found[0]))
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
         request.body["input"] = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)

@@ -52,8 +52,9 @@ def without_reasoning_blobs(sent: bytes) -> bytes | None:
     return None if len(kept) == len(items) else dumps({**body, "input": kept})
 
 
-def targets(body: dict[str, Any], router: Router) -> tuple[Target, ...]:
-    """Where the request may go, best first. The routing hint is taken out of `body`.
+def targets(body: dict[str, Any], router: Router, visible: frozenset[str] | None = None) -> tuple[Target, ...]:
+    """Where the request may go, by priority. The routing hint is taken out of `body`. `visible`: the upstreams that there are
+    for the caller; None: all.
 
     Raises:
         BadRequest: the model or the hint is missing or no name.
@@ -67,8 +68,8 @@ def targets(body: dict[str, Any], router: Router) -> tuple[Target, ...]:
     provider = body.get("provider")
     if isinstance(provider, str):  # an object is an upstream's own parameter (OpenRouter)
         del body["provider"]
-        return router.route(model, provider)
-    return router.route(model)
+        return router.route(model, provider, visible)
+    return router.route(model, None, visible)
 
 
 def passed(

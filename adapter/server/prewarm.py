@@ -13,7 +13,6 @@ from adapter.hub.usage import estimated
 from adapter.server.asking import clock
 from adapter.server.course import Course, Courses
 from adapter.server.own import Said
-from adapter.server.plan import targets
 from adapter.server.turn import Turn
 
 
@@ -23,7 +22,7 @@ async def prepared(courses: Courses, turn: Turn, body: dict[str, Any]) -> Course
     Raises:
         AdapterError: what the turn itself would be refused for, as far as that can be known.
     """
-    target = targets(body, courses.router)[0]
+    target = courses.routing.found(turn, body)[0]
     turn.model, turn.upstream = target.model, target.upstream.name
     await courses.recalled(turn, body, target)
     if body.get("previous_response_id") is not None:

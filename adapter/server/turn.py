@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope
 
@@ -17,6 +17,12 @@ from adapter.server.caller import Caller
 from adapter.server.history import Thread
 from adapter.server.outlet import Outlet
 from adapter.wire.headers import Headers, RawHeaders, client_traits, credential, gathered, request_id
+
+if TYPE_CHECKING:
+    from adapter.access.limits import Counter
+    from adapter.access.meter import Reservation
+    from adapter.server.routing import Way
+    from adapter.upstream.router import Target
 
 
 class Outcome(Enum):
@@ -42,9 +48,17 @@ class Turn:
         "caller",
         "callers_key",
         "client",
+        "counters",
         "cut_by",
         "cut_with",
         "dialect",
+        "first_event",
+        "reservation",
+        "sent",
+        "shut",
+        "size",
+        "target",
+        "way",
         "ending",
         "error",
         "headers",
@@ -91,6 +105,20 @@ class Turn:
         self.losses: list[Loss] = []
         self.anomalies: list[Anomaly] = []
         self.usage: dict[str, Any] | None = None
+        self.target: Target | None = None
+        """Who was asked last."""
+        self.way: Way | None = None
+        """How it was come by; None as long as nobody was to be asked."""
+        self.shut: set[str] = set()
+        """Upstreams that failed in this turn or cannot be asked: a history that merely prefers one goes elsewhere."""
+        self.counters: tuple[Counter, ...] = ()
+        """The limits that the turn is under."""
+        self.reservation: Reservation | None = None
+        self.size = 0
+        """Bytes of the request's body."""
+        self.sent: float | None = None
+        self.first_event: float | None = None
+        """When its course was begun, and when the upstream had answered."""
         self.error: AdapterError | None = None
         self.outcome = Outcome.OK
         self.cut_by: Outcome | None = None

@@ -1,9 +1,10 @@
 """One request's way over its targets, up to the first answer.
 
-    while (target := failover.next()) is not None:      enters: its breaker, its place among what runs there
-        try:      answer = await ask(target)
-        except AdapterError as error:  failover.failed(error)
-        else:     failover.answered(); break            the place is kept until `failover.leave()`
+    while (target := failover.next()) is not None:      none that rests, whose breaker is open, or that is full
+        if failover.enter(target):                      its breaker, its place among what runs there
+            try:      answer = await ask(target)
+            except AdapterError as error:  failover.failed(error)
+            else:     failover.answered(); break        the place is kept until `failover.leave()`
     else:         raise failover.error()
 
 A target that rests, whose breaker is open or where too much runs already is passed over. Keys of one upstream are tried
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Final
 
 from adapter.errors import AdapterError, NoUpstream, Overloaded, RateLimited
 from adapter.upstream.health import Condition, Health
@@ -22,6 +24,10 @@ from adapter.upstream.policy import Attempts, Fault
 from adapter.upstream.router import Target
 
 _OF_THE_KEY = frozenset({Fault.LIMITED, Fault.SPENT, Fault.KEYLESS})
+
+_SPARE: Final = frozenset({Fault.SPENT, Fault.KEYLESS})
+"""Why a key rests that is tried all the same where there is nothing else: its owner may have mended it by now, and the client
+hears why it does not serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,20 @@ class Tried:
 class Failover:
     """Made for one request; its targets in the order in which they are to be tried."""
 
-    __slots__ = ("_again", "_at", "_attempts", "_error", "_health", "_left", "_where", "pause", "tried")
+    __slots__ = (
+        "_again",
+        "_at",
+        "_attempts",
+        "_error",
+        "_health",
+        "_left",
+        "_paid_for",
+        "_spare",
+        "_waits",
+        "_where",
+        "pause",
+        "tried",
+    )
 
     def __init__(self, targets: Sequence[Target], health: Health) -> None:
         self._health = health
@@ -45,6 +64,9 @@ class Failover:
         self._where: Condition | None = None
         self._at: Target | None = None
         self._again = True
+        self._paid_for = False
+        self._waits: list[tuple[float, AdapterError]] = []
+        self._spare: list[Target] = []
         self.pause = 0.0
         """Seconds to wait before the target that `next` gave is asked."""
         self.tried: list[Tried] = []
@@ -52,34 +74,62 @@ class Failover:
 
     def next(self) -> Target | None:
         """The target to ask now; None when nothing is left to try."""
-        attempts, health = self._attempts, self._health
-        if attempts.stopped:
+        attempts = self._attempts
+        if attempts.stopped or attempts.last is Fault.CALLER:
             return None
-        last = attempts.last
-        if last is Fault.CALLER:
-            return None
-        waits: list[tuple[float, AdapterError]] = []
         while self._left:
-            target = self._left.pop(0)
-            refused = self._shut(target)
+            refused = self._shut(self._left[0])
             if refused is None:
-                if attempts.made and not attempts.spend():
-                    return None
-                return self._enter(target)
-            waits.append(refused)
-        if last is Fault.PASSING and self._again and self._at is not None and attempts.spend():
+                return self._left[0] if self._paid() else None
+            self._waits.append(refused)
+            target = self._left.pop(0)
+            if self._health.resting(target)[1] in _SPARE:
+                self._spare.append(target)
+        while self._spare and not attempts.made:
+            if self._shut(self._spare[0], spare=True) is None:
+                return self._spare[0]
+            del self._spare[0]
+        if attempts.last is Fault.PASSING and self._again and self._at is not None and self._paid():
             self._again = False
-            self.pause = attempts.pause(health.random)
-            return self._enter(self._at)
-        if self._error is None:
-            self._error = _nowhere(waits)
+            self.pause = attempts.pause(self._health.random)
+            self._left.append(self._at)
+            return self._at
         return None
+
+    def enter(self, target: Target) -> bool:
+        """Go to a target, which need not be the one that `next` gave: a history may be bound to another. False where that one
+        cannot be asked now."""
+        self.skip(target)
+        refused = self._shut(target, spare=target in self._spare)
+        if refused is not None:
+            self._waits.append(refused)
+            self._left = [each for each in self._left if each.upstream is not target.upstream]
+            return False
+        self._at = target
+        self._where = self._health.of(target.upstream.name)
+        self._where.running += 1
+        self._where.breaker.enter(self._health.clock())
+        self._paid_for = False
+        return True
+
+    def skip(self, target: Target) -> None:
+        """This one is of no use."""
+        if target in self._left:
+            self._left.remove(target)
+
+    def _paid(self) -> bool:
+        """Whether the next attempt is paid for; it is paid for once, however many targets are looked at."""
+        if self._attempts.made and not self._paid_for:
+            self._paid_for = self._attempts.spend()
+            return self._paid_for
+        return True
 
     def failed(self, error: AdapterError) -> None:
         """The attempt failed before the first event."""
         target = self._at
         assert target is not None
         self.leave()
+        self.pause = 0.0
         fault = self._health.failed(target, error)
         self.tried.append(Tried(target.upstream.name, fault.value))
         self._attempts.again(fault)
@@ -87,6 +137,11 @@ class Failover:
             self._left = [each for each in self._left if each.upstream is not target.upstream]
         if self._error is None or fault is not Fault.ABSENT:
             self._error = error
+
+    @property
+    def first_error(self) -> AdapterError | None:
+        """Why an attempt failed that counts for the client; None as long as none did."""
+        return self._error
 
     def answered(self) -> None:
         """The first event is there: from here on there is no other target."""
@@ -109,16 +164,17 @@ class Failover:
 
     def error(self) -> AdapterError:
         """What the client hears when nothing is left to try."""
-        error = self._error
-        assert error is not None
+        error = self._error or _nowhere(self._waits)
         if self._attempts.made > 1 or self._attempts.last is Fault.SPENT:
             error.should_retry = False
         return error
 
-    def _shut(self, target: Target) -> tuple[float, AdapterError] | None:
-        """Why a target is passed over, and for how long."""
+    def _shut(self, target: Target, *, spare: bool = False) -> tuple[float, AdapterError] | None:
+        """Why a target is passed over, and for how long; `spare` overlooks that its key was refused."""
         health, upstream = self._health, target.upstream
         wait, why = health.resting(target)
+        if spare and why in _SPARE:
+            wait = 0.0
         if why is Fault.LIMITED:
             return wait, RateLimited("The upstream's rate limit is reached.")
         condition = health.of(upstream.name)
@@ -128,13 +184,6 @@ class Failover:
         if upstream.max_concurrency is not None and condition.running >= upstream.max_concurrency:
             return 1.0, Overloaded("The upstream of this model has all the work it may have; try again.")
         return None
-
-    def _enter(self, target: Target) -> Target:
-        self._at = target
-        self._where = self._health.of(target.upstream.name)
-        self._where.running += 1
-        self._where.breaker.enter(self._health.clock())
-        return target
 
 
 def _nowhere(waits: Sequence[tuple[float, AdapterError]]) -> AdapterError:

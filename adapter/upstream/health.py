@@ -57,7 +57,8 @@ class Health:
             breaker.failed(now, self.random)
         else:
             breaker.succeeded()
-        if (rest := rest_of(fault, error)) > 0:
+        rest = rest_of(fault, error)
+        if rest > 0 and not target.upstream.callers_key:  # what one caller's own key may is not another's
             of_model, of_key = _places(target)
             # a rate limit is a model's, money and a refused key are an account's
             self._rests[of_model if fault is Fault.LIMITED else of_key] = (now + rest, fault)

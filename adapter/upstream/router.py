@@ -114,6 +114,11 @@ class Target:
     """Which of the upstream's own keys."""
 
     @property
+    def has_keys(self) -> bool:
+        """Its upstream has several keys to choose among."""
+        return self.upstream.api_keys is not None and len(self.upstream.api_keys) > 1
+
+    @property
     def rank_name(self) -> str:
         """What it is known by where targets are ranked."""
         return self.upstream.name

@@ -54,9 +54,16 @@ def upstream(url: str, dialect: str, name: str = "up", **keys: Any) -> dict[str,
 async def adapter(
     *upstreams: dict[str, Any], compaction: Any = None, sealing: Any = None, store: Any = None, **server: Any
 ) -> AsyncIterator[Client]:
-    """The adapter over these upstreams; a client for it."""
+    """The adapter over these upstreams, the first one first unless they say otherwise; a client for it."""
     sections = {"compaction": compaction or {}, "sealing": sealing or {}, "store": store or {"mode": "off"}}
-    settings = load(None, {"server": server, "upstreams": list(upstreams), **sections})
+    settings = load(
+        None,
+        {
+            "server": server,
+            "upstreams": [{"priority": place} | each for place, each in enumerate(upstreams)],
+            **sections,
+        },
+    )
     config = uvicorn.Config(
         create(settings),
         http="httptools",

@@ -15,6 +15,7 @@ from adapter.upstream.router import Target, Upstream
 
 
 def target(name: str, key: int = 0, **section: Any) -> Target:
+    section = {"api_key": "sk-own"} | section
     made = Upstream.of(config.Upstream(name=name, base_url="http://h/v1", dialect="chat", **section))
     return Target(made, "m", "m", key)
 
@@ -29,6 +30,7 @@ class World:
         failover, asked = Failover(targets, self.health), []
         left = list(outcomes)
         while (at := failover.next()) is not None:
+            assert failover.enter(at)
             asked.append(f"{at.upstream.name}{at.key or ''}")
             outcome = left.pop(0)
             if outcome is None:
@@ -37,6 +39,12 @@ class World:
                 return asked, None
             failover.failed(outcome)
         return asked, failover.error()
+
+
+def entered(failover: Failover) -> Target | None:
+    at = failover.next()
+    assert at is None or failover.enter(at)
+    return at
 
 
 GONE = errors.UpstreamUnreachable("gone")
@@ -91,9 +99,9 @@ def test_a_target_without_the_model_does_not_hide_why_the_others_failed() -> Non
 
 def test_a_conflict_is_tried_once_more_on_the_same_target_after_a_pause() -> None:
     failover = Failover([A], World().health)
-    assert failover.next() is A
+    assert entered(failover) is A
     failover.failed(BUSY)
-    assert failover.next() is A
+    assert entered(failover) is A
     assert failover.pause > 0
     failover.failed(BUSY)
     assert failover.next() is None
@@ -149,8 +157,8 @@ def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None
     assert world.run([A, B], None)[0] == ["b"]
     world.now += 2
     probe, other = Failover([A, B], world.health), Failover([A, B], world.health)
-    assert probe.next() is A
-    assert other.next() is B
+    assert entered(probe) is A
+    assert entered(other) is B
     probe.abandon()
     assert world.run([A, B], None)[0] == ["a"]
 
@@ -158,7 +166,7 @@ def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None
 def test_c31_a_full_target_is_passed_over_and_alone_is_a_503_of_its_own() -> None:
     world, narrow = World(), target("n", max_concurrency=1)
     running = Failover([narrow], world.health)
-    assert running.next() is narrow
+    assert entered(running) is narrow
     assert world.run([narrow, B], None)[0] == ["b"]
     asked, error = world.run([narrow])
     assert (asked, type(error), error and error.retry_after) == ([], errors.Overloaded, 1)
@@ -181,7 +189,36 @@ def test_a_server_that_fails_slowly_is_not_asked_more_than_a_fifth_more() -> Non
 def test_killing_a_target_under_load_loses_nothing_whatever_the_budget() -> None:
     world = World()
     ways = [Failover([A, B], world.health) for _ in range(200)]
-    assert all(way.next() is A for way in ways)
+    assert all(entered(way) is A for way in ways)
     for way in ways:
         way.failed(GONE)
-    assert all(way.next() is B for way in ways)
+    assert all(entered(way) is B for way in ways)
+
+
+def test_a_history_that_is_bound_to_another_target_goes_there_or_nowhere() -> None:
+    world = World()
+    failover = Failover([A, B, C], world.health)
+    assert failover.next() is A
+    assert failover.enter(C)
+    failover.failed(GONE)
+    assert failover.next() is A, "nothing was asked of it yet"
+    for _ in range(TRIPS_AFTER):
+        world.run([C], GONE)
+    bound = Failover([A, C], world.health)
+    assert bound.next() is A
+    assert not bound.enter(C)
+    assert isinstance(bound.error(), errors.NoUpstream)
+
+
+def test_a_spent_or_refused_key_is_asked_all_the_same_where_there_is_no_other() -> None:
+    world = World()
+    for _ in range(3):
+        assert world.run([A], SPENT) == (["a"], SPENT)
+    assert world.run([A, B], None)[0] == ["b"]
+    assert world.run([A], None)[0] == ["a"]
+
+
+def test_what_one_callers_own_key_may_is_not_anothers() -> None:
+    world, theirs = World(), target("theirs", api_key=None)
+    world.run([theirs], LIMITED)
+    assert world.run([theirs], None)[0] == ["theirs"]

@@ -1,0 +1,171 @@
+"""Where a turn goes: who may serve it, in which order, and who is next when one fails before its first event.
+
+    found   the targets of a body that its caller may use, the conversation's own first
+    over    a course that is decided again for the next target as long as no answer has begun
+
+A course is decided for one target: its dialect, its profile, what of the history it can read. So failing over is deciding
+again, from the same body, with another target in front; nothing of what the first decision noted for the client stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from adapter.access.groups import Access
+from adapter.errors import AdapterError
+from adapter.server.plan import targets
+from adapter.server.turn import Turn
+from adapter.upstream.affinity import ordered, score, session
+from adapter.upstream.failover import Failover
+from adapter.upstream.health import Health
+from adapter.upstream.router import Router, Target
+
+if TYPE_CHECKING:
+    from adapter.server.course import Course, Lane
+
+Decide: TypeAlias = "Callable[[tuple[Target, ...]], Course]"
+
+
+_OURS: Final = b"x-adapter-"
+"""Fields that say what became of the request at one target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """The routing of one process."""
+
+    router: Router
+    health: Health
+    access: Access | None = None
+    """None: there are no keys, and everyone may use everything."""
+
+    def found(self, turn: Turn, body: dict[str, Any], *, evidence: dict[str, Any] | None = None) -> tuple[Target, ...]:
+        """Who may serve the turn, best first; never empty. The routing hint is taken out of `body`. `evidence` is the body
+        that tells the conversation, where that is another one.
+
+        Raises:
+            BadRequest: the model or the hint is missing or no name.
+            ModelNotFound: nothing that the caller may see serves the model.
+            Forbidden: the caller's groups do not allow it.
+        """
+        if self.access is None:
+            found = targets(body, self.router)
+        else:
+            caller = turn.caller
+            found = targets(body, self.router, self.access.visible(caller.groups))
+            group = self.access.granting(caller.groups, found[0].asked, [target.upstream.name for target in found])
+            found = tuple(target for target in found if group.allows_upstream(target.upstream.name))
+            turn.counters = self.access.counters(group, caller.tenant, caller.key_id or "")
+        if len(found) == 1 and not found[0].has_keys:
+            return found
+        about = session(body if evidence is None else evidence, turn.headers) or turn.request_id.encode()
+        return tuple(_with_key(target, about) for target in ordered(about, found))
+
+    def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Decide) -> Course:
+        """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`.
+
+        Raises:
+            AdapterError: it cannot be decided, or nobody can be asked now.
+        """
+        way = turn.way = Way(turn, found, Failover(_with_all_keys(pool), self.health), decide)
+        first = way.decided()
+        return replace(first, begin=lambda: way.begun(first))
+
+
+class Way:
+    """One turn's way to its answer."""
+
+    __slots__ = ("_decide", "_failover", "_found", "_losses", "_turn")
+
+    def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Decide) -> None:
+        self._turn = turn
+        self._found = found
+        self._failover = failover
+        self._decide = decide
+        self._losses = list(turn.losses)
+
+    @property
+    def tried(self) -> list[tuple[str, str]]:
+        """Upstream and outcome of every attempt."""
+        return [(each.upstream, each.outcome) for each in self._failover.tried]
+
+    def decided(self) -> Course:
+        """The course over the next target that can be asked; its place there is taken.
+
+        Raises:
+            AdapterError: there is none: why the last one failed, or until when all of them rest.
+        """
+        failover, turn = self._failover, self._turn
+        while (target := failover.next()) is not None:
+            name = target.upstream.name
+            turn.target = target
+            turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(_OURS)]
+            turn.losses = list(self._losses)
+            try:
+                course = self._decide((target, *(each for each in self._found if each.upstream.name != name)))
+            except AdapterError as refused:
+                raise failover.first_error or refused from None
+            chosen = self._name
+            if chosen in turn.shut and chosen != name:  # the history can be read nowhere else
+                failover.skip(target)
+                continue
+            assert turn.target is not None
+            if failover.enter(turn.target):
+                return course
+            turn.shut.add(chosen)
+        raise failover.error()
+
+    @property
+    def _name(self) -> str:
+        """The upstream that the turn was decided for."""
+        assert self._turn.target is not None
+        return self._turn.target.upstream.name
+
+    async def begun(self, course: Course) -> Lane:
+        """The answer, begun.
+
+        Raises:
+            AdapterError: nobody answered.
+        """
+        failover, turn = self._failover, self._turn
+        while True:
+            try:
+                lane = await course.begin()
+            except AdapterError as error:
+                failover.failed(error)
+                turn.shut.add(self._name)
+                course = self.decided()
+                if failover.pause:
+                    await asyncio.sleep(failover.pause)
+            except BaseException:
+                failover.abandon()
+                raise
+            else:
+                failover.answered()
+                return lane
+
+    def leave(self) -> None:
+        """The turn is over."""
+        self._failover.leave()
+
+
+def _with_key(target: Target, about: bytes) -> Target:
+    """The target with the key that this conversation uses: prompt caches may be an account's."""
+    keys = target.upstream.api_keys
+    if not target.has_keys or keys is None:
+        return target
+    return replace(target, key=min(range(len(keys)), key=lambda place: score(about, f"key{place}", 1)))
+
+
+def _with_all_keys(pool: Sequence[Target]) -> list[Target]:
+    """Every target with its own key first, then with its others."""
+    found: list[Target] = []
+    for target in pool:
+        found.append(target)
+        if target.has_keys:
+            number = len(target.upstream.api_keys or ())
+            found += [replace(target, key=(target.key + step) % number) for step in range(1, number)]
+    return found
