@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapter.conform.acting import offered
-from tests.e2e.codex.families import says
+from adapter.conform.peers import Answer, Turn
+from tests.e2e.codex.families import FAMILIES, Body, answer, says
 from tests.e2e.codex.rig import Rig, Run, adapter
 from tests.e2e.codex.work import MCP
 from tests.e2e.conftest import ROOT
 
 CURRENT = "0.169.0"
+UNKNOWN = FAMILIES[0]
 SECTIONS = """
 models = ["plain", "fitted", "gpt-5.6-sol"]
 [[upstreams.codex]]
@@ -46,12 +49,14 @@ def catalog_url(codex_rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield url
 
 
-def asked(codex_rig: Rig, url: str, folder: Path, model: str, *, catalog: bool = True) -> Run:
-    """A run of one turn, with the catalog or without it."""
+def asked(
+    codex_rig: Rig, url: str, folder: Path, model: str, *, catalog: bool = True, script: Sequence[Turn] = (says("hi"),)
+) -> Run:
+    """A run, with the catalog or without it."""
     rig = Rig(codex_rig.board, {"chat": url}, codex_rig.upstream)
     provider = f'model_catalog_url = "{url}/models"' if catalog else ""
-    key = f"catalog-{model}-{catalog}"
-    return rig.run(key, folder, CURRENT, "chat", model, [says("hi")], provider=provider, config=MCP)
+    key = f"catalog-{folder.name}-{model}"
+    return rig.run(key, folder, CURRENT, "chat", model, script, provider=provider, config=MCP)
 
 
 def names(body: dict[str, Any]) -> set[str]:
@@ -78,6 +83,21 @@ def test_the_operator_chooses_the_tools(codex_rig: Rig, catalog_url: str, tmp_pa
     assert {"exec_command", "tool_search"} <= given
     assert not {"apply_patch", "mcp__echo__say"} & given
     assert not any(name.startswith("multi_agent") for name in given)
+
+
+def test_codex_compacts_by_the_window_that_the_operator_names(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
+    """At 90 % of it; what Codex takes for an unknown model is many times as much."""
+
+    def turn(body: Body) -> Answer:
+        history = json.dumps(body)
+        if "CONTEXT CHECKPOINT" in history:
+            return says("the summary")
+        return says("done") if "the summary" in history else answer(UNKNOWN.shell(body, "true"), tokens=30_000)
+
+    run = asked(codex_rig, catalog_url, tmp_path, "fitted", script=[turn])
+
+    assert run.messages == ["done"]
+    assert len(run.requests) == 3
 
 
 def test_a_model_of_openais_own_protocol_gets_plain_tools(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
