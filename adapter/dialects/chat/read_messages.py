@@ -93,12 +93,14 @@ class _Messages:
         calls = message.get("tool_calls")
         legacy = message.get("function_call")
         content, refusal = message.get("content"), message.get("refusal")
-        if refusal is not None or not isinstance(content, str):
+        if content is None and refusal is None:  # as most messages with calls are
+            content = ""
+        elif refusal is not None or not isinstance(content, str):
             content = read_assistant(content, refusal, i)
         if content or not (calls or legacy):
             self._items.append({"type": "message", "role": "assistant", "content": content})
         if calls is not None:
-            for j, call in enumerate(array(calls, f"messages[{i}].tool_calls")):
+            for j, call in enumerate(calls if type(calls) is list else array(calls, f"messages[{i}].tool_calls")):
                 self._items.append(_plain_call(call) or self._call(call, f"messages[{i}].tool_calls[{j}]"))
                 if self._custom:
                     self._remember(self._items[-1])
