@@ -1,6 +1,7 @@
 """What the raw lane looks at in a Responses stream.
 
-One thing it does not leave as it is: refusals, for the client that would drop the message they stand in (Codex).
+Two things it does not leave as they are, for Codex: refusals, since it would drop the message they stand in, and usage that
+lacks a count, which it takes for a broken stream.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from adapter.dialects.base import Frame
 from adapter.dialects.raw import ENDED_EARLY, RawStream
 from adapter.dialects.responses.answers import ENDS, ending, told_error
 from adapter.dialects.responses.reply import failed_error
-from adapter.dialects.responses.traits import shown_wire
+from adapter.dialects.responses.traits import countable, shown_wire
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError, UpstreamTruncated
 from adapter.hub.events import Failed
@@ -54,7 +55,11 @@ class RawResponsesStream(RawStream):
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
         if self._cut_short:  # clients stop reading at [DONE]: the failure takes its place
             return self.end(UpstreamTruncated(ENDED_EARLY))
-        if not self._rewords or event is None or not any(mark in block for mark in _REFUSALS):
+        if not self._rewords or event is None:
+            return block
+        response = event.get("response")
+        whole = not isinstance(response, dict) or countable(response.get("usage"))
+        if whole and not any(mark in block for mark in _REFUSALS):
             return block
         shown = shown_wire(event)
         name = shown.get("type")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 
 from adapter.dialects.responses import raw_stream
+from adapter.dialects.responses.traits import countable
 from adapter.errors import UpstreamTimeout
 from adapter.hub.grammar import check_responses
 from adapter.hub.request import ClientTraits, Exchange
@@ -87,6 +89,33 @@ def test_ping_reaches_codex_only_and_repeats_the_last_number() -> None:
 
     assert codex.ping() == [("adapter:ping", b'{"type":"adapter:ping","sequence_number":1}')]
     assert other.ping() == []
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        (USAGE, USAGE),
+        (None, None),
+        ({"input_tokens": 1, "output_tokens": 2}, 3),
+        ({**USAGE, "input_tokens_details": {}}, 3),
+        ({**USAGE, "output_tokens_details": {"reasoning_tokens": None}}, 3),
+        ({"prompt_tokens": 1, "completion_tokens": 2.0}, 3),
+        ({"oops": 1}, None),
+        ("oops", None),
+    ],
+)
+def test_usage_is_complete_for_codex(usage: Any, told: Any) -> None:
+    """It takes a stream for broken whose usage lacks a count, and asks again."""
+    stream = wire(CREATED, {**COMPLETED, "response": {**COMPLETED["response"], "usage": usage}})
+    other, codex = raw_stream(EXCHANGE), raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX))
+
+    assert other.feed(stream) == stream
+    passed = codex.feed(stream)
+    assert (passed == stream) is (usage == told)
+    given = orjson.loads(Decoder().feed(passed)[-1][1])["response"]["usage"]
+    assert countable(given)
+    if told == 3:
+        assert (given["input_tokens"], given["output_tokens"], given["total_tokens"]) == (1, 2, 3)
 
 
 def test_a_refusal_is_text_for_codex_and_passes_untouched_for_others() -> None:

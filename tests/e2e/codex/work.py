@@ -280,6 +280,20 @@ class MissingUsage(Scenario):
             assert ended["usage"]["input_tokens"] > 1000
 
 
+class OddUsage(Scenario):
+    """A server whose usage lacks what Codex wants: it would take the stream for broken and ask again."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "usage of Chat servers is always written anew" if lane == "chat" else ""
+
+    def script(self, family: Family) -> list[Turn]:
+        return [says("once", usage={"input_tokens": 100, "output_tokens": 10, "input_tokens_details": {}})]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["once"]
+        assert len(run.requests) == 1
+
+
 class BadArguments(Scenario):
     """Arguments that are no JSON go back to the model as an error, and it gets another try."""
 
@@ -345,6 +359,7 @@ WORK: tuple[Scenario, ...] = (
     LocalCompaction(),
     Resume(),
     MissingUsage(),
+    OddUsage(),
     BadArguments(),
     NoArguments(),
 )
