@@ -1,0 +1,277 @@
+"""Background responses: nobody waits, everybody can read, and every one of them ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.hub.grammar import check_responses
+from adapter.store.store import Store
+from adapter.store.values import LoggedEvent
+from tests.server.harness import Client, adapter, ask_bytes, play, read_head, request_bytes, upstream
+from tests.server.scripted import SSE, Script, Sleep, Stall, Upstream, chat_reply, chat_stream, chunk, event, json_reply
+
+SLOW: Script = [SSE, event(chunk({"role": "assistant", "content": "Hal"})), Stall()]
+SILENT: Script = [SSE, Stall()]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, Any]:
+    return {"url": f"sqlite:///{tmp_path}/store.db"}
+
+
+async def until(client: Client, id: str, *statuses: str) -> dict[str, Any]:
+    """The response, once it has one of these statuses."""
+    while True:
+        shown: dict[str, Any] = (await client.get(f"/v1/responses/{id}")).json
+        if shown["status"] in statuses:
+            return shown
+        await asyncio.sleep(0.02)
+
+
+async def begun(client: Client, **extra: Any) -> str:
+    """The id of a background stream whose client left after the first event."""
+    reader, writer = await client.open(ask_bytes("responses", background=True, stream=True, **extra))
+    await read_head(reader)
+    await reader.readuntil(b'"id":"resp_')
+    id = (await reader.readuntil(b'"'))[:-1].decode()
+    writer.close()
+    return f"resp_{id}"
+
+
+def test_it_is_queued_and_completes_by_itself(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        slowly = [Sleep(0.1), json_reply(chat_reply())]
+        async with Upstream(slowly) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            asked = await client.ask("responses", background=True, metadata={"a": "b"})
+            queued = asked.json
+            assert (asked.status, queued["status"], queued["output"]) == (200, "queued", [])
+            done = await until(client, queued["id"], "completed")
+            assert done["output"][0]["content"][0]["text"] == "Hello"
+            differ = {"status", "output", "usage", "completed_at"}
+            assert {key: value for key, value in done.items() if key not in differ} == {
+                key: value for key, value in queued.items() if key not in differ
+            }
+            assert done["background"] is done["store"] is True
+            await client.ask("responses", previous_response_id=done["id"], input="more")
+            assert [m["content"] for m in up.seen[-1].json["messages"]] == ["Hi", "Hello", "more"]
+            streamed = await client.get(f"/v1/responses/{done['id']}?stream=true")
+            assert (streamed.status, streamed.json["error"]["param"]) == (400, "stream")
+
+    play(scenario)
+
+
+def test_a_stream_reads_the_same_everywhere_and_from_anywhere(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        slowly: Script = []
+        for step in chat_stream(*"abcdefgh"):
+            slowly += [step, Sleep(0.03)]
+        async with (
+            Upstream(slowly) as up,
+            adapter(upstream(up.url, "chat"), store=store) as one,
+            adapter(upstream(up.url, "chat"), store=store) as other,
+        ):
+            first = asyncio.ensure_future(one.ask("responses", background=True, stream=True))
+            while not (up.seen and (listed := await _ids(store))):
+                await asyncio.sleep(0.02)
+            path = f"/v1/responses/{listed[0]}?stream=true"
+            followed = await asyncio.gather(one.get(path), other.get(path), other.get(f"{path}&starting_after=2"))
+            told = await first
+            check_responses(told.events)
+            assert [entry["sequence_number"] for entry in told.events] == list(range(len(told.events)))
+            assert told.types[:3] == ["response.created", "response.queued", "response.in_progress"]
+            assert told.events[-1]["response"] == (await other.get(f"/v1/responses/{listed[0]}")).json
+            assert [answer.body for answer in followed[:2]] == [told.body, told.body]
+            assert followed[2].events == told.events[3:]
+            for after in range(len(told.events) + 2):
+                again = await other.get(f"{path}&starting_after={after}")
+                assert again.whole
+                assert again.events == told.events[after + 1 :]
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+async def _ids(store: dict[str, Any]) -> list[str]:
+    database = sqlite3.connect(store["url"].removeprefix("sqlite:///"))
+    found = [row[0] for row in database.execute("SELECT id FROM responses")]
+    database.close()
+    return found
+
+
+def test_it_goes_on_without_its_client(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        slowly = [Sleep(0.2), *chat_stream("a", "b")]
+        async with Upstream(slowly) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            id = await begun(client)
+            done = await until(client, id, "completed", "failed")
+            assert done["output"][0]["content"][0]["text"] == "ab"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_process_that_stops_gives_it_back(stream: bool, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        again = chat_stream("a", "b") if stream else [json_reply(chat_reply("ab"))]
+        async with Upstream(SILENT, again) as up:
+            async with adapter(upstream(up.url, "chat", api_key="sk-own"), store=store) as client:
+                if stream:
+                    id = await begun(client)
+                else:
+                    id = (await client.ask("responses", background=True)).json["id"]
+                while not up.seen:
+                    await asyncio.sleep(0.02)
+            async with adapter(upstream(up.url, "chat", api_key="sk-own"), store=store) as client:
+                done = await until(client, id, "completed", "failed")
+                assert done["output"][0]["content"][0]["text"] == "ab"
+                if stream:
+                    told = await client.get(f"/v1/responses/{id}?stream=true")
+                    check_responses(told.events)
+                    assert told.events[-1]["response"] == done
+            assert len(up.seen) == 2
+
+    play(scenario)
+
+
+def test_a_stream_that_was_read_is_not_begun_again(store: dict[str, Any]) -> None:
+    """Two answers under one id would contradict each other: it ends as failed, and says so."""
+
+    async def scenario() -> None:
+        async with Upstream(SLOW) as up:
+            async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
+                id = await begun(client)
+                await _read_some(client, id)
+            async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
+                failed = await until(client, id, "completed", "failed")
+                assert failed["status"] == "failed"
+                told = await client.get(f"/v1/responses/{id}?stream=true")
+                assert told.types[-2:] == ["error", "response.failed"]
+                assert told.events[-2]["code"] == "server_shutting_down"
+                check_responses(told.events)
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+async def _read_some(client: Client, id: str) -> None:
+    """Until text was told."""
+    reader, writer = await client.open(request_bytes("GET", f"/v1/responses/{id}?stream=true"))
+    await reader.readuntil(b"output_text.delta")
+    writer.close()
+
+
+@pytest.mark.parametrize(("logged", "ends"), [(0, "completed"), (3, "completed"), (5, "failed")])
+def test_a_process_that_died_is_noticed_by_its_lease(logged: int, ends: str, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream(SILENT, chat_stream("a")) as up:
+            async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
+                id = await begun(client)
+            dead = Store(store["url"])
+            job = await dead.claim("dead", lease=0.3, only=("default", id))
+            assert job is not None
+            page = await dead.events_after("default", id, -1)
+            assert page is not None
+            more = [LoggedEvent(number, "x", b'{"type":"x","sequence_number":%d}' % number) for number in range(logged)]
+            await dead.append_events(job, more, lease=0.3)
+            await dead.close()
+            async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
+                done = await until(client, id, "completed", "failed")
+                assert done["status"] == ends
+                told = await client.get(f"/v1/responses/{id}?stream=true")
+                assert [entry["sequence_number"] for entry in told.events] == list(range(len(told.events)))
+                assert told.events[-1]["type"] == f"response.{ends}"
+                assert told.events[-1]["response"] == done
+
+    play(scenario)
+
+
+def test_a_callers_key_is_nowhere_but_in_memory(store: dict[str, Any], tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Upstream(SILENT) as up:
+            async with adapter(upstream(up.url, "chat"), store=store) as client:
+                headers = {"authorization": "Bearer sk-very-secret", "cookie": "sk-very-secret"}
+                asked = await client.ask("responses", background=True, headers=headers)
+                while not up.seen:
+                    await asyncio.sleep(0.02)
+                assert up.seen[0].headers["authorization"] == "Bearer sk-very-secret"
+                for file in tmp_path.iterdir():
+                    assert b"sk-very-secret" not in file.read_bytes()
+            async with adapter(upstream(up.url, "chat"), store=store) as client:
+                failed = await until(client, asked.json["id"], "failed")
+                assert "send the request again" in failed["error"]["message"]
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+def test_cancelled(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream(SLOW) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            id = await begun(client)
+            await _read_some(client, id)
+            following = asyncio.ensure_future(client.get(f"/v1/responses/{id}?stream=true"))
+            first = await client.post(f"/v1/responses/{id}/cancel", b"")
+            again = await client.post(f"/v1/responses/{id}/cancel", b"")
+            assert first.json["status"] == "cancelled"
+            assert first.json == again.json == (await client.get(f"/v1/responses/{id}")).json
+            told = await following
+            assert told.types[-1] == "response.cancelled"
+            assert told.events[-1]["response"] == first.json
+            resumed = await client.get(f"/v1/responses/{id}?stream=true&starting_after={len(told.events) - 2}")
+            assert resumed.events == told.events[-1:]
+            async with asyncio.timeout(2):
+                await up.seen[0].finished.wait()
+
+    play(scenario)
+
+
+def test_deleted_while_it_runs(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream(SLOW) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            id = await begun(client)
+            await _read_some(client, id)
+            await client.request("DELETE", f"/v1/responses/{id}")
+            async with asyncio.timeout(2):
+                await up.seen[0].finished.wait()
+            assert (await client.get(f"/v1/responses/{id}")).status == 404
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_upstream_that_refuses_is_told_by_the_response(stream: bool, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        refused = [json_reply({"error": {"message": "full", "code": "context_length_exceeded"}}, 400)]
+        async with Upstream(refused) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            if stream:
+                told = await client.ask("responses", background=True, stream=True)
+                check_responses(told.events)
+                assert told.types == ["response.created", "response.queued", "error", "response.failed"]
+                id = told.events[0]["response"]["id"]
+            else:
+                id = (await client.ask("responses", background=True)).json["id"]
+            failed = await until(client, id, "failed")
+            assert failed["error"]["code"] == "context_length_exceeded"
+
+    play(scenario)
+
+
+def test_what_cannot_be_done_in_the_background(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up:
+            async with adapter(upstream(up.url, "chat"), store=store) as client:
+                unstored = await client.ask("responses", background=True, store=False)
+                assert (unstored.status, unstored.json["error"]["param"]) == (400, "background")
+                wrong = await client.ask("responses", background=True, input=[{"type": "message", "role": "x"}])
+                assert wrong.status == 400
+            async with adapter(upstream(up.url, "chat")) as client:
+                off = await client.ask("responses", background=True)
+                assert off.status == 400
+            assert up.seen == []
+
+    play(scenario)
