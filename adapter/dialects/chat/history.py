@@ -27,7 +27,7 @@ from typing import Any, Final
 from adapter.dialects.chat.checks import no_string, string, wrong_value
 from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.turns import Call, Turn, write_turn
+from adapter.dialects.chat.turns import Call, Pieces, Turn, longer, write_turn
 from adapter.dialects.chat.write_calls import CALLS, OUTPUTS
 from adapter.dialects.chat.write_content import single_text, write_assistant, write_content, write_text
 from adapter.dialects.chat.writing import Writing
@@ -83,7 +83,7 @@ class History:
         self._answered: set[str] = set()
         self._named: dict[str, deque[str]] | None = None
         """Function name -> ids of its calls; made when an output without call id comes."""
-        self._reasoning = ""
+        self._reasoning: Pieces = ""
         self._reasoning_at = 0
         self._reasoning_lost = False
 
@@ -116,8 +116,8 @@ class History:
             text = single_text(content)
             if text is None:
                 text, refusal = write_assistant(content, self._writing, index, "content")
-                turn.refusal += refusal
-            turn.text += text
+                turn.refusal = longer(turn.refusal, refusal)
+            turn.text = longer(turn.text, text)
             if self._reasoning:
                 self._attach_reasoning(turn)
         elif role == "user":
@@ -257,12 +257,12 @@ class History:
         if text:
             if not self._reasoning:
                 self._reasoning_at = index
-            self._reasoning += text
+            self._reasoning = longer(self._reasoning, text)
 
     def _attach_reasoning(self, turn: Turn) -> None:
         if not turn.reasoning:
             turn.reasoning_at = self._reasoning_at
-        turn.reasoning += self._reasoning
+        turn.reasoning = longer(turn.reasoning, self._reasoning)
         self._reasoning = ""
 
     def _lose_waiting_reasoning(self) -> None:

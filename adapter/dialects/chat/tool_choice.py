@@ -75,11 +75,11 @@ def _allowed(choice: dict[str, Any], writing: Writing, box: Toolbox) -> tuple[An
     mode = string(choice.get("mode"), "tool_choice.mode")
     if mode not in ("auto", "required"):
         raise wrong_value("tool_choice.mode", "auto or required")
-    wires: list[str] = []
+    wires: dict[str, None] = {}
     for i, tool in enumerate(array(choice.get("tools"), "tool_choice.tools")):
         wire = _named(tool, f"tool_choice.tools[{i}]", box)
         if wire is not None:
-            wires.append(wire)
+            wires[wire] = None
     if mode == "required" and not wires:
         raise _cannot_force(box, "tool_choice.tools", hosted=bool(choice["tools"]))
     if writing.profile.allowed_tools and wires:

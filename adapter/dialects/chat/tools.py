@@ -58,6 +58,7 @@ class Toolbox:
     """The tools of one request as the upstream gets them."""
 
     __slots__ = (
+        "_again",
         "_name_max",
         "_strict",
         "_strict_lost",
@@ -76,6 +77,8 @@ class Toolbox:
         self._strict = writing.profile.strict_tools
         self.functions: dict[str, str] = {}
         """Name -> wire name of the functions that are in no namespace, which most tools are."""
+        self._again: dict[str, int] = {}
+        """The last number that was put behind a name to tell it from others that are spelled alike."""
         self._wires: dict[tuple[str, str | None, str], str] = {}
         """(kind, namespace, name) -> wire name, of all others; the kind by its value, because hashing an enum is slow."""
         self.offered: dict[str, Tool] = {}
@@ -260,10 +263,12 @@ class Toolbox:
         if self.find(kind, called, namespace) is not None:
             return None
         spelled = wire = self._spelled(called, namespace)
-        again = 1
-        while wire in self.offered:
-            again += 1
-            wire = fitted_name(f"{spelled}_{again}", self._name_max)
+        if wire in self.offered:
+            again = self._again.get(spelled, 1)
+            while wire in self.offered:
+                again += 1
+                wire = fitted_name(f"{spelled}_{again}", self._name_max)
+            self._again[spelled] = again
         if kind == "function" and namespace is None:
             self.functions[called] = wire
         else:

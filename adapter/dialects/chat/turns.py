@@ -11,6 +11,23 @@ from adapter.errors import BadRequest
 
 Message = dict[str, Any]
 
+Pieces = str | list[str]
+"""A text, or what it is to be joined from: a history may hold very many pieces of one message."""
+
+
+def longer(so_far: Pieces, more: Pieces) -> Pieces:
+    """`more` behind `so_far`, which is used up; nothing is copied until `whole`."""
+    if not so_far or not more:
+        return so_far or more
+    pieces = [so_far] if isinstance(so_far, str) else so_far
+    pieces += (more,) if isinstance(more, str) else more
+    return pieces
+
+
+def whole(text: Pieces) -> str:
+    """The text in one piece."""
+    return text if isinstance(text, str) else "".join(text)
+
 
 class Call:
     """One tool call of a turn."""
@@ -35,9 +52,9 @@ class Call:
 class Turn:
     """One assistant message in the making. Most turns hold one thing, so the rest are defaults of the class."""
 
-    text = ""
-    refusal = ""
-    reasoning = ""
+    text: Pieces = ""
+    refusal: Pieces = ""
+    reasoning: Pieces = ""
     reasoning_at = 0
     answered = False
     """An output for it has come: it takes nothing more."""
@@ -51,19 +68,19 @@ def write_turn(turn: Turn, writing: Writing, messages: list[Message]) -> bool:
         BadRequest: a call has no output.
     """
     profile, calls = writing.profile, turn.calls
-    content: str | None = turn.text
+    content: str | None = whole(turn.text)
     if not content and calls and profile.assistant_null_content:
         content = None
     message: Message = {"role": "assistant", "content": content}
     messages.append(message)
     if turn.refusal:
-        message["refusal"] = turn.refusal
+        message["refusal"] = whole(turn.refusal)
     replayed = True
     if turn.reasoning:
         replay = profile.reasoning_replay
         replayed = replay == "all" or (replay == "tool_turns" and bool(calls))
         if replayed:
-            message[profile.reasoning_field] = turn.reasoning
+            message[profile.reasoning_field] = whole(turn.reasoning)
     if calls:
         message["tool_calls"] = [call.tool_call for call in calls]
         _write_outputs(calls, writing, messages)

@@ -1,0 +1,52 @@
+"""Work grows with the request and not with its square: nobody stops a server with one body.
+
+Measured as the ratio of two lengths, far from both: sixteen times as much must not take sixty times as long (squared, it takes 256).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+import pytest
+
+from adapter import translate
+
+USER = {"role": "user", "content": "x"}
+CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "o"}
+TEXT = {"role": "assistant", "content": "x" * 100}
+THOUGHT = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 100}]}
+
+BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "texts between a call and its output": lambda n: {"input": [USER, CALL, *[TEXT] * n, OUTPUT]},
+    "thoughts before a call": lambda n: {"input": [USER, *[THOUGHT] * n, CALL, OUTPUT]},
+    "names that are spelled alike": lambda n: {
+        "input": "x",
+        "tools": [{"type": "function", "name": chr(0x4E00 + i)} for i in range(n)],
+    },
+    "allowed tools": lambda n: {
+        "input": "x",
+        "tools": [{"type": "function", "name": f"f{i}"} for i in range(n)],
+        "tool_choice": {
+            "type": "allowed_tools",
+            "mode": "auto",
+            "tools": [{"type": "function", "name": f"f{i}"} for i in range(n)],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_work_is_linear(what: str) -> None:
+    def seconds(n: int) -> float:
+        body = {"model": "m", **BODIES[what](n)}
+        begun = process_time()
+        translate.request(body, "responses", "chat", profile="vllm")
+        return process_time() - begun
+
+    seconds(100)
+    short, long = min(seconds(2000) for _ in range(3)), min(seconds(32000) for _ in range(2))
+
+    assert long < 60 * short
