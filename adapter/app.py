@@ -12,9 +12,9 @@ from starlette.types import ASGIApp
 
 from adapter.config import Settings
 from adapter.server.asking import Asking
-from adapter.server.caller import OpenGate
 from adapter.server.compacting import Compactor
 from adapter.server.course import Courses
+from adapter.server.doors import Doors
 from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Readyz
@@ -23,6 +23,7 @@ from adapter.server.keeping import KeepsNothing
 from adapter.server.models import Models
 from adapter.server.routes import router
 from adapter.server.routing import Routing
+from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.telemetry import log
 from adapter.upstream.client import UpstreamClient
@@ -38,8 +39,9 @@ def create(settings: Settings) -> ASGIApp:
     """The adapter that these settings describe."""
     server = settings.server
     upstreams = Router([Upstream.of(upstream) for upstream in settings.upstreams])
-    routing = Routing(router=upstreams, health=Health(time.monotonic, random.random))
-    client, tasks, gate = UpstreamClient(), Tasks(), OpenGate()
+    client, tasks = UpstreamClient(), Tasks()
+    doors = Doors.of(settings, tasks)
+    routing = Routing(router=upstreams, health=Health(time.monotonic, random.random), access=doors.access)
     stored = _stored(settings)
     asking = Asking(client=client, settings=server, tasks=tasks)
     courses = Courses(
@@ -51,7 +53,8 @@ def create(settings: Settings) -> ASGIApp:
         keeping=KeepsNothing() if stored is None else stored.keeping,
         losses=server.losses,
     )
-    pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=gate)
+    books = Books(access_log=server.access_log, meter=doors.meter, meters=doors.meters)
+    pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=doors.gate, books=books)
     drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout)
 
     @asynccontextmanager
@@ -59,6 +62,7 @@ def create(settings: Settings) -> ASGIApp:
         log.configure(server.log_level)
         client.open()
         drain.listen()
+        doors.start()
         if stored is not None:
             stored.start()
         try:
@@ -67,10 +71,11 @@ def create(settings: Settings) -> ASGIApp:
             drain.forget()
             if stored is not None:
                 await stored.close()
+            await doors.close()
             await tasks.close()
             await client.close()
 
-    models = Models(Catalog(client, upstreams, time.monotonic), gate)
+    models = Models(Catalog(client, upstreams, time.monotonic), doors.gate, doors.access)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
     return router(pipeline, models, Livez(), Readyz(drain), lifespan, endpoints)
 

@@ -12,7 +12,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import uvicorn
@@ -27,6 +27,9 @@ from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.server.protocol import SocketProtocol
 from adapter.state import state_directory
+
+if TYPE_CHECKING:
+    from adapter.telemetry.metrics import Listener
 
 _BACKLOG: Final = 2048
 _IDLE_CLIENT: Final = 75
@@ -72,15 +75,33 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         timeout_keep_alive=_IDLE_CLIENT,
         timeout_graceful_shutdown=graceful,
     )
+    metrics: Listener | None = None
     try:
         if server.workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
         else:
+            metrics = _metrics_of_workers(settings)
             Multiprocess(config, sockets=[listener]).run()
     except KeyboardInterrupt:
         pass
     finally:
         listener.close()
+        if metrics is not None:
+            metrics.close()
+
+
+def _metrics_of_workers(settings: Settings) -> Listener | None:
+    """Summed up by the parent, which serves nothing else.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    wanted = settings.metrics
+    if wanted.port is None:
+        return None
+    from adapter.telemetry.metrics import parent_of_workers
+
+    return parent_of_workers(wanted.host, wanted.port)
 
 
 def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings:

@@ -32,7 +32,7 @@ class KeyGate:
         self._keys = keys
         self._guesses = Guesses(clock)
 
-    def admit(self, headers: Headers, peer: str = "") -> Caller:
+    def admit(self, headers: Headers, peer: str) -> Caller:
         """The caller behind these header fields.
 
         Raises:

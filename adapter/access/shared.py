@@ -112,6 +112,7 @@ class Shared:
         except ValueError:
             raise ConfigError("limits.storage: not a URL of a Redis or Valkey server") from None
         self._tasks = tasks
+        self._settling: set[asyncio.Task[None]] = set()
         self._redis = Redis(connection_pool=pool)
         self._errors: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
         self._scripts = {text: self._redis.register_script(text) for text in (_RESERVE, _SETTLE, _RENEW)}
@@ -141,7 +142,9 @@ class Shared:
             self.settle([Move(c, w, take, 0) for c, w, take in zip(counters, windows, takes, strict=True)], lease)
 
     def settle(self, moves: Sequence[Move], lease: str) -> None:
-        self._tasks.start(self._settle(moves, lease))
+        task = self._tasks.start(self._settle(moves, lease))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     async def _settle(self, moves: Sequence[Move], lease: str) -> None:
         args: list[Any] = [lease]
@@ -156,6 +159,8 @@ class Shared:
             await self._run(_RENEW, [counter for counter, _ in leases], args)
 
     async def close(self) -> None:
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=_WITHIN)
         await self._redis.aclose(close_connection_pool=True)
 
     async def _run(self, script: str, counters: Sequence[Counter], args: Sequence[Any]) -> Any:

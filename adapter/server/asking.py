@@ -98,7 +98,7 @@ class Asking:
 
     async def _call(self, turn: Turn, target: Target, path: str, body: bytes, *, stream: bool) -> Reply:
         upstream = target.upstream
-        headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id)
+        headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id, target.key)
         return await self.client.post(upstream, path, body, headers, stream=stream)
 
     def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub:

@@ -22,11 +22,12 @@ class Caller:
 class Gate(Protocol):
     """Lets callers in."""
 
-    def admit(self, headers: Headers) -> Caller:
-        """The caller behind these header fields.
+    def admit(self, headers: Headers, peer: str) -> Caller:
+        """The caller behind these header fields, which came from the address `peer`.
 
         Raises:
             Unauthorized: no key, or an unknown one.
+            RateLimited: too many unknown ones from there.
         """
 
 
@@ -36,6 +37,6 @@ class OpenGate:
     def __init__(self) -> None:
         self._everyone = Caller()
 
-    def admit(self, headers: Headers) -> Caller:
+    def admit(self, headers: Headers, peer: str) -> Caller:
         """Everyone, whatever they carry."""
         return self._everyone

@@ -30,6 +30,7 @@ from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
+from adapter.hub.usage import estimated
 from adapter.server.asking import clock
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
@@ -40,7 +41,7 @@ from adapter.server.own import Document, Written
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.pump import collected, stream_events, stream_raw
 from adapter.server.refusal import refusal, told_in_stream
-from adapter.server.settle import settled
+from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
 from adapter.server.watch import Watch
@@ -62,6 +63,7 @@ class Pipeline:
     courses: Courses
     tasks: Tasks
     gate: Gate = field(default_factory=OpenGate)
+    books: Books = field(default_factory=Books)
     tempo: Tempo = field(init=False)
     running: set[Turn] = field(default_factory=set)
     """The turns in progress; the drain waits for them."""
@@ -85,6 +87,7 @@ class Pipeline:
     async def run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one turn; however it ends, the client gets one end, and the log a line."""
         self.running.add(turn)
+        self.books.opened(turn)
         try:
             await work
         except AdapterError as error:
@@ -107,8 +110,7 @@ class Pipeline:
             await _refuse(turn, InternalError("This server made a mistake; it has been logged under the request id."))
         finally:
             self.running.discard(turn)
-            if self.settings.access_log:
-                settled(turn)
+            self.books.closed(turn)
 
     def admit(self, turn: Turn, scope: Scope) -> None:
         """Let the caller in.
@@ -117,7 +119,7 @@ class Pipeline:
             AdapterError: not this one, or not with these header fields.
         """
         turn.check_headers(scope)
-        turn.caller = self.gate.admit(turn.headers)
+        turn.caller = self.gate.admit(turn.headers, peer(scope))
 
     async def _serve(self, turn: Turn, decide: Decide, scope: Scope, *, has_body: bool) -> None:
         self.admit(turn, scope)
@@ -137,13 +139,18 @@ class Pipeline:
             data = await read_body(turn.receive, turn.headers, limit=settings.body_limit, deadline=deadline)
         finally:
             deadline.cancel()
+        turn.size = len(data)
         return loads_request(data)
 
     async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any]) -> None:
         """Answer an admitted caller's request; whoever calls watches for the client's leaving."""
         pulse = Pulse(turn.outlet, self.tasks, self.tempo, lambda: turn.cut(Outcome.CLIENT_TOO_SLOW))
+        turn.read = asyncio.get_running_loop().time()
         try:
-            await self._converse(turn, pulse, await decide(turn, body))
+            course = await decide(turn, body)
+            if turn.counters:
+                await self.books.charge(turn, body)
+            await self._converse(turn, pulse, course)
         finally:
             pulse.stop()
 
@@ -157,12 +164,15 @@ class Pipeline:
             if not course.raw:
                 writer = _writer(turn, pulse, course.exchange)
         pulse.start()
+        time = asyncio.get_running_loop().time
+        turn.sent = time()
         answering = await course.begin()
-        outlet.headers += returned(answering.headers)
+        turn.first_event = time()
+        outlet.headers += _passing_back(turn, returned(answering.headers))
         try:
             match answering:
                 case RawWhole() | Document():
-                    turn.usage = answering.usage
+                    turn.usage = answering.usage or _estimated(turn, answering)
                     async with outlet.lock:
                         await outlet.whole(200, _JSON, answering.body)
                 case RawStreaming():
@@ -189,6 +199,26 @@ class Pipeline:
             answering.close()
 
 
+def peer(scope: Scope) -> str:
+    """The address that a request came from: the socket's own, since header fields can say anything."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _passing_back(turn: Turn, fields: RawHeaders) -> RawHeaders:
+    """What the client gets of the upstream's fields: limits of an account that others use too are not its business."""
+    if turn.caller.key_id is None:
+        return fields
+    return [field for field in fields if not field[0].startswith(b"x-ratelimit-")]
+
+
+def _estimated(turn: Turn, answering: RawWhole | Document) -> dict[str, Any] | None:
+    """Usage for the books, where an upstream that was asked reports none."""
+    if turn.reservation is None or turn.way is None or not turn.way.asked:
+        return None
+    return estimated(turn.size, len(answering.body))
+
+
 def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:
     """The client's stream writer, which from now on also ends the stream when it must."""
     writer = DIALECTS[turn.dialect].stream_writer(exchange, clock=clock)
@@ -210,6 +240,8 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
     outlet = turn.outlet
     if error.blame is Blame.UPSTREAM:
         error.param = for_client(error.param, turn.dialect)
+    if turn.sent is not None:
+        error.headers = tuple(_passing_back(turn, list(error.headers)))
     turn.error = error
     turn.outcome = Outcome.FAILED if outlet.committed else Outcome.REFUSED
     async with outlet.lock:

@@ -99,6 +99,7 @@ class SocketOutlet(Outlet):
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """An error envelope, with the status that it would have had and the wait that a header would have told."""
         self.committed = self.ended = True
+        self.status = status
         if self._thread is not None:
             self._thread.failed()
         head = b'{"type":"error","status":%d,' % status
@@ -117,7 +118,7 @@ class SocketOutlet(Outlet):
         self.writing_since = self._loop.time()
         for _, event in self._decoder.feed(data):
             if event != b"[DONE]":
-                self.committed = True
+                self.committed, self.status = True, 200
                 if self._thread is not None:
                     self._thread.hear(event)
                 await self._message(event)

@@ -6,9 +6,11 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from adapter.access.groups import Access
 from adapter.codex import entry
 from adapter.errors import AdapterError, ModelNotFound
 from adapter.server.caller import Gate
+from adapter.server.exchange import peer
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
 from adapter.server.turn import Turn
@@ -22,16 +24,20 @@ _JSON: RawHeaders = [(b"content-type", b"application/json")]
 class Models:
     """The list, or the one model that the path names."""
 
-    def __init__(self, catalog: Catalog, gate: Gate) -> None:
+    def __init__(self, catalog: Catalog, gate: Gate, access: Access | None = None) -> None:
         self._catalog = catalog
         self._gate = gate
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         turn = Turn("responses", scope, receive, Outlet(send))
         try:
             turn.check_headers(scope)
-            turn.caller = self._gate.admit(turn.headers)
+            turn.caller = self._gate.admit(turn.headers, peer(scope))
             models = await self._catalog.models(turn.headers, turn.callers_key, turn.request_id)
+            if (access := self._access) is not None:
+                groups = turn.caller.groups
+                models = [model for model in models if access.allows(groups, model.id, model.upstream.name)]
             wanted = scope.get("path_params", {}).get("id")
             body = _whole(models) if wanted is None else _entry(_named(models, wanted))
             await turn.outlet.whole(200, _JSON, dumps(body))

@@ -39,11 +39,13 @@ class Outlet:
         "_send",
         "committed",
         "ended",
+        "events",
         "headers",
         "last_data",
         "last_write",
         "lock",
         "shape",
+        "status",
         "writing_since",
     )
 
@@ -58,6 +60,10 @@ class Outlet:
         """The status has been sent."""
         self.ended = False
         """Nothing more is sent, or was sent whole."""
+        self.status = 0
+        """What was sent; 0 as long as none was."""
+        self.events = 0
+        """Events written so far."""
         self.last_write = self.last_data = self._loop.time()
         self.writing_since: float | None = None
         """When the send that is going on began; a client that does not read lets it wait."""
@@ -68,6 +74,7 @@ class Outlet:
             await self.write(body, last=True)
             return
         self.committed = self.ended = True
+        self.status = status
         fields = [*self.headers, *headers, (b"content-length", b"%d" % len(body))]
         await self._send({"type": "http.response.start", "status": status, "headers": fields})
         await self._send({"type": "http.response.body", "body": body})
@@ -75,6 +82,7 @@ class Outlet:
     async def commit(self) -> None:
         """Send the status, 200; the body follows in pieces."""
         self.committed = True
+        self.status = 200
         fields = [*self.headers, (b"content-type", self.shape.value), (b"cache-control", b"no-store")]
         if self.shape is Shape.STREAM:
             fields.append((b"x-accel-buffering", b"no"))

@@ -45,9 +45,11 @@ async def write_events(
                 parts.append(part)
                 size += len(part)
             if (size >= MAX_BYTES or not count % MAX_EVENTS) and count < len(events):
+                outlet.events += len(parts)
                 await outlet.data(b"".join(parts))
                 parts, size = [], 0
                 await asyncio.sleep(0)
+        outlet.events += len(parts)
         if parts or last:
             await outlet.data(b"".join(parts), last=last)
 
@@ -56,6 +58,7 @@ async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
     """Pass bytes on, to the end of the answer."""
     async for data in answering.pieces():
         async with outlet.lock:
+            outlet.events += data.count(b"data:")
             await outlet.data(data, last=answering.ended)
     await outlet.write(b"", last=True)
 

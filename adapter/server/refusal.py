@@ -40,6 +40,11 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
             retry_after = _RETRY_AFTER
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if error.http_status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    headers += error.headers
     if isinstance(error, MethodNotAllowed) and error.allow:
         headers.append((b"allow", error.allow.encode("ascii")))
     if isinstance(error, _UNREAD_BODY):

@@ -78,7 +78,7 @@ class Routing:
 class Way:
     """One turn's way to its answer."""
 
-    __slots__ = ("_decide", "_failover", "_found", "_losses", "_turn")
+    __slots__ = ("_decide", "_failover", "_found", "_losses", "_turn", "asked")
 
     def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Decide) -> None:
         self._turn = turn
@@ -86,6 +86,8 @@ class Way:
         self._failover = failover
         self._decide = decide
         self._losses = list(turn.losses)
+        self.asked = False
+        """Somebody was asked."""
 
     @property
     def tried(self) -> list[tuple[str, str]]:
@@ -131,6 +133,7 @@ class Way:
             AdapterError: nobody answered.
         """
         failover, turn = self._failover, self._turn
+        self.asked = True
         while True:
             try:
                 lane = await course.begin()
@@ -140,9 +143,6 @@ class Way:
                 course = self.decided()
                 if failover.pause:
                     await asyncio.sleep(failover.pause)
-            except BaseException:
-                failover.abandon()
-                raise
             else:
                 failover.answered()
                 return lane

@@ -17,7 +17,6 @@ from adapter.server.exchange import Pipeline
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
 from adapter.server.session import Session
-from adapter.server.settle import settled
 from adapter.server.turn import Outcome, Turn
 
 _RETRY_AFTER = 30
@@ -42,8 +41,8 @@ class Sockets:
         except AdapterError as error:
             handshake.error, handshake.outcome = error, Outcome.REFUSED
             await handshake.outlet.whole(*refusal(error, handshake.client))
-            if self._pipeline.settings.access_log:
-                settled(handshake)
+            self._pipeline.books.opened(handshake)
+            self._pipeline.books.closed(handshake)
             return
         caller = handshake.caller
         self._open[caller] += 1

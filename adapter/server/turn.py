@@ -52,30 +52,31 @@ class Turn:
         "cut_by",
         "cut_with",
         "dialect",
-        "first_event",
-        "reservation",
-        "sent",
-        "shut",
-        "size",
-        "target",
-        "way",
         "ending",
         "error",
+        "first_event",
         "headers",
         "lane",
         "losses",
         "model",
         "outcome",
         "outlet",
+        "read",
         "receive",
         "request_id",
+        "reservation",
+        "sent",
+        "shut",
+        "size",
         "started",
         "stored",
         "stream",
+        "target",
         "task",
         "thread",
         "upstream",
         "usage",
+        "way",
     )
 
     def __init__(self, dialect: DialectName, scope: Scope, receive: Receive, outlet: Outlet) -> None:
@@ -116,9 +117,10 @@ class Turn:
         self.reservation: Reservation | None = None
         self.size = 0
         """Bytes of the request's body."""
+        self.read: float | None = None
         self.sent: float | None = None
         self.first_event: float | None = None
-        """When its course was begun, and when the upstream had answered."""
+        """When the request was there, when its course was begun, when the upstream had answered."""
         self.error: AdapterError | None = None
         self.outcome = Outcome.OK
         self.cut_by: Outcome | None = None

@@ -12,6 +12,7 @@ import io
 from contextvars import ContextVar
 from enum import Enum
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -133,6 +134,7 @@ class Reply:
         "_broken",
         "_deadline",
         "_ear",
+        "_ends",
         "_first",
         "_idle",
         "_response",
@@ -142,13 +144,15 @@ class Reply:
         "kind",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_timeout: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_timeout: float, ends: float = inf) -> None:
+        """`ends`: when it must be whole, by the loop's clock."""
         self._response = response
         self._idle = idle_timeout
         self._ear = Ear()
         self._first = b""
         self._broken: AdapterError | None = None
         self._waiting = False
+        self._ends = ends
         self._deadline = asyncio.get_running_loop().time() + idle_timeout
         self._timer: asyncio.TimerHandle | None = None
         self.headers = response.headers
@@ -241,7 +245,7 @@ class Reply:
             return self._heard(content._read_nowait(-1))
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._deadline, self._look, loop)
+            self._timer = loop.call_at(min(self._deadline, self._ends), self._look, loop)
         self._waiting = True
         try:
             chunk = await content.readany()
@@ -265,10 +269,12 @@ class Reply:
         now = loop.time()
         if not self._waiting:  # the client is the slow one
             self._deadline = max(self._deadline, now + self._idle)
-        if now < self._deadline:
-            self._timer = loop.call_at(self._deadline, self._look, loop)
+        due = min(self._deadline, self._ends)
+        if now < due:
+            self._timer = loop.call_at(due, self._look, loop)
             return
-        self._response.content.set_exception(UpstreamTimeout("The upstream sent no data for too long."))
+        said = "sent no data for too long" if now < self._ends else "took longer for its answer than it may"
+        self._response.content.set_exception(UpstreamTimeout(f"The upstream {said}."))
 
 
 class UpstreamClient:
@@ -307,8 +313,10 @@ class UpstreamClient:
             AdapterError: as `post`.
         """
         fields = {**(_ASKS_STREAM if stream else _ASKS_JSON), **headers}
+        total = upstream.total_timeout
+        ends = inf if total is None else asyncio.get_running_loop().time() + total
         response = await self._head(upstream, method, path, fields, body)
-        reply = Reply(response, upstream.idle_timeout)
+        reply = Reply(response, upstream.idle_timeout, ends)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
             await reply.sniff()
@@ -338,7 +346,7 @@ class UpstreamClient:
         for attempt in range(_ATTEMPTS_ON_STALE):
             opened = _Opened(upstream.connect_timeout)
             _OPENED.set(opened)
-            alarm = _Alarm(upstream.first_byte_timeout)
+            alarm = _Alarm(min(upstream.first_byte_timeout, upstream.total_timeout or inf))
             try:
                 return await self._session.request(
                     method,

@@ -48,6 +48,7 @@ class Failover:
         "_error",
         "_health",
         "_left",
+        "_open",
         "_paid_for",
         "_spare",
         "_waits",
@@ -63,6 +64,8 @@ class Failover:
         self._error: AdapterError | None = None
         self._where: Condition | None = None
         self._at: Target | None = None
+        self._open = False
+        """A target was entered that has neither failed nor answered."""
         self._again = True
         self._paid_for = False
         self._waits: list[tuple[float, AdapterError]] = []
@@ -109,6 +112,7 @@ class Failover:
         self._where = self._health.of(target.upstream.name)
         self._where.running += 1
         self._where.breaker.enter(self._health.clock())
+        self._open = True
         self._paid_for = False
         return True
 
@@ -128,6 +132,7 @@ class Failover:
         """The attempt failed before the first event."""
         target = self._at
         assert target is not None
+        self._open = False
         self.leave()
         self.pause = 0.0
         fault = self._health.failed(target, error)
@@ -147,20 +152,18 @@ class Failover:
         """The first event is there: from here on there is no other target."""
         assert self._where is not None
         assert self._at is not None
+        self._open = False
         self._where.breaker.succeeded()
         self.tried.append(Tried(self._at.upstream.name, "ok"))
 
     def leave(self) -> None:
-        """Nothing of this request runs at an upstream any more."""
+        """Nothing of this request runs at an upstream any more. Where it neither failed nor was answered, its client left, and
+        that is no news about the upstream."""
         if self._where is not None:
+            if self._open:
+                self._where.breaker.left(self._health.clock())
             self._where.running -= 1
             self._where = None
-
-    def abandon(self) -> None:
-        """The client left before there was an answer: no news about the upstream."""
-        if self._where is not None:
-            self._where.breaker.left(self._health.clock())
-            self.leave()
 
     def error(self) -> AdapterError:
         """What the client hears when nothing is left to try."""

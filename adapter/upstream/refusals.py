@@ -34,6 +34,7 @@ from adapter.errors import (
     UpstreamUnwell,
 )
 from adapter.upstream.wordings import Meaning, meaning_of
+from adapter.wire.headers import returned
 from adapter.wire.jsonio import NotJson, loads
 
 MAX_MESSAGE: Final = 2_000
@@ -186,7 +187,9 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
     if status == 429:
         wait = retry_after(headers, said.message)
         limit = {"code": facts["code"], "type": facts["type"], "param": said.param}
-        return RateLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
+        reached = RateLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
+        reached.headers = _limits(headers)
+        return reached
     if status >= 500 or status in _PASSING:
         sent = _waits(headers)
         return UpstreamUnwell(
@@ -228,6 +231,12 @@ def scrubbed(message: str) -> str:
     text = message[: MAX_MESSAGE * 2].encode("utf-8", "replace").decode()
     text = _LABELLED.sub(r"\1[redacted]", _SECRETS.sub("[redacted]", text))
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+def _limits(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields that tell a client where it stands; whoever must not know takes them away."""
+    found = [field for field in returned(headers) if field[0].startswith(b"x-ratelimit-")]
+    return tuple(found)
 
 
 # ------------------------------------------------------------------------------------------------------- waiting

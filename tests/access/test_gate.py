@@ -31,18 +31,18 @@ def gate(now: list[float] | None = None) -> KeyGate:
     ],
 )
 def test_every_way_to_carry_a_key(headers: dict[bytes, bytes]) -> None:
-    assert gate().admit(headers) == Caller(tenant="alice", key_id="laptop", groups=("codex",))
+    assert gate().admit(headers, "") == Caller(tenant="alice", key_id="laptop", groups=("codex",))
 
 
 def test_two_different_keys_are_refused_even_if_one_is_good() -> None:
     with pytest.raises(HostileRequest):
-        gate().admit({b"authorization": b"Bearer " + SECRET.encode(), b"x-api-key": b"other"})
+        gate().admit({b"authorization": b"Bearer " + SECRET.encode(), b"x-api-key": b"other"}, "")
 
 
 @pytest.mark.parametrize("headers", [{}, {b"authorization": b"Bearer"}, {b"authorization": b" "}, {b"x-api-key": b"z"}])
 def test_no_key_or_a_wrong_one_says_what_to_do(headers: dict[bytes, bytes]) -> None:
     with pytest.raises(Unauthorized) as refused:
-        gate().admit(headers)
+        gate().admit(headers, "")
     assert "Authorization: Bearer" in refused.value.message
     assert set(refused.value.body()["error"]) == {"message", "type", "param", "code"}
 
@@ -51,7 +51,7 @@ def test_guesses_and_revoked_keys_get_the_same_answer() -> None:
     answers = set()
     for guess in (b"x", b"ak-" + b"t" * 40, SECRET[:-1].encode()):
         with pytest.raises(Unauthorized) as refused:
-            gate().admit({b"x-api-key": guess})
+            gate().admit({b"x-api-key": guess}, "")
         answers.add(str(refused.value.body()))
     assert len(answers) == 1
 

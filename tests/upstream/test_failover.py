@@ -159,7 +159,7 @@ def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None
     probe, other = Failover([A, B], world.health), Failover([A, B], world.health)
     assert entered(probe) is A
     assert entered(other) is B
-    probe.abandon()
+    probe.leave()
     assert world.run([A, B], None)[0] == ["a"]
 
 

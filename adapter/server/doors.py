@@ -1,0 +1,104 @@
+"""What stands between callers and the pipeline: the gate, the groups, the meter; and the metrics that count them.
+
+Made from the configuration, for one process.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adapter.access.gate import KeyGate
+from adapter.access.groups import Access
+from adapter.access.keys import KeyFile, Keys
+from adapter.access.ledger import Ledger, Memory
+from adapter.access.meter import Meter
+from adapter.access.sections import configured_keys
+from adapter.access.shared import Shared
+from adapter.config import Settings
+from adapter.server.caller import Gate, OpenGate
+from adapter.server.tasks import Tasks
+from adapter.telemetry.log import log
+
+if TYPE_CHECKING:
+    from adapter.telemetry.metrics import Listener, Meters
+
+
+@dataclass(slots=True, kw_only=True)
+class Doors:
+    """Of one process. Without keys there is a gate that everybody passes, and nothing else."""
+
+    tasks: Tasks
+    gate: Gate
+    access: Access | None = None
+    meter: Meter | None = None
+    meters: Meters | None = None
+    listener: Listener | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, tasks: Tasks) -> Doors:
+        """As configured.
+
+        Raises:
+            ConfigError: the keys cannot be read, or the metrics' address cannot be had.
+        """
+        meters, listener = _metrics(settings)
+        if not settings.keyed:
+            return cls(tasks=tasks, gate=OpenGate(), meters=meters, listener=listener)
+        keys = Keys(
+            configured_keys(settings.keys),
+            None if settings.keys_file is None else KeyFile(settings.keys_file),
+            clock=time.time,
+            monotonic=time.monotonic,
+            refused=lambda why: log.error("keys_unreadable", why=why),
+        )
+        access = Access(
+            [group.value() for group in settings.access_groups],
+            [upstream.name for upstream in settings.upstreams],
+            {section.id: section.limits.value() for section in settings.keys},
+        )
+        url = settings.limits.url
+        ledger: Ledger = Memory() if url is None else Shared(url, tasks)
+        allows = settings.limits.unavailable == "allow"
+
+        def unavailable() -> bool:
+            log.error("limits_unavailable", passing=allows)
+            if meters is not None:
+                meters.limits_unavailable.inc()
+            return allows
+
+        return cls(
+            tasks=tasks,
+            gate=KeyGate(keys, time.monotonic),
+            access=access,
+            meter=Meter(ledger, tasks, unavailable=unavailable),
+            meters=meters,
+            listener=listener,
+        )
+
+    def start(self) -> None:
+        """Inside the running loop."""
+        if self.meters is not None:
+            self.tasks.start(self.meters.watch_loop())
+
+    async def close(self) -> None:
+        """Let go of everything; no turn runs any more."""
+        if self.meter is not None:
+            await self.meter.close()
+        if self.listener is not None:
+            self.listener.close()
+
+
+def _metrics(settings: Settings) -> tuple[Meters | None, Listener | None]:
+    """Counted where somebody looks; of several workers the parent is who listens."""
+    wanted = settings.metrics
+    if wanted.port is None:
+        return None, None
+    from prometheus_client import CollectorRegistry
+
+    from adapter.telemetry.metrics import Listener, Meters
+
+    registry = CollectorRegistry()
+    alone = settings.server.workers == 1
+    return Meters(registry), Listener(registry, wanted.host, wanted.port) if alone else None
