@@ -91,7 +91,8 @@ class ToolCalls:
         self._last: _Slot | None = None
         self._waiting: list[_Slot] = []
         """Calls not yet closed, in order; only the first may be open."""
-        self._call_ids: set[str] = set()
+        self._call_ids: dict[str, int] = {}
+        """The ids that were given out -> the last number put behind one to tell another call from it."""
 
     @property
     def pending(self) -> bool:
@@ -257,13 +258,15 @@ class ToolCalls:
     def _call_id(self, slot: _Slot, index: int) -> str:
         """The client's id for the call: the server's own where it has one, and no other call has it."""
         wanted = mended(slot.id) or f"call_{self._token}_{index}"
-        call_id, n = fitted_call_id(wanted, _CLIENT_RULE), 1
-        while call_id in self._call_ids:
-            n += 1
-            call_id = fitted_call_id(f"{wanted}_{n}", _CLIENT_RULE)
-        if n > 1:
+        first = call_id = fitted_call_id(wanted, _CLIENT_RULE)
+        if call_id in self._call_ids:
             self._anomaly("call_id_repeated")
-        self._call_ids.add(call_id)
+            n = self._call_ids[first]
+            while call_id in self._call_ids:
+                n += 1
+                call_id = fitted_call_id(f"{wanted}_{n}", _CLIENT_RULE)
+            self._call_ids[first] = n
+        self._call_ids[call_id] = 1
         return call_id
 
 

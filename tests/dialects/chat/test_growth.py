@@ -50,3 +50,16 @@ def test_work_is_linear(what: str) -> None:
     short, long = min(seconds(2000) for _ in range(3)), min(seconds(32000) for _ in range(2))
 
     assert long < 60 * short
+
+
+def test_work_is_linear_in_calls_that_all_have_one_id() -> None:
+    def seconds(n: int) -> float:
+        calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}] * n
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        begun = process_time()
+        told = translate.reply({"id": "x", "choices": [{"message": message}]}, "chat", "responses").value["output"]
+        assert len({item["call_id"] for item in told}) == n
+        return process_time() - begun
+
+    seconds(100)
+    assert min(seconds(8000) for _ in range(2)) < 60 * min(seconds(500) for _ in range(3))
