@@ -24,10 +24,10 @@ def store(tmp_path: Path) -> dict[str, Any]:
     return {"url": f"sqlite:///{tmp_path}/store.db"}
 
 
-async def until(client: Client, id: str, *statuses: str) -> dict[str, Any]:
+async def until(client: Client, known: str, *statuses: str) -> dict[str, Any]:
     """The response, once it has one of these statuses."""
     while True:
-        shown: dict[str, Any] = (await client.get(f"/v1/responses/{id}")).json
+        shown: dict[str, Any] = (await client.get(f"/v1/responses/{known}")).json
         if shown["status"] in statuses:
             return shown
         await asyncio.sleep(0.02)
@@ -38,9 +38,9 @@ async def begun(client: Client, **extra: Any) -> str:
     reader, writer = await client.open(ask_bytes("responses", background=True, stream=True, **extra))
     await read_head(reader)
     await reader.readuntil(b'"id":"resp_')
-    id = (await reader.readuntil(b'"'))[:-1].decode()
+    known = (await reader.readuntil(b'"'))[:-1].decode()
     writer.close()
-    return f"resp_{id}"
+    return f"resp_{known}"
 
 
 def test_it_is_queued_and_completes_by_itself(store: dict[str, Any]) -> None:
@@ -107,8 +107,8 @@ def test_it_goes_on_without_its_client(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         slowly = [Sleep(0.2), *chat_stream("a", "b")]
         async with Upstream(slowly) as up, adapter(upstream(up.url, "chat"), store=store) as client:
-            id = await begun(client)
-            done = await until(client, id, "completed", "failed")
+            known = await begun(client)
+            done = await until(client, known, "completed", "failed")
             assert done["output"][0]["content"][0]["text"] == "ab"
 
     play(scenario)
@@ -121,16 +121,16 @@ def test_a_process_that_stops_gives_it_back(stream: bool, store: dict[str, Any])
         async with Upstream(SILENT, again) as up:
             async with adapter(upstream(up.url, "chat", api_key="sk-own"), store=store) as client:
                 if stream:
-                    id = await begun(client)
+                    known = await begun(client)
                 else:
-                    id = (await client.ask("responses", background=True)).json["id"]
+                    known = (await client.ask("responses", background=True)).json["id"]
                 while not up.seen:
                     await asyncio.sleep(0.02)
             async with adapter(upstream(up.url, "chat", api_key="sk-own"), store=store) as client:
-                done = await until(client, id, "completed", "failed")
+                done = await until(client, known, "completed", "failed")
                 assert done["output"][0]["content"][0]["text"] == "ab"
                 if stream:
-                    told = await client.get(f"/v1/responses/{id}?stream=true")
+                    told = await client.get(f"/v1/responses/{known}?stream=true")
                     check_responses(told.events)
                     assert told.events[-1]["response"] == done
             assert len(up.seen) == 2
@@ -144,12 +144,12 @@ def test_a_stream_that_was_read_is_not_begun_again(store: dict[str, Any]) -> Non
     async def scenario() -> None:
         async with Upstream(SLOW) as up:
             async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
-                id = await begun(client)
-                await _read_some(client, id)
+                known = await begun(client)
+                await _read_some(client, known)
             async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
-                failed = await until(client, id, "completed", "failed")
+                failed = await until(client, known, "completed", "failed")
                 assert failed["status"] == "failed"
-                told = await client.get(f"/v1/responses/{id}?stream=true")
+                told = await client.get(f"/v1/responses/{known}?stream=true")
                 assert told.types[-2:] == ["error", "response.failed"]
                 assert told.events[-2]["code"] == "server_shutting_down"
                 check_responses(told.events)
@@ -158,9 +158,9 @@ def test_a_stream_that_was_read_is_not_begun_again(store: dict[str, Any]) -> Non
     play(scenario)
 
 
-async def _read_some(client: Client, id: str) -> None:
+async def _read_some(client: Client, known: str) -> None:
     """Until text was told."""
-    reader, writer = await client.open(request_bytes("GET", f"/v1/responses/{id}?stream=true"))
+    reader, writer = await client.open(request_bytes("GET", f"/v1/responses/{known}?stream=true"))
     await reader.readuntil(b"output_text.delta")
     writer.close()
 
@@ -170,19 +170,19 @@ def test_a_process_that_died_is_noticed_by_its_lease(logged: int, ends: str, sto
     async def scenario() -> None:
         async with Upstream(SILENT, chat_stream("a")) as up:
             async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
-                id = await begun(client)
+                known = await begun(client)
             dead = Store(store["url"])
-            job = await dead.claim("dead", lease=0.3, only=("default", id))
+            job = await dead.claim("dead", lease=0.3, only=("default", known))
             assert job is not None
-            page = await dead.events_after("default", id, -1)
+            page = await dead.events_after("default", known, -1)
             assert page is not None
             more = [LoggedEvent(number, "x", b'{"type":"x","sequence_number":%d}' % number) for number in range(logged)]
             await dead.append_events(job, more, lease=0.3)
             await dead.close()
             async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
-                done = await until(client, id, "completed", "failed")
+                done = await until(client, known, "completed", "failed")
                 assert done["status"] == ends
-                told = await client.get(f"/v1/responses/{id}?stream=true")
+                told = await client.get(f"/v1/responses/{known}?stream=true")
                 assert [entry["sequence_number"] for entry in told.events] == list(range(len(told.events)))
                 assert told.events[-1]["type"] == f"response.{ends}"
                 assert told.events[-1]["response"] == done
@@ -212,17 +212,17 @@ def test_a_callers_key_is_nowhere_but_in_memory(store: dict[str, Any], tmp_path:
 def test_cancelled(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream(SLOW) as up, adapter(upstream(up.url, "chat"), store=store) as client:
-            id = await begun(client)
-            await _read_some(client, id)
-            following = asyncio.ensure_future(client.get(f"/v1/responses/{id}?stream=true"))
-            first = await client.post(f"/v1/responses/{id}/cancel", b"")
-            again = await client.post(f"/v1/responses/{id}/cancel", b"")
+            known = await begun(client)
+            await _read_some(client, known)
+            following = asyncio.ensure_future(client.get(f"/v1/responses/{known}?stream=true"))
+            first = await client.post(f"/v1/responses/{known}/cancel", b"")
+            again = await client.post(f"/v1/responses/{known}/cancel", b"")
             assert first.json["status"] == "cancelled"
-            assert first.json == again.json == (await client.get(f"/v1/responses/{id}")).json
+            assert first.json == again.json == (await client.get(f"/v1/responses/{known}")).json
             told = await following
             assert told.types[-1] == "response.cancelled"
             assert told.events[-1]["response"] == first.json
-            resumed = await client.get(f"/v1/responses/{id}?stream=true&starting_after={len(told.events) - 2}")
+            resumed = await client.get(f"/v1/responses/{known}?stream=true&starting_after={len(told.events) - 2}")
             assert resumed.events == told.events[-1:]
             async with asyncio.timeout(2):
                 await up.seen[0].finished.wait()
@@ -233,12 +233,12 @@ def test_cancelled(store: dict[str, Any]) -> None:
 def test_deleted_while_it_runs(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream(SLOW) as up, adapter(upstream(up.url, "chat"), store=store) as client:
-            id = await begun(client)
-            await _read_some(client, id)
-            await client.request("DELETE", f"/v1/responses/{id}")
+            known = await begun(client)
+            await _read_some(client, known)
+            await client.request("DELETE", f"/v1/responses/{known}")
             async with asyncio.timeout(2):
                 await up.seen[0].finished.wait()
-            assert (await client.get(f"/v1/responses/{id}")).status == 404
+            assert (await client.get(f"/v1/responses/{known}")).status == 404
 
     play(scenario)
 
@@ -252,10 +252,10 @@ def test_an_upstream_that_refuses_is_told_by_the_response(stream: bool, store: d
                 told = await client.ask("responses", background=True, stream=True)
                 check_responses(told.events)
                 assert told.types == ["response.created", "response.queued", "error", "response.failed"]
-                id = told.events[0]["response"]["id"]
+                known = told.events[0]["response"]["id"]
             else:
-                id = (await client.ask("responses", background=True)).json["id"]
-            failed = await until(client, id, "failed")
+                known = (await client.ask("responses", background=True)).json["id"]
+            failed = await until(client, known, "failed")
             assert failed["error"]["code"] == "context_length_exceeded"
 
     play(scenario)

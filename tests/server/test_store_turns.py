@@ -50,17 +50,22 @@ def said(up: Upstream, dialect: str) -> list[Any]:
     items = up.seen[-1].json["messages" if dialect == "chat" else "input"]
     if isinstance(items, str):
         return [("user", items)]
-    return [(item["role"], content if isinstance(content := item["content"], str) else content[0]["text"]) for item in items]
+    return [
+        (item["role"], content if isinstance(content := item["content"], str) else content[0]["text"]) for item in items
+    ]
 
 
-async def got(client: Client, id: str, below: str = "") -> Response:
-    return await client.get(f"/v1/responses/{id}{below}")
+async def got(client: Client, known: str, below: str = "") -> Response:
+    return await client.get(f"/v1/responses/{known}{below}")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_response_can_be_read_as_it_was_told(dialect: str, store: dict[str, Any]) -> None:
     async def scenario() -> None:
-        async with Upstream(plain(dialect), stream(dialect)) as up, adapter(upstream(up.url, dialect), store=store) as client:
+        async with (
+            Upstream(plain(dialect), stream(dialect)) as up,
+            adapter(upstream(up.url, dialect), store=store) as client,
+        ):
             whole = (await client.ask("responses")).json
             told = await client.ask("responses", stream=True)
 
@@ -133,14 +138,14 @@ def test_references_to_stored_items(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream(plain("chat")) as up, adapter(upstream(up.url, "chat"), store=store) as client:
             first = (await client.ask("responses", input="one")).json
-            id = first["output"][0]["id"]
-            for reference in ({"type": "item_reference", "id": id}, {"id": id}, {"type": None, "id": id}):
+            known = first["output"][0]["id"]
+            for reference in ({"type": "item_reference", "id": known}, {"id": known}, {"type": None, "id": known}):
                 given = [{"role": "user", "content": "one"}, reference, {"role": "user", "content": "two"}]
                 answer = await client.ask("responses", input=given)
                 assert answer.status == 200
                 assert [text for _, text in said(up, "chat")] == ["one", "Hello", "two"]
             listed = (await got(client, answer.json["id"], "/input_items?order=asc")).json
-            assert [entry["id"] for entry in listed["data"]][1] == id
+            assert [entry["id"] for entry in listed["data"]][1] == known
             unknown = await client.ask("responses", input=[{"type": "item_reference", "id": "msg_nobody"}])
             assert (unknown.status, unknown.json["error"]["param"]) == (404, "input[0]")
 
@@ -212,9 +217,10 @@ def test_a_deleted_response_still_carries_those_that_went_on_from_it(store: dict
 
 def test_a_store_that_always_keeps(store: dict[str, Any]) -> None:
     async def scenario() -> None:
-        async with Upstream(plain("chat")) as up, adapter(
-            upstream(up.url, "chat"), store={**store, "mode": "always"}
-        ) as client:
+        async with (
+            Upstream(plain("chat")) as up,
+            adapter(upstream(up.url, "chat"), store={**store, "mode": "always"}) as client,
+        ):
             made = (await client.ask("responses", store=False)).json
             assert made["store"] is True
             assert (await got(client, made["id"])).json == made
@@ -255,11 +261,11 @@ def test_a_client_that_leaves_has_cancelled(store: dict[str, Any]) -> None:
             reader, writer = await client.open(ask_bytes("responses", stream=True))
             await read_head(reader)
             data = await reader.readuntil(b'"id":"resp_')
-            id = "resp_" + (await reader.readuntil(b'"'))[:-1].decode()
+            known = "resp_" + (await reader.readuntil(b'"'))[:-1].decode()
             assert data
-            assert (await got(client, id)).json["status"] == "in_progress"
+            assert (await got(client, known)).json["status"] == "in_progress"
             writer.close()
-            while (left := (await got(client, id)).json)["status"] == "in_progress":
+            while (left := (await got(client, known)).json)["status"] == "in_progress":
                 await asyncio.sleep(0.05)
             assert left["status"] == "cancelled"
 

@@ -9,7 +9,16 @@ import pytest
 
 from adapter.server.caller import Caller, OpenGate
 from tests.server.harness import Client, adapter, play, upstream
-from tests.server.scripted import SSE, Upstream, chat_reply, event, json_reply, response, responses_events, responses_stream
+from tests.server.scripted import (
+    SSE,
+    Upstream,
+    chat_reply,
+    event,
+    json_reply,
+    response,
+    responses_events,
+    responses_stream,
+)
 
 
 @pytest.fixture
@@ -22,9 +31,10 @@ def test_what_an_upstream_keeps_is_asked_of_it(stream: bool, store: dict[str, An
     async def scenario() -> None:
         reply = responses_stream() if stream else [json_reply(response())]
         rest = [json_reply({"id": "resp_up1", "object": "x"})]
-        async with Upstream(reply, rest) as up, adapter(
-            upstream(up.url, "responses", profile="openai", api_key="sk-own"), store=store
-        ) as client:
+        async with (
+            Upstream(reply, rest) as up,
+            adapter(upstream(up.url, "responses", profile="openai", api_key="sk-own"), store=store) as client,
+        ):
             answer = await client.ask("responses", stream=stream)
             assert answer.status == 200
             assert "store" not in up.seen[0].json
@@ -48,9 +58,10 @@ def test_what_an_upstream_keeps_is_asked_of_it(stream: bool, store: dict[str, An
 def test_a_stream_is_resumed_where_it_is_kept(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         tail = [SSE, *(event(entry, entry["type"]) for entry in responses_events()[4:])]
-        async with Upstream(responses_stream(), tail) as up, adapter(
-            upstream(up.url, "responses", profile="openai"), store=store
-        ) as client:
+        async with (
+            Upstream(responses_stream(), tail) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store) as client,
+        ):
             await client.ask("responses", stream=True, background=True)
             assert up.seen[0].json["background"] is True
             resumed = await client.get("/v1/responses/resp_up1?stream=true&starting_after=3")
@@ -89,9 +100,10 @@ def test_a_count_is_the_upstreams_own_where_it_has_one(store: dict[str, Any]) ->
     async def scenario() -> None:
         counted = [json_reply({"object": "response.input_tokens", "input_tokens": 42})]
         missing = [json_reply({"error": {"message": "no such path"}}, 404)]
-        async with Upstream(counted, missing) as up, adapter(
-            upstream(up.url, "responses", profile="openai"), store=store
-        ) as client:
+        async with (
+            Upstream(counted, missing) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store) as client,
+        ):
             asked = {"model": "m", "input": "Hi", "tools": [], "metadata": {"a": "b"}}
             first = await client.post("/v1/responses/input_tokens", asked)
             assert (first.json["input_tokens"], first.headers["x-adapter-token-count"]) == (42, "upstream")
@@ -136,23 +148,23 @@ def test_another_tenants_objects_are_as_unknown_ones(store: dict[str, Any], monk
             ):
                 unknown = await client.request(method, path.format("resp_unknown"), x_tenant="b")
                 assert unknown.status == 404
-                for id in (mine, theirs, conversation):
-                    other = await client.request(method, path.format(id), x_tenant="b")
-                    assert (other.status, other.body.replace(id.encode(), b"resp_unknown")) == (404, unknown.body)
-            for id in (mine, theirs):
+                for known in (mine, theirs, conversation):
+                    other = await client.request(method, path.format(known), x_tenant="b")
+                    assert (other.status, other.body.replace(known.encode(), b"resp_unknown")) == (404, unknown.body)
+            for known in (mine, theirs):
                 for provider in ("chat", "openai"):
-                    await _unknown_previous(client, id, provider)
+                    await _unknown_previous(client, known, provider)
             assert len(openai.seen) == calls
             assert (await client.get(f"/v1/responses/{mine}", x_tenant="a")).status == 200
 
     play(scenario)
 
 
-async def _unknown_previous(client: Client, id: str, provider: str) -> None:
+async def _unknown_previous(client: Client, known: str, provider: str) -> None:
     headers = {"x_tenant": "b"}
     answers = [
         await client.ask("responses", previous_response_id=previous, provider=provider, headers=headers)
-        for previous in (id, "resp_unknown")
+        for previous in (known, "resp_unknown")
     ]
     assert answers[0].status == 400
-    assert answers[0].body.replace(id.encode(), b"resp_unknown") == answers[1].body
+    assert answers[0].body.replace(known.encode(), b"resp_unknown") == answers[1].body

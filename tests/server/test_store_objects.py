@@ -1,0 +1,152 @@
+"""Conversations and stored chat completions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.harness import PATH, adapter, play, upstream
+from tests.server.scripted import Upstream, chat_reply, chat_stream, json_reply, response, responses_stream
+
+CONVERSATIONS = "/v1/conversations"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, Any]:
+    return {"url": f"sqlite:///{tmp_path}/store.db"}
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def texts(page: dict[str, Any]) -> list[str]:
+    return [entry["content"][0]["text"] for entry in page["data"]]
+
+
+@pytest.mark.parametrize("dialect", ["chat", "openai"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_turns_in_a_conversation(stream: bool, dialect: str, store: dict[str, Any]) -> None:
+    """One of ours is kept by us, also over an upstream that could keep one itself."""
+
+    async def scenario() -> None:
+        if dialect == "chat":
+            reply, section = chat_stream("Hello") if stream else [json_reply(chat_reply())], {}
+        else:
+            reply, section = responses_stream() if stream else [json_reply(response())], {"profile": "openai"}
+        kind = "chat" if dialect == "chat" else "responses"
+        async with Upstream(reply) as up, adapter(upstream(up.url, kind, **section), store=store) as client:
+            made = (await client.post(CONVERSATIONS, {"items": [user("one")], "metadata": {"a": "b"}})).json
+            path = f"{CONVERSATIONS}/{made['id']}"
+            for conversation in (made["id"], {"id": made["id"]}):
+                answer = await client.ask("responses", input="Hi", conversation=conversation, stream=stream)
+                shown = answer.events[-1]["response"] if stream else answer.json
+                assert shown["conversation"] == {"id": made["id"]}
+                assert shown["store"] is True
+                assert shown == (await client.get(f"/v1/responses/{shown['id']}")).json
+            sent = up.seen[-1].json["messages" if kind == "chat" else "input"]
+            assert [item["role"] for item in sent] == ["user", "user", "assistant", "user"]
+            listed = (await client.get(f"{path}/items?order=asc")).json
+            assert texts(listed)[:3] == ["one", "Hi", "Hello"]
+            assert all(entry["id"] and entry["status"] == "completed" for entry in listed["data"])
+            unknown = await client.ask("responses", conversation="conv_nobody") if kind == "chat" else None
+            assert unknown is None or (unknown.status, unknown.json["error"]["param"]) == (404, "conversation")
+            unstored = await client.ask("responses", conversation=made["id"], store=False)
+            assert (unstored.status, unstored.json["error"]["param"]) == (400, "store")
+
+    play(scenario)
+
+
+def test_the_life_of_a_conversation(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            made = (await client.post(CONVERSATIONS, {})).json
+            assert (made["object"], made["metadata"]) == ("conversation", {})
+            path = f"{CONVERSATIONS}/{made['id']}"
+            assert (await client.get(path)).json == made
+            changed = (await client.post(path, {"metadata": {"k": "v"}})).json
+            assert changed == made | {"metadata": {"k": "v"}}
+            assert (await client.post(path, {})).json["error"]["param"] == "metadata"
+            assert (await client.post(path, {"metadata": {"k": 1}})).status == 400
+
+            added = (await client.post(f"{path}/items", {"items": [user(str(n)) for n in range(20)]})).json
+            assert texts(added) == [str(n) for n in range(20)]
+            for wrong in ({"items": [user("x")] * 21}, {"items": "x"}, {}, {"items": [{"role": "robot"}]}):
+                assert (await client.post(f"{path}/items", wrong)).status == 400
+            page = (await client.get(f"{path}/items?limit=2")).json
+            assert (texts(page), page["has_more"]) == (["19", "18"], True)
+            assert texts((await client.get(f"{path}/items?limit=1&after={page['last_id']}")).json) == ["17"]
+            item = f"{path}/items/{page['first_id']}"
+            assert (await client.get(item)).json == page["data"][0]
+            assert (await client.request("DELETE", item)).json == changed
+            assert (await client.get(item)).status == 404
+            assert (await client.request("DELETE", item)).status == 404
+
+            gone = (await client.request("DELETE", path)).json
+            assert gone == {"id": made["id"], "object": "conversation.deleted", "deleted": True}
+            for method, below in (("GET", ""), ("DELETE", ""), ("GET", "/items"), ("GET", "/items/msg_1")):
+                assert (await client.request(method, path + below)).status == 404
+            assert (await client.post(f"{path}/items", {"items": [user("x")]})).status == 404
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_life_of_a_completion(stream: bool, dialect: str, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        if dialect == "chat":
+            reply = chat_stream("Hello") if stream else [json_reply(chat_reply())]
+        else:
+            reply = responses_stream() if stream else [json_reply(response())]
+        async with Upstream(reply) as up, adapter(upstream(up.url, dialect), store=store) as client:
+            await client.ask("chat", stream=stream)
+            asked = [user("Hi"), {"role": "user", "content": [{"type": "text", "text": "there"}]}]
+            answer = await client.ask("chat", stream=stream, store=True, messages=asked, metadata={"k": "v"})
+            assert answer.status == 200
+            assert "x-adapter-losses" not in answer.headers
+            assert up.seen[-1].json.get("store") in (None, False)
+            known = answer.events[0]["id"] if stream else answer.json["id"]
+            path = f"{PATH['chat']}/{known}"
+            kept = (await client.get(path)).json
+            assert kept["choices"][0]["message"]["content"] == "Hello"
+            assert kept["metadata"] == {"k": "v"}
+            assert stream or {**answer.json, "metadata": {"k": "v"}} == kept
+            for query, count in (
+                ("", 1),
+                ("?model=m", 1),
+                ("?model=x", 0),
+                ("?metadata[k]=v", 1),
+                ("?metadata[k]=x", 0),
+            ):
+                assert len((await client.get(PATH["chat"] + query)).json["data"]) == count
+            messages = (await client.get(f"{path}/messages")).json["data"]
+            assert [entry["role"] for entry in messages] == ["user", "user"]
+            assert messages[0]["content"] == "Hi"
+            assert messages[1]["content_parts"] == [{"type": "text", "text": "there"}]
+            changed = (await client.post(path, {"metadata": {"n": "1"}})).json
+            assert changed == kept | {"metadata": {"n": "1"}}
+            assert (await client.request("DELETE", path)).json == {
+                "id": known,
+                "object": "chat.completion.deleted",
+                "deleted": True,
+            }
+            for method, below in (("GET", ""), ("DELETE", ""), ("GET", "/messages")):
+                assert (await client.request(method, path + below)).status == 404
+            wrong = await client.ask("chat", store=True, metadata={"k": 1})
+            assert wrong.status == 400
+
+    play(scenario)
+
+
+def test_choices_are_stored_together(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            answer = (await client.ask("chat", store=True, n=3)).json
+            assert len(answer["choices"]) == 3
+            kept = (await client.get(f"{PATH['chat']}/{answer['id']}")).json
+            assert kept["choices"] == answer["choices"]
+
+    play(scenario)
