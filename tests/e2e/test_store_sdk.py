@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ class Clients:
 
 
 @contextmanager
-def replica(home: Path, store: str) -> Iterator[str]:
-    """One `adapter serve --demo`; its base URL."""
+def replica(home: Path, store: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """One `adapter serve --demo`: its base URL, its process."""
     port = free_port()
     home.mkdir()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTER_")}
@@ -56,7 +57,7 @@ def replica(home: Path, store: str) -> Iterator[str]:
         )
         try:
             wait_until_ready(f"http://127.0.0.1:{port}/readyz", process)
-            yield f"http://127.0.0.1:{port}/v1"
+            yield f"http://127.0.0.1:{port}/v1", process
         finally:
             process.terminate()
             process.wait(20)
@@ -79,10 +80,10 @@ def clients(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     home = tmp_path_factory.mktemp("store")
     with ExitStack() as stack:
         if request.param == "one on SQLite":
-            urls = [stack.enter_context(replica(home / "one", f"sqlite:///{home}/store.db"))]
+            urls = [stack.enter_context(replica(home / "one", f"sqlite:///{home}/store.db"))[0]]
         else:
             url = request.getfixturevalue("database")
-            urls = [stack.enter_context(replica(home / name, url)) for name in ("one", "two")]
+            urls = [stack.enter_context(replica(home / name, url))[0] for name in ("one", "two")]
         clients = Clients(urls)
         stack.callback(clients.close)
         yield clients
@@ -214,3 +215,37 @@ class TestResponses:
         assert clients.next.chat.completions.delete(answer.id).deleted
         with pytest.raises(openai.NotFoundError):
             clients.next.chat.completions.retrieve(answer.id)
+
+
+def test_killed_under_load(tmp_path: Path) -> None:
+    """SIGKILL while many clients store: whatever was acknowledged is there, word for word."""
+    store = f"sqlite:///{tmp_path}/store.db"
+    told: dict[str, dict[str, Any]] = {}
+    for attempt in range(3):
+        with replica(tmp_path / f"home{attempt}", store) as (url, process), ThreadPoolExecutor(8) as pool:
+            pressed = [pool.submit(_press, url, number, told) for number in range(8)]
+            time.sleep(0.7 + 0.3 * attempt)
+            process.kill()
+            wait(pressed)
+    assert len(told) > 20
+    with replica(tmp_path / "after", store) as (url, _), openai.OpenAI(base_url=url, api_key="sk-test") as client:
+        for known, shown in told.items():
+            assert client.responses.retrieve(known).model_dump() == shown
+
+
+def _press(url: str, number: int, told: dict[str, dict[str, Any]]) -> None:
+    """Store turns until the server is gone; plain ones and streams."""
+    with openai.OpenAI(base_url=url, api_key="sk-test", max_retries=0, timeout=5) as client:
+        previous: Any = None
+        while True:
+            try:
+                if number % 2:
+                    made = client.responses.create(model=MODELS[0], input="Say hello", previous_response_id=previous)
+                    told[made.id] = made.model_dump()
+                    previous = made.id
+                else:
+                    for event in client.responses.create(model=MODELS[1], input="Say hello", stream=True):
+                        if event.type == "response.completed":
+                            told[event.response.id] = event.response.model_dump()
+            except openai.APIError:
+                return

@@ -152,8 +152,7 @@ def test_locked_while_the_stream_runs(path: Path) -> None:
             reading = asyncio.ensure_future(read_response(reader))
             while not up.seen:
                 await asyncio.sleep(0.01)
-            other = sqlite3.connect(path, isolation_level=None)
-            other.execute("BEGIN IMMEDIATE")
+            other = await locked(path)
             try:
                 told = await reading
                 assert told.types[-1] == "response.completed"
@@ -167,6 +166,17 @@ def test_locked_while_the_stream_runs(path: Path) -> None:
             assert (await client.ask("responses", stream=True)).events[-1]["response"]["store"] is True
 
     play(scenario)
+
+
+async def locked(path: Path) -> sqlite3.Connection:
+    """The file, held by another connection; whoever writes just now has to be let finish."""
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+    while True:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            return other
+        except sqlite3.OperationalError:
+            await asyncio.sleep(0.01)
 
 
 def test_a_database_that_is_not_there(path: Path) -> None:
