@@ -34,9 +34,10 @@ class Models:
         try:
             turn.check_headers(scope)
             turn.caller = self._gate.admit(turn.headers, peer(scope))
-            models = await self._catalog.models(turn.headers, turn.callers_key, turn.request_id)
-            if (access := self._access) is not None:
-                groups = turn.caller.groups
+            access, groups = self._access, turn.caller.groups
+            visible = None if access is None else access.visible(groups)
+            models = await self._catalog.models(turn.headers, turn.callers_key, turn.request_id, visible)
+            if access is not None:
                 models = [model for model in models if access.allows(groups, model.id, model.upstream.name)]
             wanted = scope.get("path_params", {}).get("id")
             body = _whole(models) if wanted is None else _entry(_named(models, wanted))

@@ -83,6 +83,8 @@ def spent(turn: Turn) -> int:
         return cost
     if turn.way is None or not turn.way.asked or turn.outcome is Outcome.REFUSED:
         return 0
+    if turn.outcome is Outcome.FAILED and not turn.outlet.events:
+        return 0
     return -(-turn.size // BYTES_PER_TOKEN) + turn.outlet.events
 
 

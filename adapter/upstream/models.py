@@ -45,13 +45,17 @@ class Catalog:
         self._clock = clock
         self._kept: dict[tuple[str, bytes], tuple[float, list[dict[str, Any]]]] = {}
 
-    async def models(self, headers: Headers, callers_key: str | None, request_id: str) -> list[Model]:
-        """Every name once, served by the upstream that routing would choose; in the order of the configuration."""
+    async def models(
+        self, headers: Headers, callers_key: str | None, request_id: str, visible: frozenset[str] | None = None
+    ) -> list[Model]:
+        """Every name once, served by the first upstream that has it; in the order of the configuration. `visible`: the
+        upstreams that there are for the caller; None: all."""
+        upstreams = [one for one in self._router.upstreams if visible is None or one.name in visible]
         lists = await asyncio.gather(
-            *(self._listed(upstream, headers, callers_key, request_id) for upstream in self._router.upstreams)
+            *(self._listed(upstream, headers, callers_key, request_id) for upstream in upstreams)
         )
         found: dict[str, Model] = {}
-        for upstream, listed in zip(self._router.upstreams, lists, strict=True):
+        for upstream, listed in zip(upstreams, lists, strict=True):
             for entry in listed:
                 if upstream.serves(entry["id"]):
                     found.setdefault(entry["id"], _model(entry, upstream))

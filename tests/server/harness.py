@@ -52,10 +52,16 @@ def upstream(url: str, dialect: str, name: str = "up", **keys: Any) -> dict[str,
 
 @asynccontextmanager
 async def adapter(
-    *upstreams: dict[str, Any], compaction: Any = None, sealing: Any = None, store: Any = None, **server: Any
+    *upstreams: dict[str, Any],
+    compaction: Any = None,
+    sealing: Any = None,
+    store: Any = None,
+    access: dict[str, Any] | None = None,
+    **server: Any,
 ) -> AsyncIterator[Client]:
     """The adapter over these upstreams, the first one first unless they say otherwise; a client for it."""
     sections = {"compaction": compaction or {}, "sealing": sealing or {}, "store": store or {"mode": "off"}}
+    sections |= access or {}  # keys, groups, limits, metrics
     settings = load(
         None,
         {

@@ -231,6 +231,9 @@ class Background:
         body = job.request["body"]
         _, course = await self.pipeline.courses.decided(turn, dict(body))
         _check_key(turn, job, self.pipeline, has_key=has_key)
+        if turn.counters:  # its request was counted when it was accepted
+            turn.size = len(dumps(body))
+            await self.pipeline.books.charge(turn, body, again=True)
         shown = recording.object
         kind = Kind(
             id=job.id,
