@@ -147,12 +147,14 @@ def _missing_place(environ: Mapping[str, str]) -> str | None:
     directory = state_directory(environ)
     if directory is None:
         return "no HOME and no XDG_STATE_HOME; store.url says where"
+    database = directory / "store.db"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (directory / "store.db").open("ab"):
-            return None
-    except OSError as refused:
-        return f"{directory} cannot be written ({refused.strerror}); store.url says where"
+    except OSError:
+        writable = False
+    else:
+        writable = os.access(directory, os.W_OK | os.X_OK) and (not database.exists() or os.access(database, os.W_OK))
+    return None if writable else f"{directory} cannot be written; store.url says where else"
 
 
 def _application(settings: Settings) -> ASGIApp:

@@ -61,7 +61,7 @@ async def recall(
             if not keepers:
                 raise
             return replace(recalled, found=keepers)
-        if not (found[0].upstream.stateful and _vouched_for(turn, found[0])):
+        if not (found[0].upstream.stateful and vouched_for(turn, found[0])):
             raise
         return replace(recalled, found=found[:1])
     given = as_items(body.get("input"))
@@ -71,7 +71,7 @@ async def recall(
     return replace(recalled, earlier=len(earlier))
 
 
-def _vouched_for(turn: Turn, target: Target) -> bool:
+def vouched_for(turn: Turn, target: Target) -> bool:
     """An id that is unknown here may be the upstream's all the same, unless several callers share its key: then only what
     was seen to be this caller's is."""
     return turn.caller.key_id is None or target.upstream.callers_key

@@ -13,7 +13,7 @@ from adapter.hub.events import Item
 from adapter.server.caller import Caller
 from adapter.server.history import as_items, check_calls
 from adapter.server.keeping import Keep
-from adapter.server.recall import Recalled
+from adapter.server.recall import Recalled, vouched_for
 from adapter.server.stored.completing import KeepCompletion
 from adapter.server.stored.responding import KeepResponse, KeptThere, Kind
 from adapter.server.tasks import Tasks
@@ -86,7 +86,7 @@ class Keeper:
         if conversation is not None:
             conversation = _conversation_id(conversation)
             history = await self.store.conversation_history(turn.caller.tenant, conversation)
-            if history is None and not upstream.stateful:
+            if history is None and not (upstream.stateful and vouched_for(turn, recalled.found[0])):
                 raise NotFound(f"Conversation with id '{conversation[:200]}' not found.", param="conversation")
         if upstream.stateful and history is None:
             if asked is not False:

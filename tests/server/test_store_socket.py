@@ -1,0 +1,74 @@
+"""A socket remembers its own turns; behind that stands the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import Upstream, json_reply
+from tests.server.scripted import chat_reply as reply
+from tests.server.sockets import ask, dialects, good, opened, refused
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, Any]:
+    return {"url": f"sqlite:///{tmp_path}/store.db"}
+
+
+@dialects
+def test_a_stored_turn_of_a_socket_is_there_for_all(speaks: str, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*good(speaks, "one", "two", "three", "four")) as up,
+            adapter(upstream(up.url, speaks), store=store) as client,
+        ):
+            async with opened(client) as ws:
+                first = (await ask(ws, store=True, input="a"))[-1]["response"]
+                second = (await ask(ws, store=True, input="b", previous_response_id=first["id"]))[-1]["response"]
+            assert first["store"] is True
+            assert (await client.get(f"/v1/responses/{second['id']}")).json == second
+            async with opened(client) as ws:
+                third = (await ask(ws, store=False, input="c", previous_response_id=second["id"]))[-1]["response"]
+                assert third["store"] is False
+                sent = up.seen[-1].json["messages" if speaks == "chat" else "input"]
+                assert len(sent) == 5
+                assert (await client.get(f"/v1/responses/{third['id']}")).status == 404
+                await ask(ws, store=False, input="d", previous_response_id=third["id"])
+                assert len(up.seen[-1].json["messages" if speaks == "chat" else "input"]) == 7
+
+    play(scenario)
+
+
+def test_a_stored_turn_after_ones_that_were_not(store: dict[str, Any]) -> None:
+    """What only the connection knew is stored with the first turn that is."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "one", "two"), [json_reply(reply("three"))]) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+        ):
+            async with opened(client) as ws:
+                first = (await ask(ws, store=False, input="a"))[-1]["response"]
+                second = (await ask(ws, store=True, input="b", previous_response_id=first["id"]))[-1]["response"]
+                assert second["previous_response_id"] == first["id"]
+                assert second["store"] is True
+            await client.ask("responses", input="c", previous_response_id=second["id"])
+            assert [m["content"] for m in up.seen[-1].json["messages"]] == ["a", "one", "b", "two", "c"]
+
+    play(scenario)
+
+
+def test_unknown_to_both(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "one")) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+            opened(client) as ws,
+        ):
+            assert refused(await ask(ws, previous_response_id="resp_x")) == (400, "previous_response_not_found")
+            assert (await ask(ws))[-1]["type"] == "response.completed"
+
+    play(scenario)
