@@ -182,7 +182,7 @@ def _config(lane: Lane, upstream: str) -> str:
     head = f'base_url = "{upstream}"\ndialect = "{lane}"\napi_key = "client"\ncompact = "none"\n'
     text = f'[server]\nping_after = {PING_AFTER}\n[[upstreams]]\nname = "thinks"\nmodels = ["*-thinks"]\n{head}[upstreams.capabilities]\n'
     text += "".join(f'{key} = "{value}"\n' for key, value in THINKS.items())
-    return text + f'[[upstreams]]\nname = "scripted"\n{head}'
+    return text + f'[[upstreams]]\nname = "scripted"\npriority = 1\n{head}'
 
 
 @contextmanager
