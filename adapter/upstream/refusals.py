@@ -25,6 +25,7 @@ from typing import Any, Final
 from adapter.errors import (
     AdapterError,
     ModelNotFound,
+    Overloaded,
     PayloadTooLarge,
     RateLimited,
     UpstreamAuth,
@@ -192,6 +193,8 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
         return reached
     if status >= 500 or status in _PASSING:
         sent = _waits(headers)
+        if status == _OVERLOADED or said.type in _OVERLOADED_TYPES:
+            facts["code"] = facts["code"] or Overloaded.code
         return UpstreamUnwell(
             message or f"The upstream failed with status {status}.",
             status=_SHOWN_AS.get(status, status),
@@ -207,7 +210,9 @@ _NOT_IMPLEMENTED: Final = 501
 """Says what the server is, not that it failed: kept whatever the body looks like."""
 _PASSING: Final = frozenset({408, 409, 425})
 """Refusals that may not come again."""
-_SHOWN_AS: Final = {529: 503}
+_OVERLOADED: Final = 529
+_OVERLOADED_TYPES: Final = frozenset({"overloaded_error", "overloaded"})
+_SHOWN_AS: Final = {_OVERLOADED: 503}
 """Statuses that no client knows."""
 
 

@@ -263,7 +263,7 @@ def test_a_redirect_is_not_followed_and_not_shown() -> None:
         ({"message": "x", "type": "server_error", "code": "server_error"}, 502, "server_error"),
         ({"message": "x", "code": 429}, 429, "rate_limit_exceeded"),
         ({"message": "x", "code": "rate_limit_exceeded"}, 429, "rate_limit_exceeded"),
-        ({"message": "x", "type": "overloaded_error"}, 503, "upstream_error"),
+        ({"message": "x", "type": "overloaded_error"}, 503, "server_is_overloaded"),
         ({"message": "x", "code": "invalid_prompt"}, 400, "invalid_prompt"),
         ({"message": "bad key", "type": "authentication_error"}, 502, "upstream_auth"),
         ({"error": {"message": "prompt is too long"}}, 400, "context_length_exceeded"),
@@ -335,3 +335,17 @@ def test_whatever_the_answer_holds_it_is_one_of_ours(
     error = from_http(status, {"retry-after": wait, "date": date}, raw, own_key=own_key)
 
     orjson.dumps(error.body())
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (529, {"message": "Overloaded"}),
+        (529, {"type": "overloaded_error", "message": "Overloaded"}),
+        (503, {"type": "overloaded_error", "message": "Overloaded"}),
+    ],
+)
+def test_an_overloaded_upstream_is_said_in_the_code_that_clients_know(status: int, said: dict[str, str]) -> None:
+    error = from_http(status, {}, orjson.dumps({"error": said}), own_key=True)
+
+    assert (error.http_status, error.code) == (503, "server_is_overloaded")

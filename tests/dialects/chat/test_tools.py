@@ -9,6 +9,7 @@ import pytest
 from adapter.dialects.chat.strict import meets_strict_rules
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 from adapter.hub.request import ToolKind, ToolRef
+from adapter.upstream.profiles import profile
 from tests.dialects.chat.writing import OPENAI, call, generic, lost, output, user, written
 
 EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
@@ -211,7 +212,7 @@ def test_web_search_becomes_web_search_options_where_the_server_has_them() -> No
         "search_context_size": "low",
         "filters": {"allowed_domains": ["x.org"]},
     }
-    made = written(user(), tools=[tool], to=OPENAI)
+    made = written(user(), tools=[tool], to=profile("openai", {"web_search_options": True}))
 
     assert made.body["web_search_options"] == {
         "user_location": {"type": "approximate", "approximate": {"city": "Bern"}},
