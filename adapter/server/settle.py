@@ -157,5 +157,7 @@ def _count(meters: Meters, turn: Turn) -> None:
         meters.anomalies.labels(meters.word(anomaly.kind)).inc()
     for loss in turn.losses:
         meters.losses.labels(meters.word(loss.kind)).inc()
+    if turn.stored:
+        meters.stored.labels(turn.stored).inc()
     if turn.usage is not None:
         meters.used(turn.usage)
