@@ -67,7 +67,9 @@ class Meters:
         self.tokens = counter("adapter_tokens_total", "Tokens, as reported or estimated.", "kind")
         self.limited = counter("adapter_limited_total", "Requests refused by a limit of this server.", "kind")
         self.limits_unavailable = counter("adapter_limits_unavailable_total", "The store of limits did not answer.")
-        self.stored = counter("adapter_stored_total", "Answers that were to be stored, by what became of it.", "outcome")
+        self.stored = counter(
+            "adapter_stored_total", "Answers that were to be stored, by what became of it.", "outcome"
+        )
         self.store = histogram("adapter_store_seconds", "Operations of the store.", _SHORT, "operation")
         self.lag = histogram("adapter_loop_lag_seconds", "How late the event loop is.", _SHORT)
         self._words: set[str] = set()

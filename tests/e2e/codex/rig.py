@@ -139,7 +139,7 @@ class Rig:
         thinks = profile("generic", THINKS if model.endswith("-thinks") else {})
         peer: Peer = ChatPeer(script, profile=thinks) if lane == "chat" else ResponsesPeer(script)
         self.board.peers[key] = peer
-        home, work = folder / "home", folder / "work"
+        home, work = folder / "home", folder / "project"
         home.mkdir(parents=True, exist_ok=True)
         work.mkdir(exist_ok=True)
         (home / "config.toml").write_text(

@@ -75,8 +75,8 @@ class Cell:
     def run(self, rig: Rig, folder: Path) -> Run:
         """Let Codex work."""
         given = self.scenario
-        (folder / "work").mkdir(parents=True)
-        given.prepare(folder / "work")
+        (folder / "project").mkdir(parents=True)
+        given.prepare(folder / "project")
         options: dict[str, Any] = {"prompts": given.prompts, "config": given.config, "retries": given.retries}
         flags = [flag.format(folder=folder) for flag in given.flags]
         model = self.family.slug + ("-thinks" if given.thinks else "")

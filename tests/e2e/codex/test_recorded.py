@@ -26,7 +26,7 @@ FIRST = [(family, version) for family in FAMILIES for version in family.versions
 def normalised(body: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Ids numbered in their order, paths and times of nowhere."""
     text = json.dumps(body, ensure_ascii=False)
-    for place, path in (("/src/project", folder / "work"), ("/home/user/.codex", folder / "home")):
+    for place, path in (("/src/project", folder / "project"), ("/home/user/.codex", folder / "home")):
         text = text.replace(str(path), place)
     ids: dict[str, str] = {}
     text = UUID.sub(lambda found: ids.setdefault(found[0], f"00000000-0000-7000-8000-{len(ids) + 1:012d}"), text)

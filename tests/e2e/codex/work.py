@@ -147,7 +147,7 @@ class Plan(Scenario):
 class PromptImage(Scenario):
     """An image that the user gives reaches the model as an image."""
 
-    flags = ("--image={folder}/work/pixel.png",)
+    flags = ("--image={folder}/project/pixel.png",)
 
     def prepare(self, work: Path) -> None:
         (work / "pixel.png").write_bytes(base64.b64decode(PIXEL))
@@ -212,7 +212,7 @@ class Reasoning(Scenario):
 class OutputSchema(Scenario):
     """--output-schema reaches the server as a schema, and its JSON comes back as the final message."""
 
-    flags = ("--output-schema", "{folder}/work/schema.json")
+    flags = ("--output-schema", "{folder}/project/schema.json")
 
     def prepare(self, work: Path) -> None:
         (work / "schema.json").write_text(json.dumps(SCHEMA))
