@@ -194,9 +194,11 @@ class TestChat:
 
         assert raised.value.param == "messages[0].role"
 
-    def test_async_stream(self, base_url: str, model: str) -> None:
+    def test_async_stream(self, client: openai.OpenAI, base_url: str, model: str) -> None:
+        key = client.api_key
+
         async def run() -> str:
-            async with openai.AsyncOpenAI(base_url=base_url, api_key="sk-test", max_retries=0) as client:
+            async with openai.AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
                 stream = await client.chat.completions.create(
                     model=model, messages=[{"role": "user", "content": "Say hello"}], stream=True
                 )
@@ -321,9 +323,11 @@ class TestResponses:
 
         assert raised.value.param == "input[0].role"
 
-    def test_async_stream(self, base_url: str, model: str) -> None:
+    def test_async_stream(self, client: openai.OpenAI, base_url: str, model: str) -> None:
+        key = client.api_key
+
         async def run() -> list[str]:
-            async with openai.AsyncOpenAI(base_url=base_url, api_key="sk-test", max_retries=0) as client:
+            async with openai.AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
                 return [
                     event.type async for event in await client.responses.create(model=model, input="Hi", stream=True)
                 ]
