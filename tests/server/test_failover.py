@@ -311,9 +311,7 @@ def test_a_whole_answer_may_have_a_deadline(client_speaks: str, upstream_speaks:
 
     async def scenario() -> None:
         async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks, total_timeout=0.4)) as client:
-            began = time.monotonic()
             answer = await client.ask(client_speaks, stream=stream)
-            assert 0.3 < time.monotonic() - began < 3
             if stream:
                 assert answer.status == 200
                 assert b"upstream_timeout" in answer.body or b"longer for its answer" in answer.body
