@@ -1,6 +1,7 @@
 """Work grows with the request and not with its square: nobody stops a server with one body.
 
 Measured as the ratio of two lengths, far from both: sixteen times as much must not take sixty times as long (squared, it takes 256).
+Time is measured, so this is no part of the suite: `python -m pytest tests/bench/growth.py`.
 """
 
 from __future__ import annotations
