@@ -113,13 +113,14 @@ def first_text(item: Item) -> str:
     return content if isinstance(content, str) else ""
 
 
+def summary_text(text: str) -> str:
+    """A summary as every model understands it."""
+    return f"{PREFACE}\n\n{text}"
+
+
 def summary_message(text: str) -> Item:
     """A summary as every upstream understands it."""
-    return {
-        "type": "message",
-        "role": "user",
-        "content": [{"type": "input_text", "text": f"{PREFACE}\n\n{text}"}],
-    }
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": summary_text(text)}]}
 
 
 def units(items: Sequence[Item]) -> list[Unit]:

@@ -6,7 +6,7 @@ fourth, chat-shaped, is an ordinary Chat answer to a shortened conversation; onl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from adapter.compaction.anatomy import CALLS, COMPACTIONS, OUTPUTS, type_of
@@ -28,6 +28,8 @@ class Facts:
     provider: str | None = None
     """The configured name of the upstream that served it; GoModel shows it."""
     metadata: dict[str, Any] | None = None
+    echo: dict[str, Any] = field(default_factory=dict)
+    """What a Response repeats of its request."""
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -55,36 +57,31 @@ def compaction_reply(facts: Facts, output: list[Item]) -> dict[str, Any]:
 
 
 def response_reply(facts: Facts, text: str) -> dict[str, Any]:
-    """gogogotoken's shape: a response whose one message is the summary."""
+    """gogogotoken's shape: a response, whole, whose one message is the summary."""
     return {
         "id": f"resp_{facts.token}",
         "object": "response",
         "created_at": facts.created_at,
         "model": facts.model,
         "status": "completed",
+        "error": None,
+        "incomplete_details": None,
         "output": [_message(facts, text)],
         "usage": facts.usage,
+        **facts.echo,
     }
 
 
 def gomodel_reply(facts: Facts, text: str) -> dict[str, Any]:
-    """GoModel's shape: as above, with provider, metadata and Chat's spelling of the token details."""
+    """GoModel's shape: as above, with provider, metadata and Chat's spelling of the token details beside the other."""
     details_in, details_out = facts.usage["input_tokens_details"], facts.usage["output_tokens_details"]
     cached, reasoned = details_in["cached_tokens"], details_out["reasoning_tokens"]
     return {
-        "id": f"resp_{facts.token}",
-        "object": "response",
-        "created_at": facts.created_at,
-        "model": facts.model,
+        **response_reply(facts, text),
         "provider": facts.provider,
-        "status": "completed",
-        "error": None,
         "metadata": facts.metadata or {},
-        "output": [_message(facts, text)],
         "usage": {
-            "input_tokens": facts.usage["input_tokens"],
-            "output_tokens": facts.usage["output_tokens"],
-            "total_tokens": facts.usage["total_tokens"],
+            **facts.usage,
             "prompt_tokens_details": {
                 "cached_tokens": cached,
                 "text_tokens": facts.usage["input_tokens"],

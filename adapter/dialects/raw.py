@@ -117,6 +117,7 @@ class RawStream(ABC):
         self.ended = True
         if self.settling:
             return b"".join(framed(*frame) for frame in self.ending())
+        error = self.answer.error or error  # what the upstream said is why it ended so
         self.answer.status, self.answer.error = "failed", error
         return b"".join(framed(*frame) for frame in self.failure(error, self.last_event()))
 

@@ -56,23 +56,29 @@ class Asking:
             return await self._translating(turn, plan)
         return await begun_in_parallel(lambda: self._translating(turn, plan), plan.calls, self.tasks)
 
-    async def passing(self, turn: Turn, plan: Plan, observer: RawStream | None) -> Hub | RawStreaming | RawWhole:
-        """A raw plan, begun. Bytes pass only where the answer has the form that was asked for.
+    async def passing(
+        self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
+    ) -> Hub | RawStreaming | RawWhole:
+        """A raw plan, begun. Bytes pass only where the answer has the form that was asked for; `observe` makes the observer
+        of a stream.
 
         Raises:
             AdapterError: no answer.
         """
-        reply = await _mended(
-            plan.body, lambda body: self._sent(turn, plan if body is plan.body else replace(plan, body=body))
-        )
-        lane: Hub | RawStreaming | RawWhole
-        if reply.kind is Kind.STREAM and observer is not None:
-            lane = RawStreaming(reply, observer, settle_within=self.settings.settle_within)
-        elif reply.kind is Kind.JSON and observer is None:
-            lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
-        else:
-            lane = self._hub(reply, plan, translated(plan))
-        return await begun(lane)
+
+        async def once(body: bytes) -> Hub | RawStreaming | RawWhole:
+            sent = plan if body is plan.body else replace(plan, body=body)
+            reply = await self._sent(turn, sent)
+            lane: Hub | RawStreaming | RawWhole
+            if reply.kind is Kind.STREAM and observe is not None:
+                lane = RawStreaming(reply, observe(), settle_within=self.settings.settle_within)
+            elif reply.kind is Kind.JSON and observe is None:
+                lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
+            else:
+                lane = self._hub(reply, sent, translated(plan))
+            return await begun(lane)
+
+        return await _mended(plan.body, once)
 
     async def document(self, turn: Turn, target: Target, path: str, body: bytes) -> bytes:
         """A plain call whose reply is no answer of a dialect.

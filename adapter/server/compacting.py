@@ -117,13 +117,13 @@ class Compactor:
                     if case.target.upstream.compact is None and is_absent(refused.http_status, refused.code):
                         self.absent.add(case.target.upstream.name)
                         return await self._summarised(case)
-                    return self._trimmed(case, refused)
+                    return await self._otherwise(case, refused)
                 return await self._summarised(case) if made is None else made
             case Way.TRIGGER_BLOB:
                 try:
                     return await self._by_trigger(case)
                 except AdapterError as refused:
-                    return self._trimmed(case, refused)
+                    return await self._otherwise(case, refused)
             case _:
                 return await self._summarised(case)
 
@@ -173,12 +173,16 @@ class Compactor:
         found = self.router.route(model)
         return next((one for one in found if one.upstream is target.upstream), found[0])
 
-    def _trimmed(self, case: Case, refused: AdapterError) -> Made:
-        """An upstream's own compaction that failed.
+    async def _otherwise(self, case: Case, refused: AdapterError) -> Made:
+        """An upstream's own compaction that failed. A history too long for it is summarised in pieces: the client has no
+        other way to make it shorter, and the next turn is refused for the same reason.
 
         Raises:
-            AdapterError: `refused`, unless `on_failure` says `trim`.
+            AdapterError: `refused`, unless `on_failure` says `trim`; why the summary failed.
         """
+        kept_there = any(case.request.body.get(key) is not None for key in ("previous_response_id", "conversation"))
+        if refused.code == "context_length_exceeded" and not kept_there:
+            return await self._summarised(case)
         if case.options.on_failure is OnFailure.ERROR:
             raise refused
         work = summarise(case.request, replace(case.options, strategy=Strategy.TRIM), going_on=case.going_on)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any, Final, Literal, TypeAlias
 
-from adapter.compaction.anatomy import TRIGGER
 from adapter.compaction.calls import CompactCall, Shape, read_call, shape
 from adapter.compaction.expand import Expanded, expand
 from adapter.compaction.keep import worth_compacting
@@ -23,18 +22,22 @@ from adapter.compaction.made import Made, Seals
 from adapter.compaction.options import Reply
 from adapter.compaction.outgoing import asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
 from adapter.compaction.plan import ClientShape, Way
-from adapter.compaction.sealing import KeyRing, is_ours, not_verified
+from adapter.compaction.sealing import KeyRing, not_verified
 from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
 from adapter.compaction.streams import preceded, triggered
 from adapter.compaction.triggers import estimated_tokens, is_triggered, threshold
+from adapter.dialects.base import RawStream
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.echo import echo
 from adapter.errors import InvalidValue
 from adapter.hub import usage as usages
 from adapter.hub.events import Event, ItemClosed, ItemOpened, Usage
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Exchange, Request
+from adapter.server.about import about
 from adapter.server.asking import Asking, clock
 from adapter.server.compacting import COMPACT_PATH, Case, Compactor
+from adapter.server.going import Going
 from adapter.server.history import History
 from adapter.server.keeping import Keep, Keeping, KeepsNothing
 from adapter.server.lanes import Answering, RawStreaming, RawWhole
@@ -48,7 +51,6 @@ from adapter.upstream.router import Router, Target
 Lane: TypeAlias = Answering | RawStreaming | Written | RawWhole | Document
 _REPLY: Final = b"x-adapter-compact-reply"
 _COUNTED: Final = b"x-adapter-token-count"
-_BLOBS: Final = "reasoning.encrypted_content"
 _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
 
@@ -124,17 +126,17 @@ class Courses:
         )
 
     def _responses(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
-        about = _about(body)
-        if passes and not about.ours and found[0].upstream.dialect == "responses":
-            in_place = found[0].upstream.compacts_in_place or not about.compacts
-            if in_place and not (len(found) > 1 and about.blobs):
+        facts = about(body)
+        if passes and not facts.ours and found[0].upstream.dialect == "responses":
+            in_place = found[0].upstream.compacts_in_place or not facts.compacts
+            if in_place and not (len(found) > 1 and facts.blobs):
                 target = self._chosen(turn, found[0])
                 return self._raw(turn, passed(body, "responses", turn.client, target))
         request = DIALECTS["responses"].read_request(body, turn.client)
         target, seals = self._expanded(turn, request, found)
         upstream = target.upstream
-        takes_trigger = about.triggered and self.compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
-        if about.triggered and not takes_trigger and not upstream.compacts_in_place:
+        takes_trigger = facts.triggered and self.compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
+        if facts.triggered and not takes_trigger and not upstream.compacts_in_place:
             request.body["input"] = request.items[:-1]
             case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
             return self._triggered(case, seals)
@@ -144,7 +146,7 @@ class Courses:
                 case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
                 case = replace(case, options=case.options.within(limit))
                 if case.split.rest:
-                    return self._compacted_then_asked(case, seals)
+                    return self._compacted_then_asked(case, seals, Going.on(case))
         return self._hub(turn, request, target, seals)
 
     async def compact(self, turn: Turn, body: dict[str, Any]) -> Course:
@@ -192,13 +194,18 @@ class Courses:
     def _raw(self, turn: Turn, plan: Plan) -> Course:
         self._report(turn, plan.losses)
         turn.lane = "raw"
-        observer = DIALECTS[plan.speaks].raw_stream(plan.exchange, clock=clock) if plan.stream else None
-        if observer is not None:
+
+        def observe() -> RawStream:
+            observer = DIALECTS[plan.speaks].raw_stream(plan.exchange, clock=clock)
             turn.ending = observer.fail
+            return observer
+
+        if plan.stream:
+            observe()  # a failure before the upstream has said anything is written by it, too
         return Course(
             stream=plan.stream,
             exchange=plan.exchange,
-            begin=lambda: self.asking.passing(turn, plan, observer),
+            begin=lambda: self.asking.passing(turn, plan, observe if plan.stream else None),
             raw=True,
         )
 
@@ -241,7 +248,7 @@ class Courses:
         seals = self._seals(turn, Expanded(request.items), target, wraps=False)
         case = self._case(turn, ClientShape.CHAT, request, seals, target)
         if worth_compacting(case.split, case.options):
-            return self._compacted_then_asked(case, seals)
+            return self._compacted_then_asked(case, seals, Going.on(case, body))
         if target.upstream.dialect == "chat":
             return self._raw(turn, passed(body, "chat", turn.client, target))
         return self._hub(turn, request, target)
@@ -257,15 +264,14 @@ class Courses:
         case.turn.lane = "compact"
         return Course(stream=case.request.stream, exchange=exchange, begin=begin)
 
-    def _compacted_then_asked(self, case: Case, seals: Seals) -> Course:
+    def _compacted_then_asked(self, case: Case, seals: Seals, going: Going) -> Course:
         turn, request, target = case.turn, case.request, case.target
+        self._report(turn, going.losses())
 
         async def begin() -> Lane:
             made = await self._made(case)
-            shortened = replace(request, body={**request.body, "input": made.context})
-            plan = written(shortened, target)
-            self._report(turn, plan.losses)
-            answering = self._sealed(await self.asking.answering(turn, plan), request, target, seals)
+            answering = await self.asking.answering(turn, going.plan(made))
+            answering = self._sealed(answering, request, target, seals)
             if case.shape is ClientShape.THRESHOLD:
                 return Changed(answering, preceded(made.blob(seals), made.usage))
             return Changed(answering, _costing(made.usage))
@@ -288,6 +294,7 @@ class Courses:
             usage=made.usage,
             provider=case.target.upstream.name,
             metadata=None if call is None else call.metadata,
+            echo={} if call is None else echo(case.request, {}),
         )
 
     def _reply(self, turn: Turn, body: dict[str, Any]) -> Reply:
@@ -375,42 +382,6 @@ _SHAPES: Final = {
     (Reply.GOMODEL, False): ClientShape.GOMODEL,
     (Reply.GOMODEL, True): ClientShape.GOMODEL,
 }
-
-
-@dataclass(slots=True)
-class _About:
-    """What a Responses body has to do with compaction and blobs."""
-
-    ours: bool = False
-    """It holds a blob of ours."""
-    triggered: bool = False
-    watched: bool = False
-    blobs: bool = False
-    """It holds, or asks for, what only its maker can read."""
-
-    @property
-    def compacts(self) -> bool:
-        return self.triggered or self.watched
-
-
-def _about(body: dict[str, Any]) -> _About:
-    """Cheap: one look at every item."""
-    include = body.get("include")
-    about = _About(watched=threshold(body) is not None)
-    about.blobs = about.watched or (isinstance(include, list) and _BLOBS in include)
-    items = body.get("input")
-    if not isinstance(items, list):
-        return about
-    for item in items:
-        if not isinstance(item, dict):
-            continue
-        sealed = item.get("encrypted_content")
-        if sealed is not None:
-            about.blobs = True
-            about.ours = about.ours or is_ours(sealed)
-        if item.get("type") == TRIGGER:
-            about.triggered = about.blobs = is_triggered([one for one in items if isinstance(one, dict)])
-    return about
 
 
 def _costing(cost: dict[str, Any]) -> Callable[[Event], list[Event]]:

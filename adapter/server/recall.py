@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from adapter.compaction.anatomy import TRIGGER
 from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
 from adapter.server.caller import Caller
 from adapter.server.history import History, as_items, check_calls
@@ -64,6 +65,7 @@ async def recall(
         if not (found[0].upstream.stateful and vouched_for(turn, found[0])):
             raise
         return replace(recalled, found=found[:1])
+    earlier = [item for item in earlier if item.get("type") != TRIGGER]  # it has been answered: a compaction follows it
     given = as_items(body.get("input"))
     check_calls(earlier, given)
     body["input"] = [*earlier, *given]

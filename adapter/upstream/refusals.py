@@ -144,6 +144,7 @@ _STATUS_OF_TYPE: Final = {
     "invalid_prompt": 400,
     "BadRequestError": 400,
     "content_policy_violation": 400,
+    "invalid_encrypted_content": 400,
     "authentication_error": 401,
     "invalid_api_key": 401,
     "permission_error": 403,

@@ -40,6 +40,15 @@ def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
     return _Messages(losses).read(messages)
 
 
+def message_origins(messages: list[Any]) -> list[int]:
+    """For each item that `read_messages` makes of these messages, which it has read before: the index of its message."""
+    reading = _Messages([])
+    origins: list[int] = []
+    for index, message in enumerate(messages):
+        origins += [index] * (len(reading.read([message])) - len(origins))
+    return origins
+
+
 class _Messages:
     """What has to be remembered from one message to the next: which calls were custom, which were legacy."""
 

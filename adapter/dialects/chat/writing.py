@@ -18,14 +18,14 @@ _CHAT_NAMES: Final = {
 
 
 class Writing:
-    """The request, the server's profile, and the losses so far."""
+    """The request, the server's profile, and the losses of the writing so far."""
 
     __slots__ = ("_chat", "losses", "profile", "request")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         self.request = request
         self.profile = profile
-        self.losses: list[Loss] = list(request.losses)
+        self.losses: list[Loss] = []
         self._chat = request.dialect == "chat"
 
     def at(self, index: int, inside: str = "") -> str:

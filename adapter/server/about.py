@@ -1,0 +1,52 @@
+"""What a Responses body has to do with compaction and blobs, before anyone has read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from adapter.compaction.anatomy import TRIGGER
+from adapter.compaction.sealing import is_ours
+from adapter.compaction.triggers import is_triggered, threshold
+
+_BLOBS: Final = "reasoning.encrypted_content"
+
+
+@dataclass(slots=True)
+class About:
+    """What decides whether a body may pass as it is."""
+
+    ours: bool = False
+    """It holds a blob of ours."""
+    triggered: bool = False
+    watched: bool = False
+    blobs: bool = False
+    """It holds, or asks for, what only its maker can read."""
+
+    @property
+    def compacts(self) -> bool:
+        return self.triggered or self.watched
+
+
+def about(body: dict[str, Any]) -> About:
+    """Cheap: one look at every item.
+
+    Raises:
+        BadRequest: a trigger or a threshold that cannot be.
+    """
+    include = body.get("include")
+    found = About(watched=threshold(body) is not None)
+    found.blobs = found.watched or (isinstance(include, list) and _BLOBS in include)
+    items = body.get("input")
+    if not isinstance(items, list):
+        return found
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        sealed = item.get("encrypted_content")
+        if sealed is not None:
+            found.blobs = True
+            found.ours = found.ours or is_ours(sealed)
+        if item.get("type") == TRIGGER:
+            found.triggered = found.blobs = is_triggered([one for one in items if isinstance(one, dict)])
+    return found

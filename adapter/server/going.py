@@ -1,0 +1,89 @@
+"""The turn that goes on from a history made short at once: what it is asked with, and what of it is lost.
+
+Losses are told before anything is paid for, and only of what stays: what the summary stands for is said in the summary. A
+Chat client over a Chat upstream loses nothing: its own messages go on, key for key, and its settings with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from adapter.compaction.keep import Split
+from adapter.compaction.made import Made
+from adapter.compaction.options import Strategy
+from adapter.compaction.splice import spliceable, spliced
+from adapter.dialects.chat.read_messages import message_origins
+from adapter.hub.losses import Loss
+from adapter.hub.request import Exchange, Request
+from adapter.server.compacting import Case
+from adapter.server.plan import Plan, passed, written
+from adapter.server.raw_request import checked
+
+_PLACE: Final = re.compile(r"input\[(\d+)\]")
+_OURS: Final = ("stream", "stream_options", "n")
+"""Settings of a Chat request that are this server's to say: usage is always asked for, n is several calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Going:
+    """One turn that goes on."""
+
+    case: Case
+    split: Split
+    chat: dict[str, Any] | None = None
+    """A Chat client's own body, where it can go on in it."""
+    origins: Sequence[int] = ()
+    """The message of each item in it."""
+
+    @classmethod
+    def on(cls, case: Case, chat: dict[str, Any] | None = None) -> Going:
+        """From the history of `case`; `chat` is the body of a Chat client."""
+        parts = case.split
+        if chat is not None and case.target.upstream.dialect == "chat":
+            origins = message_origins(chat["messages"])
+            if spliceable(parts, origins):
+                return cls(case=case, split=parts, chat=chat, origins=origins)
+        return cls(case=case, split=parts)
+
+    def losses(self) -> list[Loss]:
+        """What of the turn the upstream will not hear, by paths in the client's body.
+
+        Raises:
+            BadRequest: it cannot be asked there at all.
+        """
+        plan = written(self._with(self.split.retained), self.case.target)
+        if self.chat is not None:
+            checked(self.chat, "chat", self.case.target)
+            return [loss for loss in plan.losses if loss.kind == "n"]
+        return [replace(loss, path=_PLACE.sub(self._place, loss.path)) for loss in plan.losses]
+
+    def plan(self, made: Made) -> Plan:
+        """The turn, asked with the history made short.
+
+        Raises:
+            BadRequest: as `losses`.
+        """
+        request = self._with(made.context)
+        plan = written(request, self.case.target)
+        done = made.summary
+        if self.chat is None or done is None or done.strategy is not Strategy.SUMMARY:
+            return plan
+        body = {key: value for key, value in self.chat.items() if key not in _OURS}
+        body["messages"] = spliced(body["messages"], self.split, self.origins, done.text)
+        profile = self.case.target.upstream.profile
+        body["stream"] = request.stream
+        if request.stream and profile.stream_options:
+            body["stream_options"] = {"include_usage": True}
+        own = passed(body, "chat", request.client, self.case.target)
+        return replace(plan, body=own.body, exchange=Exchange(request=request, profile=profile))
+
+    def _with(self, items: list[dict[str, Any]]) -> Request:
+        request = self.case.request
+        return replace(request, body={**request.body, "input": items})
+
+    def _place(self, found: re.Match[str]) -> str:
+        index = int(found[1])
+        return f"input[{self.split.kept[index] if index < len(self.split.kept) else index}]"

@@ -1,0 +1,213 @@
+"""Compactions that meet trouble and come to a good end: blobs refused late, histories too long, turns that go on from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapter.conform.compactors import KINDS, CompactPeer, Kind
+from tests.server.compacting import ASKS, COMPACT, FACTS, HISTORY, WAYS, peered, told
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import (
+    END,
+    SSE,
+    Script,
+    Upstream,
+    chat_stream,
+    event,
+    json_reply,
+    response,
+    responses_stream,
+)
+from tests.server.sockets import answer, opened, say
+
+CALL = WAYS["openai"].body
+REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAABo"}
+
+# ---------------------------------------------------------------------------------------------- blobs refused in a 200
+
+_CODE = "invalid_encrypted_content"
+_FAILED = response(status="failed") | {"output": [], "error": {"code": _CODE, "message": "no"}}
+REFUSALS: dict[str, Script] = {
+    "error": [SSE, event({"type": "error", "code": _CODE, "message": "no", "param": None}, "error"), END],
+    "failed": [SSE, event({"type": "response.failed", "response": _FAILED, "sequence_number": 0}), END],
+    "json": [json_reply({"error": {"message": "no", "code": _CODE}})],
+}
+
+
+@pytest.mark.parametrize("upstreams", [1, 2], ids=["raw", "hub"])
+@pytest.mark.parametrize("how", REFUSALS)
+def test_a_blob_that_is_refused_by_the_first_event_is_left_out_and_asked_again_once(how: str, upstreams: int) -> None:
+    async def scenario() -> None:
+        async with Upstream(REFUSALS[how], responses_stream("Good")) as up:
+            sections = [upstream(up.url, "responses", f"up{number}") for number in range(upstreams)]
+            async with adapter(*sections) as client:
+                found = await client.ask("responses", stream=True, input=[ASKS, REASONING])
+                assert found.status == 200, found.body
+                assert found.types[-1] == "response.completed"
+                assert [len(seen.json["input"]) for seen in up.seen] == [2, 1]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_without_reasoning_to_leave_out_a_refusal_in_a_stream_is_a_400(how: str) -> None:
+    async def scenario() -> None:
+        async with Upstream(REFUSALS[how]) as up, adapter(upstream(up.url, "responses")) as client:
+            found = await client.ask("responses", stream=True)
+            assert (found.status, found.json["error"]["code"]) == (400, _CODE)
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+# ---------------------------------------------------------------------------------------------------- far too long
+
+TOO_LONG: dict[str, tuple[int, dict[str, Any]]] = {
+    "openai": (400, {"error": {"message": "too long", "code": "context_length_exceeded"}}),
+    "anthropic": (
+        400,
+        {"error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"}},
+    ),
+    "llama.cpp": (
+        400,
+        {"error": {"type": "exceed_context_size_error", "message": "exceeds the available context size"}},
+    ),
+    "gemini": (
+        400,
+        {"error": {"message": "The input token count (9) exceeds the maximum number of tokens allowed (8)."}},
+    ),
+    "groq": (413, {"error": {"message": "Request too large for model `m` on tokens per minute", "type": "tokens"}}),
+}
+
+
+@pytest.mark.parametrize("vendor", TOO_LONG)
+def test_a_history_too_long_is_summarised_in_pieces_however_the_server_words_it(vendor: str) -> None:
+    async def scenario() -> None:
+        status, body = TOO_LONG[vendor]
+        scripts: list[Script] = [[json_reply(body, status)], *(chat_stream(f"part {number}") for number in range(9))]
+        async with Upstream(*scripts) as up, adapter(upstream(up.url, "chat")) as client:
+            found = await client.post(COMPACT, CALL | {"input": [*HISTORY * 4, ASKS]})
+            assert found.status == 200, found.body
+            assert max(len(seen.body) for seen in up.seen[1:]) < len(up.seen[0].body)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["compaction", "response", "trigger"])
+def test_a_history_too_long_for_the_upstreams_own_compaction_is_summarised(kind: str) -> None:
+    async def scenario() -> None:
+        status, body = TOO_LONG["openai"]
+        async with (
+            Upstream([json_reply(body, status)], responses_stream("the summary")) as up,
+            adapter(upstream(up.url, "responses", compact=kind)) as client,
+        ):
+            found = await client.post(COMPACT, CALL)
+            assert found.status == 200, found.body
+            assert found.json["output"][-1]["type"] == "compaction"
+            assert len(up.seen) == 2
+
+    play(scenario)
+
+
+# ---------------------------------------------------------------------------------------------------------- going on
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_socket_goes_on_from_a_trigger_by_its_response_id(kind: Kind) -> None:
+    async def scenario() -> None:
+        peer = CompactPeer(kind)
+        async with peered(peer) as section, adapter(section) as client, opened(client) as ws:
+            (*_, done) = await answer_to(ws, input=[*HISTORY, {"type": "compaction_trigger"}], store=False)
+            (*_, last) = await answer_to(ws, input=[ASKS], previous_response_id=done["response"]["id"], store=False)
+            assert last["type"] == "response.completed", last
+            assert told(last["response"]) == FACTS
+        assert peer.problems == []
+
+    play(scenario)
+
+
+async def answer_to(ws: Any, **fields: Any) -> list[Any]:
+    await say(ws, **fields)
+    return await answer(ws)
+
+
+# ---------------------------------------------------------------------------------------------- a Chat client's own words
+
+OWN: list[dict[str, Any]] = [
+    {"role": "system", "content": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]},
+    {"role": "developer", "content": "Be polite."},
+    {"role": "user", "content": "Set up the project.", "name": "ann"},
+    {"role": "assistant", "content": "I put it under FACT-path. " + "more " * 6_000},
+    {"role": "system", "content": "The user is in a hurry."},
+    {"role": "user", "name": "bob", "content": "What do you know?"},
+    {
+        "role": "assistant",
+        "reasoning_content": "look first",
+        "content": None,
+        "tool_calls": [{"id": "call_9", "type": "function", "function": {"name": "shell", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "call_9", "content": "the open exchange"},
+]
+SETTINGS = {"top_k": 5, "temperature": 0.5, "user": "u", "chat_template_kwargs": {"thinking": True}, "max_tokens": 7}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_over_a_chat_upstream_what_stays_of_a_chat_conversation_is_the_clients_own_key_for_key(stream: bool) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("the summary"), chat_stream("Good")) as up,
+            adapter(upstream(up.url, "chat"), losses="reject") as client,
+        ):
+            found = await client.post(COMPACT, {"model": "m", "messages": OWN, "stream": stream, **SETTINGS})
+            assert found.status == 200, found.body
+            sent = up.seen[1].json
+        summary = sent["messages"].pop(4)
+        assert sent["messages"] == [*OWN[:3], *OWN[4:]]
+        assert (summary["role"], "the summary" in summary["content"]) == ("user", True)
+        rest = {
+            key: value for key, value in sent.items() if key not in ("model", "messages", "stream", "stream_options")
+        }
+        assert rest == SETTINGS
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("name", ["visioncoder", "threshold"])
+def test_what_the_turn_would_lose_is_refused_before_the_summary_is_paid_for(name: str) -> None:
+    async def scenario() -> None:
+        way = WAYS[name]
+        dialect, lost = {"visioncoder": ("responses", {"seed": 4}), "threshold": ("chat", {"truncation": "auto"})}[name]
+        async with Upstream(chat_stream("-")) as up, adapter(upstream(up.url, dialect), losses="reject") as client:
+            found = await client.post(way.path, way.body | lost)
+            assert (found.status, found.json["error"]["param"]) == (400, next(iter(lost))), found.body
+            assert up.seen == []
+
+    play(scenario)
+
+
+def test_losses_of_a_turn_that_goes_on_name_the_items_of_the_client_once_and_none_that_were_summarised() -> None:
+    async def scenario() -> None:
+        file = {"type": "input_file", "file_id": "file_1"}
+        old, new = (
+            {"type": "message", "role": "user", "content": [file, {"type": "input_text", "text": text}]}
+            for text in ("x" * 9_000, "now")
+        )
+        way = WAYS["threshold"]
+        async with peered(CompactPeer("none_chat")) as section, adapter(section) as client:
+            found = await client.post(way.path, way.body | {"input": [*HISTORY, old, *HISTORY[2:], new]})
+            assert found.status == 200, found.body
+            assert found.headers["x-adapter-losses"] == "input[11].content[0];dropped"
+
+    play(scenario)
+
+
+def test_a_loss_is_told_once() -> None:
+    async def scenario() -> None:
+        messages = [{"role": "user", "name": "ann", "content": "Hi"}]
+        async with Upstream([json_reply(response())]) as up, adapter(upstream(up.url, "responses")) as client:
+            found = await client.ask("chat", messages=messages)
+            assert found.headers["x-adapter-losses"] == "messages[0].name;dropped"
+
+    play(scenario)
