@@ -47,7 +47,7 @@ def create(settings: Settings) -> ASGIApp:
     courses = Courses(
         routing=routing,
         asking=asking,
-        compactor=Compactor(asking=asking, router=upstreams, options=settings.compaction.options()),
+        compactor=Compactor(asking=asking, routing=routing, options=settings.compaction.options()),
         ring=settings.sealing.ring(),
         history=NoHistory() if stored is None else stored.history,
         keeping=KeepsNothing() if stored is None else stored.keeping,

@@ -119,12 +119,14 @@ class Compaction(Section):
     """How `/responses/compact` answers: a sealed item, or a summary as text."""
     replies: dict[str, Literal["compaction", "response", "gomodel"]] = Field(default_factory=dict)
     """Model pattern -> reply, before `reply`; the first that matches counts."""
+    key_replies: dict[str, Literal["compaction", "response", "gomodel"]] = Field(default_factory=dict)
+    """Id of a caller's key -> reply, before `replies`."""
     model: str | None = None
     """Who summarises; None is the model of the request."""
     window: PositiveInt | None = None
     """The summariser's context window in tokens, where its upstream names none."""
     keep_user_tokens: int = Field(default=_DEFAULTS.keep_user_tokens, ge=0)
-    keep_turn_tokens: int = Field(default=_DEFAULTS.keep_turn_tokens, ge=0)
+    keep_turn_tokens: int | None = Field(default=_DEFAULTS.keep_turn_tokens, ge=0)
     short_tokens: int = Field(default=_DEFAULTS.short_tokens, ge=0)
     trim_tokens: PositiveInt = _DEFAULTS.trim_tokens
     prompt: Path | None = None
@@ -141,6 +143,7 @@ class Compaction(Section):
             on_failure=compacting.OnFailure(self.on_failure),
             reply=compacting.Reply(self.reply),
             replies=tuple((glob, compacting.Reply(reply)) for glob, reply in self.replies.items()),
+            key_replies=tuple((key, compacting.Reply(reply)) for key, reply in self.key_replies.items()),
             model=self.model,
             window_tokens=self.window,
             keep_user_tokens=self.keep_user_tokens,

@@ -96,7 +96,7 @@ def _recent_users(items: Sequence[Item], found: list[Unit], budget_tokens: int) 
     return recent
 
 
-def _last_turn(items: Sequence[Item], found: list[Unit], budget_tokens: int) -> tuple[set[int], int]:
+def _last_turn(items: Sequence[Item], found: list[Unit], budget_tokens: int | None) -> tuple[set[int], int]:
     """The units of the last user turn that stay, and the index of the first item that follows the summary.
 
     To the turn belongs whatever ends in it: an exchange may have begun before the user spoke. Reasoning alone, which was
@@ -109,7 +109,8 @@ def _last_turn(items: Sequence[Item], found: list[Unit], budget_tokens: int) -> 
     last = max(told, key=lambda number: found[number].indices[-1])
     asked = next((number for number in reversed(spoken) if found[number].voice is Voice.USER), last)
     turn = {number for number in spoken if found[number].indices[-1] >= found[asked].indices[0]}
-    if sum(_weight(items, found[number]) for number in turn) <= budget_tokens * BYTES_PER_TOKEN:
+    weight_of = sum(_weight(items, found[number]) for number in turn)
+    if budget_tokens is None or weight_of <= budget_tokens * BYTES_PER_TOKEN:
         return turn, min(found[number].indices[0] for number in turn)
     return {asked, last}, found[last].indices[0]
 

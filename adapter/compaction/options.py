@@ -58,6 +58,8 @@ class Options:
     strategy: Strategy = Strategy.SUMMARY
     on_failure: OnFailure = OnFailure.ERROR
     reply: Reply = Reply.COMPACTION
+    key_replies: tuple[tuple[str, Reply], ...] = ()
+    """By the id of the caller's key; goes before `replies`."""
     replies: tuple[tuple[str, Reply], ...] = ()
     """By model pattern, before `reply`; the first that matches counts."""
     model: str | None = None
@@ -66,10 +68,10 @@ class Options:
     """The summariser's context window; unknown is None, and an error of the upstream then tells."""
     keep_user_tokens: int = 20_000
     """Most recent user messages that stay word for word, as many as fit whole."""
-    keep_turn_tokens: int = 20_000
-    """Chat-shaped and in-conversation compaction: a last user turn up to this size stays whole, answers and tool
-    exchanges included. Of a longer one (an agent that works for hours on one message) the user's message and the last
-    exchange stay."""
+    keep_turn_tokens: int | None = None
+    """Chat-shaped and in-conversation compaction: the last user turn stays whole, answers and tool exchanges included, up
+    to this size where one is set (for agents that work for hours on one message; a threshold sets a quarter of itself).
+    Of a longer one the user's message and the last exchange stay."""
     short_tokens: int = 4_000
     """Chat-shaped compaction: with less than this to compact, a summary would be no shorter, and nothing is done."""
     trim_tokens: int = 32_000
@@ -77,16 +79,18 @@ class Options:
     clips: Clips = field(default_factory=Clips)
     prompt: str = field(default_factory=lambda: load_prompt(None), repr=False)
 
-    def reply_for(self, model: str) -> Reply:
-        """The reply shape for a model, by the name that the client uses."""
-        return next((reply for glob, reply in self.replies if fnmatchcase(model, glob)), self.reply)
+    def reply_for(self, model: str, key_id: str | None = None) -> Reply:
+        """The reply shape for a caller's key, else for a model, by the name that the client uses."""
+        for_key = next((reply for key, reply in self.key_replies if key == key_id), None)
+        return for_key or next((reply for glob, reply in self.replies if fnmatchcase(model, glob)), self.reply)
 
     def within(self, threshold: int) -> Options:
         """For a history that is to stay under `threshold` tokens: what stays word for word takes half of it at most."""
+        turn = threshold // 4 if self.keep_turn_tokens is None else min(self.keep_turn_tokens, threshold // 4)
         return replace(
             self,
             keep_user_tokens=min(self.keep_user_tokens, threshold // 4),
-            keep_turn_tokens=min(self.keep_turn_tokens, threshold // 4),
+            keep_turn_tokens=turn,
             trim_tokens=min(self.trim_tokens, threshold // 2),
         )
 

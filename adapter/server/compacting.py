@@ -20,7 +20,7 @@ from adapter.compaction.shapes import UpstreamBlob, UpstreamText, read_compact_a
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import Compacted, summarise
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, UnsupportedParameter, UpstreamInvalid
+from adapter.errors import AdapterError, ModelNotFound, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
@@ -29,9 +29,10 @@ from adapter.hub.request import Request
 from adapter.server.asking import Asking
 from adapter.server.plan import serialised
 from adapter.server.pump import collected
+from adapter.server.routing import Routing
 from adapter.server.turn import Turn
 from adapter.upstream.refusals import from_error_object
-from adapter.upstream.router import Router, Target, Upstream
+from adapter.upstream.router import Target, Upstream
 from adapter.wire.jsonio import NotJson, loads
 
 COMPACT_PATH: Final = "/responses/compact"
@@ -78,7 +79,7 @@ class Compactor:
     """Compacts; holds what they share."""
 
     asking: Asking
-    router: Router
+    routing: Routing
     options: Options
     absent: set[str] = field(default_factory=set)
     """Names of upstreams that turned out to have no endpoint."""
@@ -166,11 +167,14 @@ class Compactor:
 
     def _summariser(self, case: Case) -> Target:
         """Who writes the summary: the request's own target, unless a model is configured. A history with an upstream's
-        blob in it stays with that upstream."""
+        blob in it stays with that upstream, and one of a caller who may not use the model's upstreams where it is."""
         model, target = case.options.model, case.target
         if model is None or any(type_of(item) in COMPACTIONS for item in case.request.items):
             return target
-        found = self.router.route(model)
+        try:
+            found = self.routing.router.route(model, None, self.routing.visible(case.turn))
+        except ModelNotFound:
+            return target
         return next((one for one in found if one.upstream is target.upstream), found[0])
 
     async def _otherwise(self, case: Case, refused: AdapterError) -> Made:

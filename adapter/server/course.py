@@ -307,7 +307,7 @@ class Courses:
                 allowed = ", ".join(reply.value for reply in Reply)
                 raise InvalidValue(f"{_REPLY.decode()} must be one of {allowed}.", param=_REPLY.decode()) from None
         model = body.get("model")
-        return self.compactor.options.reply_for(model if isinstance(model, str) else "")
+        return self.compactor.options.reply_for(model if isinstance(model, str) else "", turn.caller.key_id)
 
     def _case(self, turn: Turn, shape: ClientShape, request: Request, seals: Seals, target: Target) -> Case:
         options = self.compactor.options

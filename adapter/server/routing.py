@@ -42,6 +42,10 @@ class Routing:
     access: Access | None = None
     """None: there are no keys, and everyone may use everything."""
 
+    def visible(self, turn: Turn) -> frozenset[str] | None:
+        """The names of the upstreams that there are for the turn's caller; None: all."""
+        return None if self.access is None else self.access.visible(turn.caller.groups)
+
     def found(self, turn: Turn, body: dict[str, Any], *, evidence: dict[str, Any] | None = None) -> tuple[Target, ...]:
         """Who may serve the turn, best first; never empty. The routing hint is taken out of `body`. `evidence` is the body
         that tells the conversation, where that is another one.
@@ -51,11 +55,9 @@ class Routing:
             ModelNotFound: nothing that the caller may see serves the model.
             Forbidden: the caller's groups do not allow it.
         """
-        if self.access is None:
-            found = targets(body, self.router)
-        else:
+        found = targets(body, self.router, self.visible(turn))
+        if self.access is not None:
             caller = turn.caller
-            found = targets(body, self.router, self.access.visible(caller.groups))
             group = self.access.granting(caller.groups, found[0].asked, [target.upstream.name for target in found])
             found = tuple(target for target in found if group.allows_upstream(target.upstream.name))
             turn.counters = self.access.counters(group, caller.tenant, caller.key_id or "")

@@ -81,6 +81,18 @@ def test_going_on_the_last_user_turn_stays_whole_behind_the_summary() -> None:
     assert taken.cut == 2
 
 
+def test_going_on_the_last_user_turn_stays_whole_however_long_it_is() -> None:
+    """Unless a bound is set."""
+    items = [
+        user("one"),
+        assistant("1"),
+        user("fix it"),
+        *[part for n in range(50) for part in (call(str(n)), output(str(n), "x" * 9000))],
+    ]
+
+    assert split(items, Options(), going_on=True).rest == [1]
+
+
 def test_going_on_of_an_overlong_turn_the_users_words_and_the_last_exchange_stay() -> None:
     items = [user("fix it"), call("a"), output("a", "x" * 5000), call("b"), output("b", "y" * 5000)]
 

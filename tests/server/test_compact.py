@@ -143,6 +143,68 @@ def test_the_configuration_chooses_the_reply_and_the_header_overrides_it() -> No
     play(scenario)
 
 
+def keyed(*keys: tuple[str, str]) -> dict[str, Any]:
+    """Configuration of keys: id and owner by one name, and a group of the same name."""
+    return {
+        "keys": [{"id": name, "key": secret, "owner": name, "groups": [name]} for name, secret in keys],
+        "groups": [{"name": name, "upstreams": ["up"] if name == "bob" else ["*"]} for name, _ in keys],
+    }
+
+
+ALICE, BOB = "ak-alice-" + "a" * 30, "ak-bob-" + "b" * 30
+
+
+def test_a_key_has_a_reply_of_its_own() -> None:
+    async def scenario() -> None:
+        compaction = {"replies": {"*": "gomodel"}, "key_replies": {"bob": "response"}}
+        async with (
+            peered(CompactPeer("none_chat"), api_key="none") as section,
+            adapter(section, compaction=compaction, access=keyed(("alice", ALICE), ("bob", BOB))) as client,
+        ):
+            alice = await client.post(COMPACT, CALL, authorization=f"Bearer {ALICE}")
+            bob = await client.post(COMPACT, CALL, authorization=f"Bearer {BOB}")
+            header = await client.post(
+                COMPACT, CALL, authorization=f"Bearer {BOB}", x_adapter_compact_reply="compaction"
+            )
+            assert alice.json["provider"] == "up"
+            assert (bob.json["object"], "provider" in bob.json) == ("response", False)
+            assert header.json["object"] == "response.compaction"
+
+    play(scenario)
+
+
+def test_a_compaction_opens_for_its_owner_and_for_nobody_else() -> None:
+    async def scenario() -> None:
+        async with (
+            peered(CompactPeer("none_chat"), api_key="none") as section,
+            adapter(section, access=keyed(("alice", ALICE), ("bob", BOB))) as client,
+        ):
+            made = await client.post(COMPACT, CALL, authorization=f"Bearer {ALICE}")
+            going_on = {"model": "m", "input": [*made.json["output"], {"role": "user", "content": "go on"}]}
+            hers = await client.post("/v1/responses", going_on, authorization=f"Bearer {ALICE}")
+            his = await client.post("/v1/responses", going_on, authorization=f"Bearer {BOB}")
+            assert hers.status == 200
+            assert (his.status, his.json["error"]["code"]) == (400, "invalid_encrypted_content")
+
+    play(scenario)
+
+
+def test_a_history_is_summarised_by_no_upstream_that_its_caller_may_not_use() -> None:
+    async def scenario() -> None:
+        main, cheap = CompactPeer("none_responses"), CompactPeer("none_chat")
+        async with (
+            peered(main, "up", models=["m"], api_key="none") as one,
+            peered(cheap, "cheap", models=["small"], api_key="none") as two,
+            adapter(one, two, compaction={"model": "small"}, access=keyed(("alice", ALICE), ("bob", BOB))) as client,
+        ):
+            assert (await client.post(COMPACT, CALL, authorization=f"Bearer {BOB}")).status == 200
+            assert ([body["model"] for _, body in main.seen], cheap.seen) == (["m"], [])
+            assert (await client.post(COMPACT, CALL, authorization=f"Bearer {ALICE}")).status == 200
+            assert [body["model"] for _, body in cheap.seen] == ["small"]
+
+    play(scenario)
+
+
 def test_another_model_may_summarise_even_on_another_upstream() -> None:
     async def scenario() -> None:
         main, cheap = CompactPeer("none_responses"), CompactPeer("none_chat")
