@@ -43,6 +43,8 @@ def create(settings: Settings) -> ASGIApp:
     doors = Doors.of(settings, tasks)
     routing = Routing(router=upstreams, health=Health(time.monotonic, random.random), access=doors.access)
     stored = _stored(settings)
+    if stored is not None and doors.meters is not None:
+        stored.store.db.observe = doors.meters.stored_in
     asking = Asking(client=client, settings=server, tasks=tasks)
     courses = Courses(
         routing=routing,

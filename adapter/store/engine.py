@@ -103,6 +103,8 @@ class Database:
         self._opened = False
         self._failed: tuple[float, StoreUnavailable] | None = None
         self._running: set[asyncio.Task[Any]] = set()
+        self.observe: Callable[[str, float], None] = lambda operation, seconds: None
+        """Told of every operation, `open`, `read` or `write`, and how long it took, waiting included."""
 
     def _sqlite(self) -> AsyncEngine:
         engine = create_async_engine(
@@ -165,7 +167,7 @@ class Database:
             StoreUnavailable: it is not now.
         """
         if not self._opened:
-            await self._finish(self._open())
+            await self._finish("open", self._open())
 
     async def _open(self) -> None:
         async with self._opening:
@@ -236,7 +238,7 @@ class Database:
             StoreUnavailable: whatever the database's trouble.
         """
         await self._ready()
-        return await self._finish(self._read(work))
+        return await self._finish("read", self._read(work))
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction; when this returns it is committed.
@@ -245,7 +247,7 @@ class Database:
             StoreUnavailable: it was not, or nobody knows.
         """
         await self._ready()
-        return await self._finish(self._write(work))
+        return await self._finish("write", self._write(work))
 
     async def _ready(self) -> None:
         if not self._opened:
@@ -254,7 +256,8 @@ class Database:
             except ConfigError as damaged:
                 raise StoreUnavailable("corrupt") from damaged
 
-    async def _finish(self, call: Coroutine[Any, Any, T]) -> T:
+    async def _finish(self, operation: str, call: Coroutine[Any, Any, T]) -> T:
+        begun = time.monotonic()
         task = asyncio.get_running_loop().create_task(call)
         self._running.add(task)
         task.add_done_callback(self._done)
@@ -263,6 +266,8 @@ class Database:
                 return await asyncio.shield(task)
         except TimeoutError:
             raise StoreUnavailable("timeout") from None
+        finally:
+            self.observe(operation, time.monotonic() - begun)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

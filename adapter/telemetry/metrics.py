@@ -83,6 +83,10 @@ class Meters:
         self._words.add(kind)
         return kind
 
+    def stored_in(self, operation: str, seconds: float) -> None:
+        """One operation of the store."""
+        self.store.labels(operation).observe(seconds)
+
     def used(self, usage: dict[str, Any]) -> None:
         """Tokens of one answer."""
         for kind, amount in (

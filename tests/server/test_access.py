@@ -437,7 +437,7 @@ def test_b25_no_key_and_no_prompt_in_logs_errors_or_metrics(capfd: pytest.Captur
     play(scenario)
 
 
-def test_metrics_have_their_names_and_labels_from_the_configuration_only() -> None:
+def test_metrics_have_their_names_and_labels_from_the_configuration_only(tmp_path: Path) -> None:
     async def scenario() -> None:
         from prometheus_client import REGISTRY
 
@@ -454,7 +454,8 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only() -> No
             patch.setattr(metrics.Meters, "__init__", noted)
             async with Upstream(chat_stream("Hello")) as up:
                 rules = limited(limits={"requests_per_minute": 2}) | {"metrics": {"port": 0}}
-                async with adapter(upstream(up.url, "chat", api_key=OWN), access=rules) as client:
+                store = {"mode": "client", "url": f"sqlite:///{tmp_path}/store.db"}
+                async with adapter(upstream(up.url, "chat", api_key=OWN), access=rules, store=store) as client:
                     for number in range(3):
                         await ask(client, ALICE, stream=True, model=f"client-chosen-{number}", user=f"user-{number}")
                     await ask(client, BOB, "responses", stream=True, unknown_thing=1)
@@ -473,6 +474,8 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only() -> No
             "adapter_tokens_total",
             "adapter_limited_total",
             "adapter_loop_lag_seconds_count",
+            "adapter_store_seconds_count",
+            "adapter_stored_total",
         ):
             assert name in found, name
         assert not [sample for sample in samples if "client-chosen" in str(sample) or "user-" in str(sample)]
