@@ -25,7 +25,7 @@ from adapter.compaction.plan import ClientShape, Way
 from adapter.compaction.sealing import KeyRing, not_verified
 from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
 from adapter.compaction.streams import preceded, triggered
-from adapter.compaction.triggers import estimated_tokens, is_triggered, threshold
+from adapter.compaction.triggers import is_due, is_triggered, threshold
 from adapter.dialects.base import RawStream
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.echo import echo
@@ -142,7 +142,7 @@ class Courses:
             return self._triggered(case, seals)
         if not upstream.compacts_in_place and (limit := threshold(request.body)) is not None:
             del request.body["context_management"]
-            if estimated_tokens(request) > limit:
+            if is_due(request, limit):
                 case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
                 case = replace(case, options=case.options.within(limit))
                 if case.split.rest:

@@ -21,13 +21,6 @@ class History(Protocol):
         """
 
 
-class Thread(History, Protocol):
-    """What one connection remembers of its own turns, in front of what is stored."""
-
-    def knows(self, previous_response_id: str) -> bool:
-        """It happened on this connection: nobody else need be asked."""
-
-
 class NoHistory:
     """Nothing is stored here."""
 

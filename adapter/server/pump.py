@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapter.dialects.base import StreamWriter
-from adapter.errors import AdapterError
-from adapter.hub.events import Event, Failed
+from adapter.hub.events import Event
 from adapter.hub.fold import Answer, Fold
 from adapter.server.lanes import Answering, RawStreaming
 from adapter.server.outlet import Outlet
@@ -61,11 +60,6 @@ async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
             outlet.events += data.count(b"data:")
             await outlet.data(data, last=answering.ended)
     await outlet.write(b"", last=True)
-
-
-async def fail_stream(outlet: Outlet, writer: StreamWriter, error: AdapterError) -> None:
-    """End a stream that was begun with its one failure event."""
-    await write_events(outlet, writer, 0, [Failed(error)], last=True)
 
 
 async def collected(answering: Answering) -> list[Answer]:

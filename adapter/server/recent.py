@@ -66,10 +66,6 @@ class LocalThread:
         """None as long as nobody here knows what came before: then the turn cannot be remembered either."""
         self._made: dict[int, Item] = {}
 
-    def knows(self, previous_response_id: str) -> bool:
-        """It happened on this connection."""
-        return self._recent.find(previous_response_id) is not None
-
     async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
         """The items before this turn, as `History` says."""
         self._before = self._recent.find(previous_response_id)

@@ -14,7 +14,7 @@ from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, DialectName
 from adapter.server.caller import Caller
-from adapter.server.history import Thread
+from adapter.server.history import History
 from adapter.server.outlet import Outlet
 from adapter.wire.headers import Headers, RawHeaders, client_traits, credential, gathered, request_id
 
@@ -94,7 +94,7 @@ class Turn:
         self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
         self.caller = Caller()
         self.callers_key: str | None = None
-        self.thread: Thread | None = None
+        self.thread: History | None = None
         """What the client's connection remembers; None where it is one request only."""
         self.stored = ""
         """What became of it in the store: kept, failed, refused; empty where nothing was to be stored."""
