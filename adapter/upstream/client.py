@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Mapping
 from contextvars import ContextVar
 from enum import Enum
 from functools import lru_cache
@@ -33,6 +34,7 @@ from adapter.errors import (
 )
 from adapter.upstream import refusals
 from adapter.upstream.router import Upstream
+from adapter.upstream.sending import Answer, Sender
 from adapter.upstream.silence import Ear
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ _ASKS_JSON: Final = {
 }
 """All that the HTTP library would add by itself, so that it adds nothing."""
 _ASKS_STREAM: Final = _ASKS_JSON | {"Accept": Kind.STREAM.value}
+_LINES: Final = {
+    stream: "".join(f"{name}: {value}\r\n" for name, value in asks.items())
+    for stream, asks in ((False, _ASKS_JSON), (True, _ASKS_STREAM))
+}
 
 
 class _Opened:
@@ -144,7 +150,7 @@ class Reply:
         "kind",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_timeout: float, ends: float = inf) -> None:
+    def __init__(self, response: aiohttp.ClientResponse | Answer, idle_timeout: float, ends: float = inf) -> None:
         """`ends`: when it must be whole, by the loop's clock."""
         self._response = response
         self._idle = idle_timeout
@@ -155,7 +161,7 @@ class Reply:
         self._ends = ends
         self._deadline = asyncio.get_running_loop().time() + idle_timeout
         self._timer: asyncio.TimerHandle | None = None
-        self.headers = response.headers
+        self.headers: Mapping[str, str] = response.headers
         self.kind = Kind.JSON
 
     async def sniff(self) -> None:
@@ -281,11 +287,14 @@ class UpstreamClient:
     """Calls model servers. One per process."""
 
     _session: aiohttp.ClientSession
+    _sender: Sender
 
     def open(self) -> None:
         """Make ready; inside the running loop."""
+        connector = _Connector(limit=0, keepalive_timeout=_POOLED_FOR)
+        self._sender = Sender(connector)
         self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=_POOLED_FOR),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
@@ -312,10 +321,9 @@ class UpstreamClient:
         Raises:
             AdapterError: as `post`.
         """
-        fields = {**(_ASKS_STREAM if stream else _ASKS_JSON), **headers}
         total = upstream.total_timeout
         ends = inf if total is None else asyncio.get_running_loop().time() + total
-        response = await self._head(upstream, method, path, fields, body)
+        response = await self._head(upstream, method, path, headers, body, stream=stream)
         reply = Reply(response, upstream.idle_timeout, ends)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
@@ -331,7 +339,7 @@ class UpstreamClient:
         Raises:
             AdapterError: as `post`.
         """
-        response = await self._head(upstream, hdrs.METH_GET, path, {**_ASKS_JSON, **headers}, b"")
+        response = await self._head(upstream, hdrs.METH_GET, path, headers, b"", stream=False)
         reply = Reply(response, upstream.idle_timeout)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
@@ -340,19 +348,22 @@ class UpstreamClient:
             reply.close()
 
     async def _head(
-        self, upstream: Upstream, method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> aiohttp.ClientResponse:
+        self, upstream: Upstream, method: str, path: str, headers: dict[str, str], body: bytes, *, stream: bool
+    ) -> aiohttp.ClientResponse | Answer:
         """The head of the answer. A pooled connection that the upstream had closed is tried again on another."""
         for attempt in range(_ATTEMPTS_ON_STALE):
             opened = _Opened(upstream.connect_timeout)
             _OPENED.set(opened)
             alarm = _Alarm(min(upstream.first_byte_timeout, upstream.total_timeout or inf))
             try:
+                address = _address(upstream.base_url, path)
+                if method == hdrs.METH_POST and len(body) < _LARGE:
+                    return await self._sender.post(address, _LINES[stream], headers, body)
                 return await self._session.request(
                     method,
-                    _address(upstream.base_url, path),
-                    data=io.BytesIO(body) if len(body) >= _LARGE else body or None,
-                    headers=headers,
+                    address,
+                    data=io.BytesIO(body) if body else None,
+                    headers={**(_ASKS_STREAM if stream else _ASKS_JSON), **headers},
                     allow_redirects=False,
                     timeout=_OWN_TIMEOUTS,
                 )
@@ -369,7 +380,7 @@ class UpstreamClient:
                 alarm.stop()
         raise UpstreamUnreachable(_CLOSED)
 
-    async def _check(self, reply: Reply, response: aiohttp.ClientResponse, *, own_key: bool) -> None:
+    async def _check(self, reply: Reply, response: aiohttp.ClientResponse | Answer, *, own_key: bool) -> None:
         status = response.status
         if status in _REDIRECTS:
             raise UpstreamRedirect("The upstream answered with a redirect, which is not followed.")
