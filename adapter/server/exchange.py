@@ -173,8 +173,7 @@ class Pipeline:
             match answering:
                 case RawWhole() | Document():
                     turn.usage = answering.usage or _estimated(turn, answering)
-                    async with outlet.lock:
-                        await outlet.whole(200, _JSON, answering.body)
+                    await outlet.whole(200, _JSON, answering.body)
                 case RawStreaming():
                     if turn.client.codex:
                         pulse.ping = answering.observer.ping
@@ -192,8 +191,7 @@ class Pipeline:
                     answers = await collected(answering)
                     reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                     _note(turn, answers[0], answering.anomalies)
-                    async with outlet.lock:
-                        await outlet.whole(200, _JSON, dumps(reply))
+                    await outlet.whole(200, _JSON, dumps(reply))
             await answering.finish()
         finally:
             answering.close()
@@ -244,14 +242,13 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
         error.headers = tuple(_passing_back(turn, list(error.headers)))
     turn.error = error
     turn.outcome = Outcome.FAILED if outlet.committed else Outcome.REFUSED
-    async with outlet.lock:
-        if not outlet.committed:
-            told = told_in_stream(error, turn.client)
-            if told is None or turn.ending is None:
-                await outlet.whole(*refusal(error, turn.client))
-            else:
-                await outlet.data(turn.ending(told), last=True)
-        elif turn.ending is not None:
-            await outlet.data(turn.ending(error), last=True)
-        else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
-            outlet.drop()
+    if not outlet.committed:
+        told = told_in_stream(error, turn.client)
+        if told is None or turn.ending is None:
+            await outlet.whole(*refusal(error, turn.client))
+        else:
+            await outlet.data(turn.ending(told), last=True)
+    elif turn.ending is not None:
+        await outlet.data(turn.ending(error), last=True)
+    else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
+        outlet.drop()

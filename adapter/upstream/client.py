@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
 from enum import Enum
 from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp import hdrs
@@ -305,13 +305,15 @@ class UpstreamClient:
         """Close all connections."""
         await self._session.close()
 
-    async def post(self, upstream: Upstream, path: str, body: bytes, headers: dict[str, str], *, stream: bool) -> Reply:
+    def post(
+        self, upstream: Upstream, path: str, body: bytes, headers: dict[str, str], *, stream: bool
+    ) -> Coroutine[Any, Any, Reply]:
         """POST one JSON body; the head of a good answer, its kind known.
 
         Raises:
             AdapterError: what the upstream's refusal means, or how the way to it failed.
         """
-        return await self.call(upstream, hdrs.METH_POST, path, body, headers, stream=stream)
+        return self.call(upstream, hdrs.METH_POST, path, body, headers, stream=stream)
 
     async def call(
         self, upstream: Upstream, method: str, path: str, body: bytes, headers: dict[str, str], *, stream: bool
