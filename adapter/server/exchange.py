@@ -77,12 +77,12 @@ class Pipeline:
             write_timeout=given.write_timeout,
         )
 
-    async def serve(
+    def serve(
         self, dialect: DialectName, decide: Decide, scope: Scope, receive: Receive, send: Send, *, has_body: bool = True
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """One HTTP request, answered whatever happens; `decide` is one of `courses`, or as one of them."""
         turn = Turn(dialect, scope, receive, Outlet(send))
-        await self.run(turn, self._serve(turn, decide, scope, has_body=has_body))
+        return self.run(turn, self._serve(turn, decide, scope, has_body=has_body))
 
     async def run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one turn; however it ends, the client gets one end, and the log a line."""
@@ -133,8 +133,7 @@ class Pipeline:
     async def _body(self, turn: Turn) -> dict[str, Any]:
         check_form(turn.headers)
         settings = self.settings
-        late = RequestTimeout("The request body did not arrive in time.")
-        deadline = Deadline(settings.body_timeout, lambda: turn.cut(Outcome.REFUSED, late))
+        deadline = Deadline(settings.body_timeout, lambda: turn.cut(Outcome.REFUSED, _late()))
         try:
             data = await read_body(turn.receive, turn.headers, limit=settings.body_limit, deadline=deadline)
         finally:
@@ -195,6 +194,10 @@ class Pipeline:
             await answering.finish()
         finally:
             answering.close()
+
+
+def _late() -> AdapterError:
+    return RequestTimeout("The request body did not arrive in time.")
 
 
 def peer(scope: Scope) -> str:

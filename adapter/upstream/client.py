@@ -138,11 +138,13 @@ class Reply:
 
     __slots__ = (
         "_broken",
+        "_content",
         "_deadline",
         "_ear",
         "_ends",
         "_first",
         "_idle",
+        "_loop",
         "_response",
         "_timer",
         "_waiting",
@@ -153,13 +155,15 @@ class Reply:
     def __init__(self, response: aiohttp.ClientResponse | Answer, idle_timeout: float, ends: float = inf) -> None:
         """`ends`: when it must be whole, by the loop's clock."""
         self._response = response
+        self._content = response.content
+        self._loop = asyncio.get_running_loop()
         self._idle = idle_timeout
         self._ear = Ear()
         self._first = b""
         self._broken: AdapterError | None = None
         self._waiting = False
         self._ends = ends
-        self._deadline = asyncio.get_running_loop().time() + idle_timeout
+        self._deadline = self._loop.time() + idle_timeout
         self._timer: asyncio.TimerHandle | None = None
         self.headers: Mapping[str, str] = response.headers
         self.kind = Kind.JSON
@@ -171,13 +175,13 @@ class Reply:
             UpstreamEmpty: there is no body.
             UpstreamBadContent: it is neither JSON nor server-sent events.
         """
-        first = await self._read()
+        first = await self.read()
         if first[:1] == b"{":  # by far the most common
             self._first = first
             return
         start = _start(first)
         while first and (not start or any(mark.startswith(start) and mark != start for mark in _MARKS)):
-            chunk = await self._read()
+            chunk = await self.read()
             if not chunk:
                 break
             first += chunk
@@ -203,7 +207,29 @@ class Reply:
         if self._first:
             first, self._first = self._first, b""
             return first
-        return await self._read()
+        if self._broken is not None:
+            raise self._broken
+        content = self._content
+        if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
+            chunk = content._read_nowait(-1)
+        else:
+            if self._timer is None:
+                self._timer = self._loop.call_at(min(self._deadline, self._ends), self._look)
+            self._waiting = True
+            try:
+                chunk = await content.readany()
+            except Exception as error:
+                broken = _ours(error, "The upstream's answer broke off.", UpstreamTruncated)
+                # what came before the break is still an answer's part, perhaps its end
+                chunk = content._read_nowait(-1)
+                if not chunk:
+                    raise broken from error
+                self._broken = broken
+            finally:
+                self._waiting = False
+        if self._ear.hears_data(chunk):
+            self._deadline = self._loop.time() + self._idle
+        return chunk
 
     async def body(self, limit: int) -> bytes:
         """All of it.
@@ -225,13 +251,13 @@ class Reply:
     @property
     def ended(self) -> bool:
         """Everything has been read, and the end as well."""
-        content = self._response.content
+        content = self._content
         return not self._first and self._broken is None and content._exception is None and content.at_eof()
 
     def hurry(self, seconds: float) -> None:
         """The rest may take this long at most."""
         self._idle = seconds
-        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._deadline = self._loop.time() + seconds
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -241,46 +267,18 @@ class Reply:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._response.close() if not self._response.content.at_eof() else self._response.release()
+        self._response.close() if not self._content.at_eof() else self._response.release()
 
-    async def _read(self) -> bytes:
-        if self._broken is not None:
-            raise self._broken
-        content = self._response.content
-        if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
-            return self._heard(content._read_nowait(-1))
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(min(self._deadline, self._ends), self._look, loop)
-        self._waiting = True
-        try:
-            chunk = await content.readany()
-        except Exception as error:
-            broken = _ours(error, "The upstream's answer broke off.", UpstreamTruncated)
-            # what came before the break is still an answer's part, perhaps its end
-            chunk = content._read_nowait(-1)
-            if not chunk:
-                raise broken from error
-            self._broken = broken
-        finally:
-            self._waiting = False
-        return self._heard(chunk)
-
-    def _heard(self, chunk: bytes) -> bytes:
-        if self._ear.hears_data(chunk):
-            self._deadline = asyncio.get_running_loop().time() + self._idle
-        return chunk
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+    def _look(self) -> None:
+        now = self._loop.time()
         if not self._waiting:  # the client is the slow one
             self._deadline = max(self._deadline, now + self._idle)
         due = min(self._deadline, self._ends)
         if now < due:
-            self._timer = loop.call_at(due, self._look, loop)
+            self._timer = self._loop.call_at(due, self._look)
             return
         said = "sent no data for too long" if now < self._ends else "took longer for its answer than it may"
-        self._response.content.set_exception(UpstreamTimeout(f"The upstream {said}."))
+        self._content.set_exception(UpstreamTimeout(f"The upstream {said}."))
 
 
 class UpstreamClient:
