@@ -10,11 +10,13 @@ from typing import TypeVar
 
 from adapter.config import Server
 from adapter.dialects.base import RawStream
-from adapter.dialects.intake import Intake
+from adapter.dialects.intake import Intake, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
+from adapter.hub.events import Event
+from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange, Request
-from adapter.server.lanes import Answering, Hub, RawStreaming, RawWhole, begun, begun_in_parallel
+from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun, begun_in_parallel
 from adapter.server.plan import Plan, translated, without_reasoning_blobs, written
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
@@ -38,7 +40,7 @@ class Asking:
     settings: Server
     tasks: Tasks
 
-    async def ask(self, turn: Turn, request: Request, target: Target) -> Hub:
+    async def ask(self, turn: Turn, request: Request, target: Target) -> Hub | HubWhole:
         """`request` put to `target`, begun.
 
         Raises:
@@ -58,7 +60,7 @@ class Asking:
 
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
-    ) -> Hub | RawStreaming | RawWhole:
+    ) -> Hub | HubWhole | RawStreaming | RawWhole:
         """A raw plan, begun. Bytes pass only where the answer has the form that was asked for; `observe` makes the observer
         of a stream.
 
@@ -66,10 +68,10 @@ class Asking:
             AdapterError: no answer.
         """
 
-        async def once(body: bytes) -> Hub | RawStreaming | RawWhole:
+        async def once(body: bytes) -> Hub | HubWhole | RawStreaming | RawWhole:
             sent = plan if body is plan.body else replace(plan, body=body)
             reply = await self._sent(turn, sent)
-            lane: Hub | RawStreaming | RawWhole
+            lane: Hub | HubWhole | RawStreaming | RawWhole
             if reply.kind is Kind.STREAM and observe is not None:
                 lane = RawStreaming(reply, observe(), settle_within=self.settings.settle_within)
             elif reply.kind is Kind.JSON and observe is None:
@@ -92,8 +94,8 @@ class Asking:
         finally:
             reply.close()
 
-    async def _translating(self, turn: Turn, plan: Plan) -> Hub:
-        async def once(body: bytes) -> Hub:
+    async def _translating(self, turn: Turn, plan: Plan) -> Hub | HubWhole:
+        async def once(body: bytes) -> Hub | HubWhole:
             sent = plan if body is plan.body else replace(plan, body=body)
             return await begun(self._hub(await self._sent(turn, sent), sent, plan.exchange))
 
@@ -107,18 +109,26 @@ class Asking:
         headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id, target.key)
         return await self.client.post(upstream, path, body, headers, stream=stream)
 
-    def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub:
+    def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub | HubWhole:
         token = token_hex(16)
         settings = self.settings
-        intake = Intake(
-            DIALECTS[plan.speaks],
-            exchange,
-            sent=len(plan.body),
-            ids=lambda _: token,
-            clock=clock,
-            estimate=settings.usage == "estimate",
-        )
-        return Hub(reply, intake, exchange, reply_limit=settings.reply_limit, settle_within=settings.settle_within)
+        dialect = DIALECTS[plan.speaks]
+        estimate = settings.usage == "estimate"
+
+        def ids(_: str) -> str:
+            return token
+
+        if reply.kind is Kind.JSON:
+
+            def read(body: bytes) -> tuple[list[Event], list[Anomaly]]:
+                told = exchange.request.stream
+                return read_whole(
+                    dialect, exchange, body, sent=len(plan.body), ids=ids, clock=clock, estimate=estimate, told=told
+                )
+
+            return HubWhole(reply, read, exchange, reply_limit=settings.reply_limit)
+        intake = Intake(dialect, exchange, sent=len(plan.body), ids=ids, clock=clock, estimate=estimate)
+        return Hub(reply, intake, exchange, settle_within=settings.settle_within)
 
 
 async def _mended(body: bytes, once: Callable[[bytes], Awaitable[T]]) -> T:

@@ -8,6 +8,7 @@ from adapter.dialects.responses.assembly import Assembly, Slot
 from adapter.dialects.responses.echo import ANSWER_KEYS
 from adapter.errors import AdapterError, UpstreamError
 from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
+from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids
 from adapter.hub.usage import count, normal
 from adapter.upstream.refusals import from_error_object
@@ -23,6 +24,7 @@ ENDS: Final = {
     "response.cancelled": "cancelled",
 }
 """Terminal events -> the status that they mean where their object gives none."""
+STATUS_MENDED: Final = Anomaly("status_mended", "completed, but its last item is incomplete")
 
 
 def started(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock) -> Started:
@@ -95,7 +97,7 @@ def ended(assembly: Assembly, response: dict[str, Any], end: Ending, beside: dic
         return [*_taken(assembly), *counted, Failed(end.error, [slot.partial() for slot in assembly.open_slots()])]
     cut = _settle(assembly, output, end.status)
     if cut and end.status == "completed":
-        assembly.note("status_mended", "completed, but its last item is incomplete")
+        assembly.note(STATUS_MENDED.kind, STATUS_MENDED.detail)
         end = Ending("incomplete", "max_output_tokens")
     said = said_beside(response)
     changed = {key: value for key, value in said.items() if key not in beside or beside[key] != value}
