@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TextIO, cast
 
 from adapter import translate
-from adapter.dialects.intake import Intake, read_whole
+from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
@@ -97,7 +97,7 @@ def _events(
 
     def produced() -> Iterator[list[Event]]:
         if what == "reply":
-            events, mended = read_whole(dialect, exchange, given.read())
+            events, mended = read_whole(dialect, exchange, parsed(given.read()))
             anomalies.extend(mended)
             yield events
             return

@@ -1,7 +1,7 @@
 """One upstream answer, from bytes to hub events: decode, read, cut at stop words, count. Sans-IO.
 
     Intake    feed(bytes) … close()        a stream          fail(error)   the transport broke
-    read_whole(bytes)                      a plain reply
+    read_whole(parsed(bytes))              a plain reply
 
 Whatever comes in, the events that come out follow the grammar of `hub.events` and end in exactly one terminal event.
 """
@@ -133,20 +133,19 @@ class Intake:
         return events
 
 
-def read_whole(dialect: Dialect, exchange: Exchange, body: bytes, **how: Any) -> tuple[list[Event], list[Anomaly]]:
-    """A plain reply as the events of the same answer, and what was mended in it; `how` as for `read_parsed`.
+def parsed(body: bytes) -> Any:
+    """The JSON value of a plain reply.
 
     Raises:
-        UpstreamError: the body is not an answer of this dialect.
+        UpstreamError: it is none.
     """
     try:
-        reply = loads(body)
+        return loads(body)
     except NotJson:
         raise _not_a_reply(body) from None
-    return read_parsed(dialect, exchange, reply, **how)
 
 
-def read_parsed(
+def read_whole(
     dialect: Dialect,
     exchange: Exchange,
     reply: Any,
@@ -157,8 +156,8 @@ def read_parsed(
     estimate: bool = True,
     told: bool = True,
 ) -> tuple[list[Event], list[Anomaly]]:
-    """As `read_whole`, for a reply that is parsed already. `sent` and `estimate` as for `Intake`, `told` as for
-    `Dialect.read_reply`.
+    """A plain reply as the events of the same answer, and what was mended in it. `sent` and `estimate` as for `Intake`,
+    `told` as for `Dialect.read_reply`.
 
     Raises:
         UpstreamError: it is not an answer of this dialect.

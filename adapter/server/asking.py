@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from adapter.config import Server
 from adapter.dialects.base import RawStream
-from adapter.dialects.intake import Intake, read_whole
+from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
@@ -110,7 +110,7 @@ class Asking:
         return await self.client.post(upstream, path, body, headers, stream=stream)
 
     def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub | HubWhole:
-        token = token_hex(16)
+        token, sent = token_hex(16), len(plan.body)
         settings = self.settings
         dialect = DIALECTS[plan.speaks]
         estimate = settings.usage == "estimate"
@@ -123,11 +123,11 @@ class Asking:
             def read(body: bytes) -> tuple[list[Event], list[Anomaly]]:
                 told = exchange.request.stream
                 return read_whole(
-                    dialect, exchange, body, sent=len(plan.body), ids=ids, clock=clock, estimate=estimate, told=told
+                    dialect, exchange, parsed(body), sent=sent, ids=ids, clock=clock, estimate=estimate, told=told
                 )
 
             return HubWhole(reply, read, exchange, reply_limit=settings.reply_limit)
-        intake = Intake(dialect, exchange, sent=len(plan.body), ids=ids, clock=clock, estimate=estimate)
+        intake = Intake(dialect, exchange, sent=sent, ids=ids, clock=clock, estimate=estimate)
         return Hub(reply, intake, exchange, settle_within=settings.settle_within)
 
 

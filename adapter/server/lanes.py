@@ -168,7 +168,7 @@ class HubWhole:
         *,
         reply_limit: int,
     ) -> None:
-        """`read` as `dialects.intake.read_whole`."""
+        """`read`: from the body to what `dialects.intake.read_whole` gives."""
         self._reply = reply
         self._read = read
         self.headers: Mapping[str, str] = reply.headers

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapter.conform import strategies
 from adapter.conform.speaking import chat_completion, response
 from adapter.dialects.chat.plain import plain_items
-from adapter.dialects.intake import read_parsed, read_whole
+from adapter.dialects.intake import parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.plain import closed_items
 from adapter.errors import AdapterError
@@ -35,7 +35,7 @@ asked = st.sampled_from(ASKED)
 def read(dialect: DialectName, body: Any, asked: Exchange, *, told: bool, sent: int = 40) -> str:
     """What the answer comes to, key for key in their order, or how it is refused."""
     try:
-        events, anomalies = read_parsed(DIALECTS[dialect], asked, body, clock=lambda: 7, sent=sent, told=told)
+        events, anomalies = read_whole(DIALECTS[dialect], asked, body, clock=lambda: 7, sent=sent, told=told)
     except AdapterError as refused:
         return f"{type(refused)} {refused.message} {refused.code} {refused.param}"
     answer = fold(events)
@@ -169,7 +169,7 @@ def test_what_servers_send_takes_the_short_way(dialect: DialectName) -> None:
         assert plain_items(body["choices"][0]["message"], ASKED[0], "t", "completed") is not None
     else:
         assert closed_items(body["output"], "completed") is not None
-    events, _ = read_parsed(DIALECTS[dialect], ASKED[0], body, told=False)
+    events, _ = read_whole(DIALECTS[dialect], ASKED[0], body, told=False)
     assert [type(event).__name__ for event in events] == ["Started", "ItemClosed", "Usage", "Finished"]
 
 
@@ -179,7 +179,7 @@ def test_stop_words_need_every_event() -> None:
     asked = Exchange(request=Request({"model": "m", "input": []}), stop=("STOP",))
     message = {"role": "assistant", "content": "before STOP after"}
     body = dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}})
-    events, anomalies = read_whole(DIALECTS["chat"], asked, body, sent=8, told=False)
+    events, anomalies = read_whole(DIALECTS["chat"], asked, parsed(body), sent=8, told=False)
 
     (closed,) = [event.item for event in events if isinstance(event, ItemClosed)]
     assert closed["content"][0]["text"] == "before "

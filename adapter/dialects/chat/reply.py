@@ -141,8 +141,8 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     texts: list[dict[str, Any]] = []
     refusals: list[dict[str, Any]] = []
     calls: list[Item] = []
-    output = answer.output
-    for item in output:
+    thoughts: list[Item] = []
+    for item in answer.output:
         kind = item.get("type")
         if kind == "message":
             for part in item.get("content") or ():
@@ -153,6 +153,8 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
                     refusals.append(part)
         elif kind in CALL_TYPES:
             calls.append(item)
+        elif kind == "reasoning":
+            thoughts.append(item)
     message: dict[str, Any] = {
         "role": "assistant",
         "content": _joined(texts, "text"),
@@ -160,7 +162,7 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     }
     if not (texts or refusals or calls):
         message["content"] = ""  # nothing was said; null beside no call breaks clients
-    reasoning = reasoning_text(output)
+    reasoning = reasoning_text(thoughts) if thoughts else ""
     if reasoning:
         message["reasoning_content"] = reasoning
     nested = _annotations(texts)
@@ -179,7 +181,7 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
 
 
 def _joined(parts: list[dict[str, Any]], key: str) -> str | None:
-    return "".join(part.get(key) or "" for part in parts) if parts else None
+    return "".join([part.get(key) or "" for part in parts]) if parts else None
 
 
 def reasoning_text(output: Sequence[Item]) -> str:

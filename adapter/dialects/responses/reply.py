@@ -123,4 +123,4 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     if not exchange.request.client.shows_refusals:
         output = [shown_item(item) for item in output]
     completed_at = answer.extra.get("completed_at", answer.created_at) if answer.status == "completed" else None
-    return {**answer_facts(answer, output, completed_at), **echo(exchange.request, answer.extra)}
+    return answer_facts(answer, output, completed_at) | echo(exchange.request, answer.extra)
