@@ -10,11 +10,13 @@ from typing import Any
 
 from adapter.config import Server
 from adapter.dialects.base import RawStream
-from adapter.dialects.intake import Intake
+from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
-from adapter.hub.request import Exchange, Request
-from adapter.server.lanes import Answering, Hub, RawStreaming, RawWhole, begun, begun_in_parallel
+from adapter.hub.events import Event
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import DialectName, Exchange, Request
+from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun, begun_in_parallel
 from adapter.server.plan import Plan, translated, without_reasoning_blobs, written
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
@@ -36,7 +38,7 @@ class Asking:
     settings: Server
     tasks: Tasks
 
-    def ask(self, turn: Turn, request: Request, target: Target) -> Coroutine[Any, Any, Hub]:
+    def ask(self, turn: Turn, request: Request, target: Target) -> Coroutine[Any, Any, Hub | HubWhole]:
         """`request` put to `target`, begun.
 
         Raises:
@@ -44,7 +46,7 @@ class Asking:
         """
         return self.translating(turn, written(request, target))
 
-    async def translating(self, turn: Turn, plan: Plan) -> Hub:
+    async def translating(self, turn: Turn, plan: Plan) -> Hub | HubWhole:
         """The hub events of one call's answer, begun.
 
         Raises:
@@ -53,7 +55,7 @@ class Asking:
         body = plan.body
         while True:
             try:
-                return await begun(self._hub(await self._sent(turn, plan, body), plan, plan.exchange))
+                return await begun(self._hub(await self._sent(turn, plan, body), plan.speaks, plan.exchange, len(body)))
             except AdapterError as refused:
                 body = _mended(body, refused)
 
@@ -69,7 +71,7 @@ class Asking:
 
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
-    ) -> Hub | RawStreaming | RawWhole:
+    ) -> Hub | HubWhole | RawStreaming | RawWhole:
         """A raw plan, begun. Bytes pass only where the answer has the form that was asked for; `observe` makes the observer
         of a stream.
 
@@ -80,13 +82,13 @@ class Asking:
         while True:
             try:
                 reply = await self._sent(turn, plan, body)
-                lane: Hub | RawStreaming | RawWhole
+                lane: Hub | HubWhole | RawStreaming | RawWhole
                 if reply.kind is Kind.STREAM and observe is not None:
                     lane = RawStreaming(reply, observe(), settle_within=self.settings.settle_within)
                 elif reply.kind is Kind.JSON and observe is None:
                     lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
                 else:
-                    lane = self._hub(reply, plan, translated(plan))
+                    lane = self._hub(reply, plan.speaks, translated(plan), len(body))
                 return await begun(lane)
             except AdapterError as refused:
                 body = _mended(body, refused)
@@ -115,18 +117,24 @@ class Asking:
         headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id, target.key)
         return self.client.post(upstream, path, body, headers, stream=stream)
 
-    def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub:
-        token = token_hex(16)
-        settings = self.settings
-        intake = Intake(
-            DIALECTS[plan.speaks],
-            exchange,
-            sent=len(plan.body),
-            ids=lambda _: token,
-            clock=clock,
-            estimate=settings.usage == "estimate",
-        )
-        return Hub(reply, intake, exchange, reply_limit=settings.reply_limit, settle_within=settings.settle_within)
+    def _hub(self, reply: Reply, speaks: DialectName, exchange: Exchange, sent: int) -> Hub | HubWhole:
+        token, dialect, settings = token_hex(16), DIALECTS[speaks], self.settings
+        estimate = settings.usage == "estimate"
+
+        def ids(_: str) -> str:
+            return token
+
+        if reply.kind is Kind.JSON:
+
+            def read(body: bytes) -> tuple[list[Event], list[Anomaly]]:
+                told = exchange.request.stream
+                return read_whole(
+                    dialect, exchange, parsed(body), sent=sent, ids=ids, clock=clock, estimate=estimate, told=told
+                )
+
+            return HubWhole(reply, read, exchange, reply_limit=settings.reply_limit)
+        intake = Intake(dialect, exchange, sent=sent, ids=ids, clock=clock, estimate=estimate)
+        return Hub(reply, intake, exchange, settle_within=settings.settle_within)
 
 
 def _mended(body: bytes, refused: AdapterError) -> bytes:

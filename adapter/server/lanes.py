@@ -1,6 +1,6 @@
 """The ways of one answer through the adapter.
 
-    hub     upstream bytes -> hub events -> the client's dialect     `Answering`, also for n parallel calls
+    hub     upstream bytes -> hub events -> the client's dialect     `Hub`, `HubWhole`, n of them in `Parallel`
     raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
     own     what this server says by itself                          `own.Said`, `own.Document`
 
@@ -23,7 +23,7 @@ from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import normal
 from adapter.server.tasks import Tasks
-from adapter.upstream.client import Kind, Reply
+from adapter.upstream.client import Reply
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, loads
 
@@ -88,18 +88,15 @@ async def begun(lane: B) -> B:
 
 
 class Hub:
-    """The answer of one upstream call."""
+    """The streamed answer of one upstream call."""
 
     choices = 1
 
-    def __init__(
-        self, reply: Reply, intake: Intake, exchange: Exchange, *, reply_limit: int, settle_within: float
-    ) -> None:
+    def __init__(self, reply: Reply, intake: Intake, exchange: Exchange, *, settle_within: float) -> None:
         self._reply = reply
         self.headers: Mapping[str, str] = reply.headers
         self.exchange = exchange
         self._first: list[Event] = []
-        self._reply_limit = reply_limit
         self._settle_within = settle_within
         self._hurried = False
         self.intake = intake
@@ -125,12 +122,9 @@ class Hub:
             AdapterError: it did not.
         """
         intake, reply = self.intake, self._reply
-        if reply.kind is Kind.JSON:
-            self._first = intake.whole(await reply.body(self._reply_limit))
-        else:
-            while not self._first and not intake.ended:
-                chunk = await reply.read()
-                self._first = intake.feed(chunk) if chunk else intake.close()
+        while not self._first and not intake.ended:
+            chunk = await reply.read()
+            self._first = intake.feed(chunk) if chunk else intake.close()
         first = self._first[0] if self._first else None
         if type(first) is Failed:
             raise first.error
@@ -153,6 +147,52 @@ class Hub:
 
     async def finish(self) -> None:
         await _let_go(self._reply)
+
+    def close(self) -> None:
+        self._reply.close()
+
+
+class HubWhole:
+    """The plain answer of one upstream call."""
+
+    choices = 1
+
+    def __init__(
+        self,
+        reply: Reply,
+        read: Callable[[bytes], tuple[list[Event], list[Anomaly]]],
+        exchange: Exchange,
+        *,
+        reply_limit: int,
+    ) -> None:
+        """`read`: from the body to what `dialects.intake.read_whole` gives."""
+        self._reply = reply
+        self._read = read
+        self.headers: Mapping[str, str] = reply.headers
+        self.exchange = exchange
+        self.id = ""
+        """As `Hub.id`."""
+        self._events: list[Event] = []
+        self._reply_limit = reply_limit
+        self.anomalies: list[Anomaly] = []
+        self.ended = False
+
+    async def begin(self) -> None:
+        """The whole reply, read.
+
+        Raises:
+            AdapterError: it is no answer.
+        """
+        self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
+        first = self._events[0]
+        self.id = first.id if isinstance(first, Started) else ""
+
+    async def batch(self) -> Batch:
+        self.ended = True
+        return 0, self._events
+
+    async def finish(self) -> None:
+        self._reply.close()
 
     def close(self) -> None:
         self._reply.close()

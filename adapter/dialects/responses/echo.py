@@ -39,14 +39,19 @@ def echo(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
         if key not in _FOREIGN and _fits(made, key, value):
             made[key] = value
     body = request.body
-    for key, shown in _ASKED.items():
-        value = body.get(key)
-        if value is not None:
+    for key, value in body.items():  # few of all that may be said
+        if key in _ASKED and value is not None:
+            shown = _ASKED[key]
             made[key] = value if shown is None else shown(value)
-    for penalty in ("frequency_penalty", "presence_penalty"):
-        value = request.carry.get(penalty)
-        if value is not None:
-            made[penalty] = value
+    if not _WITHOUT_DEFAULT.keys().isdisjoint(body):
+        asked = [(key, shown, body.get(key)) for key, shown in _WITHOUT_DEFAULT.items()]
+        made |= {key: shown(value) for key, shown, value in asked if value is not None}
+    carry = request.carry
+    if carry:
+        for penalty in ("frequency_penalty", "presence_penalty"):
+            value = carry.get(penalty)
+            if value is not None:
+                made[penalty] = value
     return made
 
 
@@ -99,19 +104,19 @@ def _conversation(conversation: str | dict[str, Any]) -> dict[str, Any]:
     return {"id": conversation if isinstance(conversation, str) else conversation["id"]}
 
 
+def _as_asked(value: Any) -> Any:
+    return value
+
+
 _ASKED: Final[dict[str, Callable[[Any], Any] | None]] = {
     "background": None,
-    "conversation": _conversation,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": None,
     "parallel_tool_calls": None,
     "previous_response_id": None,
-    "prompt": None,
     "prompt_cache_key": None,
-    "prompt_cache_options": None,
-    "prompt_cache_retention": None,
     "reasoning": _reasoning,
     "safety_identifier": None,
     "temperature": None,
@@ -121,6 +126,13 @@ _ASKED: Final[dict[str, Callable[[Any], Any] | None]] = {
     "top_logprobs": None,
     "top_p": None,
     "truncation": None,
-    "user": None,
 }
 """Request keys that are echoed -> how, None for as they are. `store` is not among them: what counts is what was done."""
+_WITHOUT_DEFAULT: Final[dict[str, Callable[[Any], Any]]] = {
+    "conversation": _conversation,
+    "prompt": _as_asked,
+    "prompt_cache_options": _as_asked,
+    "prompt_cache_retention": _as_asked,
+    "user": _as_asked,
+}
+"""The same for those that are not there unless they were asked for, in the order in which they come."""

@@ -16,6 +16,8 @@ CALLS: Final = {
     "custom_tool_call": (DeltaKind.INPUT, "input"),
 }
 """Items with one string that streams -> (kind of its deltas, its field)."""
+OPENS_LATE: Final = frozenset({"tool_search_call"})
+"""Items that say in the end what no event said before."""
 ID_PREFIXES: Final = {
     "message": "msg",
     "reasoning": "rs",
