@@ -133,7 +133,7 @@ class Pipeline:
     async def _body(self, turn: Turn) -> dict[str, Any]:
         check_form(turn.headers)
         settings = self.settings
-        deadline = Deadline(settings.body_timeout, lambda: turn.cut(Outcome.REFUSED, _late()))
+        deadline = Deadline(self.tasks.alarms, settings.body_timeout, lambda: turn.cut(Outcome.REFUSED, _late()))
         try:
             data = await read_body(turn.receive, turn.headers, limit=settings.body_limit, deadline=deadline)
         finally:

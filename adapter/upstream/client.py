@@ -1,4 +1,4 @@
-"""HTTP to the model servers: one session, safe defaults, foreign exceptions turned into ours at this rim.
+"""HTTP to the model servers: safe defaults, foreign exceptions turned into ours at this rim.
 
 No cookies, no redirects (they would carry the key and the prompt elsewhere), no proxy from the environment, no compression.
 A `Reply` is read in whole network reads; its deadline for silence is one lazily re-armed timer, so that a read costs no
@@ -8,13 +8,11 @@ timer of its own. Cancelling a caller closes its connection: that is how a clien
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Coroutine, Mapping
-from contextvars import ContextVar
 from enum import Enum
 from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import hdrs
@@ -33,25 +31,16 @@ from adapter.errors import (
     UpstreamUnreachable,
 )
 from adapter.upstream import refusals
+from adapter.upstream.alarms import Alarm, Alarms
 from adapter.upstream.router import Upstream
 from adapter.upstream.sending import Answer, Sender
 from adapter.upstream.silence import Ear
 
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.tracing import Trace
-
 _ERROR_BODY: Final = 64 * 1024
 """An error body is looked at for its message only."""
 _ERROR_BODY_WITHIN: Final = 10.0
-_POOLED_FOR: Final = 15.0
-"""Seconds an idle connection is kept: below the keep-alive time of the common servers, so that few are found closed."""
-_ATTEMPTS_ON_STALE: Final = 3
-_LARGE: Final = 1024 * 1024
-"""From here a body is written in pieces, so that the loop is not held up."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CLOSED: Final = "The upstream closed the connection without an answer."
-_OWN_TIMEOUTS: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _MARKS: Final = (_BOM, b":", b"data", b"event", b"id:", b"retry")
@@ -65,78 +54,21 @@ class Kind(Enum):
     JSON = "application/json"
 
 
-_ASKS_JSON: Final = {
-    "Content-Type": "application/json",
-    "Accept": Kind.JSON.value,
-    "Accept-Encoding": "identity",
-    "User-Agent": f"responses-chat-adapter/{__version__}",
+_FIELDS: Final = {
+    kind: (
+        f"Content-Type: application/json\r\nAccept: {kind.value}\r\nAccept-Encoding: identity\r\n"
+        f"User-Agent: responses-chat-adapter/{__version__}\r\n"
+    )
+    for kind in Kind
 }
-"""All that the HTTP library would add by itself, so that it adds nothing."""
-_ASKS_STREAM: Final = _ASKS_JSON | {"Accept": Kind.STREAM.value}
-_LINES: Final = {
-    stream: "".join(f"{name}: {value}\r\n" for name, value in asks.items())
-    for stream, asks in ((False, _ASKS_JSON), (True, _ASKS_STREAM))
-}
-
-
-class _Opened:
-    """Whether a request got a connection of its own or one out of the pool."""
-
-    __slots__ = ("fresh", "within")
-
-    def __init__(self, within: float) -> None:
-        self.fresh = False
-        self.within = within
-        """Seconds that making a connection may take, the name's resolution included."""
-
-
-class _Alarm:
-    """Cancels the task that made it when the time is up: `asyncio.timeout` at a tenth of its price."""
-
-    __slots__ = ("_timer", "rang", "task")
-
-    def __init__(self, seconds: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.task = task
-        self.rang = False
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def _ring(self) -> None:
-        self.rang = True
-        self.task.cancel()
-
-
-_OPENED: ContextVar[_Opened | None] = ContextVar("opened", default=None)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes when a connection is new: a pooled one that turns out closed is no failure of the upstream."""
-
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class has it
-    ) -> ResponseHandler:
-        opened = _OPENED.get()
-        if opened is None:
-            return await super()._create_connection(req, traces, timeout)
-        opened.fresh = True
-        try:
-            async with asyncio.timeout(opened.within):
-                return await super()._create_connection(req, traces, timeout)
-        except TimeoutError as error:
-            raise UpstreamTimeout("The upstream did not accept the connection in time.") from error
+"""The header lines of every call."""
 
 
 class Reply:
     """The answer of one upstream call, head read, status good. Must be closed."""
 
     __slots__ = (
+        "_alarms",
         "_broken",
         "_content",
         "_deadline",
@@ -152,9 +84,10 @@ class Reply:
         "kind",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse | Answer, idle_timeout: float, ends: float = inf) -> None:
+    def __init__(self, response: Answer, alarms: Alarms, idle_timeout: float, ends: float = inf) -> None:
         """`ends`: when it must be whole, by the loop's clock."""
         self._response = response
+        self._alarms = alarms
         self._content = response.content
         self._loop = asyncio.get_running_loop()
         self._idle = idle_timeout
@@ -164,7 +97,7 @@ class Reply:
         self._waiting = False
         self._ends = ends
         self._deadline = self._loop.time() + idle_timeout
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | None = None
         self.headers: Mapping[str, str] = response.headers
         self.kind = Kind.JSON
 
@@ -214,7 +147,7 @@ class Reply:
             chunk = content._read_nowait(-1)
         else:
             if self._timer is None:
-                self._timer = self._loop.call_at(min(self._deadline, self._ends), self._look)
+                self._timer = self._alarms.after(min(self._deadline, self._ends) - self._loop.time(), self._look)
             self._waiting = True
             try:
                 chunk = await content.readany()
@@ -275,7 +208,7 @@ class Reply:
             self._deadline = max(self._deadline, now + self._idle)
         due = min(self._deadline, self._ends)
         if now < due:
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._alarms.after(due - now, self._look)
             return
         said = "sent no data for too long" if now < self._ends else "took longer for its answer than it may"
         self._content.set_exception(UpstreamTimeout(f"The upstream {said}."))
@@ -284,24 +217,18 @@ class Reply:
 class UpstreamClient:
     """Calls model servers. One per process."""
 
-    _session: aiohttp.ClientSession
     _sender: Sender
+
+    def __init__(self) -> None:
+        self._alarms = Alarms()
 
     def open(self) -> None:
         """Make ready; inside the running loop."""
-        connector = _Connector(limit=0, keepalive_timeout=_POOLED_FOR)
-        self._sender = Sender(connector)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            raise_for_status=False,
-        )
+        self._sender = Sender()
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._sender.close()
 
     def post(
         self, upstream: Upstream, path: str, body: bytes, headers: dict[str, str], *, stream: bool
@@ -323,8 +250,9 @@ class UpstreamClient:
         """
         total = upstream.total_timeout
         ends = inf if total is None else asyncio.get_running_loop().time() + total
-        response = await self._head(upstream, method, path, headers, body, stream=stream)
-        reply = Reply(response, upstream.idle_timeout, ends)
+        kind = Kind.STREAM if stream else Kind.JSON
+        response = await self._head(upstream, method, path, kind, headers, body)
+        reply = Reply(response, self._alarms, upstream.idle_timeout, ends)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
             await reply.sniff()
@@ -339,8 +267,8 @@ class UpstreamClient:
         Raises:
             AdapterError: as `post`.
         """
-        response = await self._head(upstream, hdrs.METH_GET, path, headers, b"", stream=False)
-        reply = Reply(response, upstream.idle_timeout)
+        response = await self._head(upstream, hdrs.METH_GET, path, Kind.JSON, headers, b"")
+        reply = Reply(response, self._alarms, upstream.idle_timeout)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
             return await reply.body(limit)
@@ -348,39 +276,38 @@ class UpstreamClient:
             reply.close()
 
     async def _head(
-        self, upstream: Upstream, method: str, path: str, headers: dict[str, str], body: bytes, *, stream: bool
-    ) -> aiohttp.ClientResponse | Answer:
-        """The head of the answer. A pooled connection that the upstream had closed is tried again on another."""
-        for attempt in range(_ATTEMPTS_ON_STALE):
-            opened = _Opened(upstream.connect_timeout)
-            _OPENED.set(opened)
-            alarm = _Alarm(min(upstream.first_byte_timeout, upstream.total_timeout or inf))
-            try:
-                address = _address(upstream.base_url, path)
-                if method == hdrs.METH_POST and len(body) < _LARGE:
-                    return await self._sender.post(address, _LINES[stream], headers, body)
-                return await self._session.request(
-                    method,
-                    address,
-                    data=io.BytesIO(body) if body else None,
-                    headers={**(_ASKS_STREAM if stream else _ASKS_JSON), **headers},
-                    allow_redirects=False,
-                    timeout=_OWN_TIMEOUTS,
-                )
-            except asyncio.CancelledError:
-                if not alarm.rang:
-                    raise
-                alarm.task.uncancel()
-                raise UpstreamTimeout("The upstream did not begin to answer in time.") from None
-            except Exception as error:
-                meant = _ours(error, _CLOSED, UpstreamUnreachable)
-                if opened.fresh or attempt == _ATTEMPTS_ON_STALE - 1 or not isinstance(meant, UpstreamUnreachable):
-                    raise meant from error
-            finally:
-                alarm.stop()
-        raise UpstreamUnreachable(_CLOSED)
+        self, upstream: Upstream, method: str, path: str, kind: Kind, headers: dict[str, str], body: bytes
+    ) -> Answer:
+        """The head of the answer, in time."""
+        task, rang = asyncio.current_task(), False
+        assert task is not None
 
-    async def _check(self, reply: Reply, response: aiohttp.ClientResponse | Answer, *, own_key: bool) -> None:
+        def ring() -> None:
+            nonlocal rang
+            rang = True
+            task.cancel()
+
+        alarm = self._alarms.after(min(upstream.first_byte_timeout, upstream.total_timeout or inf), ring)
+        try:
+            return await self._sender.send(
+                method,
+                _address(upstream.base_url, path),
+                _FIELDS[kind],
+                headers,
+                body,
+                connect_within=upstream.connect_timeout,
+            )
+        except asyncio.CancelledError:
+            if not rang:
+                raise
+            task.uncancel()
+            raise UpstreamTimeout("The upstream did not begin to answer in time.") from None
+        except Exception as error:
+            raise _ours(error, _CLOSED, UpstreamUnreachable) from error
+        finally:
+            alarm.cancel()
+
+    async def _check(self, reply: Reply, response: Answer, *, own_key: bool) -> None:
         status = response.status
         if status in _REDIRECTS:
             raise UpstreamRedirect("The upstream answered with a redirect, which is not followed.")
