@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.dialects.chat import read_tools
+from adapter.dialects.chat import read_messages, read_tools
 from adapter.dialects.chat import tools as chat_tools
 from adapter.dialects.chat.history import History
 from adapter.dialects.chat.write_request import write_request
@@ -176,10 +176,74 @@ def test_plain_items_are_written_as_any_item_is(given_items: list[Any], to: Prof
 
 @FAST
 @given(
-    st.lists(st.fixed_dictionaries({"type": st.just("function"), "function": tools | sound_tools | values}), max_size=3)
+    st.lists(
+        st.fixed_dictionaries({"type": st.just("function"), "function": tools | sound_tools | values}) | values,
+        max_size=3,
+    )
 )
 def test_plain_functions_are_read_as_any_tool_is(offered: list[Any]) -> None:
-    short = _outcome(lambda: read_tools.read_tools(offered))
+    def closely() -> list[Any]:
+        return [read_tools.read_tool(tool, f"tools[{i}]") for i, tool in enumerate(offered)]
+
+    assert repr(_outcome(lambda: read_tools.read_tools(offered))) == repr(_outcome(closely))
+
+
+chat_calls = st.fixed_dictionaries(
+    {"id": st.sampled_from(["a", "b"]) | values, "type": st.sampled_from(["function", "custom"]) | values},
+    optional={
+        "function": st.fixed_dictionaries({"name": st.sampled_from(["f", "g"]) | values, "arguments": values}) | values,
+        "custom": st.just({"name": "f", "input": "x"}),
+    },
+)
+likely_chat_calls = st.sampled_from(
+    [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": ""}},
+        {"id": "b", "type": "custom", "custom": {"name": "g", "input": "x"}},
+        {"id": "b", "type": "function", "function": {"name": "", "arguments": ""}},
+    ]
+)
+chat_messages = st.one_of(
+    st.builds(
+        lambda role, text: {"role": role, "content": text}, st.sampled_from(["user", "system", "developer"]), texts
+    ),
+    st.builds(
+        lambda content, calls: {"role": "assistant", "content": content, "tool_calls": calls},
+        st.none() | texts | contents,
+        st.lists(likely_chat_calls, max_size=2),
+    ),
+    st.builds(
+        lambda call_id, content: {"role": "tool", "tool_call_id": call_id, "content": content},
+        st.sampled_from(["a", "b"]),
+        texts,
+    ),
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "tool", "system", "function"]) | values},
+        optional={
+            "content": contents,
+            "tool_calls": st.lists(chat_calls | values, max_size=2) | values,
+            "tool_call_id": values,
+            "name": values,
+            "refusal": values,
+            "function_call": values,
+        },
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(chat_messages | values, min_size=1, max_size=5))
+def test_plain_messages_are_read_as_any_message_is(given_messages: list[Any]) -> None:
+    def read() -> Any:
+        losses: list[Any] = []
+        return read_messages.read_messages(given_messages, losses), losses
+
+    def one_by_one(reading: read_messages._Messages, found: list[Any]) -> list[Any]:
+        for i, message in enumerate(found):
+            reading._message(i, message)
+        return reading._items
+
+    short = _outcome(read)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_tools, "_plain_function", lambda _: None)
-        assert repr(short) == repr(_outcome(lambda: read_tools.read_tools(offered)))
+        patch.setattr(read_messages._Messages, "read", one_by_one)
+        assert short == _outcome(read)
