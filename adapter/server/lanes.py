@@ -12,7 +12,7 @@ and nowhere else. After it nothing raises: a broken upstream becomes the answer'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from adapter.dialects.base import RawStream
@@ -52,8 +52,8 @@ class Answering(Protocol):
     def ended(self) -> bool:
         """The last batch was given."""
 
-    def batches(self) -> AsyncIterator[Batch]:
-        """The events, to the terminal one."""
+    async def batch(self) -> Batch:
+        """The next events, some at least; to be asked for until `ended`."""
 
     async def finish(self) -> None:
         """The client has everything: let go of the upstream."""
@@ -98,6 +98,7 @@ class Hub:
         self.exchange = exchange
         self._first: list[Event] = []
         self._settle_within = settle_within
+        self._hurried = False
         self.intake = intake
 
     @property
@@ -130,23 +131,19 @@ class Hub:
         if first is None:
             raise UpstreamTruncated("The upstream's stream ended before it began to answer.")
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batch(self) -> Batch:
         intake, reply = self.intake, self._reply
         events, self._first = self._first, []
-        yield 0, events
-        hurried = False
-        while not intake.ended:
-            if intake.settling and not hurried:
-                hurried = True
+        while not events:
+            if intake.settling and not self._hurried:
+                self._hurried = True
                 reply.hurry(self._settle_within)
             try:
                 chunk = await reply.read()
             except AdapterError as error:
-                yield 0, intake.fail(error)
-                return
+                return 0, intake.fail(error)
             events = intake.feed(chunk) if chunk else intake.close()
-            if events:
-                yield 0, events
+        return 0, events
 
     async def finish(self) -> None:
         await _let_go(self._reply)
@@ -190,9 +187,9 @@ class HubWhole:
         first = self._events[0]
         self.id = first.id if isinstance(first, Started) else ""
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batch(self) -> Batch:
         self.ended = True
-        yield 0, self._events
+        return 0, self._events
 
     async def finish(self) -> None:
         self._reply.close()
@@ -225,20 +222,23 @@ class Parallel:
     def ended(self) -> bool:
         return self._open == 0
 
-    async def batches(self) -> AsyncIterator[Batch]:
-        self._followers = [self._tasks.start(self._follow(choice, call)) for choice, call in enumerate(self._calls)]
-        while self._open:
-            batch = await self._queue.get()
-            last = batch[1][-1]
-            if type(last) is Failed:  # one broken choice breaks the answer
-                self._open = 0
-            elif type(last) is Finished:
-                self._open -= 1
-            yield batch
+    async def batch(self) -> Batch:
+        if not self._followers:
+            self._followers = [self._tasks.start(self._follow(choice, call)) for choice, call in enumerate(self._calls)]
+        batch = await self._queue.get()
+        last = batch[1][-1]
+        if type(last) is Failed:  # one broken choice breaks the answer
+            self._open = 0
+        elif type(last) is Finished:
+            self._open -= 1
+        return batch
 
     async def _follow(self, choice: int, call: Answering) -> None:
-        async for _, events in call.batches():
+        while True:
+            _, events = await call.batch()
             await self._queue.put((choice, events))
+            if call.ended:
+                break
 
     async def finish(self) -> None:
         for call in self._calls:
@@ -280,6 +280,7 @@ class RawStreaming:
         self._reply = reply
         self._first: list[bytes] = []
         self._settle_within = settle_within
+        self._hurried = False
         self.observer = observer
         self.headers: Mapping[str, str] = reply.headers
 
@@ -299,23 +300,23 @@ class RawStreaming:
                     "The upstream's stream ended before it began to answer."
                 )
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes, to the terminal event."""
+    async def piece(self) -> bytes:
+        """The next bytes; to be asked for until `ended`."""
         observer, reply = self.observer, self._reply
-        yield b"".join(self._first)
-        hurried = False
-        while not observer.ended:
-            if observer.settling and not hurried:
-                hurried = True
+        data = b"".join(self._first)
+        if data:
+            self._first.clear()
+            return data
+        while not data and not observer.ended:
+            if observer.settling and not self._hurried:
+                self._hurried = True
                 reply.hurry(self._settle_within)
             try:
                 chunk = await reply.read()
             except AdapterError as error:
-                yield observer.fail(error)
-                return
+                return observer.fail(error)
             data = observer.feed(chunk) if chunk else observer.close()
-            if data:
-                yield data
+        return data
 
     async def finish(self) -> None:
         """As `Answering.finish`."""

@@ -65,7 +65,7 @@ class Pulse:
         outlet, tempo = self._outlet, self._tempo
         while not outlet.ended:
             now = self._loop.time()
-            if outlet.lock.locked():  # a send waits for the client
+            if outlet.busy:  # a send waits for the client
                 blocked_since = outlet.writing_since or now
                 if now - blocked_since >= tempo.write_timeout:
                     self._too_slow()
@@ -79,8 +79,7 @@ class Pulse:
             if now < min(due, ping_due):
                 await asyncio.sleep(min(due, ping_due, now + tempo.ping_after) - now)
                 continue
-            async with outlet.lock:
-                if ping is not None and now >= ping_due:
-                    await outlet.data(b"".join(framed(*frame) for frame in ping()))
-                else:
-                    await outlet.keep_alive()
+            if ping is not None and now >= ping_due:
+                await outlet.data(b"".join(framed(*frame) for frame in ping()))
+            else:
+                await outlet.keep_alive()

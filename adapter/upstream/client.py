@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
 from enum import Enum
 from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp import hdrs
@@ -33,6 +34,7 @@ from adapter.errors import (
 )
 from adapter.upstream import refusals
 from adapter.upstream.router import Upstream
+from adapter.upstream.sending import Answer, Sender
 from adapter.upstream.silence import Ear
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ _ASKS_JSON: Final = {
 }
 """All that the HTTP library would add by itself, so that it adds nothing."""
 _ASKS_STREAM: Final = _ASKS_JSON | {"Accept": Kind.STREAM.value}
+_LINES: Final = {
+    stream: "".join(f"{name}: {value}\r\n" for name, value in asks.items())
+    for stream, asks in ((False, _ASKS_JSON), (True, _ASKS_STREAM))
+}
 
 
 class _Opened:
@@ -132,11 +138,13 @@ class Reply:
 
     __slots__ = (
         "_broken",
+        "_content",
         "_deadline",
         "_ear",
         "_ends",
         "_first",
         "_idle",
+        "_loop",
         "_response",
         "_timer",
         "_waiting",
@@ -144,18 +152,20 @@ class Reply:
         "kind",
     )
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_timeout: float, ends: float = inf) -> None:
+    def __init__(self, response: aiohttp.ClientResponse | Answer, idle_timeout: float, ends: float = inf) -> None:
         """`ends`: when it must be whole, by the loop's clock."""
         self._response = response
+        self._content = response.content
+        self._loop = asyncio.get_running_loop()
         self._idle = idle_timeout
         self._ear = Ear()
         self._first = b""
         self._broken: AdapterError | None = None
         self._waiting = False
         self._ends = ends
-        self._deadline = asyncio.get_running_loop().time() + idle_timeout
+        self._deadline = self._loop.time() + idle_timeout
         self._timer: asyncio.TimerHandle | None = None
-        self.headers = response.headers
+        self.headers: Mapping[str, str] = response.headers
         self.kind = Kind.JSON
 
     async def sniff(self) -> None:
@@ -165,13 +175,13 @@ class Reply:
             UpstreamEmpty: there is no body.
             UpstreamBadContent: it is neither JSON nor server-sent events.
         """
-        first = await self._read()
+        first = await self.read()
         if first[:1] == b"{":  # by far the most common
             self._first = first
             return
         start = _start(first)
         while first and (not start or any(mark.startswith(start) and mark != start for mark in _MARKS)):
-            chunk = await self._read()
+            chunk = await self.read()
             if not chunk:
                 break
             first += chunk
@@ -197,7 +207,29 @@ class Reply:
         if self._first:
             first, self._first = self._first, b""
             return first
-        return await self._read()
+        if self._broken is not None:
+            raise self._broken
+        content = self._content
+        if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
+            chunk = content._read_nowait(-1)
+        else:
+            if self._timer is None:
+                self._timer = self._loop.call_at(min(self._deadline, self._ends), self._look)
+            self._waiting = True
+            try:
+                chunk = await content.readany()
+            except Exception as error:
+                broken = _ours(error, "The upstream's answer broke off.", UpstreamTruncated)
+                # what came before the break is still an answer's part, perhaps its end
+                chunk = content._read_nowait(-1)
+                if not chunk:
+                    raise broken from error
+                self._broken = broken
+            finally:
+                self._waiting = False
+        if self._ear.hears_data(chunk):
+            self._deadline = self._loop.time() + self._idle
+        return chunk
 
     async def body(self, limit: int) -> bytes:
         """All of it.
@@ -219,13 +251,13 @@ class Reply:
     @property
     def ended(self) -> bool:
         """Everything has been read, and the end as well."""
-        content = self._response.content
+        content = self._content
         return not self._first and self._broken is None and content._exception is None and content.at_eof()
 
     def hurry(self, seconds: float) -> None:
         """The rest may take this long at most."""
         self._idle = seconds
-        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._deadline = self._loop.time() + seconds
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -235,57 +267,32 @@ class Reply:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._response.close() if not self._response.content.at_eof() else self._response.release()
+        self._response.close() if not self._content.at_eof() else self._response.release()
 
-    async def _read(self) -> bytes:
-        if self._broken is not None:
-            raise self._broken
-        content = self._response.content
-        if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
-            return self._heard(content._read_nowait(-1))
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(min(self._deadline, self._ends), self._look, loop)
-        self._waiting = True
-        try:
-            chunk = await content.readany()
-        except Exception as error:
-            broken = _ours(error, "The upstream's answer broke off.", UpstreamTruncated)
-            # what came before the break is still an answer's part, perhaps its end
-            chunk = content._read_nowait(-1)
-            if not chunk:
-                raise broken from error
-            self._broken = broken
-        finally:
-            self._waiting = False
-        return self._heard(chunk)
-
-    def _heard(self, chunk: bytes) -> bytes:
-        if self._ear.hears_data(chunk):
-            self._deadline = asyncio.get_running_loop().time() + self._idle
-        return chunk
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+    def _look(self) -> None:
+        now = self._loop.time()
         if not self._waiting:  # the client is the slow one
             self._deadline = max(self._deadline, now + self._idle)
         due = min(self._deadline, self._ends)
         if now < due:
-            self._timer = loop.call_at(due, self._look, loop)
+            self._timer = self._loop.call_at(due, self._look)
             return
         said = "sent no data for too long" if now < self._ends else "took longer for its answer than it may"
-        self._response.content.set_exception(UpstreamTimeout(f"The upstream {said}."))
+        self._content.set_exception(UpstreamTimeout(f"The upstream {said}."))
 
 
 class UpstreamClient:
     """Calls model servers. One per process."""
 
     _session: aiohttp.ClientSession
+    _sender: Sender
 
     def open(self) -> None:
         """Make ready; inside the running loop."""
+        connector = _Connector(limit=0, keepalive_timeout=_POOLED_FOR)
+        self._sender = Sender(connector)
         self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=_POOLED_FOR),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
@@ -296,13 +303,15 @@ class UpstreamClient:
         """Close all connections."""
         await self._session.close()
 
-    async def post(self, upstream: Upstream, path: str, body: bytes, headers: dict[str, str], *, stream: bool) -> Reply:
+    def post(
+        self, upstream: Upstream, path: str, body: bytes, headers: dict[str, str], *, stream: bool
+    ) -> Coroutine[Any, Any, Reply]:
         """POST one JSON body; the head of a good answer, its kind known.
 
         Raises:
             AdapterError: what the upstream's refusal means, or how the way to it failed.
         """
-        return await self.call(upstream, hdrs.METH_POST, path, body, headers, stream=stream)
+        return self.call(upstream, hdrs.METH_POST, path, body, headers, stream=stream)
 
     async def call(
         self, upstream: Upstream, method: str, path: str, body: bytes, headers: dict[str, str], *, stream: bool
@@ -312,10 +321,9 @@ class UpstreamClient:
         Raises:
             AdapterError: as `post`.
         """
-        fields = {**(_ASKS_STREAM if stream else _ASKS_JSON), **headers}
         total = upstream.total_timeout
         ends = inf if total is None else asyncio.get_running_loop().time() + total
-        response = await self._head(upstream, method, path, fields, body)
+        response = await self._head(upstream, method, path, headers, body, stream=stream)
         reply = Reply(response, upstream.idle_timeout, ends)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
@@ -331,7 +339,7 @@ class UpstreamClient:
         Raises:
             AdapterError: as `post`.
         """
-        response = await self._head(upstream, hdrs.METH_GET, path, {**_ASKS_JSON, **headers}, b"")
+        response = await self._head(upstream, hdrs.METH_GET, path, headers, b"", stream=False)
         reply = Reply(response, upstream.idle_timeout)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
@@ -340,19 +348,22 @@ class UpstreamClient:
             reply.close()
 
     async def _head(
-        self, upstream: Upstream, method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> aiohttp.ClientResponse:
+        self, upstream: Upstream, method: str, path: str, headers: dict[str, str], body: bytes, *, stream: bool
+    ) -> aiohttp.ClientResponse | Answer:
         """The head of the answer. A pooled connection that the upstream had closed is tried again on another."""
         for attempt in range(_ATTEMPTS_ON_STALE):
             opened = _Opened(upstream.connect_timeout)
             _OPENED.set(opened)
             alarm = _Alarm(min(upstream.first_byte_timeout, upstream.total_timeout or inf))
             try:
+                address = _address(upstream.base_url, path)
+                if method == hdrs.METH_POST and len(body) < _LARGE:
+                    return await self._sender.post(address, _LINES[stream], headers, body)
                 return await self._session.request(
                     method,
-                    _address(upstream.base_url, path),
-                    data=io.BytesIO(body) if len(body) >= _LARGE else body or None,
-                    headers=headers,
+                    address,
+                    data=io.BytesIO(body) if body else None,
+                    headers={**(_ASKS_STREAM if stream else _ASKS_JSON), **headers},
                     allow_redirects=False,
                     timeout=_OWN_TIMEOUTS,
                 )
@@ -369,7 +380,7 @@ class UpstreamClient:
                 alarm.stop()
         raise UpstreamUnreachable(_CLOSED)
 
-    async def _check(self, reply: Reply, response: aiohttp.ClientResponse, *, own_key: bool) -> None:
+    async def _check(self, reply: Reply, response: aiohttp.ClientResponse | Answer, *, own_key: bool) -> None:
         status = response.status
         if status in _REDIRECTS:
             raise UpstreamRedirect("The upstream answered with a redirect, which is not followed.")

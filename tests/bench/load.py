@@ -28,7 +28,7 @@ class Job:
     model: str
     requests: int
     concurrency: int
-    history: bool = False
+    history: int = 0
     timeout: float = 120.0
 
 

@@ -34,7 +34,7 @@ def run(*, quick: bool = False) -> dict[str, float]:
     found: dict[str, float] = {}
 
     for source, target in ((CHAT, RESPONSES), (RESPONSES, CHAT)):
-        body = payloads.request(source, "gpt-5.5", stream=True, history=True)
+        body = payloads.request(source, "gpt-5.5", stream=True, history=payloads.KB30)
         whole, bare = _least(
             partial(_translated, translate, body, source, target), partial(_reparsed, body), repeats=repeats
         )

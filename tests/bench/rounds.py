@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from tests.bench import payloads
 from tests.bench.candidates import Case
 from tests.bench.load import Job
 
@@ -24,7 +25,7 @@ class Workload:
     model: str
     concurrency: int
     requests: int
-    history: bool = False
+    history: int = 0
 
     @property
     def units(self) -> int:
@@ -36,7 +37,7 @@ WORKLOADS = (
     Workload("plain c=1", "plain", 1, 250),
     Workload("plain c=32", "plain", 32, 600),
     Workload("plain c=256", "plain", 256, 768),
-    Workload("30 kB history c=32", "plain", 32, 192, history=True),
+    Workload("30 kB history c=32", "plain", 32, 192, history=payloads.KB30),
     Workload("burst c=1", "stream-200-burst", 1, 10),
     Workload("burst c=32", "stream-200-burst", 32, 64),
     Workload("burst c=256", "stream-200-burst", 256, 256),

@@ -45,7 +45,7 @@ def test_every_mode_writes_the_same_stream(dialect: str, mode: str) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_history_request_is_thirty_kilobytes_of_sixty_items_and_twelve_tools(dialect: str) -> None:
     """The size that the targets speak of."""
-    data = payloads.request(dialect, "m", stream=False, history=True)
+    data = payloads.request(dialect, "m", stream=False, history=payloads.KB30)
     body = orjson.loads(data)
 
     assert 28_000 < len(data) < 36_000
