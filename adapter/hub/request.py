@@ -31,7 +31,7 @@ class ClientTraits(Enum):
     @property
     def shows_refusals(self) -> bool:
         """Codex drops a message whose part is a `refusal`: it gets the text as `output_text` instead."""
-        return not self.codex
+        return self is ClientTraits.GENERIC
 
 
 class Carry(TypedDict, total=False):

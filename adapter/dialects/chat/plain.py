@@ -15,7 +15,9 @@ from adapter.hub.request import Exchange, ToolKind
 from adapter.hub.surrogates import mended
 
 _LONGEST_CALL_ID: Final = 64
-_FUNCTION: Final = PREFIXES[ToolKind.FUNCTION]
+_FUNCTION: Final = ToolKind.FUNCTION
+_PREFIX: Final = PREFIXES[_FUNCTION]
+_SUMMARY: Final = DeltaKind.SUMMARY
 
 
 def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status: str) -> list[Item] | None:
@@ -47,7 +49,7 @@ def _message(text: str, id: str) -> Item:
 def _reasoning(text: str, id: str, exchange: Exchange) -> Item:
     kind = reasoning_kind(exchange)
     parts = [{"type": kind.value, "text": mended(text)}]
-    if kind is DeltaKind.SUMMARY:
+    if kind is _SUMMARY:
         return {"id": id, "type": "reasoning", "status": "completed", "summary": parts}
     return {"id": id, "type": "reasoning", "status": "completed", "summary": [], "content": parts}
 
@@ -67,10 +69,10 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: list[Ite
         if not (name.isascii() and call_id.isascii()):
             return False
         given.add(call_id)
-        item: Item = {"id": f"{_FUNCTION}{token}_{index}", "type": "function_call", "status": "completed"}
+        item: Item = {"id": f"{_PREFIX}{token}_{index}", "type": "function_call", "status": "completed"}
         item["call_id"] = call_id
         ref = exchange.tools.get(name)
-        if ref is not None and ref.kind is not ToolKind.FUNCTION:
+        if ref is not None and ref.kind is not _FUNCTION:
             return False
         item["name"] = name if ref is None else ref.name
         item["arguments"] = mended(arguments) if arguments.strip() else arguments + "{}"

@@ -7,7 +7,6 @@ stream that say the same give the same answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Any, Final, Literal
 
 from adapter.dialects.chat import citations
@@ -68,7 +67,8 @@ def read_reply(
     ]
     items = None if told or logprobs else plain_items(message, exchange, token, status)
     if items is not None:
-        events += map(ItemClosed, count(), items)
+        for index, item in enumerate(items):
+            events.append(ItemClosed(index, item))
     else:
         assembly = Assembly(exchange, token, anomaly)
         events += assembly.feed(_numbered(message), logprobs)
@@ -114,16 +114,18 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
         "model": first.model,
         "choices": [_choice(index, answer, legacy=legacy) for index, answer in enumerate(answers)],
     }
-    usages = [answer.usage for answer in answers if answer.usage is not None]
-    if usages:
-        total = usages[0]
-        for usage in usages[1:]:
-            total = added(total, usage)
+    total: dict[str, Any] | None = None
+    for answer in answers:
+        usage = answer.usage
+        if usage is not None:
+            total = usage if total is None else added(total, usage)
+    if total is not None:
         reply["usage"] = as_chat(total)
     moderation = moderation_to_chat(first.extra.get("moderation"))
     if moderation is not None:
         reply["moderation"] = moderation
-    return reply | shown_extras(first.extra)
+    reply.update(shown_extras(first.extra))
+    return reply
 
 
 def shown_extras(extra: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +144,7 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     refusals: list[dict[str, Any]] = []
     calls: list[Item] = []
     thoughts: list[Item] = []
+    annotated = logged = False
     for item in answer.output:
         kind = item.get("type")
         if kind == "message":
@@ -149,8 +152,10 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
                 said = part.get("type")
                 if said == "output_text":
                     texts.append(part)
+                    annotated = annotated or bool(part.get("annotations"))
                 elif said == "refusal":
                     refusals.append(part)
+                logged = logged or bool(part.get("logprobs"))
         elif kind in CALL_TYPES:
             calls.append(item)
         elif kind == "reasoning":
@@ -165,7 +170,7 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     reasoning = reasoning_text(thoughts) if thoughts else ""
     if reasoning:
         message["reasoning_content"] = reasoning
-    nested = _annotations(texts)
+    nested = _annotations(texts) if annotated else None
     if nested:
         message["annotations"] = nested
     if calls and legacy:
@@ -175,7 +180,7 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     return {
         "index": index,
         "message": message,
-        "logprobs": _logprobs(texts, refusals),
+        "logprobs": _logprobs(texts, refusals) if logged else None,
         "finish_reason": finish_reason(answer.reason, calls=bool(calls), legacy=legacy),
     }
 

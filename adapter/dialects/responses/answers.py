@@ -67,9 +67,14 @@ class Ending(NamedTuple):
     error: AdapterError | None = None
 
 
+_COMPLETED: Final = Ending("completed")
+
+
 def ending(response: dict[str, Any], default: str) -> Ending:
     """From the object's own status, else from `default` (what the event's name says)."""
     status = response.get("status")
+    if status == "completed":
+        return _COMPLETED
     if status not in ("completed", "incomplete", "failed", "cancelled"):
         status = "failed" if response.get("error") else default
     match status:
@@ -84,7 +89,7 @@ def ending(response: dict[str, Any], default: str) -> Ending:
             reason = details.get("reason") if isinstance(details, dict) else None
             return Ending("incomplete", "content_filter" if reason == "content_filter" else "max_output_tokens")
         case _:
-            return Ending("completed")
+            return _COMPLETED
 
 
 def ended(assembly: Assembly, response: dict[str, Any], end: Ending, beside: dict[str, Any]) -> list[Event]:

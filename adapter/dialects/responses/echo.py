@@ -6,7 +6,7 @@ asked for. The upstream knows better only where the answer decides (`service_tie
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from adapter.dialects.responses.tools import explicit_tool
@@ -32,9 +32,38 @@ _FOREIGN: Final = ANSWER_KEYS | {"system_fingerprint"}
 """What an upstream may say of its answer and a Response has no place for."""
 
 
-def echo(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
-    """Every key of a Response but `ANSWER_KEYS`; `extra` is what the upstream said beside its answer."""
-    made = _defaults()
+_NO_FACTS: Final[Mapping[str, Any]] = {}
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "background": False,
+    "frequency_penalty": 0.0,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": False,
+    "temperature": 1.0,
+    "text": {},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+}
+"""In their order; objects and lists are made anew for every answer, since callers may change what they get."""
+
+
+def echo(request: Request, extra: dict[str, Any], facts: Mapping[str, Any] = _NO_FACTS) -> dict[str, Any]:
+    """Every key of a Response but `ANSWER_KEYS`, behind `facts`; `extra` is what the upstream said beside its answer."""
+    made = {**facts, **_DEFAULTS, "metadata": {}, "tools": []}
+    made["reasoning"] = {"effort": None, "summary": None}
+    made["text"] = {"format": {"type": "text"}}
     for key, value in extra.items():
         if key not in _FOREIGN and _fits(made, key, value):
             made[key] = value
@@ -53,33 +82,6 @@ def echo(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
             if value is not None:
                 made[penalty] = value
     return made
-
-
-def _defaults() -> dict[str, Any]:
-    """A fresh dictionary: callers may change what they get."""
-    return {
-        "background": False,
-        "frequency_penalty": 0.0,
-        "instructions": None,
-        "max_output_tokens": None,
-        "max_tool_calls": None,
-        "metadata": {},
-        "parallel_tool_calls": True,
-        "presence_penalty": 0.0,
-        "previous_response_id": None,
-        "prompt_cache_key": None,
-        "reasoning": {"effort": None, "summary": None},
-        "safety_identifier": None,
-        "service_tier": "default",
-        "store": False,
-        "temperature": 1.0,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [],
-        "top_logprobs": 0,
-        "top_p": 1.0,
-        "truncation": "disabled",
-    }
 
 
 def _fits(made: dict[str, Any], key: str, value: Any) -> bool:

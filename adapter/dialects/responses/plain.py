@@ -6,17 +6,16 @@ what an item means; tests hold the two together.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from adapter.dialects.responses.output_items import (
     CALLS,
     OPENS_LATE,
     called_with,
     final_status,
-    part_lists,
+    normal_parts,
 )
 from adapter.hub.events import Item
-from adapter.hub.surrogates import mended
 
 _LONGEST_CALL_ID: Final = 64
 
@@ -52,10 +51,8 @@ def closed_items(output: list[Item], status: str) -> list[Item] | None:
 
 def _closed(item: Item, kind: str, status: str) -> Item:
     if kind == "message":
-        content = item.get("content")
-        text = _text_part(content[0]) if type(content) is list and len(content) == 1 else None
-        said = part_lists(item)[0][1] if text is None else [text]
-        return {**item, "role": "assistant", "status": status, "content": said}
+        content = normal_parts(item.get("content"), "output_text")
+        return {**item, "role": "assistant", "status": status, "content": content}
     if kind in CALLS:
         field = CALLS[kind][1]
         given = called_with(item, field) or ""
@@ -66,17 +63,8 @@ def _closed(item: Item, kind: str, status: str) -> Item:
     ends_as = final_status(item, kind, status)
     if ends_as is not None:
         whole["status"] = ends_as
-    for group, parts in part_lists(item):
-        if parts or group == "summary":
-            whole[group] = parts
+    if kind == "reasoning":
+        whole["summary"] = normal_parts(item.get("summary"), "summary_text")
+        if texts := normal_parts(item.get("content"), "reasoning_text"):
+            whole["content"] = texts
     return whole
-
-
-def _text_part(part: Any) -> dict[str, Any] | None:
-    """The usual part of a message, a text and nothing beside it, as `normal_part` has it; None for any other."""
-    if type(part) is not dict or len(part) != 4 or part.get("type") != "output_text":
-        return None
-    text = part.get("text")
-    if type(text) is not str or part.get("annotations") != [] or part.get("logprobs") != []:
-        return None
-    return {"type": "output_text", "text": mended(text), "annotations": [], "logprobs": []}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Any, Final
 
 from adapter.dialects.responses.answers import STATUS_MENDED, Ending, ended, ending, output_of, started
@@ -47,7 +46,8 @@ def _at_once(
     begun: Started, items: list[Item], usage: dict[str, Any] | None, end: Ending
 ) -> tuple[list[Event], list[Anomaly]]:
     events: list[Event] = [begun]
-    events += map(ItemClosed, count(), items)
+    for index, item in enumerate(items):
+        events.append(ItemClosed(index, item))
     if usage is not None:
         events.append(Usage(usage))
     if end.reason is not None:
@@ -123,4 +123,4 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     if not exchange.request.client.shows_refusals:
         output = [shown_item(item) for item in output]
     completed_at = answer.extra.get("completed_at", answer.created_at) if answer.status == "completed" else None
-    return answer_facts(answer, output, completed_at) | echo(exchange.request, answer.extra)
+    return echo(exchange.request, answer.extra, answer_facts(answer, output, completed_at))
