@@ -16,6 +16,7 @@ The grammar (checked by `hub.grammar`), with i the item's output index and k the
 * On Failed open items stay open; `Failed.items` holds them as far as they came, for the store.
 * Usage may come any time before the end; the last one counts.
 * Finished and Failed are terminal: nothing follows.
+* What nobody streams need not be streamed: of the items of a plain reply ItemClosed will do, where only the fold is fed.
 
 Events are immutable by convention: one is made for every delta, and a frozen dataclass costs three times as much to make.
 """
