@@ -21,8 +21,10 @@ events that carry the whole Response.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
+
+import orjson
 
 from adapter.dialects.base import Frame
 from adapter.dialects.responses.echo import echo
@@ -33,6 +35,7 @@ from adapter.hub.events import (
     Annotated,
     Delta,
     DeltaKind,
+    Deltas,
     Event,
     Failed,
     Finished,
@@ -43,11 +46,13 @@ from adapter.hub.events import (
     PartOpened,
     Started,
     Usage,
+    singly,
 )
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Loss
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock
 from adapter.wire.jsonio import dumps
+from adapter.wire.sse import framed
 
 
 class ResponsesWriter:
@@ -56,6 +61,7 @@ class ResponsesWriter:
     def __init__(self, exchange: Exchange, *, clock: Clock = no_clock) -> None:
         self.fold = Fold()
         self.losses: list[Loss] = []
+        self.written = 0
         self._exchange = exchange
         self._clock = clock
         self._number = 0
@@ -70,16 +76,36 @@ class ResponsesWriter:
         self._queued = False
         """What was said so far is that the answer waits."""
         self._at: tuple[int, int, DeltaKind] | None = None
-        """With the two below: the text that the last delta added to, and the frame of one more."""
+        """With the three below: the text that the last delta added to, and the frame of one more."""
         self._delta_name = ""
-        self._delta_head = b""
+        self._delta_data = self._delta_event = b""
+        """What takes a number and a text: the data of one more, and all of it."""
+
+    def write(self, events: Iterable[Event], choice: int = 0) -> bytes:
+        """The part of the stream that some hub events amount to."""
+        parts: list[bytes] = []
+        for event in events:
+            if type(event) is Deltas and (event.index, event.part_index, event.kind) == self._at:
+                parts.append(self._more(event.texts))
+            else:
+                frames = self.feed(event, choice)
+                parts += [framed(*frame) for frame in frames]
+                self.written += len(frames)
+        return b"".join(parts)
+
+    def _more(self, texts: list[str]) -> bytes:
+        """Many of the commonest event. 0.3 µs for each; with a frame for each it was 1 µs."""
+        event, number = self._delta_event, self._number
+        self._number = number + len(texts)
+        self.written += len(texts)
+        return b"".join([event % (n, orjson.dumps(text)) for n, text in enumerate(texts, number)])
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The frames that one hub event amounts to."""
+        if type(event) is Deltas:
+            return [frame for one in singly([event]) for frame in self.feed(one)]
         if type(event) is Delta and (event.index, event.part_index, event.kind) == self._at and not event.logprobs:
-            number = self._number
-            self._number = number + 1
-            return [(self._delta_name, b'%b%d,"delta":%b}' % (self._delta_head, number, dumps(event.text)))]
+            return [self._one_more(event.text)]
         if self._translate:
             event = shown_event(event)
         if type(event) is not Opaque:
@@ -213,10 +239,16 @@ class ResponsesWriter:
             place["logprobs"] = []
         self._at = (event.index, event.part_index, event.kind)
         self._delta_name = name
-        self._delta_head = dumps({"type": name, **place})[:-1] + b',"sequence_number":'
+        self._delta_data = (
+            dumps({"type": name, **place})[:-1].replace(b"%", b"%%") + b',"sequence_number":%d,"delta":%b}'
+        )
+        self._delta_event = framed(name, self._delta_data)
+        return [self._one_more(event.text)]
+
+    def _one_more(self, text: str) -> Frame:
         number = self._number
         self._number = number + 1
-        return [(name, b'%b%d,"delta":%b}' % (self._delta_head, number, dumps(event.text)))]
+        return self._delta_name, self._delta_data % (number, dumps(text))
 
     # ---------------------------------------------------------------------------------------------------- rendering
 
