@@ -128,7 +128,8 @@ class RawStream(ABC):
 
     def _listen(self, passing: bytes) -> None:
         """The next reads are probably like the last event of this one."""
-        block = passing[passing.rfind(b"\n\n", 0, -2) + 2 :] if passing.count(b"\n\n") > 1 else passing
+        before = passing.rfind(b"\n\n", 0, -2)
+        block = passing[before + 2 :] if before >= 0 else passing
         event, _ = event_at(block, 0) if block[-2:] == b"\n\n" and b"\r" not in block else (None, 0)
         if event is not None and framed(*event) == block:
             self._refrain.learn(*event, self.sole(_object(event[1])), self.sole)
@@ -194,7 +195,11 @@ def _end_of_events(chunk: bytes, before: bytes) -> int:
 
 def _blocks(data: bytes) -> list[bytes]:
     """`data` cut behind every blank line; nothing is lost."""
-    blocks: list[bytes] = []
+    if b"\r" not in data:  # a quarter of the time
+        *whole, rest = data.split(b"\n\n")
+        blocks = [block + b"\n\n" for block in whole]
+        return [*blocks, rest] if rest else blocks
+    blocks = []
     start = 0
     for end in _BLOCK_END.finditer(data):
         blocks.append(data[start : end.end()])

@@ -83,8 +83,8 @@ class Refrain:
         try:
             if len(bodies) == 1:
                 return [orjson.loads(b'"%b"' % bodies[0])], end
-            joined = b'["%b"]' % b'","'.join(bodies)
-            if joined.count(b'"') == 2 * len(bodies):
+            joined = b'["' + b'","'.join(bodies) + b'"]'
+            if b"\\" not in joined or joined.count(b'"') == 2 * len(bodies):
                 # one parse for all: as many strings as there are pairs of quotes, so no body borrows from another
                 texts = orjson.loads(joined)
             else:
@@ -169,29 +169,28 @@ class Refrain:
             self._head = b""
             if sole is not None and len(numbers) < 2:
                 self.place, text = sole
-                if not self._parted(event, text) or not self._proven(says, len(event) - len(data) - 2):
+                self._take(event, text, bool(numbers))
+                if self._head and not self._proven(says, len(event) - len(data) - 2):
                     self._head = b""
         self._number += 1
 
-    def _parted(self, event: bytes, text: str) -> bool:
+    def _take(self, event: bytes, text: str, numbered: bool) -> None:
         """Takes the event as the form, its last string that is `text` as the text."""
         before, found, after = event.rpartition(dumps(text))
         if not found or text == _PROBE:
-            return False
+            return
         head, end, between = before + b'"', b'"' + after, b""
         noise = _NOISE.search(end)
         if noise is not None:
             between, end = end[: noise.start(1)], end[noise.end(1) :]
-        self._head, self._before_noise, self._end, self._joint = head, between, end, end + head
-        self._counts_first = _NUMBER.search(head) is not None
-        self._numbered = self._counts_first or _NUMBER.search(end) is not None
-        if self._counts_first:
-            self._head = _template(head)
-        elif self._numbered:
-            self._end = _template(end)
-        if self._numbered:
-            self._joint = _template(end) + _template(head)
-        return True
+        self._before_noise, self._numbered = between, numbered
+        self._counts_first = numbered and _NUMBER.search(head) is not None
+        if numbered:
+            head_form, end_form = _template(head), _template(end)
+            self._joint = end_form + head_form
+            self._head, self._end = (head_form, end) if self._counts_first else (head, end_form)
+        else:
+            self._head, self._end, self._joint = head, end, end + head
 
     def _proven(self, says: Callable[[Any], Sole | None], data_at: int) -> bool:
         """Whether any text, number and noise may stand in their places."""

@@ -145,8 +145,9 @@ def derived_token(source: str) -> str:
         if source.startswith(prefix):
             source = source[len(prefix) :]
             break
-    kept = "".join(c for c in source if c.isascii() and (c.isalnum() or c in "-_"))
-    return kept[:48] or "0"
+    if not (source.isascii() and source.isalnum()):
+        source = "".join(c for c in source if c.isascii() and (c.isalnum() or c in "-_"))
+    return source[:48] or "0"
 
 
 def no_clock() -> int:

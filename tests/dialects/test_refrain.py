@@ -293,11 +293,10 @@ def test_strings_that_borrow_from_each_other_are_no_texts() -> None:
 def test_server_that_changes_every_chunk_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     lessons: list[bytes] = []
 
-    def never(_: Refrain, event: bytes, text: str) -> bool:
+    def never(_: Refrain, event: bytes, *__: object) -> None:
         lessons.append(event)
-        return False
 
-    monkeypatch.setattr(Refrain, "_parted", never)
+    monkeypatch.setattr(Refrain, "_take", never)
     intake = Intake(DIALECTS["chat"], Exchange.unasked("responses"))
     stream = b"".join(framed(None, simple("x", created=n)) for n in range(50))
     assert sum(type(event) is Delta for event in intake.feed(stream)) == 50

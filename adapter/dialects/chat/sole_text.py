@@ -10,7 +10,7 @@ CONTENT: Final = "content"
 REASONING: Final = "reasoning"
 """Places of texts; a number is the call of that index, to whose arguments they belong."""
 _REASONING_KEYS: Final = ("reasoning_content", "reasoning")
-_SAYING: Final = (CONTENT, *_REASONING_KEYS, "annotations", "refusal", "tool_calls", "function_call")
+_SAYING: Final = frozenset({CONTENT, *_REASONING_KEYS, "annotations", "refusal", "tool_calls", "function_call"})
 """What of a delta is looked at."""
 
 
@@ -32,7 +32,7 @@ def sole_text(chunk: Any) -> Sole | None:
         or chunk.get("error")
     ):
         return None
-    said = [key for key in _SAYING if delta.get(key)]
+    said = [key for key in delta if key in _SAYING and delta[key]]
     if len(said) != 1:
         return None
     key, value = said[0], delta[said[0]]

@@ -66,6 +66,8 @@ class ResponsesWriter:
         self._clock = clock
         self._number = 0
         self._echo = b""
+        self._echoed: dict[str, Any] = {}
+        """What the echo took from the upstream."""
         self._items: dict[int, dict[str, Any]] = {}
         """The skeletons of the open items, for their ids."""
         self._logprobs: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -125,12 +127,12 @@ class ResponsesWriter:
         it is in progress."""
         self.fold.feed(event)
         self._queued = True
-        self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
+        self._repeat(event.extra)
         return [self._whole("response.created"), self._whole("response.queued")]
 
     def _started(self, event: Started) -> list[Frame]:
         self._live = True
-        self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
+        self._repeat(event.extra)
         if self._queued:
             self._queued = False
             return [self._whole("response.in_progress")]
@@ -139,8 +141,7 @@ class ResponsesWriter:
     def _finished(self, event: Finished) -> list[Frame]:
         self._live = False
         answer = self.fold.answer
-        if event.extra.keys() - {"completed_at"}:
-            self._echo = dumps(echo(self._exchange.request, answer.extra))[1:]
+        self._repeat(answer.extra)
         if event.status != "completed":
             return [self._whole("response.incomplete")]
         completed_at = answer.extra.get("completed_at")
@@ -153,15 +154,22 @@ class ResponsesWriter:
             answer.id = f"resp_{derived_token('')}"
             answer.model = self._exchange.request.model
             answer.created_at = self._clock()
-            self._echo = dumps(echo(self._exchange.request, {}))[1:]
+            self._repeat({})
             frames.append(self._whole("response.created"))
-        elif event.extra:
-            self._echo = dumps(echo(self._exchange.request, answer.extra))[1:]
+        else:
+            self._repeat(answer.extra)
         self._live = self._queued = False
         flat = {"code": error.code, "message": error.message, "param": error.param}
         frames.append(self._framed("error", {**flat, **error.body()}))
         frames.append(self._whole("response.failed"))
         return frames
+
+    def _repeat(self, extra: dict[str, Any]) -> None:
+        """Renders the echo of the request, unless it would be the same again."""
+        facts = {key: value for key, value in extra.items() if key != "completed_at"}
+        if not self._echo or facts != self._echoed:
+            self._echo = dumps(echo(self._exchange.request, extra))[1:]
+            self._echoed = facts
 
     def _whole(self, name: str, completed_at: int | None = None) -> Frame:
         """An event with the Response as it now stands; its status is the one that the event says."""
