@@ -12,7 +12,7 @@ from typing import Any
 
 from adapter.dialects.base import Dialect
 from adapter.errors import AdapterError, UpstreamBadContent, UpstreamEmpty, UpstreamEventTooLarge, UpstreamTruncated
-from adapter.hub.events import Delta, Deltas, Event, Failed, Finished, Item, ItemClosed, Usage, singly
+from adapter.hub.events import Delta, Deltas, Event, Failed, Finished, Item, ItemClosed, Usage
 from adapter.hub.items import text_bytes
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
@@ -140,7 +140,7 @@ class Intake:
     def _passed(self, events: list[Event]) -> list[Event]:
         """Through the stop scanner, and with the usage that nobody reported put before the end."""
         if self._stop is not None:
-            events = self._stop.feed(singly(events))
+            events = self._stop.feed(events)
         if not events:
             return events
         for event in events:

@@ -118,6 +118,13 @@ def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
     """A part with the keys of its type. Bare strings and texts under other names are of type `plain`; a part without any
     text has no place in an answer's message and is None."""
     given: dict[str, Any] = part if isinstance(part, dict) else {"type": plain, "text": part}
+    if (
+        given.keys() == _USUAL
+        and given["type"] == plain == "output_text"
+        and not (given["annotations"] or given["logprobs"])
+    ):
+        # as nearly all are; a quarter of the time
+        return {"type": plain, "text": whole_text(given["text"]), "annotations": [], "logprobs": []}
     kind = plain
     if given.get("type") == "refusal" and plain == "output_text":
         kind = "refusal"
@@ -132,6 +139,7 @@ def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
     return normal
 
 
+_USUAL: Final = {"type", "text", "annotations", "logprobs"}
 _SAID: Final = frozenset({"text", "refusal", "annotations", "logprobs"})
 """What a part says; no type has all of it."""
 
