@@ -1,7 +1,7 @@
 """The converters alone, in this process: no server, no socket.
 
-Requests as a ratio to `orjson.loads` + `orjson.dumps` of the same body; streams in µs per delta, and how that grows from
-200 to 10 000 deltas (1.00 = not at all). CPU time, and the least of several repetitions: noise only ever adds.
+Requests as a ratio to `orjson.loads` + `orjson.dumps` of the same body, and how the time for a kB grows from 30 kB to 1 MB;
+streams in µs per delta, and how that grows from 200 to 10 000 deltas (1.00 = not at all). CPU time, and the least of several repetitions: noise only ever adds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tests.bench.payloads import CHAT, RESPONSES
 
 SHORT: Final = 200
 LONG: Final = 10_000
+LONG_TURNS: Final = 600
+"""Of a conversation of 1 MB."""
 PER_READ: Final = 5
 """Deltas in one read, as in the burst workload."""
 
@@ -40,6 +42,12 @@ def run(*, quick: bool = False) -> dict[str, float]:
         )
         found[f"30 kB request {source}→{target}, ratio to orjson.loads+dumps"] = whole / bare
         found[f"30 kB request {source}→{target}, µs"] = whole * 1e6
+        long = payloads.request(source, "gpt-5.5", stream=True, history=True, turns=LONG_TURNS)
+        long_whole, long_bare = _least(
+            partial(_translated, translate, long, source, target), partial(_reparsed, long), repeats=repeats // 4
+        )
+        found[f"1 MB request {source}→{target}, ratio to orjson.loads+dumps"] = long_whole / long_bare
+        found[f"1 MB request {source}→{target}, growth per kB"] = (long_whole / len(long)) / (whole / len(body))
 
     def through(source: str, target: str, parts: list[bytes]) -> None:
         for _ in translate.stream(parts, source, target):  # type: ignore[arg-type]
