@@ -34,20 +34,15 @@ async def write_events(
 ) -> None:
     """The part of the stream that some events amount to, in one send where it fits; with `last` they end the answer."""
     async with outlet.lock:
-        while len(events) > MAX_EVENTS:
-            await _send(outlet, writer, choice, events[:MAX_EVENTS])
-            events = events[MAX_EVENTS:]
+        while True:
+            some, events = events[:MAX_EVENTS], events[MAX_EVENTS:]
+            data = writer.write(some, choice)
+            outlet.events = writer.written
+            if data or last:
+                await outlet.data(data, last=last and not events)
+            if not events:
+                return
             await asyncio.sleep(0)
-        await _send(outlet, writer, choice, events, last=last)
-
-
-async def _send(
-    outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
-) -> None:
-    data = writer.write(events, choice)
-    outlet.events = writer.written
-    if data or last:
-        await outlet.data(data, last=last)
 
 
 async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:

@@ -12,12 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter import translate
+from adapter.dialects.base import StreamWriter
 from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.intake import Intake
 from adapter.dialects.refrain import Refrain
 from adapter.dialects.registry import DIALECTS
-from adapter.hub.events import Delta, Deltas, singly
-from adapter.hub.request import DialectName, Exchange
+from adapter.hub.events import (
+    NO_PART,
+    Delta,
+    DeltaKind,
+    Deltas,
+    Event,
+    ItemOpened,
+    PartOpened,
+    Started,
+    singly,
+)
+from adapter.hub.request import ClientTraits, DialectName, Exchange
 from adapter.wire.sse import framed
 
 texts = st.sampled_from(
@@ -309,3 +320,48 @@ def test_one_read_of_texts_is_one_event() -> None:
     (event,) = intake.feed(framed(None, simple("two")) + framed(None, simple("three")))
     assert isinstance(event, Deltas)
     assert event.texts == ["two", "three"]
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+MESSAGE = {"id": "msg_100%", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+REASONING = {"id": "rs_1", "type": "reasoning", "summary": []}
+CALL = {"id": "fc_1", "type": "function_call", "call_id": "c", "name": "f", "arguments": "", "status": "in_progress"}
+OPENED: list[Event] = [
+    Started("resp_1", "m", 0),
+    ItemOpened(0, MESSAGE),
+    PartOpened(0, 0, {"type": "output_text", "text": "", "annotations": [], "logprobs": []}),
+    PartOpened(0, 1, {"type": "refusal", "refusal": ""}),
+    ItemOpened(1, REASONING),
+    PartOpened(1, 0, {"type": "summary_text", "text": ""}),
+    ItemOpened(2, CALL),
+]
+PLACES = [
+    (0, 0, DeltaKind.TEXT),
+    (0, 1, DeltaKind.REFUSAL),
+    (1, 0, DeltaKind.SUMMARY),
+    (2, NO_PART, DeltaKind.ARGUMENTS),
+]
+several = st.builds(
+    lambda place, said: Deltas(place[0], place[1], place[2], said),
+    st.sampled_from(PLACES),
+    st.lists(st.sampled_from(["a", "", '"', "é", "%d"]), min_size=1, max_size=4),
+)
+
+
+@pytest.mark.parametrize("target", ["chat", "responses"])
+@pytest.mark.parametrize("client", ClientTraits)
+@given(events=st.lists(several, max_size=5))
+def test_texts_together_are_written_as_one_after_the_other(
+    target: DialectName, client: ClientTraits, events: list[Event]
+) -> None:
+    def writer() -> StreamWriter:
+        made = DIALECTS[target].stream_writer(Exchange.unasked(target, client=client))
+        made.write(OPENED)
+        return made
+
+    together, singles, frames = writer(), writer(), writer()
+    written = together.write(events)
+    assert written == singles.write(singly(events))
+    assert written == b"".join(framed(*frame) for event in events for frame in frames.feed(event))
+    assert together.written == singles.written
