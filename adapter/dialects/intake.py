@@ -19,7 +19,7 @@ from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.stop import StopScanner
 from adapter.hub.usage import estimated
 from adapter.wire.jsonio import NotJson, loads
-from adapter.wire.sse import Decoder, event_at
+from adapter.wire.sse import MAX_EVENT, Decoder, event_at
 
 
 class Intake:
@@ -73,7 +73,7 @@ class Intake:
         if self._ended:
             return []
         events: list[Event] = []
-        if self._decoder.idle:
+        if self._decoder.idle and len(chunk) <= MAX_EVENT:
             end = self._reader.more(chunk, 0, events)
             if end == len(chunk):
                 return events if self._stop is None else self._passed(events)

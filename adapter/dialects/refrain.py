@@ -92,7 +92,7 @@ class Refrain:
         except orjson.JSONDecodeError:
             texts = []
         if len(texts) != len(bodies):
-            self._head = b""  # or every event of a long read would be looked at again and again
+            self._head = b""  # as in `_heard`
             return None
         return texts, end
 
@@ -121,11 +121,14 @@ class Refrain:
             stop = find(_QUOTE, start)
             after = stop + size
             while whole[stop:after] != separator:
-                if whole[stop : (after := stop + len(end))] == end and separator is joint:
+                if separator is joint and whole[stop : (after := stop + len(end))] == end:
                     bodies.append(whole[start:stop])
                     return self._heard(bodies, after)
-                if stop < 1 or whole[stop - 1] != _BACKSLASH:
-                    return None
+                if stop < 1 or whole[stop - 1] != _BACKSLASH:  # this event is another one, at its end
+                    if noisy and separator is joint:
+                        start -= len(bodies.pop()) + len(noisy)
+                    head_size = len(self._head % (number - 1) if self._counts_first else head)
+                    return self._heard(bodies, start - head_size) if bodies else None
                 stop = find(_QUOTE, stop + 1)  # a quote in the text
                 after = stop + size
             bodies.append(whole[start:stop])
@@ -143,9 +146,11 @@ class Refrain:
                 size = len(separator)
 
     def _heard(self, bodies: list[bytes], end: int) -> tuple[list[bytes], int] | None:
+        """What was found, without the noise."""
         if self._before_noise:
             noise = b"".join(bodies[1::2])
             if noise and not noise.isalnum():
+                self._head = b""  # or every event of a long read would be looked at again and again
                 return None
             bodies = bodies[::2]
         self._number += len(bodies)

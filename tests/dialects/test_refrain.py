@@ -278,6 +278,17 @@ def test_what_follows_the_refrain_is_left() -> None:
     assert taught(simple("one")).texts(b"x" + run + framed(None, b"[DONE]"), 1) == (["two", "three"], len(run) + 1)
 
 
+def test_one_with_another_end_is_left_with_all_that_follows() -> None:
+    def event(text: str, number: int, **fields: Any) -> bytes:
+        return chunk("content", text, {"obfuscation": "x", "sequence_number": number}, fields, True, True)
+
+    refrain = taught(event("one", 9))
+    run = framed(None, event("two", 10)) + framed(None, event("three", 11))
+    last = framed(None, event("four", 12, finish_reason="stop"))
+    assert refrain.texts(run + last + framed(None, event("five", 13))) == (["two", "three"], len(run))
+    assert refrain.texts(last) is None
+
+
 def test_numbers_and_noise_may_differ() -> None:
     def event(text: str, number: int, noise: str) -> bytes:
         return simple(text, obfuscation=noise, sequence_number=number)
