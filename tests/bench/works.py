@@ -136,7 +136,12 @@ def _observed(parts: list[bytes], dialect: DialectName) -> None:
 
 # ------------------------------------------------------------------------------------------------------- whole requests
 
-KINDS: Final = {"plain": ("plain", 0), "history": ("plain", payloads.KB30), "burst": (f"stream-{DELTAS}-burst", 0), "paced": (f"stream-{DELTAS}-paced", 0)}
+KINDS: Final = {
+    "plain": ("plain", 0),
+    "history": ("plain", payloads.KB30),
+    "burst": (f"stream-{DELTAS}-burst", 0),
+    "paced": (f"stream-{DELTAS}-paced", 0),
+}
 """Kind -> the load generator's model, and the turns of its history."""
 
 
