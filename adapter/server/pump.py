@@ -37,7 +37,7 @@ async def write_events(
         data = writer.write(some, choice)
         outlet.events = writer.written
         if data or last:
-            await outlet.data(data, last=last and not events)
+            await outlet.write(data, last=last and not events)
         if not events:
             return
         await asyncio.sleep(0)
@@ -59,7 +59,7 @@ async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
     while not outlet.ended:
         data = await answering.piece()
         outlet.events = outlet.events + data.count(b"data:") if observer is None else observer.events
-        await outlet.data(data, last=answering.ended)
+        await outlet.write(data, last=answering.ended)
 
 
 async def collected(answering: Answering) -> list[Answer]:
