@@ -333,6 +333,22 @@ def test_one_read_of_texts_is_one_event() -> None:
     assert event.texts == ["two", "three"]
 
 
+def test_long_reads_are_taken_in_runs_of_a_few_hundred_texts() -> None:
+    said = [str(n) for n in range(3000)]
+    stream = b"".join(framed(None, simple(text)) for text in said)
+    intake = Intake(DIALECTS["chat"], Exchange.unasked("responses"))
+    intake.feed(framed(None, simple("one")) * 2)
+
+    events = intake.feed(stream)
+
+    assert [event.text for event in singly(events) if type(event) is Delta] == said
+    assert max(len(event.texts) for event in events if type(event) is Deltas) < 256
+    assert sum(type(event) is Delta for event in events) < 50
+    raw = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    assert raw.feed(stream) + raw.feed(stream) == stream * 2
+    assert raw.events == 6000
+
+
 # ------------------------------------------------------------------------------------------------------------- writing
 
 MESSAGE = {"id": "msg_100%", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
