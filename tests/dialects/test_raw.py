@@ -150,3 +150,9 @@ def test_finish_of_any_type_ends_the_answer() -> None:
     said = chunk('{"role":"assistant"}') + chunk("{}", "[1]")
 
     assert passed("chat", said + DONE) == said + DONE
+
+
+def test_a_finish_that_is_no_string_breaks_nothing() -> None:
+    said = chunk('{"role":"assistant"}', "[1]") + DONE
+
+    assert passed("chat", said) == said
