@@ -95,14 +95,14 @@ def _holds_long_digits(data: bytes) -> bool:
     Ids and hashes have a few such neighbours; one look for each 4 kB costs less than to look at all of it.
     """
     sample = data[::8].translate(_DIGITS)
-    at = sample.find(b"00")
-    for _ in range(len(data) >> 12):
-        if at < 0:
-            return False
+    at, looks = sample.find(b"00"), len(data) >> 12
+    while at >= 0:
+        if looks == 0:
+            return _LONG_RUN in data.translate(_DIGITS)
         if _LONG_RUN in data[max(8 * at - 8, 0) : 8 * at + 17].translate(_DIGITS):
             return True
-        at = sample.find(b"00", at + 1)
-    return at >= 0 and _LONG_RUN in data.translate(_DIGITS)
+        at, looks = sample.find(b"00", at + 1), looks - 1
+    return False
 
 
 def _check_numbers(data: bytes) -> None:
