@@ -98,8 +98,8 @@ class History:
                 kind = item["type"] if plain else None
                 if kind == "message":
                     content = item["content"]
-                    if type(content) is list:
-                        (part,) = content
+                    if type(content) is list and len(content) == 1:
+                        part = content[0]
                         if ((of := part["type"]) == "input_text" or of == "output_text") and (
                             "prompt_cache_breakpoint" not in part
                         ):
@@ -145,7 +145,7 @@ class History:
                         if call[1] is turn:
                             turn = None
                         continue
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError):
                 pass
             self._turn = turn
             self._take(index, item)
