@@ -17,6 +17,7 @@ The grammar (checked by `hub.grammar`), with i the item's output index and k the
 * `Deltas` is shorthand for as many Delta as it has texts: most reads of an upstream bring nothing else.
 * Usage may come any time before the end; the last one counts.
 * Finished and Failed are terminal: nothing follows.
+* What nobody streams need not be streamed: of the items of a plain reply ItemClosed will do, where only the fold is fed.
 
 Events are immutable by convention: one is made for every delta, and a frozen dataclass costs three times as much to make.
 """

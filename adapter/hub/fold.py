@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from adapter.errors import AdapterError
 from adapter.hub.events import Event, Failed, Finished, Item, ItemClosed, Started, Usage
@@ -49,31 +49,25 @@ class Fold:
 
     def feed(self, event: Event) -> None:
         """Take one event in. Events after a terminal one are a defect of the reader; `hub.grammar` finds it."""
-        if type(event) not in _KEPT:  # most events; a tenth of what the match below would take to find that out
-            return
         answer = self.answer
-        match event:
-            case ItemClosed(index, item):
-                answer.items[index] = item
-            case Started(id, model, created_at, extra):
-                answer.id, answer.model, answer.created_at = id, model, created_at
-                answer.extra = dict(extra)
-            case Usage(usage):
-                answer.usage = usage
-            case Finished(status, reason, extra):
-                answer.status, answer.reason = status, reason
-                answer.extra.update(extra)
-            case Failed(error, items, extra):
-                answer.status, answer.error = "failed", error
-                answer.extra.update(extra)
-                # what is open has the indices that no closed item has, in their order
-                free = (index for index in count() if index not in answer.items)
-                answer.items |= dict(zip(free, items, strict=False))
-            case _:
-                pass
-
-
-_KEPT: Final = frozenset({ItemClosed, Started, Usage, Finished, Failed})
+        # by type: patterns take three times as long, and a stream has many events
+        if type(event) is ItemClosed:
+            answer.items[event.index] = event.item
+        elif type(event) is Usage:
+            answer.usage = event.usage
+        elif type(event) is Started:
+            answer.id, answer.model, answer.created_at = event.id, event.model, event.created_at
+            answer.extra = event.extra.copy()
+        elif type(event) is Finished:
+            answer.status, answer.reason = event.status, event.reason
+            if event.extra:
+                answer.extra.update(event.extra)
+        elif type(event) is Failed:
+            answer.status, answer.error = "failed", event.error
+            answer.extra.update(event.extra)
+            # what is open has the indices that no closed item has, in their order
+            free = (index for index in count() if index not in answer.items)
+            answer.items |= dict(zip(free, event.items, strict=False))
 
 
 def fold(events: Iterable[Event]) -> Answer:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from adapter.hub.events import Item
 from adapter.hub.losses import Loss
@@ -30,7 +31,7 @@ class ClientTraits(Enum):
     @property
     def shows_refusals(self) -> bool:
         """Codex drops a message whose part is a `refusal`: it gets the text as `output_text` instead."""
-        return not self.codex
+        return self is ClientTraits.GENERIC
 
 
 class Carry(TypedDict, total=False):
@@ -77,6 +78,19 @@ class Request:
         items: list[Item] = self.body["input"]
         return items
 
+    def to_model(self, model: str) -> Request:
+        """The same request, for the model of that name."""
+        return Request(
+            {**self.body, "model": model},
+            self.dialect,
+            self.carry,
+            self.stream,
+            self.include_usage,
+            self.client,
+            self.losses,
+            self.limit_name,
+        )
+
 
 class ToolKind(Enum):
     """What the client offered, and so what kind of call item it must get back."""
@@ -101,9 +115,12 @@ class ToolRef:
 Tools: TypeAlias = Mapping[str, ToolRef]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Exchange:
-    """What the request decided about how its answer is read and written. Made by `write_request`; no global tables."""
+    """What the request decided about how its answer is read and written. Made by `write_request`; no global tables.
+
+    Nobody changes it once it is made. It is not frozen because it is made for every request, and that would double the time.
+    """
 
     request: Request
     profile: Profile = GENERIC
@@ -122,9 +139,9 @@ class Exchange:
         return cls(request=request, profile=profile)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
-    """An upstream's request body, what was lost on the way, and how to read the answer."""
+    """An upstream's request body, what was lost on the way, and how to read the answer; not frozen, as `Exchange`."""
 
     body: dict[str, Any]
     exchange: Exchange
@@ -146,8 +163,11 @@ def derived_token(source: str) -> str:
             source = source[len(prefix) :]
             break
     if not (source.isascii() and source.isalnum()):
-        source = "".join(c for c in source if c.isascii() and (c.isalnum() or c in "-_"))
+        source = _NOT_IN_TOKENS.sub("", source)
     return source[:48] or "0"
+
+
+_NOT_IN_TOKENS: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def no_clock() -> int:

@@ -23,25 +23,24 @@ MAX_EVENTS: Final = 256
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
     """Write the answer as the client's stream, to its end."""
-    async for choice, events in answering.batches():
+    while not outlet.ended:
+        choice, events = await answering.batch()
         await write_events(outlet, writer, choice, events, last=answering.ended)
-    await outlet.write(b"", last=True)
 
 
 async def write_events(
     outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
 ) -> None:
     """The part of the stream that some events amount to, in one send where it fits; with `last` they end the answer."""
-    async with outlet.lock:
-        while True:
-            some, events = (events, ()) if len(events) == 1 else _parted(events)
-            data = writer.write(some, choice)
-            outlet.events = writer.written
-            if data or last:
-                await outlet.data(data, last=last and not events)
-            if not events:
-                return
-            await asyncio.sleep(0)
+    while True:
+        some, events = (events, ()) if len(events) == 1 else _parted(events)
+        data = writer.write(some, choice)
+        outlet.events = writer.written
+        if data or last:
+            await outlet.write(data, last=last and not events)
+        if not events:
+            return
+        await asyncio.sleep(0)
 
 
 def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
@@ -57,11 +56,10 @@ def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
 async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
     """Pass bytes on, to the end of the answer."""
     observer = answering.observer if isinstance(answering, RawStreaming) else None
-    async for data in answering.pieces():
-        async with outlet.lock:
-            outlet.events = outlet.events + data.count(b"data:") if observer is None else observer.events
-            await outlet.data(data, last=answering.ended)
-    await outlet.write(b"", last=True)
+    while not outlet.ended:
+        data = await answering.piece()
+        outlet.events = outlet.events + data.count(b"data:") if observer is None else observer.events
+        await outlet.write(data, last=answering.ended)
 
 
 async def collected(answering: Answering) -> list[Answer]:
@@ -71,11 +69,13 @@ async def collected(answering: Answering) -> list[Answer]:
         AdapterError: one of them failed.
     """
     folds = [Fold() for _ in range(answering.choices)]
-    async for choice, events in answering.batches():
+    while True:
+        choice, events = await answering.batch()
         feed = folds[choice].feed
         for event in events:
             feed(event)
         error = folds[choice].answer.error
         if error is not None:
             raise error
-    return [fold.answer for fold in folds]
+        if answering.ended:
+            return [fold.answer for fold in folds]

@@ -119,40 +119,46 @@ class Toolbox:
         else:
             self._drop(string(kind, f"{path}.type"), path)
 
-    def add_plain(self, tool: Any) -> bool:
-        """Offer a function in which nothing is wrong, lost or to be renamed, as most tools are; False for any other tool.
+    def add_all(self, tools: list[Any], path: str) -> None:
+        """Offer each of these; `path` is theirs.
 
-        The same as `add` (a law in the tests), in half the time: no path is put together, nothing is looked at twice.
+        Functions in which nothing is wrong, lost or to be renamed, as most are, are offered at sight, in a third of the time
+        that `add` needs (the same result, a law in the tests).
+
+        Raises:
+            BadRequest: as `add`.
         """
-        if type(tool) is not dict or tool.get("type") != "function":
-            return False
-        called, parameters, strict = tool.get("name"), tool.get("parameters"), tool.get("strict")
-        if (
-            type(called) is not str
-            or type(parameters) is not dict
-            or not parameters
-            or (strict is True and not self._strict and not self._strict_lost)
-            or not called.isidentifier()
-            or not called.isascii()
-            or len(called) > self._name_max
-            or called in self.offered
-            or called in self.functions
-            or "output_schema" in tool
-            or "allowed_callers" in tool
-        ):
-            return False
-        function: Tool = {"name": called}
-        description = tool.get("description")
-        if type(description) is str:
-            function["description"] = description
-        elif description is not None:
-            return False
-        function["parameters"] = parameters
-        if self._strict:
-            function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-        self.functions[called] = called
-        self.offered[called] = {"type": "function", "function": function}
-        return True
+        offered, name_max, strict_tools = self.offered, self._name_max, self._strict
+        for i, tool in enumerate(tools):
+            try:
+                if tool["type"] == "function" and "output_schema" not in tool and "allowed_callers" not in tool:
+                    called, parameters = tool["name"], tool["parameters"]
+                    description, strict = tool.get("description"), tool.get("strict")
+                    if (
+                        type(called) is str
+                        and (type(description) is str or description is None)
+                        and type(parameters) is dict
+                        and parameters
+                        and called.isidentifier()
+                        and called.isascii()
+                        and len(called) <= name_max
+                        and called not in offered
+                    ):
+                        function: Tool = (
+                            {"name": called, "parameters": parameters}
+                            if description is None
+                            else {"name": called, "description": description, "parameters": parameters}
+                        )
+                        if strict_tools:
+                            function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
+                        elif strict is True and not self._strict_lost:
+                            self._lose_strict(f"{path}[{i}]")
+                        self.functions[called] = called
+                        offered[called] = {"type": "function", "function": function}
+                        continue
+            except (KeyError, TypeError):
+                pass
+            self.add(tool, f"{path}[{i}]")
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")
@@ -172,12 +178,15 @@ class Toolbox:
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         elif strict is True and not self._strict_lost:
-            self._strict_lost = True
-            self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
+            self._lose_strict(path)
         for key in _NO_CHAT_FIELDS:
             if tool.get(key) is not None:
                 self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
         self.offered[wire] = {"type": "function", "function": function}
+
+    def _lose_strict(self, path: str) -> None:
+        self._strict_lost = True
+        self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
         form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")
@@ -314,18 +323,13 @@ def gather_tools(writing: Writing) -> Toolbox:
     box = Toolbox(writing)
     tools = writing.request.body.get("tools")
     if tools is not None:
-        for i, tool in enumerate(array(tools, "tools")):
-            if not box.add_plain(tool):
-                box.add(tool, f"tools[{i}]")
+        box.add_all(array(tools, "tools"), "tools")
     items = writing.request.items
-    kinds = [item.get("type") for item in items]
-    if not any(kind in kinds for kind in _BRINGS_TOOLS):
-        return box
-    for index, item in enumerate(items):
-        if kinds[index] in _BRINGS_TOOLS:
-            path = writing.at(index, ".tools")
-            for i, tool in enumerate(array(item.get("tools") or [], path)):
-                box.add(tool, f"{path}[{i}]")
+    if [item for item in items if item.get("type") in _BRINGS_TOOLS]:
+        for index, item in enumerate(items):
+            if item.get("type") in _BRINGS_TOOLS:
+                path = writing.at(index, ".tools")
+                box.add_all(array(item.get("tools") or [], path), path)
     return box
 
 
