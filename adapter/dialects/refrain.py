@@ -86,7 +86,7 @@ class Refrain:
             if len(bodies) == 1:
                 return [orjson.loads(b'"%b"' % bodies[0])], end
             joined = b'["' + b'","'.join(bodies) + b'"]'
-            if b"\\" not in joined or joined.count(b'"') == 2 * len(bodies):
+            if _BACKSLASH not in joined or joined.count(b'"') == 2 * len(bodies):
                 # one parse for all: as many strings as there are pairs of quotes, so no body borrows from another
                 texts = orjson.loads(joined)
             else:
