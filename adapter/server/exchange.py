@@ -110,6 +110,7 @@ class Pipeline:
         finally:
             self.running.discard(turn)
             self.books.closed(turn)
+            turn.let_go()
 
     def admit(self, turn: Turn, scope: Scope) -> None:
         """Let the caller in.

@@ -26,6 +26,7 @@ class Alarm:
 
     def cancel(self) -> None:
         """It will not ring; nothing happens where it has."""
+        self._call = _nothing  # or whoever is called and holds the alarm would be left to the garbage collector
         due = self._alarms.due
         if (together := due.get(self._tick)) is not None:
             together.discard(self)
@@ -34,7 +35,13 @@ class Alarm:
 
     def ring(self) -> None:
         """Call what waits for it."""
-        self._call()
+        call = self._call
+        self.cancel()
+        call()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Alarms:
@@ -69,9 +76,7 @@ class Alarms:
         self._timer = loop.call_later(TICK, self._look, loop) if self.due else None
         for tick in sorted([tick for tick in self.due if tick <= now]):
             while together := self.due.get(tick):  # whoever rings may cancel others
-                alarm = next(iter(together))
-                alarm.cancel()
                 try:
-                    alarm.ring()
+                    next(iter(together)).ring()
                 except Exception as error:
                     loop.call_exception_handler({"message": "an alarm's call failed", "exception": error})
