@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, ClassVar, Final
 
 from starlette.types import Send
@@ -108,7 +109,7 @@ class SocketOutlet(Outlet):
                 head += b'"headers":{"retry-after":"%b"},' % value
         if self.writing_since is not None:
             await self._quiet_now()
-        self.writing_since = self._loop.time()
+        self.writing_since = monotonic()
         try:
             await self._message(head + body[1:])
         finally:
@@ -122,7 +123,7 @@ class SocketOutlet(Outlet):
         if self.ended:
             return
         self.ended = last
-        self.writing_since = self._loop.time()
+        self.writing_since = monotonic()
         try:
             for _, event in self._decoder.feed(data):
                 if event != b"[DONE]":
@@ -133,7 +134,7 @@ class SocketOutlet(Outlet):
         finally:
             self.writing_since = None
             self._wake()
-        self.last_write = self.last_data = self._loop.time()
+        self.last_write = self.last_data = monotonic()
 
     async def _message(self, event: bytes) -> None:
         if self._tag and event.endswith(b"}"):
