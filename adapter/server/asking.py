@@ -59,15 +59,15 @@ class Asking:
             except AdapterError as refused:
                 body = _mended(body, refused)
 
-    async def answering(self, turn: Turn, plan: Plan) -> Answering:
+    def answering(self, turn: Turn, plan: Plan) -> Coroutine[Any, Any, Answering]:
         """As `translating`, of all of a plan's calls.
 
         Raises:
             AdapterError: no answer.
         """
         if plan.calls == 1:
-            return await self.translating(turn, plan)
-        return await begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, self.tasks)
+            return self.translating(turn, plan)
+        return begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, self.tasks)
 
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
