@@ -25,6 +25,7 @@ from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
+from adapter.server.joining import JoiningProtocol
 from adapter.server.protocol import SocketProtocol
 from adapter.state import state_directory
 
@@ -61,7 +62,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         partial(_application, settings),
         factory=True,
         loop="uvloop",
-        http="httptools",
+        http=JoiningProtocol,
         ws=SocketProtocol,
         ws_max_size=server.body_limit,
         ws_ping_timeout=_SILENT_SOCKET,

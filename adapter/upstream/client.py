@@ -32,7 +32,7 @@ from adapter.errors import (
 from adapter.upstream import refusals
 from adapter.upstream.alarms import Alarm, Alarms
 from adapter.upstream.router import Upstream
-from adapter.upstream.sending import Answer, Sender
+from adapter.upstream.sending import Answer, Sender, Within
 from adapter.upstream.silence import Ear
 
 _ERROR_BODY: Final = 64 * 1024
@@ -224,7 +224,7 @@ class UpstreamClient:
 
     def open(self) -> None:
         """Make ready; inside the running loop."""
-        self._sender = Sender()
+        self._sender = Sender(self._alarms)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -279,15 +279,6 @@ class UpstreamClient:
         self, upstream: Upstream, method: str, path: str, fields: str, headers: dict[str, str], body: bytes
     ) -> Answer:
         """The head of the answer, in time."""
-        task, rang = asyncio.current_task(), False
-        assert task is not None
-
-        def ring() -> None:
-            nonlocal rang
-            rang = True
-            task.cancel()
-
-        alarm = self._alarms.after(min(upstream.first_byte_timeout, upstream.total_timeout or inf), ring)
         try:
             return await self._sender.send(
                 method,
@@ -295,17 +286,10 @@ class UpstreamClient:
                 fields,
                 headers,
                 body,
-                connect_within=upstream.connect_timeout,
+                Within(upstream.connect_timeout, min(upstream.first_byte_timeout, upstream.total_timeout or inf)),
             )
-        except asyncio.CancelledError:
-            if not rang:
-                raise
-            task.uncancel()
-            raise UpstreamTimeout("The upstream did not begin to answer in time.") from None
         except Exception as error:
             raise _ours(error, _CLOSED, UpstreamUnreachable) from error
-        finally:
-            alarm.cancel()
 
     async def _check(self, reply: Reply, response: Answer, *, own_key: bool) -> None:
         status = response.status
@@ -344,7 +328,7 @@ def _ours(error: Exception, closed: str, closed_as: type[UpstreamError]) -> Adap
     match error:
         case AdapterError():
             return error
-        case aiohttp.ConnectionTimeoutError() | aiohttp.SocketTimeoutError():
+        case aiohttp.ConnectionTimeoutError():
             return UpstreamTimeout("The upstream did not accept the connection in time.")
         case TimeoutError():
             return UpstreamTimeout("The upstream did not begin to answer in time.")
