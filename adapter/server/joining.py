@@ -39,17 +39,14 @@ class Joining:
         """As the transport's own."""
         return self._transport.is_closing()
 
-    def close(self) -> None:
-        """As the transport's own."""
-        self._flush()
-        self._transport.close()
-
     def _flush(self) -> None:
         if self._head:
             head, self._head = self._head, b""
             self._transport.write(head)
 
     def __getattr__(self, name: str) -> Any:
+        """Everything else is the transport's own, and done to it when it has everything."""
+        self._flush()
         return getattr(self._transport, name)
 
 
