@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import uvicorn
-from pydantic import SecretStr
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
@@ -27,6 +26,7 @@ from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.server.protocol import SocketProtocol
 from adapter.state import state_directory
+from adapter.tables import Secret
 
 if TYPE_CHECKING:
     from adapter.telemetry.metrics import Listener
@@ -116,8 +116,8 @@ def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings
     made = load_or_make_key_file(None if directory is None else directory / "sealing.key")
     if made.warning is not None:
         click.echo(f"adapter: {made.warning}", err=True)
-    key = SecretStr(b64encode(made.secret).decode("ascii"))
-    return settings.model_copy(update={"sealing": settings.sealing.model_copy(update={"keys": (key,)})})
+    key = Secret(b64encode(made.secret).decode("ascii"))
+    return settings.but(sealing=settings.sealing.but(keys=(key,)))
 
 
 def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -130,9 +130,9 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     section = settings.store
     if section.mode == "off":
         return settings
-    if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
+    if not section.given and (missing := _missing_place(environ)) is not None:
         click.echo(f"adapter: nothing is stored: {missing}", err=True)
-        return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
+        return settings.but(store=section.but(mode="off"))
     from adapter.server.stored.parts import check
 
     try:
