@@ -19,7 +19,6 @@ from adapter.errors import AdapterError, BadRequest, ShuttingDown
 from adapter.server.exchange import Pipeline
 from adapter.server.messages import Create, SocketOutlet, lane, read_create, read_frame
 from adapter.server.prewarm import prepared
-from adapter.server.protocol import STOPPING
 from adapter.server.recent import LocalThread, Recent
 from adapter.server.refusal import refusal
 from adapter.server.turn import Outcome, Turn
@@ -34,6 +33,8 @@ class Closing:
     """A last message, for clients that look at messages rather than at close codes."""
 
 
+STOPPING: Final = "adapter.stopping"
+"""The type of the one message that `receive` gives beyond those of ASGI: the server stops."""
 _STOP: Final = 1012
 """Service restart: come again."""
 _TOO_OLD: Final = 1001
