@@ -41,7 +41,7 @@ async def test_the_migrated_schema_is_the_schema(empty: str) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    found = await store.db.read(lambda connection: connection.run_sync(differences))
+    found = await store.db.read(differences)
     await store.close()
     assert found == []
 
