@@ -80,6 +80,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
             uvicorn.Server(config).run(sockets=[listener])
         else:
             metrics = _metrics_of_workers(settings)
+            gc.enable()
             Multiprocess(config, sockets=[listener]).run()
     except KeyboardInterrupt:
         pass
@@ -167,11 +168,12 @@ def _application(settings: Settings) -> ASGIApp:
     """The application of one worker process, which from now on collects what its requests leave and nothing older.
 
     A tenth of a plain request's CPU: what was imported is never looked through again, and a 30 kB body alone makes as many
-    containers as Python lets pass between two collections.
+    containers as Python lets pass between two collections. The little garbage of the start is not worth the 25 ms of looking
+    for it.
     """
     app = create(settings)
-    gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(10_000, 20, 50)
     return app
 
