@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TextIO, cast
 
 from adapter import translate
-from adapter.dialects.intake import Intake
+from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
@@ -92,15 +92,20 @@ def _events(
     what: str, source: DialectName, exchange: Exchange | None, given: BinaryIO, out: BinaryIO, notes: TextIO
 ) -> None:
     """The hub's own events, one JSON line each."""
-    intake = Intake(DIALECTS[source], exchange or Exchange.unasked(source, named_profile("generic")))
+    dialect, exchange = DIALECTS[source], exchange or Exchange.unasked(source, named_profile("generic"))
+    anomalies: list[Anomaly] = []
 
     def produced() -> Iterator[list[Event]]:
         if what == "reply":
-            yield intake.whole(given.read())
+            events, mended = read_whole(dialect, exchange, parsed(given.read()))
+            anomalies.extend(mended)
+            yield events
             return
+        intake = Intake(dialect, exchange)
         for part in _parts(given):
             yield intake.feed(part)
         yield intake.close()
+        anomalies.extend(intake.anomalies)
 
     for events in produced():
         for event in events:
@@ -109,7 +114,7 @@ def _events(
             )
             out.write(b"\n")
         out.flush()
-    _note([], intake.anomalies, notes)
+    _note([], anomalies, notes)
 
 
 def _plain(value: Any) -> Any:

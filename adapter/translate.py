@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapter.dialects.base import StreamWriter
-from adapter.dialects.intake import Intake
+from adapter.dialects.intake import Intake, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import InvalidType, InvalidValue
 from adapter.hub.events import Event
@@ -86,11 +86,13 @@ def reply(
         adapter.errors.UpstreamError: the body is not an answer of `source`.
     """
     exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
-    intake = Intake(DIALECTS[source], exchange, ids=ids or derived_token, clock=clock or no_clock)
-    answer = fold(intake.parsed(body))
+    events, anomalies = read_whole(
+        DIALECTS[source], exchange, body, ids=ids or derived_token, clock=clock or no_clock, told=False
+    )
+    answer = fold(events)
     if answer.error is not None:
         raise answer.error
-    return Translated(DIALECTS[target].write_reply([answer], exchange), [], exchange, intake.anomalies)
+    return Translated(DIALECTS[target].write_reply([answer], exchange), [], exchange, anomalies)
 
 
 class TranslatedStream(Iterator[bytes]):

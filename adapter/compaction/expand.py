@@ -30,7 +30,8 @@ from adapter.compaction.payload import ContextPayload, SummaryPayload, read_comp
 from adapter.compaction.sealing import KeyRing, Kind, Opened, is_ours, not_verified
 from adapter.hub.events import Item
 
-_KNOWN: Final = COMPACTIONS | {"reasoning"}
+EXPANDED: Final = COMPACTIONS | {"reasoning"}
+"""Types of items that may stand for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
         InvalidEncryptedContent: a blob that is foreign, cut, forged, another tenant's or under an old key; `param` says
             which item's.
     """
-    if not any(type_of(item) in _KNOWN for item in items):
+    if not any(type_of(item) in EXPANDED for item in items):
         return Expanded(list(items))
     marks = [index for index, item in enumerate(items) if _is_compaction(item)]
     if not marks:

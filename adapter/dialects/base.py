@@ -92,9 +92,10 @@ class Dialect(Protocol):
         """A hub request as this kind of upstream takes it. Raises the `BadRequest` tree where carrying on would mislead."""
 
     def read_reply(
-        self, body: Any, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ...
+        self, body: Any, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ..., told: bool = ...
     ) -> tuple[list[Event], list[Anomaly]]:
-        """An upstream's plain reply as the hub events of the same answer. Raises `UpstreamInvalid` and its kin."""
+        """An upstream's plain reply as the hub events of the same answer, and what was mended in it. `told` False: nobody
+        streams it, and of its items the events that close them will do. Raises `UpstreamInvalid` and its kin."""
 
     def write_reply(self, answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
         """The client's plain reply; several answers only where the client asked for n > 1."""

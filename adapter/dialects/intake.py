@@ -1,7 +1,7 @@
 """One upstream answer, from bytes to hub events: decode, read, cut at stop words, count. Sans-IO.
 
-    feed(bytes) … close()        a stream          fail(error)   the transport broke
-    whole(bytes)                 a plain reply
+    Intake    feed(bytes) … close()        a stream          fail(error)   the transport broke
+    read_whole(parsed(bytes))              a plain reply
 
 Whatever comes in, the events that come out follow the grammar of `hub.events` and end in exactly one terminal event.
 """
@@ -23,7 +23,7 @@ from adapter.wire.sse import Decoder, SseEvent
 
 
 class Intake:
-    """Reads the answer of one upstream call."""
+    """Reads the stream of one upstream call."""
 
     def __init__(
         self,
@@ -98,28 +98,6 @@ class Intake:
         """The transport broke or a deadline passed."""
         return [] if self._ended else self._passed(self._reader.fail(error))
 
-    def whole(self, body: bytes) -> list[Event]:
-        """A plain reply, as the events of the same answer.
-
-        Raises:
-            UpstreamError: the body is not an answer of this dialect.
-        """
-        try:
-            reply: Any = loads(body)
-        except NotJson:
-            raise _not_a_reply(body) from None
-        return self.parsed(reply)
-
-    def parsed(self, reply: Any) -> list[Event]:
-        """As `whole`, for a reply that is parsed already.
-
-        Raises:
-            UpstreamError: it is not an answer of this dialect.
-        """
-        events, anomalies = self._dialect.read_reply(reply, self._exchange, ids=self._ids, clock=self._clock)
-        self._mended += anomalies
-        return self._passed(events)
-
     def _read(self, decoded: list[SseEvent]) -> list[Event]:
         feed = self._reader.feed
         events: list[Event] = []
@@ -153,6 +131,47 @@ class Intake:
         elif type(last) is Failed:
             self._ended = True
         return events
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON value of a plain reply.
+
+    Raises:
+        UpstreamError: it is none.
+    """
+    try:
+        return loads(body)
+    except NotJson:
+        raise _not_a_reply(body) from None
+
+
+def read_whole(
+    dialect: Dialect,
+    exchange: Exchange,
+    reply: Any,
+    *,
+    sent: int = 0,
+    ids: Ids = derived_token,
+    clock: Clock = no_clock,
+    estimate: bool = True,
+    told: bool = True,
+) -> tuple[list[Event], list[Anomaly]]:
+    """A plain reply as the events of the same answer, and what was mended in it. `sent` and `estimate` as for `Intake`,
+    `told` as for `Dialect.read_reply`.
+
+    Raises:
+        UpstreamError: it is not an answer of this dialect.
+    """
+    stop = exchange.stop
+    events, anomalies = dialect.read_reply(reply, exchange, ids=ids, clock=clock, told=told or bool(stop))
+    if stop:
+        events = StopScanner(stop).feed(events)
+    # where usage is known it stands right before the end
+    if estimate and sent > 0 and type(events[-1]) is Finished and type(events[-2]) is not Usage:
+        anomalies.append(Anomaly("usage_estimated"))
+        received = sum(text_bytes(event.item) for event in events if isinstance(event, ItemClosed))
+        events.insert(-1, Usage(estimated(sent, received)))
+    return events, anomalies
 
 
 def _not_a_reply(body: bytes) -> AdapterError:

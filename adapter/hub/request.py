@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from adapter.hub.events import Item
 from adapter.hub.losses import Loss
@@ -30,7 +31,7 @@ class ClientTraits(Enum):
     @property
     def shows_refusals(self) -> bool:
         """Codex drops a message whose part is a `refusal`: it gets the text as `output_text` instead."""
-        return not self.codex
+        return self is ClientTraits.GENERIC
 
 
 class Carry(TypedDict, total=False):
@@ -145,8 +146,12 @@ def derived_token(source: str) -> str:
         if source.startswith(prefix):
             source = source[len(prefix) :]
             break
-    kept = "".join(c for c in source if c.isascii() and (c.isalnum() or c in "-_"))
-    return kept[:48] or "0"
+    if not (source.isascii() and source.isalnum()):
+        source = _NOT_IN_TOKENS.sub("", source)
+    return source[:48] or "0"
+
+
+_NOT_IN_TOKENS: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def no_clock() -> int:

@@ -18,9 +18,7 @@ _MOST: Final = 1 << 53
 
 def count(value: Any) -> int | None:
     """`value` as a token count: a non-negative integer, also from an integral float or a digit string; else None."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
+    if type(value) is int:
         return value if 0 <= value < _MOST else None
     if isinstance(value, float) and 0 <= value < _MOST and value.is_integer():
         return int(value)

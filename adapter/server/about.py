@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapter.compaction.anatomy import TRIGGER
+from adapter.compaction.anatomy import TRIGGER, type_of
+from adapter.compaction.expand import EXPANDED
 from adapter.compaction.sealing import is_ours
 from adapter.compaction.triggers import is_triggered, threshold
 
@@ -22,10 +23,17 @@ class About:
     watched: bool = False
     blobs: bool = False
     """It holds, or asks for, what only its maker can read."""
+    reads_on: bool = False
+    """It holds items that stand for something else, or may."""
 
     @property
     def compacts(self) -> bool:
         return self.triggered or self.watched
+
+    @property
+    def plain(self) -> bool:
+        """It has nothing to do with any of this: the history is what it says."""
+        return not (self.blobs or self.reads_on or self.triggered)
 
 
 def about(body: dict[str, Any]) -> About:
@@ -47,6 +55,11 @@ def about(body: dict[str, Any]) -> About:
         if sealed is not None:
             found.blobs = True
             found.ours = found.ours or is_ours(sealed)
-        if item.get("type") == TRIGGER:
+        type_ = item.get("type")
+        if type_ == "message":
+            continue
+        if type_of(item) in EXPANDED:
+            found.reads_on = True
+        elif type_ == TRIGGER:
             found.triggered = found.blobs = is_triggered([one for one in items if isinstance(one, dict)])
     return found

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from secrets import token_hex
-from typing import TypeVar
+from typing import Any
 
 from adapter.config import Server
 from adapter.dialects.base import RawStream
-from adapter.dialects.intake import Intake
+from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
-from adapter.hub.request import Exchange, Request
-from adapter.server.lanes import Answering, Hub, RawStreaming, RawWhole, begun, begun_in_parallel
+from adapter.hub.events import Event
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import DialectName, Exchange, Request
+from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun, begun_in_parallel
 from adapter.server.plan import Plan, translated, without_reasoning_blobs, written
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.credentials import call_headers
 from adapter.upstream.router import Target
-
-T = TypeVar("T")
 
 
 def clock() -> int:
@@ -38,47 +38,60 @@ class Asking:
     settings: Server
     tasks: Tasks
 
-    async def ask(self, turn: Turn, request: Request, target: Target) -> Hub:
+    def ask(self, turn: Turn, request: Request, target: Target) -> Coroutine[Any, Any, Hub | HubWhole]:
         """`request` put to `target`, begun.
 
         Raises:
             AdapterError: it cannot be said there, or was not answered.
         """
-        return await self._translating(turn, written(request, target))
+        return self.translating(turn, written(request, target))
+
+    async def translating(self, turn: Turn, plan: Plan) -> Hub | HubWhole:
+        """The hub events of one call's answer, begun.
+
+        Raises:
+            AdapterError: no answer.
+        """
+        body = plan.body
+        while True:
+            try:
+                return await begun(self._hub(await self._sent(turn, plan, body), plan.speaks, plan.exchange, len(body)))
+            except AdapterError as refused:
+                body = _mended(body, refused)
 
     async def answering(self, turn: Turn, plan: Plan) -> Answering:
-        """The hub events of a plan's answer, of all its calls, begun.
+        """As `translating`, of all of a plan's calls.
 
         Raises:
             AdapterError: no answer.
         """
         if plan.calls == 1:
-            return await self._translating(turn, plan)
-        return await begun_in_parallel(lambda: self._translating(turn, plan), plan.calls, self.tasks)
+            return await self.translating(turn, plan)
+        return await begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, self.tasks)
 
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
-    ) -> Hub | RawStreaming | RawWhole:
+    ) -> Hub | HubWhole | RawStreaming | RawWhole:
         """A raw plan, begun. Bytes pass only where the answer has the form that was asked for; `observe` makes the observer
         of a stream.
 
         Raises:
             AdapterError: no answer.
         """
-
-        async def once(body: bytes) -> Hub | RawStreaming | RawWhole:
-            sent = plan if body is plan.body else replace(plan, body=body)
-            reply = await self._sent(turn, sent)
-            lane: Hub | RawStreaming | RawWhole
-            if reply.kind is Kind.STREAM and observe is not None:
-                lane = RawStreaming(reply, observe(), settle_within=self.settings.settle_within)
-            elif reply.kind is Kind.JSON and observe is None:
-                lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
-            else:
-                lane = self._hub(reply, sent, translated(plan))
-            return await begun(lane)
-
-        return await _mended(plan.body, once)
+        body = plan.body
+        while True:
+            try:
+                reply = await self._sent(turn, plan, body)
+                lane: Hub | HubWhole | RawStreaming | RawWhole
+                if reply.kind is Kind.STREAM and observe is not None:
+                    lane = RawStreaming(reply, observe(), settle_within=self.settings.settle_within)
+                elif reply.kind is Kind.JSON and observe is None:
+                    lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
+                else:
+                    lane = self._hub(reply, plan.speaks, translated(plan), len(body))
+                return await begun(lane)
+            except AdapterError as refused:
+                body = _mended(body, refused)
 
     async def document(self, turn: Turn, target: Target, path: str, body: bytes) -> bytes:
         """A plain call whose reply is no answer of a dialect.
@@ -86,47 +99,51 @@ class Asking:
         Raises:
             AdapterError: what the upstream's refusal means, or how the way to it failed.
         """
-        reply = await _mended(body, lambda body: self._call(turn, target, path, body, stream=False))
-        try:
-            return await reply.body(self.settings.reply_limit)
-        finally:
-            reply.close()
+        while True:
+            try:
+                reply = await self._call(turn, target, path, body, stream=False)
+                try:
+                    return await reply.body(self.settings.reply_limit)
+                finally:
+                    reply.close()
+            except AdapterError as refused:
+                body = _mended(body, refused)
 
-    async def _translating(self, turn: Turn, plan: Plan) -> Hub:
-        async def once(body: bytes) -> Hub:
-            sent = plan if body is plan.body else replace(plan, body=body)
-            return await begun(self._hub(await self._sent(turn, sent), sent, plan.exchange))
+    def _sent(self, turn: Turn, plan: Plan, body: bytes) -> Coroutine[Any, Any, Reply]:
+        return self._call(turn, plan.target, plan.path, body, stream=plan.stream)
 
-        return await _mended(plan.body, once)
-
-    async def _sent(self, turn: Turn, plan: Plan) -> Reply:
-        return await self._call(turn, plan.target, plan.path, plan.body, stream=plan.stream)
-
-    async def _call(self, turn: Turn, target: Target, path: str, body: bytes, *, stream: bool) -> Reply:
+    def _call(self, turn: Turn, target: Target, path: str, body: bytes, *, stream: bool) -> Coroutine[Any, Any, Reply]:
         upstream = target.upstream
         headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id, target.key)
-        return await self.client.post(upstream, path, body, headers, stream=stream)
+        return self.client.post(upstream, path, body, headers, stream=stream)
 
-    def _hub(self, reply: Reply, plan: Plan, exchange: Exchange) -> Hub:
-        token = token_hex(16)
-        settings = self.settings
-        intake = Intake(
-            DIALECTS[plan.speaks],
-            exchange,
-            sent=len(plan.body),
-            ids=lambda _: token,
-            clock=clock,
-            estimate=settings.usage == "estimate",
-        )
-        return Hub(reply, intake, exchange, reply_limit=settings.reply_limit, settle_within=settings.settle_within)
+    def _hub(self, reply: Reply, speaks: DialectName, exchange: Exchange, sent: int) -> Hub | HubWhole:
+        token, dialect, settings = token_hex(16), DIALECTS[speaks], self.settings
+        estimate = settings.usage == "estimate"
+
+        def ids(_: str) -> str:
+            return token
+
+        if reply.kind is Kind.JSON:
+
+            def read(body: bytes) -> tuple[list[Event], list[Anomaly]]:
+                told = exchange.request.stream
+                return read_whole(
+                    dialect, exchange, parsed(body), sent=sent, ids=ids, clock=clock, estimate=estimate, told=told
+                )
+
+            return HubWhole(reply, read, exchange, reply_limit=settings.reply_limit)
+        intake = Intake(dialect, exchange, sent=sent, ids=ids, clock=clock, estimate=estimate)
+        return Hub(reply, intake, exchange, settle_within=settings.settle_within)
 
 
-async def _mended(body: bytes, once: Callable[[bytes], Awaitable[T]]) -> T:
-    """An upstream that cannot open reasoning it is given back is asked once more without."""
-    try:
-        return await once(body)
-    except AdapterError as refused:
-        plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
-        if plain is None:
-            raise
-    return await once(plain)
+def _mended(body: bytes, refused: AdapterError) -> bytes:
+    """What an upstream is asked instead that cannot open reasoning it is given back: the same without it, once.
+
+    Raises:
+        AdapterError: `refused`, where that was not the reason.
+    """
+    plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
+    if plain is None:
+        raise refused
+    return plain

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Receive
 
 from adapter.errors import AdapterError, PayloadTooLarge, UnsupportedMediaType
+from adapter.upstream.alarms import Alarms
 from adapter.wire.headers import Headers
 
 _BYTES_FOR_A_SECOND: Final = 64 * 1024
@@ -68,27 +68,28 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int, deadline:
 
 
 class Deadline:
-    """Calls once when the time is up; one timer, moved only when it rings."""
+    """Calls once when the time is up; one alarm, moved only when it rings."""
 
-    __slots__ = ("_call", "_due", "_loop", "_timer")
+    __slots__ = ("_alarm", "_alarms", "_call", "_more")
 
-    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, alarms: Alarms, seconds: float, call: Callable[[], None]) -> None:
+        self._alarms = alarms
         self._call = call
-        self._due = self._loop.time() + seconds
-        self._timer = self._loop.call_at(self._due, self._ring)
+        self._more = 0.0
+        self._alarm = alarms.after(seconds, self._ring)
 
     def put_off(self, seconds: float) -> None:
         """Later by so much."""
-        self._due += seconds
+        self._more += seconds
 
     def cancel(self) -> None:
         """Never."""
-        self._timer.cancel()
+        self._alarm.cancel()
 
     def _ring(self) -> None:
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._ring)
+        if self._more > 0:
+            self._alarm = self._alarms.after(self._more, self._ring)
+            self._more = 0.0
         else:
             self._call()
 

@@ -55,7 +55,7 @@ _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Course:
     """A turn, decided; not begun."""
 
@@ -120,7 +120,9 @@ class Courses:
         passes = not recalled.put_in and (keep is None or keep.passes)
         found = recalled.found
         # what one kind of upstream is to keep cannot be asked of the other kind
-        pool = [one for one in found if keep is None or one.upstream.stateful == found[0].upstream.stateful]
+        pool = found
+        if keep is not None:
+            pool = tuple(one for one in found if one.upstream.stateful == found[0].upstream.stateful)
         return keep, self.routing.over(
             turn, found, pool, lambda found: self._responses(turn, body, found, passes=passes)
         )
@@ -133,6 +135,8 @@ class Courses:
                 target = self._chosen(turn, found[0])
                 return self._raw(turn, passed(body, "responses", turn.client, target))
         request = DIALECTS["responses"].read_request(body, turn.client)
+        if facts.plain:
+            return self._hub(turn, request, self._chosen(turn, found[0]))
         target, seals = self._expanded(turn, request, found)
         upstream = target.upstream
         takes_trigger = facts.triggered and self.compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
@@ -215,14 +219,13 @@ class Courses:
         turn.lane = "hub"
 
         async def begin() -> Lane:
-            return self._sealed(await self.asking.answering(turn, plan), request, target, seals)
+            answering = await self.asking.answering(turn, plan)
+            return answering if seals is None else self._sealed(answering, request, target, seals)
 
         return Course(stream=plan.stream, exchange=plan.exchange, begin=begin)
 
-    def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals | None) -> Answering:
+    def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals) -> Answering:
         """With the blobs that the client is to give back."""
-        if seals is None:
-            return answering
         origin = target.upstream.name
         if target.upstream.dialect == "responses":
             if not seals.wraps:

@@ -77,12 +77,12 @@ class Pipeline:
             write_timeout=given.write_timeout,
         )
 
-    async def serve(
+    def serve(
         self, dialect: DialectName, decide: Decide, scope: Scope, receive: Receive, send: Send, *, has_body: bool = True
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """One HTTP request, answered whatever happens; `decide` is one of `courses`, or as one of them."""
         turn = Turn(dialect, scope, receive, Outlet(send))
-        await self.run(turn, self._serve(turn, decide, scope, has_body=has_body))
+        return self.run(turn, self._serve(turn, decide, scope, has_body=has_body))
 
     async def run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
         """Do the work of one turn; however it ends, the client gets one end, and the log a line."""
@@ -133,8 +133,7 @@ class Pipeline:
     async def _body(self, turn: Turn) -> dict[str, Any]:
         check_form(turn.headers)
         settings = self.settings
-        late = RequestTimeout("The request body did not arrive in time.")
-        deadline = Deadline(settings.body_timeout, lambda: turn.cut(Outcome.REFUSED, late))
+        deadline = Deadline(self.tasks.alarms, settings.body_timeout, lambda: turn.cut(Outcome.REFUSED, _late()))
         try:
             data = await read_body(turn.receive, turn.headers, limit=settings.body_limit, deadline=deadline)
         finally:
@@ -173,8 +172,7 @@ class Pipeline:
             match answering:
                 case RawWhole() | Document():
                     turn.usage = answering.usage or _estimated(turn, answering)
-                    async with outlet.lock:
-                        await outlet.whole(200, _JSON, answering.body)
+                    await outlet.whole(200, _JSON, answering.body)
                 case RawStreaming():
                     if turn.client.codex:
                         pulse.ping = answering.observer.ping
@@ -192,11 +190,14 @@ class Pipeline:
                     answers = await collected(answering)
                     reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                     _note(turn, answers[0], answering.anomalies)
-                    async with outlet.lock:
-                        await outlet.whole(200, _JSON, dumps(reply))
+                    await outlet.whole(200, _JSON, dumps(reply))
             await answering.finish()
         finally:
             answering.close()
+
+
+def _late() -> AdapterError:
+    return RequestTimeout("The request body did not arrive in time.")
 
 
 def peer(scope: Scope) -> str:
@@ -244,14 +245,13 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
         error.headers = tuple(_passing_back(turn, list(error.headers)))
     turn.error = error
     turn.outcome = Outcome.FAILED if outlet.committed else Outcome.REFUSED
-    async with outlet.lock:
-        if not outlet.committed:
-            told = told_in_stream(error, turn.client)
-            if told is None or turn.ending is None:
-                await outlet.whole(*refusal(error, turn.client))
-            else:
-                await outlet.data(turn.ending(told), last=True)
-        elif turn.ending is not None:
-            await outlet.data(turn.ending(error), last=True)
-        else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
-            outlet.drop()
+    if not outlet.committed:
+        told = told_in_stream(error, turn.client)
+        if told is None or turn.ending is None:
+            await outlet.whole(*refusal(error, turn.client))
+        else:
+            await outlet.data(turn.ending(told), last=True)
+    elif turn.ending is not None:
+        await outlet.data(turn.ending(error), last=True)
+    else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
+        outlet.drop()

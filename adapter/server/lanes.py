@@ -1,6 +1,6 @@
 """The ways of one answer through the adapter.
 
-    hub     upstream bytes -> hub events -> the client's dialect     `Answering`, also for n parallel calls
+    hub     upstream bytes -> hub events -> the client's dialect     `Hub`, `HubWhole`, n of them in `Parallel`
     raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
     own     what this server says by itself                          `own.Said`, `own.Document`
 
@@ -12,7 +12,7 @@ and nowhere else. After it nothing raises: a broken upstream becomes the answer'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from adapter.dialects.base import RawStream
@@ -23,7 +23,7 @@ from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import normal
 from adapter.server.tasks import Tasks
-from adapter.upstream.client import Kind, Reply
+from adapter.upstream.client import Reply
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, loads
 
@@ -52,8 +52,8 @@ class Answering(Protocol):
     def ended(self) -> bool:
         """The last batch was given."""
 
-    def batches(self) -> AsyncIterator[Batch]:
-        """The events, to the terminal one."""
+    async def batch(self) -> Batch:
+        """The next events, some at least; to be asked for until `ended`."""
 
     async def finish(self) -> None:
         """The client has everything: let go of the upstream."""
@@ -88,19 +88,17 @@ async def begun(lane: B) -> B:
 
 
 class Hub:
-    """The answer of one upstream call."""
+    """The streamed answer of one upstream call."""
 
     choices = 1
 
-    def __init__(
-        self, reply: Reply, intake: Intake, exchange: Exchange, *, reply_limit: int, settle_within: float
-    ) -> None:
+    def __init__(self, reply: Reply, intake: Intake, exchange: Exchange, *, settle_within: float) -> None:
         self._reply = reply
         self.headers: Mapping[str, str] = reply.headers
         self.exchange = exchange
         self._first: list[Event] = []
-        self._reply_limit = reply_limit
         self._settle_within = settle_within
+        self._hurried = False
         self.intake = intake
 
     @property
@@ -124,38 +122,77 @@ class Hub:
             AdapterError: it did not.
         """
         intake, reply = self.intake, self._reply
-        if reply.kind is Kind.JSON:
-            self._first = intake.whole(await reply.body(self._reply_limit))
-        else:
-            while not self._first and not intake.ended:
-                chunk = await reply.read()
-                self._first = intake.feed(chunk) if chunk else intake.close()
+        while not self._first and not intake.ended:
+            chunk = await reply.read()
+            self._first = intake.feed(chunk) if chunk else intake.close()
         first = self._first[0] if self._first else None
         if type(first) is Failed:
             raise first.error
         if first is None:
             raise UpstreamTruncated("The upstream's stream ended before it began to answer.")
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batch(self) -> Batch:
         intake, reply = self.intake, self._reply
         events, self._first = self._first, []
-        yield 0, events
-        hurried = False
-        while not intake.ended:
-            if intake.settling and not hurried:
-                hurried = True
+        while not events:
+            if intake.settling and not self._hurried:
+                self._hurried = True
                 reply.hurry(self._settle_within)
             try:
                 chunk = await reply.read()
             except AdapterError as error:
-                yield 0, intake.fail(error)
-                return
+                return 0, intake.fail(error)
             events = intake.feed(chunk) if chunk else intake.close()
-            if events:
-                yield 0, events
+        return 0, events
 
     async def finish(self) -> None:
         await _let_go(self._reply)
+
+    def close(self) -> None:
+        self._reply.close()
+
+
+class HubWhole:
+    """The plain answer of one upstream call."""
+
+    choices = 1
+
+    def __init__(
+        self,
+        reply: Reply,
+        read: Callable[[bytes], tuple[list[Event], list[Anomaly]]],
+        exchange: Exchange,
+        *,
+        reply_limit: int,
+    ) -> None:
+        """`read`: from the body to what `dialects.intake.read_whole` gives."""
+        self._reply = reply
+        self._read = read
+        self.headers: Mapping[str, str] = reply.headers
+        self.exchange = exchange
+        self.id = ""
+        """As `Hub.id`."""
+        self._events: list[Event] = []
+        self._reply_limit = reply_limit
+        self.anomalies: list[Anomaly] = []
+        self.ended = False
+
+    async def begin(self) -> None:
+        """The whole reply, read.
+
+        Raises:
+            AdapterError: it is no answer.
+        """
+        self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
+        first = self._events[0]
+        self.id = first.id if isinstance(first, Started) else ""
+
+    async def batch(self) -> Batch:
+        self.ended = True
+        return 0, self._events
+
+    async def finish(self) -> None:
+        self._reply.close()
 
     def close(self) -> None:
         self._reply.close()
@@ -185,20 +222,23 @@ class Parallel:
     def ended(self) -> bool:
         return self._open == 0
 
-    async def batches(self) -> AsyncIterator[Batch]:
-        self._followers = [self._tasks.start(self._follow(choice, call)) for choice, call in enumerate(self._calls)]
-        while self._open:
-            batch = await self._queue.get()
-            last = batch[1][-1]
-            if type(last) is Failed:  # one broken choice breaks the answer
-                self._open = 0
-            elif type(last) is Finished:
-                self._open -= 1
-            yield batch
+    async def batch(self) -> Batch:
+        if not self._followers:
+            self._followers = [self._tasks.start(self._follow(choice, call)) for choice, call in enumerate(self._calls)]
+        batch = await self._queue.get()
+        last = batch[1][-1]
+        if type(last) is Failed:  # one broken choice breaks the answer
+            self._open = 0
+        elif type(last) is Finished:
+            self._open -= 1
+        return batch
 
     async def _follow(self, choice: int, call: Answering) -> None:
-        async for _, events in call.batches():
+        while True:
+            _, events = await call.batch()
             await self._queue.put((choice, events))
+            if call.ended:
+                break
 
     async def finish(self) -> None:
         for call in self._calls:
@@ -240,6 +280,7 @@ class RawStreaming:
         self._reply = reply
         self._first: list[bytes] = []
         self._settle_within = settle_within
+        self._hurried = False
         self.observer = observer
         self.headers: Mapping[str, str] = reply.headers
 
@@ -259,23 +300,23 @@ class RawStreaming:
                     "The upstream's stream ended before it began to answer."
                 )
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes, to the terminal event."""
+    async def piece(self) -> bytes:
+        """The next bytes; to be asked for until `ended`."""
         observer, reply = self.observer, self._reply
-        yield b"".join(self._first)
-        hurried = False
-        while not observer.ended:
-            if observer.settling and not hurried:
-                hurried = True
+        data = b"".join(self._first)
+        if data:
+            self._first.clear()
+            return data
+        while not data and not observer.ended:
+            if observer.settling and not self._hurried:
+                self._hurried = True
                 reply.hurry(self._settle_within)
             try:
                 chunk = await reply.read()
             except AdapterError as error:
-                yield observer.fail(error)
-                return
+                return observer.fail(error)
             data = observer.feed(chunk) if chunk else observer.close()
-            if data:
-                yield data
+        return data
 
     async def finish(self) -> None:
         """As `Answering.finish`."""

@@ -106,24 +106,31 @@ class SocketOutlet(Outlet):
         for name, value in headers:
             if name == b"retry-after":
                 head += b'"headers":{"retry-after":"%b"},' % value
+        if self.writing_since is not None:
+            await self._quiet_now()
         self.writing_since = self._loop.time()
-        await self._message(head + body[1:])
-        self.writing_since = None
+        try:
+            await self._message(head + body[1:])
+        finally:
+            self._written()
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """The events in `data`, a message each; comments are none."""
+        if self.writing_since is not None:
+            await self._quiet_now()
         if self.ended:
             return
         self.ended = last
         self.writing_since = self._loop.time()
-        for _, event in self._decoder.feed(data):
-            if event != b"[DONE]":
-                self.committed, self.status = True, 200
-                if self._thread is not None:
-                    self._thread.hear(event)
-                await self._message(event)
-        self.writing_since = None
-        self.last_write = self._loop.time()
+        try:
+            for _, event in self._decoder.feed(data):
+                if event != b"[DONE]":
+                    self.committed, self.status = True, 200
+                    if self._thread is not None:
+                        self._thread.hear(event)
+                    await self._message(event)
+        finally:
+            self._written()
 
     async def _message(self, event: bytes) -> None:
         if self._tag and event.endswith(b"}"):

@@ -1,8 +1,8 @@
 """The client's side of one HTTP answer: a status that is held back, bytes, one end.
 
-Two hands write on it, the pump and the pulse: whoever computes and sends holds `lock`, so that what is numbered first is
-sent first. Nothing is written after the end, and an answer that cannot end well is dropped: the server then closes the
-connection without the final chunk, which every client takes for what it is.
+Two hands write on it, the pump and the pulse, and each waits for the other's send. What is written is computed in the
+moment before, so what is numbered first is sent first. Nothing is written after the end, and an answer that cannot end well
+is dropped: the server then closes the connection without the final chunk, which every client takes for what it is.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Outlet:
 
     __slots__ = (
         "_loop",
+        "_quiet",
         "_send",
         "committed",
         "ended",
@@ -43,7 +44,6 @@ class Outlet:
         "headers",
         "last_data",
         "last_write",
-        "lock",
         "shape",
         "status",
         "writing_since",
@@ -52,7 +52,8 @@ class Outlet:
     def __init__(self, send: Send) -> None:
         self._loop = asyncio.get_running_loop()
         self._send = send
-        self.lock = asyncio.Lock()
+        self._quiet: asyncio.Future[None] | None = None
+        """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
         """Fields of the answer as far as they are known; what comes after the commit is too late."""
         self.shape = Shape.PLAIN
@@ -66,7 +67,7 @@ class Outlet:
         """Events written so far."""
         self.last_write = self.last_data = self._loop.time()
         self.writing_since: float | None = None
-        """When the send that is going on began; a client that does not read lets it wait."""
+        """When the send that is going on began, None while there is none; a client that does not read lets it wait."""
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """The whole answer at once; behind a commit (200, white space) its body only."""
@@ -90,15 +91,39 @@ class Outlet:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """One piece of the body, the status before it where that is still due; with `last` also the end."""
+        if self.writing_since is not None:
+            await self._quiet_now()
         if self.ended:
             return
-        if not self.committed:
-            await self.commit()
         self.ended = last
         self.writing_since = self._loop.time()
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        try:
+            if not self.committed:
+                await self.commit()
+            await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        finally:
+            self._written()
+
+    @property
+    def busy(self) -> bool:
+        """A send is going on, or the other hand waits to begin one."""
+        return self.writing_since is not None or self._quiet is not None
+
+    async def _quiet_now(self) -> None:
+        """Wait for the end of the other hand's send."""
+        while self.writing_since is not None:
+            self._quiet = self._loop.create_future()
+            try:
+                await self._quiet
+            finally:
+                self._quiet = None
+
+    def _written(self) -> None:
+        """A send is over."""
         self.writing_since = None
         self.last_write = self._loop.time()
+        if self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
 
     async def data(self, data: bytes, *, last: bool = False) -> None:
         """As `write`, for bytes that hold events."""

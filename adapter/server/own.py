@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from adapter.hub.events import Event
@@ -24,9 +23,9 @@ class Said:
         self.anomalies = anomalies
         self.ended = False
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batch(self) -> Batch:
         self.ended = True
-        yield 0, self._events
+        return 0, self._events
 
     async def finish(self) -> None:
         pass
@@ -61,12 +60,12 @@ class Changed:
     def ended(self) -> bool:
         return self._answering.ended
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batch(self) -> Batch:
         change, only = self._change, self._only
-        async for choice, events in self._answering.batches():
-            if not choice and (only is None or any(type(event) in only for event in events)):
-                events = [made for event in events for made in change(event)]
-            yield choice, events
+        choice, events = await self._answering.batch()
+        if not choice and (only is None or any(type(event) in only for event in events)):
+            events = [made for event in events for made in change(event)]
+        return choice, events
 
     async def finish(self) -> None:
         await self._answering.finish()
@@ -90,7 +89,7 @@ class Document:
         """Nothing is open."""
 
 
-class Written(ABC):
+class Written:
     """A stream that was written before, or is being written elsewhere: its bytes pass."""
 
     ended = False
@@ -101,9 +100,9 @@ class Written(ABC):
         """None are an upstream's."""
         return {}
 
-    @abstractmethod
-    def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes, to the end."""
+    async def piece(self) -> bytes:
+        """The next bytes; to be asked for until `ended`."""
+        raise NotImplementedError
 
     async def finish(self) -> None:
         """Nothing is left to do."""

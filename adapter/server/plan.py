@@ -22,7 +22,7 @@ _LOSSES_BYTES: Final = 2048
 _UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[,;]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Plan:
     """One request, ready to be sent to one target."""
 

@@ -14,6 +14,7 @@ from math import inf
 from adapter.dialects.base import Frame
 from adapter.server.outlet import Outlet
 from adapter.server.tasks import Tasks
+from adapter.upstream.alarms import Alarm
 from adapter.wire.sse import framed
 
 
@@ -30,7 +31,7 @@ class Tempo:
 class Pulse:
     """Beats for one answer from `start` to `stop`."""
 
-    __slots__ = ("_loop", "_outlet", "_started", "_task", "_tasks", "_tempo", "_timer", "_too_slow", "ping")
+    __slots__ = ("_alarm", "_loop", "_outlet", "_started", "_task", "_tasks", "_tempo", "_too_slow", "ping")
 
     def __init__(self, outlet: Outlet, tasks: Tasks, tempo: Tempo, too_slow: Callable[[], None]) -> None:
         """`too_slow` is called when the client leaves unread what it was sent."""
@@ -40,7 +41,7 @@ class Pulse:
         self._tempo = tempo
         self._too_slow = too_slow
         self._started = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self._task: asyncio.Task[None] | None = None
         self.ping: Callable[[], list[Frame]] | None = None
         """Makes a data-bearing keep-alive, for the client whose patience comments do not renew."""
@@ -49,12 +50,12 @@ class Pulse:
         """From here on the answer is kept alive."""
         tempo = self._tempo
         first = min(tempo.commit_after, tempo.keepalive, tempo.ping_after)
-        self._timer = self._loop.call_later(first, self._begin)
+        self._alarm = self._tasks.alarms.after(first, self._begin)
 
     def stop(self) -> None:
         """No further beat."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -65,7 +66,7 @@ class Pulse:
         outlet, tempo = self._outlet, self._tempo
         while not outlet.ended:
             now = self._loop.time()
-            if outlet.lock.locked():  # a send waits for the client
+            if outlet.busy:  # a send waits for the client
                 blocked_since = outlet.writing_since or now
                 if now - blocked_since >= tempo.write_timeout:
                     self._too_slow()
@@ -79,8 +80,7 @@ class Pulse:
             if now < min(due, ping_due):
                 await asyncio.sleep(min(due, ping_due, now + tempo.ping_after) - now)
                 continue
-            async with outlet.lock:
-                if ping is not None and now >= ping_due:
-                    await outlet.data(b"".join(framed(*frame) for frame in ping()))
-                else:
-                    await outlet.keep_alive()
+            if ping is not None and now >= ping_due:
+                await outlet.data(b"".join(framed(*frame) for frame in ping()))
+            else:
+                await outlet.keep_alive()

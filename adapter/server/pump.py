@@ -25,9 +25,9 @@ MAX_EVENTS: Final = 256
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
     """Write the answer as the client's stream, to its end."""
-    async for choice, events in answering.batches():
+    while not outlet.ended:
+        choice, events = await answering.batch()
         await write_events(outlet, writer, choice, events, last=answering.ended)
-    await outlet.write(b"", last=True)
 
 
 async def write_events(
@@ -35,31 +35,29 @@ async def write_events(
 ) -> None:
     """The frames of some events, in one send where they fit; with `last` they end the answer."""
     feed = writer.feed
-    async with outlet.lock:
-        parts: list[bytes] = []
-        size = 0
-        for count, event in enumerate(events, 1):
-            for name, data in feed(event, choice):
-                part = framed(name, data)
-                parts.append(part)
-                size += len(part)
-            if (size >= MAX_BYTES or not count % MAX_EVENTS) and count < len(events):
-                outlet.events += len(parts)
-                await outlet.data(b"".join(parts))
-                parts, size = [], 0
-                await asyncio.sleep(0)
-        outlet.events += len(parts)
-        if parts or last:
-            await outlet.data(b"".join(parts), last=last)
+    parts: list[bytes] = []
+    size = 0
+    for count, event in enumerate(events, 1):
+        for name, data in feed(event, choice):
+            part = framed(name, data)
+            parts.append(part)
+            size += len(part)
+        if (size >= MAX_BYTES or not count % MAX_EVENTS) and count < len(events):
+            outlet.events += len(parts)
+            await outlet.data(b"".join(parts))
+            parts, size = [], 0
+            await asyncio.sleep(0)
+    outlet.events += len(parts)
+    if parts or last:
+        await outlet.data(b"".join(parts), last=last)
 
 
 async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
     """Pass bytes on, to the end of the answer."""
-    async for data in answering.pieces():
-        async with outlet.lock:
-            outlet.events += data.count(b"data:")
-            await outlet.data(data, last=answering.ended)
-    await outlet.write(b"", last=True)
+    while not outlet.ended:
+        data = await answering.piece()
+        outlet.events += data.count(b"data:")
+        await outlet.data(data, last=answering.ended)
 
 
 async def collected(answering: Answering) -> list[Answer]:
@@ -69,11 +67,13 @@ async def collected(answering: Answering) -> list[Answer]:
         AdapterError: one of them failed.
     """
     folds = [Fold() for _ in range(answering.choices)]
-    async for choice, events in answering.batches():
+    while True:
+        choice, events = await answering.batch()
         feed = folds[choice].feed
         for event in events:
             feed(event)
         error = folds[choice].answer.error
         if error is not None:
             raise error
-    return [fold.answer for fold in folds]
+        if answering.ended:
+            return [fold.answer for fold in folds]

@@ -10,7 +10,7 @@ again, from the same body, with another target in front; nothing of what the fir
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -73,30 +73,41 @@ class Routing:
             AdapterError: it cannot be decided, or nobody can be asked now.
         """
         way = turn.way = Way(turn, found, Failover(_with_all_keys(pool), self.health), decide)
-        first = way.decided()
-        return replace(first, begin=lambda: way.begun(first))
+        return way.first()
 
 
 class Way:
     """One turn's way to its answer."""
 
-    __slots__ = ("_decide", "_failover", "_found", "_losses", "_turn", "asked")
+    __slots__ = ("_begin", "_decide", "_failover", "_found", "_losses", "_turn", "asked")
+
+    _begin: Callable[[], Awaitable[Lane]]
 
     def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Decide) -> None:
         self._turn = turn
         self._found = found
         self._failover = failover
         self._decide = decide
-        self._losses = list(turn.losses)
+        self._losses = turn.losses
         self.asked = False
         """Somebody was asked."""
 
     @property
     def tried(self) -> list[tuple[str, str]]:
         """Upstream and outcome of every attempt."""
-        return [(each.upstream, each.outcome) for each in self._failover.tried]
+        return self._failover.tried
 
-    def decided(self) -> Course:
+    def first(self) -> Course:
+        """The course over the best target, which goes on over the next one where that fails before it has answered.
+
+        Raises:
+            AdapterError: as `_decided`.
+        """
+        course = self._decided()
+        self._begin, course.begin = course.begin, self._begun
+        return course
+
+    def _decided(self) -> Course:
         """The course over the next target that can be asked; its place there is taken.
 
         Raises:
@@ -106,10 +117,14 @@ class Way:
         while (target := failover.next()) is not None:
             name = target.upstream.name
             turn.target = target
-            turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(_OURS)]
-            turn.losses = list(self._losses)
+            if turn.losses is not self._losses:  # noted for another target
+                turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(_OURS)]
+            turn.losses = self._losses.copy()
+            found = self._found
+            if target is not found[0] or len(found) > 1:
+                found = (target, *(each for each in found if each.upstream.name != name))
             try:
-                course = self._decide((target, *(each for each in self._found if each.upstream.name != name)))
+                course = self._decide(found)
             except AdapterError as refused:
                 raise failover.first_error or refused from None
             chosen = self._name
@@ -128,7 +143,7 @@ class Way:
         assert self._turn.target is not None
         return self._turn.target.upstream.name
 
-    async def begun(self, course: Course) -> Lane:
+    async def _begun(self) -> Lane:
         """The answer, begun.
 
         Raises:
@@ -136,13 +151,14 @@ class Way:
         """
         failover, turn = self._failover, self._turn
         self.asked = True
+        begin = self._begin
         while True:
             try:
-                lane = await course.begin()
+                lane = await begin()
             except AdapterError as error:
                 failover.failed(error)
                 turn.shut.add(self._name)
-                course = self.decided()
+                begin = self._decided().begin
                 if failover.pause:
                     await asyncio.sleep(failover.pause)
             else:

@@ -1,10 +1,12 @@
-"""Tasks with an owner: nothing runs that nobody waits for."""
+"""Tasks with an owner: nothing runs that nobody waits for. Deadlines, too."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from adapter.upstream.alarms import Alarms
 
 T = TypeVar("T")
 
@@ -14,6 +16,7 @@ class Tasks:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
+        self.alarms = Alarms()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` beside the caller."""

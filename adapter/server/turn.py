@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, DialectName
-from adapter.server.caller import Caller
+from adapter.server.caller import ANYONE
 from adapter.server.history import History
 from adapter.server.outlet import Outlet
-from adapter.wire.headers import Headers, RawHeaders, client_traits, credential, gathered, request_id
+from adapter.wire.headers import Headers, RawHeaders, check_fields, client_traits, credential, request_id
 
 if TYPE_CHECKING:
     from adapter.access.limits import Counter
@@ -92,7 +92,7 @@ class Turn:
         self.client: ClientTraits = client_traits(self.headers)
         self.request_id = request_id(self.headers) or f"req_{token_hex(16)}"
         self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
-        self.caller = Caller()
+        self.caller = ANYONE
         self.callers_key: str | None = None
         self.thread: History | None = None
         """What the client's connection remembers; None where it is one request only."""
@@ -127,13 +127,13 @@ class Turn:
         self.cut_with: AdapterError | None = None
 
     def check_headers(self, scope: Scope) -> None:
-        """Take the header fields for good.
+        """Take the header fields for good, and the key among them.
 
         Raises:
             HeadersTooLarge: more than any client needs.
             HostileRequest: two framings, or two credentials.
         """
-        self.headers = gathered(scope["headers"])
+        check_fields(scope["headers"], self.headers)
         self.callers_key = credential(self.headers)
 
     def cut(self, by: Outcome, error: AdapterError | None = None) -> None:

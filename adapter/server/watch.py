@@ -19,17 +19,17 @@ _BEGINS_AFTER: Final = 0.25
 class Watch:
     """Watches from now until `stop`. The body has been read: nothing else takes from `receive`."""
 
-    __slots__ = ("_task", "_tasks", "_timer", "_turn")
+    __slots__ = ("_alarm", "_task", "_tasks", "_turn")
 
     def __init__(self, turn: Turn, tasks: Tasks) -> None:
         self._turn = turn
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_BEGINS_AFTER, self._begin)
+        self._alarm = tasks.alarms.after(_BEGINS_AFTER, self._begin)
 
     def stop(self) -> None:
         """The turn is over."""
-        self._timer.cancel()
+        self._alarm.cancel()
         if self._task is not None:
             self._task.cancel()
 

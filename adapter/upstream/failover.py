@@ -14,7 +14,6 @@ before the next upstream where it is the key that failed; a broken upstream is l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
@@ -30,14 +29,6 @@ _SPARE: Final = frozenset({Fault.SPENT, Fault.KEYLESS})
 hears why it does not serve."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One attempt, for log and metric."""
-
-    upstream: str
-    outcome: str
-
-
 class Failover:
     """Made for one request; its targets in the order in which they are to be tried."""
 
@@ -46,6 +37,7 @@ class Failover:
         "_at",
         "_attempts",
         "_error",
+        "_given",
         "_health",
         "_left",
         "_open",
@@ -64,6 +56,8 @@ class Failover:
         self._error: AdapterError | None = None
         self._where: Condition | None = None
         self._at: Target | None = None
+        self._given: Target | None = None
+        """The one that `next` found open."""
         self._open = False
         """A target was entered that has neither failed nor answered."""
         self._again = True
@@ -72,11 +66,16 @@ class Failover:
         self._spare: list[Target] = []
         self.pause = 0.0
         """Seconds to wait before the target that `next` gave is asked."""
-        self.tried: list[Tried] = []
+        self.tried: list[tuple[str, str]] = []
+        """Upstream and outcome of every attempt, for log and metric."""
         health.budget.request()
 
     def next(self) -> Target | None:
         """The target to ask now; None when nothing is left to try."""
+        self._given = self._next()
+        return self._given
+
+    def _next(self) -> Target | None:
         attempts = self._attempts
         if attempts.stopped or attempts.last is Fault.CALLER:
             return None
@@ -103,8 +102,7 @@ class Failover:
         """Go to a target, which need not be the one that `next` gave: a history may be bound to another. False where that one
         cannot be asked now."""
         self.skip(target)
-        refused = self._shut(target, spare=target in self._spare)
-        if refused is not None:
+        if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
             self._waits.append(refused)
             self._left = [each for each in self._left if each.upstream is not target.upstream]
             return False
@@ -136,7 +134,7 @@ class Failover:
         self.leave()
         self.pause = 0.0
         fault = self._health.failed(target, error)
-        self.tried.append(Tried(target.upstream.name, fault.value))
+        self.tried.append((target.upstream.name, fault.value))
         self._attempts.again(fault)
         if fault not in _OF_THE_KEY:
             self._left = [each for each in self._left if each.upstream is not target.upstream]
@@ -154,7 +152,7 @@ class Failover:
         assert self._at is not None
         self._open = False
         self._where.breaker.succeeded()
-        self.tried.append(Tried(self._at.upstream.name, "ok"))
+        self.tried.append((self._at.upstream.name, "ok"))
 
     def leave(self) -> None:
         """Nothing of this request runs at an upstream any more. Where it neither failed nor was answered, its client left, and

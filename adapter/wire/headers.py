@@ -64,21 +64,19 @@ FROM_UPSTREAM: Final = frozenset(
 """Never `openai-model` (Codex takes it for a rerouting), never `set-cookie`, never `x-request-id` (ours is returned)."""
 
 
-def gathered(raw: RawHeaders) -> Headers:
-    """The fields of one request as a dict.
+def check_fields(raw: RawHeaders, headers: Headers) -> None:
+    """Look over the fields of one request, as they came and as a dict.
 
     Raises:
         HeadersTooLarge: more lines or bytes than `MAX_LINES`, `MAX_BYTES`.
         HostileRequest: a field that must be single is given twice with different values, or the body has two framings.
     """
-    headers = dict(raw)
     if len(headers) != len(raw):
         _check_repeated(raw, headers)
-    if len(raw) > MAX_LINES or sum(len(name) + len(value) for name, value in raw) > MAX_BYTES:
+    if len(raw) > MAX_LINES or sum([len(name) + len(value) for name, value in raw]) > MAX_BYTES:
         raise HeadersTooLarge("The request has more or longer header fields than this server takes.")
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise HostileRequest("The request has both Content-Length and Transfer-Encoding.")
-    return headers
 
 
 def _check_repeated(raw: RawHeaders, headers: Headers) -> None:

@@ -2,11 +2,13 @@
 
 What is compared are the ratios to the pass-through, never absolute times: the two runs may come from different hours.
 A change counts where the medians differ by more than 3 % and by more than the noise: the greater of the two
-interquartile ranges of the rounds (with few rounds, their whole range).
+interquartile ranges of the rounds (with few rounds, their whole range). Instructions (also of two files that
+`python -m tests.bench.witness --json` wrote) have no noise; there one percent counts.
 """
 
 from __future__ import annotations
 
+import operator
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +16,13 @@ from statistics import median, quantiles
 
 import orjson
 
+from tests.bench import report
 from tests.bench.report import JsonResults, ratios, table, workloads
 
 LEAST = 0.03
 """What does not measure three percent is not worth keeping."""
+LEAST_COUNTED = 0.01
+"""Instructions are counted exactly, but which work ran before another moves a count by up to half a percent."""
 METRICS = {"cpu": "CPU", "peak": "peak memory", "first_p50": "time to first event"}
 
 
@@ -52,15 +57,22 @@ def moves(before: JsonResults, after: JsonResults) -> list[Move]:
         for workload in workloads(after):
             for metric in METRICS:
                 old, new = (ratios(results, case, workload, metric) for results in (before, after))
-                if not old or not new:
-                    continue
-                move = Move(case, workload, metric, median(old), median(new), max(noise(old), noise(new)))
-                if abs(move.after - move.before) > move.noise and abs(move.change) > LEAST:
-                    found.append(move)
-    for name, value in after.get("micro", {}).items():
-        if (old_value := before.get("micro", {}).get(name)) and abs(value / old_value - 1) > 0.1:
-            found.append(Move("in process", name, "micro", old_value, value, 0.0))
+                found += _moved(case, workload, metric, old, new)
+    for case in after.get("fresh", {}):
+        for metric in report.FRESH:
+            old, new = (report.fresh(results, case, metric, against=operator.truediv) for results in (before, after))
+            found += _moved(case, "fresh process", metric, old, new)
+    for name, count in after.get("instructions", {}).items():
+        if (old_count := before.get("instructions", {}).get(name)) and abs(count / old_count - 1) > LEAST_COUNTED:
+            found.append(Move("in process", name, "instructions", old_count, count, 0.0))
     return sorted(found, key=lambda move: -abs(move.change))
+
+
+def _moved(case: str, workload: str, metric: str, old: list[float], new: list[float]) -> list[Move]:
+    if not old or not new:
+        return []
+    move = Move(case, workload, metric, median(old), median(new), max(noise(old), noise(new)))
+    return [move] if abs(move.after - move.before) > move.noise and abs(move.change) > LEAST else []
 
 
 def main(arguments: list[str]) -> None:
@@ -74,7 +86,10 @@ def main(arguments: list[str]) -> None:
         return
     rows = (
         [move.case, move.workload, METRICS.get(move.metric, move.metric)]
-        + [f"{number:.2f}" for number in (move.before, move.after)]
+        + [
+            f"{number:,.0f}" if move.metric == "instructions" else f"{number:.2f}"
+            for number in (move.before, move.after)
+        ]
         + [f"{move.change:+.0%}", f"±{move.noise:.2f}"]
         for move in found
     )

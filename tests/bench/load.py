@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import httptools
 import orjson
@@ -28,7 +28,9 @@ class Job:
     model: str
     requests: int
     concurrency: int
-    history: bool = False
+    history: int = 0
+    hold: bool = False
+    """Answer when every stream has begun, and keep all open until the next line comes."""
     timeout: float = 120.0
 
 
@@ -54,6 +56,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.run.connections.append(self)
         self.next()
 
     def next(self) -> None:
@@ -77,7 +80,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if not self.seen and (not self.run.streaming or b"data:" in body):
             self.seen = True
-            self.run.tally.first.append(time.perf_counter() - self.sent_at)
+            self.run.began(time.perf_counter() - self.sent_at)
         self.pieces.append(body)
 
     def on_message_complete(self) -> None:
@@ -109,6 +112,7 @@ class Run:
         self.left = self.open = job.requests
         self.tally = Tally()
         self.finished = asyncio.Event()
+        self.connections: list[Connection] = []
 
     async def go(self) -> Tally:
         loop = asyncio.get_running_loop()
@@ -139,6 +143,17 @@ class Run:
         seen = body.count(payloads.DELTA_MARKS[self.job.dialect])
         return "" if seen == self.deltas else f"{seen} deltas of {self.deltas}"
 
+    def began(self, after: float) -> None:
+        """An answer's first event, or the answer, is in."""
+        self.tally.first.append(after)
+        if self.job.hold and len(self.tally.first) == self.job.requests:
+            self.finished.set()
+
+    def leave(self) -> None:
+        """Break off what is still under way."""
+        for connection in self.connections:
+            connection.transport.abort()
+
     def over(self, error: str) -> None:
         """One answer is in."""
         self.open -= 1
@@ -159,15 +174,18 @@ class Run:
 
 def main() -> None:
     """Serve jobs until the standard input ends."""
-    for line in sys.stdin:
-        fields: dict[str, Any] = orjson.loads(line)
-        tally = uvloop.run(_go(Job(**fields)))
-        sys.stdout.write(orjson.dumps(asdict(tally)).decode() + "\n")
-        sys.stdout.flush()
+    while line := sys.stdin.readline():
+        uvloop.run(_go(Job(**orjson.loads(line))))
 
 
-async def _go(job: Job) -> Tally:
-    return await Run(job).go()
+async def _go(job: Job) -> None:
+    run = Run(job)
+    tally = await run.go()
+    sys.stdout.write(orjson.dumps(asdict(tally)).decode() + "\n")
+    sys.stdout.flush()
+    if job.hold:
+        await asyncio.to_thread(sys.stdin.readline)
+        run.leave()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ class Process:
     def __init__(self, command: list[str], port: int, *, environment: Mapping[str, str] | None = None) -> None:
         self.port = port
         self.said = TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        begun = time.perf_counter()
+        self.begun = time.perf_counter()
+        """When it was started, by the same clock."""
         self.popen = subprocess.Popen(
             command,
             env={**os.environ, **(environment or {})},
@@ -30,7 +31,7 @@ class Process:
             start_new_session=True,
         )
         self.listens = self._wait(timeout=60.0)
-        self.startup = time.perf_counter() - begun
+        self.startup = time.perf_counter() - self.begun
         """Seconds from the start of the process to a taken connection."""
 
     def _wait(self, timeout: float) -> bool:
@@ -39,7 +40,7 @@ class Process:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 0.2).close()
             except OSError:
-                time.sleep(0.005)
+                time.sleep(0.002)
             else:
                 return True
         return False
@@ -72,16 +73,19 @@ class Process:
             except OSError:
                 return
 
-    def stop(self) -> str:
-        """End the process; what it wrote to standard error, for the one that failed."""
+    def stop(self, patience: float = 5.0) -> str:
+        """End the process, in the end by force; what it wrote to standard error, for the one that failed."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
             try:
-                self.popen.wait(5.0)
+                self.popen.wait(patience)
             except subprocess.TimeoutExpired:
                 os.killpg(self.popen.pid, signal.SIGKILL)  # its own session: nobody else is in this group
-        self.said.seek(0)
-        return self.said.read().decode("utf-8", "replace")
+        if self.said.closed:
+            return ""
+        with self.said:
+            self.said.seek(0)
+            return self.said.read().decode("utf-8", "replace")
 
 
 def _cpu(pid: int) -> float:

@@ -1,101 +1,80 @@
-"""The converters alone, in this process: no server, no socket.
+"""The works in this process by the clock: `python -m tests.bench.micro [pytest's options]`.
 
-Requests as a ratio to `orjson.loads` + `orjson.dumps` of the same body; streams in µs per delta, and how that grows from
-200 to 10 000 deltas (1.00 = not at all). CPU time, and the least of several repetitions: noise only ever adds.
+pytest-benchmark runs each of `tests.bench.works` for a while and prints each beside its yardstick. It times, so it is no
+part of the suite, whose files are named otherwise. `tests.bench.witness` counts the same works without noise.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Final
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import orjson
+import pytest
 
-from tests.bench import payloads
-from tests.bench.payloads import CHAT, RESPONSES
+from tests.bench.works import Work, opened
 
-SHORT: Final = 200
-LONG: Final = 10_000
-PER_READ: Final = 5
-"""Deltas in one read, as in the burst workload."""
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+_OPEN = ExitStack()
 
 
-def run(*, quick: bool = False) -> dict[str, float]:
-    """All measurements by name; empty while the library face is not there."""
-    try:
-        from adapter import translate
-        from adapter.dialects.registry import DIALECTS
-        from adapter.hub.request import Exchange
-    except ImportError:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One benchmark a work."""
+    works = _OPEN.enter_context(opened())
+    metafunc.parametrize("work", works, ids=[work.name for work in works])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    _OPEN.close()
+
+
+def test_work(work: Work, benchmark: BenchmarkFixture) -> None:
+    benchmark.name = work.name
+    benchmark.group = work.bare or ("streams" if work.name.startswith("stream") else work.name)
+    benchmark.extra_info["units"] = work.units
+    benchmark(work.run, 1)
+
+
+def measured(seconds: float) -> dict[str, float]:
+    """Work -> microseconds of CPU per unit, the least of many rounds over so many seconds; empty without pytest-benchmark.
+
+    Raises:
+        RuntimeError: a work failed; with what pytest said.
+    """
+    if find_spec("pytest_benchmark") is None:
         return {}
-    repeats = 60 if quick else 200
-    found: dict[str, float] = {}
-
-    for source, target in ((CHAT, RESPONSES), (RESPONSES, CHAT)):
-        body = payloads.request(source, "gpt-5.5", stream=True, history=True)
-        whole, bare = _least(
-            partial(_translated, translate, body, source, target), partial(_reparsed, body), repeats=repeats
+    with TemporaryDirectory(prefix="micro-") as folder:
+        file = Path(folder) / "micro.json"
+        done = subprocess.run(
+            [*_command(), "--quiet", f"--benchmark-max-time={seconds}", f"--benchmark-json={file}"],
+            capture_output=True,
+            check=False,
+            text=True,
         )
-        found[f"30 kB request {source}→{target}, ratio to orjson.loads+dumps"] = whole / bare
-        found[f"30 kB request {source}→{target}, µs"] = whole * 1e6
-
-    def through(source: str, target: str, parts: list[bytes]) -> None:
-        for _ in translate.stream(parts, source, target):  # type: ignore[arg-type]
-            pass
-
-    def raw(dialect: str, parts: list[bytes]) -> None:
-        stream = DIALECTS[dialect].raw_stream(Exchange.unasked(dialect))  # type: ignore[index, arg-type]
-        for part in parts:
-            stream.feed(part)
-
-    ways: dict[str, tuple[str, Callable[[list[bytes]], None]]] = {
-        "stream chat upstream → responses client": (CHAT, partial(through, CHAT, RESPONSES)),
-        "stream responses upstream → chat client": (RESPONSES, partial(through, RESPONSES, CHAT)),
-        "stream raw chat": (CHAT, partial(raw, CHAT)),
-        "stream raw responses": (RESPONSES, partial(raw, RESPONSES)),
-    }
-    for name, (dialect, convert) in ways.items():
-        short, long = reads(dialect, SHORT), reads(dialect, LONG)
-        taken = _least(partial(convert, short), partial(convert, long), repeats=max(8, repeats // 6))
-        fast, slow = taken[0] / SHORT, taken[1] / LONG
-        found[f"{name}, µs per delta"] = fast * 1e6
-        found[f"{name}, growth to {LONG} deltas"] = slow / fast
-    return found
+        if done.returncode != 0:
+            raise RuntimeError(done.stdout + done.stderr)
+        return read(orjson.loads(file.read_bytes()))
 
 
-def reads(dialect: str, deltas: int) -> list[bytes]:
-    """One canned stream, cut as an upstream's reads would be."""
-    opening, *middle, closing = payloads.stream(dialect, deltas)
-    return [opening, *(b"".join(middle[i : i + PER_READ]) for i in range(0, deltas, PER_READ)), closing]
+def read(found: dict[str, Any]) -> dict[str, float]:
+    """What pytest-benchmark wrote, by the name of the work."""
+    return {entry["name"]: entry["stats"]["min"] * 1e6 / entry["extra_info"]["units"] for entry in found["benchmarks"]}
 
 
-def _translated(translate: object, body: bytes, source: str, target: str) -> bytes:
-    from adapter.wire import jsonio
-
-    return jsonio.dumps(translate.request(jsonio.loads_request(body), source, target).value)  # type: ignore[attr-defined]
-
-
-def _reparsed(body: bytes) -> bytes:
-    return orjson.dumps(orjson.loads(body))
-
-
-def _least(*works: Callable[[], object], repeats: int) -> list[float]:
-    """The least CPU seconds of each, taken in turns so that a slow moment of the machine meets all of them."""
-    least = [float("inf")] * len(works)
-    for _ in range(repeats):
-        for i, work in enumerate(works):
-            begun = time.process_time()
-            work()
-            least[i] = min(least[i], time.process_time() - begun)
-    return least
-
-
-def table(found: Iterable[tuple[str, float]]) -> str:
-    """One line each."""
-    return "\n".join(f"{value:10.2f}  {name}" for name, value in found)
+def _command() -> list[str]:
+    timer = "--benchmark-timer=time.process_time"
+    return [sys.executable, "-m", "pytest", __file__, timer, "--benchmark-columns=min,median,iqr,rounds"]
 
 
 if __name__ == "__main__":
-    print(table(run().items()))
+    sys.exit(subprocess.run([*_command(), "--benchmark-sort=name", *sys.argv[1:]], check=False).returncode)

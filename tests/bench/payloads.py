@@ -42,16 +42,26 @@ def words(count: int) -> list[str]:
 # ------------------------------------------------------------------------------------------------- what clients send
 
 
-def request(dialect: str, model: str, *, stream: bool, history: bool = False) -> bytes:
-    """A request body: about 0.4 kB, or with `history` 30 kB in 60 items with 12 tools."""
+KB30: Final = 15
+KB300: Final = 190
+MB1: Final = 650
+"""Turns of four items that make a history of this size."""
+
+
+def request(dialect: str, model: str, *, stream: bool, history: int = 0) -> bytes:
+    """A request body: about 0.4 kB, or with a `history` of so many turns and 12 tools; 15 turns are 30 kB in 60 items."""
     if dialect == CHAT:
-        body: dict[str, Any] = {"model": model, "messages": _chat_history() if history else _chat_short()}
+        body: dict[str, Any] = {"model": model, "messages": _chat_history(history) if history else _chat_short()}
         if history:
             body["tools"] = [{"type": "function", "function": _function(i)} for i in range(12)]
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return orjson.dumps(body)
-    body = {"model": model, "instructions": _SYSTEM, "input": _responses_history() if history else _responses_short()}
+    body = {
+        "model": model,
+        "instructions": _SYSTEM,
+        "input": _responses_history(history) if history else _responses_short(),
+    }
     body["store"] = False
     if history:
         body["tools"] = [{"type": "function", **_function(i)} for i in range(12)]
@@ -80,9 +90,9 @@ _ARGUMENTS: Final = orjson.dumps(
 ).decode()
 
 
-def _chat_history() -> list[dict[str, Any]]:
+def _chat_history(turns: int) -> list[dict[str, Any]]:
     messages = _chat_short()[:1]
-    for turn in range(15):
+    for turn in range(turns):
         call = f"call_Fz3kQ9aBxYmNpLwRtV{turn:02d}"
         called = {"id": call, "type": "function", "function": {"name": "tool_3", "arguments": _ARGUMENTS}}
         messages += [
@@ -94,9 +104,9 @@ def _chat_history() -> list[dict[str, Any]]:
     return [*messages, {"role": "user", "content": _QUESTION}]
 
 
-def _responses_history() -> list[dict[str, Any]]:
+def _responses_history(turns: int) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
-    for turn in range(15):
+    for turn in range(turns):
         call = f"call_Fz3kQ9aBxYmNpLwRtV{turn:02d}"
         said = {"type": "output_text", "text": _TEXT, "annotations": []}
         items += [

@@ -1,15 +1,20 @@
-"""From samples to ratios, tables and a plot. Works on the JSON form, so that old files can be printed again."""
+"""From samples to ratios and tables. Works on the JSON form, so that old files can be printed again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any, TypeAlias
 
 JsonResults: TypeAlias = dict[str, Any]
 
 YARDSTICK = "passthrough"
+_FRESHLY = (
+    "A fresh process: milliseconds to listening, to the first answer, of CPU until then; MB at rest before any request "
+    "and after some hundred; kB of each of 256 streams that wait for their next delta"
+)
+FRESH = ("listening", "answered", "answered_cpu", "idle", "used", "stream")
+"""What is known of fresh processes: see `tests.bench.fresh`."""
 
 
 def yardstick(case: str) -> str:
@@ -27,6 +32,20 @@ def ratios(results: JsonResults, case: str, workload: str, metric: str) -> list[
     """Round by round against the pass-through, which ran next to it."""
     own, base = (values(results, name, workload, metric) for name in (case, yardstick(case)))
     return [a / b for a, b in zip(own, base, strict=False) if b > 0]
+
+
+def added(results: JsonResults, case: str, workload: str, metric: str) -> list[float]:
+    """Round by round, less the pass-through's."""
+    own, base = (values(results, name, workload, metric) for name in (case, yardstick(case)))
+    return [a - b for a, b in zip(own, base, strict=False)]
+
+
+def fresh(
+    results: JsonResults, case: str, metric: str, *, against: Callable[[float, float], float] | None = None
+) -> list[float]:
+    """One metric of the fresh processes over the rounds, or what becomes of it `against` the pass-through's."""
+    own, base = ([one[metric] for one in results.get("fresh", {}).get(name, [])] for name in (case, yardstick(case)))
+    return own if against is None else [against(a, b) for a, b in zip(own, base, strict=False) if b]
 
 
 def cell(numbers: list[float], form: str = "{:.2f}") -> str:
@@ -68,28 +87,55 @@ def full(results: JsonResults) -> str:
         ),
         "Time to the first event, or to the answer, in ms: p50 / p99",
         table(["", *names], ([case, *(_first(results, case, n) for n in names)] for case in cases)),
-        "Peak memory in MB, and at rest before the first request; start-up in ms",
+        "Peak memory in MB: median",
         table(
-            ["", "at rest", "start-up", *names],
+            ["", *names],
+            ([case, *(cell(values(results, case, n, "peak"), "{:.0f}") for n in names)] for case in proxies),
+        ),
+        _FRESHLY,
+        table(
+            ["", *FRESH],
             (
-                [
-                    case,
-                    f"{results['idle'].get(case, 0.0):.0f}",
-                    f"{results['startup'].get(case, 0.0):.0f}",
-                    *(cell(values(results, case, n, "peak"), "{:.0f}") for n in names),
-                ]
-                for case in proxies
+                [case, *(cell(fresh(results, case, metric), "{:.0f}") for metric in FRESH)]
+                for case in results.get("fresh", {})
             ),
         ),
+        *_scaling(results.get("scaling", {"samples": {}}), results.get("cores")),
+        *_inside(results),
     ]
-    if micro := results.get("micro"):
-        sections += [
-            "In process: the converters alone",
-            table(["", "value"], ([k, f"{v:.2f}"] for k, v in micro.items())),
-        ]
     for title in ("errors", "absent"):
         sections += [f"{title}: {key}: {why}" for key, why in results.get(title, {}).items()]
     return "\n\n".join(sections)
+
+
+def _scaling(scaling: JsonResults, cores: int | None) -> list[str]:
+    if not scaling["samples"]:
+        return []
+    rows = [
+        [
+            case,
+            name,
+            cell(values(scaling, case, name, "rate"), "{:.0f}"),
+            cell(values(scaling, case, name, "cpu"), "{:.1f}"),
+        ]
+        for case in scaling["samples"]
+        for name in workloads(scaling)
+    ]
+    return [
+        f"Workers: requests or streams per second; CPU in µs per request or delta. The load shares the {cores} cores with them",
+        table(["", "", "per second", "CPU"], rows),
+    ]
+
+
+def _inside(results: JsonResults) -> list[str]:
+    clocked, counted = results.get("micro", {}), results.get("instructions", {})
+    if not clocked and not counted:
+        return []
+    rows = [
+        [name, f"{clocked[name]:.2f}" if name in clocked else "–", f"{counted[name]:,.0f}" if name in counted else "–"]
+        for name in dict.fromkeys([*counted, *clocked])
+    ]
+    return ["In this process, per unit: the least CPU in µs, and instructions", table(["", "µs", "instructions"], rows)]
 
 
 def _first(results: JsonResults, case: str, workload: str) -> str:
@@ -119,7 +165,7 @@ def readme(results: JsonResults, command: str) -> str:
         client, _, upstream = way.partition("→")
         cells = [cell(ratios(results, case, *column), "{:.2f}×") for column in README_COLUMNS.values()]
         title = f"{NAMES.get(candidate, candidate)}, {NAMES[client]} → {NAMES[upstream]}"
-        rows.append([title, *cells, _added_first(results, case)])
+        rows.append([title, *cells, cell(added(results, case, "first event c=1", "first_p50"), "{:+.2f} ms")])
     base = [cell(values(results, yardstick("→chat"), *column), "{:.0f}") for column in README_COLUMNS.values()]
     prose = (
         "Ratios to a bare pass-through on the same stack (raw ASGI, aiohttp, uvicorn with uvloop) that parses nothing: CPU time\n"
@@ -130,34 +176,3 @@ def readme(results: JsonResults, command: str) -> str:
         f"Made by `{command}`."
     )
     return prose + "\n\n" + table(["client → upstream", *README_COLUMNS, "first event"], rows)
-
-
-def _added_first(results: JsonResults, case: str) -> str:
-    own, base = (values(results, name, "burst c=1", "first_p50") for name in (case, yardstick(case)))
-    added = [a - b for a, b in zip(own, base, strict=False)]
-    return cell(added, "{:+.2f} ms")
-
-
-def plot(results: JsonResults, file: Path) -> bool:
-    """A bar chart of the CPU ratios; False where matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    columns = [(title, *column) for title, column in README_COLUMNS.items() if column[1] == "cpu"]
-    cases = [case for case in results["samples"] if not case.startswith(("direct", "litellm"))]
-    figure = Figure(figsize=(9, 0.9 + 1.1 * len(columns)), layout="constrained")
-    axes = figure.subplots()
-    height = 0.8 / len(cases)
-    for row, case in enumerate(cases):
-        numbers = [ratios(results, case, workload, metric) for _, workload, metric in columns]
-        places = [place + row * height for place in range(len(columns))]
-        bars = axes.barh(places, [median(n) if n else 0.0 for n in numbers], height, label=case)
-        axes.bar_label(bars, fmt=lambda x: f"{x:.2f}" if x else "", fontsize=7, padding=2)
-    axes.axvline(1.0, color="black", linewidth=0.8)
-    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(columns))], [title for title, *_ in columns])
-    axes.invert_yaxis()
-    axes.set_xlabel("CPU, ratio to the pass-through (less is better)")
-    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.savefig(file, dpi=120)
-    return True

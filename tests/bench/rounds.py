@@ -7,13 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from math import inf
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from tests.bench import payloads
 from tests.bench.candidates import Case
 from tests.bench.load import Job
+
+TRANSLATORS: Final = frozenset({"passthrough", "adapter"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +28,45 @@ class Workload:
     model: str
     concurrency: int
     requests: int
-    history: bool = False
+    history: int = 0
+    """Turns of it."""
+    only: frozenset[str] = frozenset()
+    """The candidates that it is for; empty: all."""
 
     @property
     def units(self) -> int:
         """What one request counts for: its deltas, or itself."""
         return int(self.model.split("-")[1]) if self.model.startswith("stream-") else 1
 
+    def takes(self, case: Case) -> bool:
+        """Whether this case can do it, in time that anybody has."""
+        if self.only and case.candidate not in self.only:
+            return False
+        if case.candidate == "naive" and self.history:
+            return False  # it knows text only
+        return not case.slow or (self.concurrency <= 32 and not self.history)
 
-WORKLOADS = (
+
+WORKLOADS: Final = (
     Workload("plain c=1", "plain", 1, 250),
     Workload("plain c=32", "plain", 32, 600),
     Workload("plain c=256", "plain", 256, 768),
-    Workload("30 kB history c=32", "plain", 32, 192, history=True),
+    Workload("30 kB history c=32", "plain", 32, 192, payloads.KB30),
+    Workload("300 kB history c=4", "plain", 4, 32, payloads.KB300, TRANSLATORS),
+    Workload("1 MB history c=4", "plain", 4, 16, payloads.MB1, TRANSLATORS),
     Workload("burst c=1", "stream-200-burst", 1, 10),
     Workload("burst c=32", "stream-200-burst", 32, 64),
     Workload("burst c=256", "stream-200-burst", 256, 256),
+    Workload("long burst c=1", "stream-10000-burst", 1, 1, only=TRANSLATORS),
     Workload("paced c=1", "stream-200-paced", 1, 1),
     Workload("paced c=32", "stream-200-paced", 32, 32),
+    Workload("first event c=1", "stream-5-burst", 1, 150),
 )
 """Sized so that one workload over one case stays near half a second."""
 
-QUICK = frozenset({"plain c=1", "plain c=32", "burst c=1", "burst c=32", "burst c=256", "paced c=32"})
+QUICK: Final = frozenset(
+    {"plain c=1", "plain c=32", "burst c=1", "burst c=32", "burst c=256", "paced c=32", "first event c=1"}
+)
 
 
 @dataclass(slots=True)
@@ -67,11 +88,8 @@ class Sample:
 class Results:
     """All samples: case name -> workload name -> one sample a round."""
 
+    rounds: int = 0
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
-    idle: dict[str, float] = field(default_factory=dict)
-    """Resident MB before the first request."""
-    startup: dict[str, float] = field(default_factory=dict)
-    """Milliseconds to listening."""
     errors: dict[str, str] = field(default_factory=dict)
     """Case and workload -> the first wrong answer; such a sample is not kept."""
 
@@ -95,46 +113,57 @@ class Load:
         answer: dict[str, Any] = orjson.loads(self.popen.stdout.readline())
         return answer
 
+    def release(self) -> None:
+        """Let go of what a job with `hold` keeps open."""
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(b"\n")
+        self.popen.stdin.flush()
+
     def close(self) -> None:
         self.popen.communicate()
 
 
 def run(
-    cases: list[Case], workloads: Iterable[Workload], rounds: int, *, deadline: float, say: Callable[[str], None]
+    load: Load,
+    cases: list[Case],
+    workloads: Iterable[Workload],
+    rounds: int,
+    say: Callable[[str], None],
+    *,
+    seconds: float = inf,
 ) -> Results:
     """Every workload over every case, `rounds` times, neighbours next to each other in time.
 
-    The order of the cases turns by one each round. Past `deadline` (of `time.monotonic`) no new round begins.
+    The order of the cases turns by one each round. After so many `seconds`, and two rounds, no new one begins.
     """
     results = Results()
-    load = Load()
-    try:
-        for case in cases:
-            if case.process is not None:
-                results.idle[case.name] = case.process.resident() / 1e6
-                results.startup[case.name] = case.process.startup * 1e3
-        for case in cases:  # imports, caches, connections: nobody's first request counts
-            for model in ("plain", "stream-20-burst"):
-                load.run(_job(case, Workload("", model, 8, 1 if case.slow else 100), 1.0))
-        last = 0.0
-        for number in range(rounds):
-            begun = time.monotonic()
-            if begun + last > deadline and number > 1:
-                say(f"out of time after {number} rounds")
-                break
-            turn = number % len(cases)
-            for workload in workloads:
-                for case in [*cases[turn:], *cases[:turn]]:
+    for case in cases:
+        warm_up(load, case)
+    end = time.monotonic() + seconds
+    for number in range(rounds):
+        begun = time.monotonic()
+        if begun > end and number > 1:
+            say(f"out of time after {number} rounds")
+            break
+        results.rounds = number + 1
+        turn = number % len(cases)
+        for workload in workloads:
+            for case in [*cases[turn:], *cases[:turn]]:
+                if workload.takes(case):
                     _measure(results, load, case, workload)
-            last = time.monotonic() - begun
-            say(f"round {number + 1} of {rounds}: {last:.0f} s")
-    finally:
-        load.close()
+        say(f"round {number + 1} of {rounds}: {time.monotonic() - begun:.0f} s")
     return results
 
 
-def _job(case: Case, workload: Workload, share: float) -> Job:
-    requests = max(1, round(workload.requests * share))
+def warm_up(load: Load, case: Case) -> None:
+    """Imports, caches, connections: nobody's first request counts."""
+    for model in ("plain", "stream-20-burst"):
+        load.run(job_of(case, Workload("", model, 8, 1 if case.slow else 100)))
+
+
+def job_of(case: Case, workload: Workload) -> Job:
+    """The load generator's part of it."""
+    requests = max(1, workload.requests // 10) if case.slow else workload.requests
     return Job(
         port=case.port,
         dialect=case.client,
@@ -146,11 +175,7 @@ def _job(case: Case, workload: Workload, share: float) -> Job:
 
 
 def _measure(results: Results, load: Load, case: Case, workload: Workload) -> None:
-    if case.candidate == "naive" and workload.history:
-        return  # it knows text only
-    if case.slow and (workload.concurrency > 32 or workload.history):
-        return
-    job = _job(case, workload, 0.1 if case.slow else 1.0)
+    job = job_of(case, workload)
     if case.process is not None:
         case.process.reset_peak()
     before = case.process.cpu() if case.process else 0.0

@@ -1,7 +1,7 @@
 """A canned upstream that costs next to nothing: pre-rendered bytes behind an asyncio Protocol, in a process of its own.
 
 The path decides the dialect and the model's name decides the answer: `plain`, `stream-200-burst` (five deltas a write,
-a write each millisecond), `stream-200-paced` (one delta each 5 ms), `stream-200-flood` (all at once).
+a write each millisecond), `stream-200-paced` (one delta each 5 ms), `stream-2-idle` (one delta each 30 s), `stream-200-flood` (all at once).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import uvloop
 
 from tests.bench import payloads
 
-MODES: Final = {"burst": (5, 0.001), "paced": (1, 0.005), "flood": (1_000_000, 0.0)}
+MODES: Final = {"burst": (5, 0.001), "paced": (1, 0.005), "idle": (1, 30.0), "flood": (1_000_000, 0.0)}
 """Mode -> deltas in one write, seconds between two writes."""
 
 _STREAM_HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"

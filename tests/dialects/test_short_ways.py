@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.dialects.chat import read_tools
+from adapter.dialects.chat import read_messages, read_tools
 from adapter.dialects.chat import tools as chat_tools
+from adapter.dialects.chat.history import History
+from adapter.dialects.chat.write_request import write_request
 from adapter.dialects.chat.writing import Writing
 from adapter.dialects.responses import input_items
 from adapter.dialects.responses import tools as responses_tools
@@ -55,40 +57,193 @@ def _gathered(offered: list[Any], to: Profile) -> Any:
     return box.offered, box.refs, box.dropped, found, writing.losses
 
 
+def _one_by_one(box: chat_tools.Toolbox, offered: list[Any], path: str) -> None:
+    for i, tool in enumerate(offered):
+        box.add(tool, f"{path}[{i}]")
+
+
 @FAST
 @given(st.lists(tools | sound_tools | values, max_size=5), st.sampled_from(profile_names()).map(profile))
 def test_plain_functions_are_offered_as_any_tool_is(offered: list[Any], to: Profile) -> None:
     short = _outcome(lambda: _gathered(offered, to))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chat_tools.Toolbox, "add_plain", lambda *_: False)
+        patch.setattr(chat_tools.Toolbox, "add_all", _one_by_one)
         assert short == _outcome(lambda: _gathered(offered, to))
 
 
 @FAST
-@given(st.lists(tools | sound_tools, max_size=3))
+@given(st.lists(tools | sound_tools | values, max_size=3))
 def test_plain_functions_are_checked_as_any_tool_is(offered: list[Any]) -> None:
-    short = _outcome(lambda: responses_tools.check_tools(offered, "tools"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(responses_tools, "_is_plain_function", lambda _: False)
-        assert short == _outcome(lambda: responses_tools.check_tools(offered, "tools"))
+    def closely() -> None:
+        for i, tool in enumerate(offered):
+            responses_tools.check_tool(tool, f"tools[{i}]")
+
+    assert _outcome(lambda: responses_tools.check_tools(offered, "tools")) == _outcome(closely)
+
+
+parts = st.fixed_dictionaries(
+    {"type": st.sampled_from(["input_text", "output_text", "text", "refusal", "input_image"]) | values},
+    optional=dict.fromkeys(("text", "refusal", "image_url", "prompt_cache_breakpoint"), values),
+)
+contents = values | st.lists(parts | values, max_size=3)
+items = st.fixed_dictionaries(
+    {"type": st.sampled_from(["message", "function_call", "function_call_output", "custom_tool_call", "x"]) | values},
+    optional={
+        "role": st.sampled_from(["user", "assistant", "system"]) | values,
+        "content": contents,
+        "call_id": st.sampled_from(["a", "b", "x" * 70]) | values,
+        "name": st.sampled_from(["f", "g"]) | values,
+        "arguments": values,
+        "output": contents,
+        "input": values,
+        "namespace": values,
+    },
+)
 
 
 @FAST
-@given(st.dictionaries(st.sampled_from(["call_id", "name", "arguments"]), values))
-def test_function_calls_are_checked_as_any_call_is(fields: dict[str, Any]) -> None:
-    item = {"type": "function_call", **fields}
-    short = _outcome(lambda: input_items.checked_items([item], "input"))
+@given(st.lists(items | values, max_size=4))
+def test_plain_items_are_checked_as_any_item_is(given_items: list[Any]) -> None:
+    def closely() -> list[Any]:
+        return [input_items.checked_item(given_items, i, "input") for i in range(len(given_items))]
+
+    assert _outcome(lambda: input_items.checked_items(given_items, "input")) == _outcome(closely)
+
+
+texts = st.sampled_from(["", "hi"])
+said = texts | st.lists(
+    st.builds(lambda kind, text: {"type": kind, "text": text}, st.sampled_from(["input_text", "output_text"]), texts)
+    | st.sampled_from(
+        [
+            {"type": "refusal", "refusal": "no"},
+            {"type": "input_image", "image_url": "https://a"},
+            {"type": "input_text", "text": "t", "prompt_cache_breakpoint": {"mode": "explicit"}},
+        ]
+    ),
+    max_size=2,
+)
+ids = st.sampled_from(["a", "b", "a_2", "", "x" * 70])
+paired = st.lists(
+    st.one_of(
+        st.builds(
+            lambda role, content: [{"type": "message", "role": role, "content": content}],
+            st.sampled_from(["user", "assistant", "assistant", "developer"]),
+            said,
+        ),
+        st.builds(
+            lambda call_id, name, arguments, more: [
+                {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments, **more}
+            ],
+            ids,
+            st.sampled_from(["f", "g", "unknown"]),
+            texts,
+            st.sampled_from([{}, {}, {"namespace": "n"}, {"namespace": None}]),
+        ),
+        st.builds(
+            lambda call_id, output: [{"type": "function_call_output", "call_id": call_id, "output": output}], ids, said
+        ),
+        st.builds(lambda call_id: [{"type": "custom_tool_call", "call_id": call_id, "name": "g", "input": "x"}], ids),
+        st.just([{"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "why"}]}]),
+    ),
+    max_size=8,
+).map(lambda groups: [item for group in groups for item in group])
+
+
+def _answered(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The history, and an output for every call: most of them pair, so that most are written."""
+    calls = [item for item in history if item["type"] in ("function_call", "custom_tool_call")]
+    return history + [{"type": f"{call['type']}_output", "call_id": call["call_id"], "output": "o"} for call in calls]
+
+
+def _taken_one_by_one(history: History, given_items: list[Any]) -> None:
+    for i, item in enumerate(given_items):
+        history._take(i, item)
+
+
+@settings(max_examples=400, deadline=None)
+@given(paired.map(_answered) | paired | st.lists(items, max_size=4), st.sampled_from(profile_names()).map(profile))
+def test_plain_items_are_written_as_any_item_is(given_items: list[Any], to: Profile) -> None:
+    def written() -> Any:
+        tools = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in ("f", "g")]
+        made = write_request(Request({"model": "m", "input": given_items, "tools": tools}), to)
+        return made.body, made.losses
+
+    short = _outcome(written)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(input_items._CHECKS, "function_call", input_items._needs_of_function_call)
-        assert short == _outcome(lambda: input_items.checked_items([item], "input"))
+        patch.setattr(History, "_take_all", _taken_one_by_one)
+        assert short == _outcome(written)
 
 
 @FAST
 @given(
-    st.lists(st.fixed_dictionaries({"type": st.just("function"), "function": tools | sound_tools | values}), max_size=3)
+    st.lists(
+        st.fixed_dictionaries({"type": st.just("function"), "function": tools | sound_tools | values}) | values,
+        max_size=3,
+    )
 )
 def test_plain_functions_are_read_as_any_tool_is(offered: list[Any]) -> None:
-    short = _outcome(lambda: read_tools.read_tools(offered))
+    def closely() -> list[Any]:
+        return [read_tools.read_tool(tool, f"tools[{i}]") for i, tool in enumerate(offered)]
+
+    assert repr(_outcome(lambda: read_tools.read_tools(offered))) == repr(_outcome(closely))
+
+
+chat_calls = st.fixed_dictionaries(
+    {"id": st.sampled_from(["a", "b"]) | values, "type": st.sampled_from(["function", "custom"]) | values},
+    optional={
+        "function": st.fixed_dictionaries({"name": st.sampled_from(["f", "g"]) | values, "arguments": values}) | values,
+        "custom": st.just({"name": "f", "input": "x"}),
+    },
+)
+likely_chat_calls = st.sampled_from(
+    [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": ""}},
+        {"id": "b", "type": "custom", "custom": {"name": "g", "input": "x"}},
+        {"id": "b", "type": "function", "function": {"name": "", "arguments": ""}},
+    ]
+)
+chat_messages = st.one_of(
+    st.builds(
+        lambda role, text: {"role": role, "content": text}, st.sampled_from(["user", "system", "developer"]), texts
+    ),
+    st.builds(
+        lambda content, calls: {"role": "assistant", "content": content, "tool_calls": calls},
+        st.none() | texts | contents,
+        st.lists(likely_chat_calls, max_size=2),
+    ),
+    st.builds(
+        lambda call_id, content: {"role": "tool", "tool_call_id": call_id, "content": content},
+        st.sampled_from(["a", "b"]),
+        texts,
+    ),
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "tool", "system", "function"]) | values},
+        optional={
+            "content": contents,
+            "tool_calls": st.lists(chat_calls | values, max_size=2) | values,
+            "tool_call_id": values,
+            "name": values,
+            "refusal": values,
+            "function_call": values,
+        },
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(chat_messages | values, min_size=1, max_size=5))
+def test_plain_messages_are_read_as_any_message_is(given_messages: list[Any]) -> None:
+    def read() -> Any:
+        losses: list[Any] = []
+        return read_messages.read_messages(given_messages, losses), losses
+
+    def one_by_one(reading: read_messages._Messages, found: list[Any]) -> list[Any]:
+        for i, message in enumerate(found):
+            reading._message(i, message)
+        return reading._items
+
+    short = _outcome(read)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_tools, "_plain_function", lambda _: None)
-        assert repr(short) == repr(_outcome(lambda: read_tools.read_tools(offered)))
+        patch.setattr(read_messages._Messages, "read", one_by_one)
+        assert short == _outcome(read)

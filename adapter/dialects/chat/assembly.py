@@ -29,7 +29,7 @@ class Assembly:
         self._next = 0
         self._item: TextItem | None = None
         self._calls = ToolCalls(exchange.tools, token, self._take_index, anomaly)
-        self._reasoning_kind = _reasoning_kind(exchange)
+        self._reasoning_kind = reasoning_kind(exchange)
         self._early_annotations: list[dict[str, Any]] = []
 
     @property
@@ -182,7 +182,7 @@ class Assembly:
         return [self._item.so_far()] if self._item is not None else self._calls.so_far()
 
 
-def _reasoning_kind(exchange: Exchange) -> DeltaKind:
+def reasoning_kind(exchange: Exchange) -> DeltaKind:
     """Summary parts where the client asked for a summary, else the reasoning's own text."""
     reasoning = exchange.request.body.get("reasoning")
     asked = isinstance(reasoning, dict) and (reasoning.get("summary") or reasoning.get("generate_summary"))

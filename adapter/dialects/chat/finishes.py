@@ -13,18 +13,15 @@ Reason: TypeAlias = Literal["max_output_tokens", "content_filter"]
 class Outcome(Enum):
     """What a `finish_reason` amounts to."""
 
-    COMPLETED = "completed"
-    LENGTH = "max_output_tokens"
-    FILTER = "content_filter"
-    FAILED = "failed"
+    COMPLETED = "completed", None
+    LENGTH = "length", "max_output_tokens"
+    FILTER = "filter", "content_filter"
+    FAILED = "failed", None
 
-    @property
-    def reason(self) -> Reason | None:
+    def __init__(self, _: str, reason: Reason | None) -> None:
+        self.reason = reason
         """`incomplete_details.reason`, where the answer was cut."""
-        return _REASONS.get(self)
 
-
-_REASONS: Final[dict[Outcome, Reason]] = {Outcome.LENGTH: "max_output_tokens", Outcome.FILTER: "content_filter"}
 
 _OFFICIAL: Final = {
     "stop": Outcome.COMPLETED,

@@ -60,25 +60,54 @@ class _Messages:
         """Function name -> call id of its last deprecated `function_call`."""
 
     def read(self, messages: list[Any]) -> list[Item]:
+        """The items of these messages, behind those of the ones before.
+
+        The forms that most messages have are read at sight, in half the time of a closer look (the same result, a law in the
+        tests).
+        """
+        put, custom = self._items.append, self._custom
         for i, message in enumerate(messages):
-            if not isinstance(message, dict):
-                raise wrong_type(f"messages[{i}]", "an object", message)
-            role = message.get("role")
-            content = message.get("content")
-            if len(message) == 2 and role in _SPEAKERS and isinstance(content, str):  # what most messages are
-                self._items.append({"type": "message", "role": role, "content": content})
-                continue
-            reader = _READERS.get(role) if isinstance(role, str) else None
-            if reader is None:
-                string(role, f"messages[{i}].role")
-                raise wrong_value(f"messages[{i}].role", f"one of {', '.join(_READERS)}")
-            reader(self, i, message)
-            known = _KNOWN[message["role"]]
-            if not message.keys() <= known:
-                self._report_unknown(i, message, known)
-            if message.get("name") is not None and role != "function":
-                self._lose(f"messages[{i}].name", "name", "Responses messages have no participant name.")
+            try:
+                role, content, size = message["role"], message["content"], len(message)
+                if size == 2:
+                    if type(content) is str and role in _SPEAKERS:
+                        put({"type": "message", "role": role, "content": content})
+                        continue
+                elif size == 3 and not custom:
+                    if role == "tool":
+                        call_id = message["tool_call_id"]
+                        if type(content) is str and type(call_id) is str:
+                            put({"type": "function_call_output", "call_id": call_id, "output": content})
+                            continue
+                    elif (
+                        role == "assistant"
+                        and (content is None or type(content) is str)
+                        and (calls := _plain_calls(message["tool_calls"]))
+                    ):
+                        if content:
+                            put({"type": "message", "role": "assistant", "content": content})
+                        self._items += calls
+                        continue
+            except (KeyError, TypeError):
+                pass
+            self._message(i, message)
         return self._items
+
+    def _message(self, i: int, message: Any) -> None:
+        """Any message."""
+        if not isinstance(message, dict):
+            raise wrong_type(f"messages[{i}]", "an object", message)
+        role = message.get("role")
+        reader = _READERS.get(role) if isinstance(role, str) else None
+        if reader is None:
+            string(role, f"messages[{i}].role")
+            raise wrong_value(f"messages[{i}].role", f"one of {', '.join(_READERS)}")
+        reader(self, i, message)
+        known = _KNOWN[message["role"]]
+        if not message.keys() <= known:
+            self._report_unknown(i, message, known)
+        if message.get("name") is not None and role != "function":
+            self._lose(f"messages[{i}].name", "name", "Responses messages have no participant name.")
 
     def _instructions(self, i: int, message: dict[str, Any]) -> None:
         content = read_text(message.get("content"), f"messages[{i}].content")
@@ -110,7 +139,7 @@ class _Messages:
             self._items.append({"type": "message", "role": "assistant", "content": content})
         if calls is not None:
             for j, call in enumerate(calls if type(calls) is list else array(calls, f"messages[{i}].tool_calls")):
-                self._items.append(_plain_call(call) or self._call(call, f"messages[{i}].tool_calls[{j}]"))
+                self._items.append(self._call(call, f"messages[{i}].tool_calls[{j}]"))
                 if self._custom:
                     self._remember(self._items[-1])
         if legacy is not None:
@@ -169,17 +198,28 @@ class _Messages:
         self._losses.append(Loss(path, Action.DROPPED, kind, reason))
 
 
-def _plain_call(call: Any) -> Item | None:
-    """A function call in which nothing is wrong; None for anything that needs a closer look."""
-    if not isinstance(call, dict) or call.get("type") != "function":
+def _plain_calls(calls: Any) -> list[Item] | None:
+    """Function calls in which nothing is wrong; None where any of them needs a closer look.
+
+    Raises:
+        KeyError, TypeError: one of them does.
+    """
+    if type(calls) is not list:
         return None
-    call_id, function = call.get("id"), call.get("function")
-    if not isinstance(call_id, str) or not isinstance(function, dict):
-        return None
-    called, arguments = function.get("name"), function.get("arguments")
-    if not isinstance(called, str) or not called or not isinstance(arguments, str):
-        return None
-    return {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
+    read: list[Item] = []
+    for call in calls:
+        function = call["function"]
+        call_id, called, arguments = call["id"], function["name"], function["arguments"]
+        if (
+            call["type"] != "function"
+            or type(call_id) is not str
+            or type(called) is not str
+            or not called
+            or type(arguments) is not str
+        ):
+            return None
+        read.append({"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments})
+    return read
 
 
 def _called(function: dict[str, Any], path: str) -> tuple[str, str]:

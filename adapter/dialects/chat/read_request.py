@@ -20,7 +20,7 @@ from adapter.dialects.chat.read_tools import (
 )
 from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss
-from adapter.hub.request import Carry, ClientTraits, Request
+from adapter.hub.request import ClientTraits, Request
 
 _RESPONSES_ONLY: Final = frozenset(
     {
@@ -49,7 +49,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         BadRequest: with the path of what is wrong in `param`.
     """
     hub: dict[str, Any] = {"model": name(body.get("model"), "model")}
-    reading = _Reading(hub)
+    reading = Request(hub, dialect="chat", client=client)
     hub["input"] = read_messages(body.get("messages"), reading.losses)
     hub["store"] = False
     for key, value in body.items():
@@ -64,32 +64,12 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         else:
             hub[key] = value
     _check_together(body, hub)
-    return Request(
-        hub,
-        dialect="chat",
-        carry=cast(Carry, reading.carry),
-        stream=reading.stream,
-        include_usage=reading.include_usage,
-        client=client,
-        losses=reading.losses,
-        limit_name="max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens",
-    )
+    reading.limit_name = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
+    return reading
 
 
-class _Reading:
-    """The request as far as it is read."""
-
-    __slots__ = ("body", "carry", "include_usage", "losses", "stream")
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        self.body = body
-        self.carry: dict[str, Any] = {}
-        self.losses: list[Loss] = []
-        self.stream = False
-        self.include_usage = False
-
-
-_Reader = Callable[[_Reading, str, Any], None]
+_Reader = Callable[[Request, str, Any], None]
+"""Checks a value and puts it where it goes in the request that is being read."""
 
 
 def _check_together(body: dict[str, Any], hub: dict[str, Any]) -> None:
@@ -111,40 +91,44 @@ def _check_together(body: dict[str, Any], hub: dict[str, Any]) -> None:
 # ------------------------------------------------------------------------------------------------------ field readers
 
 
-def _already_read(_reading: _Reading, _key: str, _value: Any) -> None:
+def _already_read(_reading: Request, _key: str, _value: Any) -> None:
     """`model` and `messages` come first, whatever the order of the keys."""
 
 
+def _place(reading: Request, carried: bool) -> dict[str, Any]:
+    return cast(dict[str, Any], reading.carry) if carried else reading.body
+
+
 def _number(low: float, high: float, *, carried: bool = False) -> _Reader:
-    def read(reading: _Reading, key: str, value: Any) -> None:
+    def read(reading: Request, key: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise wrong_type(key, "a number", value)
         if not low <= value <= high:
             raise wrong_value(key, f"a number from {low:g} to {high:g}")
-        (reading.carry if carried else reading.body)[key] = value
+        _place(reading, carried)[key] = value
 
     return read
 
 
 def _integer(low: int | None, high: int | None, *, carried: bool = False, into: str | None = None) -> _Reader:
-    def read(reading: _Reading, key: str, value: Any) -> None:
+    def read(reading: Request, key: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type(key, "an integer", value)
         if (low is not None and value < low) or (high is not None and value > high):
             raise wrong_value(key, f"an integer from {low}" + (f" to {high}" if high is not None else ""))
-        (reading.carry if carried else reading.body).setdefault(into or key, value)
+        _place(reading, carried).setdefault(into or key, value)
 
     return read
 
 
-def _boolean(reading: _Reading, key: str, value: Any) -> None:
+def _boolean(reading: Request, key: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise wrong_type(key, "a boolean", value)
     reading.body[key] = value
 
 
 def _word(longest: int | None = None) -> _Reader:
-    def read(reading: _Reading, key: str, value: Any) -> None:
+    def read(reading: Request, key: str, value: Any) -> None:
         if len(string(value, key)) > (longest or len(value)):
             raise wrong_value(key, f"a string of at most {longest} characters")
         reading.body[key] = value
@@ -152,14 +136,14 @@ def _word(longest: int | None = None) -> _Reader:
     return read
 
 
-def _object(reading: _Reading, key: str, value: Any) -> None:
+def _object(reading: Request, key: str, value: Any) -> None:
     reading.body[key] = json_object(value, key)
 
 
 def _inside(parent: str, field: str, words: frozenset[str] | None = None) -> _Reader:
     """A top-level word here that sits inside an object there."""
 
-    def read(reading: _Reading, key: str, value: Any) -> None:
+    def read(reading: Request, key: str, value: Any) -> None:
         if words is not None and string(value, key) not in words:
             raise wrong_value(key, f"one of {', '.join(sorted(words))}")
         reading.body.setdefault(parent, {})[field] = string(value, key)
@@ -167,13 +151,13 @@ def _inside(parent: str, field: str, words: frozenset[str] | None = None) -> _Re
     return read
 
 
-def _stream(reading: _Reading, key: str, value: Any) -> None:
+def _stream(reading: Request, key: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise wrong_type(key, "a boolean", value)
     reading.stream = value
 
 
-def _stream_options(reading: _Reading, key: str, value: Any) -> None:
+def _stream_options(reading: Request, key: str, value: Any) -> None:
     for option in ("include_usage", "include_obfuscation"):
         given = json_object(value, key).get(option)
         if given is not None and not isinstance(given, bool):
@@ -183,14 +167,14 @@ def _stream_options(reading: _Reading, key: str, value: Any) -> None:
         reading.body[key] = {"include_obfuscation": value["include_obfuscation"]}
 
 
-def _logprobs(reading: _Reading, key: str, value: Any) -> None:
+def _logprobs(reading: Request, key: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise wrong_type(key, "a boolean", value)
     if value:
         reading.body["include"] = ["message.output_text.logprobs"]
 
 
-def _stop(reading: _Reading, key: str, value: Any) -> None:
+def _stop(reading: Request, key: str, value: Any) -> None:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list):
         raise wrong_type(key, "a string or an array of strings", value)
@@ -202,13 +186,13 @@ def _stop(reading: _Reading, key: str, value: Any) -> None:
         reading.carry["stop"] = stops
 
 
-def _n(reading: _Reading, key: str, value: Any) -> None:
+def _n(reading: Request, key: str, value: Any) -> None:
     _integer(1, 128, carried=True)(reading, key, value)
     if value == 1:
         del reading.carry["n"]
 
 
-def _logit_bias(reading: _Reading, key: str, value: Any) -> None:
+def _logit_bias(reading: Request, key: str, value: Any) -> None:
     for token, bias in json_object(value, key).items():
         if isinstance(bias, bool) or not isinstance(bias, (int, float)):
             raise wrong_type(f"{key}.{token[:20]}", "a number", bias)
@@ -218,7 +202,7 @@ def _logit_bias(reading: _Reading, key: str, value: Any) -> None:
         reading.carry["logit_bias"] = value
 
 
-def _metadata(reading: _Reading, key: str, value: Any) -> None:
+def _metadata(reading: Request, key: str, value: Any) -> None:
     if len(json_object(value, key)) > 16:
         raise wrong_value(key, "at most 16 pairs")
     for pair, text in value.items():
@@ -229,7 +213,7 @@ def _metadata(reading: _Reading, key: str, value: Any) -> None:
     reading.body[key] = value
 
 
-def _modalities(_reading: _Reading, key: str, value: Any) -> None:
+def _modalities(_reading: Request, key: str, value: Any) -> None:
     for i, modality in enumerate(array(value, key)):
         if modality == "audio":
             raise UnsupportedParameter("Audio output is not supported; only text is.", param=key)
@@ -237,15 +221,15 @@ def _modalities(_reading: _Reading, key: str, value: Any) -> None:
             raise wrong_value(f"{key}[{i}]", "text")
 
 
-def _audio(_reading: _Reading, key: str, _value: Any) -> None:
+def _audio(_reading: Request, key: str, _value: Any) -> None:
     raise UnsupportedParameter("Audio output is not supported; only text is.", param=key)
 
 
-def _prediction(reading: _Reading, key: str, value: Any) -> None:
+def _prediction(reading: Request, key: str, value: Any) -> None:
     reading.carry["prediction"] = json_object(value, key)
 
 
-def _response_format(reading: _Reading, key: str, value: Any) -> None:
+def _response_format(reading: Request, key: str, value: Any) -> None:
     kind = string(json_object(value, key).get("type"), f"{key}.type")
     made: dict[str, Any] = {"type": kind}
     if kind == "json_schema":
@@ -264,29 +248,29 @@ def _response_format(reading: _Reading, key: str, value: Any) -> None:
     reading.body.setdefault("text", {})["format"] = made
 
 
-def _tools(reading: _Reading, _key: str, value: Any) -> None:
+def _tools(reading: Request, _key: str, value: Any) -> None:
     reading.body["tools"] = read_tools(value) + reading.body.get("tools", [])
 
 
-def _functions(reading: _Reading, _key: str, value: Any) -> None:
+def _functions(reading: Request, _key: str, value: Any) -> None:
     reading.body["tools"] = read_functions(value) + reading.body.get("tools", [])
     reading.carry["functions"] = True
 
 
-def _web_search_options(reading: _Reading, _key: str, value: Any) -> None:
+def _web_search_options(reading: Request, _key: str, value: Any) -> None:
     reading.body["tools"] = [*reading.body.get("tools", []), read_web_search_options(value)]
 
 
-def _tool_choice(reading: _Reading, _key: str, value: Any) -> None:
+def _tool_choice(reading: Request, _key: str, value: Any) -> None:
     reading.body["tool_choice"] = read_tool_choice(value)
 
 
-def _function_call(reading: _Reading, _key: str, value: Any) -> None:
+def _function_call(reading: Request, _key: str, value: Any) -> None:
     reading.body.setdefault("tool_choice", read_function_call(value))
     reading.carry["functions"] = True
 
 
-def _max_completion_tokens(reading: _Reading, key: str, value: Any) -> None:
+def _max_completion_tokens(reading: Request, key: str, value: Any) -> None:
     """Wins over the deprecated `max_tokens`, whichever comes first."""
     reading.body.pop("max_output_tokens", None)
     _integer(1, None, into="max_output_tokens")(reading, key, value)

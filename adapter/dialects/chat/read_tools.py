@@ -15,8 +15,39 @@ def no_parameters() -> dict[str, Any]:
 
 
 def read_tools(tools: Any) -> list[Tool]:
-    """`tools`: functions with `strict` made explicit (the two APIs have opposite defaults), and custom tools."""
-    return [_plain_function(tool) or _tool(tool, f"tools[{i}]") for i, tool in enumerate(array(tools, "tools"))]
+    """`tools`: functions with `strict` made explicit (the two APIs have opposite defaults), and custom tools.
+
+    Functions in which nothing is wrong, as most tools are, are read at sight, in a third of the time of `read_tool` (the
+    same result, a law in the tests).
+    """
+    read: list[Tool] = []
+    for i, tool in enumerate(array(tools, "tools")):
+        try:
+            if tool["type"] == "function":
+                function = tool["function"]
+                called, description, parameters = function["name"], function["description"], function["parameters"]
+                strict = function.get("strict")
+                if (
+                    type(called) is str
+                    and called
+                    and type(description) is str
+                    and type(parameters) is dict
+                    and (strict is None or type(strict) is bool)
+                ):
+                    read.append(
+                        {
+                            "type": "function",
+                            "name": called,
+                            "description": description,
+                            "parameters": parameters,
+                            "strict": strict is True,
+                        }
+                    )
+                    continue
+        except (KeyError, TypeError):
+            pass
+        read.append(read_tool(tool, f"tools[{i}]"))
+    return read
 
 
 def read_functions(functions: Any) -> list[Tool]:
@@ -68,31 +99,8 @@ def read_web_search_options(options: Any) -> Tool:
     return tool
 
 
-def _plain_function(tool: Any) -> Tool | None:
-    """A function in which nothing is wrong, as most tools are, read at sight; None for any other. The same as `_tool`, in
-    a third of the time."""
-    if type(tool) is not dict or tool.get("type") != "function" or type(function := tool.get("function")) is not dict:
-        return None
-    called, description, parameters = function.get("name"), function.get("description"), function.get("parameters")
-    strict = function.get("strict")
-    if (
-        type(called) is not str
-        or not called
-        or type(description) is not str
-        or type(parameters) is not dict
-        or (strict is not None and type(strict) is not bool)
-    ):
-        return None
-    return {
-        "type": "function",
-        "name": called,
-        "description": description,
-        "parameters": parameters,
-        "strict": strict is True,
-    }
-
-
-def _tool(tool: Any, path: str) -> Tool:
+def read_tool(tool: Any, path: str) -> Tool:
+    """One tool of any kind."""
     kind = string(json_object(tool, path).get("type"), f"{path}.type")
     match kind:
         case "function":

@@ -7,16 +7,17 @@ stream that say the same give the same answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
-from adapter.dialects.chat.finishes import Outcome, finish_reason, is_call, outcome_of
+from adapter.dialects.chat.finishes import CALL_TYPES, Outcome, finish_reason, outcome_of
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
+from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import extras_of, seconds_of
 from adapter.errors import UpstreamInvalid
-from adapter.hub.events import Event, Finished, Item, Started, Usage
+from adapter.hub.events import Event, Finished, Item, ItemClosed, Started, Usage
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
@@ -31,13 +32,9 @@ SERVICE_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority"
 
 
 def read_reply(
-    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
+    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock, told: bool = True
 ) -> tuple[list[Event], list[Anomaly]]:
-    """The hub events of a plain reply, and what was mended in it.
-
-    Raises:
-        UpstreamError: the body is an error, or no `chat.completion` that holds an answer.
-    """
+    """See `Dialect.read_reply`."""
     if not isinstance(body, dict):
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
     choice = _first_choice(body)
@@ -56,9 +53,10 @@ def read_reply(
     if outcome is Outcome.FAILED:
         raise UpstreamInvalid("The upstream broke its answer off.", code="upstream_error")
 
+    reason, logprobs = outcome.reason, choice.get("logprobs")
+    status: Literal["completed", "incomplete"] = "completed" if reason is None else "incomplete"
     upstream_id, model, created = body.get("id"), body.get("model"), seconds_of(body.get("created"))
     token = ids(upstream_id if isinstance(upstream_id, str) else "")
-    assembly = Assembly(exchange, token, anomaly)
     events: list[Event] = [
         Started(
             f"resp_{token}",
@@ -67,20 +65,28 @@ def read_reply(
             extras_of(body),
         )
     ]
-    events += assembly.feed(_numbered(message), choice.get("logprobs"))
-    events += assembly.finish(incomplete=outcome.reason is not None)
-    if assembly.unnamed_call:
-        raise UpstreamInvalid("The upstream sent a tool call without a name.")
+    items = None if told or logprobs else plain_items(message, exchange, token, status)
+    if items is not None:
+        for index, item in enumerate(items):
+            events.append(ItemClosed(index, item))
+    else:
+        assembly = Assembly(exchange, token, anomaly)
+        events += assembly.feed(_numbered(message), logprobs)
+        events += assembly.finish(incomplete=reason is not None)
+        if assembly.unnamed_call:
+            raise UpstreamInvalid("The upstream sent a tool call without a name.")
     usage = normal(body.get("usage"))
     if usage is not None:
         events.append(Usage(usage))
-    events.append(Finished("completed" if outcome.reason is None else "incomplete", outcome.reason))
+    events.append(Finished(status, reason))
     return events, anomaly.found
 
 
 def _first_choice(body: dict[str, Any]) -> dict[str, Any] | None:
     """Choice 0; where no choice says it is that, the first one."""
     choices = body.get("choices")
+    if type(choices) is list and choices and type(choices[0]) is dict and not choices[0].get("index"):
+        return choices[0]
     found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     return next((choice for choice in found if not choice.get("index")), found[0] if found else None)
 
@@ -108,16 +114,18 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
         "model": first.model,
         "choices": [_choice(index, answer, legacy=legacy) for index, answer in enumerate(answers)],
     }
-    usages = [answer.usage for answer in answers if answer.usage is not None]
-    if usages:
-        total = usages[0]
-        for usage in usages[1:]:
-            total = added(total, usage)
+    total: dict[str, Any] | None = None
+    for answer in answers:
+        usage = answer.usage
+        if usage is not None:
+            total = usage if total is None else added(total, usage)
+    if total is not None:
         reply["usage"] = as_chat(total)
     moderation = moderation_to_chat(first.extra.get("moderation"))
     if moderation is not None:
         reply["moderation"] = moderation
-    return reply | shown_extras(first.extra)
+    reply.update(shown_extras(first.extra))
+    return reply
 
 
 def shown_extras(extra: dict[str, Any]) -> dict[str, Any]:
@@ -132,10 +140,26 @@ def shown_extras(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
-    parts = [part for item in answer.output if item.get("type") == "message" for part in item.get("content") or ()]
-    calls = [item for item in answer.output if is_call(item)]
-    texts = [part for part in parts if part.get("type") == "output_text"]
-    refusals = [part for part in parts if part.get("type") == "refusal"]
+    texts: list[dict[str, Any]] = []
+    refusals: list[dict[str, Any]] = []
+    calls: list[Item] = []
+    thoughts: list[Item] = []
+    annotated = logged = False
+    for item in answer.output:
+        kind = item.get("type")
+        if kind == "message":
+            for part in item.get("content") or ():
+                said = part.get("type")
+                if said == "output_text":
+                    texts.append(part)
+                    annotated = annotated or bool(part.get("annotations"))
+                elif said == "refusal":
+                    refusals.append(part)
+                logged = logged or bool(part.get("logprobs"))
+        elif kind in CALL_TYPES:
+            calls.append(item)
+        elif kind == "reasoning":
+            thoughts.append(item)
     message: dict[str, Any] = {
         "role": "assistant",
         "content": _joined(texts, "text"),
@@ -143,10 +167,10 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     }
     if not (texts or refusals or calls):
         message["content"] = ""  # nothing was said; null beside no call breaks clients
-    reasoning = reasoning_text(answer.output)
+    reasoning = reasoning_text(thoughts) if thoughts else ""
     if reasoning:
         message["reasoning_content"] = reasoning
-    nested = _annotations(texts)
+    nested = _annotations(texts) if annotated else None
     if nested:
         message["annotations"] = nested
     if calls and legacy:
@@ -156,13 +180,13 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     return {
         "index": index,
         "message": message,
-        "logprobs": _logprobs(texts, refusals),
+        "logprobs": _logprobs(texts, refusals) if logged else None,
         "finish_reason": finish_reason(answer.reason, calls=bool(calls), legacy=legacy),
     }
 
 
 def _joined(parts: list[dict[str, Any]], key: str) -> str | None:
-    return "".join(part.get(key) or "" for part in parts) if parts else None
+    return "".join([part.get(key) or "" for part in parts]) if parts else None
 
 
 def reasoning_text(output: Sequence[Item]) -> str:

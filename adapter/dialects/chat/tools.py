@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
@@ -25,6 +26,7 @@ from adapter.dialects.chat.read_tools import no_parameters
 from adapter.dialects.chat.strict import meets_strict_rules
 from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
 from adapter.dialects.chat.writing import Writing
+from adapter.hub.events import Item
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
 
@@ -119,40 +121,41 @@ class Toolbox:
         else:
             self._drop(string(kind, f"{path}.type"), path)
 
-    def add_plain(self, tool: Any) -> bool:
-        """Offer a function in which nothing is wrong, lost or to be renamed, as most tools are; False for any other tool.
+    def add_all(self, tools: list[Any], path: str) -> None:
+        """Offer each of these; `path` is theirs.
 
-        The same as `add` (a law in the tests), in half the time: no path is put together, nothing is looked at twice.
+        Functions in which nothing is wrong, lost or to be renamed, as most are, are offered at sight, in a third of the time
+        that `add` needs (the same result, a law in the tests).
+
+        Raises:
+            BadRequest: as `add`.
         """
-        if type(tool) is not dict or tool.get("type") != "function":
-            return False
-        called, parameters, strict = tool.get("name"), tool.get("parameters"), tool.get("strict")
-        if (
-            type(called) is not str
-            or type(parameters) is not dict
-            or not parameters
-            or (strict is True and not self._strict and not self._strict_lost)
-            or not called.isidentifier()
-            or not called.isascii()
-            or len(called) > self._name_max
-            or called in self.offered
-            or called in self.functions
-            or "output_schema" in tool
-            or "allowed_callers" in tool
-        ):
-            return False
-        function: Tool = {"name": called}
-        description = tool.get("description")
-        if type(description) is str:
-            function["description"] = description
-        elif description is not None:
-            return False
-        function["parameters"] = parameters
-        if self._strict:
-            function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-        self.functions[called] = called
-        self.offered[called] = {"type": "function", "function": function}
-        return True
+        offered, name_max, strict_tools = self.offered, self._name_max, self._strict
+        for i, tool in enumerate(tools):
+            try:
+                if tool["type"] == "function" and "output_schema" not in tool and "allowed_callers" not in tool:
+                    called, description, parameters = tool["name"], tool["description"], tool["parameters"]
+                    strict = tool.get("strict")
+                    if (
+                        type(called) is str
+                        and type(description) is str
+                        and type(parameters) is dict
+                        and parameters
+                        and (strict is not True or strict_tools or self._strict_lost)
+                        and called.isidentifier()
+                        and called.isascii()
+                        and len(called) <= name_max
+                        and called not in offered
+                    ):
+                        function: Tool = {"name": called, "description": description, "parameters": parameters}
+                        if strict_tools:
+                            function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
+                        self.functions[called] = called
+                        offered[called] = {"type": "function", "function": function}
+                        continue
+            except (KeyError, TypeError):
+                pass
+            self.add(tool, f"{path}[{i}]")
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")
@@ -307,6 +310,8 @@ _ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
 
 
 _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
+_BRINGING: Final = frozenset(_BRINGS_TOOLS)
+_KIND_OF: Final = itemgetter("type")
 
 
 def gather_tools(writing: Writing) -> Toolbox:
@@ -314,19 +319,22 @@ def gather_tools(writing: Writing) -> Toolbox:
     box = Toolbox(writing)
     tools = writing.request.body.get("tools")
     if tools is not None:
-        for i, tool in enumerate(array(tools, "tools")):
-            if not box.add_plain(tool):
-                box.add(tool, f"tools[{i}]")
+        box.add_all(array(tools, "tools"), "tools")
     items = writing.request.items
-    kinds = [item.get("type") for item in items]
-    if not any(kind in kinds for kind in _BRINGS_TOOLS):
-        return box
-    for index, item in enumerate(items):
-        if kinds[index] in _BRINGS_TOOLS:
-            path = writing.at(index, ".tools")
-            for i, tool in enumerate(array(item.get("tools") or [], path)):
-                box.add(tool, f"{path}[{i}]")
+    if _bring_tools(items):
+        for index, item in enumerate(items):
+            if item.get("type") in _BRINGS_TOOLS:
+                path = writing.at(index, ".tools")
+                box.add_all(array(item.get("tools") or [], path), path)
     return box
+
+
+def _bring_tools(items: list[Item]) -> bool:
+    """Whether any of the items may, in half the time of a loop over a long history."""
+    try:
+        return not _BRINGING.isdisjoint(map(_KIND_OF, items))
+    except (KeyError, TypeError):  # a type that is missing, or no string: not judged here
+        return True
 
 
 def _web_search_options(tool: Tool, path: str) -> Tool:

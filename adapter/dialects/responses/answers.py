@@ -8,6 +8,7 @@ from adapter.dialects.responses.assembly import Assembly, Slot
 from adapter.dialects.responses.echo import ANSWER_KEYS
 from adapter.errors import AdapterError, UpstreamError
 from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
+from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids
 from adapter.hub.usage import count, normal
 from adapter.upstream.refusals import from_error_object
@@ -23,6 +24,7 @@ ENDS: Final = {
     "response.cancelled": "cancelled",
 }
 """Terminal events -> the status that they mean where their object gives none."""
+STATUS_MENDED: Final = Anomaly("status_mended", "completed, but its last item is incomplete")
 
 
 def started(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock) -> Started:
@@ -32,7 +34,7 @@ def started(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock
     if not response_id.startswith("resp_") or response_id == "resp_":
         response_id = f"resp_{ids(response_id)}"
     model = response.get("model")
-    created_at = count(_whole(response.get("created_at")))
+    created_at = _seconds(response.get("created_at"))
     return Started(
         response_id,
         model if isinstance(model, str) and model else exchange.request.model,
@@ -41,15 +43,17 @@ def started(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock
     )
 
 
-def _whole(value: Any) -> Any:
+def _seconds(value: Any) -> int | None:
     """transformers counts in fractions of a second."""
-    return int(value) if isinstance(value, float) and 0 <= value < 1e12 else value
+    return count(int(value) if isinstance(value, float) and 0 <= value < 1e12 else value)
 
 
 def said_beside(response: dict[str, Any]) -> dict[str, Any]:
     """What a Response says beside its answer: the echo of the request, tiers, and whatever is new."""
-    beside = {key: value for key, value in response.items() if key not in ANSWER_KEYS}
-    completed_at = count(_whole(response.get(_COMPLETED_AT)))
+    beside = response.copy()
+    for key in ANSWER_KEYS:  # half of what it takes to look at each of thirty
+        beside.pop(key, None)
+    completed_at = _seconds(response.get(_COMPLETED_AT))
     if completed_at is not None:
         beside[_COMPLETED_AT] = completed_at
     return beside
@@ -63,9 +67,14 @@ class Ending(NamedTuple):
     error: AdapterError | None = None
 
 
+_COMPLETED: Final = Ending("completed")
+
+
 def ending(response: dict[str, Any], default: str) -> Ending:
     """From the object's own status, else from `default` (what the event's name says)."""
     status = response.get("status")
+    if status == "completed":
+        return _COMPLETED
     if status not in ("completed", "incomplete", "failed", "cancelled"):
         status = "failed" if response.get("error") else default
     match status:
@@ -80,7 +89,7 @@ def ending(response: dict[str, Any], default: str) -> Ending:
             reason = details.get("reason") if isinstance(details, dict) else None
             return Ending("incomplete", "content_filter" if reason == "content_filter" else "max_output_tokens")
         case _:
-            return Ending("completed")
+            return _COMPLETED
 
 
 def ended(assembly: Assembly, response: dict[str, Any], end: Ending, beside: dict[str, Any]) -> list[Event]:
@@ -95,7 +104,7 @@ def ended(assembly: Assembly, response: dict[str, Any], end: Ending, beside: dic
         return [*_taken(assembly), *counted, Failed(end.error, [slot.partial() for slot in assembly.open_slots()])]
     cut = _settle(assembly, output, end.status)
     if cut and end.status == "completed":
-        assembly.note("status_mended", "completed, but its last item is incomplete")
+        assembly.note(STATUS_MENDED.kind, STATUS_MENDED.detail)
         end = Ending("incomplete", "max_output_tokens")
     said = said_beside(response)
     changed = {key: value for key, value in said.items() if key not in beside or beside[key] != value}

@@ -20,6 +20,7 @@ from adapter.dialects.responses.output_items import (
     FIXED,
     ID_PREFIXES,
     KINDS,
+    OPENS_LATE,
     called_with,
     empty_part,
     final_status,
@@ -48,7 +49,6 @@ from adapter.upstream.profiles import CallIdRule
 
 _CLIENT_CALL_ID: Final = CallIdRule()
 """Clients of both APIs may send back at most 64 characters."""
-_OPENS_LATE: Final = frozenset({"tool_search_call"})
 
 
 class Text:
@@ -146,7 +146,7 @@ class Assembly:
 
     def nameable(self, slot: Slot) -> bool:
         """Everything is known that an item must say when it opens."""
-        if slot.type in _OPENS_LATE:
+        if slot.type in OPENS_LATE:
             return False
         return slot.type not in CALLS or (isinstance(slot.item.get("name"), str) and slot.item["name"] != "")
 
@@ -203,7 +203,7 @@ class Assembly:
     def finish(self, slot: Slot, item: Item, forced: str | None = None) -> None:
         """The item ends as `item`, with what of it was not streamed yet; `forced` overrules its status."""
         if slot.index < 0:
-            late = slot.type in _OPENS_LATE
+            late = slot.type in OPENS_LATE
             slot.item = {**item, **slot.item, "call_id": item.get("call_id")} if late else {**slot.item, **item}
             self.open(slot)
         whole = {**slot.item, **item} if item.get("type") != slot.type else dict(item)

@@ -6,7 +6,7 @@ asked for. The upstream knows better only where the answer decides (`service_tie
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from adapter.dialects.responses.tools import explicit_tool
@@ -32,49 +32,56 @@ _FOREIGN: Final = ANSWER_KEYS | {"system_fingerprint"}
 """What an upstream may say of its answer and a Response has no place for."""
 
 
-def echo(request: Request, extra: dict[str, Any]) -> dict[str, Any]:
-    """Every key of a Response but `ANSWER_KEYS`; `extra` is what the upstream said beside its answer."""
-    made = _defaults()
+_NO_FACTS: Final[Mapping[str, Any]] = {}
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "background": False,
+    "frequency_penalty": 0.0,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {},
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": False,
+    "temperature": 1.0,
+    "text": {},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+}
+"""In their order; objects and lists are made anew for every answer, since callers may change what they get."""
+
+
+def echo(request: Request, extra: dict[str, Any], facts: Mapping[str, Any] = _NO_FACTS) -> dict[str, Any]:
+    """Every key of a Response but `ANSWER_KEYS`, behind `facts`; `extra` is what the upstream said beside its answer."""
+    made = {**facts, **_DEFAULTS, "metadata": {}, "tools": []}
+    made["reasoning"] = {"effort": None, "summary": None}
+    made["text"] = {"format": {"type": "text"}}
     for key, value in extra.items():
         if key not in _FOREIGN and _fits(made, key, value):
             made[key] = value
     body = request.body
-    for key, shown in _ASKED.items():
-        value = body.get(key)
-        if value is not None:
+    for key, value in body.items():  # few of all that may be said
+        if key in _ASKED and value is not None:
+            shown = _ASKED[key]
             made[key] = value if shown is None else shown(value)
-    for penalty in ("frequency_penalty", "presence_penalty"):
-        value = request.carry.get(penalty)
-        if value is not None:
-            made[penalty] = value
+    if not _WITHOUT_DEFAULT.keys().isdisjoint(body):
+        asked = [(key, shown, body.get(key)) for key, shown in _WITHOUT_DEFAULT.items()]
+        made |= {key: shown(value) for key, shown, value in asked if value is not None}
+    carry = request.carry
+    if carry:
+        for penalty in ("frequency_penalty", "presence_penalty"):
+            value = carry.get(penalty)
+            if value is not None:
+                made[penalty] = value
     return made
-
-
-def _defaults() -> dict[str, Any]:
-    """A fresh dictionary: callers may change what they get."""
-    return {
-        "background": False,
-        "frequency_penalty": 0.0,
-        "instructions": None,
-        "max_output_tokens": None,
-        "max_tool_calls": None,
-        "metadata": {},
-        "parallel_tool_calls": True,
-        "presence_penalty": 0.0,
-        "previous_response_id": None,
-        "prompt_cache_key": None,
-        "reasoning": {"effort": None, "summary": None},
-        "safety_identifier": None,
-        "service_tier": "default",
-        "store": False,
-        "temperature": 1.0,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [],
-        "top_logprobs": 0,
-        "top_p": 1.0,
-        "truncation": "disabled",
-    }
 
 
 def _fits(made: dict[str, Any], key: str, value: Any) -> bool:
@@ -99,19 +106,19 @@ def _conversation(conversation: str | dict[str, Any]) -> dict[str, Any]:
     return {"id": conversation if isinstance(conversation, str) else conversation["id"]}
 
 
+def _as_asked(value: Any) -> Any:
+    return value
+
+
 _ASKED: Final[dict[str, Callable[[Any], Any] | None]] = {
     "background": None,
-    "conversation": _conversation,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": None,
     "parallel_tool_calls": None,
     "previous_response_id": None,
-    "prompt": None,
     "prompt_cache_key": None,
-    "prompt_cache_options": None,
-    "prompt_cache_retention": None,
     "reasoning": _reasoning,
     "safety_identifier": None,
     "temperature": None,
@@ -121,6 +128,13 @@ _ASKED: Final[dict[str, Callable[[Any], Any] | None]] = {
     "top_logprobs": None,
     "top_p": None,
     "truncation": None,
-    "user": None,
 }
 """Request keys that are echoed -> how, None for as they are. `store` is not among them: what counts is what was done."""
+_WITHOUT_DEFAULT: Final[dict[str, Callable[[Any], Any]]] = {
+    "conversation": _conversation,
+    "prompt": _as_asked,
+    "prompt_cache_options": _as_asked,
+    "prompt_cache_retention": _as_asked,
+    "user": _as_asked,
+}
+"""The same for those that are not there unless they were asked for, in the order in which they come."""

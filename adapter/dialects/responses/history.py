@@ -17,6 +17,7 @@ from adapter.upstream.profiles import CallIdRule, Profile
 
 LONGEST_CALL_ID: Final = CallIdRule()
 """Every server that speaks Responses takes 64 characters; the shorter limits of profiles are those of Chat."""
+_LONGEST: Final = LONGEST_CALL_ID.max
 _REASONING_ID: Final = CallIdRule(max=40, alphabet="alnum")
 
 
@@ -41,26 +42,40 @@ def checked_history(items: list[Item], profile: Profile) -> list[Item]:
 
 
 def upstream_history(items: list[Item], profile: Profile, losses: list[Loss]) -> list[Item]:
-    """A Chat client's conversation; what cannot be carried is added to `losses`, once a kind."""
-    writing = _Writing(profile)
-    written = [made for item in items if (made := writing.write(item)) is not None]
+    """A Chat client's conversation: the same items where they can go on as they are, which most can. What cannot be carried
+    is added to `losses`, once a kind."""
+    writing: _Writing | None = None
+    for index, item in enumerate(items):
+        kind = item["type"]
+        if kind == "message":
+            if type(item["content"]) is str:
+                continue
+        elif kind == "function_call":
+            if 0 < len(item["call_id"]) <= _LONGEST:
+                continue
+        elif kind == "function_call_output":
+            if type(item["output"]) is str and 0 < len(item["call_id"]) <= _LONGEST:
+                continue
+        elif kind not in _WRITERS:
+            continue
+        if writing is None:
+            writing = _Writing(items, profile)
+        writing.items[index] = _WRITERS[kind](writing, item)
+    if writing is None:
+        return items
     losses += writing.losses.values()
-    return written
+    return [item for item in writing.items if item is not None]
 
 
 class _Writing:
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, items: list[Item], profile: Profile) -> None:
+        self.items: list[Item | None] = list(items)
+        """None for what is left out."""
         self._profile = profile
         self.losses: dict[str, Loss] = {}
 
-    def write(self, item: Item) -> Item | None:
-        write = _WRITERS.get(item["type"])
-        return item if write is None else write(self, item)
-
     def message(self, item: Item) -> Item:
         content = item["content"]
-        if type(content) is str:
-            return item
         if item["role"] == "assistant":
             return {**item, "content": self._spoken(content)}
         parts = detailed(content)
@@ -73,10 +88,8 @@ class _Writing:
         return "".join(part.get("text") or part.get("refusal") or "" for part in parts)
 
     def call(self, item: Item) -> Item:
-        call_id = item["call_id"]
-        if 0 < len(call_id) <= LONGEST_CALL_ID.max:
-            return item
-        return {**item, "call_id": fitted_call_id(call_id, LONGEST_CALL_ID)}
+        call_id = fitted_call_id(item["call_id"], LONGEST_CALL_ID)
+        return item if call_id == item["call_id"] else {**item, "call_id": call_id}
 
     def output(self, item: Item) -> Item:
         item = self.call(item)

@@ -17,35 +17,72 @@ _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
 
 
 def checked_items(items: list[Any], name: str) -> list[Item]:
-    """`items` (the list at `name` in the body) with explicit types; items that need no change are the caller's own.
+    """`items` (the list at `name` in the body) with explicit types; where nothing had to change, the caller's own list.
+
+    The three forms that nearly all of a long history has are taken at sight, if nothing is wrong with them: half the time
+    of looking closely at each (the same result, a law in the tests).
 
     Raises:
         BadRequest: an item is not what its type says, with its path.
     """
-    last = len(items) - 1
-    checked: list[Item] = []
+    checked = items
     for index, item in enumerate(items):
-        if type(item) is not dict:
-            raise InvalidType("An input item must be an object.", param=f"{name}[{index}]")
-        kind = item.get("type")
-        if kind is None:
-            item = _typed(item, f"{name}[{index}]")
+        try:
             kind = item["type"]
-        elif type(kind) is not str:
-            raise InvalidType("The type of an input item must be a string.", param=f"{name}[{index}].type")
-        check = _CHECKS.get(kind)
-        if check is not None:
-            try:
-                item = check(item)
-            except _Refused as refused:
-                raise refused.error(f"{name}[{index}]") from None
-            if check is _trigger and index != last:
-                raise InvalidValue(
-                    "A compaction_trigger must be the last input item, and there can be only one.",
-                    param=f"{name}[{index}]",
-                )
-        checked.append(item)
+            if kind == "message":
+                content = item["content"]
+                if (role := item["role"]) == "user" or role == "assistant":
+                    if type(content) is str:
+                        continue
+                    if type(content) is list:
+                        for part in content:
+                            if (of := part["type"]) != "input_text" and of != "output_text":
+                                break
+                            if type(part["text"]) is not str:
+                                break
+                        else:
+                            continue
+            elif kind == "function_call":
+                if type(item["arguments"]) is str and type(item["call_id"]) is str and type(item["name"]) is str:
+                    continue
+            elif kind == "function_call_output" and type(item["output"]) is str and type(item["call_id"]) is str:
+                continue
+        except (KeyError, TypeError):
+            pass
+        looked_at = checked_item(items, index, name)
+        if looked_at is not item:
+            checked = items.copy() if checked is items else checked
+            checked[index] = looked_at
     return checked
+
+
+def checked_item(items: list[Any], index: int, name: str) -> Item:
+    """The item at `index` of `items`, looked at closely.
+
+    Raises:
+        BadRequest: as `checked_items`.
+    """
+    item: Item = items[index]
+    if type(item) is not dict:
+        raise InvalidType("An input item must be an object.", param=f"{name}[{index}]")
+    kind = item.get("type")
+    if kind is None:
+        item = _typed(item, f"{name}[{index}]")
+        kind = item["type"]
+    elif type(kind) is not str:
+        raise InvalidType("The type of an input item must be a string.", param=f"{name}[{index}].type")
+    check = _CHECKS.get(kind)
+    if check is None:
+        return item
+    try:
+        item = check(item)
+    except _Refused as refused:
+        raise refused.error(f"{name}[{index}]") from None
+    if check is _trigger and index != len(items) - 1:
+        raise InvalidValue(
+            "A compaction_trigger must be the last input item, and there can be only one.", param=f"{name}[{index}]"
+        )
+    return item
 
 
 class _Refused(Exception):
@@ -79,19 +116,8 @@ def _message(item: Item) -> Item:
         if content is None:
             raise _Refused(MissingParameter, "A message needs content.", ".content")
         raise _Refused(InvalidType, "The content of a message must be a string or a list of parts.", ".content")
-    if (  # one text, as in most messages: 8 % of the reading of a long history
-        len(content) == 1
-        and type(part := content[0]) is dict
-        and part.get("type") in _TEXTS
-        and type(part.get("text")) is str
-    ):
-        return item
     parts = _parts(content, ".content")
     return item if parts is content else {**item, "content": parts}
-
-
-_TEXTS: Final = ("input_text", "output_text")
-"""A tuple and no set, because a type that is no string at all may be unhashable."""
 
 
 def _parts(parts: list[Any], place: str) -> list[Any]:
@@ -168,13 +194,6 @@ def _needs(**fields: type) -> Callable[[Item], Item]:
     return check
 
 
-def _function_call(item: Item) -> Item:
-    """The most frequent of the items that need several strings, without the loop: a tenth of a long history's checks."""
-    if type(item.get("arguments")) is str and type(item.get("call_id")) is str and type(item.get("name")) is str:
-        return item
-    return _needs_of_function_call(item)
-
-
 _WORDS: Final[dict[type, str]] = {str: "string", list: "list", dict: "JSON object"}
 
 
@@ -220,10 +239,9 @@ def _trigger(item: Item) -> Item:
     return item
 
 
-_needs_of_function_call: Final = _needs(call_id=str, name=str, arguments=str)
 _CHECKS: Final[dict[str, Callable[[Item], Item]]] = {
     "message": _message,
-    "function_call": _function_call,
+    "function_call": _needs(call_id=str, name=str, arguments=str),
     "function_call_output": _output,
     "custom_tool_call": _needs(call_id=str, name=str, input=str),
     "custom_tool_call_output": _output,

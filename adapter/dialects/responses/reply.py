@@ -5,40 +5,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapter.dialects.responses.answers import ended, ending, output_of, started
+from adapter.dialects.responses.answers import STATUS_MENDED, Ending, ended, ending, output_of, started
 from adapter.dialects.responses.assembly import Assembly
 from adapter.dialects.responses.echo import echo
+from adapter.dialects.responses.plain import closed_items
 from adapter.dialects.responses.traits import shown_item
 from adapter.errors import AdapterError, UpstreamInvalid
-from adapter.hub.events import Event, Item
+from adapter.hub.events import Event, Finished, Item, ItemClosed, Started, Usage
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
+from adapter.hub.usage import normal
 
 
 def read_reply(
-    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
+    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock, told: bool = True
 ) -> tuple[list[Event], list[Anomaly]]:
-    """A Response object, however little of it there is, as the events of the same answer.
-
-    Raises:
-        UpstreamError: the body is no Response, or is an error object.
-    """
+    """See `Dialect.read_reply`. A Response object is read however little of it there is."""
     if not isinstance(body, dict):
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
-    end = ending(body, "completed")
-    if not isinstance(body.get("output"), list) and not output_of(body) and body.get("status") != "failed":
+    end, output, status = ending(body, "completed"), output_of(body), body.get("status")
+    if not output and not isinstance(body.get("output"), list) and status != "failed":
         raise end.error or UpstreamInvalid("The upstream's answer has no output.")
-    if body.get("status") in ("queued", "in_progress") and not output_of(body):
+    if not output and status in ("queued", "in_progress"):
         raise UpstreamInvalid("The upstream has only begun to answer.")
     if body.get("object") == "response.compaction":
         raise UpstreamInvalid("The upstream's answer is a compaction, not a response.")
-    assembly = Assembly(bare_logprobs=exchange.request.dialect == "responses")
     begun = started(body, exchange, ids, clock)
+    items = None if told or end.error is not None else closed_items(output, end.status)
+    if items is not None:
+        return _at_once(begun, items, normal(body.get("usage")), end)
+    assembly = Assembly(bare_logprobs=exchange.request.dialect == "responses")
     given = body.get("id")
     assembly.token = ids(given if isinstance(given, str) else "")
     assembly.out.append(begun)
     return ended(assembly, body, end, begun.extra), assembly.anomalies
+
+
+def _at_once(
+    begun: Started, items: list[Item], usage: dict[str, Any] | None, end: Ending
+) -> tuple[list[Event], list[Anomaly]]:
+    events: list[Event] = [begun]
+    for index, item in enumerate(items):
+        events.append(ItemClosed(index, item))
+    if usage is not None:
+        events.append(Usage(usage))
+    if end.reason is not None:
+        events.append(Finished("incomplete", end.reason))
+    elif items and items[-1].get("status") == "incomplete":
+        events.append(Finished("incomplete", "max_output_tokens"))
+        return events, [STATUS_MENDED]
+    else:
+        events.append(Finished("completed"))
+    return events, []
 
 
 _FAILED_CODES: Final = frozenset(
@@ -104,4 +123,4 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     if not exchange.request.client.shows_refusals:
         output = [shown_item(item) for item in output]
     completed_at = answer.extra.get("completed_at", answer.created_at) if answer.status == "completed" else None
-    return {**answer_facts(answer, output, completed_at), **echo(exchange.request, answer.extra)}
+    return echo(exchange.request, answer.extra, answer_facts(answer, output, completed_at))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from adapter.dialects.responses.history import checked_history, upstream_history
 from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss
-from adapter.hub.request import Exchange, Request, Written
+from adapter.hub.request import Carry, Exchange, Request, Written
 from adapter.upstream.profiles import Profile
 
 _BODY_FIELDS: Final = frozenset(
@@ -66,24 +66,24 @@ def write_request(request: Request, profile: Profile) -> Written:
         _from_chat(request, body, profile, losses)
     else:
         body["input"] = checked_history(request.items, profile)
-    _penalties(request, body, profile, losses)
+    if request.carry:
+        _carried(request.carry, body, profile, losses)
     body["store"] = body.get("store", True) is not False and profile.stateful
     body["stream"] = request.stream
     stop = tuple(request.carry.get("stop", ()))
-    if stop:
-        losses.append(Loss("stop", Action.EMULATED, "stop", "The adapter cuts the answer at the stop sequence."))
     return Written(body, Exchange(request=request, profile=profile, stop=stop), losses)
 
 
 def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
     body["input"] = upstream_history(request.items, profile, losses)
-    for name in request.body.keys() - _BODY_FIELDS:
-        del body[name]
-    losses += [
-        Loss(name, Action.DROPPED, "unknown_parameter", "The Responses API has no such parameter.")
-        for name in request.body
-        if name not in body
-    ]
+    if not body.keys() <= _BODY_FIELDS:
+        for name in request.body.keys() - _BODY_FIELDS:
+            del body[name]
+        losses += [
+            Loss(name, Action.DROPPED, "unknown_parameter", "The Responses API has no such parameter.")
+            for name in request.body
+            if name not in body
+        ]
     limit = body.get("max_output_tokens")
     if limit is not None and limit < profile.min_output_tokens:
         body["max_output_tokens"] = profile.min_output_tokens
@@ -94,11 +94,10 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
             body.pop(name, None)
     if not request.stream:
         body.pop("stream_options", None)
-    _drop_carried(request, losses)
 
 
-def _drop_carried(request: Request, losses: list[Loss]) -> None:
-    bias = request.carry.get("logit_bias")
+def _carried(carry: Carry, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
+    bias = carry.get("logit_bias")
     if bias:
         if any(abs(value) >= _BAN for value in bias.values()):
             raise UnsupportedParameter(
@@ -106,20 +105,19 @@ def _drop_carried(request: Request, losses: list[Loss]) -> None:
                 param="logit_bias",
             )
         losses.append(Loss("logit_bias", Action.DROPPED, "logit_bias", "The Responses API has no logit_bias."))
-    if "seed" in request.carry:
+    if "seed" in carry:
         losses.append(Loss("seed", Action.DROPPED, "seed", "The Responses API has no seed."))
-    if "prediction" in request.carry:
+    if "prediction" in carry:
         losses.append(
             Loss("prediction", Action.DROPPED, "prediction", "The Responses API has no prediction; it only saves time.")
         )
-
-
-def _penalties(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
-    carried: dict[str, Any] = {name: request.carry.get(name) for name in _PENALTIES}
-    for name, value in carried.items():
+    penalties: dict[str, Any] = {name: carry.get(name) for name in _PENALTIES}
+    for name, value in penalties.items():
         if not value:  # absent, or the default that says nothing
             continue
         if profile.penalties:
             body[name] = value
         else:
             losses.append(Loss(name, Action.DROPPED, "penalty", f"The upstream takes no {name}."))
+    if carry.get("stop"):
+        losses.append(Loss("stop", Action.EMULATED, "stop", "The adapter cuts the answer at the stop sequence."))

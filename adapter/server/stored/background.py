@@ -247,13 +247,15 @@ class Background:
         try:
             if isinstance(lane, NOT_KNOWN):
                 raise AssertionError("a background answer has to be known")
-            async for _, events in lane.batches():
-                for event in events:
-                    event = kind.mine(event)
+            last: Finished | Failed | None = None
+            while last is None:
+                _, events = await lane.batch()
+                for event in map(kind.mine, events):
                     if isinstance(event, (Finished, Failed)):
-                        await self._end(turn, job, recording, event)
-                        break
-                    recording.feed(event)
+                        last = event
+                    else:
+                        recording.feed(event)
+            await self._end(turn, job, recording, last)
             await lane.finish()
         finally:
             lane.close()

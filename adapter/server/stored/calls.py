@@ -92,7 +92,7 @@ class Endpoint:
         self._has_body = has_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, query = scope["path_params"], QueryParams(scope["query_string"])
+        path, query = scope.get("path_params", {}), QueryParams(scope["query_string"])
 
         async def decide(turn: Turn, body: dict[str, Any]) -> Course:
             turn.lane = "store"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Final
 
 from adapter.errors import NotFound
@@ -42,8 +41,8 @@ class Following(Written):
         self._after = after
         self._signal = signal
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The events as they were and are written.
+    async def piece(self) -> bytes:
+        """The next events as they were and are written.
 
         Raises:
             NotFound: it was deleted meanwhile.
@@ -61,12 +60,9 @@ class Following(Written):
             if over:
                 self.ended = True
             if events or over:
-                yield b"".join(framed(event.name, event.data) for event in events)
-            if over:
-                return
-            if not events:
-                try:
-                    async with asyncio.timeout(_POLL):
-                        await news.wait()
-                except TimeoutError:
-                    pass
+                return b"".join(framed(event.name, event.data) for event in events)
+            try:
+                async with asyncio.timeout(_POLL):
+                    await news.wait()
+            except TimeoutError:
+                pass

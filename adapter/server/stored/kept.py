@@ -5,7 +5,7 @@ Where storing fails the answer is delivered all the same, and its end says that 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from adapter.errors import AdapterError
@@ -53,6 +53,8 @@ class Kept:
         self._start = start
         self._folds = [Fold() for _ in range(answering.choices)]
         self._open = answering.choices
+        self._last: tuple[int, Finished | Failed] | None = None
+        """The end, once all else was given."""
         self.headers: Mapping[str, str] = answering.headers
         self.exchange = answering.exchange
         self.ended = False
@@ -65,25 +67,26 @@ class Kept:
     def anomalies(self) -> list[Anomaly]:
         return self._answering.anomalies
 
-    async def batches(self) -> AsyncIterator[Batch]:
-        mine, folds = self._saver.mine, self._folds
-        async for choice, given in self._answering.batches():
+    async def batch(self) -> Batch:
+        if self._last is None:
+            mine, fold = self._saver.mine, self._folds
+            choice, given = await self._answering.batch()
             events = [mine(event) for event in given]
             for event in events:
-                folds[choice].feed(event)
-            last = events[-1] if events else None
+                fold[choice].feed(event)
+            last = events[-1]
             if not isinstance(last, (Finished, Failed)):
-                yield choice, events
-                continue
+                return choice, events
             self._open = 0 if isinstance(last, Failed) else self._open - 1
             if self._open:
-                yield choice, events
-                continue
+                return choice, events
+            self._last = choice, last
             if len(events) > 1:  # the client need not wait for the store to read the text
-                yield choice, events[:-1]
-            await self._save(last, choice)
-            self.ended = True
-            yield choice, [last]
+                return choice, events[:-1]
+        choice, last = self._last
+        await self._save(last, choice)
+        self.ended = True
+        return choice, [last]
 
     async def _save(self, last: Finished | Failed, choice: int) -> None:
         turn = self._saver.turn

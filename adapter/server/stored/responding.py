@@ -14,7 +14,7 @@ from adapter.hub.fold import Answer
 from adapter.hub.request import Exchange
 from adapter.server.asking import clock
 from adapter.server.course import Course, Lane
-from adapter.server.lanes import Hub, RawStreaming, RawWhole
+from adapter.server.lanes import Hub, HubWhole, RawStreaming, RawWhole
 from adapter.server.stored.kept import NOT_KNOWN, Kept
 from adapter.server.turn import Turn
 from adapter.store.store import Store
@@ -173,9 +173,7 @@ def _id_of(lane: Lane) -> str:
     match lane:
         case RawStreaming():
             return lane.observer.answer.id
-        case RawWhole():
-            return lane.id
-        case Hub():
+        case RawWhole() | Hub() | HubWhole():
             return lane.id
         case _:
             return ""

@@ -144,6 +144,42 @@ def test_two_different_calls_of_one_id_in_one_turn_get_ids_of_their_own() -> Non
     ]
 
 
+OFFERED = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in ("f", "g")]
+
+
+def test_an_id_that_another_call_of_the_turn_was_given_is_not_given_twice() -> None:
+    calls = [call("x", "f"), call("x", "g"), call("x_2", "f", '{"a":1}')]
+    made = messages(*calls, output("x"), output("x"), output("x_2"), tools=OFFERED)
+
+    assert [call["id"] for call in made[0]["tool_calls"]] == ["x", "x_2", "x_2_3"]
+
+
+def test_ids_that_calls_of_one_turn_were_given_are_free_again_in_the_next() -> None:
+    made = messages(
+        *(call("x", "f"), call("x", "g"), output("x"), output("x"), said("done")),
+        *(call("x", "f"), call("x_2", "g"), output("x"), output("x_2")),
+        tools=OFFERED,
+    )
+
+    assert [[call["id"] for call in message["tool_calls"]] for message in made if "tool_calls" in message] == [
+        ["x", "x_2"],
+        ["x", "x_2"],
+    ]
+
+
+def test_an_output_for_an_earlier_turn_does_not_end_the_current_one() -> None:
+    items = [call("a"), user(), call("b"), output("a"), call("c", "g"), output("b"), output("c")]
+
+    assert messages(*items, tools=OFFERED) == [
+        bot(None, chat_call("a")),
+        tool("a"),
+        HI,
+        bot(None, chat_call("b"), chat_call("c", "g")),
+        tool("b"),
+        tool("c"),
+    ]
+
+
 def test_a_call_that_stands_there_twice_is_said_once_and_a_second_output_is_dropped() -> None:
     made = written(call("x"), call("x"), output("x", "1"), output("x", "2"))
 

@@ -1,0 +1,70 @@
+"""The items of a whole Response, closed at once: a plain reply that nobody streams needs none of the steps between.
+
+A quarter of what the `Assembly` costs, for the items that servers send as the API has them. It is the `Assembly` that says
+what an item means; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from adapter.dialects.responses.output_items import (
+    CALLS,
+    OPENS_LATE,
+    called_with,
+    final_status,
+    normal_parts,
+)
+from adapter.hub.events import Item
+
+_LONGEST_CALL_ID: Final = 64
+
+
+def closed_items(output: list[Item], status: str) -> list[Item] | None:
+    """The items of a Response of this status as they close. None where an id or a name is not one that a client can use."""
+    ids = {item_id for item in output if type(item_id := item.get("id")) is str and item_id}
+    if len(ids) < len(output):
+        return None
+    call_ids: set[tuple[str, str]] = set()
+    closed: list[Item] = []
+    for item in output:
+        kind = item["type"]
+        if kind in CALLS:
+            name, call_id = item.get("name"), item.get("call_id")
+            if (
+                type(name) is not str
+                or not name
+                or type(call_id) is not str
+                or not 0 < len(call_id) <= _LONGEST_CALL_ID
+            ):
+                return None
+            if (kind, call_id) in call_ids:
+                return None
+            call_ids.add((kind, call_id))
+        elif kind in OPENS_LATE:
+            return None
+        last = len(closed) == len(output) - 1
+        cut = last and (item.get("status") or status) == "incomplete"
+        closed.append(_closed(item, kind, "incomplete" if cut else "completed"))
+    return closed
+
+
+def _closed(item: Item, kind: str, status: str) -> Item:
+    if kind == "message":
+        content = normal_parts(item.get("content"), "output_text")
+        return {**item, "role": "assistant", "status": status, "content": content}
+    if kind in CALLS:
+        field = CALLS[kind][1]
+        given = called_with(item, field) or ""
+        if kind == "function_call" and status == "completed" and not given.strip():
+            given += "{}"
+        return {**item, "status": status, field: given}
+    whole = item.copy()
+    ends_as = final_status(item, kind, status)
+    if ends_as is not None:
+        whole["status"] = ends_as
+    if kind == "reasoning":
+        whole["summary"] = normal_parts(item.get("summary"), "summary_text")
+        if texts := normal_parts(item.get("content"), "reasoning_text"):
+            whole["content"] = texts
+    return whole

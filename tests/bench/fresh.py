@@ -1,0 +1,112 @@
+"""What can be measured on a process once: how long it takes to its first answer, and what it holds then.
+
+Every round starts every program anew, one process for each direction, so that no memory which an earlier workload left
+behind hides what an idle stream takes.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from tests.bench import payloads
+from tests.bench.candidates import SLOW, Case, Server, why_not
+from tests.bench.load import Job
+from tests.bench.measure import Process
+from tests.bench.rounds import Load, warm_up
+
+STREAMS: Final = 256
+_SETTLES: Final = 0.3
+"""Seconds until what the opening of the streams left to do is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """One process from its start until its streams stand still."""
+
+    listening: float
+    """Milliseconds until a connection was taken."""
+    answered: float
+    """Milliseconds until the first plain answer was in."""
+    answered_cpu: float
+    """Milliseconds of CPU until then."""
+    idle: float
+    """Resident MB before the first request."""
+    used: float
+    """Resident MB after a few hundred requests of both kinds."""
+    stream: float
+    """kB that each stream adds which was opened and waits for its next delta: both connections, and all that is kept."""
+
+
+def run(
+    load: Load, servers: Sequence[Server], rounds: int, absent: dict[str, str], say: Callable[[str], None]
+) -> dict[str, list[dict[str, Any]]]:
+    """Case name -> what was measured in each round; who does not come up is `absent`."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for server in servers:  # nobody's first start counts: files are read from the disk, a store is laid out
+        server.start().stop()
+    each = [(server, way) for server in servers for way in server.ways]
+    for number in range(rounds):
+        begun = time.monotonic()
+        for server, way in each:
+            if server.candidate in absent or (server.candidate in SLOW and number):
+                continue
+            process = server.start()
+            try:
+                if process.listens:
+                    case = Case(server.candidate, *way, process, process.port)
+                    found.setdefault(case.name, []).append(asdict(_measured(load, case, process)))
+                else:
+                    absent[server.candidate] = why_not(process)
+            finally:
+                process.stop(0.5)  # some would wait for the streams that stand still
+        say(f"fresh processes, round {number + 1} of {rounds}: {time.monotonic() - begun:.0f} s")
+    return found
+
+
+def _measured(load: Load, case: Case, process: Process) -> Fresh:
+    idle = process.resident()
+    _ask(case)
+    answered, cpu = time.perf_counter() - process.begun, process.cpu()
+    warm_up(load, case)
+    used = process.resident()
+    streams = 8 if case.slow else STREAMS
+    job = Job(
+        port=case.port,
+        dialect=case.client,
+        model="stream-2-idle",
+        requests=streams,
+        concurrency=streams,
+        hold=True,
+    )
+    tally = load.run(job)
+    time.sleep(_SETTLES)
+    held = process.resident()
+    load.release()
+    if tally["errors"]:
+        raise RuntimeError(f"{case.name}: {tally['errors']} of {streams} idle streams: {tally['first_error']}")
+    return Fresh(
+        listening=process.startup * 1e3,
+        answered=answered * 1e3,
+        answered_cpu=cpu * 1e3,
+        idle=idle / 1e6,
+        used=used / 1e6,
+        stream=(held - used) / 1e3 / streams,
+    )
+
+
+def _ask(case: Case) -> None:
+    body = payloads.request(case.client, "plain", stream=False)
+    connection = http.client.HTTPConnection("127.0.0.1", case.port, timeout=60)
+    try:
+        headers = {"authorization": "Bearer sk-bench", "content-type": "application/json"}
+        connection.request("POST", payloads.PATHS[case.client], body, headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise RuntimeError(f"{case.name}: the first answer is {answer.status}: {answer.read()[:200]!r}")
+        answer.read()
+    finally:
+        connection.close()
