@@ -19,7 +19,6 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from adapter.app import create
 from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
@@ -140,7 +139,7 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     if not section.given and (missing := _missing_place(environ)) is not None:
         click.echo(f"adapter: nothing is stored: {missing}", err=True)
         return settings.but(store=section.but(mode="off"))
-    from adapter.server.stored.parts import check
+    from adapter.store.opening import check
 
     try:
         asyncio.run(check(section))
@@ -171,6 +170,8 @@ def _application(settings: Settings) -> ASGIApp:
     containers as Python lets pass between two collections. The little garbage of the start is not worth the 25 ms of looking
     for it.
     """
+    from adapter.app import create  # here, because the parent of several workers makes none
+
     app = create(settings)
     gc.freeze()
     gc.enable()

@@ -94,11 +94,11 @@ def read(kind: type[S], table: Mapping[str, Any]) -> S:
 
 
 def is_text(kind: type[Section], path: list[str]) -> bool:
-    """Whether what stands at `path` is written as it is; tables, arrays and unions with them are written as JSON."""
-    hint = hints(kind).get(path[0], str)
-    if isinstance(hint, type) and issubclass(hint, Section):
-        return len(path) > 1 and is_text(hint, path[1:])
-    return len(path) > 1 or get_origin(hint) not in (tuple, dict)
+    """Whether what stands at `path` is written as it is in the environment; tables and arrays are written as JSON."""
+    wanted = hints(kind).get(path[0], str)
+    if isinstance(wanted, type) and issubclass(wanted, Section):
+        return len(path) > 1 and is_text(wanted, path[1:])
+    return len(path) > 1 or get_origin(wanted) not in (tuple, dict)
 
 
 def hints(kind: type[Section]) -> dict[str, Any]:
@@ -163,9 +163,9 @@ def _given(section: S, keys: frozenset[str]) -> S:
     return section
 
 
-def _reader(hint: Any) -> _Reader:
+def _reader(wanted: Any) -> _Reader:
     """How a value of this type is read."""
-    origin, args = get_origin(hint), get_args(hint)
+    origin, args = get_origin(wanted), get_args(wanted)
     if origin is Annotated:
         return _leaf(_bounded(_LEAVES[args[0]], args[1:]))
     if origin is Literal:
@@ -177,7 +177,7 @@ def _reader(hint: Any) -> _Reader:
     if origin in (Union, types.UnionType):
         (other,) = (arg for arg in args if arg is not type(None))
         return _optional(_reader(other))
-    return _section(hint) if issubclass(hint, Section) else _leaf(_LEAVES[hint])
+    return _section(wanted) if issubclass(wanted, Section) else _leaf(_LEAVES[wanted])
 
 
 def _leaf(parse: Callable[[Any], Any]) -> _Reader:
