@@ -12,7 +12,7 @@ from adapter import translate
 from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
-from adapter.hub.events import Event
+from adapter.hub.events import Event, singly
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import DialectName, Exchange
 from adapter.upstream.profiles import profile as named_profile
@@ -108,7 +108,7 @@ def _events(
         anomalies.extend(intake.anomalies)
 
     for events in produced():
-        for event in events:
+        for event in singly(events):
             out.write(
                 dumps({"event": type(event).__name__} | {f.name: _plain(getattr(event, f.name)) for f in fields(event)})
             )

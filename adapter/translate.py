@@ -19,13 +19,11 @@ from adapter.dialects.base import StreamWriter
 from adapter.dialects.intake import Intake, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import InvalidType, InvalidValue
-from adapter.hub.events import Event
 from adapter.hub.fold import fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, derived_token, no_clock
 from adapter.upstream.profiles import Profile
 from adapter.upstream.profiles import profile as named_profile
-from adapter.wire.sse import framed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +114,20 @@ class TranslatedStream(Iterator[bytes]):
     def __next__(self) -> bytes:
         return next(self._output)
 
-    def _run(self, parts: Iterator[bytes]) -> Iterator[bytes]:
-        for part in parts:
-            yield from self._framed(self._intake.feed(part))
-            if self._intake.ended:
-                return
-        yield from self._framed(self._intake.close())
+    def __iter__(self) -> Iterator[bytes]:
+        return self._output
 
-    def _framed(self, events: list[Event]) -> Iterator[bytes]:
-        out = b"".join(framed(*frame) for event in events for frame in self._writer.feed(event))
-        if out:
-            yield out
+    def _run(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        intake, write = self._intake, self._writer.write
+        for part in parts:
+            data = write(intake.feed(part))
+            if data:
+                yield data
+            if intake.ended:
+                return
+        data = write(intake.close())
+        if data:
+            yield data
 
 
 def stream(

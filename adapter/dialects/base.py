@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from adapter.errors import AdapterError
@@ -17,7 +17,7 @@ Frame: TypeAlias = tuple[str | None, bytes]
 
 
 class StreamReader(Protocol):
-    """An upstream's stream, event by event, into hub events that follow the grammar of `hub.events` whatever comes in."""
+    """An upstream's stream, read by read, into hub events that follow the grammar of `hub.events` whatever comes in."""
 
     anomalies: list[Anomaly]
     """What was mended so far; grows."""
@@ -29,6 +29,10 @@ class StreamReader(Protocol):
     @property
     def settling(self) -> bool:
         """The answer is complete but for its usage: the pump waits a short time only."""
+
+    def more(self, whole: bytes, at: int, events: list[Event]) -> int:
+        """The short way of most reads. Where the SSE events that begin at `at` only add to the text that grew last, adds what
+        they amount to to `events`; returns where the first other one begins, `at` itself where that is the first."""
 
     def feed(self, name: str | None, data: bytes) -> list[Event]:
         """The hub events that one SSE event of the upstream amounts to."""
@@ -48,8 +52,14 @@ class StreamWriter(Protocol):
     losses: list[Loss]
     """What of the answer this dialect cannot say (a file citation, a hosted tool's item); for log and metric."""
 
+    written: int
+    """How many events of the stream `write` has given."""
+
+    def write(self, events: Iterable[Event], choice: int = 0) -> bytes:
+        """The part of the stream that some hub events amount to; `choice` tells which of n answers they belong to."""
+
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
-        """The frames that one hub event amounts to; `choice` tells which of n answers it belongs to."""
+        """As `write`, for one hub event and before framing."""
 
     def ping(self) -> list[Frame]:
         """A data-bearing keep-alive for the client that needs one (Codex), numbered like any event; else nothing."""
@@ -62,6 +72,8 @@ class RawStream(Protocol):
     anomalies: list[Anomaly]
     answered: bool
     ended: bool
+    events: int
+    """How many have passed or were written."""
 
     @property
     def settling(self) -> bool: ...

@@ -12,14 +12,14 @@ from typing import Any
 
 from adapter.dialects.base import Dialect
 from adapter.errors import AdapterError, UpstreamBadContent, UpstreamEmpty, UpstreamEventTooLarge, UpstreamTruncated
-from adapter.hub.events import Delta, Event, Failed, Finished, Item, ItemClosed, Usage
+from adapter.hub.events import Delta, Deltas, Event, Failed, Finished, Item, ItemClosed, Usage
 from adapter.hub.items import text_bytes
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.stop import StopScanner
 from adapter.hub.usage import estimated
 from adapter.wire.jsonio import NotJson, loads
-from adapter.wire.sse import Decoder, SseEvent
+from adapter.wire.sse import Decoder, event_at
 
 
 class Intake:
@@ -72,11 +72,28 @@ class Intake:
         """The events that one read of the upstream amounts to."""
         if self._ended:
             return []
+        events: list[Event] = []
+        if self._decoder.idle:
+            end = self._reader.more(chunk, 0, events)
+            if end == len(chunk):
+                return events if self._stop is None else self._passed(events)
+            chunk = chunk[end:] if end else chunk
         try:
-            decoded = self._decoder.feed(chunk)
+            whole = self._decoder.whole(chunk)
         except UpstreamEventTooLarge as error:
-            return self.fail(error)
-        return self._passed(self._read(decoded))
+            return self._passed(events + self._reader.fail(error))
+        if whole:
+            self._read(whole, events)
+        return self._passed(events)
+
+    def _read(self, whole: bytes, events: list[Event]) -> None:
+        """The events of the upstream's stream, one by one but for those that only bring text."""
+        more, feed = self._reader.more, self._reader.feed
+        at = 0
+        while (at := more(whole, at, events)) < len(whole):
+            event, at = event_at(whole, at)
+            if event is not None:
+                events += feed(*event)
 
     def close(self) -> list[Event]:
         """The upstream closed its stream."""
@@ -89,7 +106,7 @@ class Intake:
         whole = [event for event in decoded if _whole(event[1])]
         if len(whole) < len(decoded):
             self._mended.append(Anomaly("event_truncated"))
-        events = self._read(whole)
+        events = [event for name, data in whole for event in self._reader.feed(name, data)]
         if not self._reader.ended:
             events += self._reader.close()
         return self._passed(events)
@@ -97,13 +114,6 @@ class Intake:
     def fail(self, error: AdapterError) -> list[Event]:
         """The transport broke or a deadline passed."""
         return [] if self._ended else self._passed(self._reader.fail(error))
-
-    def _read(self, decoded: list[SseEvent]) -> list[Event]:
-        feed = self._reader.feed
-        events: list[Event] = []
-        for name, data in decoded:
-            events += feed(name, data)
-        return events
 
     def _passed(self, events: list[Event]) -> list[Event]:
         """Through the stop scanner, and with the usage that nobody reported put before the end."""
@@ -113,7 +123,7 @@ class Intake:
             return events
         for event in events:
             kind = type(event)
-            if kind is Delta:
+            if kind is Deltas or kind is Delta:
                 continue
             if isinstance(event, ItemClosed):
                 self._closed.append(event.item)

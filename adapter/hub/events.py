@@ -1,4 +1,4 @@
-"""The alphabet of a streamed answer: twelve events from which both wire dialects can be generated.
+"""The alphabet of a streamed answer: the events from which both wire dialects can be generated.
 
 The grammar (checked by `hub.grammar`), with i the item's output index and k the part's index within the item:
 
@@ -14,14 +14,17 @@ The grammar (checked by `hub.grammar`), with i the item's output index and k the
   downstream has to look at a delta to know the answer. Types with no deltas of ours (hosted tools, compaction,
   tool_search_call, …) open and close with whatever their events were in between as `Opaque`.
 * On Failed open items stay open; `Failed.items` holds them as far as they came, for the store.
+* `Deltas` is shorthand for as many Delta as it has texts: most reads of an upstream bring nothing else.
 * Usage may come any time before the end; the last one counts.
 * Finished and Failed are terminal: nothing follows.
+* What nobody streams need not be streamed: of the items of a plain reply ItemClosed will do, where only the fold is fed.
 
 Events are immutable by convention: one is made for every delta, and a frozen dataclass costs three times as much to make.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
@@ -89,6 +92,16 @@ class Delta:
 
 
 @dataclass(slots=True)
+class Deltas:
+    """Text was added, piece by piece: as a Delta without logprobs for each, of which there is at least one."""
+
+    index: int
+    part_index: int
+    kind: DeltaKind
+    texts: list[str]
+
+
+@dataclass(slots=True)
 class Annotated:
     """An annotation (Responses shape, flat) was attached to a text part."""
 
@@ -151,5 +164,26 @@ class Failed:
 
 
 Event: TypeAlias = (
-    Started | ItemOpened | PartOpened | Delta | Annotated | PartClosed | ItemClosed | Opaque | Usage | Finished | Failed
+    Started
+    | ItemOpened
+    | PartOpened
+    | Delta
+    | Deltas
+    | Annotated
+    | PartClosed
+    | ItemClosed
+    | Opaque
+    | Usage
+    | Finished
+    | Failed
 )
+
+
+def singly(events: Iterable[Event]) -> Iterator[Event]:
+    """The same events without shorthand, for those who look at every text."""
+    for event in events:
+        if type(event) is Deltas:
+            for text in event.texts:
+                yield Delta(event.index, event.part_index, event.kind, text)
+        else:
+            yield event

@@ -78,6 +78,19 @@ class Request:
         items: list[Item] = self.body["input"]
         return items
 
+    def to_model(self, model: str) -> Request:
+        """The same request, for the model of that name."""
+        return Request(
+            {**self.body, "model": model},
+            self.dialect,
+            self.carry,
+            self.stream,
+            self.include_usage,
+            self.client,
+            self.losses,
+            self.limit_name,
+        )
+
 
 class ToolKind(Enum):
     """What the client offered, and so what kind of call item it must get back."""
@@ -102,9 +115,12 @@ class ToolRef:
 Tools: TypeAlias = Mapping[str, ToolRef]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Exchange:
-    """What the request decided about how its answer is read and written. Made by `write_request`; no global tables."""
+    """What the request decided about how its answer is read and written. Made by `write_request`; no global tables.
+
+    Nobody changes it once it is made. It is not frozen because it is made for every request, and that would double the time.
+    """
 
     request: Request
     profile: Profile = GENERIC
@@ -123,9 +139,9 @@ class Exchange:
         return cls(request=request, profile=profile)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
-    """An upstream's request body, what was lost on the way, and how to read the answer."""
+    """An upstream's request body, what was lost on the way, and how to read the answer; not frozen, as `Exchange`."""
 
     body: dict[str, Any]
     exchange: Exchange

@@ -18,6 +18,7 @@ from adapter.hub.events import (
     Annotated,
     Delta,
     DeltaKind,
+    Deltas,
     Event,
     Failed,
     Finished,
@@ -26,6 +27,7 @@ from adapter.hub.events import (
     ItemOpened,
     PartClosed,
     PartOpened,
+    singly,
 )
 
 _TEXT: Final = DeltaKind.TEXT
@@ -55,13 +57,24 @@ class StopScanner:
             if self.cut:
                 break
             message = self._message
-            if type(event) is Delta and event.kind is _TEXT and message is not None and message.index == event.index:
+            if type(event) is Deltas and not self._decided(event):
+                out += self.feed(singly([event]))
+            elif type(event) is Delta and event.kind is _TEXT and message is not None and message.index == event.index:
                 self._scan(event, message, out)
             elif self._held and not self._decides(event):
                 (self._held if self._is_of_message(event) else out).append(event)
             else:
                 self._pass(event, out)
         return out
+
+    def _decided(self, event: Deltas) -> bool:
+        """Nothing is held, and none of its texts ends or holds what must be."""
+        message = self._message
+        if self._held or event.kind is not _TEXT or message is None or event.index != message.index:
+            return not self._held
+        return self._found("".join(event.texts)) is None and not any(
+            text.endswith(self._beginnings) for text in event.texts
+        )
 
     def _pass(self, event: Event, out: list[Event]) -> None:
         """Gives out what is held, then `event`."""
@@ -161,6 +174,8 @@ class _Message:
         match event:
             case Delta():
                 self.add(event)
+            case Deltas():
+                self._pieces += event.texts
             case PartOpened():
                 self._open = event.part
                 self._pieces, self._logprobs, self._annotations = [], [], []

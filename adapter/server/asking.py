@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from secrets import token_hex
+from os import urandom
 from typing import Any
 
 from adapter.config import Server
@@ -118,7 +118,7 @@ class Asking:
         return self.client.post(upstream, path, body, headers, stream=stream)
 
     def _hub(self, reply: Reply, speaks: DialectName, exchange: Exchange, sent: int) -> Hub | HubWhole:
-        token, dialect, settings = token_hex(16), DIALECTS[speaks], self.settings
+        token, dialect, settings = urandom(16).hex(), DIALECTS[speaks], self.settings
         estimate = settings.usage == "estimate"
 
         def ids(_: str) -> str:

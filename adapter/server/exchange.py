@@ -44,7 +44,6 @@ from adapter.server.refusal import refusal, told_in_stream
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
-from adapter.server.watch import Watch
 from adapter.telemetry.log import log
 from adapter.wire.headers import RawHeaders, returned
 from adapter.wire.jsonio import dumps, loads_request
@@ -124,11 +123,7 @@ class Pipeline:
     async def _serve(self, turn: Turn, decide: Decide, scope: Scope, *, has_body: bool) -> None:
         self.admit(turn, scope)
         body = await self._body(turn) if has_body else {}
-        watch = Watch(turn, self.tasks)
-        try:
-            await self.answer(turn, decide, body)
-        finally:
-            watch.stop()
+        await self.answer(turn, decide, body, watches=True)
 
     async def _body(self, turn: Turn) -> dict[str, Any]:
         check_form(turn.headers)
@@ -141,9 +136,9 @@ class Pipeline:
         turn.size = len(data)
         return loads_request(data)
 
-    async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any]) -> None:
-        """Answer an admitted caller's request; whoever calls watches for the client's leaving."""
-        pulse = Pulse(turn.outlet, self.tasks, self.tempo, lambda: turn.cut(Outcome.CLIENT_TOO_SLOW))
+    async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any], *, watches: bool = False) -> None:
+        """Answer an admitted caller's request. `watches`: the client's leaving is noticed here and by nobody else."""
+        pulse = Pulse(turn, self.tasks, self.tempo, watches=watches)
         turn.read = asyncio.get_running_loop().time()
         try:
             course = await decide(turn, body)

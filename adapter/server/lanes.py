@@ -192,7 +192,7 @@ class HubWhole:
         return 0, self._events
 
     async def finish(self) -> None:
-        self._reply.close()
+        """All of it was read."""
 
     def close(self) -> None:
         self._reply.close()
@@ -360,8 +360,7 @@ class RawWhole:
         self.id = str(value.get("id") or "")
 
     async def finish(self) -> None:
-        """As `Answering.finish`."""
-        self._reply.close()
+        """As `Answering.finish`; all of it was read."""
 
     def close(self) -> None:
         """As `Answering.close`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from adapter.dialects.registry import DIALECTS
@@ -25,7 +25,7 @@ _SHORT: Final = 2048
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """One request, ready to be sent to one target."""
+    """One request, ready to be sent to one target; not frozen, as `Exchange`."""
 
     target: Target
     path: str
@@ -105,7 +105,7 @@ def written(request: Request, target: Target) -> Plan:
         BadRequest: what cannot be carried and cannot be left out, with `param`.
     """
     dialect, profile = target.upstream.dialect, target.upstream.profile
-    request = replace(request, body={**request.body, "model": target.model})
+    request = request.to_model(target.model)
     made = DIALECTS[dialect].write_request(request, profile)
     losses = request.losses + made.losses
     asked = request.carry.get("n", 1)

@@ -1,7 +1,8 @@
-"""Keeps a slow answer alive: commits the status after a while, then a keep-alive after every silence.
+"""Looks after a slow answer: commits the status after a while, then a keep-alive after every silence; notices a client that
+leaves or does not take what it is sent.
 
-Most answers are over before the first beat is due, so that beat is one timer and nothing else; the task that beats is
-started by it. A client that does not take what it is sent is noticed here too.
+The server remembers that a client left, and most answers are over before anything is due. So this is one alarm and nothing
+else until a quarter of a second has passed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 from adapter.dialects.base import Frame
-from adapter.server.outlet import Outlet
 from adapter.server.tasks import Tasks
+from adapter.server.turn import Outcome, Turn
+from adapter.server.watch import watch
 from adapter.upstream.alarms import Alarm
 from adapter.wire.sse import framed
+
+_BEGINS_AFTER: Final = 0.25
+"""Seconds; an upstream must be closed within one of its client's leaving."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,45 +37,47 @@ class Tempo:
 class Pulse:
     """Beats for one answer from `start` to `stop`."""
 
-    __slots__ = ("_alarm", "_loop", "_outlet", "_started", "_task", "_tasks", "_tempo", "_too_slow", "ping")
+    __slots__ = ("_alarm", "_loop", "_running", "_started", "_tasks", "_tempo", "_turn", "_watches", "ping")
 
-    def __init__(self, outlet: Outlet, tasks: Tasks, tempo: Tempo, too_slow: Callable[[], None]) -> None:
-        """`too_slow` is called when the client leaves unread what it was sent."""
+    def __init__(self, turn: Turn, tasks: Tasks, tempo: Tempo, *, watches: bool) -> None:
+        """`watches`: whether the client's leaving is noticed here."""
         self._loop = asyncio.get_running_loop()
-        self._outlet = outlet
+        self._turn = turn
         self._tasks = tasks
         self._tempo = tempo
-        self._too_slow = too_slow
+        self._watches = watches
         self._started = self._loop.time()
         self._alarm: Alarm | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._running: tuple[asyncio.Task[None], ...] = ()
         self.ping: Callable[[], list[Frame]] | None = None
         """Makes a data-bearing keep-alive, for the client whose patience comments do not renew."""
 
     def start(self) -> None:
-        """From here on the answer is kept alive."""
+        """From here on the answer is looked after."""
         tempo = self._tempo
-        first = min(tempo.commit_after, tempo.keepalive, tempo.ping_after)
+        first = min(_BEGINS_AFTER, tempo.commit_after, tempo.keepalive, tempo.ping_after)
         self._alarm = self._tasks.alarms.after(first, self._begin)
 
     def stop(self) -> None:
         """No further beat."""
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._running:
+            task.cancel()
 
     def _begin(self) -> None:
-        self._task = self._tasks.start(self._beat())
+        self._running = (self._tasks.start(self._beat()),)
+        if self._watches:
+            self._running += (self._tasks.start(watch(self._turn)),)
 
     async def _beat(self) -> None:
-        outlet, tempo = self._outlet, self._tempo
+        outlet, tempo = self._turn.outlet, self._tempo
         while not outlet.ended:
             now = self._loop.time()
             if outlet.busy:  # a send waits for the client
                 blocked_since = outlet.writing_since or now
                 if now - blocked_since >= tempo.write_timeout:
-                    self._too_slow()
+                    self._turn.cut(Outcome.CLIENT_TOO_SLOW)
                     return
                 await asyncio.sleep(min(tempo.keepalive, blocked_since + tempo.write_timeout - now))
                 continue

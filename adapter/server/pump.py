@@ -16,11 +16,10 @@ from adapter.hub.fold import Answer, Fold
 from adapter.server.lanes import Answering, RawStreaming
 from adapter.server.outlet import Outlet
 from adapter.server.own import Written
-from adapter.wire.sse import framed
 
-MAX_BYTES: Final = 64 * 1024
 MAX_EVENTS: Final = 256
-"""One TCP window, and about a millisecond of work."""
+"""Hub events written without the loop having its turn: about a millisecond of work. What one read of an upstream brings as
+one run of texts counts as one, and is bounded by the read."""
 
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
@@ -33,30 +32,29 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
 async def write_events(
     outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
 ) -> None:
-    """The frames of some events, in one send where they fit; with `last` they end the answer."""
-    feed = writer.feed
-    parts: list[bytes] = []
-    size = 0
-    for count, event in enumerate(events, 1):
-        for name, data in feed(event, choice):
-            part = framed(name, data)
-            parts.append(part)
-            size += len(part)
-        if (size >= MAX_BYTES or not count % MAX_EVENTS) and count < len(events):
-            outlet.events += len(parts)
-            await outlet.data(b"".join(parts))
-            parts, size = [], 0
-            await asyncio.sleep(0)
-    outlet.events += len(parts)
-    if parts or last:
-        await outlet.data(b"".join(parts), last=last)
+    """The part of the stream that some events amount to, in one send where it fits; with `last` they end the answer."""
+    while len(events) > MAX_EVENTS:
+        await _send(outlet, writer, choice, events[:MAX_EVENTS])
+        events = events[MAX_EVENTS:]
+        await asyncio.sleep(0)
+    await _send(outlet, writer, choice, events, last=last)
+
+
+async def _send(
+    outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
+) -> None:
+    data = writer.write(events, choice)
+    outlet.events = writer.written
+    if data or last:
+        await outlet.data(data, last=last)
 
 
 async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
     """Pass bytes on, to the end of the answer."""
+    observer = answering.observer if isinstance(answering, RawStreaming) else None
     while not outlet.ended:
         data = await answering.piece()
-        outlet.events += data.count(b"data:")
+        outlet.events = outlet.events + data.count(b"data:") if observer is None else observer.events
         await outlet.data(data, last=answering.ended)
 
 

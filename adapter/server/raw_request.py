@@ -14,6 +14,8 @@ from adapter.errors import InvalidType, InvalidValue, MissingParameter, Unsuppor
 from adapter.hub.request import DialectName
 from adapter.upstream.router import Target
 
+_OBJECT_ONLY: Final = frozenset({dict})
+
 
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
@@ -36,7 +38,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _is_objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+    return isinstance(value, list) and _OBJECT_ONLY.issuperset(map(type, value))
 
 
 def _is_list(value: Any) -> bool:
@@ -145,6 +147,14 @@ def checked(body: dict[str, Any], dialect: DialectName, target: Target) -> None:
 
 
 def _check_roles(turns: list[dict[str, Any]], field: str, roles: frozenset[str], *, required: bool) -> None:
+    try:  # all right, as nearly always: a third less time than a look at each
+        seen = {turn.get("role") for turn in turns}
+        if not required:
+            seen.discard(None)
+        if seen <= roles:
+            return
+    except TypeError:  # a role that is no string
+        pass
     for index, turn in enumerate(turns):
         role = turn.get("role")
         if role is None and not required:

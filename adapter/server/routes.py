@@ -6,35 +6,23 @@ Clients join base URLs in every way, so each path is there with `/v1`, without i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter.errors import AdapterError, MethodNotAllowed, NotFound
-from adapter.hub.request import DialectName
 from adapter.server.counting import PATH as COUNT_PATH
 from adapter.server.counting import Counting
-from adapter.server.exchange import Decide, Pipeline
+from adapter.server.exchange import Pipeline
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal
 from adapter.server.socket import Sockets
 from adapter.server.turn import Turn
 
 _PREFIXES: Final = ("/v1", "", "/v1/v1")
-
-
-class Surface:
-    """POST on one of the two APIs."""
-
-    def __init__(self, pipeline: Pipeline, dialect: DialectName, decide: Decide) -> None:
-        self._pipeline = pipeline
-        self._dialect: DialectName = dialect
-        self._decide = decide
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        return self._pipeline.serve(self._dialect, self._decide, scope, receive, send)
 
 
 class Front:
@@ -100,10 +88,10 @@ def router(
     """The whole application; `stored` is path -> method -> application of what needs a store."""
     courses = pipeline.courses
     others = dict(stored)
-    chat = Methods(POST=Surface(pipeline, "chat", courses.chat), **others.pop("/chat/completions", {}))
-    responses = Methods(POST=Surface(pipeline, "responses", courses.responses))
-    compact = Methods(POST=Surface(pipeline, "responses", courses.compact))
-    counted = Methods(POST=Surface(pipeline, "responses", Counting(courses).decide))
+    chat = Methods(POST=partial(pipeline.serve, "chat", courses.chat), **others.pop("/chat/completions", {}))
+    responses = Methods(POST=partial(pipeline.serve, "responses", courses.responses))
+    compact = Methods(POST=partial(pipeline.serve, "responses", courses.compact))
+    counted = Methods(POST=partial(pipeline.serve, "responses", Counting(courses).decide))
     sockets = Sockets(pipeline)
     listed = Methods(GET=models, HEAD=models)
     exact: dict[str, ASGIApp] = {}

@@ -61,7 +61,7 @@ class Routing:
             group = self.access.granting(caller.groups, found[0].asked, [target.upstream.name for target in found])
             found = tuple(target for target in found if group.allows_upstream(target.upstream.name))
             turn.counters = self.access.counters(group, caller.tenant, caller.key_id or "")
-        if len(found) == 1 and not found[0].has_keys:
+        if len(found) == 1 and not found[0].upstream.has_keys:
             return found
         about = session(body if evidence is None else evidence, turn.headers) or turn.request_id.encode()
         return tuple(_with_key(target, about) for target in ordered(about, found))
@@ -173,7 +173,7 @@ class Way:
 def _with_key(target: Target, about: bytes) -> Target:
     """The target with the key that this conversation uses: prompt caches may be an account's."""
     keys = target.upstream.api_keys
-    if not target.has_keys or keys is None:
+    if not target.upstream.has_keys or keys is None:
         return target
     return replace(target, key=min(range(len(keys)), key=lambda place: score(about, f"key{place}", 1)))
 
@@ -183,7 +183,7 @@ def _with_all_keys(pool: Sequence[Target]) -> list[Target]:
     found: list[Target] = []
     for target in pool:
         found.append(target)
-        if target.has_keys:
+        if target.upstream.has_keys:
             number = len(target.upstream.api_keys or ())
             found += [replace(target, key=(target.key + step) % number) for step in range(1, number)]
     return found

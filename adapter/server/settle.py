@@ -101,7 +101,7 @@ def line(turn: Turn) -> dict[str, Any]:
         "lane": turn.lane,
         "stream": turn.stream,
         "status": outlet.status or (_CLOSED_REQUEST if turn.outcome in _BY_CLIENT else None),
-        "outcome": turn.outcome.value,
+        "outcome": turn.outcome,
         "phase": phase(turn),
         "ms": round((asyncio.get_running_loop().time() - turn.started) * 1000, 1),
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum
-from secrets import token_hex
+from enum import StrEnum
+from os import urandom
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adapter.upstream.router import Target
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """How it ended, and by whom."""
 
     OK = "ok"
@@ -90,7 +90,7 @@ class Turn:
         raw: RawHeaders = scope["headers"]
         self.headers: Headers = dict(raw)
         self.client: ClientTraits = client_traits(self.headers)
-        self.request_id = request_id(self.headers) or f"req_{token_hex(16)}"
+        self.request_id = request_id(self.headers) or f"req_{urandom(16).hex()}"
         self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
         self.caller = ANYONE
         self.callers_key: str | None = None

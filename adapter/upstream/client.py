@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from enum import Enum
-from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import hdrs
-from yarl import URL
 
 from adapter import __version__
 from adapter.errors import (
@@ -54,13 +52,11 @@ class Kind(Enum):
     JSON = "application/json"
 
 
-_FIELDS: Final = {
-    kind: (
-        f"Content-Type: application/json\r\nAccept: {kind.value}\r\nAccept-Encoding: identity\r\n"
-        f"User-Agent: responses-chat-adapter/{__version__}\r\n"
-    )
-    for kind in Kind
-}
+_JSON_FIELDS, _STREAM_FIELDS = (
+    f"Content-Type: application/json\r\nAccept: {kind.value}\r\nAccept-Encoding: identity\r\n"
+    f"User-Agent: responses-chat-adapter/{__version__}\r\n"
+    for kind in (Kind.JSON, Kind.STREAM)
+)
 """The header lines of every call."""
 
 
@@ -126,6 +122,7 @@ class Reply:
             self.kind = Kind.JSON
         elif start.startswith(_MARKS[1:]) or (start[:1] != b"<" and self._response.content_type == Kind.STREAM.value):
             self.kind = Kind.STREAM
+            self._ear.hears_data(first)
         elif self._response.content_type == Kind.JSON.value:
             raise UpstreamInvalid("The upstream's answer is not valid JSON.")
         else:
@@ -160,7 +157,7 @@ class Reply:
                 self._broken = broken
             finally:
                 self._waiting = False
-        if self._ear.hears_data(chunk):
+        if not chunk.isspace() if self.kind is Kind.JSON else self._ear.hears_data(chunk):
             self._deadline = self._loop.time() + self._idle
         return chunk
 
@@ -170,6 +167,10 @@ class Reply:
         Raises:
             UpstreamError: as `read`; or it is longer than `limit`.
         """
+        content = self._content
+        if content.at_eof() and content._exception is None and self._broken is None and len(self._first) <= limit:
+            first, self._first = self._first, b""  # it came in one read, as most do
+            return first
         parts: list[bytes] = []
         size = 0
         while chunk := await self.read():
@@ -250,8 +251,8 @@ class UpstreamClient:
         """
         total = upstream.total_timeout
         ends = inf if total is None else asyncio.get_running_loop().time() + total
-        kind = Kind.STREAM if stream else Kind.JSON
-        response = await self._head(upstream, method, path, kind, headers, body)
+        fields = _STREAM_FIELDS if stream else _JSON_FIELDS
+        response = await self._head(upstream, method, path, fields, headers, body)
         reply = Reply(response, self._alarms, upstream.idle_timeout, ends)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
@@ -267,7 +268,7 @@ class UpstreamClient:
         Raises:
             AdapterError: as `post`.
         """
-        response = await self._head(upstream, hdrs.METH_GET, path, Kind.JSON, headers, b"")
+        response = await self._head(upstream, hdrs.METH_GET, path, _JSON_FIELDS, headers, b"")
         reply = Reply(response, self._alarms, upstream.idle_timeout)
         try:
             await self._check(reply, response, own_key=not upstream.callers_key)
@@ -276,7 +277,7 @@ class UpstreamClient:
             reply.close()
 
     async def _head(
-        self, upstream: Upstream, method: str, path: str, kind: Kind, headers: dict[str, str], body: bytes
+        self, upstream: Upstream, method: str, path: str, fields: str, headers: dict[str, str], body: bytes
     ) -> Answer:
         """The head of the answer, in time."""
         task, rang = asyncio.current_task(), False
@@ -291,8 +292,8 @@ class UpstreamClient:
         try:
             return await self._sender.send(
                 method,
-                _address(upstream.base_url, path),
-                _FIELDS[kind],
+                upstream.base_url + path,
+                fields,
                 headers,
                 body,
                 connect_within=upstream.connect_timeout,
@@ -323,12 +324,6 @@ class UpstreamClient:
 
 def _start(first: bytes) -> bytes:
     return first.removeprefix(_BOM).lstrip(_BLANK)
-
-
-@lru_cache(maxsize=256)
-def _address(base_url: str, path: str) -> URL:
-    """Parsed once: the paths are few."""
-    return URL(base_url + path)
 
 
 async def _error_body(reply: Reply) -> bytes:

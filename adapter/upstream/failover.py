@@ -82,7 +82,7 @@ class Failover:
         while self._left:
             refused = self._shut(self._left[0])
             if refused is None:
-                return self._left[0] if self._paid() else None
+                return self._left[0] if not attempts.made or self._paid() else None
             self._waits.append(refused)
             target = self._left.pop(0)
             if self._health.resting(target)[1] in _SPARE:
@@ -101,7 +101,8 @@ class Failover:
     def enter(self, target: Target) -> bool:
         """Go to a target, which need not be the one that `next` gave: a history may be bound to another. False where that one
         cannot be asked now."""
-        self.skip(target)
+        if target in self._left:
+            self._left.remove(target)
         if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
             self._waits.append(refused)
             self._left = [each for each in self._left if each.upstream is not target.upstream]
@@ -121,10 +122,9 @@ class Failover:
 
     def _paid(self) -> bool:
         """Whether the next attempt is paid for; it is paid for once, however many targets are looked at."""
-        if self._attempts.made and not self._paid_for:
+        if not self._paid_for:
             self._paid_for = self._attempts.spend()
-            return self._paid_for
-        return True
+        return self._paid_for
 
     def failed(self, error: AdapterError) -> None:
         """The attempt failed before the first event."""

@@ -78,6 +78,11 @@ class Upstream:
         )
 
     @property
+    def has_keys(self) -> bool:
+        """Several, to choose among."""
+        return self.api_keys is not None and len(self.api_keys) > 1
+
+    @property
     def callers_key(self) -> bool:
         """It is asked with the caller's own key."""
         return self.api_keys is None
@@ -112,11 +117,6 @@ class Target:
     """The client's name for it, without an upstream's name before it."""
     key: int = 0
     """Which of the upstream's own keys."""
-
-    @property
-    def has_keys(self) -> bool:
-        """Its upstream has several keys to choose among."""
-        return self.upstream.api_keys is not None and len(self.upstream.api_keys) > 1
 
     @property
     def rank_name(self) -> str:

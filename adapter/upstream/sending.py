@@ -99,7 +99,7 @@ class Sender:
         await self._connector.close()
 
     async def send(
-        self, method: str, url: URL, fields: str, headers: Mapping[str, str], body: bytes, *, connect_within: float
+        self, method: str, url: str, fields: str, headers: Mapping[str, str], body: bytes, *, connect_within: float
     ) -> Answer:
         """One call. `fields` are header lines that are always the same, `headers` those of this call; `connect_within` are
         the seconds that making a connection may take, resolving the name included. A pooled connection that the upstream had
@@ -147,11 +147,11 @@ class Sender:
             connection = await connector.connect(place, [], _timeout(within))
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
-        unused = connector.unused
-        fresh = bool(unused) and connection.protocol in unused
-        if fresh and connection.protocol is not None:
-            unused.remove(connection.protocol)
-        return connection, fresh
+        protocol, unused = connection.protocol, connector.unused
+        if protocol is None or protocol not in unused:
+            return connection, False
+        unused.remove(protocol)
+        return connection, True
 
 
 async def _write(transport: asyncio.WriteTransport, body: bytes) -> None:
@@ -164,8 +164,11 @@ async def _write(transport: asyncio.WriteTransport, body: bytes) -> None:
         await asyncio.sleep(0)
 
 
-def _place(method: str, url: URL, fields: str, loop: asyncio.AbstractEventLoop) -> tuple[aiohttp.ClientRequest, str]:
+def _place(
+    method: str, address: str, fields: str, loop: asyncio.AbstractEventLoop
+) -> tuple[aiohttp.ClientRequest, str]:
     """What every call to one address has in common: what the pool knows it by, and how its head begins."""
+    url = URL(address)
     asked = aiohttp.ClientRequest(hdrs.METH_POST, url, loop=loop)
     return asked, f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {asked.headers[hdrs.HOST]}\r\n{fields}"
 

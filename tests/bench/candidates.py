@@ -161,7 +161,7 @@ def _servers(origin: str, folder: Path, absent: dict[str, str]) -> Iterator[Serv
         absent["nginx"] = "not installed"
     for dialect in (CHAT, RESPONSES):
         yield adapter(origin, dialect, folder)
-    yield adapter(origin, CHAT, folder, candidate=STORE_OFF)
+        yield adapter(origin, dialect, folder, candidate=STORE_OFF)
     if litellm := os.environ.get("BENCH_LITELLM") or (find_spec("litellm") and shutil.which("litellm")):
         config = _LITELLM.replace("{origin}", origin)
         command = (litellm, "--config", "{config}", "--port", "{port}")

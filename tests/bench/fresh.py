@@ -1,14 +1,15 @@
 """What can be measured on a process once: how long it takes to its first answer, and what it holds then.
 
-Every round starts every program anew, one process for each direction, so that no memory which an earlier workload left
-behind hides what an idle stream takes.
+Every round starts every program anew, two processes for each direction: what an earlier workload left behind would hide
+what idle streams take, and blow up a peak.
 """
 
 from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -39,6 +40,8 @@ class Fresh:
     """Resident MB after a few hundred requests of both kinds."""
     stream: float
     """kB that each stream adds which was opened and waits for its next delta: both connections, and all that is kept."""
+    peak: float
+    """Resident MB at the most, while as many streams come in bursts; in a process that had no idle ones."""
 
 
 def run(
@@ -47,47 +50,39 @@ def run(
     """Case name -> what was measured in each round; who does not come up is `absent`."""
     found: dict[str, list[dict[str, Any]]] = {}
     for server in servers:  # nobody's first start counts: files are read from the disk, a store is laid out
-        server.start().stop()
-    each = [(server, way) for server in servers for way in server.ways]
+        process = server.start()
+        if not process.listens:
+            absent[server.candidate] = why_not(process)
+        process.stop()
     for number in range(rounds):
         begun = time.monotonic()
-        for server, way in each:
+        for server in servers:
             if server.candidate in absent or (server.candidate in SLOW and number):
                 continue
-            process = server.start()
-            try:
-                if process.listens:
-                    case = Case(server.candidate, *way, process, process.port)
-                    found.setdefault(case.name, []).append(asdict(_measured(load, case, process)))
-                else:
-                    absent[server.candidate] = why_not(process)
-            finally:
-                process.stop(0.5)  # some would wait for the streams that stand still
+            for way in server.ways:
+                fresh = _measured(load, server, way)
+                found.setdefault(f"{server.candidate} {'→'.join(way)}", []).append(asdict(fresh))
         say(f"fresh processes, round {number + 1} of {rounds}: {time.monotonic() - begun:.0f} s")
     return found
 
 
-def _measured(load: Load, case: Case, process: Process) -> Fresh:
-    idle = process.resident()
-    _ask(case)
-    answered, cpu = time.perf_counter() - process.begun, process.cpu()
-    warm_up(load, case)
-    used = process.resident()
-    streams = 8 if case.slow else STREAMS
-    job = Job(
-        port=case.port,
-        dialect=case.client,
-        model="stream-2-idle",
-        requests=streams,
-        concurrency=streams,
-        hold=True,
-    )
-    tally = load.run(job)
-    time.sleep(_SETTLES)
-    held = process.resident()
-    load.release()
-    if tally["errors"]:
-        raise RuntimeError(f"{case.name}: {tally['errors']} of {streams} idle streams: {tally['first_error']}")
+def _measured(load: Load, server: Server, way: tuple[str, str]) -> Fresh:
+    with _started(server, way) as (case, process):
+        idle = process.resident()
+        _ask(case)
+        answered, cpu = time.perf_counter() - process.begun, process.cpu()
+        warm_up(load, case)
+        used = process.resident()
+        streams = 8 if case.slow else STREAMS
+        _streams(load, case, "stream-2-idle", streams, hold=True)
+        time.sleep(_SETTLES)
+        held = process.resident()
+        load.release()
+    with _started(server, way) as (second, other):
+        warm_up(load, second)
+        other.reset_peak()
+        _streams(load, second, "stream-200-burst", streams)
+        peak = other.peak()
     return Fresh(
         listening=process.startup * 1e3,
         answered=answered * 1e3,
@@ -95,7 +90,26 @@ def _measured(load: Load, case: Case, process: Process) -> Fresh:
         idle=idle / 1e6,
         used=used / 1e6,
         stream=(held - used) / 1e3 / streams,
+        peak=peak / 1e6,
     )
+
+
+@contextmanager
+def _started(server: Server, way: tuple[str, str]) -> Iterator[tuple[Case, Process]]:
+    process = server.start()
+    try:
+        if not process.listens:
+            raise RuntimeError(f"{server.candidate} came up once and then did not: {why_not(process)}")
+        yield Case(server.candidate, *way, process, process.port), process
+    finally:
+        process.stop(0.5)  # some would wait for the streams that stand still
+
+
+def _streams(load: Load, case: Case, model: str, count: int, *, hold: bool = False) -> None:
+    job = Job(port=case.port, dialect=case.client, model=model, requests=count, concurrency=count, hold=hold)
+    tally = load.run(job)
+    if tally["errors"]:
+        raise RuntimeError(f"{case.name}: {tally['errors']} of {count} streams at once: {tally['first_error']}")
 
 
 def _ask(case: Case) -> None:

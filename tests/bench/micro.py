@@ -77,4 +77,6 @@ def _command() -> list[str]:
 
 
 if __name__ == "__main__":
+    if find_spec("pytest_benchmark") is None:
+        sys.exit("pytest-benchmark is not installed: it is in the extra `bench`")
     sys.exit(subprocess.run([*_command(), "--benchmark-sort=name", *sys.argv[1:]], check=False).returncode)

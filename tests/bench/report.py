@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any, TypeAlias
@@ -11,9 +12,9 @@ JsonResults: TypeAlias = dict[str, Any]
 YARDSTICK = "passthrough"
 _FRESHLY = (
     "A fresh process: milliseconds to listening, to the first answer, of CPU until then; MB at rest before any request "
-    "and after some hundred; kB of each of 256 streams that wait for their next delta"
+    "and after some hundred; kB of each of 256 streams that wait for their next delta; MB at the most with 256 in bursts"
 )
-FRESH = ("listening", "answered", "answered_cpu", "idle", "used", "stream")
+FRESH = ("listening", "answered", "answered_cpu", "idle", "used", "stream", "peak")
 """What is known of fresh processes: see `tests.bench.fresh`."""
 
 
@@ -148,9 +149,9 @@ README_COLUMNS = {
     "30 kB request": ("30 kB history c=32", "cpu"),
     "delta, in bursts": ("burst c=32", "cpu"),
     "delta, 5 ms apart": ("paced c=32", "cpu"),
-    "peak memory, 256 streams": ("burst c=256", "peak"),
 }
 """Title -> workload and metric."""
+MEMORY = "peak memory, 256 streams"
 ORDER = ("adapter", "naive", "nginx", "litellm")
 NAMES = {"chat": "Chat", "responses": "Responses", "naive": "naive translator", "litellm": "LiteLLM"}
 
@@ -164,15 +165,17 @@ def readme(results: JsonResults, command: str) -> str:
         candidate, _, way = case.partition(" ")
         client, _, upstream = way.partition("→")
         cells = [cell(ratios(results, case, *column), "{:.2f}×") for column in README_COLUMNS.values()]
+        cells.append(cell(fresh(results, case, "peak", against=operator.truediv), "{:.2f}×"))
         title = f"{NAMES.get(candidate, candidate)}, {NAMES[client]} → {NAMES[upstream]}"
         rows.append([title, *cells, cell(added(results, case, "first event c=1", "first_p50"), "{:+.2f} ms")])
     base = [cell(values(results, yardstick("→chat"), *column), "{:.0f}") for column in README_COLUMNS.values()]
+    memory = cell(fresh(results, yardstick("→chat"), "peak"), "{:.0f}")
     prose = (
         "Ratios to a bare pass-through on the same stack (raw ASGI, aiohttp, uvicorn with uvloop) that parses nothing: CPU time\n"
         "of the server's processes, and peak resident memory; the last column is the median time to the first event at\n"
         "concurrency 1, less the pass-through's. The rest at concurrency 32. The pass-through itself took "
-        f"{base[0]} µs a request,\n{base[2]} µs a delta in bursts, {base[3]} µs a delta 5 ms apart and {base[4]} MB. "
+        f"{base[0]} µs a request,\n{base[2]} µs a delta in bursts, {base[3]} µs a delta 5 ms apart and {memory} MB. "
         f"Medians of {results['rounds']} interleaved rounds, one worker,\na canned upstream on the same machine. "
         f"Made by `{command}`."
     )
-    return prose + "\n\n" + table(["client → upstream", *README_COLUMNS, "first event"], rows)
+    return prose + "\n\n" + table(["client → upstream", *README_COLUMNS, MEMORY, "first event"], rows)

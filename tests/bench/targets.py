@@ -41,11 +41,11 @@ class Target:
         return median(numbers) if numbers else None
 
 
-def _ratio(workload: str, metric: str = "cpu") -> Measured:
-    return lambda results, case: ratios(results, case, workload, metric)
+def _ratio(workload: str) -> Measured:
+    return lambda results, case: ratios(results, case, workload, "cpu")
 
 
-def _start(metric: str) -> Measured:
+def _fresh(metric: str) -> Measured:
     return lambda results, case: fresh(results, case, metric, against=operator.truediv)
 
 
@@ -84,9 +84,11 @@ TARGETS: Final = (
     Target("delta in bursts, c=256", 1.5, _ratio("burst c=256"), raw=1.15),
     Target("delta 5 ms apart, c=1", 1.15, _ratio("paced c=1")),
     Target("delta 5 ms apart, c=32", 1.15, _ratio("paced c=32")),
-    Target("peak memory, 256 streams", 1.3, _ratio("burst c=256", "peak")),
-    Target("start to the first answer", 1.5, _start("answered")),
-    Target("start with the store off", 1.5, _start("answered"), candidate=STORE_OFF),
+    Target("peak memory, 256 streams", 1.3, _fresh("peak")),
+    Target("the same with the store off", 1.3, _fresh("peak"), candidate=STORE_OFF),
+    # by CPU: on a machine with other things to do the wall clock says more about those
+    Target("start to the first answer", 1.5, _fresh("answered_cpu")),
+    Target("the same with the store off", 1.5, _fresh("answered_cpu"), candidate=STORE_OFF),
     Target("first event later by", 0.3, lambda r, case: added(r, case, "first event c=1", "first_p50"), "{:.2f} ms"),
     Target(
         "at rest, store off, more by",

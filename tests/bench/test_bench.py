@@ -223,7 +223,7 @@ def test_all_tables_of_a_run_are_written() -> None:
         {**run, "micro": {"reply chat→responses": 3.0}, "instructions": {"reply chat→responses": 1234.0}}
     )
 
-    assert "| passthrough chat→chat | 1 | 80 | 1 | 1 | 1 | 1 |" in text
+    assert "| passthrough chat→chat | 1 | 80 | 1 | 1 | 1 | 1 | 1 |" in text
     assert "| reply chat→responses | 3.00 | 1,234 |" in text
     assert "shares the 2 cores" in text
     assert "absent: nginx: why" in text

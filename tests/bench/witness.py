@@ -3,7 +3,6 @@
     python -m tests.bench.witness                      all works (`tests.bench.works`), with ratios to their yardsticks
     python -m tests.bench.witness burst 'plain chat'   those whose names hold one of the words
     python -m tests.bench.witness --json before.json   also to a file for `python -m tests.bench.compare`
-    python -m tests.bench.witness --keep FOLDER burst  also callgrind's own files, for `callgrind_annotate`
 
 It starts itself under callgrind, once for all works: the marker between two works is a call of `getppid` in the C
 library, before which callgrind writes down what it counted and begins anew. Start-up, imports and the first runs, in
@@ -52,12 +51,11 @@ def main() -> int:
     )
     parser.add_argument("words", nargs="*", help="count works whose names hold one of these only")
     parser.add_argument("--json", type=Path, help="write the counts to this file")
-    parser.add_argument("--keep", type=Path, help="keep callgrind's files, one a work, in this folder")
     chosen = parser.parse_args()
     if shutil.which("valgrind") is None:
         print("valgrind is not installed: no instructions are counted")
         return 0
-    counts = counted(chosen.words, keep=chosen.keep)
+    counts = counted(chosen.words)
     print(report.table(["instructions per request or delta", "count", "ratio"], map(_row, counts)))
     if chosen.json is not None:
         chosen.json.write_bytes(orjson.dumps(as_json(counts), option=orjson.OPT_INDENT_2))
@@ -73,7 +71,7 @@ def as_json(counts: Iterable[Count]) -> report.JsonResults:
     return {"samples": {}, "instructions": {count.name: count.instructions for count in counts}}
 
 
-def counted(words: Iterable[str] = (), *, keep: Path | None = None) -> list[Count]:
+def counted(words: Iterable[str] = ()) -> list[Count]:
     """Counts the works whose names hold one of the words (all, without any).
 
     Raises:
@@ -95,10 +93,6 @@ def counted(words: Iterable[str] = (), *, keep: Path | None = None) -> list[Coun
             raise RuntimeError(run.stderr)
         works = orjson.loads((base / "works.json").read_bytes())
         files = [base / f"counts.{2 * number + 2}" for number in range(len(works))]
-        if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            for work, file in zip(works, files, strict=True):
-                shutil.copy(file, keep / work["name"].replace(" ", "_"))
         return read(works, (file.read_text() for file in files))
 
 

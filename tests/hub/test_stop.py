@@ -12,6 +12,7 @@ from adapter.hub.events import (
     Annotated,
     Delta,
     DeltaKind,
+    Deltas,
     Event,
     Failed,
     Finished,
@@ -21,6 +22,7 @@ from adapter.hub.events import (
     PartOpened,
     Started,
     Usage,
+    singly,
 )
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub
@@ -192,6 +194,25 @@ def test_any_cut_into_deltas_and_reads_gives_the_same_answer(
     assert texts(out) == [[expected]]
     assert scanner.cut == (expected != text or any(word in text for word in stop))
     assert len(fold(out).output[0]["content"][0]["logprobs"]) == (len(expected) if logprobs else 0)
+
+
+@given(st.lists(st.text("abS", max_size=5), max_size=8), st.lists(st.text("abS", min_size=1, max_size=3)), st.data())
+def test_several_texts_at_once_are_cut_as_one_after_the_other(
+    given_texts: list[str], stop: list[str], data: st.DataObject
+) -> None:
+    events = answer(message(0, given_texts))
+    together: list[Event] = []
+    for event in events:
+        last = together[-1] if together else None
+        if isinstance(event, Delta) and data.draw(st.booleans()):
+            together.append(Deltas(event.index, event.part_index, event.kind, [event.text]))
+        elif isinstance(event, Delta) and isinstance(last, Deltas):
+            last.texts.append(event.text)
+        else:
+            together.append(event)
+    assert list(singly(together)) == events
+
+    assert list(singly(StopScanner(stop).feed(together))) == StopScanner(stop).feed(events)
 
 
 @given(st.text("abS", max_size=12), st.integers(0, 12), st.lists(st.text("abS", min_size=1, max_size=3), min_size=1))

@@ -25,7 +25,7 @@ from adapter.conform.speaking import (
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
-from adapter.hub.events import Event, Finished, Started
+from adapter.hub.events import Event, Finished, Started, singly
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub
 from adapter.hub.request import Exchange
@@ -138,7 +138,7 @@ def test_a_responses_stream_is_read_into_the_very_events_that_say_it(spoken: Spo
 
     intake = Intake(DIALECTS["responses"], Exchange.unasked("responses"))
     events = intake.feed(responses_stream(spoken)) + intake.close()
-    assert [bare(event) for event in events] == hub_events(spoken)
+    assert [bare(event) for event in singly(events)] == hub_events(spoken)
 
 
 def bare(event: Event) -> Event:

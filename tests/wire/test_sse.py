@@ -115,9 +115,7 @@ def test_what_is_framed_is_decoded_again(events: list[SseEvent]) -> None:
         st.sampled_from([b"data: a", b"data: b", b"data:c", b"data", b"event: x", b"event: y", b"event:", b":", b""])
     )
 )
-def test_regular_reads_give_what_looking_at_each_block_gives(lines: list[bytes]) -> None:
+def test_usual_events_are_read_as_any_event_is(lines: list[bytes]) -> None:
     whole = b"".join(line + b"\n" for line in lines) + b"\n\n"
-    regular = sse._regular(whole)
-    if regular is not None:
-        *blocks, _ = whole.split(b"\n\n")
-        assert regular == [event for block in blocks if (event := sse._parsed(block)) is not None]
+    *blocks, _ = whole.split(b"\n\n")
+    assert decoded(whole) == [event for block in blocks if (event := sse._parsed(block)) is not None]

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.logprobs import to_responses
+from adapter.dialects.chat.sole_text import CONTENT, REASONING
 from adapter.dialects.chat.text_items import REASONING_KINDS, Logprobs, TextItem
 from adapter.dialects.chat.tool_calls import ToolCalls
+from adapter.dialects.refrain import Place
 from adapter.hub.events import DeltaKind, Event, Item
 from adapter.hub.request import Exchange
 
@@ -42,10 +44,13 @@ class Assembly:
         """After `finish`: a call is left that nobody can run."""
         return self._calls.unnamed
 
-    def grow(self, text: str) -> Event | None:
-        """More text where text is open and nothing has to be mended: all but a few of the deltas of a stream. None: `feed` it."""
+    def grow(self, place: Place, texts: list[str]) -> list[Event] | None:
+        """More text, valid Unicode, where such text is open; None, and nothing done, where it is not: `feed` it."""
         item = self._item
-        return item.grow(text) if item is not None and item.kind is _TEXT else None
+        if item is None:
+            return self._calls.grow(place, texts) if type(place) is int else None
+        kind = _TEXT if place == CONTENT else self._reasoning_kind if place == REASONING else None
+        return item.grow(texts) if item.kind is kind else None
 
     def feed(self, delta: dict[str, Any], logprobs: Any = None) -> list[Event]:
         """The events of one delta, or of a whole message."""

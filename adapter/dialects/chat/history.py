@@ -82,8 +82,9 @@ class History:
         self._id_rule = rule = writing.profile.call_id
         self._fits = rule.max if rule.alphabet == "any" else 0
         """Call ids of up to this length go on as they are."""
-        self._wire_ids: set[str] | None = None
-        """Of the calls of the current turn; None while they are the call ids as they came."""
+        self._renamed: Message | None = None
+        """The last turn in which a call did not keep its id, or might not have; `_wire_ids` are those of its calls."""
+        self._wire_ids: set[str] = set()
         self._other_ids: dict[str, str] = {}
         """Item id -> call id, of the calls whose outputs may name either."""
         self._named: dict[str, deque[str]] | None = None
@@ -112,7 +113,14 @@ class History:
     def _take_all(self, items: list[Item]) -> None:
         """Takes each item. The forms that nearly all of a long history has are written at sight, in a third of the time
         that `_take` needs for them (the same result, a law in the tests)."""
-        put, calls, fits, wires = self._messages.append, self._calls, self._fits, self._box.functions
+        put, calls, fits, wires, silence = (
+            self._messages.append,
+            self._calls,
+            self._fits,
+            self._box.functions,
+            self._silence,
+        )
+        turn: Message | None = None
         plain = True
         for index, item in enumerate(items):
             try:
@@ -121,17 +129,18 @@ class History:
                     content = item["content"]
                     if type(content) is list:
                         (part,) = content
-                        if (
-                            (of := part["type"]) == "input_text" or of == "output_text"
-                        ) and "prompt_cache_breakpoint" not in part:
+                        if ((of := part["type"]) == "input_text" or of == "output_text") and (
+                            "prompt_cache_breakpoint" not in part
+                        ):
                             content = part["text"]
                     if type(content) is str:
                         if (role := item["role"]) == "user":
-                            self._turn = None
+                            turn = None
                             put({"role": "user", "content": content})
                             continue
-                        if role == "assistant" and ((turn := self._turn) is None or "tool_calls" not in turn):
-                            self._begin({"role": "assistant", "content": content})
+                        if role == "assistant" and (turn is None or "tool_calls" not in turn):
+                            turn = {"role": "assistant", "content": content}
+                            put(turn)
                             continue
                 elif kind == "function_call":
                     call_id, arguments = item["call_id"], item["arguments"]
@@ -140,24 +149,36 @@ class History:
                         and type(arguments) is str
                         and 0 < len(call_id) <= fits
                         and calls.get(call_id) is None
-                        and self._wire_ids is None
                         and "namespace" not in item
+                        and (turn is None or turn is not self._renamed)
                     ):
                         function = {"name": wire, "arguments": arguments or "{}"}
-                        self._add_call(index, call_id, {"id": call_id, "type": "function", "function": function})
+                        tool_call = {"id": call_id, "type": "function", "function": function}
+                        if turn is None:
+                            turn = {"role": "assistant", "content": silence, "tool_calls": [tool_call]}
+                            put(turn)
+                        elif "tool_calls" in turn:
+                            turn["tool_calls"].append(tool_call)
+                        else:
+                            turn["content"] = turn["content"] or silence
+                            turn["tool_calls"] = [tool_call]
+                        output = {"role": "tool", "tool_call_id": call_id, "content": ""}
+                        put(output)
+                        calls[call_id] = (tool_call, turn, output, index)
                         continue
                 elif kind == "function_call_output":
-                    call_id, output = item["call_id"], item["output"]
-                    if type(output) is str and (call := calls.get(call_id)) is not None and not self._later_calls:
+                    call_id, text = item["call_id"], item["output"]
+                    if type(text) is str and (call := calls.get(call_id)) is not None and not self._later_calls:
                         calls[call_id] = None
-                        call[2]["content"] = output
-                        if call[1] is self._turn:
-                            self._turn = None
+                        call[2]["content"] = text
+                        if call[1] is turn:
+                            turn = None
                         continue
             except (KeyError, TypeError, ValueError):
                 pass
+            self._turn = turn
             self._take(index, item)
-            plain = not self._reasoning
+            turn, plain = self._turn, not self._reasoning
 
     def _take(self, index: int, item: Item) -> None:
         kind = item.get("type")
@@ -215,7 +236,6 @@ class History:
 
     def _begin(self, turn: Message) -> None:
         self._turn = turn
-        self._wire_ids = None
         self._messages.append(turn)
 
     def _fuller_turn(self) -> Turn:
@@ -232,7 +252,7 @@ class History:
             raise no_string(call_id, self._writing.at(index, ".call_id"))
         wire_id = call_id if 0 < len(call_id) <= self._fits else fitted_call_id(call_id, self._id_rule)
         waiting = self._calls.get(call_id)
-        if self._turn is not None and (waiting or wire_id != call_id or self._wire_ids is not None):
+        if self._turn is not None and (waiting or wire_id != call_id or self._renamed is self._turn):
             taken = self._taken_ids(self._turn)
             if wire_id in taken:
                 wire_id = self._other_id(call_id, taken)
@@ -263,12 +283,13 @@ class History:
             self._calls[call_id] = call
         else:
             self._later_calls.setdefault(call_id, deque()).append(call)
-        if wire_id is not call_id or self._wire_ids is not None:
+        if wire_id is not call_id or self._renamed is turn:
             self._taken_ids(turn).add(wire_id)
 
     def _taken_ids(self, turn: Message) -> set[str]:
         """The wire ids of the current turn's calls."""
-        if self._wire_ids is None:
+        if self._renamed is not turn:
+            self._renamed = turn
             self._wire_ids = {call["id"] for call in turn.get("tool_calls", ())}
         return self._wire_ids
 

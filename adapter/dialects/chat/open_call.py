@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat.json_string import InputUnwrapper
 from adapter.dialects.chat.structured import PREFIXES, facts_of
-from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Item, ItemClosed, ItemOpened
+from adapter.hub.events import NO_PART, Delta, DeltaKind, Deltas, Event, Item, ItemClosed, ItemOpened
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.hub.surrogates import REPLACEMENT, rejoined
 
@@ -38,6 +38,13 @@ class OpenCall:
     def opened(self) -> list[Event]:
         """The event that announces the call; a structured one is announced when it is complete."""
         return [] if self._structured else [ItemOpened(self.index, self._item("", "in_progress"))]
+
+    def grow(self, texts: list[str]) -> list[Event]:
+        """As `add`, for pieces that are valid Unicode."""
+        if self._half or self._structured or self._unwrapper is not None:
+            return [event for text in texts for event in self.add(text)]
+        self._pieces += texts
+        return [Deltas(self.index, NO_PART, self._kind, texts)]
 
     def add(self, text: str) -> list[Event]:
         """What a piece of arguments (or of native input) gives the client."""

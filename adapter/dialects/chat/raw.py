@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.base import Frame
+from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.raw import RawStream
+from adapter.dialects.refrain import Sole
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, no_clock
@@ -80,6 +82,9 @@ class RawChatStream(RawStream):
                 answer.status = "failed"
             elif finish and answer.status == "in_progress":
                 answer.status = "incomplete" if finish in ("length", "content_filter") else "completed"
+
+    def sole(self, event: Any) -> Sole | None:
+        return sole_text(event)
 
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
         return block if self._instead is None else self._instead

@@ -23,7 +23,8 @@ from typing import Any, Final
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.finishes import Outcome, outcome_of
 from adapter.dialects.chat.moderation import to_responses
-from adapter.dialects.chat.refrain import Refrain, only_text
+from adapter.dialects.chat.sole_text import sole_text
+from adapter.dialects.refrain import Refrain
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Finished, Started, Usage
 from adapter.hub.losses import Anomaly, AnomalyLog
@@ -60,14 +61,27 @@ class ChatReader:
 
     # --------------------------------------------------------------------------------------------------------- inputs
 
+    def more(self, whole: bytes, at: int, events: list[Event]) -> int:
+        """See `StreamReader.more`."""
+        assembly = self._assembly
+        if assembly is None or self._outcome is not None or self.ended:
+            return at
+        found = self._refrain.texts(whole, at)
+        if found is None:
+            return at
+        texts, end = found
+        if "" in texts and not (texts := list(filter(None, texts))):
+            return end
+        grown = assembly.grow(self._refrain.place, texts)
+        if grown is None:
+            return at
+        events += grown
+        return end
+
     def feed(self, name: str | None, data: bytes) -> list[Event]:
         """The hub events of one SSE event."""
         if self.ended:
             return []
-        growing = self._assembly if self._outcome is None and name is None else None
-        """Takes more text, which is all that most events bring."""
-        if growing is not None and (text := self._refrain.text(data)) and (event := growing.grow(text)) is not None:
-            return [event]
         if data == b"[DONE]":
             return self._done()
         try:
@@ -79,9 +93,8 @@ class ChatReader:
             return self._broken("The upstream sent an event that is not JSON.")
         if not isinstance(chunk, dict):
             return self._broken("The upstream sent an event that is not a JSON object.")
-        if growing is not None and (text := only_text(chunk)) and (event := growing.grow(text)) is not None:
-            self._refrain.learn(data, text)
-            return [event]
+        if name is None and self._refrain.willing and (sole := sole_text(chunk)):
+            self._refrain.learn(None, data, sole, sole_text)
         choices = chunk.get("choices")
         if chunk.get("error") or name == "error" or (choices is None and _is_bare_error(chunk)):
             return self._failed(from_error_object(chunk))

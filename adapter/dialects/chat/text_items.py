@@ -8,6 +8,7 @@ from adapter.hub.events import (
     Annotated,
     Delta,
     DeltaKind,
+    Deltas,
     Event,
     Item,
     ItemClosed,
@@ -84,13 +85,14 @@ class TextItem:
         assert kind is not None
         return Delta(self.index, self._part, kind, text, logprobs)
 
-    def grow(self, text: str) -> Event | None:
-        """As `add`, for text that is whole by itself; None, and nothing done, for any other."""
+    def grow(self, texts: list[str]) -> list[Event] | None:
+        """As `add`, for texts that are valid Unicode; None, and nothing done, where half a character waits or no part is
+        open."""
         kind = self.kind
-        if kind is None or self._half or not (text.isascii() or text.isprintable()):  # half a surrogate pair is neither
+        if kind is None or self._half:
             return None
-        self._pieces.append(text)
-        return Delta(self.index, self._part, kind, text)
+        self._pieces += texts
+        return [Deltas(self.index, self._part, kind, texts)]
 
     def annotate(self, annotation: dict[str, Any]) -> Event:
         """An annotation of the open text part."""

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from adapter.dialects.chat.open_call import OpenCall
+from adapter.dialects.chat.sole_text import sole_arguments
 from adapter.hub.events import Event, Item
 from adapter.hub.names import fitted_call_id
 from adapter.hub.request import ToolKind, ToolRef, Tools
@@ -104,13 +105,19 @@ class ToolCalls:
         """A call that says something has no name, so nobody can run it."""
         return any(not slot.name and (slot.id or slot.size) for slot in self._waiting)
 
+    def grow(self, index: int, texts: list[str]) -> list[Event] | None:
+        """More arguments, valid Unicode each, for the open call; None, and nothing done, where that is not the one at
+        `index`."""
+        item = self._more_of_open(index, texts)
+        return None if item is None else item.grow(texts)
+
     def feed(self, fragments: list[Any]) -> list[Event]:
         """The events of one delta's `tool_calls`."""
         alone = len(fragments) == 1
-        if alone and self._waiting:
-            more = self._more_of_open(fragments[0])
-            if more is not None:
-                return more
+        if alone and self._waiting and (sole := sole_arguments(fragments[0])) is not None:  # the usual fragment
+            item = self._more_of_open(sole[0], [sole[1]])
+            if item is not None:
+                return item.add(sole[1])
         events: list[Event] = []
         for position, fragment in enumerate(fragments):
             if not isinstance(fragment, dict):
@@ -131,23 +138,16 @@ class ToolCalls:
                 self._add(slot, text, events)
         return events
 
-    def _more_of_open(self, fragment: Any) -> list[Event] | None:
-        """The usual fragment, on a short way: the open call's index and more arguments, nothing else. None for others."""
-        slot = self._waiting[0]
-        item = slot.item
-        if item is None or not isinstance(fragment, dict) or fragment.get("index") != slot.index or fragment.get("id"):
+    def _more_of_open(self, index: int, texts: list[str]) -> OpenCall | None:
+        """The call that takes more arguments, if it is the open one that is at `index`."""
+        slot = self._waiting[0] if self._waiting else None
+        if slot is None or slot.item is None or slot.index != index or self._by_index[index] is not slot:
             return None
-        function = fragment.get("function")
-        if not isinstance(function, dict) or function.get("name") or self._by_index[slot.index] is not slot:
-            return None
-        text = function.get("arguments")
-        if not text or not isinstance(text, str):
-            return None
-        slot.pieces.append(text)
-        slot.size += len(text)
-        slot.given += 1
+        slot.pieces += texts
+        slot.size += sum(map(len, texts))
+        slot.given += len(texts)
         self._last = slot
-        return item.add(text)
+        return slot.item
 
     # ------------------------------------------------------------------------------------------- which call is meant
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
@@ -26,7 +25,6 @@ from adapter.dialects.chat.read_tools import no_parameters
 from adapter.dialects.chat.strict import meets_strict_rules
 from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
 from adapter.dialects.chat.writing import Writing
-from adapter.hub.events import Item
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
 
@@ -310,8 +308,6 @@ _ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
 
 
 _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
-_BRINGING: Final = frozenset(_BRINGS_TOOLS)
-_KIND_OF: Final = itemgetter("type")
 
 
 def gather_tools(writing: Writing) -> Toolbox:
@@ -321,20 +317,12 @@ def gather_tools(writing: Writing) -> Toolbox:
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
     items = writing.request.items
-    if _bring_tools(items):
+    if [item for item in items if item.get("type") in _BRINGS_TOOLS]:
         for index, item in enumerate(items):
             if item.get("type") in _BRINGS_TOOLS:
                 path = writing.at(index, ".tools")
                 box.add_all(array(item.get("tools") or [], path), path)
     return box
-
-
-def _bring_tools(items: list[Item]) -> bool:
-    """Whether any of the items may, in half the time of a loop over a long history."""
-    try:
-        return not _BRINGING.isdisjoint(map(_KIND_OF, items))
-    except (KeyError, TypeError):  # a type that is missing, or no string: not judged here
-        return True
 
 
 def _web_search_options(tool: Tool, path: str) -> Tool:

@@ -19,7 +19,7 @@ what else Chat has no words for are losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import orjson
@@ -34,6 +34,7 @@ from adapter.hub.events import (
     Annotated,
     Delta,
     DeltaKind,
+    Deltas,
     Event,
     Failed,
     Finished,
@@ -42,12 +43,14 @@ from adapter.hub.events import (
     PartOpened,
     Started,
     Usage,
+    singly,
 )
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock
 from adapter.hub.usage import added, as_chat
 from adapter.wire.jsonio import dumps
+from adapter.wire.sse import framed
 
 _DONE: Final[Frame] = (None, b"[DONE]")
 _NO_LOGPROBS: Final = b'},"logprobs":null,"finish_reason":null}]'
@@ -130,11 +133,36 @@ class ChatWriter:
         }
         self.fold = Fold()
         self.losses: list[Loss] = []
+        self.written = 0
+
+    def write(self, events: Iterable[Event], choice: int = 0) -> bytes:
+        """The part of the stream that some hub events amount to."""
+        parts: list[bytes] = []
+        for event in events:
+            if type(event) is Deltas and (data := self._more(event, choice)):
+                parts.append(data)
+            else:
+                frames = self.feed(event, choice)
+                parts += [framed(*frame) for frame in frames]
+                self.written += len(frames)
+        return b"".join(parts)
+
+    def _more(self, event: Deltas, choice: int) -> bytes:
+        """Many of the commonest chunk; nothing where they are not. 0.15 µs for each; with a frame for each it was 1 µs."""
+        state = self._choices.get(choice)
+        frame = None if state is None or self._ended else state.frames.get(_frame_key(event))
+        if frame is None or "" in event.texts:
+            return b""
+        before, after = b"data: " + frame[0], frame[1] + b"\n\n"
+        self.written += len(event.texts)
+        return before + (after + before).join(map(orjson.dumps, event.texts)) + after
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The chunks of one hub event."""
         if self._ended:
             return []
+        if type(event) is Deltas:
+            return [frame for one in singly([event]) for frame in self.feed(one, choice)]
         state = self._choices.get(choice)
         if state is None:
             state = self._choices[choice] = _Choice(choice)
@@ -143,7 +171,7 @@ class ChatWriter:
                 return self._with_logprobs(event, state)
             if not event.text:
                 return []
-            frame = state.frames.get(event.kind if event.part_index >= 0 else event.index)
+            frame = state.frames.get(_frame_key(event))
             if frame is None:
                 return self._on_new_paragraph(event, state)
             return [(None, frame[0] + orjson.dumps(event.text) + frame[1])]
@@ -274,6 +302,10 @@ class ChatWriter:
 
     def _lose(self, kind: str, reason: str) -> None:
         self.losses.append(Loss("output", Action.DROPPED, kind, reason))
+
+
+def _frame_key(event: Delta | Deltas) -> DeltaKind | int:
+    return event.kind if event.part_index >= 0 else event.index
 
 
 def stream_writer(exchange: Exchange, *, clock: Clock = no_clock) -> ChatWriter:

@@ -66,7 +66,10 @@ class Text:
 
     @property
     def value(self) -> str:
-        return "".join(self.pieces)
+        """All of it; joined once, however often it is asked for."""
+        if len(self.pieces) != 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0]
 
 
 class Part:

@@ -125,6 +125,13 @@ def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
         elif len(part) == 4 and part.get("annotations") == [] and part.get("logprobs") == []:
             return {"type": plain, "text": mended(text), "annotations": [], "logprobs": []}
     given: dict[str, Any] = part if isinstance(part, dict) else {"type": plain, "text": part}
+    if (
+        given.keys() == _USUAL
+        and given["type"] == plain == "output_text"
+        and not (given["annotations"] or given["logprobs"])
+    ):
+        # as nearly all are; a quarter of the time
+        return {"type": plain, "text": whole_text(given["text"]), "annotations": [], "logprobs": []}
     kind = plain
     if given.get("type") == "refusal" and plain == "output_text":
         kind = "refusal"
@@ -139,6 +146,7 @@ def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
     return normal
 
 
+_USUAL: Final = {"type", "text", "annotations", "logprobs"}
 _SAID: Final = frozenset({"text", "refusal", "annotations", "logprobs"})
 """What a part says; no type has all of it."""
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from adapter.dialects.base import Frame
 from adapter.dialects.raw import ENDED_EARLY, RawStream
+from adapter.dialects.refrain import Sole
 from adapter.dialects.responses.answers import ENDS, ending, told_error
 from adapter.dialects.responses.reply import failed_error
 from adapter.dialects.responses.traits import countable, shown_wire
@@ -86,6 +87,12 @@ class RawResponsesStream(RawStream):
         answer.model = answer.model or str(response.get("model") or "")
         answer.created_at = answer.created_at or count(response.get("created_at")) or 0
         self._begun = self._begun or response
+
+    def sole(self, event: Any) -> Sole | None:
+        if type(event) is not dict or event.get("error") or "response" in event:
+            return None
+        kind, delta = event.get("type"), event.get("delta")
+        return (kind, delta) if type(delta) is str and type(kind) is str and kind.endswith(".delta") else None
 
     def ending(self) -> list[Frame]:
         """Nothing: an answer of this dialect is complete only by its terminal event."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from adapter.dialects.refrain import Refrain, Sole
 from adapter.dialects.responses.answers import ENDS, Ending, ended, ending, is_item, started, told_error
 from adapter.dialects.responses.assembly import Assembly, Slot, Text
 from adapter.dialects.responses.output_items import (
@@ -31,7 +32,7 @@ from adapter.dialects.responses.output_items import (
 )
 from adapter.dialects.responses.places import HOMES, Places
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Delta, Event, Opaque
+from adapter.hub.events import Delta, Deltas, Event, Opaque
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.wire.jsonio import NotJson, loads
@@ -51,12 +52,12 @@ class ResponsesReader:
         self._started = False
         self._ended = False
         self._places = Places(self._assembly)
-        self._next_type = ""
-        """With the three below: the event that would let `_text` grow once more."""
-        self._next_output: int | None = None
-        self._part_key = ""
-        self._next_part: Any = None
         self._text: Text | None = None
+        """What grew last."""
+        self._next: tuple[str, int, Any] = ("", 0, None)
+        """Type, output index and part of the event that would let it grow once more."""
+        self._part_key = ""
+        self._refrain = Refrain()
 
     @property
     def ended(self) -> bool:
@@ -66,6 +67,19 @@ class ResponsesReader:
     def settling(self) -> bool:
         """Never: usage comes in the terminal event."""
         return False
+
+    def more(self, whole: bytes, at: int, events: list[Event]) -> int:
+        """See `StreamReader.more`."""
+        text = self._text
+        if text is None or self._refrain.place != self._next or text.held or self._ended:
+            return at
+        found = self._refrain.texts(whole, at)
+        if found is None:
+            return at
+        texts, end = found
+        text.pieces += texts
+        events.append(Deltas(text.index, text.part_index, text.kind, texts))
+        return end
 
     def feed(self, name: str | None, data: bytes) -> list[Event]:
         """The hub events that one SSE event amounts to."""
@@ -81,21 +95,23 @@ class ResponsesReader:
             return self._failed(UpstreamInvalid("The upstream sent an event that is no object.", code=_INVALID_EVENT))
         kind = event.get("type")
         text = self._text
-        if (
-            text is not None
-            and kind == self._next_type
-            and event.get("output_index") == self._next_output
-            and event.get(self._part_key) == self._next_part
-            and not text.held
-            and not event.get("logprobs")
-        ):
-            delta = event.get("delta")
-            if type(delta) is str and (delta.isascii() or delta.isprintable()):  # half a surrogate pair is neither
+        if text is not None and not text.held and (sole := self._more(event)) is not None:
+            delta = sole[1]
+            if delta.isascii() or delta.isprintable():  # half a surrogate pair is neither
+                if (name is None or name == kind) and self._refrain.willing:
+                    self._refrain.learn(name, data, sole, self._more)
                 text.pieces.append(delta)
                 return [Delta(text.index, text.part_index, text.kind, delta)]
         if type(kind) is not str:
             kind = name or ""
         return self._slowly(kind, event)
+
+    def _more(self, event: Any) -> Sole | None:
+        """What an event adds to the text that grew last, where it does nothing else."""
+        if type(event) is not dict:
+            return None
+        delta, place = event.get("delta"), (event.get("type"), event.get("output_index"), event.get(self._part_key))
+        return (place, delta) if type(delta) is str and place == self._next and not event.get("logprobs") else None
 
     def close(self) -> list[Event]:
         """The upstream closed its stream."""
@@ -191,9 +207,8 @@ class ResponsesReader:
         """The next event like this one takes the short way."""
         index = event.get("output_index")
         if type(index) is int and text.index >= 0:
-            self._next_type, self._next_output = event.get("type", ""), index
-            self._part_key, self._next_part = part_key, event.get(part_key)
-            self._text = text
+            self._text, self._part_key = text, part_key
+            self._next = event.get("type", ""), index, event.get(part_key)
 
     def _forget(self) -> None:
         self._text = None

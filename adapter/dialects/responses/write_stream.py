@@ -21,8 +21,10 @@ events that carry the whole Response.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
+
+import orjson
 
 from adapter.dialects.base import Frame
 from adapter.dialects.responses.echo import echo
@@ -33,6 +35,7 @@ from adapter.hub.events import (
     Annotated,
     Delta,
     DeltaKind,
+    Deltas,
     Event,
     Failed,
     Finished,
@@ -43,11 +46,13 @@ from adapter.hub.events import (
     PartOpened,
     Started,
     Usage,
+    singly,
 )
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Loss
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock
 from adapter.wire.jsonio import dumps
+from adapter.wire.sse import framed
 
 
 class ResponsesWriter:
@@ -56,10 +61,13 @@ class ResponsesWriter:
     def __init__(self, exchange: Exchange, *, clock: Clock = no_clock) -> None:
         self.fold = Fold()
         self.losses: list[Loss] = []
+        self.written = 0
         self._exchange = exchange
         self._clock = clock
         self._number = 0
         self._echo = b""
+        self._echoed: dict[str, Any] = {}
+        """What the echo took from the upstream."""
         self._items: dict[int, dict[str, Any]] = {}
         """The skeletons of the open items, for their ids."""
         self._logprobs: dict[tuple[int, int], list[dict[str, Any]]] = {}
@@ -70,16 +78,36 @@ class ResponsesWriter:
         self._queued = False
         """What was said so far is that the answer waits."""
         self._at: tuple[int, int, DeltaKind] | None = None
-        """With the two below: the text that the last delta added to, and the frame of one more."""
+        """With the three below: the text that the last delta added to, and the frame of one more."""
         self._delta_name = ""
-        self._delta_head = b""
+        self._delta_data = self._delta_event = b""
+        """What takes a number and a text: the data of one more, and all of it."""
+
+    def write(self, events: Iterable[Event], choice: int = 0) -> bytes:
+        """The part of the stream that some hub events amount to."""
+        parts: list[bytes] = []
+        for event in events:
+            if type(event) is Deltas and (event.index, event.part_index, event.kind) == self._at:
+                parts.append(self._more(event.texts))
+            else:
+                frames = self.feed(event, choice)
+                parts += [framed(*frame) for frame in frames]
+                self.written += len(frames)
+        return b"".join(parts)
+
+    def _more(self, texts: list[str]) -> bytes:
+        """Many of the commonest event. 0.3 µs for each; with a frame for each it was 1 µs."""
+        event, number = self._delta_event, self._number
+        self._number = number + len(texts)
+        self.written += len(texts)
+        return b"".join([event % (n, orjson.dumps(text)) for n, text in enumerate(texts, number)])
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The frames that one hub event amounts to."""
+        if type(event) is Deltas:
+            return [frame for one in singly([event]) for frame in self.feed(one)]
         if type(event) is Delta and (event.index, event.part_index, event.kind) == self._at and not event.logprobs:
-            number = self._number
-            self._number = number + 1
-            return [(self._delta_name, b'%b%d,"delta":%b}' % (self._delta_head, number, dumps(event.text)))]
+            return [self._one_more(event.text)]
         if self._translate:
             event = shown_event(event)
         if type(event) is not Opaque:
@@ -99,12 +127,12 @@ class ResponsesWriter:
         it is in progress."""
         self.fold.feed(event)
         self._queued = True
-        self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
+        self._repeat(event.extra)
         return [self._whole("response.created"), self._whole("response.queued")]
 
     def _started(self, event: Started) -> list[Frame]:
         self._live = True
-        self._echo = dumps(echo(self._exchange.request, event.extra))[1:]
+        self._repeat(event.extra)
         if self._queued:
             self._queued = False
             return [self._whole("response.in_progress")]
@@ -113,8 +141,7 @@ class ResponsesWriter:
     def _finished(self, event: Finished) -> list[Frame]:
         self._live = False
         answer = self.fold.answer
-        if event.extra.keys() - {"completed_at"}:
-            self._echo = dumps(echo(self._exchange.request, answer.extra))[1:]
+        self._repeat(answer.extra)
         if event.status != "completed":
             return [self._whole("response.incomplete")]
         completed_at = answer.extra.get("completed_at")
@@ -127,15 +154,22 @@ class ResponsesWriter:
             answer.id = f"resp_{derived_token('')}"
             answer.model = self._exchange.request.model
             answer.created_at = self._clock()
-            self._echo = dumps(echo(self._exchange.request, {}))[1:]
+            self._repeat({})
             frames.append(self._whole("response.created"))
-        elif event.extra:
-            self._echo = dumps(echo(self._exchange.request, answer.extra))[1:]
+        else:
+            self._repeat(answer.extra)
         self._live = self._queued = False
         flat = {"code": error.code, "message": error.message, "param": error.param}
         frames.append(self._framed("error", {**flat, **error.body()}))
         frames.append(self._whole("response.failed"))
         return frames
+
+    def _repeat(self, extra: dict[str, Any]) -> None:
+        """Renders the echo of the request, unless it would be the same again."""
+        facts = {key: value for key, value in extra.items() if key != "completed_at"}
+        if not self._echo or facts != self._echoed:
+            self._echo = dumps(echo(self._exchange.request, extra))[1:]
+            self._echoed = facts
 
     def _whole(self, name: str, completed_at: int | None = None) -> Frame:
         """An event with the Response as it now stands; its status is the one that the event says."""
@@ -213,10 +247,16 @@ class ResponsesWriter:
             place["logprobs"] = []
         self._at = (event.index, event.part_index, event.kind)
         self._delta_name = name
-        self._delta_head = dumps({"type": name, **place})[:-1] + b',"sequence_number":'
+        self._delta_data = (
+            dumps({"type": name, **place})[:-1].replace(b"%", b"%%") + b',"sequence_number":%d,"delta":%b}'
+        )
+        self._delta_event = framed(name, self._delta_data)
+        return [self._one_more(event.text)]
+
+    def _one_more(self, text: str) -> Frame:
         number = self._number
         self._number = number + 1
-        return [(name, b'%b%d,"delta":%b}' % (self._delta_head, number, dumps(event.text)))]
+        return self._delta_name, self._delta_data % (number, dumps(text))
 
     # ---------------------------------------------------------------------------------------------------- rendering
 

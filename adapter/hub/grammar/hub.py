@@ -11,6 +11,7 @@ from adapter.hub.events import (
     Annotated,
     Delta,
     DeltaKind,
+    Deltas,
     Event,
     Failed,
     Finished,
@@ -21,6 +22,7 @@ from adapter.hub.events import (
     PartOpened,
     Started,
     Usage,
+    singly,
 )
 from adapter.hub.grammar.violation import Violation, shown
 
@@ -71,6 +73,8 @@ class HubChecker:
 
     def feed(self, event: Event) -> list[Violation]:
         """What this event breaks."""
+        if type(event) is Deltas:
+            return [violation for one in singly([event]) for violation in self.feed(one)]
         self._found = []
         if self._ended:
             self._broken("after_terminal", f"{type(event).__name__} after the terminal event")

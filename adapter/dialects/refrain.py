@@ -1,0 +1,213 @@
+"""What the text events of one stream have in common, so that only the text in them needs to be looked at.
+
+A server sends the same head (id, time, model, …) and the same end with every token. Once that is known, a read that holds
+nothing else is taken apart by comparing bytes, and no event of it is decoded: a delta costs 0.3 µs where decoding, parsing
+and looking through it take 3 µs.
+
+    event = head "text" end            the text is a JSON string; in front of or behind it may stand
+    "sequence_number": 7               a number that counts up with every event
+    "obfuscation": "xK3"               letters and digits that mean nothing
+
+That this is the form of an event is not guessed but proven: another text, number and noise are put in their places, and
+what results must say that text and nothing else. What does not fit the form exactly is for the general way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from adapter.wire.jsonio import dumps
+from adapter.wire.sse import framed
+
+Place: TypeAlias = str | int | tuple[Any, ...]
+"""What text belongs to, in the words of a dialect."""
+Sole: TypeAlias = tuple[Place, str]
+"""A text and its place."""
+
+_PROBE: Final = "\x00probe"
+_PROBE_BODY: Final = orjson.dumps(_PROBE)[1:-1]
+_PROBE_NOISE: Final = b"n0"
+_FREE_LESSONS: Final = 4
+_WORTH: Final = 8
+"""Texts that a lesson must have brought before another is taken: some servers change something in every event."""
+_NUMBER: Final = re.compile(rb'"sequence_number": ?(0|[1-9]\d{0,17})(?=[,}])')
+_NOISE: Final = re.compile(rb'"obfuscation": ?"([0-9A-Za-z]*)"')
+_QUOTE: Final = 0x22
+_BACKSLASH: Final = 0x5C
+
+
+class Refrain:
+    """Listens to one stream."""
+
+    __slots__ = (
+        "_before_noise",
+        "_counts_first",
+        "_credit",
+        "_end",
+        "_head",
+        "_joint",
+        "_number",
+        "_numbered",
+        "place",
+    )
+
+    def __init__(self) -> None:
+        self.place: Place = ""
+        """What the texts belong to."""
+        self._head = b""
+        """From the beginning of an event to its text; nothing while the form is not known. With `%d` for the number."""
+        self._before_noise = b""
+        """From the text to the noise, where there is any."""
+        self._end = b""
+        """From there (without noise: from the text) to the end of the event."""
+        self._joint = b""
+        """The end of one event and the head of the next."""
+        self._numbered = False
+        self._counts_first = False
+        """The number stands in the head, so that a joint has the one of the event to come."""
+        self._number = 0
+        """Of the next event."""
+        self._credit = _FREE_LESSONS * _WORTH
+
+    def texts(self, whole: bytes, at: int = 0) -> tuple[list[str], int] | None:
+        """The texts of the events from there on that are the refrain with other texts, and where they end; None where not
+        even the first one is."""
+        found = self.bodies(whole, at)
+        if found is None:
+            return None
+        bodies, end = found
+        try:
+            if len(bodies) == 1:
+                return [orjson.loads(b'"%b"' % bodies[0])], end
+            joined = b'["' + b'","'.join(bodies) + b'"]'
+            if b"\\" not in joined or joined.count(b'"') == 2 * len(bodies):
+                # one parse for all: as many strings as there are pairs of quotes, so no body borrows from another
+                texts = orjson.loads(joined)
+            else:
+                texts = [orjson.loads(b'"%b"' % body) for body in bodies]
+        except orjson.JSONDecodeError:
+            texts = []
+        if len(texts) != len(bodies):
+            self._head = b""  # or every event of a long read would be looked at again and again
+            return None
+        return texts, end
+
+    def bodies(self, whole: bytes, at: int = 0) -> tuple[list[bytes], int] | None:
+        """As `texts`, but what stands between the quotes of each, as it is; no quote in it is bare."""
+        head, end, joint = self._head, self._end, self._joint
+        if not head:
+            return None
+        number, numbered, noisy = self._number, self._numbered, self._before_noise
+        if numbered:
+            if self._counts_first:
+                head = head % number
+                number += 1
+            else:
+                end = self._end % number
+            joint = self._joint % number
+        start = at + len(head)
+        if whole[at:start] != head:
+            return None
+        template, end_varies, varied = self._joint, numbered and not self._counts_first, numbered or noisy
+        find = whole.find
+        bodies: list[bytes] = []
+        separator = noisy or joint
+        size = len(separator)
+        while True:
+            stop = find(_QUOTE, start)
+            after = stop + size
+            while whole[stop:after] != separator:
+                if whole[stop : (after := stop + len(end))] == end and separator is joint:
+                    bodies.append(whole[start:stop])
+                    return self._heard(bodies, after)
+                if stop < 1 or whole[stop - 1] != _BACKSLASH:
+                    return None
+                stop = find(_QUOTE, stop + 1)  # a quote in the text
+                after = stop + size
+            bodies.append(whole[start:stop])
+            start = after
+            if varied:
+                if separator is noisy:
+                    separator = joint
+                else:
+                    if numbered:
+                        number += 1
+                        joint = template % number
+                        if end_varies:
+                            end = self._end % number
+                    separator = noisy or joint
+                size = len(separator)
+
+    def _heard(self, bodies: list[bytes], end: int) -> tuple[list[bytes], int] | None:
+        if self._before_noise:
+            noise = b"".join(bodies[1::2])
+            if noise and not noise.isalnum():
+                return None
+            bodies = bodies[::2]
+        self._number += len(bodies)
+        self._credit += len(bodies)
+        return bodies, end
+
+    @property
+    def willing(self) -> bool:
+        """It may be worth while to `learn`."""
+        return self._credit >= _WORTH or self._head != b""
+
+    def learn(self, name: str | None, data: bytes, sole: Sole | None, says: Callable[[Any], Sole | None]) -> None:
+        """An event came on the general way that may bring one text and nothing else: `sole` is what `says` finds in it."""
+        event = framed(name, data)
+        numbers = _NUMBER.findall(data)
+        self._number = int(numbers[0]) if numbers else 0
+        if self.texts(event) is not None:  # it fits: only its number was not the one that was due
+            return
+        if self._credit >= _WORTH:
+            self._credit -= _WORTH
+            self._head = b""
+            if sole is not None and len(numbers) < 2:
+                self.place, text = sole
+                self._take(event, text, bool(numbers))
+                if self._head and not self._proven(says, len(event) - len(data) - 2):
+                    self._head = b""
+        self._number += 1
+
+    def _take(self, event: bytes, text: str, numbered: bool) -> None:
+        """Takes the event as the form, its last string that is `text` as the text."""
+        before, found, after = event.rpartition(dumps(text))
+        if not found or text == _PROBE:
+            return
+        head, end, between = before + b'"', b'"' + after, b""
+        noise = _NOISE.search(end)
+        if noise is not None:
+            between, end = end[: noise.start(1)], end[noise.end(1) :]
+        self._before_noise, self._numbered = between, numbered
+        self._counts_first = numbered and _NUMBER.search(head) is not None
+        if numbered:
+            head_form, end_form = _template(head), _template(end)
+            self._joint = end_form + head_form
+            self._head, self._end = (head_form, end) if self._counts_first else (head, end_form)
+        else:
+            self._head, self._end, self._joint = head, end, end + head
+
+    def _proven(self, says: Callable[[Any], Sole | None], data_at: int) -> bool:
+        """Whether any text, number and noise may stand in their places."""
+        number = self._number + 1
+        head = self._head % number if self._counts_first else self._head
+        end = self._end % number if self._numbered and not self._counts_first else self._end
+        middle = self._before_noise + _PROBE_NOISE if self._before_noise else b""
+        probe = head + _PROBE_BODY + middle + end
+        try:
+            return says(orjson.loads(probe[data_at:-2])) == (self.place, _PROBE)
+        except orjson.JSONDecodeError:
+            return False
+
+
+def _template(piece: bytes) -> bytes:
+    """With `%d` for the number, where it has one."""
+    found = _NUMBER.search(piece)
+    if found is None:
+        return piece.replace(b"%", b"%%")
+    return piece[: found.start(1)].replace(b"%", b"%%") + b"%d" + piece[found.end(1) :].replace(b"%", b"%%")

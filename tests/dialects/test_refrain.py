@@ -1,0 +1,311 @@
+"""A stream whose text events are taken apart by comparing bytes says what one says of which every event is parsed."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapter import translate
+from adapter.dialects.chat.sole_text import sole_text
+from adapter.dialects.intake import Intake
+from adapter.dialects.refrain import Refrain
+from adapter.dialects.registry import DIALECTS
+from adapter.hub.events import Delta, Deltas, singly
+from adapter.hub.request import DialectName, Exchange
+from adapter.wire.sse import framed
+
+texts = st.sampled_from(
+    [
+        *(
+            "a",
+            "b",
+            "model",
+            "error",
+            "",
+            '"',
+            '",',
+            '","',
+            "\\",
+            '\\"',
+            "\n",
+            "é",
+            "😀",
+            "\ud83d",
+            "\ude00",
+            "\x00probe",
+        ),
+        *('{"x":1}', "%d", "[DONE]", "7", "a" * 40, "\n\ndata: [DONE]\n\n"),
+    ]
+)
+usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def odd(keys: list[str], values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Mostly nothing, else one key that nobody expects there."""
+    return st.just({}) | st.just({}) | st.dictionaries(st.sampled_from(keys), st.sampled_from(values), max_size=1)
+
+
+def dumped(event: dict[str, Any], ascii_only: bool, tight: bool) -> bytes:
+    separators = (",", ":") if tight else (", ", ": ")
+    return json.dumps(event, ensure_ascii=ascii_only, separators=separators).encode("utf-8", "replace")
+
+
+# ---------------------------------------------------------------------------------------------------------------- chat
+
+ODD_VALUES: list[Any] = [
+    None,
+    0,
+    1,
+    "stop",
+    "a",
+    "x9",
+    [],
+    {},
+    {"content": "a"},
+    {"role": "assistant", "content": "b"},
+    usage,
+]
+
+
+def chunk(said: str, text: str, fields: dict[str, Any], choice: dict[str, Any], ascii_only: bool, tight: bool) -> bytes:
+    delta: dict[str, Any] = {said: text}
+    if said == "arguments":
+        delta = {"tool_calls": [{"index": 0, "function": delta}]}
+    choices = [{"index": 0, "delta": delta, "finish_reason": None, **choice}]
+    body = {"id": "a", "object": "chat.completion.chunk", "model": "100 %d", "choices": choices, **fields}
+    return dumped(body, ascii_only, tight)
+
+
+said_in = st.sampled_from(["content", "content", "content", "reasoning_content", "reasoning", "arguments", "refusal"])
+plain_chunks = st.builds(chunk, st.just("content"), texts, st.just({}), st.just({}), st.just(True), st.just(True))
+noisy_chunks = st.builds(
+    chunk,
+    st.just("content"),
+    texts,
+    st.builds(lambda noise: {"obfuscation": noise}, st.sampled_from(["", "x9", "aBc", "a b", '"', "\\"])),
+    st.just({}),
+    st.just(True),
+    st.just(True),
+)
+chunks = st.builds(
+    chunk,
+    said_in,
+    texts,
+    odd(["created", "usage", "error", "object", "obfuscation", "sequence_number", "choices"], ODD_VALUES),
+    odd(["index", "finish_reason", "logprobs", "message", "content", "delta"], ODD_VALUES),
+    st.booleans(),
+    st.booleans(),
+)
+call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+other_chunks = st.sampled_from(
+    [
+        orjson.dumps({"id": "a", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}),
+        orjson.dumps({"id": "a", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}),
+        orjson.dumps({"id": "a", "choices": [], "usage": usage}),
+        b"[DONE]",
+        b"",
+        b"not json",
+    ]
+)
+
+# ----------------------------------------------------------------------------------------------------------- responses
+
+
+def delta(
+    kind: str, text: str, number: int, more: dict[str, Any], number_first: bool, ascii_only: bool, tight: bool
+) -> bytes:
+    place = {"output_index": 0, "item_id": "100 %d", "content_index": 0, "delta": text, "logprobs": [], **more}
+    numbers = {"sequence_number": number}
+    event = {"type": f"response.{kind}.delta", **numbers, **place} if number_first else {**place, **numbers}
+    return dumped({"type": f"response.{kind}.delta", **event}, ascii_only, tight)
+
+
+kinds = st.sampled_from(
+    ["output_text", "output_text", "output_text", "refusal", "reasoning_text", "function_call_arguments"]
+)
+deltas = st.builds(
+    delta,
+    kinds,
+    texts,
+    st.integers(0, 12),
+    odd(["logprobs", "obfuscation", "item_id", "output_index", "sequence_number", "error", "response"], ODD_VALUES),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+other_events = st.sampled_from(
+    [
+        orjson.dumps({"type": "response.created", "response": {"id": "resp_1"}}),
+        orjson.dumps({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message"}}),
+        orjson.dumps({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "a"}),
+        orjson.dumps({"type": "response.completed", "response": {"id": "resp_1", "status": "completed"}}),
+        b"[DONE]",
+        b"",
+        b"not json",
+    ]
+)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> list[bytes]:
+    """Deltas as an honest server counts them."""
+    kind, number, first, noisy = draw(kinds), draw(st.integers(0, 9)), draw(st.booleans()), draw(st.booleans())
+    return [
+        delta(
+            kind, text, n, {"obfuscation": draw(st.sampled_from(["x9", "", "A"]))} if noisy else {}, first, True, True
+        )
+        for n, text in enumerate(draw(st.lists(texts, max_size=8)), number)
+    ]
+
+
+# -------------------------------------------------------------------------------------------------------------- streams
+
+
+def broken(data: bytes, at: int, piece: bytes) -> bytes:
+    return data[: at % (len(data) + 1)] + piece + data[at % (len(data) + 1) :]
+
+
+PIECES = st.sampled_from([b'"', b"\\", b",", b"}", b"\x00", b'","content":"z', b"\n", b"\r", b"\xff", b'"x":1,'])
+FRAMES = st.sampled_from(
+    [b"data: %b\n\n"] * 8 + [b"data:%b\n\n", b"data: %b\r\n\r\n", b": c\n\ndata: %b\n\n", b"id: 1\ndata: %b\n\n"]
+)
+
+
+def streams(honest: st.SearchStrategy[list[bytes]], odd_ones: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    odd_ones |= st.builds(broken, odd_ones, st.integers(0, 300), PIECES)
+    data = st.lists(honest | honest | st.lists(odd_ones, max_size=3), max_size=6)
+
+    @st.composite
+    def made(draw: st.DrawFn) -> bytes:
+        named = draw(st.booleans())
+        out = []
+        for one in [event for run in draw(data) for event in run]:
+            frame = draw(FRAMES)
+            kind = (
+                orjson.loads(one).get("type")
+                if named and one[:7] == b'{"type"' and one[-1:] == b"}" and _sound(one)
+                else None
+            )
+            out.append(frame.replace(b"%b", one) if not isinstance(kind, str) else framed(kind, one))
+        return b"".join(out)
+
+    return made()
+
+
+def _sound(data: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(data), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+STREAMS: dict[DialectName, st.SearchStrategy[bytes]] = {
+    "chat": streams(st.lists(plain_chunks, max_size=8) | st.lists(noisy_chunks, max_size=8), chunks | other_chunks),
+    "responses": streams(runs(), deltas | other_events),
+}
+
+
+def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
+    points = sorted({0, len(stream), *(at % (len(stream) + 1) for at in cuts)})
+    return [stream[a:b] for a, b in pairwise(points)]
+
+
+CUTS = st.lists(st.integers(0, 5000), max_size=8)
+LAWS = settings(max_examples=400, deadline=None)
+
+
+def read(source: DialectName, parts: list[bytes]) -> Any:
+    """Everything that comes out of one stream, on every way."""
+    target: DialectName = "responses" if source == "chat" else "chat"
+    exchange = Exchange.unasked(target)
+    intake = Intake(DIALECTS[source], exchange)
+    events = [event for part in parts for event in singly(intake.feed(part))]
+    events += singly(intake.close())
+    out = [b"".join(translate.stream(parts, source, one)) for one in ("chat", "responses")]
+    raw = DIALECTS[source].raw_stream(Exchange.unasked(source))
+    passed = [raw.feed(part) for part in parts], raw.close(), raw.answer, raw.anomalies
+    return repr((events, intake.anomalies, out, passed))
+
+
+@pytest.mark.parametrize("source", STREAMS)
+@LAWS
+@given(st.data())
+def test_refrain_changes_nothing(source: DialectName, data: st.DataObject) -> None:
+    parts = cut(data.draw(STREAMS[source]), data.draw(CUTS))
+    short = read(source, parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Refrain, "bodies", lambda *_: None)
+        assert short == read(source, parts)
+
+
+# ------------------------------------------------------------------------------------------------------------- examples
+
+
+def simple(text: str, **fields: Any) -> bytes:
+    return chunk("content", text, fields, {}, True, True)
+
+
+def taught(data: bytes) -> Refrain:
+    refrain = Refrain()
+    refrain.learn(None, data, sole_text(orjson.loads(data)), sole_text)
+    return refrain
+
+
+def test_refrain_is_learned_from_the_first_text() -> None:
+    run = framed(None, simple('two "and" \\ three')) + framed(None, simple("four"))
+    assert taught(simple("one")).texts(run) == (['two "and" \\ three', "four"], len(run))
+
+
+def test_what_follows_the_refrain_is_left() -> None:
+    run = framed(None, simple("two")) + framed(None, simple("three"))
+    assert taught(simple("one")).texts(b"x" + run + framed(None, b"[DONE]"), 1) == (["two", "three"], len(run) + 1)
+
+
+def test_numbers_and_noise_may_differ() -> None:
+    def event(text: str, number: int, noise: str) -> bytes:
+        return simple(text, obfuscation=noise, sequence_number=number)
+
+    refrain = taught(event("one", 9, "aB3"))
+    run = framed(None, event("two", 10, "")) + framed(None, event("three", 11, "x"))
+    assert refrain.texts(run) == (["two", "three"], len(run))
+    assert refrain.texts(framed(None, event("five", 13, "x"))) is None
+    assert refrain.texts(framed(None, event("four", 12, "a b"))) is None
+
+
+@pytest.mark.parametrize("text", ["a", "b", "chat.completion.chunk"])
+def test_text_that_stands_elsewhere_in_the_chunk_is_not_taken_for_the_place(text: str) -> None:
+    refrain = taught(simple(text, user=text))
+    assert refrain.texts(framed(None, simple(text, user="other"))) is None
+
+
+def test_strings_that_borrow_from_each_other_are_no_texts() -> None:
+    before, after = framed(None, simple("X")).split(b"X")
+    refrain = taught(simple("one"))
+    assert refrain.texts(before + b'a","b' + after + before + b"c\\" + after) is None
+
+
+def test_server_that_changes_every_chunk_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    lessons: list[bytes] = []
+
+    def never(_: Refrain, event: bytes, *__: object) -> None:
+        lessons.append(event)
+
+    monkeypatch.setattr(Refrain, "_take", never)
+    intake = Intake(DIALECTS["chat"], Exchange.unasked("responses"))
+    stream = b"".join(framed(None, simple("x", created=n)) for n in range(50))
+    assert sum(type(event) is Delta for event in intake.feed(stream)) == 50
+    assert len(lessons) == 4
+
+
+def test_one_read_of_texts_is_one_event() -> None:
+    intake = Intake(DIALECTS["chat"], Exchange.unasked("responses"))
+    intake.feed(framed(None, simple("one")))
+    (event,) = intake.feed(framed(None, simple("two")) + framed(None, simple("three")))
+    assert isinstance(event, Deltas)
+    assert event.texts == ["two", "three"]
