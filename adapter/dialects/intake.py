@@ -19,7 +19,7 @@ from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.stop import StopScanner
 from adapter.hub.usage import estimated
 from adapter.wire.jsonio import NotJson, loads
-from adapter.wire.sse import Decoder, event_at
+from adapter.wire.sse import MAX_EVENT, Decoder, event_at
 
 
 class Intake:
@@ -73,7 +73,8 @@ class Intake:
         if self._ended:
             return []
         events: list[Event] = []
-        if self._decoder.idle:
+        direct = self._decoder.idle and len(chunk) <= MAX_EVENT
+        if direct:
             end = self._reader.more(chunk, 0, events)
             if end == len(chunk):
                 return events if self._stop is None else self._passed(events)
@@ -82,18 +83,18 @@ class Intake:
             whole = self._decoder.whole(chunk)
         except UpstreamEventTooLarge as error:
             return self._passed(events + self._reader.fail(error))
-        if whole:
-            self._read(whole, events)
+        self._read(whole, 0 if direct else self._reader.more(whole, 0, events), events)
         return self._passed(events)
 
-    def _read(self, whole: bytes, events: list[Event]) -> None:
-        """The events of the upstream's stream, one by one but for those that only bring text."""
-        more, feed = self._reader.more, self._reader.feed
-        at = 0
-        while (at := more(whole, at, events)) < len(whole):
+    def _read(self, whole: bytes, at: int, events: list[Event]) -> None:
+        """The events of the upstream's stream from the one at `at` on, which is not only text."""
+        more, feed, size = self._reader.more, self._reader.feed, len(whole)
+        while at < size:
             event, at = event_at(whole, at)
             if event is not None:
                 events += feed(*event)
+                if at < size:
+                    at = more(whole, at, events)
 
     def close(self) -> list[Event]:
         """The upstream closed its stream."""

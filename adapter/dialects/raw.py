@@ -117,13 +117,17 @@ class RawStream(ABC):
         return b"".join(self._looked_at(passing))
 
     def _is_refrain(self, chunk: bytes) -> bool:
-        found = self._refrain.bodies(chunk)
-        if found is None or found[1] < len(chunk):
-            return False
-        texts = b"".join(found[0])
-        if b"\n" in texts or b"\r" in texts:  # a line end could hide another event
-            return False
-        self.events += len(found[0])
+        at, count = 0, 0
+        while at < len(chunk):
+            found = self._refrain.bodies(chunk, at)
+            if found is None:
+                return False
+            bodies, at = found
+            texts = b"".join(bodies)
+            if b"\n" in texts or b"\r" in texts:  # a line end could hide another event
+                return False
+            count += len(bodies)
+        self.events += count
         return True
 
     def _listen(self, passing: bytes) -> None:

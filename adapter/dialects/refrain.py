@@ -36,6 +36,8 @@ _WORTH: Final = 8
 """Texts that a lesson must have brought before another is taken: some servers change something in every event."""
 _NUMBER: Final = re.compile(rb'"sequence_number": ?(0|[1-9]\d{0,17})(?=[,}])')
 _NOISE: Final = re.compile(rb'"obfuscation": ?"([0-9A-Za-z]*)"')
+_LONGEST: Final = 16 * 1024
+"""Bytes of a run: a few hundred texts at most, so that whoever writes them can give others their turn in between."""
 _QUOTE: Final = 0x22
 _BACKSLASH: Final = 0x5C
 
@@ -74,9 +76,9 @@ class Refrain:
         self._credit = _FREE_LESSONS * _WORTH
 
     def texts(self, whole: bytes, at: int = 0) -> tuple[list[str], int] | None:
-        """The texts of the events from there on that are the refrain with other texts, and where they end; None where not
-        even the first one is."""
-        found = self.bodies(whole, at)
+        """The texts of the events from there on that are the refrain with other texts, as many as 16 KiB hold, and where they
+        end; None where not even the first one is."""
+        found = self.bodies(whole, at) if self._head else None
         if found is None:
             return None
         bodies, end = found
@@ -92,15 +94,18 @@ class Refrain:
         except orjson.JSONDecodeError:
             texts = []
         if len(texts) != len(bodies):
-            self._head = b""  # or every event of a long read would be looked at again and again
+            self._head = b""  # as in `_heard`
             return None
         return texts, end
 
     def bodies(self, whole: bytes, at: int = 0) -> tuple[list[bytes], int] | None:
         """As `texts`, but what stands between the quotes of each, as it is; no quote in it is bare."""
-        head, end, joint = self._head, self._end, self._joint
-        if not head:
+        if not self._head:
             return None
+        if len(whole) - at > _LONGEST:
+            found = self.bodies(whole[at : at + _LONGEST])
+            return found and (found[0], found[1] + at)
+        head, end, joint = self._head, self._end, self._joint
         number, numbered, noisy = self._number, self._numbered, self._before_noise
         if numbered:
             if self._counts_first:
@@ -121,11 +126,14 @@ class Refrain:
             stop = find(_QUOTE, start)
             after = stop + size
             while whole[stop:after] != separator:
-                if whole[stop : (after := stop + len(end))] == end and separator is joint:
+                if separator is joint and whole[stop : (after := stop + len(end))] == end:
                     bodies.append(whole[start:stop])
                     return self._heard(bodies, after)
-                if stop < 1 or whole[stop - 1] != _BACKSLASH:
-                    return None
+                if stop < 1 or whole[stop - 1] != _BACKSLASH:  # this event is another one, at its end
+                    if noisy and separator is joint:
+                        start -= len(bodies.pop()) + len(noisy)
+                    head_size = len(self._head % (number - 1) if self._counts_first else head)
+                    return self._heard(bodies, start - head_size) if bodies else None
                 stop = find(_QUOTE, stop + 1)  # a quote in the text
                 after = stop + size
             bodies.append(whole[start:stop])
@@ -143,9 +151,11 @@ class Refrain:
                 size = len(separator)
 
     def _heard(self, bodies: list[bytes], end: int) -> tuple[list[bytes], int] | None:
+        """What was found, without the noise."""
         if self._before_noise:
             noise = b"".join(bodies[1::2])
             if noise and not noise.isalnum():
+                self._head = b""  # or every event of a long read would be looked at again and again
                 return None
             bodies = bodies[::2]
         self._number += len(bodies)
@@ -160,37 +170,42 @@ class Refrain:
     def learn(self, name: str | None, data: bytes, sole: Sole | None, says: Callable[[Any], Sole | None]) -> None:
         """An event came on the general way that may bring one text and nothing else: `sole` is what `says` finds in it."""
         event = framed(name, data)
-        numbers = _NUMBER.findall(data)
-        self._number = int(numbers[0]) if numbers else 0
+        number = _NUMBER.search(event)
+        self._number = int(number[1]) if number is not None else 0
         if self.texts(event) is not None:  # it fits: only its number was not the one that was due
             return
         if self._credit >= _WORTH:
             self._credit -= _WORTH
             self._head = b""
-            if sole is not None and len(numbers) < 2:
+            if sole is not None:
                 self.place, text = sole
-                self._take(event, text, bool(numbers))
+                self._take(event, text, number)
                 if self._head and not self._proven(says, len(event) - len(data) - 2):
                     self._head = b""
         self._number += 1
 
-    def _take(self, event: bytes, text: str, numbered: bool) -> None:
+    def _take(self, event: bytes, text: str, number: re.Match[bytes] | None) -> None:
         """Takes the event as the form, its last string that is `text` as the text."""
-        before, found, after = event.rpartition(dumps(text))
-        if not found or text == _PROBE:
+        token = dumps(text)
+        start = event.rfind(token) + 1
+        stop = end_at = start + len(token) - 2
+        if start == 0 or text == _PROBE:
             return
-        head, end, between = before + b'"', b'"' + after, b""
-        noise = _NOISE.search(end)
+        noise = _NOISE.search(event, stop)
         if noise is not None:
-            between, end = end[: noise.start(1)], end[noise.end(1) :]
-        self._before_noise, self._numbered = between, numbered
-        self._counts_first = numbered and _NUMBER.search(head) is not None
-        if numbered:
-            head_form, end_form = _template(head), _template(end)
-            self._joint = end_form + head_form
-            self._head, self._end = (head_form, end) if self._counts_first else (head, end_form)
-        else:
+            end_at = noise.end(1)
+        self._before_noise = b"" if noise is None else event[stop : noise.start(1)]
+        head, end = event[:start], event[end_at:]
+        self._counts_first = number is not None and number.end(1) < start
+        self._numbered = self._counts_first or (number is not None and number.start(1) > end_at)
+        if number is None or not self._numbered:
             self._head, self._end, self._joint = head, end, end + head
+        elif self._counts_first:
+            self._head = _counting(event[: number.start(1)], event[number.end(1) : start])
+            self._end, self._joint = end, end.replace(b"%", b"%%") + self._head
+        else:
+            self._end = _counting(event[end_at : number.start(1)], event[number.end(1) :])
+            self._head, self._joint = head, self._end + head.replace(b"%", b"%%")
 
     def _proven(self, says: Callable[[Any], Sole | None], data_at: int) -> bool:
         """Whether any text, number and noise may stand in their places."""
@@ -205,9 +220,6 @@ class Refrain:
             return False
 
 
-def _template(piece: bytes) -> bytes:
-    """With `%d` for the number, where it has one."""
-    found = _NUMBER.search(piece)
-    if found is None:
-        return piece.replace(b"%", b"%%")
-    return piece[: found.start(1)].replace(b"%", b"%%") + b"%d" + piece[found.end(1) :].replace(b"%", b"%%")
+def _counting(before: bytes, behind: bytes) -> bytes:
+    """A template that takes the number between two pieces."""
+    return before.replace(b"%", b"%%") + b"%d" + behind.replace(b"%", b"%%")

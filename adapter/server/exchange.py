@@ -245,8 +245,8 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
         if told is None or turn.ending is None:
             await outlet.whole(*refusal(error, turn.client))
         else:
-            await outlet.data(turn.ending(told), last=True)
+            await outlet.write(turn.ending(told), last=True)
     elif turn.ending is not None:
-        await outlet.data(turn.ending(error), last=True)
+        await outlet.write(turn.ending(error), last=True)
     else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
         outlet.drop()

@@ -112,7 +112,8 @@ class SocketOutlet(Outlet):
         try:
             await self._message(head + body[1:])
         finally:
-            self._written()
+            self.writing_since = None
+            self._wake()
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """The events in `data`, a message each; comments are none."""
@@ -130,7 +131,9 @@ class SocketOutlet(Outlet):
                         self._thread.hear(event)
                     await self._message(event)
         finally:
-            self._written()
+            self.writing_since = None
+            self._wake()
+        self.last_write = self.last_data = self._loop.time()
 
     async def _message(self, event: bytes) -> None:
         if self._tag and event.endswith(b"}"):

@@ -102,7 +102,10 @@ class Outlet:
                 await self.commit()
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         finally:
-            self._written()
+            self.writing_since = None
+            if self._quiet is not None:
+                self._wake()
+        self.last_write = self.last_data = self._loop.time()
 
     @property
     def busy(self) -> bool:
@@ -118,21 +121,16 @@ class Outlet:
             finally:
                 self._quiet = None
 
-    def _written(self) -> None:
+    def _wake(self) -> None:
         """A send is over."""
-        self.writing_since = None
-        self.last_write = self._loop.time()
         if self._quiet is not None and not self._quiet.done():
             self._quiet.set_result(None)
 
-    async def data(self, data: bytes, *, last: bool = False) -> None:
-        """As `write`, for bytes that hold events."""
-        await self.write(data, last=last)
-        self.last_data = self.last_write
-
     async def keep_alive(self) -> None:
-        """Something that means nothing in the answer's shape."""
+        """Something that means nothing in the answer's shape, and is no data."""
+        last_data = self.last_data
         await self.write(_KEEPALIVE[self.shape])
+        self.last_data = last_data
 
     def drop(self) -> None:
         """No end: the server closes the connection when the endpoint returns."""

@@ -89,6 +89,6 @@ class Pulse:
                 await asyncio.sleep(min(due, ping_due, now + tempo.ping_after) - now)
                 continue
             if ping is not None and now >= ping_due:
-                await outlet.data(b"".join(framed(*frame) for frame in ping()))
+                await outlet.write(b"".join(framed(*frame) for frame in ping()))
             else:
                 await outlet.keep_alive()

@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapter.dialects.base import StreamWriter
-from adapter.hub.events import Event
+from adapter.hub.events import Deltas, Event
 from adapter.hub.fold import Answer, Fold
 from adapter.server.lanes import Answering, RawStreaming
 from adapter.server.outlet import Outlet
 from adapter.server.own import Written
 
 MAX_EVENTS: Final = 256
-"""Hub events written without the loop having its turn: about a millisecond of work. What one read of an upstream brings as
-one run of texts counts as one, and is bounded by the read."""
+"""About a millisecond of work where each is looked at, and one TCP window."""
 
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
@@ -33,20 +32,25 @@ async def write_events(
     outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
 ) -> None:
     """The part of the stream that some events amount to, in one send where it fits; with `last` they end the answer."""
-    while len(events) > MAX_EVENTS:
-        await _send(outlet, writer, choice, events[:MAX_EVENTS])
-        events = events[MAX_EVENTS:]
+    while True:
+        some, events = (events, ()) if len(events) == 1 else _parted(events)
+        data = writer.write(some, choice)
+        outlet.events = writer.written
+        if data or last:
+            await outlet.write(data, last=last and not events)
+        if not events:
+            return
         await asyncio.sleep(0)
-    await _send(outlet, writer, choice, events, last=last)
 
 
-async def _send(
-    outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
-) -> None:
-    data = writer.write(events, choice)
-    outlet.events = writer.written
-    if data or last:
-        await outlet.data(data, last=last)
+def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
+    """As many as may go out together, and the rest."""
+    count = 0
+    for at, event in enumerate(events):
+        count += len(event.texts) if type(event) is Deltas else 1
+        if count > MAX_EVENTS and at:
+            return events[:at], events[at:]
+    return events, ()
 
 
 async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
@@ -55,7 +59,7 @@ async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
     while not outlet.ended:
         data = await answering.piece()
         outlet.events = outlet.events + data.count(b"data:") if observer is None else observer.events
-        await outlet.data(data, last=answering.ended)
+        await outlet.write(data, last=answering.ended)
 
 
 async def collected(answering: Answering) -> list[Answer]:

@@ -90,8 +90,19 @@ def loads_request(body: bytes) -> dict[str, Any]:
 
 def _holds_long_digits(data: bytes) -> bool:
     """Whether there is a run of seventeen digits. Such a run covers two neighbours of every eighth byte, so an eighth of
-    the body settles it nearly always: 8 µs for 32 kB, where a regular expression takes 257 µs."""
-    return b"00" in data[::8].translate(_DIGITS) and _LONG_RUN in data.translate(_DIGITS)
+    the body tells where to look: 8 µs for 32 kB, where a regular expression takes 257 µs.
+
+    Ids and hashes have a few such neighbours; one look for each 4 kB costs less than to look at all of it.
+    """
+    sample = data[::8].translate(_DIGITS)
+    at = sample.find(b"00")
+    for _ in range(len(data) >> 12):
+        if at < 0:
+            return False
+        if _LONG_RUN in data[max(8 * at - 8, 0) : 8 * at + 17].translate(_DIGITS):
+            return True
+        at = sample.find(b"00", at + 1)
+    return at >= 0 and _LONG_RUN in data.translate(_DIGITS)
 
 
 def _check_numbers(data: bytes) -> None:

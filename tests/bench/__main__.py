@@ -44,6 +44,7 @@ def main() -> None:
         _say(f"written: {file}")
         picture = picture or file.with_suffix(".png")
     if picture is not None:
+        picture.parent.mkdir(parents=True, exist_ok=True)
         _say(f"plotted: {picture}" if plot.draw(results, picture) else "no plot: matplotlib is not installed")
     if chosen.readme:
         print(report.readme(results, "make bench"))

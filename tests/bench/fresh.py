@@ -73,15 +73,14 @@ def _measured(load: Load, server: Server, way: tuple[str, str]) -> Fresh:
         answered, cpu = time.perf_counter() - process.begun, process.cpu()
         warm_up(load, case)
         used = process.resident()
-        streams = 8 if case.slow else STREAMS
-        _streams(load, case, "stream-2-idle", streams, hold=True)
+        _streams(load, case, "stream-2-idle", hold=True)
         time.sleep(_SETTLES)
         held = process.resident()
         load.release()
     with _started(server, way) as (second, other):
         warm_up(load, second)
         other.reset_peak()
-        _streams(load, second, "stream-200-burst", streams)
+        _streams(load, second, "stream-20-burst" if second.slow else "stream-200-burst")
         peak = other.peak()
     return Fresh(
         listening=process.startup * 1e3,
@@ -89,7 +88,7 @@ def _measured(load: Load, server: Server, way: tuple[str, str]) -> Fresh:
         answered_cpu=cpu * 1e3,
         idle=idle / 1e6,
         used=used / 1e6,
-        stream=(held - used) / 1e3 / streams,
+        stream=(held - used) / 1e3 / STREAMS,
         peak=peak / 1e6,
     )
 
@@ -105,11 +104,11 @@ def _started(server: Server, way: tuple[str, str]) -> Iterator[tuple[Case, Proce
         process.stop(0.5)  # some would wait for the streams that stand still
 
 
-def _streams(load: Load, case: Case, model: str, count: int, *, hold: bool = False) -> None:
-    job = Job(port=case.port, dialect=case.client, model=model, requests=count, concurrency=count, hold=hold)
+def _streams(load: Load, case: Case, model: str, *, hold: bool = False) -> None:
+    job = Job(port=case.port, dialect=case.client, model=model, requests=STREAMS, concurrency=STREAMS, hold=hold)
     tally = load.run(job)
     if tally["errors"]:
-        raise RuntimeError(f"{case.name}: {tally['errors']} of {count} streams at once: {tally['first_error']}")
+        raise RuntimeError(f"{case.name}: {tally['errors']} of {STREAMS} streams at once: {tally['first_error']}")
 
 
 def _ask(case: Case) -> None:

@@ -63,9 +63,9 @@ def draw(results: JsonResults, file: Path) -> bool:
         return False
     rows = [target for target in ROWS if any(target.found(results, way) is not None for way in WAYS)]
     shown = [(series, found) for series in SERIES if (found := points(results, rows, series))]
-    figure = Figure(figsize=(9.0, 0.8 + 0.55 * len(rows)), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(9.0, 0.8 + 0.65 * len(rows)), layout="constrained", facecolor="white")
     axes = figure.subplots()
-    step = 0.72 / max(len(shown), 1)
+    step = 0.84 / max(len(shown), 1)
     for number, (series, found) in enumerate(shown):
         offset = (number - (len(shown) - 1) / 2) * step
         middles = [point.median for point in found]
@@ -98,9 +98,8 @@ def draw(results: JsonResults, file: Path) -> bool:
                 )
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    ticks = [
-        tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500) if low <= tick <= high
-    ]
+    wide = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+    ticks = [tick for tick in (wide if high > 10 else (*wide, 1.5, 3)) if low <= tick <= high]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))

@@ -87,7 +87,7 @@ TARGETS: Final = (
     Target("peak memory, 256 streams", 1.3, _fresh("peak")),
     Target("the same with the store off", 1.3, _fresh("peak"), candidate=STORE_OFF),
     # by CPU: on a machine with other things to do the wall clock says more about those
-    Target("start to the first answer", 1.5, _fresh("answered_cpu")),
+    Target("CPU to the first answer", 1.5, _fresh("answered_cpu")),
     Target("the same with the store off", 1.5, _fresh("answered_cpu"), candidate=STORE_OFF),
     Target("first event later by", 0.3, lambda r, case: added(r, case, "first event c=1", "first_p50"), "{:.2f} ms"),
     Target(

@@ -137,7 +137,12 @@ def _observed(parts: list[bytes], dialect: DialectName) -> None:
 
 # ------------------------------------------------------------------------------------------------------- whole requests
 
-KINDS: Final = {"plain": ("plain", 0), "history": ("plain", payloads.KB30), "burst": (f"stream-{DELTAS}-burst", 0)}
+KINDS: Final = {
+    "plain": ("plain", 0),
+    "history": ("plain", payloads.KB30),
+    "burst": (f"stream-{DELTAS}-burst", 0),
+    "paced": (f"stream-{DELTAS}-paced", 0),
+}
 """Kind -> the load generator's model, and the turns of its history."""
 
 
@@ -162,7 +167,7 @@ async def _requests(stack: AsyncExitStack) -> list[Work]:
 def _request(name: str, application: Any, kind: str, client: str, upstream: str) -> Work:
     model, history = KINDS[kind]
     job = Job(port=0, dialect=client, model=model, requests=1, concurrency=1, history=history)
-    if kind == "burst":
-        parts = writes(upstream, DELTAS, "burst")
+    if kind in ("burst", "paced"):
+        parts = writes(upstream, DELTAS, kind)
         return Work(name=name, run=inside.Asked(application, job, parts), units=DELTAS, times=4)
     return Work(name=name, run=inside.Asked(application, job, (plain_answer(upstream),)))

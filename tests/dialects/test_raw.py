@@ -144,3 +144,9 @@ def test_event_over_the_bound_fails_the_stream(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(raw, "MAX_EVENT", 100)
 
     assert b"upstream_event_too_large" in passed("chat", b"data: " + b"x" * 60, b"x" * 60)
+
+
+def test_finish_of_any_type_ends_the_answer() -> None:
+    said = chunk('{"role":"assistant"}') + chunk("{}", "[1]")
+
+    assert passed("chat", said + DONE) == said + DONE

@@ -12,12 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter import translate
+from adapter.dialects.base import StreamWriter
 from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.intake import Intake
 from adapter.dialects.refrain import Refrain
 from adapter.dialects.registry import DIALECTS
-from adapter.hub.events import Delta, Deltas, singly
-from adapter.hub.request import DialectName, Exchange
+from adapter.hub.events import (
+    NO_PART,
+    Delta,
+    DeltaKind,
+    Deltas,
+    Event,
+    ItemOpened,
+    PartOpened,
+    Started,
+    singly,
+)
+from adapter.hub.request import ClientTraits, DialectName, Exchange
 from adapter.wire.sse import framed
 
 texts = st.sampled_from(
@@ -267,6 +278,17 @@ def test_what_follows_the_refrain_is_left() -> None:
     assert taught(simple("one")).texts(b"x" + run + framed(None, b"[DONE]"), 1) == (["two", "three"], len(run) + 1)
 
 
+def test_one_with_another_end_is_left_with_all_that_follows() -> None:
+    def event(text: str, number: int, **fields: Any) -> bytes:
+        return chunk("content", text, {"obfuscation": "x", "sequence_number": number}, fields, True, True)
+
+    refrain = taught(event("one", 9))
+    run = framed(None, event("two", 10)) + framed(None, event("three", 11))
+    last = framed(None, event("four", 12, finish_reason="stop"))
+    assert refrain.texts(run + last + framed(None, event("five", 13))) == (["two", "three"], len(run))
+    assert refrain.texts(last) is None
+
+
 def test_numbers_and_noise_may_differ() -> None:
     def event(text: str, number: int, noise: str) -> bytes:
         return simple(text, obfuscation=noise, sequence_number=number)
@@ -309,3 +331,64 @@ def test_one_read_of_texts_is_one_event() -> None:
     (event,) = intake.feed(framed(None, simple("two")) + framed(None, simple("three")))
     assert isinstance(event, Deltas)
     assert event.texts == ["two", "three"]
+
+
+def test_long_reads_are_taken_in_runs_of_a_few_hundred_texts() -> None:
+    said = [str(n) for n in range(3000)]
+    stream = b"".join(framed(None, simple(text)) for text in said)
+    intake = Intake(DIALECTS["chat"], Exchange.unasked("responses"))
+    intake.feed(framed(None, simple("one")) * 2)
+
+    events = intake.feed(stream)
+
+    assert [event.text for event in singly(events) if type(event) is Delta] == said
+    assert max(len(event.texts) for event in events if type(event) is Deltas) < 256
+    assert sum(type(event) is Delta for event in events) < 50
+    raw = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    assert raw.feed(stream) + raw.feed(stream) == stream * 2
+    assert raw.events == 6000
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+MESSAGE = {"id": "msg_100%", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+REASONING = {"id": "rs_1", "type": "reasoning", "summary": []}
+CALL = {"id": "fc_1", "type": "function_call", "call_id": "c", "name": "f", "arguments": "", "status": "in_progress"}
+OPENED: list[Event] = [
+    Started("resp_1", "m", 0),
+    ItemOpened(0, MESSAGE),
+    PartOpened(0, 0, {"type": "output_text", "text": "", "annotations": [], "logprobs": []}),
+    PartOpened(0, 1, {"type": "refusal", "refusal": ""}),
+    ItemOpened(1, REASONING),
+    PartOpened(1, 0, {"type": "summary_text", "text": ""}),
+    ItemOpened(2, CALL),
+]
+PLACES = [
+    (0, 0, DeltaKind.TEXT),
+    (0, 1, DeltaKind.REFUSAL),
+    (1, 0, DeltaKind.SUMMARY),
+    (2, NO_PART, DeltaKind.ARGUMENTS),
+]
+several = st.builds(
+    lambda place, said: Deltas(place[0], place[1], place[2], said),
+    st.sampled_from(PLACES),
+    st.lists(st.sampled_from(["a", "", '"', "é", "%d"]), min_size=1, max_size=4),
+)
+
+
+@pytest.mark.parametrize("target", ["chat", "responses"])
+@pytest.mark.parametrize("client", ClientTraits)
+@given(events=st.lists(several, max_size=5))
+def test_texts_together_are_written_as_one_after_the_other(
+    target: DialectName, client: ClientTraits, events: list[Event]
+) -> None:
+    def writer() -> StreamWriter:
+        made = DIALECTS[target].stream_writer(Exchange.unasked(target, client=client))
+        made.write(OPENED)
+        return made
+
+    together, singles, frames = writer(), writer(), writer()
+    written = together.write(events)
+    assert written == singles.write(singly(events))
+    assert written == b"".join(framed(*frame) for event in events for frame in frames.feed(event))
+    assert together.written == singles.written

@@ -86,6 +86,19 @@ def test_a_run_of_seventeen_digits_is_found_wherever_it_stands(before: bytes, ru
     assert _holds_long_digits(data) == (re.search(rb"[0-9]{17}", data) is not None)
 
 
+@given(
+    st.lists(st.sampled_from([b"1       2       ", b"x" * 1000, b"1" * 16, b"1" * 9 + b"y", b"z"]), max_size=12),
+    st.integers(15, 25),
+    st.sampled_from([b"", b"x" * 5000, b"1       2       " * 3]),
+)
+def test_a_run_of_seventeen_digits_is_found_among_much_that_looks_like_it(
+    before: list[bytes], run: int, behind: bytes
+) -> None:
+    data = b"x".join([*before, b"", b"7" * run, behind])
+
+    assert _holds_long_digits(data) == (re.search(rb"[0-9]{17}", data) is not None)
+
+
 def test_lone_surrogate_escape_is_kept_as_an_escape() -> None:
     value = loads_request(b'{"a":"\\ud83d"}')
 

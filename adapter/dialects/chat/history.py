@@ -20,41 +20,22 @@ leading message, unless the server keeps roles in place.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import no_string, string, wrong_value
+from adapter.dialects.chat.other_items import leave_out
+from adapter.dialects.chat.pairing import Pairing
 from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.turns import Call, Message, Turn, same_call, with_media
+from adapter.dialects.chat.turns import Message, Turn, same_call, with_media
 from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, ToolCall
 from adapter.dialects.chat.write_content import Part, single_text, write_assistant, write_content, write_text
 from adapter.dialects.chat.writing import Writing
-from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
+from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
-
-HOSTED_ITEMS: Final = frozenset(
-    {
-        "web_search_call",
-        "file_search_call",
-        "code_interpreter_call",
-        "image_generation_call",
-        "computer_call",
-        "computer_call_output",
-        "mcp_list_tools",
-        "mcp_call",
-        "mcp_approval_request",
-        "mcp_approval_response",
-        "program",
-        "program_output",
-    }
-)
-"""What model servers ran themselves; Chat histories have no place for it."""
-
-_NAMED_LOSSES: Final = HOSTED_ITEMS | {"agent_message", "configuration_update"} | CALLS.keys()
 
 
 class History:
@@ -75,10 +56,7 @@ class History:
         """The assistant's message that takes what it says next: nobody else has spoken, none of its calls is answered."""
         self._turns: list[Turn] = []
         """The assistant's messages that have to be completed in the end."""
-        self._calls: dict[str, Call | None] = {}
-        """By call id, the earliest call without output; None where all calls of that id have theirs."""
-        self._later_calls: dict[str, deque[Call]] = {}
-        """By call id, the further calls without output."""
+        self._calls = Pairing()
         self._id_rule = rule = writing.profile.call_id
         self._fits = rule.max if rule.alphabet == "any" else 0
         """Call ids of up to this length go on as they are."""
@@ -87,8 +65,6 @@ class History:
         self._wire_ids: set[str] = set()
         self._other_ids: dict[str, str] = {}
         """Item id -> call id, of the calls whose outputs may name either."""
-        self._named: dict[str, deque[str]] | None = None
-        """Function name -> ids of its calls; made when an output without call id comes."""
         self._media: dict[int, Sequence[Part]] = {}
         """What `with_media` puts behind tool messages."""
         self._reasoning: list[str] = []
@@ -113,13 +89,8 @@ class History:
     def _take_all(self, items: list[Item]) -> None:
         """Takes each item. The forms that nearly all of a long history has are written at sight, in a third of the time
         that `_take` needs for them (the same result, a law in the tests)."""
-        put, calls, fits, wires, silence = (
-            self._messages.append,
-            self._calls,
-            self._fits,
-            self._box.functions,
-            self._silence,
-        )
+        put, calls, further = self._messages.append, self._calls.waiting, self._calls.further
+        fits, wires, silence = self._fits, self._box.functions, self._silence
         turn: Message | None = None
         plain = True
         for index, item in enumerate(items):
@@ -168,7 +139,7 @@ class History:
                         continue
                 elif kind == "function_call_output":
                     call_id, text = item["call_id"], item["output"]
-                    if type(text) is str and (call := calls.get(call_id)) is not None and not self._later_calls:
+                    if type(text) is str and (call := calls.get(call_id)) is not None and not further:
                         calls[call_id] = None
                         call[2]["content"] = text
                         if call[1] is turn:
@@ -182,7 +153,11 @@ class History:
 
     def _take(self, index: int, item: Item) -> None:
         kind = item.get("type")
-        (_TAKERS.get(kind, History._unknown) if type(kind) is str else History._unknown)(self, index, item)
+        taker = _TAKERS.get(kind) if type(kind) is str else None
+        if taker is not None:
+            taker(self, index, item)
+        else:
+            leave_out(index, item, self._writing)
 
     # ------------------------------------------------------------------------------------------------- taking items
 
@@ -251,17 +226,15 @@ class History:
         if not isinstance(call_id, str):
             raise no_string(call_id, self._writing.at(index, ".call_id"))
         wire_id = call_id if 0 < len(call_id) <= self._fits else fitted_call_id(call_id, self._id_rule)
-        waiting = self._calls.get(call_id)
+        waiting = self._calls.last(call_id)
         if self._turn is not None and (waiting or wire_id != call_id or self._renamed is self._turn):
             taken = self._taken_ids(self._turn)
             if wire_id in taken:
                 wire_id = self._other_id(call_id, taken)
         tool_call = CALLS[item["type"]](item, index, self._writing, self._box, wire_id)
-        if waiting is not None:
-            later = self._later_calls.get(call_id)
-            if same_call(later[-1][0] if later else waiting[0], tool_call):
-                self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
-                return
+        if waiting is not None and same_call(waiting[0], tool_call):
+            self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
+            return
         self._add_call(index, call_id, tool_call)
         if self._reasoning:
             self._attach_reasoning()
@@ -278,11 +251,7 @@ class History:
             turn["tool_calls"] = [tool_call]
         output = {"role": "tool", "tool_call_id": wire_id, "content": ""}
         self._messages.append(output)
-        call = (tool_call, turn, output, index)
-        if self._calls.get(call_id) is None:
-            self._calls[call_id] = call
-        else:
-            self._later_calls.setdefault(call_id, deque()).append(call)
+        self._calls.add(call_id, (tool_call, turn, output, index))
         if wire_id is not call_id or self._renamed is turn:
             self._taken_ids(turn).add(wire_id)
 
@@ -303,7 +272,7 @@ class History:
 
     def _search_call(self, index: int, item: Item) -> None:
         if _is_server_search(item):
-            self._unknown(index, item)
+            leave_out(index, item, self._writing)
         else:
             self._call(index, item)
 
@@ -325,14 +294,14 @@ class History:
             call_id = self._call_id_otherwise(index, item)
         if not isinstance(call_id, str):
             raise no_string(call_id, self._writing.at(index, ".call_id"))
-        call = self._calls.get(call_id)
+        call = self._calls.waiting.get(call_id)
         if call is None:
-            if call_id not in self._calls:
+            if call_id not in self._calls.waiting:
                 words = item["type"].replace("_", " ")
                 raise BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
-        self._calls[call_id] = self._next_call(call_id)
+        self._calls.answered(call_id)
         _, turn, message, _ = call
         if turn is self._turn:
             self._turn = None
@@ -340,31 +309,13 @@ class History:
         if media:
             self._media[id(message)] = media
 
-    def _next_call(self, call_id: str) -> Call | None:
-        """The next call of this id that waits."""
-        later = self._later_calls.get(call_id)
-        if later is None:
-            return None
-        call = later.popleft()
-        if not later:
-            del self._later_calls[call_id]
-        return call
-
     def _call_id_otherwise(self, index: int, item: Item) -> Any:
         """The call id of an output that gives none: by the call item's id, or by the name of a waiting call."""
         if item["type"] == "local_shell_call_output":
             other = string(item.get("id"), self._writing.at(index, ".id"))
             return self._other_ids.get(other, other)
         called = item.get("name")
-        if not isinstance(called, str):
-            return None
-        if self._named is None:
-            self._named = _calls_by_name(self._writing.request.items)
-        named = self._named.get(called, deque())
-        calls = self._calls
-        while named and named[0] in calls and calls[named[0]] is None:
-            named.popleft()
-        return named[0] if named and calls.get(named[0]) is not None else None
+        return self._calls.id_by_name(called, self._writing.request.items) if isinstance(called, str) else None
 
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)
@@ -390,36 +341,11 @@ class History:
             self._reasoning_lost = True
             self._writing.lose(self._writing.at(index), "reasoning", "The upstream is not given this reasoning again.")
 
-    def _nothing(self, index: int, item: Item) -> None:
-        """Says nothing to the model by itself."""
-
-    def _compaction(self, index: int, item: Item) -> None:
-        raise InvalidEncryptedContent(
-            "This compaction item was not made here, or can no longer be opened.",
-            param=self._writing.at(index, ".encrypted_content"),
-        )
-
-    def _trigger(self, index: int, item: Item) -> None:
-        raise UnsupportedParameter("compaction_trigger is not supported here.", param=self._writing.at(index))
-
-    def _reference(self, index: int, item: Item) -> None:
-        raise BadRequest(
-            "item_reference items need stored responses, which are not kept here: send the item itself.",
-            param=self._writing.at(index, ".id"),
-        )
-
-    def _unknown(self, index: int, item: Item) -> None:
-        kind = item.get("type")
-        if kind == "mcp_approval_response" and index == len(self._writing.request.items) - 1:
-            raise UnsupportedParameter("The upstream cannot run MCP tools.", param=self._writing.at(index))
-        word = kind if isinstance(kind, str) and kind in _NAMED_LOSSES else "unknown_item"
-        self._writing.lose(self._writing.at(index), word, "Chat histories have no place for this kind of item.")
-
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile
-        waiting = [call for call in self._calls.values() if call is not None]
-        if waiting:
-            raise self._unanswered(min(call[3] for call in waiting))
+        unanswered = self._calls.first_unanswered()
+        if unanswered is not None:
+            raise self._unanswered(unanswered)
         for turn in self._turns:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)
@@ -439,15 +365,6 @@ class History:
         return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
 
 
-def _calls_by_name(items: list[Item]) -> dict[str, deque[str]]:
-    named: dict[str, deque[str]] = {}
-    for item in items:
-        called, call_id = item.get("name"), item.get("call_id")
-        if isinstance(called, str) and isinstance(call_id, str) and "output" not in item:
-            named.setdefault(called, deque()).append(call_id)
-    return named
-
-
 def _is_server_search(item: Item) -> bool:
     return item.get("execution") == "server" or item.get("call_id") is None
 
@@ -460,10 +377,4 @@ _TAKERS: Final[dict[str, Callable[[History, int, Item], None]]] = {
     "tool_search_call": History._search_call,
     "tool_search_output": History._search_output,
     "reasoning": History._reason,
-    "additional_tools": History._nothing,
-    "compaction": History._compaction,
-    "compaction_summary": History._compaction,
-    "context_compaction": History._compaction,
-    "compaction_trigger": History._trigger,
-    "item_reference": History._reference,
 }

@@ -21,7 +21,7 @@ from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
 
 _MOST_CHOICES: Final = 128
-_FAILED_FINISHES: Final = frozenset({"error", "insufficient_system_resource"})
+_FAILED_FINISHES: Final = ("error", "insufficient_system_resource")
 
 
 _MARKS: Final = (

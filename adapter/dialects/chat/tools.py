@@ -139,7 +139,6 @@ class Toolbox:
                         and type(description) is str
                         and type(parameters) is dict
                         and parameters
-                        and (strict is not True or strict_tools or self._strict_lost)
                         and called.isidentifier()
                         and called.isascii()
                         and len(called) <= name_max
@@ -148,6 +147,8 @@ class Toolbox:
                         function: Tool = {"name": called, "description": description, "parameters": parameters}
                         if strict_tools:
                             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
+                        elif strict is True and not self._strict_lost:
+                            self._lose_strict(f"{path}[{i}]")
                         self.functions[called] = called
                         offered[called] = {"type": "function", "function": function}
                         continue
@@ -173,12 +174,15 @@ class Toolbox:
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         elif strict is True and not self._strict_lost:
-            self._strict_lost = True
-            self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
+            self._lose_strict(path)
         for key in _NO_CHAT_FIELDS:
             if tool.get(key) is not None:
                 self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
         self.offered[wire] = {"type": "function", "function": function}
+
+    def _lose_strict(self, path: str) -> None:
+        self._strict_lost = True
+        self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
         form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")

@@ -11,9 +11,6 @@ from adapter.upstream.profiles import Profile
 
 Message = dict[str, Any]
 
-Call = tuple[ToolCall, Message, Message, int]
-"""(the call, the assistant's message that it stands in, the tool message that waits for its output, its item's index)."""
-
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:
     """The same tool with the same arguments, whatever the id."""

@@ -32,7 +32,6 @@ _FOREIGN: Final = ANSWER_KEYS | {"system_fingerprint"}
 """What an upstream may say of its answer and a Response has no place for."""
 
 
-_NO_FACTS: Final[Mapping[str, Any]] = {}
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "background": False,
     "frequency_penalty": 0.0,
@@ -59,9 +58,27 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 """In their order; objects and lists are made anew for every answer, since callers may change what they get."""
 
 
-def echo(request: Request, extra: dict[str, Any], facts: Mapping[str, Any] = _NO_FACTS) -> dict[str, Any]:
-    """Every key of a Response but `ANSWER_KEYS`, behind `facts`; `extra` is what the upstream said beside its answer."""
-    made = {**facts, **_DEFAULTS, "metadata": {}, "tools": []}
+BLANK: Final[Mapping[str, Any]] = {
+    "id": "",
+    "object": "response",
+    "created_at": 0,
+    "completed_at": None,
+    "status": "in_progress",
+    "error": None,
+    "incomplete_details": None,
+    "model": "",
+    "output": [],
+    "usage": None,
+    **_DEFAULTS,
+}
+"""A Response before anything is said in it. Filling in a copy is a third of what it takes to put two halves together."""
+
+
+def echo(request: Request, extra: dict[str, Any], onto: Mapping[str, Any] = _DEFAULTS) -> dict[str, Any]:
+    """Every key of a Response but `ANSWER_KEYS`, those where `BLANK` has them if it is laid onto that; `extra` is what the
+    upstream said beside its answer."""
+    made = dict(onto)
+    made["metadata"], made["tools"] = {}, []
     made["reasoning"] = {"effort": None, "summary": None}
     made["text"] = {"format": {"type": "text"}}
     for key, value in extra.items():

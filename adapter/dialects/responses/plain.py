@@ -50,16 +50,18 @@ def closed_items(output: list[Item], status: str) -> list[Item] | None:
 
 
 def _closed(item: Item, kind: str, status: str) -> Item:
+    whole = item.copy()
     if kind == "message":
-        content = normal_parts(item.get("content"), "output_text")
-        return {**item, "role": "assistant", "status": status, "content": content}
+        whole["role"], whole["status"] = "assistant", status
+        whole["content"] = normal_parts(item.get("content"), "output_text")
+        return whole
     if kind in CALLS:
         field = CALLS[kind][1]
         given = called_with(item, field) or ""
         if kind == "function_call" and status == "completed" and not given.strip():
             given += "{}"
-        return {**item, "status": status, field: given}
-    whole = item.copy()
+        whole["status"], whole[field] = status, given
+        return whole
     ends_as = final_status(item, kind, status)
     if ends_as is not None:
         whole["status"] = ends_as

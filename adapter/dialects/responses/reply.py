@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from adapter.dialects.responses.answers import STATUS_MENDED, Ending, ended, ending, output_of, started
 from adapter.dialects.responses.assembly import Assembly
-from adapter.dialects.responses.echo import echo
+from adapter.dialects.responses.echo import BLANK, echo
 from adapter.dialects.responses.plain import closed_items
 from adapter.dialects.responses.traits import shown_item
 from adapter.errors import AdapterError, UpstreamInvalid
@@ -123,4 +123,6 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     if not exchange.request.client.shows_refusals:
         output = [shown_item(item) for item in output]
     completed_at = answer.extra.get("completed_at", answer.created_at) if answer.status == "completed" else None
-    return echo(exchange.request, answer.extra, answer_facts(answer, output, completed_at))
+    made = echo(exchange.request, answer.extra, BLANK)
+    made.update(answer_facts(answer, output, completed_at))
+    return made
