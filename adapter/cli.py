@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec
 
 import click
+from pydantic import SecretStr
 
 from adapter import __version__
 from adapter.commands import end, keys, starting, told
 from adapter.config import Settings, load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
-from adapter.tables import Secret
 from adapter.upstream.profiles import profile_names
 
 P = ParamSpec("P")
@@ -130,10 +130,10 @@ def _what_is_kept(settings: Settings) -> str:
     return f"{what} in {where}, for {section.ttl} s" if section.ttl else f"{what} in {where}, for ever"
 
 
-def _whose_key(keys: Sequence[Secret] | None) -> str:
+def _whose_key(keys: Sequence[SecretStr] | None) -> str:
     if keys is None:
         return "the caller's"
-    if not keys[0].value:
+    if not keys[0].get_secret_value():
         return "none"
     return "its own" if len(keys) == 1 else f"{len(keys)} of its own"
 
@@ -165,7 +165,7 @@ def _of_store(config: Path | None, verb: str) -> None:
         raise ConfigError('store.mode is "off": nothing is stored')
     from adapter.store import verbs
 
-    url = None if section.url is None else section.url.value
+    url = None if section.url is None else section.url.get_secret_value()
     try:
         click.echo(verbs.stats(url) if verb == "stats" else verbs.purge(url))
     except StoreUnavailable as fault:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from adapter.tables import PositiveInt, Section
+from pydantic import PositiveInt
+
+from adapter.access.sections import Section
 
 CONTEXT_WINDOW: Final = 272_000
 """What Codex takes for a model it does not know."""
@@ -37,7 +38,6 @@ _INSTRUCTIONS: Final = (
 """Codex asks the catalog for a base prompt; this one claims no more than any model can do."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Codex(Section):
     """One of `[[upstreams.codex]]`: what Codex is told of some models. The first whose patterns match counts."""
 

@@ -75,7 +75,7 @@ def add(id: str, owner: str, groups: tuple[str, ...], config: Path) -> None:
             raise ConfigError(f"keys: the {what} {name!r} must be letters, digits, '.', '_', '@' or '-'")
     secret, fresh = new_secret(), not file.path.exists()
     key = Key(id, digest_of(secret), owner, groups or (EVERYONE,), today(time.time()))
-    check_groups([section.but(upstreams=()) for section in sections], [key], ())
+    check_groups([section.model_copy(update={"upstreams": ()}) for section in sections], [key], ())
     file.add(key)
     click.echo(secret)
     click.echo(f"adapter: made key {id!r} of {owner!r}; it is shown this once and kept as a hash", err=True)

@@ -10,12 +10,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-import orjson
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from adapter.access.keys import KeyFile, all_keys
 from adapter.access.sections import (
@@ -24,12 +26,14 @@ from adapter.access.sections import (
     KeySection,
     LimitsSection,
     LimitStore,
+    Section,
     check_groups,
     check_store,
     checked_keys,
     configured_keys,
     is_loopback,
 )
+from adapter.codex import Codex
 from adapter.errors import ConfigError
 from adapter.sections import Compaction as Compaction
 from adapter.sections import Metrics as Metrics
@@ -37,7 +41,6 @@ from adapter.sections import Sealing as Sealing
 from adapter.sections import Server as Server
 from adapter.sections import Store as Store
 from adapter.sections import Upstream as Upstream
-from adapter.tables import Secret, Section, hint, hints, is_text, read
 
 ENV_PREFIX: Final = "ADAPTER_"
 
@@ -45,7 +48,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SECRET: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Access(Section):
     """The part of the configuration that is about keys."""
 
@@ -54,19 +56,25 @@ class Access(Section):
     keys_file: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings(Section):
+class Settings(BaseSettings):
     """The whole configuration."""
 
-    server: Server = field(default_factory=Server)
-    compaction: Compaction = field(default_factory=Compaction)
-    sealing: Sealing = field(default_factory=Sealing)
-    store: Store = field(default_factory=Store)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+    )
+    server: Server = Server()
+    compaction: Compaction = Compaction()
+    sealing: Sealing = Sealing()
+    store: Store = Store()
     upstreams: tuple[Upstream, ...] = ()
     keys: tuple[KeySection, ...] = ()
     groups: tuple[GroupSection, ...] = ()
-    limits: LimitStore = field(default_factory=LimitStore)
-    metrics: Metrics = field(default_factory=Metrics)
+    limits: LimitStore = LimitStore()
+    metrics: Metrics = Metrics()
     keys_file: Path | None = None
     """Where `adapter keys` writes; None: `keys.toml` beside the configuration."""
 
@@ -80,6 +88,20 @@ class Settings(Section):
         """The groups there are; without any, the one that reaches everything."""
         return self.groups or (GroupSection(name=EVERYONE),)
 
+    file: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line, then the environment, then the file."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, cls.file)
+
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """The configuration of `path`, the environment and `overrides` (what the command line says; they win).
@@ -87,15 +109,27 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     Raises:
         ConfigError: one line that names the key and what would be taken.
     """
-    settings = read(Settings, _merged(_read(path) if path else {}, _environment(), overrides or {}))
+    _check_environment()
+    loaded = type("FileSettings", (Settings,), {"file": _read(path) if path else {}, "__annotations__": {}})
+    try:
+        settings: Settings = loaded(**(overrides or {}))
+    except ValidationError as refused:
+        raise ConfigError(_one_line(refused)) from None
+    except SettingsError as refused:
+        raise ConfigError(f"environment: {refused}") from None
+    # of the plain class, so that it can be handed to worker processes
     settings.compaction.options()
     return _access(
-        settings.but(
+        Settings.model_construct(
+            server=settings.server,
+            compaction=settings.compaction,
             sealing=_sealing(settings.sealing),
             store=_store(settings.store),
             upstreams=_checked(settings.upstreams),
             keys=checked_keys([_resolved(section) for section in settings.keys]),
+            groups=settings.groups,
             limits=_resolved_store(settings.limits),
+            metrics=settings.metrics,
             keys_file=settings.keys_file or (path.parent / "keys.toml" if path is not None else None),
         )
     )
@@ -130,12 +164,12 @@ def _access(settings: Settings) -> Settings:
 def _resolved(section: KeySection) -> KeySection:
     if section.key is None:
         return section
-    value = _secret(f"keys.{section.id}.key", section.key.value)
-    return section.but(key=Secret(value))
+    value = _secret(f"keys.{section.id}.key", section.key.get_secret_value())
+    return section.model_copy(update={"key": SecretStr(value)})
 
 
 def _resolved_store(store: LimitStore) -> LimitStore:
-    return store.but(storage=Secret(_secret("limits.storage", store.storage.value)))
+    return store.model_copy(update={"storage": SecretStr(_secret("limits.storage", store.storage.get_secret_value()))})
 
 
 def keys_place(path: Path) -> tuple[KeyFile, tuple[KeySection, ...], tuple[GroupSection, ...]]:
@@ -146,7 +180,10 @@ def keys_place(path: Path) -> tuple[KeyFile, tuple[KeySection, ...], tuple[Group
         ConfigError: the file cannot be read, or these parts of it are none.
     """
     table = _read(path)
-    part = read(Access, {name: table[name] for name in hints(Access) if name in table})
+    try:
+        part = Access(**{name: table[name] for name in Access.model_fields if name in table})
+    except ValidationError as refused:
+        raise ConfigError(_one_line(refused)) from None
     return KeyFile(part.keys_file or path.parent / "keys.toml"), part.keys, part.groups
 
 
@@ -161,40 +198,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {refused}") from None
 
 
-def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The later ones over the earlier ones, key by key; an array replaces."""
-    merged: dict[str, Any] = {}
-    for table in tables:
-        for key, value in table.items():
-            below = merged.get(key)
-            nested = isinstance(below, Mapping) and isinstance(value, Mapping)
-            merged[key] = _merged(below or {}, value) if nested else value
-    return merged
-
-
-def _environment() -> dict[str, Any]:
-    """What the environment says, as a table. Other programs' variables may begin like ours: one that names no section is
-    an error only if it is written as nested."""
-    found: dict[str, Any] = {}
-    for name, value in sorted(os.environ.items(), key=lambda variable: variable[0].count("__")):
-        if not name.upper().startswith(ENV_PREFIX):
-            continue
-        path = name[len(ENV_PREFIX) :].lower().split("__")
-        if path[0] in hints(Settings):
-            said: Any = value if is_text(Settings, path) else _json(name, value)
-            for key in reversed(path):
-                said = {key: said}
-            found = _merged(found, said)
-        elif len(path) > 1:
-            raise ConfigError(f"environment variable {name}: unknown section{hint(path[0], Settings)}")
-    return found
-
-
-def _json(name: str, value: str) -> Any:
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        raise ConfigError(f"environment variable {name}: must be JSON") from None
+def _check_environment() -> None:
+    """A nested variable whose section does not exist would be ignored by the loader: it is an error here."""
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX) and "__" in name:
+            section = name[len(ENV_PREFIX) :].split("__")[0].lower()
+            if section not in Settings.model_fields:
+                raise ConfigError(f"environment variable {name}: unknown section{_hint(section, Settings)}")
 
 
 def _checked(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
@@ -218,10 +228,14 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
     if upstream.api_key is not None and upstream.api_keys:
         raise ConfigError(f"{where}: give api_key or api_keys, one of them")
     several = tuple(_own_key(where, key) for key in upstream.api_keys)
-    if len({key.value for key in several}) < len(several):
+    if len({key.get_secret_value() for key in several}) < len(several):
         raise ConfigError(f"{where}.api_keys: the same key twice")
-    return upstream.but(
-        base_url=_base_url(where, upstream.base_url), api_key=_key(where, upstream.api_key), api_keys=several
+    return upstream.model_copy(
+        update={
+            "base_url": _base_url(where, upstream.base_url),
+            "api_key": _key(where, upstream.api_key),
+            "api_keys": several,
+        }
     )
 
 
@@ -242,23 +256,23 @@ def _base_url(where: str, url: str) -> str:
     return url
 
 
-def _own_key(where: str, key: Secret) -> Secret:
+def _own_key(where: str, key: SecretStr) -> SecretStr:
     found = _key(where, key)
-    if found is None or not found.value:
+    if found is None or not found.get_secret_value():
         raise ConfigError(f'{where}.api_keys: each is a key of its own; "client" and "none" belong to api_key')
     return found
 
 
-def _key(where: str, key: Secret | None) -> Secret | None:
-    value = None if key is None else key.value
+def _key(where: str, key: SecretStr | None) -> SecretStr | None:
+    value = None if key is None else key.get_secret_value()
     if value is None or value == "client":
         return None
     if value == "none":
-        return Secret("")
+        return SecretStr("")
     value = _secret(f"{where}.api_key", value)
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{where}.api_key: not a key (empty, or with characters that no header may carry)")
-    return Secret(value)
+    return SecretStr(value)
 
 
 def _secret(where: str, value: str) -> str:
@@ -273,8 +287,8 @@ def _secret(where: str, value: str) -> str:
 
 
 def _sealing(sealing: Sealing) -> Sealing:
-    keys = tuple(Secret(_secret("sealing.keys", key.value)) for key in sealing.keys)
-    checked = sealing.but(keys=keys)
+    keys = tuple(SecretStr(_secret("sealing.keys", key.get_secret_value())) for key in sealing.keys)
+    checked = sealing.model_copy(update={"keys": keys})
     checked.ring()
     return checked
 
@@ -282,4 +296,42 @@ def _sealing(sealing: Sealing) -> Sealing:
 def _store(store: Store) -> Store:
     if store.url is None:
         return store
-    return store.but(url=Secret(_secret("store.url", store.url.value)))
+    return store.model_copy(update={"url": SecretStr(_secret("store.url", store.url.get_secret_value()))})
+
+
+def _one_line(refused: ValidationError) -> str:
+    # a misspelt key comes before the required one that it leaves missing
+    errors = sorted(
+        refused.errors(include_url=False, include_input=False), key=lambda e: e["type"] != "extra_forbidden"
+    )
+    first, *others = errors
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    text = f"unknown key{_hint(str(first['loc'][-1]), _model_at(first['loc'][:-1]))}"
+    if first["type"] != "extra_forbidden":
+        text = first["msg"][:1].lower() + first["msg"][1:]
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{path}: {text}{more}"
+
+
+def _model_at(path: tuple[int | str, ...]) -> type[BaseModel]:
+    sections: dict[str, type[BaseModel]] = {
+        "server": Server,
+        "compaction": Compaction,
+        "sealing": Sealing,
+        "store": Store,
+        "upstreams": Upstream,
+        "keys": KeySection,
+        "groups": GroupSection,
+        "limits": LimitStore,
+        "metrics": Metrics,
+    }
+    if "codex" in path:
+        return Codex
+    if path and str(path[-1]).endswith("limits") and len(path) > 1:
+        return LimitsSection
+    return sections.get(str(path[0]), Settings) if path else Settings
+
+
+def _hint(word: str, model: type[BaseModel]) -> str:
+    near = get_close_matches(word, model.model_fields, n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(model.model_fields))}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 import uvicorn
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
@@ -24,7 +25,6 @@ from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.state import state_directory
-from adapter.tables import Secret
 
 if TYPE_CHECKING:
     from adapter.telemetry.metrics import Listener
@@ -122,8 +122,8 @@ def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings
     made = load_or_make_key_file(None if directory is None else directory / "sealing.key")
     if made.warning is not None:
         click.echo(f"adapter: {made.warning}", err=True)
-    key = Secret(b64encode(made.secret).decode("ascii"))
-    return settings.but(sealing=settings.sealing.but(keys=(key,)))
+    key = SecretStr(b64encode(made.secret).decode("ascii"))
+    return settings.model_copy(update={"sealing": settings.sealing.model_copy(update={"keys": (key,)})})
 
 
 def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -136,9 +136,9 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     section = settings.store
     if section.mode == "off":
         return settings
-    if not section.given and (missing := _missing_place(environ)) is not None:
+    if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
         click.echo(f"adapter: nothing is stored: {missing}", err=True)
-        return settings.but(store=section.but(mode="off"))
+        return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
     from adapter.store.opening import check
 
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.server.port, settings.server.losses, settings.server.host) == (9000, "reject", "127.0.0.1")
     assert upstream.base_url == "http://127.0.0.1:8000/v1"
     assert upstream.api_key is not None
-    assert upstream.api_key.value == "sk-1"
+    assert upstream.api_key.get_secret_value() == "sk-1"
     assert upstream.resolved_profile().late_system == "keep"
     assert upstream.aliases == {"gpt-5.5": "qwen3-coder"}
 
@@ -73,7 +72,7 @@ def test_an_array_from_the_environment_replaces_the_files(tmp_path: Path, monkey
 def test_whose_key_goes_upstream(tmp_path: Path, written: str, kept: str | None) -> None:
     text = f'[[upstreams]]\nname = "a"\nbase_url = "http://h"\ndialect = "chat"\n{written}\n'
     key = _load(tmp_path, text).upstreams[0].api_key
-    assert (key if key is None else key.value) == kept
+    assert (key if key is None else key.get_secret_value()) == kept
 
 
 def test_compaction_and_sealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +157,7 @@ def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, name: 
 def test_the_snapshot_cannot_be_changed_and_can_go_to_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTREAM_KEY", "sk-CANARY")
     settings = _load(tmp_path, GOOD)
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(ValueError, match="frozen"):
         settings.server.port = 1  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(settings)) == settings
     assert "CANARY" not in repr(settings)
@@ -173,13 +172,13 @@ def test_text_becomes_what_the_key_holds(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (settings.server.open, settings.server.drain_delay, settings.keys_file) == (True, 0.0, Path("keys"))
     assert (settings.metrics.port, settings.metrics.host, settings.store.ttl) == (9, "::1", 60)
     assert settings.compaction.replies == {"gpt-*": "gomodel"}
-    assert settings.store.given == {"ttl"}
+    assert settings.store.model_fields_set == {"ttl"}
 
 
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
     [
-        ("ADAPTER_UPSTREAMS", "[", "environment variable ADAPTER_UPSTREAMS: must be JSON"),
+        ("ADAPTER_UPSTREAMS", "[", 'environment: error parsing value for field "upstreams"'),
         ("ADAPTER_SERVER__OPEN", "perhaps", "server.open: input should be a valid boolean, unable to interpret input"),
         ("ADAPTER_SERVER__WORKERS", "0", "server.workers: input should be greater than 0"),
         ("ADAPTER_STORE__TTL", "-1", "store.ttl: input should be greater than or equal to 0"),

@@ -13,7 +13,7 @@ import pytest
 from tests.server.scripted import Upstream, chat_reply, json_reply
 
 ROOT = Path(__file__).parents[1]
-NEVER = {"pydantic", "structlog", "prometheus_client", "redis", "websockets", "cryptography", "adapter.demo"}
+NEVER = {"structlog", "prometheus_client", "redis", "websockets", "cryptography", "adapter.demo"}
 """Nothing that is configured here needs them: a terminal, metrics, shared limits, sockets, sealed content."""
 OFF = '[store]\nmode = "off"\n'
 

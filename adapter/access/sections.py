@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr
 
 from adapter.access.groups import Group, globs
 from adapter.access.keys import NAME, SHORTEST, Key, digest_of, is_digest
 from adapter.access.limits import Limits
 from adapter.access.shared import SCHEMES
 from adapter.errors import ConfigError
-from adapter.tables import PositiveInt, Secret, Section
 
 EVERYONE = "default"
 """The group of keys that name none; without any `[[groups]]` it reaches everything."""
 
 
-@dataclass(frozen=True, kw_only=True)
+class Section(BaseModel):
+    """A table whose keys are known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
 class LimitsSection(Section):
     """A `limits` table."""
 
@@ -32,16 +37,15 @@ class LimitsSection(Section):
 
     def value(self) -> Limits:
         """As limits count."""
-        return Limits(**asdict(self))
+        return Limits(**self.model_dump())
 
 
-@dataclass(frozen=True, kw_only=True)
 class KeySection(Section):
     """One of `[[keys]]`."""
 
     id: str
     """A name for logs and limits; never the key."""
-    key: Secret | None = None
+    key: SecretStr | None = None
     """`"$NAME"`, read from the environment; or `sha256`."""
     sha256: str | None = None
     owner: str
@@ -51,7 +55,6 @@ class KeySection(Section):
     """Of this key."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class GroupSection(Section):
     """One of `[[groups]]`."""
 
@@ -81,11 +84,10 @@ class GroupSection(Section):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class LimitStore(Section):
     """`[limits]`: where limits are counted."""
 
-    storage: Secret = field(default_factory=lambda: Secret("memory"))
+    storage: SecretStr = Field(default=SecretStr("memory"))
     """`memory`: in each process; `redis://…`: in one place for all workers and machines."""
     unavailable: Literal["refuse", "allow"] = "refuse"
     """What happens to requests while that place does not answer."""
@@ -93,7 +95,7 @@ class LimitStore(Section):
     @property
     def url(self) -> str | None:
         """None: memory."""
-        found = self.storage.value
+        found = self.storage.get_secret_value()
         return None if found == "memory" else found
 
 
@@ -117,10 +119,10 @@ def _checked_key(section: KeySection) -> KeySection:
             raise ConfigError(f"{where}.sha256: must be 64 lower-case hex digits")
         return section
     assert section.key is not None
-    secret = section.key.value
+    secret = section.key.get_secret_value()
     if len(secret) < SHORTEST or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise ConfigError(f"{where}.key: at least {SHORTEST} printable characters without spaces")
-    return section.but(key=None, sha256=digest_of(secret))
+    return section.model_copy(update={"key": None, "sha256": digest_of(secret)})
 
 
 def configured_keys(sections: Sequence[KeySection]) -> tuple[Key, ...]:

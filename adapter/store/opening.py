@@ -13,7 +13,7 @@ def opened(section: Section) -> Store:
     Raises:
         ConfigError: such a store cannot be served.
     """
-    url = None if section.url is None else section.url.value
+    url = None if section.url is None else section.url.get_secret_value()
     return Store(url, ttl=section.ttl or None)
 
 

@@ -61,7 +61,7 @@ class Upstream:
             base_url=settings.base_url,
             dialect=settings.dialect,
             profile=settings.resolved_profile(),
-            api_keys=None if settings.keys is None else tuple(key.value for key in settings.keys),
+            api_keys=None if settings.keys is None else tuple(key.get_secret_value() for key in settings.keys),
             models=settings.models,
             aliases=settings.aliases,
             connect_timeout=settings.connect_timeout,

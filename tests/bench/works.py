@@ -20,7 +20,6 @@ from adapter import app, translate
 from adapter.config import Settings
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.request import DialectName, Exchange
-from adapter.tables import read
 from adapter.wire import jsonio
 from tests.bench import inside, payloads
 from tests.bench.load import Job
@@ -153,7 +152,7 @@ async def _requests(stack: AsyncExitStack) -> list[Work]:
     for upstream in BOTH:
         # the store is off: its threads keep their own time, and what keeps nothing does the same without it
         section = {"name": "canned", "base_url": f"{inside.ORIGIN}/v1", "dialect": upstream}
-        adapter = app.create(read(Settings, {"upstreams": [section], "store": {"mode": "off"}}))
+        adapter = app.create(Settings.model_validate({"upstreams": [section], "store": {"mode": "off"}}))
         await stack.enter_async_context(inside.alive(adapter))
         for kind in KINDS:
             yardstick = _request(f"{kind} pass-through {upstream}", bare, kind, upstream, upstream)

@@ -11,7 +11,6 @@ import pytest
 
 from adapter import config
 from adapter.errors import UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
-from adapter.tables import read
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.router import Upstream as Target
 from tests.server.harness import play
@@ -42,7 +41,7 @@ async def client() -> AsyncIterator[UpstreamClient]:
 
 
 def target(up: Upstream, **keys: Any) -> Target:
-    return Target.of(read(config.Upstream, {"name": "up", "base_url": up.url, "dialect": "chat", **keys}))
+    return Target.of(config.Upstream(name="up", base_url=up.url, dialect="chat", **keys))
 
 
 async def _drained(reply: Reply, into: list[bytes]) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from adapter import config, errors
 from adapter.errors import AdapterError
-from adapter.tables import read
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
 from adapter.upstream.policy import TRIPS_AFTER
@@ -17,7 +16,7 @@ from adapter.upstream.router import Target, Upstream
 
 def target(name: str, key: int = 0, **section: Any) -> Target:
     section = {"api_key": "sk-own"} | section
-    made = Upstream.of(read(config.Upstream, {"name": name, "base_url": "http://h/v1", "dialect": "chat", **section}))
+    made = Upstream.of(config.Upstream(name=name, base_url="http://h/v1", dialect="chat", **section))
     return Target(made, "m", "m", key)
 
 

@@ -8,16 +8,13 @@ import pytest
 
 from adapter import config
 from adapter.errors import InvalidValue, ModelNotFound
-from adapter.tables import read
 from adapter.upstream.router import Router, Upstream
 
 
-def _section(**keys: Any) -> config.Upstream:
-    return read(config.Upstream, keys)
-
-
 def _router(*upstreams: dict[str, Any]) -> Router:
-    return Router([Upstream.of(_section(base_url="http://h/v1", dialect="chat", **section)) for section in upstreams])
+    return Router(
+        [Upstream.of(config.Upstream(base_url="http://h/v1", dialect="chat", **section)) for section in upstreams]
+    )
 
 
 def _chosen(router: Router, model: str, provider: str | None = None) -> list[tuple[str, str]]:
@@ -86,13 +83,13 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 
 def test_a_chat_upstream_never_keeps_state() -> None:
-    chat = Upstream.of(_section(name="a", base_url="http://h", dialect="chat", profile="openai"))
-    responses = Upstream.of(_section(name="a", base_url="http://h", dialect="responses", profile="openai"))
+    chat = Upstream.of(config.Upstream(name="a", base_url="http://h", dialect="chat", profile="openai"))
+    responses = Upstream.of(config.Upstream(name="a", base_url="http://h", dialect="responses", profile="openai"))
     assert (chat.stateful, responses.stateful) == (False, True)
 
 
 def test_a_key_is_in_no_repr() -> None:
-    section = _section(name="a", base_url="http://h", dialect="chat", api_key="sk-CANARY")
+    section = config.Upstream(name="a", base_url="http://h", dialect="chat", api_key="sk-CANARY")  # type: ignore[arg-type]
     assert "CANARY" not in repr(Upstream.of(section))
     assert "CANARY" not in repr(section)
 
