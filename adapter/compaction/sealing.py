@@ -18,10 +18,9 @@ import zlib
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 from urllib.parse import quote, unquote
 
 from adapter.errors import ConfigError, InvalidEncryptedContent, UpstreamInvalid
@@ -51,8 +50,7 @@ class Kind(Enum):
     """An upstream's own blob; the origin is that upstream's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A blob whose seal held."""
 
     kind: Kind

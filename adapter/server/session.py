@@ -9,9 +9,8 @@ that runs.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -24,8 +23,7 @@ from adapter.server.refusal import refusal
 from adapter.server.turn import Outcome, Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(NamedTuple):
     """Why a connection is to be closed, and how the client is told."""
 
     code: int

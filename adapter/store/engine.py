@@ -28,9 +28,8 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.engine import Connection, Engine
@@ -54,8 +53,7 @@ _CHECKED_AT_START = 64 << 20
 """SQLite files up to this size are checked page by page at start (well under a second); larger ones by use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """How long anything here may take, in seconds."""
 
     busy: float = 5.0

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.engine import Connection
@@ -39,8 +39,7 @@ _CHUNK = 500
 """Values in one IN list; SQLite takes 32,766 in a statement, PostgreSQL plans short lists better."""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRow:
+class ItemRow(NamedTuple):
     """An item on its way into the store."""
 
     digest: bytes

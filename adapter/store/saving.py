@@ -21,7 +21,7 @@ INPUT, OUTPUT = 0, 1
 """`response_items.output`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Saving:
     """A save, ready to run, and to run again if it loses a race."""
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from adapter import config
 from adapter.codex import Codex
@@ -106,8 +106,7 @@ class Upstream:
         return self.aliases.get(model, model)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where one call goes."""
 
     upstream: Upstream
