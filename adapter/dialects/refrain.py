@@ -86,7 +86,7 @@ class Refrain:
             if len(bodies) == 1:
                 return [orjson.loads(b'"%b"' % bodies[0])], end
             joined = b'["' + b'","'.join(bodies) + b'"]'
-            if b"\\" not in joined or joined.count(b'"') == 2 * len(bodies):
+            if _BACKSLASH not in joined or joined.count(b'"') == 2 * len(bodies):
                 # one parse for all: as many strings as there are pairs of quotes, so no body borrows from another
                 texts = orjson.loads(joined)
             else:
@@ -105,19 +105,20 @@ class Refrain:
         if len(whole) - at > _LONGEST:
             found = self.bodies(whole[at : at + _LONGEST])
             return found and (found[0], found[1] + at)
-        head, end, joint = self._head, self._end, self._joint
+        head, end, template = self._head, self._end, self._joint
         number, numbered, noisy = self._number, self._numbered, self._before_noise
         if numbered:
             if self._counts_first:
                 head = head % number
                 number += 1
             else:
-                end = self._end % number
-            joint = self._joint % number
+                end = end % number
+            joint = template % number
+        else:
+            joint = template
         start = at + len(head)
         if whole[at:start] != head:
             return None
-        template, end_varies, varied = self._joint, numbered and not self._counts_first, numbered or noisy
         find = whole.find
         bodies: list[bytes] = []
         separator = noisy or joint
@@ -138,16 +139,18 @@ class Refrain:
                 after = stop + size
             bodies.append(whole[start:stop])
             start = after
-            if varied:
-                if separator is noisy:
-                    separator = joint
-                else:
-                    if numbered:
-                        number += 1
-                        joint = template % number
-                        if end_varies:
-                            end = self._end % number
-                    separator = noisy or joint
+            if noisy and separator is noisy:
+                separator = joint
+                size = len(separator)
+                continue
+            if numbered:
+                number += 1
+                separator = joint = template % number
+                size = len(separator)
+                if end is not self._end:
+                    end = self._end % number
+            if noisy:
+                separator = noisy
                 size = len(separator)
 
     def _heard(self, bodies: list[bytes], end: int) -> tuple[list[bytes], int] | None:

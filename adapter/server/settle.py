@@ -107,7 +107,8 @@ def line(turn: Turn) -> dict[str, Any]:
     }
     if turn.sent is not None and turn.first_event is not None:
         entry["first_event_ms"] = round((turn.first_event - turn.sent) * 1000, 1)
-    if (trace := _TRACE.match(turn.headers.get(b"traceparent", b""))) is not None:
+    parent = turn.headers.get(b"traceparent")
+    if parent is not None and (trace := _TRACE.match(parent)) is not None:
         entry["trace_id"] = trace[1].decode()
     if turn.thread is not None:
         entry["socket"] = True

@@ -91,20 +91,19 @@ def credential(headers: Mapping[bytes, bytes]) -> str | None:
     Raises:
         HostileRequest: both are given and differ, or the key holds characters that no key has.
     """
-    authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
-    keys: set[bytes] = set()
-    if authorization is not None and (stripped := authorization.strip()):
-        scheme, _, rest = stripped.partition(b" ")
-        keys.add(rest.strip() if rest and scheme.lower() == b"bearer" else stripped)
-    if api_key is not None and (stripped := api_key.strip()):
-        keys.add(stripped)
-    if len(keys) > 1:
-        raise HostileRequest("Authorization and x-api-key carry different keys; send one of them.")
-    for key in keys:
-        if _PLAIN.match(key) is None:
-            raise HostileRequest("The API key holds characters that no header may carry.")
-        return key.decode("ascii")
-    return None
+    key = headers.get(b"authorization", b"").strip()
+    scheme, _, rest = key.partition(b" ")
+    if rest and scheme.lower() == b"bearer":
+        key = rest.strip()
+    if api_key := headers.get(b"x-api-key", b"").strip():
+        if key and key != api_key:
+            raise HostileRequest("Authorization and x-api-key carry different keys; send one of them.")
+        key = api_key
+    if not key:
+        return None
+    if _PLAIN.match(key) is None:
+        raise HostileRequest("The API key holds characters that no header may carry.")
+    return key.decode("ascii")
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> str | None:

@@ -92,17 +92,18 @@ def _holds_long_digits(data: bytes) -> bool:
     """Whether there is a run of seventeen digits. Such a run covers two neighbours of every eighth byte, so an eighth of
     the body tells where to look: 8 µs for 32 kB, where a regular expression takes 257 µs.
 
-    Ids and hashes have a few such neighbours; one look for each 4 kB costs less than to look at all of it.
+    Ids, hashes and times have such neighbours too. A look for each half a kB costs less than to look at all of it.
     """
     sample = data[::8].translate(_DIGITS)
-    at = sample.find(b"00")
-    for _ in range(len(data) >> 12):
-        if at < 0:
-            return False
-        if _LONG_RUN in data[max(8 * at - 8, 0) : 8 * at + 17].translate(_DIGITS):
+    at, looks = sample.find(b"00"), len(data) >> 9
+    while at >= 0:
+        if looks == 0:
+            return _LONG_RUN in data.translate(_DIGITS)
+        here = 8 * at
+        if data[here : here + 9].isdigit() and _LONG_RUN in data[max(here - 8, 0) : here + 17].translate(_DIGITS):
             return True
-        at = sample.find(b"00", at + 1)
-    return at >= 0 and _LONG_RUN in data.translate(_DIGITS)
+        at, looks = sample.find(b"00", at + 1), looks - 1
+    return False
 
 
 def _check_numbers(data: bytes) -> None:

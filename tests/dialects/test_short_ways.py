@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapter.dialects import raw
 from adapter.dialects.chat import read_messages, read_tools
 from adapter.dialects.chat import tools as chat_tools
 from adapter.dialects.chat.history import History
 from adapter.dialects.chat.write_request import write_request
 from adapter.dialects.chat.writing import Writing
-from adapter.dialects.responses import input_items
+from adapter.dialects.responses import input_items, output_items
 from adapter.dialects.responses import tools as responses_tools
 from adapter.errors import AdapterError
-from adapter.hub.request import Request
+from adapter.hub.request import Request, derived_token
 from adapter.upstream.profiles import Profile, profile, profile_names
 
 FAST = settings(max_examples=150, deadline=None)
@@ -247,3 +248,39 @@ def test_plain_messages_are_read_as_any_message_is(given_messages: list[Any]) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_messages._Messages, "read", one_by_one)
         assert short == _outcome(read)
+
+
+@FAST
+@given(
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(["output_text", "refusal", "text"]),
+            "text": st.sampled_from(["", "a", "\ud83d", None]),
+        },
+        optional={
+            key: st.sampled_from([[], None, [{}], [{"type": "x"}]]) for key in ("annotations", "logprobs", "more")
+        },
+    ),
+    st.sampled_from(["output_text", "summary_text"]),
+)
+def test_usual_parts_get_the_normal_form_that_any_part_gets(part: dict[str, Any], plain: str) -> None:
+    short = output_items.normal_part(part, plain)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output_items, "_USUAL", None)
+        assert repr(short) == repr(output_items.normal_part(part, plain))
+
+
+@FAST
+@given(st.text(st.sampled_from("ab\n\r"), max_size=20).map(str.encode))
+def test_blocks_are_those_between_blank_lines(data: bytes) -> None:
+    blocks = raw._blocks(data)
+    ends = [block[: -len(end.group())] for block in blocks if (end := raw._BLOCK_END.search(block))]
+    assert b"".join(blocks) == data
+    assert ends == raw._BLOCK_END.split(data)[: len(ends)]
+    assert all(raw._BLOCK_END.search(block) for block in blocks[:-1])
+
+
+@FAST
+@given(st.text(st.sampled_from("aB3-_ é~"), max_size=60))
+def test_tokens_keep_what_ids_may_hold(source: str) -> None:
+    assert derived_token(source) == "".join(c for c in source if c in "aB3-_")[:48] or derived_token(source) == "0"

@@ -74,7 +74,7 @@ def test_what_fails_before_the_first_event_is_answered_elsewhere(
 ) -> None:
     async def scenario() -> None:
         async with Upstream(ELSEWHERE[name]) as sick, Upstream(good(upstream_speaks, stream)) as well:
-            first = upstream(sick.url, upstream_speaks, "sick", api_key="sk-own-1", first_byte_timeout=0.1)
+            first = upstream(sick.url, upstream_speaks, "sick", api_key="sk-own-1", first_byte_timeout=0.5)
             second = upstream(well.url, upstream_speaks, "well", api_key="sk-own-2")
             async with adapter(first, second) as client:
                 says_hello(client_speaks, stream, await client.ask(client_speaks, stream=stream))

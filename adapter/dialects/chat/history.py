@@ -98,8 +98,8 @@ class History:
                 kind = item["type"] if plain else None
                 if kind == "message":
                     content = item["content"]
-                    if type(content) is list:
-                        (part,) = content
+                    if type(content) is list and len(content) == 1:
+                        part = content[0]
                         if ((of := part["type"]) == "input_text" or of == "output_text") and (
                             "prompt_cache_breakpoint" not in part
                         ):
@@ -145,7 +145,7 @@ class History:
                         if call[1] is turn:
                             turn = None
                         continue
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError):
                 pass
             self._turn = turn
             self._take(index, item)
@@ -343,14 +343,13 @@ class History:
 
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile
-        unanswered = self._calls.first_unanswered()
-        if unanswered is not None:
+        if self._calls.waiting and (unanswered := self._calls.first_unanswered()) is not None:
             raise self._unanswered(unanswered)
         for turn in self._turns:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)
         messages = with_media(self._messages, self._media) if self._media else self._messages
-        lead = [text for text in (*self._lead, hint) if text]
+        lead = list(filter(None, (*self._lead, hint)))
         if profile.late_system != "keep" and (
             lead or (self._lead and not messages)
         ):  # empty instructions alone are still a message

@@ -158,8 +158,9 @@ def _stream(reading: Request, key: str, value: Any) -> None:
 
 
 def _stream_options(reading: Request, key: str, value: Any) -> None:
+    json_object(value, key)
     for option in ("include_usage", "include_obfuscation"):
-        given = json_object(value, key).get(option)
+        given = value.get(option)
         if given is not None and not isinstance(given, bool):
             raise wrong_type(f"{key}.{option}", "a boolean", given)
     reading.include_usage = value.get("include_usage") is True

@@ -51,7 +51,8 @@ def write_settings(writing: Writing) -> Settings:
             settings.fields[key] = value
         else:
             writing.lose(key, "unknown_parameter", "Chat Completions has no such parameter.")
-    _carried(writing, settings)
+    if writing.request.carry:
+        _carried(writing, settings)
     _stream(writing, settings)
     return settings
 

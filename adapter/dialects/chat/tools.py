@@ -132,11 +132,11 @@ class Toolbox:
         for i, tool in enumerate(tools):
             try:
                 if tool["type"] == "function" and "output_schema" not in tool and "allowed_callers" not in tool:
-                    called, description, parameters = tool["name"], tool["description"], tool["parameters"]
-                    strict = tool.get("strict")
+                    called, parameters = tool["name"], tool["parameters"]
+                    description, strict = tool.get("description"), tool.get("strict")
                     if (
                         type(called) is str
-                        and type(description) is str
+                        and (type(description) is str or description is None)
                         and type(parameters) is dict
                         and parameters
                         and called.isidentifier()
@@ -144,7 +144,11 @@ class Toolbox:
                         and len(called) <= name_max
                         and called not in offered
                     ):
-                        function: Tool = {"name": called, "description": description, "parameters": parameters}
+                        function: Tool = (
+                            {"name": called, "parameters": parameters}
+                            if description is None
+                            else {"name": called, "description": description, "parameters": parameters}
+                        )
                         if strict_tools:
                             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
                         elif strict is True and not self._strict_lost:

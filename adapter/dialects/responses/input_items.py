@@ -31,7 +31,7 @@ def checked_items(items: list[Any], name: str) -> list[Item]:
             kind = item["type"]
             if kind == "message":
                 content = item["content"]
-                if (role := item["role"]) == "user" or role == "assistant":
+                if (role := item["role"]) == "user" or role == "assistant" or role == "developer":
                     if type(content) is str:
                         continue
                     if type(content) is list:
