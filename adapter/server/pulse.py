@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from adapter.dialects.base import Frame
 from adapter.server.tasks import Tasks
@@ -23,7 +24,8 @@ _BEGINS_AFTER: Final = 0.25
 """Seconds; an upstream must be closed within one of its client's leaving."""
 
 
-class Tempo(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tempo:
     """The times of `[server]`, in seconds."""
 
     commit_after: float = 20

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from adapter.access.groups import Access
@@ -175,7 +175,7 @@ def _with_key(target: Target, about: bytes) -> Target:
     keys = target.upstream.api_keys
     if not target.upstream.has_keys or keys is None:
         return target
-    return target._replace(key=min(range(len(keys)), key=lambda place: score(about, f"key{place}", 1)))
+    return replace(target, key=min(range(len(keys)), key=lambda place: score(about, f"key{place}", 1)))
 
 
 def _with_all_keys(pool: Sequence[Target]) -> list[Target]:
@@ -185,5 +185,5 @@ def _with_all_keys(pool: Sequence[Target]) -> list[Target]:
         found.append(target)
         if target.upstream.has_keys:
             number = len(target.upstream.api_keys or ())
-            found += [target._replace(key=(target.key + step) % number) for step in range(1, number)]
+            found += [replace(target, key=(target.key + step) % number) for step in range(1, number)]
     return found

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from adapter import config
 from adapter.codex import Codex
@@ -106,7 +106,8 @@ class Upstream:
         return self.aliases.get(model, model)
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Target:
     """Where one call goes."""
 
     upstream: Upstream
