@@ -24,6 +24,7 @@ from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
+from adapter.server.joining import JoiningProtocol
 from adapter.state import state_directory
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         partial(_application, settings),
         factory=True,
         loop="uvloop",
-        http="httptools",
+        http=JoiningProtocol,
         ws=cast(Any, _socket_protocol),  # uvicorn calls it like the class
         ws_max_size=server.body_limit,
         ws_ping_timeout=_SILENT_SOCKET,

@@ -48,15 +48,11 @@ class Intake:
         self._estimate = estimate and sent > 0
         self._closed: list[Item] = []
         self._counted = False
-        self._ended = False
+        self.ended = False
+        """The terminal event was given; the upstream may be closed."""
         self._mended: list[Anomaly] = []
         self.answered = False
         """The first event that is not an error has come: retry and failover end here."""
-
-    @property
-    def ended(self) -> bool:
-        """The terminal event was given; the upstream may be closed."""
-        return self._ended
 
     @property
     def settling(self) -> bool:
@@ -70,7 +66,7 @@ class Intake:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that one read of the upstream amounts to."""
-        if self._ended:
+        if self.ended:
             return []
         events: list[Event] = []
         direct = self._decoder.idle and len(chunk) <= MAX_EVENT
@@ -98,7 +94,7 @@ class Intake:
 
     def close(self) -> list[Event]:
         """The upstream closed its stream."""
-        if self._ended:
+        if self.ended:
             return []
         try:
             decoded = self._decoder.close()
@@ -114,7 +110,7 @@ class Intake:
 
     def fail(self, error: AdapterError) -> list[Event]:
         """The transport broke or a deadline passed."""
-        return [] if self._ended else self._passed(self._reader.fail(error))
+        return [] if self.ended else self._passed(self._reader.fail(error))
 
     def _passed(self, events: list[Event]) -> list[Event]:
         """Through the stop scanner, and with the usage that nobody reported put before the end."""
@@ -134,13 +130,13 @@ class Intake:
         if not self.answered:
             self.answered = type(events[0]) is not Failed
         if type(last) is Finished:
-            self._ended = True
+            self.ended = True
             if self._estimate and not self._counted:
                 self._mended.append(Anomaly("usage_estimated"))
                 received = sum(text_bytes(item) for item in self._closed)
                 events.insert(-1, Usage(estimated(self._sent, received)))
         elif type(last) is Failed:
-            self._ended = True
+            self.ended = True
         return events
 
 

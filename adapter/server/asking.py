@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from os import urandom
 from typing import Any
 
 from adapter.config import Server
@@ -23,6 +22,7 @@ from adapter.server.turn import Turn
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.credentials import call_headers
 from adapter.upstream.router import Target
+from adapter.wire.tokens import token
 
 
 def clock() -> int:
@@ -59,15 +59,15 @@ class Asking:
             except AdapterError as refused:
                 body = _mended(body, refused)
 
-    async def answering(self, turn: Turn, plan: Plan) -> Answering:
+    def answering(self, turn: Turn, plan: Plan) -> Coroutine[Any, Any, Answering]:
         """As `translating`, of all of a plan's calls.
 
         Raises:
             AdapterError: no answer.
         """
         if plan.calls == 1:
-            return await self.translating(turn, plan)
-        return await begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, self.tasks)
+            return self.translating(turn, plan)
+        return begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, self.tasks)
 
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
@@ -118,11 +118,11 @@ class Asking:
         return self.client.post(upstream, path, body, headers, stream=stream)
 
     def _hub(self, reply: Reply, speaks: DialectName, exchange: Exchange, sent: int) -> Hub | HubWhole:
-        token, dialect, settings = urandom(16).hex(), DIALECTS[speaks], self.settings
+        name, dialect, settings = token(), DIALECTS[speaks], self.settings
         estimate = settings.usage == "estimate"
 
         def ids(_: str) -> str:
-            return token
+            return name
 
         if reply.kind is Kind.JSON:
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from secrets import token_hex
 from typing import Any, Final, Literal, TypeAlias
 
@@ -218,9 +219,13 @@ class Courses:
         self._report(turn, plan.losses)
         turn.lane = "hub"
 
-        async def begin() -> Lane:
-            answering = await self.asking.answering(turn, plan)
-            return answering if seals is None else self._sealed(answering, request, target, seals)
+        begin: Callable[[], Awaitable[Lane]]
+        if seals is None:
+            begin = partial(self.asking.answering, turn, plan)
+        else:
+
+            async def begin() -> Lane:
+                return self._sealed(await self.asking.answering(turn, plan), request, target, seals)
 
         return Course(stream=plan.stream, exchange=plan.exchange, begin=begin)
 
@@ -362,6 +367,8 @@ class Courses:
         return (await self._recalled(turn, body, (target,))).put_in
 
     async def _recalled(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Recalled:
+        if body.get("previous_response_id") is None:
+            return Recalled(found=found)
         return await recall(self.history, self.keeping.kept_by, turn, body, found)
 
     def _report(self, turn: Turn, losses: list[Loss]) -> None:

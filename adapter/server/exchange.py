@@ -17,6 +17,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeAlias
 
 from starlette.types import Receive, Scope, Send
@@ -110,6 +111,7 @@ class Pipeline:
         finally:
             self.running.discard(turn)
             self.books.closed(turn)
+            turn.let_go()
 
     def admit(self, turn: Turn, scope: Scope) -> None:
         """Let the caller in.
@@ -139,7 +141,7 @@ class Pipeline:
     async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any], *, watches: bool = False) -> None:
         """Answer an admitted caller's request. `watches`: the client's leaving is noticed here and by nobody else."""
         pulse = Pulse(turn, self.tasks, self.tempo, watches=watches)
-        turn.read = asyncio.get_running_loop().time()
+        turn.read = monotonic()
         try:
             course = await decide(turn, body)
             if turn.counters:
@@ -158,10 +160,9 @@ class Pipeline:
             if not course.raw:
                 writer = _writer(turn, pulse, course.exchange)
         pulse.start()
-        time = asyncio.get_running_loop().time
-        turn.sent = time()
+        turn.sent = monotonic()
         answering = await course.begin()
-        turn.first_event = time()
+        turn.first_event = monotonic()
         outlet.headers += _passing_back(turn, returned(answering.headers))
         try:
             match answering:

@@ -135,7 +135,7 @@ class Hub:
         intake, reply = self.intake, self._reply
         events, self._first = self._first, []
         while not events:
-            if intake.settling and not self._hurried:
+            if not self._hurried and intake.settling:
                 self._hurried = True
                 reply.hurry(self._settle_within)
             try:
@@ -308,7 +308,7 @@ class RawStreaming:
             self._first.clear()
             return data
         while not data and not observer.ended:
-            if observer.settling and not self._hurried:
+            if not self._hurried and observer.settling:
                 self._hurried = True
                 reply.hurry(self._settle_within)
             try:

@@ -7,6 +7,7 @@ this outlet takes them out of their framing again: translated or raw, failures a
 from __future__ import annotations
 
 import sys
+from time import monotonic
 from typing import Any, ClassVar, Final, NamedTuple
 
 from starlette.types import Send
@@ -106,7 +107,7 @@ class SocketOutlet(Outlet):
                 head += b'"headers":{"retry-after":"%b"},' % value
         if self.writing_since is not None:
             await self._quiet_now()
-        self.writing_since = self._loop.time()
+        self.writing_since = monotonic()
         try:
             await self._message(head + body[1:])
         finally:
@@ -120,7 +121,7 @@ class SocketOutlet(Outlet):
         if self.ended:
             return
         self.ended = last
-        self.writing_since = self._loop.time()
+        self.writing_since = monotonic()
         try:
             for _, event in self._decoder.feed(data):
                 if event != b"[DONE]":
@@ -131,7 +132,7 @@ class SocketOutlet(Outlet):
         finally:
             self.writing_since = None
             self._wake()
-        self.last_write = self.last_data = self._loop.time()
+        self.last_write = self.last_data = monotonic()
 
     async def _message(self, event: bytes) -> None:
         if self._tag and event.endswith(b"}"):

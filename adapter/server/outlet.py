@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from time import monotonic
 from typing import ClassVar
 
 from starlette.types import Send
@@ -35,7 +36,6 @@ class Outlet:
     """There is something to commit: a slow answer is told from a dead one by its status."""
 
     __slots__ = (
-        "_loop",
         "_quiet",
         "_send",
         "committed",
@@ -50,7 +50,6 @@ class Outlet:
     )
 
     def __init__(self, send: Send) -> None:
-        self._loop = asyncio.get_running_loop()
         self._send = send
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
@@ -65,7 +64,7 @@ class Outlet:
         """What was sent; 0 as long as none was."""
         self.events = 0
         """Events written so far."""
-        self.last_write = self.last_data = self._loop.time()
+        self.last_write = self.last_data = monotonic()
         self.writing_since: float | None = None
         """When the send that is going on began, None while there is none; a client that does not read lets it wait."""
 
@@ -96,7 +95,7 @@ class Outlet:
         if self.ended:
             return
         self.ended = last
-        self.writing_since = self._loop.time()
+        self.writing_since = monotonic()
         try:
             if not self.committed:
                 await self.commit()
@@ -105,7 +104,7 @@ class Outlet:
             self.writing_since = None
             if self._quiet is not None:
                 self._wake()
-        self.last_write = self.last_data = self._loop.time()
+        self.last_write = self.last_data = monotonic()
 
     @property
     def busy(self) -> bool:
@@ -115,7 +114,7 @@ class Outlet:
     async def _quiet_now(self) -> None:
         """Wait for the end of the other hand's send."""
         while self.writing_since is not None:
-            self._quiet = self._loop.create_future()
+            self._quiet = asyncio.get_running_loop().create_future()
             try:
                 await self._quiet
             finally:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from time import monotonic
 from typing import Final
 
 from adapter.dialects.base import Frame
@@ -37,16 +38,15 @@ class Tempo:
 class Pulse:
     """Beats for one answer from `start` to `stop`."""
 
-    __slots__ = ("_alarm", "_loop", "_running", "_started", "_tasks", "_tempo", "_turn", "_watches", "ping")
+    __slots__ = ("_alarm", "_running", "_started", "_tasks", "_tempo", "_turn", "_watches", "ping")
 
     def __init__(self, turn: Turn, tasks: Tasks, tempo: Tempo, *, watches: bool) -> None:
         """`watches`: whether the client's leaving is noticed here."""
-        self._loop = asyncio.get_running_loop()
         self._turn = turn
         self._tasks = tasks
         self._tempo = tempo
         self._watches = watches
-        self._started = self._loop.time()
+        self._started = monotonic()
         self._alarm: Alarm | None = None
         self._running: tuple[asyncio.Task[None], ...] = ()
         self.ping: Callable[[], list[Frame]] | None = None
@@ -73,7 +73,7 @@ class Pulse:
     async def _beat(self) -> None:
         outlet, tempo = self._turn.outlet, self._tempo
         while not outlet.ended:
-            now = self._loop.time()
+            now = monotonic()
             if outlet.busy:  # a send waits for the client
                 blocked_since = outlet.writing_since or now
                 if now - blocked_since >= tempo.write_timeout:

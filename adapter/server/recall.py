@@ -35,15 +35,13 @@ async def recall(
     body: dict[str, Any],
     found: tuple[Target, ...],
 ) -> Recalled:
-    """Put the earlier turns into `body`, unless an upstream keeps them: then only that one can go on.
+    """Put the earlier turns into `body`, which names the last of them, unless an upstream keeps them: then only that one can go on.
 
     Raises:
         BadRequest: they are not known to this caller, or the input answers a call that is not among them.
         StoreUnavailable: nobody can say now.
     """
-    previous = body.get("previous_response_id")
-    if previous is None:
-        return Recalled(found=found)
+    previous = body["previous_response_id"]
     if not isinstance(previous, str):
         raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
     if body.get("conversation") is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import StrEnum
-from os import urandom
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope
@@ -17,6 +16,7 @@ from adapter.server.caller import ANYONE
 from adapter.server.history import History
 from adapter.server.outlet import Outlet
 from adapter.wire.headers import Headers, RawHeaders, check_fields, client_traits, credential, request_id
+from adapter.wire.tokens import token
 
 if TYPE_CHECKING:
     from adapter.access.limits import Counter
@@ -90,7 +90,7 @@ class Turn:
         raw: RawHeaders = scope["headers"]
         self.headers: Headers = dict(raw)
         self.client: ClientTraits = client_traits(self.headers)
-        self.request_id = request_id(self.headers) or f"req_{urandom(16).hex()}"
+        self.request_id = request_id(self.headers) or f"req_{token()}"
         self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
         self.caller = ANYONE
         self.callers_key: str | None = None
@@ -135,6 +135,11 @@ class Turn:
         """
         check_fields(scope["headers"], self.headers)
         self.callers_key = credential(self.headers)
+
+    def let_go(self) -> None:
+        """The turn is over. What it was decided and is ended by holds it: a circle of objects would wait for the garbage
+        collector, and looking for such took an eighth of a plain request's CPU."""
+        self.way = self.ending = None
 
     def cut(self, by: Outcome, error: AdapterError | None = None) -> None:
         """End this turn from outside, with `error` as its answer where there still is somebody to read it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 TICK: Final = 0.05
@@ -26,6 +27,7 @@ class Alarm:
 
     def cancel(self) -> None:
         """It will not ring; nothing happens where it has."""
+        self._call = _nothing  # or whoever is called and holds the alarm would be left to the garbage collector
         due = self._alarms.due
         if (together := due.get(self._tick)) is not None:
             together.discard(self)
@@ -34,26 +36,28 @@ class Alarm:
 
     def ring(self) -> None:
         """Call what waits for it."""
-        self._call()
+        call = self._call
+        self.cancel()
+        call()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Alarms:
     """All deadlines of one event loop."""
 
-    __slots__ = ("_loop", "_timer", "due")
+    __slots__ = ("_timer", "due")
 
     def __init__(self) -> None:
         self.due: dict[int, set[Alarm]] = {}
         """What rings in which tick; never an empty set."""
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def after(self, seconds: float, call: Callable[[], None]) -> Alarm:
         """Call `call` in so many seconds; inside the running loop."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        tick = int((loop.time() + seconds) / TICK) + 1
+        tick = int((monotonic() + seconds) / TICK) + 1
         alarm = Alarm(self, tick, call)
         together = self.due.get(tick)
         if together is None:
@@ -61,17 +65,15 @@ class Alarms:
         else:
             together.add(alarm)
         if self._timer is None:
-            self._timer = loop.call_later(TICK, self._look, loop)
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._look)
         return alarm
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = int(loop.time() / TICK)
-        self._timer = loop.call_later(TICK, self._look, loop) if self.due else None
+    def _look(self) -> None:
+        now, loop = int(monotonic() / TICK), asyncio.get_running_loop()
+        self._timer = loop.call_later(TICK, self._look) if self.due else None
         for tick in sorted([tick for tick in self.due if tick <= now]):
             while together := self.due.get(tick):  # whoever rings may cancel others
-                alarm = next(iter(together))
-                alarm.cancel()
                 try:
-                    alarm.ring()
+                    next(iter(together)).ring()
                 except Exception as error:
                     loop.call_exception_handler({"message": "an alarm's call failed", "exception": error})

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from enum import Enum
 from math import inf
+from time import monotonic
 from typing import Any, Final
 
 import aiohttp
@@ -31,7 +32,7 @@ from adapter.errors import (
 from adapter.upstream import refusals
 from adapter.upstream.alarms import Alarm, Alarms
 from adapter.upstream.router import Upstream
-from adapter.upstream.sending import Answer, Sender
+from adapter.upstream.sending import Answer, Sender, Within
 from adapter.upstream.silence import Ear
 
 _ERROR_BODY: Final = 64 * 1024
@@ -72,7 +73,6 @@ class Reply:
         "_ends",
         "_first",
         "_idle",
-        "_loop",
         "_response",
         "_timer",
         "_waiting",
@@ -81,18 +81,17 @@ class Reply:
     )
 
     def __init__(self, response: Answer, alarms: Alarms, idle_timeout: float, ends: float = inf) -> None:
-        """`ends`: when it must be whole, by the loop's clock."""
+        """`ends`: when it must be whole, by the monotonic clock."""
         self._response = response
         self._alarms = alarms
         self._content = response.content
-        self._loop = asyncio.get_running_loop()
         self._idle = idle_timeout
         self._ear = Ear()
         self._first = b""
         self._broken: AdapterError | None = None
         self._waiting = False
         self._ends = ends
-        self._deadline = self._loop.time() + idle_timeout
+        self._deadline = monotonic() + idle_timeout
         self._timer: Alarm | None = None
         self.headers: Mapping[str, str] = response.headers
         self.kind = Kind.JSON
@@ -144,7 +143,7 @@ class Reply:
             chunk = content._read_nowait(-1)
         else:
             if self._timer is None:
-                self._timer = self._alarms.after(min(self._deadline, self._ends) - self._loop.time(), self._look)
+                self._timer = self._alarms.after(min(self._deadline, self._ends) - monotonic(), self._look)
             self._waiting = True
             try:
                 chunk = await content.readany()
@@ -158,7 +157,7 @@ class Reply:
             finally:
                 self._waiting = False
         if not chunk.isspace() if self.kind is Kind.JSON else self._ear.hears_data(chunk):
-            self._deadline = self._loop.time() + self._idle
+            self._deadline = monotonic() + self._idle
         return chunk
 
     async def body(self, limit: int) -> bytes:
@@ -191,7 +190,7 @@ class Reply:
     def hurry(self, seconds: float) -> None:
         """The rest may take this long at most."""
         self._idle = seconds
-        self._deadline = self._loop.time() + seconds
+        self._deadline = monotonic() + seconds
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -204,7 +203,7 @@ class Reply:
         self._response.close() if not self._content.at_eof() else self._response.release()
 
     def _look(self) -> None:
-        now = self._loop.time()
+        now = monotonic()
         if not self._waiting:  # the client is the slow one
             self._deadline = max(self._deadline, now + self._idle)
         due = min(self._deadline, self._ends)
@@ -225,7 +224,7 @@ class UpstreamClient:
 
     def open(self) -> None:
         """Make ready; inside the running loop."""
-        self._sender = Sender()
+        self._sender = Sender(self._alarms)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -250,7 +249,7 @@ class UpstreamClient:
             AdapterError: as `post`.
         """
         total = upstream.total_timeout
-        ends = inf if total is None else asyncio.get_running_loop().time() + total
+        ends = inf if total is None else monotonic() + total
         fields = _STREAM_FIELDS if stream else _JSON_FIELDS
         response = await self._head(upstream, method, path, fields, headers, body)
         reply = Reply(response, self._alarms, upstream.idle_timeout, ends)
@@ -280,15 +279,6 @@ class UpstreamClient:
         self, upstream: Upstream, method: str, path: str, fields: str, headers: dict[str, str], body: bytes
     ) -> Answer:
         """The head of the answer, in time."""
-        task, rang = asyncio.current_task(), False
-        assert task is not None
-
-        def ring() -> None:
-            nonlocal rang
-            rang = True
-            task.cancel()
-
-        alarm = self._alarms.after(min(upstream.first_byte_timeout, upstream.total_timeout or inf), ring)
         try:
             return await self._sender.send(
                 method,
@@ -296,17 +286,10 @@ class UpstreamClient:
                 fields,
                 headers,
                 body,
-                connect_within=upstream.connect_timeout,
+                Within(upstream.connect_timeout, min(upstream.first_byte_timeout, upstream.total_timeout or inf)),
             )
-        except asyncio.CancelledError:
-            if not rang:
-                raise
-            task.uncancel()
-            raise UpstreamTimeout("The upstream did not begin to answer in time.") from None
         except Exception as error:
             raise _ours(error, _CLOSED, UpstreamUnreachable) from error
-        finally:
-            alarm.cancel()
 
     async def _check(self, reply: Reply, response: Answer, *, own_key: bool) -> None:
         status = response.status
@@ -345,7 +328,7 @@ def _ours(error: Exception, closed: str, closed_as: type[UpstreamError]) -> Adap
     match error:
         case AdapterError():
             return error
-        case aiohttp.ConnectionTimeoutError() | aiohttp.SocketTimeoutError():
+        case aiohttp.ConnectionTimeoutError():
             return UpstreamTimeout("The upstream did not accept the connection in time.")
         case TimeoutError():
             return UpstreamTimeout("The upstream did not begin to answer in time.")

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.helpers import TimerNoop
 from yarl import URL
+
+from adapter.upstream.alarms import Alarm, Alarms
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -31,6 +33,15 @@ _ATTEMPTS: Final = 3
 _PIECE: Final = 256 * 1024
 """What is written in one go: encrypting more would hold up the loop."""
 _NO_TIMER: Final = TimerNoop()
+
+
+class Within(NamedTuple):
+    """Seconds that a call may take."""
+
+    connect: float
+    """To make a connection, resolving the name included."""
+    answer: float
+    """From the last byte sent to the answer's head."""
 
 
 class Answer:
@@ -89,7 +100,8 @@ class _Connector(aiohttp.TCPConnector):
 class Sender:
     """Sends requests. To be made inside the running loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
         self._connector = _Connector()
         self._place = lru_cache(maxsize=256)(_place)
         self._loop = asyncio.get_running_loop()
@@ -99,11 +111,10 @@ class Sender:
         await self._connector.close()
 
     async def send(
-        self, method: str, url: str, fields: str, headers: Mapping[str, str], body: bytes, *, connect_within: float
+        self, method: str, url: str, fields: str, headers: Mapping[str, str], body: bytes, within: Within
     ) -> Answer:
-        """One call. `fields` are header lines that are always the same, `headers` those of this call; `connect_within` are
-        the seconds that making a connection may take, resolving the name included. A pooled connection that the upstream had
-        closed is given up for another one.
+        """One call. `fields` are header lines that are always the same, `headers` those of this call. A pooled connection
+        that the upstream had closed is given up for another one.
 
         Raises:
             ValueError: a header field that would be two.
@@ -118,7 +129,8 @@ class Sender:
         first = head + body if length <= _PIECE else head
         attempt = 1
         while True:
-            connection, fresh = await self._connected(place, connect_within)
+            connection, fresh = await self._connected(place, within.connect)
+            alarm: Alarm | None = None
             try:
                 protocol, transport = connection.protocol, connection.transport
                 if protocol is None or transport is None:
@@ -127,18 +139,22 @@ class Sender:
                 transport.write(first)
                 if first is head:
                     await _write(transport, body)
+                alarm = self._alarms.after(within.answer, partial(_too_late, protocol))
                 while True:
                     message, content = await protocol.read()
                     if not 100 <= message.code <= 199 or message.code == 101:
                         return Answer(connection, message, content)
-            except (aiohttp.ClientConnectionError, ConnectionError):
+            except (aiohttp.ClientConnectionError, ConnectionError) as error:
                 connection.close()
-                if fresh or attempt == _ATTEMPTS:
+                if fresh or attempt == _ATTEMPTS or isinstance(error, aiohttp.SocketTimeoutError):
                     raise
                 attempt += 1
             except BaseException:
                 connection.close()
                 raise
+            finally:
+                if alarm is not None:
+                    alarm.cancel()
 
     async def _connected(self, place: aiohttp.ClientRequest, within: float) -> tuple[Connection, bool]:
         """A connection, and whether it is a new one."""
@@ -152,6 +168,11 @@ class Sender:
             return connection, False
         unused.remove(protocol)
         return connection, True
+
+
+def _too_late(protocol: ResponseHandler) -> None:
+    """Nobody answers: whoever waits on this connection hears of it."""
+    protocol.set_exception(aiohttp.SocketTimeoutError())
 
 
 async def _write(transport: asyncio.WriteTransport, body: bytes) -> None:

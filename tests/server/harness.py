@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from adapter.app import create
 from adapter.config import load
+from adapter.server.joining import JoiningProtocol
 from adapter.server.protocol import SocketProtocol
 
 ASK_CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -72,7 +72,7 @@ async def adapter(
     )
     config = uvicorn.Config(
         create(settings),
-        http="httptools",
+        http=JoiningProtocol,
         ws=SocketProtocol,
         ws_max_size=settings.server.body_limit,
         lifespan="on",
@@ -84,7 +84,7 @@ async def adapter(
     await lifespan.startup()
     assert not lifespan.should_exit
     listening = await asyncio.get_running_loop().create_server(
-        lambda: HttpToolsProtocol(config, state, {}), "127.0.0.1", 0
+        lambda: JoiningProtocol(config, state, {}), "127.0.0.1", 0
     )
     try:
         yield Client(listening.sockets[0].getsockname()[1])

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from adapter.upstream.sending import Answer, Sender
+from adapter.upstream.alarms import Alarms
+from adapter.upstream.sending import Answer, Sender, Within
 from tests.server.harness import play
 from tests.server.scripted import Close, Sleep, Stall, Upstream, head, json_reply
 
@@ -24,7 +25,7 @@ VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size
 
 @asynccontextmanager
 async def sender() -> AsyncIterator[Sender]:
-    made = Sender()
+    made = Sender(Alarms())
     try:
         yield made
     finally:
@@ -32,7 +33,7 @@ async def sender() -> AsyncIterator[Sender]:
 
 
 def post(sends: Sender, url: str, headers: dict[str, str] | None = None, body: bytes = b"{}") -> Awaitable[Answer]:
-    return sends.send("POST", url, FIELDS, headers or {}, body, connect_within=5)
+    return sends.send("POST", url, FIELDS, headers or {}, body, Within(5, 5))
 
 
 async def whole(answer: Answer) -> bytes:
@@ -52,7 +53,7 @@ def test_an_upstream_cannot_tell_it_from_the_session(
     async def scenario() -> None:
         async with Upstream([json_reply({})]) as up, sender() as sends:
             url = URL(f"http://127.0.0.1:{up.port}{path}", encoded=True)
-            await whole(await sends.send(method, str(url), FIELDS, headers, body, connect_within=5))
+            await whole(await sends.send(method, str(url), FIELDS, headers, body, Within(5, 5)))
             async with aiohttp.ClientSession() as session:
                 fixed = dict(line.split(": ", 1) for line in FIELDS.splitlines())
                 async with session.request(method, url, data=io.BytesIO(body), headers={**fixed, **headers}):

@@ -22,22 +22,36 @@ _TEXT: Final = DeltaKind.TEXT
 _REFUSAL: Final = DeltaKind.REFUSAL
 
 
+class _Indices:
+    """The output indices of one answer, shared by all who open items."""
+
+    __slots__ = ("taken",)
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def take(self) -> int:
+        """The next one."""
+        self.taken += 1
+        return self.taken - 1
+
+
 class Assembly:
     """The output of one answer."""
 
     def __init__(self, exchange: Exchange, token: str, anomaly: Callable[[str], None]) -> None:
         self._token = token
         self._anomaly = anomaly
-        self._next = 0
+        self._indices = _Indices()
         self._item: TextItem | None = None
-        self._calls = ToolCalls(exchange.tools, token, self._take_index, anomaly)
+        self._calls = ToolCalls(exchange.tools, token, self._indices.take, anomaly)
         self._reasoning_kind = reasoning_kind(exchange)
         self._early_annotations: list[dict[str, Any]] = []
 
     @property
     def empty(self) -> bool:
         """Nothing has been said yet."""
-        return self._next == 0 and not self._calls.pending
+        return self._indices.taken == 0 and not self._calls.pending
 
     @property
     def unnamed_call(self) -> bool:
@@ -129,7 +143,7 @@ class Assembly:
         item, reasoning = self._item, kind in REASONING_KINDS
         if item is None or item.is_reasoning is not reasoning:
             events += self._closed()
-            index = self._take_index()
+            index = self._indices.take()
             prefix = "rs_" if reasoning else "msg_"
             item = self._item = TextItem(index, f"{prefix}{self._token}_{index}", kind)
             events.append(item.opened())
@@ -157,10 +171,6 @@ class Assembly:
         item, self._item = self._item, None
         return item.close("completed") if item is not None else self._calls.close()
 
-    def _take_index(self) -> int:
-        self._next += 1
-        return self._next - 1
-
     # ----------------------------------------------------------------------------------------------------------- end
 
     def finish(self, *, incomplete: bool) -> list[Event]:
@@ -173,7 +183,7 @@ class Assembly:
         if self._calls.unnamed and incomplete:
             self._calls.forget()
             self._anomaly("call_unnamed")
-        if self._next == 0 and not self._calls.unnamed:
+        if self._indices.taken == 0 and not self._calls.unnamed:
             self._open(_TEXT, events)
         if self._item is not None:
             events += self._item.close(status)

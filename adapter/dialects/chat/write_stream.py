@@ -122,15 +122,6 @@ class ChatWriter:
         self._choices: dict[int, _Choice] = {}
         self._usages: dict[int, dict[str, Any]] = {}
         self._ended = False
-        self._handlers: dict[type, Callable[[Any, _Choice], list[Frame]]] = {
-            Started: self._on_started,
-            ItemOpened: self._on_item,
-            PartOpened: self._on_part,
-            PartClosed: self._on_part_closed,
-            Annotated: self._on_annotated,
-            Finished: self._on_finished,
-            Failed: self._on_failed,
-        }
         self.fold = Fold()
         self.losses: list[Loss] = []
         self.written = 0
@@ -180,8 +171,8 @@ class ChatWriter:
         if type(event) is Usage:
             self._usages[choice] = event.usage
             return []
-        handler = self._handlers.get(type(event))
-        return [] if handler is None else handler(event, state)
+        handler = _HANDLERS.get(type(event))
+        return [] if handler is None else handler(self, event, state)
 
     def ping(self) -> list[Frame]:
         """Comments are enough for Chat clients."""
@@ -306,6 +297,17 @@ class ChatWriter:
 
 def _frame_key(event: Delta | Deltas) -> DeltaKind | int:
     return event.kind if event.part_index >= 0 else event.index
+
+
+_HANDLERS: Final[dict[type, Callable[[ChatWriter, Any, _Choice], list[Frame]]]] = {
+    Started: ChatWriter._on_started,
+    ItemOpened: ChatWriter._on_item,
+    PartOpened: ChatWriter._on_part,
+    PartClosed: ChatWriter._on_part_closed,
+    Annotated: ChatWriter._on_annotated,
+    Finished: ChatWriter._on_finished,
+    Failed: ChatWriter._on_failed,
+}
 
 
 def stream_writer(exchange: Exchange, *, clock: Clock = no_clock) -> ChatWriter:

@@ -1,0 +1,66 @@
+"""What is written to a client arrives as it was written, whatever is joined on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter.server.joining import Joining
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+PIECES = st.sampled_from([HEAD, b"HTTP/1.1 100 Continue\r\n\r\n", b"{}", b"", b"HTTP", b"0\r\n\r\n"])
+
+
+class Wire:
+    """A transport that remembers."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self.writes.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, name: str) -> str:
+        return f"the {name}"
+
+
+async def written(turns: list[list[bytes]], *, close: bool) -> Wire:
+    wire = Wire()
+    joining = Joining(cast(Any, wire), asyncio.get_running_loop())
+    for turn in turns:
+        for piece in turn:
+            joining.write(piece)
+        if turn is turns[-1] and close:
+            joining.close()
+        await asyncio.sleep(0)
+    return wire
+
+
+@given(turns=st.lists(st.lists(PIECES, max_size=4), min_size=1, max_size=4), close=st.booleans())
+def test_nothing_is_lost_added_or_moved(turns: list[list[bytes]], close: bool) -> None:
+    wire = asyncio.run(written(turns, close=close))
+    assert b"".join(wire.writes) == b"".join(piece for turn in turns for piece in turn)
+    assert wire.closed is close
+
+
+def test_a_head_and_its_body_are_one_write() -> None:
+    assert asyncio.run(written([[HEAD, b"{}"]], close=False)).writes == [HEAD + b"{}"]
+
+
+def test_a_head_without_a_body_waits_for_one_turn_of_the_loop() -> None:
+    assert asyncio.run(written([[HEAD], [b"{}"]], close=False)).writes == [HEAD, b"{}"]
+
+
+def test_all_else_is_the_transports_own() -> None:
+    async def scenario() -> None:
+        assert Joining(cast(Any, Wire()), asyncio.get_running_loop()).get_extra_info("socket") == "the socket"
+
+    asyncio.run(scenario())
