@@ -11,7 +11,7 @@ import click
 from pydantic import SecretStr
 
 from adapter import __version__
-from adapter.commands import end, keys, told
+from adapter.commands import end, keys, starting, told
 from adapter.config import Settings, load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.upstream.profiles import profile_names
@@ -52,21 +52,22 @@ def serve(
     open_: bool,
 ) -> None:
     """Serve until a signal comes."""
-    from adapter import serving
+    with starting():
+        from adapter import serving
 
-    server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
-    overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
-    if upstream is not None:
-        if dialect is None:
-            raise ConfigError("--upstream needs --dialect chat or --dialect responses")
-        overrides["upstreams"] = [_single(upstream, dialect, profile, upstream_key_env)]
-    elif dialect or profile or upstream_key_env:
-        raise ConfigError("--dialect, --profile and --upstream-key-env belong to --upstream")
-    if demo:
+        server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
+        overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
         if upstream is not None:
-            raise ConfigError("--demo and --upstream exclude each other")
-        overrides["upstreams"] = serving.start_demo()
-    serving.serve(load(config, overrides), demo=demo)
+            if dialect is None:
+                raise ConfigError("--upstream needs --dialect chat or --dialect responses")
+            overrides["upstreams"] = [_single(upstream, dialect, profile, upstream_key_env)]
+        elif dialect or profile or upstream_key_env:
+            raise ConfigError("--dialect, --profile and --upstream-key-env belong to --upstream")
+        if demo:
+            if upstream is not None:
+                raise ConfigError("--demo and --upstream exclude each other")
+            overrides["upstreams"] = serving.start_demo()
+        serving.serve(load(config, overrides), demo=demo)
 
 
 def _single(url: str, dialect: str, profile: str | None, key_env: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 import uvicorn
@@ -20,13 +20,11 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from adapter.app import create
 from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.server.joining import JoiningProtocol
-from adapter.server.protocol import SocketProtocol
 from adapter.state import state_directory
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         factory=True,
         loop="uvloop",
         http=JoiningProtocol,
-        ws=SocketProtocol,
+        ws=cast(Any, _socket_protocol),  # uvicorn calls it like the class
         ws_max_size=server.body_limit,
         ws_ping_timeout=_SILENT_SOCKET,
         lifespan="on",
@@ -82,6 +80,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
             uvicorn.Server(config).run(sockets=[listener])
         else:
             metrics = _metrics_of_workers(settings)
+            gc.enable()
             Multiprocess(config, sockets=[listener]).run()
     except KeyboardInterrupt:
         pass
@@ -89,6 +88,13 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         listener.close()
         if metrics is not None:
             metrics.close()
+
+
+def _socket_protocol(**made: Any) -> asyncio.Protocol:
+    """Imported with the first WebSocket: 8 ms and 1 MB that a client of plain HTTP does not need."""
+    from adapter.server.protocol import SocketProtocol
+
+    return SocketProtocol(**made)
 
 
 def _metrics_of_workers(settings: Settings) -> Listener | None:
@@ -134,7 +140,7 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
         click.echo(f"adapter: nothing is stored: {missing}", err=True)
         return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
-    from adapter.server.stored.parts import check
+    from adapter.store.opening import check
 
     try:
         asyncio.run(check(section))
@@ -162,11 +168,14 @@ def _application(settings: Settings) -> ASGIApp:
     """The application of one worker process, which from now on collects what its requests leave and nothing older.
 
     A tenth of a plain request's CPU: what was imported is never looked through again, and a 30 kB body alone makes as many
-    containers as Python lets pass between two collections.
+    containers as Python lets pass between two collections. The little garbage of the start is not worth the 25 ms of looking
+    for it.
     """
+    from adapter.app import create  # here, because the parent of several workers makes none
+
     app = create(settings)
-    gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(10_000, 20, 50)
     return app
 

@@ -12,8 +12,8 @@ takes the raw lane, so it also serves to see what the hub keeps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from adapter.dialects.base import StreamWriter
 from adapter.dialects.intake import Intake, read_whole
@@ -26,8 +26,7 @@ from adapter.upstream.profiles import Profile
 from adapter.upstream.profiles import profile as named_profile
 
 
-@dataclass(frozen=True, slots=True)
-class Translated:
+class Translated(NamedTuple):
     """A request or reply in the other dialect."""
 
     value: dict[str, Any]

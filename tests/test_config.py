@@ -161,3 +161,33 @@ def test_the_snapshot_cannot_be_changed_and_can_go_to_a_worker(tmp_path: Path, m
         settings.server.port = 1  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(settings)) == settings
     assert "CANARY" not in repr(settings)
+
+
+def test_text_becomes_what_the_key_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"SERVER__OPEN": "yes", "SERVER__DRAIN_DELAY": "0", "KEYS_FILE": "keys", "METRICS": '{"port": "9"}'}
+    said |= {"COMPACTION__REPLIES": '{"gpt-*": "gomodel"}', "STORE__TTL": "60", "METRICS__HOST": "::1"}
+    for name, value in said.items():
+        monkeypatch.setenv(f"ADAPTER_{name}", value)
+    settings = load()
+    assert (settings.server.open, settings.server.drain_delay, settings.keys_file) == (True, 0.0, Path("keys"))
+    assert (settings.metrics.port, settings.metrics.host, settings.store.ttl) == (9, "::1", 60)
+    assert settings.compaction.replies == {"gpt-*": "gomodel"}
+    assert settings.store.model_fields_set == {"ttl"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("ADAPTER_UPSTREAMS", "[", 'environment: error parsing value for field "upstreams"'),
+        ("ADAPTER_SERVER__OPEN", "perhaps", "server.open: input should be a valid boolean, unable to interpret input"),
+        ("ADAPTER_SERVER__WORKERS", "0", "server.workers: input should be greater than 0"),
+        ("ADAPTER_STORE__TTL", "-1", "store.ttl: input should be greater than or equal to 0"),
+        ("ADAPTER_SERVER__PORT", "1.5", "server.port: input should be a valid integer, unable to parse string as"),
+        ("ADAPTER_UPSTREAMS", '[{"prot": 1}]', "upstreams[0].prot: unknown key, did you mean 'priority'? (and 3 more)"),
+    ],
+)
+def test_what_a_variable_cannot_say_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str, hint: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as refused:
+        load()
+    assert hint in str(refused.value)

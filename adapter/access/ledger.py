@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from adapter.access.limits import Counter, Level, Measure
 
@@ -22,8 +21,7 @@ LEASE_SECONDS: Final = 60
 """How long a running answer counts without a sign of life of its process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What came of a reservation."""
 
     refused: int | None
@@ -34,8 +32,7 @@ class Verdict:
     """From which window of each counter was taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One counter's part of a settlement."""
 
     counter: Counter

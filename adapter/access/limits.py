@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapter.errors import RateLimited
 from adapter.hub.usage import BYTES_PER_TOKEN, count
@@ -98,8 +98,7 @@ class Counter:
 NO_LIMITS: Final = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """Where one counter stands."""
 
     counter: Counter

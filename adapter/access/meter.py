@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapter.access.ledger import LEASE_SECONDS, Ledger, Move, Starts
 from adapter.access.limits import Counter, Level, Measure, refused, told
@@ -20,8 +19,7 @@ from adapter.errors import LimitsUnavailable
 _RENEW_EVERY: Final = LEASE_SECONDS / 3
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What one request holds until it is settled."""
 
     counters: Sequence[Counter]

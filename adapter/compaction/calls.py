@@ -7,9 +7,8 @@ and reasoning, GoModel's with provider, metadata and its own content parts), so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 
@@ -21,8 +20,7 @@ class Shape(Enum):
     RESPONSES = "responses"
 
 
-@dataclass(frozen=True, slots=True)
-class CompactCall:
+class CompactCall(NamedTuple):
     """A Responses-shaped call, checked as far as compaction asks; the dialect's own reader takes `body` further."""
 
     body: dict[str, Any]

@@ -34,7 +34,7 @@ EXPANDED: Final = COMPACTIONS | {"reasoning"}
 """Types of items that may stand for something else."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Expanded:
     """A history without blobs of ours."""
 

@@ -23,7 +23,7 @@ from adapter.hub.events import Item
 from adapter.hub.usage import BYTES_PER_TOKEN
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Split:
     """One history, taken apart."""
 

@@ -15,7 +15,7 @@ from adapter.errors import ConfigError
 _OTHERS_BITS = 0o077
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeyFile:
     """A secret and where it is kept."""
 

@@ -20,7 +20,7 @@ from adapter.compaction.summarise import Compacted
 from adapter.hub.events import Item
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Seals:
     """How this history's blobs leave: whose they are, and whether they must find their way back."""
 
@@ -41,7 +41,7 @@ class Seals:
         return [wrapped_item(item, self.ring, self.tenant, self.upstream) for item in items]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Made:
     """A history made short."""
 

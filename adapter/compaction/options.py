@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from adapter.errors import ConfigError
 
@@ -34,8 +35,7 @@ class OnFailure(Enum):
     TRIM = "trim"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clips:
+class Clips(NamedTuple):
     """The most characters of one thing that the summariser is shown; the middle is left out beyond that."""
 
     message: int = 200_000
@@ -48,7 +48,7 @@ class Clips:
     @property
     def tighter(self) -> Clips:
         """A quarter of everything the tools wrote; what people wrote stays."""
-        return replace(self, output=self.output // 4, arguments=self.arguments // 4)
+        return self._replace(output=self.output // 4, arguments=self.arguments // 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,7 @@ drop everything before the blob (in-conversation compaction), and where there is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapter.compaction.sealing import KeyRing, Kind, not_verified
 from adapter.errors import InvalidValue
@@ -16,15 +15,13 @@ from adapter.hub.events import Item
 from adapter.wire.jsonio import NotJson, dumps, loads
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryPayload:
+class SummaryPayload(NamedTuple):
     """Stands for the history; what the client kept in front of it still counts."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ContextPayload:
+class ContextPayload(NamedTuple):
     """Stands for everything before it."""
 
     items: list[Item]

@@ -18,17 +18,15 @@ import zlib
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeGuard
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 from urllib.parse import quote, unquote
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from adapter.errors import ConfigError, InvalidEncryptedContent, UpstreamInvalid
+
+if TYPE_CHECKING:
+    from adapter.compaction.ciphers import Cipher
 
 PREFIX: Final = "adapter:"
 _VERSION: Final = "1"
@@ -52,8 +50,7 @@ class Kind(Enum):
     """An upstream's own blob; the origin is that upstream's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A blob whose seal held."""
 
     kind: Kind
@@ -76,9 +73,15 @@ class KeyRing:
             raise ConfigError("sealing.keys: at least one key is needed")
         if any(len(secret) != SECRET_BYTES for secret in secrets):
             raise ConfigError(f"sealing.keys: each key is base64 of exactly {SECRET_BYTES} bytes")
-        self._ciphers = {_key_id(secret): AESSIV(_derived(secret, b"adapter sealing key", 64)) for secret in secrets}
-        self._first = _key_id(secrets[0])
+        self._secrets = tuple(secrets)
         self._accept_default = accept_default
+
+    @cached_property
+    def _ciphers(self) -> dict[str, Cipher]:
+        """By id, the first one first."""
+        from adapter.compaction.ciphers import Cipher
+
+        return {cipher.id: cipher for cipher in map(Cipher, self._secrets)}
 
     @classmethod
     def from_base64(cls, keys: Sequence[str], *, accept_default: bool = False) -> KeyRing:
@@ -100,9 +103,9 @@ class KeyRing:
         """
         if len(payload) > MAX_PAYLOAD:
             raise UpstreamInvalid("The upstream's content is too large to be sealed.")
-        data = _associated(self._first, tenant, kind.value, origin)
-        body = self._ciphers[self._first].encrypt(zlib.compress(payload), data)
-        text = f"{PREFIX}{_VERSION}:{kind.value}:{quote(origin, safe='')}:{self._first}:{_encoded(body)}"
+        cipher = next(iter(self._ciphers.values()))
+        body = cipher.encrypt(zlib.compress(payload), _associated(cipher.id, tenant, kind.value, origin))
+        text = f"{PREFIX}{_VERSION}:{kind.value}:{quote(origin, safe='')}:{cipher.id}:{_encoded(body)}"
         if len(text) > MAX_SEALED:
             raise UpstreamInvalid("The upstream's content is too large to be sealed.")
         return text
@@ -132,8 +135,8 @@ class KeyRing:
             return None
         try:
             packed = cipher.decrypt(body, _associated(key_id, tenant, kind, origin))
-            return Opened(Kind(kind), origin, _unpacked(packed))
-        except (InvalidTag, ValueError, zlib.error):
+            return None if packed is None else Opened(Kind(kind), origin, _unpacked(packed))
+        except (ValueError, zlib.error):
             return None
 
 
@@ -168,14 +171,6 @@ def secret_from_base64(key: str) -> bytes:
 
 def _associated(key_id: str, tenant: str, kind: str, origin: str) -> list[bytes]:
     return [part.encode("utf-8", "surrogatepass") for part in (PREFIX + _VERSION, key_id, tenant, kind, origin)]
-
-
-def _derived(secret: bytes, purpose: bytes, length: int) -> bytes:
-    return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(secret)
-
-
-def _key_id(secret: bytes) -> str:
-    return _encoded(_derived(secret, b"adapter sealing key id", 6))
 
 
 def _encoded(data: bytes) -> str:

@@ -7,7 +7,7 @@ fourth, chat-shaped, is an ordinary Chat answer to a shortened conversation; onl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapter.compaction.anatomy import CALLS, COMPACTIONS, OUTPUTS, type_of
 from adapter.errors import UpstreamInvalid
@@ -15,7 +15,7 @@ from adapter.hub import usage as usages
 from adapter.hub.events import Item
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Facts:
     """What every shape says about the call."""
 
@@ -157,16 +157,14 @@ def _parts(item: Item) -> Any:
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamText:
+class UpstreamText(NamedTuple):
     """An upstream's compaction that anyone can read."""
 
     text: str
     usage: dict[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamBlob:
+class UpstreamBlob(NamedTuple):
     """An upstream's compaction that only it can read: its output, which ends in one compaction item."""
 
     output: list[Item]

@@ -52,7 +52,7 @@ _ANSWER_TOKENS: Final = 8_192
 Calls: TypeAlias = Generator[Request, Answer | AdapterError, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Compacted:
     """A history made short."""
 

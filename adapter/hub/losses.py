@@ -6,8 +6,8 @@ An *anomaly* is about the answer: something the upstream did that its own API do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Action(Enum):
@@ -18,8 +18,7 @@ class Action(Enum):
     EMULATED = "emulated"
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """One thing of the request that the upstream does not get as it was said."""
 
     path: str
@@ -31,8 +30,7 @@ class Loss:
     """One sentence for a human; holds no user data."""
 
 
-@dataclass(frozen=True, slots=True)
-class Anomaly:
+class Anomaly(NamedTuple):
     """One thing the upstream did against its own API; the answer was mended."""
 
     kind: str

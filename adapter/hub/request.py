@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from adapter.hub.events import Item
 from adapter.hub.losses import Loss
@@ -103,8 +103,7 @@ class ToolKind(Enum):
     APPLY_PATCH = "apply_patch"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRef:
+class ToolRef(NamedTuple):
     """The client's own tool behind a name on the upstream's wire."""
 
     kind: ToolKind

@@ -30,7 +30,7 @@ def clock() -> int:
     return int(time.time())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asking:
     """Makes upstream calls for a turn."""
 

@@ -51,7 +51,7 @@ _TO_TRIGGER: Final = (*_TO_ENDPOINT, "tools", "parallel_tool_calls", "reasoning"
 """What shapes a turn's input, so that caches hit; nothing that shapes its answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Case:
     """One history to be compacted."""
 

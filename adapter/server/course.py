@@ -67,7 +67,7 @@ class Course:
     raw: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Courses:
     """Decides; holds what that needs."""
 

@@ -27,7 +27,7 @@ _OURS: Final = ("stream", "stream_options", "n")
 """Settings of a Chat request that are this server's to say: usage is always asked for, n is several calls."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Going:
     """One turn that goes on."""
 
@@ -58,7 +58,7 @@ class Going:
         if self.chat is not None:
             checked(self.chat, "chat", self.case.target)
             return [loss for loss in plan.losses if loss.kind == "n"]
-        return [replace(loss, path=_PLACE.sub(self._place, loss.path)) for loss in plan.losses]
+        return [loss._replace(path=_PLACE.sub(self._place, loss.path)) for loss in plan.losses]
 
     def plan(self, made: Made) -> Plan:
         """The turn, asked with the history made short.

@@ -7,9 +7,8 @@ this outlet takes them out of their framing again: translated or raw, failures a
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from starlette.types import Send
 
@@ -25,8 +24,7 @@ _ENVELOPE: Final = frozenset({"type", "event_id", "response", "stream_id", "gene
 _LONGEST_LANE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(NamedTuple):
     """A `response.create`."""
 
     body: dict[str, Any]

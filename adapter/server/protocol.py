@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-STOPPING: Final = "adapter.stopping"
-"""The type of the one message that `receive` gives beyond those of ASGI."""
+from adapter.server.session import STOPPING
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):

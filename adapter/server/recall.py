@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapter.compaction.anatomy import TRIGGER
 from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
@@ -14,8 +13,7 @@ from adapter.server.turn import Turn
 from adapter.upstream.router import Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
+class Recalled(NamedTuple):
     """What a request goes on from."""
 
     found: tuple[Target, ...]
@@ -59,16 +57,16 @@ async def recall(
             keepers = tuple(one for one in found if one.upstream.name == keeper)
             if not keepers:
                 raise
-            return replace(recalled, found=keepers)
+            return recalled._replace(found=keepers)
         if not (found[0].upstream.stateful and vouched_for(turn, found[0])):
             raise
-        return replace(recalled, found=found[:1])
+        return recalled._replace(found=found[:1])
     earlier = [item for item in earlier if item.get("type") != TRIGGER]  # it has been answered: a compaction follows it
     given = as_items(body.get("input"))
     check_calls(earlier, given)
     body["input"] = [*earlier, *given]
     del body["previous_response_id"]
-    return replace(recalled, earlier=len(earlier))
+    return recalled._replace(earlier=len(earlier))
 
 
 def vouched_for(turn: Turn, target: Target) -> bool:

@@ -33,7 +33,7 @@ _OURS: Final = b"x-adapter-"
 """Fields that say what became of the request at one target."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Routing:
     """The routing of one process."""
 

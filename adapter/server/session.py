@@ -9,9 +9,8 @@ that runs.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,14 +18,12 @@ from adapter.errors import AdapterError, BadRequest, ShuttingDown
 from adapter.server.exchange import Pipeline
 from adapter.server.messages import Create, SocketOutlet, lane, read_create, read_frame
 from adapter.server.prewarm import prepared
-from adapter.server.protocol import STOPPING
 from adapter.server.recent import LocalThread, Recent
 from adapter.server.refusal import refusal
 from adapter.server.turn import Outcome, Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(NamedTuple):
     """Why a connection is to be closed, and how the client is told."""
 
     code: int
@@ -34,6 +31,8 @@ class Closing:
     """A last message, for clients that look at messages rather than at close codes."""
 
 
+STOPPING: Final = "adapter.stopping"
+"""The type of the one message that `receive` gives beyond those of ASGI: the server stops."""
 _STOP: Final = 1012
 """Service restart: come again."""
 _TOO_OLD: Final = 1001

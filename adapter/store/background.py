@@ -12,7 +12,7 @@ writes nothing more. Leases compare the wall clocks of replicas: make them longe
 from __future__ import annotations
 
 from sqlalchemy import func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.errors import BadRequest
 from adapter.store.events import extend, held, put
@@ -56,11 +56,11 @@ class Background(Room):
                 or_(responses.c.due_at <= now, responses.c.status == "queued"),
             )
 
-        async def work(connection: AsyncConnection) -> Job | None:
-            found = (await connection.execute(due)).first()
+        def work(connection: Connection) -> Job | None:
+            found = connection.execute(due).first()
             if found is None:
                 return None
-            await connection.execute(
+            connection.execute(
                 update(responses)
                 .where(responses.c.tenant == found.tenant, responses.c.id == found.id)
                 .values(status="in_progress", attempt=found.attempt + 1, lease_owner=owner, due_at=now + lease)
@@ -90,8 +90,8 @@ class Background(Room):
             .returning(responses.c.id)
         )
 
-        async def work(connection: AsyncConnection) -> bool:
-            return (await connection.execute(statement)).first() is not None
+        def work(connection: Connection) -> bool:
+            return connection.execute(statement).first() is not None
 
         return await self.db.write(work)
 
@@ -107,7 +107,7 @@ class Background(Room):
             return None
         now = self.now()
 
-        async def work(connection: AsyncConnection) -> StoredResponse | None:
+        def work(connection: Connection) -> StoredResponse | None:
             stop = (
                 update(responses)
                 .where(
@@ -119,23 +119,23 @@ class Background(Room):
                 )
                 .values(status="cancelled", due_at=None, lease_owner=None, request=None)
             )
-            stopped = (await connection.execute(stop.returning(responses.c.id))).first() is not None
-            stored = await stored_response(connection, tenant, id, now)
+            stopped = connection.execute(stop.returning(responses.c.id)).first() is not None
+            stored = stored_response(connection, tenant, id, now)
             if stored is not None and not stored.background:
                 raise BadRequest("Only responses created with `background: true` can be cancelled.")
             if stopped and stored is not None and stored.streamed:
-                await self._log_end(connection, tenant, id, stored)
+                self._log_end(connection, tenant, id, stored)
             return stored
 
         return await self.db.write(work)
 
-    async def _log_end(self, connection: AsyncConnection, tenant: str, id: str, stored: StoredResponse) -> None:
+    def _log_end(self, connection: Connection, tenant: str, id: str, stored: StoredResponse) -> None:
         """No worker can log any more: the lease is gone in this very transaction."""
         logged = select(func.max(events.c.sequence)).where(events.c.tenant == tenant, events.c.response_id == id)
-        last = await connection.scalar(logged)
+        last = connection.scalar(logged)
         number = 0 if last is None else last + 1
         event = {"type": "response.cancelled", "sequence_number": number, "response": stored.object}
-        await put(connection, tenant, id, [LoggedEvent(number, "response.cancelled", dumps(event, "response"))])
+        put(connection, tenant, id, [LoggedEvent(number, "response.cancelled", dumps(event, "response"))])
 
     async def fail_abandoned(self, error: Json) -> int:
         """End the foreground responses whose process died before it saved their end, with `error` as theirs.
@@ -150,11 +150,11 @@ class Background(Room):
             .with_for_update(skip_locked=True)
         )
 
-        async def work(connection: AsyncConnection) -> int:
-            rows = (await connection.execute(lost)).all()
+        def work(connection: Connection) -> int:
+            rows = connection.execute(lost).all()
             for row in rows:
                 body = jsonio.loads(row.body) | {"status": "failed", "error": error}
-                await connection.execute(
+                connection.execute(
                     update(responses)
                     .where(responses.c.tenant == row.tenant, responses.c.id == row.id)
                     .values(status="failed", due_at=None, body=dumps(body, "error"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import and_, delete, exists, func, literal, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.store import items as item_rows
 from adapter.store.room import live
@@ -19,7 +19,7 @@ from adapter.store.schema import items, response_items, responses
 _CHUNK = 500
 
 
-async def resolve(connection: AsyncConnection, tenant: str, id: str, now: int) -> list[bytes] | None:
+def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[bytes] | None:
     """Input and output items of the chain that ends in `id`, oldest first; None if `id` cannot be continued here.
 
     Joined by what the chain's rows say and by no constant: PostgreSQL would rather read all rows of a constant tenant,
@@ -43,11 +43,11 @@ async def resolve(connection: AsyncConnection, tenant: str, id: str, now: int) -
         .outerjoin(items, and_(items.c.digest == link.c.digest, items.c.tenant == link.c.tenant))
         .order_by(chain.c.depth.desc(), link.c.output, link.c.position)
     )
-    bodies = (await connection.execute(query)).scalars().all()
+    bodies = connection.execute(query).scalars().all()
     return [body for body in bodies if body is not None] if bodies else None
 
 
-async def remove(connection: AsyncConnection, ends: Sequence[tuple[str, str]], now: int) -> int:
+def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> int:
     """Remove those of `ends` (tenant, id) that are gone and childless, and what that frees above them."""
     child = responses.alias("child")
     childless = ~exists().where(child.c.tenant == responses.c.tenant, child.c.previous == responses.c.id)
@@ -71,18 +71,18 @@ async def remove(connection: AsyncConnection, ends: Sequence[tuple[str, str]], n
             children == 1,
         )
     )
-    doomed = (await connection.execute(select(removable.c.tenant, removable.c.id))).all()
+    doomed = connection.execute(select(removable.c.tenant, removable.c.id)).all()
     freed: dict[str, list[bytes]] = {}
     for start in range(0, len(doomed), _CHUNK):  # the query gives children before their parents
         chunk = doomed[start : start + _CHUNK]
-        pointers = await connection.execute(
+        pointers = connection.execute(
             delete(response_items)
             .where(tuple_(response_items.c.tenant, response_items.c.response_id).in_(chunk))
             .returning(response_items.c.tenant, response_items.c.digest)
         )
         for tenant, digest in pointers:
             freed.setdefault(tenant, []).append(digest)
-        await connection.execute(delete(responses).where(tuple_(responses.c.tenant, responses.c.id).in_(chunk)))
+        connection.execute(delete(responses).where(tuple_(responses.c.tenant, responses.c.id).in_(chunk)))
     for tenant, digests in freed.items():
-        await item_rows.collect(connection, tenant, digests)
+        item_rows.collect(connection, tenant, digests)
     return len(doomed)

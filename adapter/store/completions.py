@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, exists, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.errors import InvalidValue
 from adapter.store.room import Room, insert, live
@@ -49,12 +49,12 @@ class Completions(Room):
             for place, message in enumerate(messages)
         ]
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(delete(completions).where(*_one(tenant, key)))  # a repetition replaces
-            await connection.execute(insert(connection, completions).values(row))
-            await _label(connection, tenant, key, pairs)
+        def work(connection: Connection) -> None:
+            connection.execute(delete(completions).where(*_one(tenant, key)))  # a repetition replaces
+            connection.execute(insert(connection, completions).values(row))
+            _label(connection, tenant, key, pairs)
             if asked:
-                await connection.execute(insert(connection, completion_messages), asked)
+                connection.execute(insert(connection, completion_messages), asked)
 
         await self.db.write(work)
 
@@ -96,14 +96,14 @@ class Completions(Room):
         place = completions.c.position
         query = query.order_by(place.asc() if order == "asc" else place.desc()).limit(limit + 1)
 
-        async def work(connection: AsyncConnection) -> Page:
+        def work(connection: Connection) -> Page:
             rows = query
             if after is not None:
-                start = await connection.scalar(select(place).where(*_one(tenant, after))) if can_exist(after) else None
+                start = connection.scalar(select(place).where(*_one(tenant, after))) if can_exist(after) else None
                 if start is None:
                     raise InvalidValue("`after` is not an id of this list.", param="after")
                 rows = rows.where(place > start if order == "asc" else place < start)
-            found = (await connection.execute(rows)).all()
+            found = connection.execute(rows).all()
             return Page([_object(*row) for row in found[:limit]], len(found) > limit)
 
         return await self.db.read(work)
@@ -119,14 +119,14 @@ class Completions(Room):
             return None
         body = dumps(pairs, "metadata")
 
-        async def work(connection: AsyncConnection) -> Json | None:
+        def work(connection: Connection) -> Json | None:
             changed = update(completions).where(*_one(tenant, id), live(self.now(), completions)).values(metadata=body)
-            if (await connection.execute(changed.returning(completions.c.id))).first() is None:
+            if connection.execute(changed.returning(completions.c.id)).first() is None:
                 return None
             label = completion_labels
-            await connection.execute(delete(label).where(label.c.tenant == tenant, label.c.completion_id == id))
-            await _label(connection, tenant, id, pairs)
-            return await self._read(connection, tenant, id)
+            connection.execute(delete(label).where(label.c.tenant == tenant, label.c.completion_id == id))
+            _label(connection, tenant, id, pairs)
+            return self._read(connection, tenant, id)
 
         return await self.db.write(work)
 
@@ -136,8 +136,8 @@ class Completions(Room):
             return False
         gone = delete(completions).where(*_one(tenant, id), live(self.now(), completions)).returning(completions.c.id)
 
-        async def work(connection: AsyncConnection) -> bool:
-            return (await connection.execute(gone)).first() is not None
+        def work(connection: Connection) -> bool:
+            return connection.execute(gone).first() is not None
 
         return await self.db.write(work)
 
@@ -157,10 +157,10 @@ class Completions(Room):
             .order_by(completion_messages.c.position)
         )
 
-        async def work(connection: AsyncConnection) -> Page | None:
-            if await self._read(connection, tenant, id) is None:
+        def work(connection: Connection) -> Page | None:
+            if self._read(connection, tenant, id) is None:
                 return None
-            rows = (await connection.execute(query)).all()
+            rows = connection.execute(query).all()
             shown = [jsonio.loads(body) | {"id": f"{id}-{place}"} for place, body in rows]
             if order == "desc":
                 shown.reverse()
@@ -174,9 +174,9 @@ class Completions(Room):
 
         return await self.db.read(work)
 
-    async def _read(self, connection: AsyncConnection, tenant: str, id: str) -> Json | None:
+    def _read(self, connection: Connection, tenant: str, id: str) -> Json | None:
         query = select(*_shown).where(*_one(tenant, id), live(self.now(), completions))
-        found = (await connection.execute(query)).first()
+        found = connection.execute(query).first()
         return None if found is None else _object(*found)
 
 
@@ -189,9 +189,9 @@ def _object(id: str, body: bytes, metadata: bytes) -> Json:
     return shown | {"metadata": jsonio.loads(metadata)}
 
 
-async def _label(connection: AsyncConnection, tenant: str, id: str, pairs: Mapping[str, str]) -> None:
+def _label(connection: Connection, tenant: str, id: str, pairs: Mapping[str, str]) -> None:
     if pairs:
-        await connection.execute(
+        connection.execute(
             insert(connection, completion_labels),
             [{"tenant": tenant, "completion_id": id, "key": key, "value": value} for key, value in pairs.items()],
         )

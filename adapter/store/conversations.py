@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import and_, delete, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.errors import InvalidValue
 from adapter.hub.events import Item
@@ -24,7 +24,7 @@ from adapter.wire import jsonio
 _link = conversation_items
 
 
-async def reserve(connection: AsyncConnection, tenant: str, id: str, count: int) -> int | None:
+def reserve(connection: Connection, tenant: str, id: str, count: int) -> int | None:
     """The first of `count` positions at the end, now taken; None if there is no such conversation."""
     statement = (
         update(conversations)
@@ -32,20 +32,18 @@ async def reserve(connection: AsyncConnection, tenant: str, id: str, count: int)
         .values(next_position=conversations.c.next_position + count)
         .returning(conversations.c.next_position)
     )
-    end = (await connection.execute(statement)).scalar()
+    end = connection.execute(statement).scalar()
     return None if end is None else end - count
 
 
-async def append(connection: AsyncConnection, tenant: str, id: str, turn: Sequence[tuple[str, bytes]]) -> None:
+def append(connection: Connection, tenant: str, id: str, turn: Sequence[tuple[str, bytes]]) -> None:
     """Add a turn's (item id, digest) pairs; nothing happens to a conversation that was deleted meanwhile."""
-    if turn and (start := await reserve(connection, tenant, id, len(turn))) is not None:
-        await _place(connection, tenant, id, start, turn)
+    if turn and (start := reserve(connection, tenant, id, len(turn))) is not None:
+        _place(connection, tenant, id, start, turn)
 
 
-async def _place(
-    connection: AsyncConnection, tenant: str, id: str, start: int, turn: Sequence[tuple[str, bytes]]
-) -> None:
-    await connection.execute(
+def _place(connection: Connection, tenant: str, id: str, start: int, turn: Sequence[tuple[str, bytes]]) -> None:
+    connection.execute(
         insert(connection, _link).on_conflict_do_nothing(),
         [
             {
@@ -83,9 +81,9 @@ class Conversations(Room):
         }
         stamp = self.stamp()
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(insert(connection, conversations).values(row))
-            await _add(connection, tenant, id, items, stamp)
+        def work(connection: Connection) -> None:
+            connection.execute(insert(connection, conversations).values(row))
+            _add(connection, tenant, id, items, stamp)
 
         await self.db.write(work)
         return _object(id, created_at, pairs)
@@ -106,9 +104,9 @@ class Conversations(Room):
         if not can_exist(id):
             return None
 
-        async def work(connection: AsyncConnection) -> Json | None:
-            await connection.execute(update(conversations).where(*_one(tenant, id)).values(metadata=body))
-            return await _read(connection, tenant, id)
+        def work(connection: Connection) -> Json | None:
+            connection.execute(update(conversations).where(*_one(tenant, id)).values(metadata=body))
+            return _read(connection, tenant, id)
 
         return await self.db.write(work)
 
@@ -117,12 +115,12 @@ class Conversations(Room):
         if not can_exist(id):
             return False
 
-        async def work(connection: AsyncConnection) -> bool:
+        def work(connection: Connection) -> bool:
             pointers = delete(_link).where(_link.c.tenant == tenant, _link.c.conversation_id == id)
-            freed = (await connection.execute(pointers.returning(_link.c.digest))).scalars().all()
+            freed = connection.execute(pointers.returning(_link.c.digest)).scalars().all()
             gone = delete(conversations).where(*_one(tenant, id)).returning(conversations.c.id)
-            found = (await connection.execute(gone)).first() is not None
-            await item_rows.collect(connection, tenant, freed)
+            found = connection.execute(gone).first() is not None
+            item_rows.collect(connection, tenant, freed)
             return found
 
         return await self.db.write(work)
@@ -152,11 +150,11 @@ class Conversations(Room):
         start = select(_link.c.position).where(*_inside(tenant, id), _link.c.item_id == after).scalar_subquery()
         head = select(conversations.c.id, start if after is not None else literal(-1)).where(*_one(tenant, id))
 
-        async def work(connection: AsyncConnection) -> Page | None:
-            found = (await connection.execute(head)).first()
+        def work(connection: Connection) -> Page | None:
+            found = connection.execute(head).first()
             if found is None:
                 return None
-            return await page(
+            return page(
                 connection, _bodies(tenant, id), _link.c.position, start=found[1], limit=limit, order=order, after=after
             )
 
@@ -168,8 +166,8 @@ class Conversations(Room):
             return None
         query = _bodies(tenant, id).where(_link.c.item_id == item_id)
 
-        async def work(connection: AsyncConnection) -> Item | None:
-            found = (await connection.execute(query)).first()
+        def work(connection: Connection) -> Item | None:
+            found = connection.execute(query).first()
             return None if found is None else jsonio.loads(found.body) | {"id": item_id}
 
         return await self.db.read(work)
@@ -179,13 +177,13 @@ class Conversations(Room):
         if not can_exist(id) or not can_exist(item_id):
             return None
 
-        async def work(connection: AsyncConnection) -> Json | None:
+        def work(connection: Connection) -> Json | None:
             pointer = delete(_link).where(*_inside(tenant, id), _link.c.item_id == item_id)
-            freed = (await connection.execute(pointer.returning(_link.c.digest))).scalars().all()
+            freed = connection.execute(pointer.returning(_link.c.digest)).scalars().all()
             if not freed:
                 return None
-            await item_rows.collect(connection, tenant, freed)
-            return await _read(connection, tenant, id)
+            item_rows.collect(connection, tenant, freed)
+            return _read(connection, tenant, id)
 
         return await self.db.write(work)
 
@@ -202,8 +200,8 @@ class Conversations(Room):
             .order_by(_link.c.position)
         )
 
-        async def work(connection: AsyncConnection) -> list[Item] | None:
-            bodies = (await connection.execute(query)).scalars().all()
+        def work(connection: Connection) -> list[Item] | None:
+            bodies = connection.execute(query).scalars().all()
             return [jsonio.loads(body) for body in bodies if body is not None] if bodies else None
 
         return await self.db.read(work)
@@ -231,17 +229,17 @@ def _object(id: str, created_at: int, metadata: Mapping[str, str]) -> Json:
     return {"id": id, "object": "conversation", "created_at": created_at, "metadata": dict(metadata)}
 
 
-async def _read(connection: AsyncConnection, tenant: str, id: str) -> Json | None:
+def _read(connection: Connection, tenant: str, id: str) -> Json | None:
     query = select(conversations.c.created_at, conversations.c.metadata).where(*_one(tenant, id))
-    found = (await connection.execute(query)).first()
+    found = connection.execute(query).first()
     return None if found is None else _object(id, found[0], jsonio.loads(found[1]))
 
 
-async def _add(connection: AsyncConnection, tenant: str, id: str, given: Items, stamp: int) -> list[Item] | None:
-    start = await reserve(connection, tenant, id, len(given))
+def _add(connection: Connection, tenant: str, id: str, given: Items, stamp: int) -> list[Item] | None:
+    start = reserve(connection, tenant, id, len(given))
     if start is None or not given:
         return None if start is None else []
     rows = item_rows.rows_of(given, f"{id}/{start}", "items")
-    await item_rows.put(connection, tenant, rows, stamp)
-    await _place(connection, tenant, id, start, [(row.id, row.digest) for row in rows])
+    item_rows.put(connection, tenant, rows, stamp)
+    _place(connection, tenant, id, start, [(row.id, row.digest) for row in rows])
     return [row.shown for row in rows]

@@ -1,6 +1,9 @@
 """One database behind two verbs: `read(work)` and `write(work)`.
 
-`work` is a coroutine function over one connection inside one transaction. It may run more than once, so it holds no state.
+`work` is a function over one connection inside one transaction. It may run more than once, so it holds no state. It is
+written as if it waited for the database: SQLAlchemy runs it in a greenlet, which steps aside while the asynchronous driver
+is busy. (`sqlalchemy.ext.asyncio`, the usual face of the same, makes a greenlet for every statement, and brings in the ORM:
+50 ms and 6 MB of a start.)
 
 * A call, once begun, runs to its end in a task that this class owns, whatever becomes of the caller: a client that leaves
   never tears a transaction or a pooled connection. The caller waits `Limits.call` at most.
@@ -23,24 +26,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import URL, event, make_url
-from sqlalchemy.engine import Connection
+from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.store import migrate
-from adapter.store.faults import FOREIGN, may_run_again, unavailable
+from adapter.store.faults import foreign, may_run_again, unavailable
 from adapter.store.paths import default_path
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
+Work = Callable[[Connection], T]
 
 _ATTEMPTS = 3
 _PAUSE = 0.02
@@ -51,8 +53,7 @@ _CHECKED_AT_START = 64 << 20
 """SQLite files up to this size are checked page by page at start (well under a second); larger ones by use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """How long anything here may take, in seconds."""
 
     busy: float = 5.0
@@ -96,6 +97,7 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.engine = self._sqlite() if self.is_sqlite else self._postgres()
         reader = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}  # a read is one statement: no BEGIN around
+        self._foreign = foreign(postgres=not self.is_sqlite)
         self._reader = self.engine.execution_options(**reader)
         self._writer = self.engine.execution_options(writes=True)
         self._turn = asyncio.Lock()
@@ -106,8 +108,8 @@ class Database:
         self.observe: Callable[[str, float], None] = lambda operation, seconds: None
         """Told of every operation, `open`, `read` or `write`, and how long it took, waiting included."""
 
-    def _sqlite(self) -> AsyncEngine:
-        engine = create_async_engine(
+    def _sqlite(self) -> Engine:
+        engine = create_engine(
             self.url,
             hide_parameters=True,
             connect_args={"timeout": self.limits.busy},
@@ -116,7 +118,7 @@ class Database:
             pool_timeout=self.limits.pool,
         )
 
-        @event.listens_for(engine.sync_engine, "connect")
+        @event.listens_for(engine, "connect")
         def prepare(connection: Any, record: Any) -> None:
             connection.isolation_level = None  # the driver's own BEGIN is off
             cursor = connection.cursor()
@@ -124,14 +126,14 @@ class Database:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 
-        @event.listens_for(engine.sync_engine, "begin")
+        @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             writes = connection.get_execution_options().get("writes", False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
         return engine
 
-    def _postgres(self) -> AsyncEngine:
+    def _postgres(self) -> Engine:
         milliseconds = {
             "statement_timeout": self.limits.statement,
             "lock_timeout": self.limits.busy,
@@ -139,7 +141,7 @@ class Database:
         }
         settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()}
         try:
-            return create_async_engine(
+            return create_engine(
                 self.url,
                 hide_parameters=True,
                 connect_args={
@@ -177,7 +179,7 @@ class Database:
                 raise StoreUnavailable(self._failed[1].reason)
             try:
                 await self._prepare()
-            except FOREIGN as fault:
+            except self._foreign as fault:
                 refused = unavailable(fault)
                 if refused.reason == "corrupt":
                     raise ConfigError(self._damaged()) from fault
@@ -192,16 +194,19 @@ class Database:
         while True:
             try:
                 small = self.is_sqlite and self._make_file() <= _CHECKED_AT_START
-                async with self._writer.connect() as connection:
-                    if small:
-                        await self._check_pages(connection)
-                    await connection.run_sync(migrate.upgrade)
-                    await connection.commit()
+                await greenlet_spawn(self._fit, small)
                 return
-            except FOREIGN as fault:
+            except self._foreign as fault:
                 if unavailable(fault).reason != "locked" or time.monotonic() > patience:
                     raise
             await asyncio.sleep(_PAUSE)
+
+    def _fit(self, small: bool) -> None:
+        with self._writer.connect() as connection:
+            if small:
+                self._check_pages(connection)
+            migrate.upgrade(connection)
+            connection.commit()
 
     def _make_file(self) -> int:
         """Its size, made if need be. Prompts lie in it: only the owner may read it, and SQLite's companions of it."""
@@ -211,8 +216,8 @@ class Database:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         return path.stat().st_size
 
-    async def _check_pages(self, connection: AsyncConnection) -> None:
-        if (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one() != "ok":
+    def _check_pages(self, connection: Connection) -> None:
+        if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one() != "ok":
             raise ConfigError(self._damaged())
 
     def _damaged(self) -> str:
@@ -226,7 +231,7 @@ class Database:
         """Wait for what is running, then let the connections go."""
         while self._running:
             await asyncio.wait(self._running)
-        await self.engine.dispose()
+        await greenlet_spawn(self.engine.dispose)
         await asyncio.sleep(0)  # sockets close in the loop's next turn, and this may be its last
 
     # --------------------------------------------------------------------------------------------------------- calls
@@ -278,25 +283,33 @@ class Database:
         attempt = 1
         while True:
             try:
-                async with self._reader.connect() as connection:
-                    return await work(connection)
-            except FOREIGN as fault:
+                return await greenlet_spawn(self._looked, work)
+            except self._foreign as fault:
                 if attempt == _ATTEMPTS or not may_run_again(fault):
                     raise unavailable(fault) from fault
             attempt += 1
 
+    def _looked(self, work: Work[T]) -> T:
+        with self._reader.connect() as connection:
+            return work(connection)
+
     async def _write(self, work: Work[T]) -> T:
-        attempt = 1
+        attempt, committing = 1, False
+
+        def transaction() -> T:
+            nonlocal committing
+            committing = False
+            with self._writer.connect() as connection:
+                result = work(connection)
+                committing = True
+                connection.commit()
+                return result
+
         async with self._writers_turn():
             while True:
-                committing = False
                 try:
-                    async with self._writer.connect() as connection:
-                        result = await work(connection)
-                        committing = True
-                        await connection.commit()
-                        return result
-                except FOREIGN as fault:
+                    return await greenlet_spawn(transaction)
+                except self._foreign as fault:
                     if committing or attempt == _ATTEMPTS or not may_run_again(fault):
                         raise unavailable(fault) from fault
                 await asyncio.sleep(_PAUSE * attempt)

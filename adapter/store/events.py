@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, delete, literal, null, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.store.room import Room, insert, live
 from adapter.store.schema import events, responses
@@ -23,10 +23,10 @@ def held(job: Job) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def put(connection: AsyncConnection, tenant: str, id: str, batch: Sequence[LoggedEvent]) -> None:
+def put(connection: Connection, tenant: str, id: str, batch: Sequence[LoggedEvent]) -> None:
     """Write a batch; what is already there under a number stays, since it may have been seen."""
     if batch:
-        await connection.execute(
+        connection.execute(
             insert(connection, events).on_conflict_do_nothing(),
             [
                 {"tenant": tenant, "response_id": id, "sequence": e.sequence, "name": e.name, "data": e.data}
@@ -35,9 +35,9 @@ async def put(connection: AsyncConnection, tenant: str, id: str, batch: Sequence
         )
 
 
-async def drop(connection: AsyncConnection, tenant: str, id: str) -> None:
+def drop(connection: Connection, tenant: str, id: str) -> None:
     """Forget the events of one response."""
-    await connection.execute(delete(events).where(events.c.tenant == tenant, events.c.response_id == id))
+    connection.execute(delete(events).where(events.c.tenant == tenant, events.c.response_id == id))
 
 
 class Events(Room):
@@ -50,10 +50,10 @@ class Events(Room):
         """
         held_until = self.clock() + lease
 
-        async def work(connection: AsyncConnection) -> bool:
-            if not await extend(connection, job, held_until):
+        def work(connection: Connection) -> bool:
+            if not extend(connection, job, held_until):
                 return False
-            await put(connection, job.tenant, job.id, batch)
+            put(connection, job.tenant, job.id, batch)
             return True
 
         return await self.db.write(work)
@@ -81,8 +81,8 @@ class Events(Room):
         )
         query = head.union_all(select(log)).order_by("sequence")
 
-        async def work(connection: AsyncConnection) -> EventPage | None:
-            rows = (await connection.execute(query)).all()
+        def work(connection: Connection) -> EventPage | None:
+            rows = connection.execute(query).all()
             if not rows or rows[0].sequence != -1:
                 return None
             return EventPage([LoggedEvent(row.sequence, row.name, row.data) for row in rows[1:]], rows[0].name)
@@ -90,7 +90,7 @@ class Events(Room):
         return await self.db.read(work)
 
 
-async def extend(connection: AsyncConnection, job: Job, until: float) -> bool:
+def extend(connection: Connection, job: Job, until: float) -> bool:
     """Hold the lease until `until`; false if this attempt does not hold it any more."""
     statement = update(responses).where(*held(job)).values(due_at=until).returning(responses.c.id)
-    return (await connection.execute(statement)).first() is not None
+    return connection.execute(statement).first() is not None

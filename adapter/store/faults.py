@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -10,15 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from adapter.errors import StoreUnavailable
 from adapter.wire.jsonio import NotJson
 
-try:
-    import asyncpg
-except ImportError:  # the driver of the `postgres` extra
-    _POSTGRES: tuple[type[Exception], ...] = ()
-else:
-    _POSTGRES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-
-FOREIGN: tuple[type[Exception], ...] = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError, NotJson, *_POSTGRES)
-"""What may come out of a database call. `NotJson`: stored bytes that are no longer what was stored."""
+_FOREIGN: Final = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError, NotJson)
 
 _SQLITE = {
     "SQLITE_BUSY": "locked",
@@ -50,6 +43,15 @@ _SQLSTATE = {
 
 _LOST_RACES = frozenset({"40001", "40P01"})
 """serialization_failure, deadlock_detected: nothing was done, the same transaction may succeed now."""
+
+
+def foreign(*, postgres: bool) -> tuple[type[Exception], ...]:
+    """What may come out of a database call. `NotJson`: stored bytes that are no longer what was stored."""
+    if not postgres:
+        return _FOREIGN
+    import asyncpg
+
+    return (*_FOREIGN, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def unavailable(fault: BaseException) -> StoreUnavailable:

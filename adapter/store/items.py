@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from sqlalchemy import delete, exists, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.hub.events import Item
 from adapter.store.room import insert
@@ -39,8 +39,7 @@ _CHUNK = 500
 """Values in one IN list; SQLite takes 32,766 in a statement, PostgreSQL plans short lists better."""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRow:
+class ItemRow(NamedTuple):
     """An item on its way into the store."""
 
     digest: bytes
@@ -72,11 +71,11 @@ def rows_of(values: Items, salt: str, param: str) -> list[ItemRow]:
     return rows
 
 
-async def put(connection: AsyncConnection, tenant: str, rows: Iterable[ItemRow], stamp: int) -> None:
+def put(connection: Connection, tenant: str, rows: Iterable[ItemRow], stamp: int) -> None:
     """Write what is not there yet. Sorted, so that two writers of the same items do not deadlock."""
     unique = {row.digest: row for row in rows}
     if unique:
-        await connection.execute(
+        connection.execute(
             insert(connection, items).on_conflict_do_nothing(),
             [
                 {"tenant": tenant, "digest": digest, "id": row.id, "body": row.body, "stored_at": stamp}
@@ -85,7 +84,7 @@ async def put(connection: AsyncConnection, tenant: str, rows: Iterable[ItemRow],
         )
 
 
-async def collect(connection: AsyncConnection, tenant: str, digests: Iterable[bytes]) -> None:
+def collect(connection: Connection, tenant: str, digests: Iterable[bytes]) -> None:
     """Remove those of `digests` that nothing points at any more."""
     wanted = sorted(set(digests))
     for start in range(0, len(wanted), _CHUNK):
@@ -93,7 +92,7 @@ async def collect(connection: AsyncConnection, tenant: str, digests: Iterable[by
             exists().where(pointer.c.tenant == items.c.tenant, pointer.c.digest == items.c.digest)
             for pointer in (response_items, conversation_items)
         ]
-        await connection.execute(
+        connection.execute(
             delete(items).where(
                 items.c.tenant == tenant,
                 items.c.digest.in_(wanted[start : start + _CHUNK]),
@@ -102,7 +101,7 @@ async def collect(connection: AsyncConnection, tenant: str, digests: Iterable[by
         )
 
 
-async def find(connection: AsyncConnection, tenant: str, ids: Iterable[str]) -> dict[str, bytes]:
+def find(connection: Connection, tenant: str, ids: Iterable[str]) -> dict[str, bytes]:
     """The bodies of the items known by `ids`; of several under one id, the one stored last."""
     wanted = sorted(set(filter(can_exist, ids)))
     found: dict[str, bytes] = {}
@@ -112,5 +111,5 @@ async def find(connection: AsyncConnection, tenant: str, ids: Iterable[str]) -> 
             .where(items.c.tenant == tenant, items.c.id.in_(wanted[start : start + _CHUNK]))
             .order_by(items.c.stored_at)
         )
-        found.update((await connection.execute(query)).all())
+        found.update(connection.execute(query).all())
     return found

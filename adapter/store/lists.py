@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.errors import InvalidValue
 from adapter.store.values import Order, Page
 from adapter.wire import jsonio
 
 
-async def page(
-    connection: AsyncConnection,
+def page(
+    connection: Connection,
     rows: Select[Any],
     position: Any,
     *,
@@ -32,5 +32,5 @@ async def page(
             raise InvalidValue("`after` is not an id of this list.", param="after")
         rows = rows.where(position > start if order == "asc" else position < start)
     rows = rows.order_by(position.asc() if order == "asc" else position.desc()).limit(limit + 1)
-    found = (await connection.execute(rows)).all()
+    found = connection.execute(rows).all()
     return Page([jsonio.loads(row[1]) | {"id": row[0]} for row in found[:limit]], len(found) > limit)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, func, literal, null, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.hub.events import Item
 from adapter.store import chains
@@ -95,8 +95,8 @@ class Responses(Room):
             "attempt": 0,
         }
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(insert(connection, responses).values(row).on_conflict_do_nothing())
+        def work(connection: Connection) -> None:
+            connection.execute(insert(connection, responses).values(row).on_conflict_do_nothing())
 
         await self.db.write(work)
 
@@ -122,17 +122,17 @@ class Responses(Room):
             return False
         now = self.now()
 
-        async def work(connection: AsyncConnection) -> bool:
+        def work(connection: Connection) -> bool:
             gone = (
                 update(responses)
                 .where(*self._one(tenant, id))
                 .values(deleted_at=now, body=b"{}", request=None, due_at=None, lease_owner=None)
                 .returning(responses.c.id)
             )
-            if (await connection.execute(gone)).first() is None:
+            if connection.execute(gone).first() is None:
                 return False
-            await event_rows.drop(connection, tenant, id)
-            await chains.remove(connection, [(tenant, id)], now)
+            event_rows.drop(connection, tenant, id)
+            chains.remove(connection, [(tenant, id)], now)
             return True
 
         return await self.db.write(work)
@@ -153,12 +153,12 @@ class Responses(Room):
         start = select(func.max(link.c.position)).where(mine, known, items.c.id == after).scalar_subquery()
         head = select(responses.c.id, start if after is not None else literal(-1)).where(*self._one(tenant, id))
 
-        async def work(connection: AsyncConnection) -> Page | None:
-            found = (await connection.execute(head)).first()
+        def work(connection: Connection) -> Page | None:
+            found = connection.execute(head).first()
             if found is None:
                 return None
             rows = select(items.c.id, items.c.body).where(mine, known)
-            return await page(connection, rows, link.c.position, start=found[1], limit=limit, order=order, after=after)
+            return page(connection, rows, link.c.position, start=found[1], limit=limit, order=order, after=after)
 
         return await self.db.read(work)
 
@@ -171,8 +171,8 @@ class Responses(Room):
             return None
         now = self.now()
 
-        async def work(connection: AsyncConnection) -> list[Item] | None:
-            bodies = await chains.resolve(connection, tenant, response_id, now)
+        def work(connection: Connection) -> list[Item] | None:
+            bodies = chains.resolve(connection, tenant, response_id, now)
             return None if bodies is None else [jsonio.loads(body) for body in bodies]
 
         return await self.db.read(work)
@@ -185,8 +185,8 @@ class Responses(Room):
         if not any(map(can_exist, ids)):
             return {}
 
-        async def work(connection: AsyncConnection) -> dict[str, Item]:
-            found = await item_rows.find(connection, tenant, ids)
+        def work(connection: Connection) -> dict[str, Item]:
+            found = item_rows.find(connection, tenant, ids)
             return {known: jsonio.loads(body) for known, body in found.items()}
 
         return await self.db.read(work)
@@ -195,7 +195,7 @@ class Responses(Room):
         return responses.c.tenant == tenant, responses.c.id == id, live(self.now())
 
 
-async def stored_response(connection: AsyncConnection, tenant: str, id: str, now: int) -> StoredResponse | None:
+def stored_response(connection: Connection, tenant: str, id: str, now: int) -> StoredResponse | None:
     """The response with its output, in one query: first its own row, then an item a row."""
     facts = (
         responses.c.status,
@@ -216,7 +216,7 @@ async def stored_response(connection: AsyncConnection, tenant: str, id: str, now
         items.c.tenant == tenant,
         items.c.digest == link.c.digest,
     )
-    rows = (await connection.execute(own.union_all(output).order_by("position"))).all()
+    rows = connection.execute(own.union_all(output).order_by("position")).all()
     if not rows or rows[0].position != -1:
         return None
     head = rows[0]

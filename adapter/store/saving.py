@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.errors import PreviousResponseNotFound
 from adapter.store import conversations
@@ -21,7 +21,7 @@ INPUT, OUTPUT = 0, 1
 """`response_items.output`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Saving:
     """A save, ready to run, and to run again if it loses a race."""
 
@@ -92,32 +92,32 @@ class Saving:
             stamp=stamp,
         )
 
-    async def run(self, connection: AsyncConnection) -> bool:
+    def run(self, connection: Connection) -> bool:
         """Write it all, or nothing: false if the response is no longer this caller's to save."""
-        fresh = await self._begin(connection)
-        if not fresh and not await self._overwrite(connection):
+        fresh = self._begin(connection)
+        if not fresh and not self._overwrite(connection):
             return False
-        await item_rows.put(connection, self.tenant, [*(self.given or ()), *self.made], self.stamp)
+        item_rows.put(connection, self.tenant, [*(self.given or ()), *self.made], self.stamp)
         if not fresh:
-            await self._unpoint(connection)
-        await self._point(connection)
-        await event_rows.put(connection, self.tenant, self.id, self.events)
+            self._unpoint(connection)
+        self._point(connection)
+        event_rows.put(connection, self.tenant, self.id, self.events)
         conversation = self.birth["conversation"]
         if conversation is not None and self.facts["status"] in ("completed", "incomplete"):
-            turn = await self._turn(connection)
-            await conversations.append(connection, self.tenant, conversation, turn)
+            turn = self._turn(connection)
+            conversations.append(connection, self.tenant, conversation, turn)
         return True
 
-    async def _begin(self, connection: AsyncConnection) -> bool:
+    def _begin(self, connection: Connection) -> bool:
         """Insert the row; false if it is there already, as it must be for a job."""
         if self.job is not None:
             return False
         if self.birth["previous"] is not None:
-            await self._require(connection, self.birth["previous"])
+            self._require(connection, self.birth["previous"])
         statement = insert(connection, responses).values(**self.birth, **self.facts).on_conflict_do_nothing()
-        return (await connection.execute(statement.returning(responses.c.id))).first() is not None
+        return connection.execute(statement.returning(responses.c.id)).first() is not None
 
-    async def _overwrite(self, connection: AsyncConnection) -> bool:
+    def _overwrite(self, connection: Connection) -> bool:
         """Finish what an earlier save began, if it is still this caller's to finish.
 
         Under a lease: a terminal status ends it, any other leaves it as it is. Without: a terminal status gives way to none
@@ -139,12 +139,12 @@ class Saving:
                 or_(responses.c.status.not_in(TERMINAL), responses.c.status == facts["status"]),
             )
         statement = update(responses).where(*mine).values(facts).returning(responses.c.id)
-        return (await connection.execute(statement)).first() is not None
+        return connection.execute(statement).first() is not None
 
-    async def _require(self, connection: AsyncConnection, previous: str) -> None:
+    def _require(self, connection: Connection, previous: str) -> None:
         """The row may be gone for readers by now: a turn that began before that is finished all the same."""
         query = select(responses.c.id).where(responses.c.tenant == self.tenant, responses.c.id == previous)
-        if not can_exist(previous) or await connection.scalar(query) is None:
+        if not can_exist(previous) or connection.scalar(query) is None:
             raise PreviousResponseNotFound(
                 f"Previous response with id '{previous}' not found.", param="previous_response_id"
             )
@@ -152,20 +152,20 @@ class Saving:
     def _sides(self) -> dict[int, list[ItemRow]]:
         return {OUTPUT: self.made} if self.given is None else {INPUT: self.given, OUTPUT: self.made}
 
-    async def _unpoint(self, connection: AsyncConnection) -> None:
+    def _unpoint(self, connection: Connection) -> None:
         """Let go of the items that an earlier save named and this one does not (a partial answer's)."""
         sides = self._sides()
         link = response_items
-        former = await connection.execute(
+        former = connection.execute(
             delete(link)
             .where(link.c.tenant == self.tenant, link.c.response_id == self.id, link.c.output.in_(sides))
             .returning(link.c.digest)
         )
         freed = set(former.scalars()) - {row.digest for rows in sides.values() for row in rows}
         if freed:
-            await item_rows.collect(connection, self.tenant, freed)
+            item_rows.collect(connection, self.tenant, freed)
 
-    async def _point(self, connection: AsyncConnection) -> None:
+    def _point(self, connection: Connection) -> None:
         """Point the response at its items."""
         pointers = [
             {"tenant": self.tenant, "response_id": self.id, "output": side, "position": place, "digest": row.digest}
@@ -173,9 +173,9 @@ class Saving:
             for place, row in enumerate(rows)
         ]
         if pointers:
-            await connection.execute(insert(connection, response_items), pointers)
+            connection.execute(insert(connection, response_items), pointers)
 
-    async def _turn(self, connection: AsyncConnection) -> list[tuple[str, bytes]]:
+    def _turn(self, connection: Connection) -> list[tuple[str, bytes]]:
         """(id, digest) of input and output, as the conversation gets them; the input may be an earlier save's."""
         made = [(row.id, row.digest) for row in self.made]
         if self.given is not None:
@@ -187,4 +187,4 @@ class Saving:
             .where(items.c.tenant == self.tenant, items.c.digest == link.c.digest)
             .order_by(link.c.position)
         )
-        return [*(await connection.execute(query)), *made]
+        return [*connection.execute(query), *made]

@@ -11,7 +11,7 @@ statistics, to read everything that the tenant has.
 * A deleted or expired response whose descendants live stays as a nameless link of their chain (`deleted_at`, an empty
   body) and goes with the last of them.
 * `due_at` says when somebody may take a response up: a queued one at once, a leased one when its lease ends, a finished
-  one never (null).
+  one never (null). Its index is in `migrations.whole`.
 
 Foreign keys are the guard against races between writers: who loses one runs the transaction again (see `engine`).
 """
@@ -35,7 +35,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    column,
 )
 from sqlalchemy.engine import Dialect
 
@@ -88,12 +87,6 @@ responses = Table(
     ForeignKeyConstraint(["tenant", "previous"], ["responses.tenant", "responses.id"], name="responses_previous"),
     Index("responses_by_previous", "previous", "tenant"),
     Index("responses_by_expiry", "expires_at"),
-    Index(
-        "responses_due",
-        "due_at",
-        sqlite_where=column("due_at").is_not(None),
-        postgresql_where=column("due_at").is_not(None),
-    ),
 )
 
 response_items = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import CompoundSelect, delete, exists, false, func, literal, select, text, tuple_, union_all, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from adapter.store import chains
 from adapter.store.migrate import REVISIONS
@@ -43,9 +43,9 @@ class Upkeep(Room):
             .limit(_BATCH)
         )
 
-        async def work(connection: AsyncConnection) -> int:
-            found = (await connection.execute(ends)).all()
-            return await chains.remove(connection, found, now) if found else 0
+        def work(connection: Connection) -> int:
+            found = connection.execute(ends).all()
+            return chains.remove(connection, found, now) if found else 0
 
         total = 0
         while (removed := await self.db.write(work)) > 0:
@@ -57,10 +57,10 @@ class Upkeep(Room):
         now = self.now()
         expired = select(table.c.tenant, table.c.id).where(table.c.expires_at <= now).limit(_BATCH)
 
-        async def work(connection: AsyncConnection) -> int:
-            found = (await connection.execute(expired)).all()
+        def work(connection: Connection) -> int:
+            found = connection.execute(expired).all()
             if found:
-                await connection.execute(delete(table).where(tuple_(table.c.tenant, table.c.id).in_(found)))
+                connection.execute(delete(table).where(tuple_(table.c.tenant, table.c.id).in_(found)))
             return len(found)
 
         total = 0
@@ -89,15 +89,15 @@ class Upkeep(Room):
             else "SELECT pg_database_size(current_database())"
         )
 
-        async def work(connection: AsyncConnection) -> Stats:
+        def work(connection: Connection) -> Stats:
             return Stats(
                 backend=connection.dialect.name,
                 schema=REVISIONS[-1],
-                bytes=int((await connection.execute(text(size))).scalar_one()),
-                rows=dict((await connection.execute(counts)).all()),
-                statuses=dict((await connection.execute(statuses.group_by(responses.c.status))).all()),
-                expired=int((await connection.execute(expired)).scalar_one()),
-                tenants=int((await connection.execute(tenants)).scalar_one()),
+                bytes=int(connection.execute(text(size)).scalar_one()),
+                rows=dict(connection.execute(counts).all()),
+                statuses=dict(connection.execute(statuses.group_by(responses.c.status)).all()),
+                expired=int(connection.execute(expired).scalar_one()),
+                tenants=int(connection.execute(tenants).scalar_one()),
             )
 
         return await self.db.read(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard
 
 from adapter.errors import InvalidValue
 from adapter.hub.events import Item
@@ -58,8 +58,7 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, str]:
     return pairs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredResponse:
+class StoredResponse(NamedTuple):
     """A response as GET shows it, and what the adapter knows beside it."""
 
     object: Json | None
@@ -74,8 +73,7 @@ class StoredResponse:
     """Created with `background` and `stream`: its events are in the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """One page of a list."""
 
     data: list[Json]
@@ -93,8 +91,7 @@ class Page:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(NamedTuple):
     """One event of a stream as it was sent: its number, its name, its JSON."""
 
     sequence: int
@@ -102,8 +99,7 @@ class LoggedEvent:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class EventPage:
+class EventPage(NamedTuple):
     """The events after a number, in order, and how the response stood when they were read."""
 
     events: list[LoggedEvent]
@@ -115,8 +111,7 @@ class EventPage:
         return self.status in TERMINAL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(NamedTuple):
     """A background response that this worker holds for as long as the lease lasts."""
 
     tenant: str
@@ -130,15 +125,14 @@ class Job:
     """The highest number in the event log, -1 for none. Above that, an earlier attempt's events may have been seen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purged:
+class Purged(NamedTuple):
     """What `purge_expired` removed."""
 
     responses: int
     completions: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Stats:
     """What the store holds."""
 

@@ -9,79 +9,74 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 import orjson
-import structlog
-
-log: Final[structlog.typing.FilteringBoundLogger] = structlog.get_logger()
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_INFO: Final = 20
+
+
+class Log:
+    """Says that something happened: its name, and what is to be known of it."""
+
+    def __init__(self) -> None:
+        self.minimum = _INFO
+        self.write: Callable[[dict[str, Any]], None] = _as_json
+
+    def info(self, event: str, **fields: Any) -> None:
+        """As it should be."""
+        self._say("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Not as it should be, and survived."""
+        self._say("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Somebody has to look."""
+        self._say("error", event, fields)
+
+    def _say(self, level: str, event: str, line: dict[str, Any]) -> None:
+        if _LEVELS[level] >= self.minimum:
+            line["event"], line["level"], line["ts"] = event, level, datetime.now(UTC)
+            self.write(line)
+
+    def access(self, line: dict[str, Any]) -> None:
+        """The one line of a request; `line` is made for it and may be changed."""
+        if self.minimum <= _INFO:
+            line["event"], line["level"], line["ts"] = "request", "info", datetime.now(UTC)
+            self.write(line)
+
+
+def _as_json(line: dict[str, Any]) -> None:
+    out = sys.stdout.buffer
+    out.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+    out.flush()
+
+
+def _told() -> Callable[[dict[str, Any]], None]:
+    """For a person; imported only where there is one."""
+    from structlog.dev import ConsoleRenderer
+
+    render = ConsoleRenderer(timestamp_key="ts")
+
+    def write(line: dict[str, Any]) -> None:
+        line["ts"] = line["ts"].isoformat().replace("+00:00", "Z")
+        print(render(None, line["level"], line))
+
+    return write
+
+
+log: Final = Log()
+access: Final = log.access
 
 
 def configure(level: str) -> None:
     """Set up logging for this process; call once."""
-    global _access
-    minimum = _LEVELS[level]
-    as_json = not sys.stdout.isatty()
-    _access = (_access_line if as_json else _access_told) if minimum <= _LEVELS["info"] else _access_silent
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-    ]
-    if not as_json:
-        structlog.configure(
-            processors=[*shared, structlog.dev.ConsoleRenderer()],
-            wrapper_class=structlog.make_filtering_bound_logger(minimum),
-            cache_logger_on_first_use=True,
-        )
-    else:
-        structlog.configure(
-            processors=[*shared, structlog.processors.JSONRenderer(serializer=_dumps)],
-            wrapper_class=structlog.make_filtering_bound_logger(minimum),
-            logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Stdout())),
-            cache_logger_on_first_use=True,
-        )
+    log.minimum = _LEVELS[level]
+    log.write = _told() if sys.stdout.isatty() else _as_json
     logging.getLogger("uvicorn.error").addFilter(_expected)
-    logging.getLogger("uvicorn").setLevel(max(minimum, logging.WARNING))
-
-
-def access(line: dict[str, Any]) -> None:
-    """The one line of a request; `line` is made for it and may be changed."""
-    _access(line)
-
-
-def _access_told(line: dict[str, Any]) -> None:
-    log.info("request", **line)
-
-
-def _access_line(line: dict[str, Any]) -> None:
-    """As `log.info("request", …)` writes it, at a third of the cost: every request pays for this."""
-    line["event"], line["level"], line["ts"] = "request", "info", datetime.now(UTC)
-    out = sys.stdout.buffer
-    out.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
-    out.flush()
-
-
-def _access_silent(line: dict[str, Any]) -> None:
-    pass
-
-
-_access: Callable[[dict[str, Any]], None] = _access_told
-
-
-class _Stdout:
-    """Standard output as it is when a line is written: it may be replaced after the logger was made."""
-
-    def write(self, data: bytes) -> int:
-        return sys.stdout.buffer.write(data)
-
-    def flush(self) -> None:
-        sys.stdout.buffer.flush()
-
-
-def _dumps(value: Any, **_: Any) -> bytes:
-    return orjson.dumps(value, default=str)
+    logging.getLogger("uvicorn").setLevel(max(log.minimum, logging.WARNING))
 
 
 def _expected(record: logging.LogRecord) -> bool:

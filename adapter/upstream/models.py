@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapter.errors import AdapterError
 from adapter.upstream.client import UpstreamClient
@@ -25,8 +24,7 @@ _CALLERS: Final = 256
 _GLOB: Final = frozenset("*?[")
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """A name that a client may ask for."""
 
     id: str

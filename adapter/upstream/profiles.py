@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from adapter.errors import ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class CallIdRule:
+class CallIdRule(NamedTuple):
     """Which tool-call ids a server takes; one that does not fit is replaced by a hash in the call and its output."""
 
     max: int = 64

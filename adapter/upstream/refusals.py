@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import ceil, isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapter.errors import (
     AdapterError,
@@ -54,8 +53,7 @@ _LABELLED: Final = re.compile(r"(\b(?:api[-_ ]?key|token)(?: provided)?\s*[:=]\s
 _TRY_AGAIN: Final = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s|sec|second)", re.I)
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(NamedTuple):
     """What the server said, in the words of the APIs."""
 
     message: str = ""

@@ -111,6 +111,6 @@ def queries(store: Store) -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "PRAGMA")):
             seen.append(statement)
 
-    event.listen(store.db.engine.sync_engine, "before_cursor_execute", note)
+    event.listen(store.db.engine, "before_cursor_execute", note)
     yield seen
-    event.remove(store.db.engine.sync_engine, "before_cursor_execute", note)
+    event.remove(store.db.engine, "before_cursor_execute", note)

@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.util import await_, greenlet_spawn
 
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.store import engine as engine_module
@@ -79,7 +80,7 @@ async def test_sqlite_writers_wait_for_each_other_in_turn(path: Path) -> None:
 async def test_sqlite_full(embedded: Store) -> None:
     """What was acknowledged can be read; there is room again after something was deleted."""
 
-    @event.listens_for(embedded.db.engine.sync_engine, "connect")
+    @event.listens_for(embedded.db.engine, "connect")
     def bound(connection: Any, record: Any) -> None:
         connection.execute("PRAGMA max_page_count=80")
 
@@ -136,9 +137,9 @@ def test_sqlite_over_its_quota(path: Path) -> None:
 
 async def test_sqlite_read_only(embedded: Store) -> None:
     await save(embedded)
-    await embedded.db.engine.dispose()
+    await greenlet_spawn(embedded.db.engine.dispose)
 
-    @event.listens_for(embedded.db.engine.sync_engine, "connect")
+    @event.listens_for(embedded.db.engine, "connect")
     def read_only(connection: Any, record: Any) -> None:
         connection.execute("PRAGMA query_only=ON")
 
@@ -280,7 +281,7 @@ async def test_postgres_slow(postgres: Server, own_database: str) -> None:
 
 async def test_postgres_read_only_replica(served: Store, postgres: Server) -> None:
     await save(served)
-    await served.db.engine.dispose()
+    await greenlet_spawn(served.db.engine.dispose)
     await postgres.sql(f"ALTER DATABASE {served.db.url.database} SET default_transaction_read_only = on")
     assert await reason(save(served, "resp_2")) == "read_only"
     assert texts(await served.resolve("t", "resp_1")) == ["q", "a"]
@@ -290,9 +291,9 @@ async def test_postgres_pool_empty(postgres: Server, own_database: str) -> None:
     store = Store(postgres.url(own_database), limits=Limits(pool=0.2))
     await store.open()
 
-    async def hold(connection: Any) -> None:
-        await connection.execute(text("SELECT 1"))
-        await asyncio.sleep(0.6)
+    def hold(connection: Any) -> None:
+        connection.execute(text("SELECT 1"))
+        await_(asyncio.sleep(0.6))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(10):
@@ -348,8 +349,8 @@ async def test_a_call_that_takes_too_long_is_given_up(backend: Backend) -> None:
     await store.open()
     done = asyncio.Event()
 
-    async def slow(connection: Any) -> None:
-        await asyncio.sleep(0.5)
+    def slow(connection: Any) -> None:
+        await_(asyncio.sleep(0.5))
         done.set()
 
     assert await reason(store.db.write(slow)) == "timeout"

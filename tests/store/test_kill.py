@@ -80,17 +80,13 @@ async def nothing_half_written(store: Store, prefix: str) -> None:
     ]
     query = select(responses.c.id, responses.c.status, responses.c.streamed, *counts)
     query = query.where(responses.c.id.startswith(prefix + "_", autoescape=True))
-    rows = await store.db.read(lambda connection: _all(connection, query))
+    rows = await store.db.read(lambda connection: connection.execute(query).all())
     for name, status, streamed, given, made in rows:
         assert (given, made) == (2, 3 if status in TERMINAL else 0), name
         if streamed and status in TERMINAL:
             page = await store.events_after("t", name, -1)
             assert page is not None
             assert len(page.events) == EVENTS
-
-
-async def _all(connection, query):  # type: ignore[no-untyped-def]
-    return (await connection.execute(query)).all()
 
 
 def kill_often(url: str, times: int, seed: int) -> None:

@@ -18,8 +18,8 @@ from adapter.errors import ConfigError
 from adapter.store import verbs
 from adapter.store.engine import store_url
 from adapter.store.migrate import REVISIONS
+from adapter.store.migrations.whole import metadata
 from adapter.store.paths import default_path
-from adapter.store.schema import metadata
 from adapter.store.store import Store
 from tests.store.postgres import Server
 from tests.store.samples import response, user
@@ -41,7 +41,7 @@ async def test_the_migrated_schema_is_the_schema(empty: str) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    found = await store.db.read(lambda connection: connection.run_sync(differences))
+    found = await store.db.read(differences)
     await store.close()
     assert found == []
 

@@ -16,7 +16,7 @@ from adapter.store.values import Page
 _LABEL: Final = re.compile(r"metadata\[(.*)\]\Z", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredCompletions:
     """GET `/v1/chat/completions`, and what is below."""
 

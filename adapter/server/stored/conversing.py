@@ -16,7 +16,7 @@ from adapter.store.store import Store
 from adapter.store.values import Page
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredConversations:
     """`/v1/conversations` and below."""
 

@@ -19,6 +19,7 @@ from adapter.server.stored.conversing import StoredConversations
 from adapter.server.stored.keeper import Keeper, StoredHistory
 from adapter.server.stored.retrieval import StoredResponses
 from adapter.server.tasks import Tasks
+from adapter.store.opening import opened
 from adapter.store.store import Store
 from adapter.telemetry.log import log
 
@@ -95,27 +96,3 @@ class Stored:
             except StoreUnavailable as fault:
                 log.warning("store_unavailable", reason=fault.reason)
             await asyncio.sleep(_SWEEP_EVERY)
-
-
-def opened(section: Section) -> Store:
-    """The store of a configuration, which opens itself when it is asked.
-
-    Raises:
-        ConfigError: such a store cannot be served.
-    """
-    url = None if section.url is None else section.url.get_secret_value()
-    return Store(url, ttl=section.ttl or None)
-
-
-async def check(section: Section) -> None:
-    """Look at the store once, before there are clients.
-
-    Raises:
-        ConfigError: it can never be used as it is.
-        StoreUnavailable: it cannot be reached now.
-    """
-    store = opened(section)
-    try:
-        await store.open()
-    finally:
-        await store.close()

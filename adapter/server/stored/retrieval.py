@@ -21,7 +21,7 @@ from adapter.store.store import Store
 from adapter.upstream.credentials import call_headers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredResponses:
     """`/v1/responses/{id}` and below."""
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from adapter.store.schema import metadata
+from adapter.store.migrations.whole import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
 context.run_migrations()
