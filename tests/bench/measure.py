@@ -26,7 +26,7 @@ class Process:
         """When it was started, by the same clock."""
         self.popen = subprocess.Popen(
             command,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.said,
