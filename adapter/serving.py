@@ -60,6 +60,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         partial(_application, settings),
         factory=True,
         loop="uvloop",
+        interface="asgi3",
         http=JoiningProtocol,
         ws=cast(Any, _socket_protocol),  # uvicorn calls it like the class
         ws_max_size=server.body_limit,

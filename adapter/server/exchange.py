@@ -140,56 +140,47 @@ class Pipeline:
 
     async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any], *, watches: bool = False) -> None:
         """Answer an admitted caller's request. `watches`: the client's leaving is noticed here and by nobody else."""
+        outlet = turn.outlet
         pulse = Pulse(turn, self.tasks, self.tempo, watches=watches)
         turn.read = monotonic()
         try:
             course = await decide(turn, body)
             if turn.counters:
                 await self.books.charge(turn, body)
-            await self._converse(turn, pulse, course)
+            writer = _prepared(turn, pulse, course)
+            pulse.start()
+            turn.sent = monotonic()
+            answering = await course.begin()
+            turn.first_event = monotonic()
+            outlet.headers += _passing_back(turn, returned(answering.headers))
+            try:
+                match answering:
+                    case RawWhole() | Document():
+                        turn.usage = answering.usage or _estimated(turn, answering)
+                        await outlet.whole(200, _JSON, answering.body)
+                    case RawStreaming():
+                        if turn.client.codex:
+                            pulse.ping = answering.observer.ping
+                        await stream_raw(outlet, answering)
+                        _note(turn, answering.observer.answer, answering.observer.anomalies)
+                    case Written():
+                        await stream_raw(outlet, answering)
+                    case _ if course.stream:
+                        if writer is None or answering.exchange is not course.exchange:
+                            writer = _writer(turn, pulse, answering.exchange)
+                        await stream_events(outlet, writer, answering)
+                        _note(turn, writer.fold.answer, answering.anomalies)
+                        turn.losses = [*turn.losses, *writer.losses]
+                    case _:
+                        answers = await collected(answering)
+                        reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
+                        _note(turn, answers[0], answering.anomalies)
+                        await outlet.whole(200, _JSON, dumps(reply))
+                await answering.finish()
+            finally:
+                answering.close()
         finally:
             pulse.stop()
-
-    async def _converse(self, turn: Turn, pulse: Pulse, course: Course) -> None:
-        """Begin the course, bring the answer."""
-        outlet = turn.outlet
-        turn.stream = course.stream
-        writer: StreamWriter | None = None
-        if course.stream:
-            outlet.shape = Shape.STREAM
-            if not course.raw:
-                writer = _writer(turn, pulse, course.exchange)
-        pulse.start()
-        turn.sent = monotonic()
-        answering = await course.begin()
-        turn.first_event = monotonic()
-        outlet.headers += _passing_back(turn, returned(answering.headers))
-        try:
-            match answering:
-                case RawWhole() | Document():
-                    turn.usage = answering.usage or _estimated(turn, answering)
-                    await outlet.whole(200, _JSON, answering.body)
-                case RawStreaming():
-                    if turn.client.codex:
-                        pulse.ping = answering.observer.ping
-                    await stream_raw(outlet, answering)
-                    _note(turn, answering.observer.answer, answering.observer.anomalies)
-                case Written():
-                    await stream_raw(outlet, answering)
-                case _ if course.stream:
-                    if writer is None or answering.exchange is not course.exchange:
-                        writer = _writer(turn, pulse, answering.exchange)
-                    await stream_events(outlet, writer, answering)
-                    _note(turn, writer.fold.answer, answering.anomalies)
-                    turn.losses = [*turn.losses, *writer.losses]
-                case _:
-                    answers = await collected(answering)
-                    reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
-                    _note(turn, answers[0], answering.anomalies)
-                    await outlet.whole(200, _JSON, dumps(reply))
-            await answering.finish()
-        finally:
-            answering.close()
 
 
 def _late() -> AdapterError:
@@ -214,6 +205,15 @@ def _estimated(turn: Turn, answering: RawWhole | Document) -> dict[str, Any] | N
     if turn.reservation is None or turn.way is None or not turn.way.asked:
         return None
     return estimated(turn.size, len(answering.body))
+
+
+def _prepared(turn: Turn, pulse: Pulse, course: Course) -> StreamWriter | None:
+    """The turn, ready to be begun; the writer of a stream that is not passed as bytes."""
+    turn.stream = course.stream
+    if not course.stream:
+        return None
+    turn.outlet.shape = Shape.STREAM
+    return None if course.raw else _writer(turn, pulse, course.exchange)
 
 
 def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:

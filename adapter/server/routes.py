@@ -33,11 +33,11 @@ class Front:
         self._exact = exact
         self._others = others
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         app: ASGIApp = self._others
         if scope["type"] == "http":
             app = self._exact.get(scope["path"].removeprefix(scope.get("root_path", "")), app)
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
 
 class Methods:

@@ -72,6 +72,7 @@ async def adapter(
     )
     config = uvicorn.Config(
         create(settings),
+        interface="asgi3",
         http=JoiningProtocol,
         ws=SocketProtocol,
         ws_max_size=settings.server.body_limit,
