@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias
 
-from adapter.hub.events import Item
-
 Reason: TypeAlias = Literal["max_output_tokens", "content_filter"]
 
 
@@ -58,11 +56,6 @@ def outcome_of(finish_reason: Any) -> tuple[Outcome, bool] | None:
 
 CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
 """Items that a Chat client must run."""
-
-
-def is_call(item: Item) -> bool:
-    """Whether a Chat client has to act on this item."""
-    return item.get("type") in CALL_TYPES
 
 
 def finish_reason(reason: str | None, *, calls: bool, legacy: bool) -> str:
