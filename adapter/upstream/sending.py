@@ -4,6 +4,10 @@ The session makes a request, a payload, a writer's task and a response out of ev
 else that this server does with a small one (95 of a plain request's 240 µs). What is delicate stays the library's: the pool,
 resolving names, TLS, the parser, back pressure. There is nothing here that could follow a redirect, keep a cookie, ask a
 proxy or decompress.
+
+Requests that arrive together are written together, when the loop has come round once: a write wakes whoever reads, and
+waking an upstream that has gone to sleep in between costs five times the write (an eighth of the CPU of a plain request
+among 32).
 """
 
 from __future__ import annotations
@@ -127,6 +131,7 @@ class Sender:
         length = len(body)
         head = f"{start}{own}Content-Length: {length}\r\n\r\n".encode()
         first = head + body if length <= _PIECE else head
+        await asyncio.sleep(0)  # all that came with this request write together: see the top
         attempt = 1
         while True:
             connection, fresh = await self._connected(place, within.connect)

@@ -21,7 +21,7 @@ from tests.bench.rounds import Load, warm_up
 
 STREAMS: Final = 256
 _SETTLES: Final = 0.3
-"""Seconds until what the opening of the streams left to do is done."""
+"""Seconds until what a first answer or the opening of the streams left to do is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Fresh:
     answered_cpu: float
     """Milliseconds of CPU until then."""
     idle: float
-    """Resident MB before the first request."""
+    """Resident MB after the first answer."""
     used: float
     """Resident MB after a few hundred requests of both kinds."""
     stream: float
@@ -68,9 +68,10 @@ def run(
 
 def _measured(load: Load, server: Server, way: tuple[str, str]) -> Fresh:
     with _started(server, way) as (case, process):
-        idle = process.resident()
         _ask(case)
         answered, cpu = time.perf_counter() - process.begun, process.cpu()
+        time.sleep(_SETTLES)
+        idle = process.resident()  # not before: a server may listen while it still loads itself
         warm_up(load, case)
         used = process.resident()
         _streams(load, case, "stream-2-idle", hold=True)
