@@ -11,7 +11,7 @@ JsonResults: TypeAlias = dict[str, Any]
 
 YARDSTICK = "passthrough"
 _FRESHLY = (
-    "A fresh process: milliseconds to listening, to the first answer, of CPU until then; MB at rest before any request "
+    "A fresh process: milliseconds to listening, to the first answer, of CPU until then; MB at rest after it "
     "and after some hundred; kB of each of 256 streams that wait for their next delta; MB at the most with 256 in bursts"
 )
 FRESH = ("listening", "answered", "answered_cpu", "idle", "used", "stream", "peak")
