@@ -54,6 +54,7 @@ class Joining:
 class JoiningProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base class has it
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client has connected."""
-        super().connection_made(cast(asyncio.Transport, Joining(transport, self.loop)))
+        joining = Joining(cast(asyncio.Transport, transport), self.loop)
+        super().connection_made(cast(asyncio.Transport, joining))

@@ -111,8 +111,7 @@ class SocketOutlet(Outlet):
         try:
             await self._message(head + body[1:])
         finally:
-            self.writing_since = None
-            self._wake()
+            self._sent()
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """The events in `data`, a message each; comments are none."""
@@ -130,8 +129,7 @@ class SocketOutlet(Outlet):
                         self._thread.hear(event)
                     await self._message(event)
         finally:
-            self.writing_since = None
-            self._wake()
+            self._sent()
         self.last_write = self.last_data = monotonic()
 
     async def _message(self, event: bytes) -> None:

@@ -101,9 +101,7 @@ class Outlet:
                 await self.commit()
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         finally:
-            self.writing_since = None
-            if self._quiet is not None:
-                self._wake()
+            self._sent()
         self.last_write = self.last_data = monotonic()
 
     @property
@@ -120,8 +118,9 @@ class Outlet:
             finally:
                 self._quiet = None
 
-    def _wake(self) -> None:
+    def _sent(self) -> None:
         """A send is over."""
+        self.writing_since = None
         if self._quiet is not None and not self._quiet.done():
             self._quiet.set_result(None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -89,7 +90,7 @@ class Document:
         """Nothing is open."""
 
 
-class Written:
+class Written(ABC):
     """A stream that was written before, or is being written elsewhere: its bytes pass."""
 
     ended = False
@@ -100,9 +101,9 @@ class Written:
         """None are an upstream's."""
         return {}
 
+    @abstractmethod
     async def piece(self) -> bytes:
         """The next bytes; to be asked for until `ended`."""
-        raise NotImplementedError
 
     async def finish(self) -> None:
         """Nothing is left to do."""

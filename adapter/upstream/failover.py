@@ -101,8 +101,7 @@ class Failover:
     def enter(self, target: Target) -> bool:
         """Go to a target, which need not be the one that `next` gave: a history may be bound to another. False where that one
         cannot be asked now."""
-        if target in self._left:
-            self._left.remove(target)
+        self.skip(target)
         if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
             self._waits.append(refused)
             self._left = [each for each in self._left if each.upstream is not target.upstream]

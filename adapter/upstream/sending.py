@@ -128,9 +128,9 @@ class Sender:
         own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         if own.count("\n") + own.count("\r") != 2 * len(headers) or "\0" in own:
             raise ValueError("a header field holds a line break")
-        length = len(body)
-        head = f"{start}{own}Content-Length: {length}\r\n\r\n".encode()
-        first = head + body if length <= _PIECE else head
+        framing = f"Content-Length: {len(body)}\r\n" if body or method != hdrs.METH_GET else ""
+        head = f"{start}{own}{framing}\r\n".encode()
+        first = head + body if len(body) <= _PIECE else head
         await asyncio.sleep(0)  # all that came with this request write together: see the top
         attempt = 1
         while True:

@@ -44,7 +44,7 @@ async def whole(answer: Answer) -> bytes:
 @given(
     method=st.sampled_from(["POST", "GET", "DELETE"]),
     headers=st.dictionaries(NAMES, VALUES, max_size=5),
-    body=st.binary(min_size=1, max_size=200) | st.sampled_from([b"x" * 100_000, b"y" * 2_000_000]),
+    body=st.binary(max_size=200) | st.sampled_from([b"x" * 100_000, b"y" * 2_000_000]),
     path=st.sampled_from(["/v1/chat/completions", "/a%20b/%C3%BC", "/", "/v1/responses/resp_1?stream=true&x=1%202"]),
 )
 def test_an_upstream_cannot_tell_it_from_the_session(
@@ -56,7 +56,9 @@ def test_an_upstream_cannot_tell_it_from_the_session(
             await whole(await sends.send(method, str(url), FIELDS, headers, body, Within(5, 5)))
             async with aiohttp.ClientSession() as session:
                 fixed = dict(line.split(": ", 1) for line in FIELDS.splitlines())
-                async with session.request(method, url, data=io.BytesIO(body), headers={**fixed, **headers}):
+                async with session.request(
+                    method, url, data=io.BytesIO(body) if body else None, headers={**fixed, **headers}
+                ):
                     pass
             short, long = up.seen
             assert (short.line, short.headers, short.body) == (long.line, long.headers, long.body)

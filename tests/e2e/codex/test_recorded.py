@@ -28,7 +28,7 @@ def normalised(body: dict[str, Any], folder: Path) -> dict[str, Any]:
     text = json.dumps(body, ensure_ascii=False)
     for place, path in (("/src/project", folder / "project"), ("/home/user/.codex", folder / "home")):
         text = text.replace(str(path), place)
-    text = text.replace("/root/", "/agents/")  # Codex names its first agent like a place of some machine
+    text = re.sub(r"`/\w+/task", "`/agents/task", text)  # Codex names its first agent like a place of some machine
     ids: dict[str, str] = {}
     text = UUID.sub(lambda found: ids.setdefault(found[0], f"00000000-0000-7000-8000-{len(ids) + 1:012d}"), text)
     text = re.sub(r"<current_date>[^<]*", "<current_date>2026-01-01", text)
