@@ -113,13 +113,17 @@ class Refrain:
                 number += 1
             else:
                 end = end % number
-            joint = template % number
-        else:
-            joint = template
         start = at + len(head)
         if whole[at:start] != head:
             return None
         find = whole.find
+        if len(whole) < start + start and not noisy:  # too little for two, probably: 4 % of such a read
+            stop = find(_QUOTE, start)
+            if whole[stop:] == end:
+                self._number += 1
+                self._credit += 1
+                return [whole[start:stop]], len(whole)
+        joint = template % number if numbered else template
         bodies: list[bytes] = []
         separator = noisy or joint
         size = len(separator)

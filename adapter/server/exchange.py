@@ -40,7 +40,7 @@ from adapter.server.lanes import RawStreaming, RawWhole
 from adapter.server.outlet import Outlet, Shape
 from adapter.server.own import Document, Written
 from adapter.server.pulse import Pulse, Tempo
-from adapter.server.pump import collected, stream_events, stream_raw
+from adapter.server.pump import collected, stream_events, stream_raw, stream_written
 from adapter.server.refusal import refusal, told_in_stream
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
@@ -164,7 +164,7 @@ class Pipeline:
                         await stream_raw(outlet, answering)
                         _note(turn, answering.observer.answer, answering.observer.anomalies)
                     case Written():
-                        await stream_raw(outlet, answering)
+                        await stream_written(outlet, answering)
                     case _ if course.stream:
                         if writer is None or answering.exchange is not course.exchange:
                             writer = _writer(turn, pulse, answering.exchange)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _HEAD: Final = b"HTTP/1.1 "
 
@@ -18,37 +19,37 @@ class Joining:
     """A transport that keeps what looks like a head, and what is written behind it, until the loop has come round. What is
     written is what is sent, in its order; a body that looks like a head only comes a moment later."""
 
-    __slots__ = ("_held", "_loop", "_transport")
+    __slots__ = ("_loop", "held", "transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
+        self.transport = transport
         self._loop = loop
-        self._held: list[bytes] = []
+        self.held: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         """As the transport's own."""
-        if self._held:
-            self._held.append(data)
+        if self.held:
+            self.held.append(data)
         elif data.startswith(_HEAD):
-            self._held.append(data)
+            self.held.append(data)
             self._loop.call_soon(self._flush)
         else:
-            self._transport.write(data)
+            self.transport.write(data)
 
     def is_closing(self) -> bool:
         """As the transport's own."""
-        return self._transport.is_closing()
+        return self.transport.is_closing()
 
     def _flush(self) -> None:
-        if self._held:
-            held = b"".join(self._held)
-            self._held.clear()
-            self._transport.write(held)
+        if self.held:
+            held = b"".join(self.held)
+            self.held.clear()
+            self.transport.write(held)
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the transport's own, and done to it when it has everything."""
         self._flush()
-        return getattr(self._transport, name)
+        return getattr(self.transport, name)
 
 
 class JoiningProtocol(HttpToolsProtocol):
@@ -58,3 +59,38 @@ class JoiningProtocol(HttpToolsProtocol):
         """The client has connected."""
         joining = Joining(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, joining))
+
+
+class Hand:
+    """Writes pieces of a body without a coroutine."""
+
+    __slots__ = ("_cycle", "_flow", "_joining")
+
+    def __init__(self, cycle: RequestResponseCycle, joining: Joining) -> None:
+        self._cycle = cycle
+        self._flow = cycle.flow
+        self._joining = joining
+
+    @property
+    def ready(self) -> bool:
+        """There is somebody who reads."""
+        return not self._flow.write_paused and not self._cycle.disconnected
+
+    def put(self, data: bytes) -> None:
+        """One piece."""
+        if self._cycle.chunked_encoding:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        joining = self._joining
+        if joining.held:
+            joining.held.append(data)
+        else:
+            joining.transport.write(data)
+
+
+def hand_of(send: Send) -> Hand | None:
+    """None where the server is another one, or somebody stands between it and us."""
+    cycle = getattr(send, "__self__", None)
+    if type(cycle) is not RequestResponseCycle:
+        return None
+    transport: object = cycle.transport
+    return Hand(cycle, transport) if isinstance(transport, Joining) else None

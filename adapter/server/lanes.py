@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Finished, Started
+from adapter.hub.events import Deltas, Event, Failed, Finished, Started
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import normal
@@ -51,6 +51,10 @@ class Answering(Protocol):
     @property
     def ended(self) -> bool:
         """The last batch was given."""
+
+    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
+        """Give `write` the events of the one choice in the moment they come, until it wants no more (False) or the answer is
+        about to end: whatever else comes is the next batch."""
 
     async def batch(self) -> Batch:
         """The next events, some at least; to be asked for until `ended`."""
@@ -131,6 +135,22 @@ class Hub:
         if first is None:
             raise UpstreamTruncated("The upstream's stream ended before it began to answer.")
 
+    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
+        intake = self.intake
+        if self._first or intake.ended or intake.settling:
+            return
+
+        def take(chunk: bytes) -> bool:
+            events = intake.feed(chunk)
+            if len(events) == 1 and type(events[0]) is Deltas:  # only text, and so no end
+                return write(events)
+            if intake.ended:
+                self._first = events
+                return False
+            return (not events or write(events)) and not intake.settling
+
+        await self._reply.pass_on(take)
+
     async def batch(self) -> Batch:
         intake, reply = self.intake, self._reply
         events, self._first = self._first, []
@@ -152,7 +172,14 @@ class Hub:
         self._reply.close()
 
 
-class HubWhole:
+class InBatches:
+    """An answer that comes in batches only."""
+
+    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
+        """As `Answering.pass_on`: nothing is."""
+
+
+class HubWhole(InBatches):
     """The plain answer of one upstream call."""
 
     choices = 1
@@ -198,7 +225,7 @@ class HubWhole:
         self._reply.close()
 
 
-class Parallel:
+class Parallel(InBatches):
     """n answers of n upstream calls, for the client that asked for n choices. All of them have begun."""
 
     def __init__(self, calls: Sequence[Answering], tasks: Tasks) -> None:
@@ -299,6 +326,23 @@ class RawStreaming:
                 raise observer.answer.error or UpstreamTruncated(
                     "The upstream's stream ended before it began to answer."
                 )
+
+    async def pass_on(self, write: Callable[[bytes], bool]) -> None:
+        """As `Answering.pass_on`, in bytes."""
+        observer = self.observer
+        if self._first or observer.ended or observer.settling:
+            return
+
+        def take(chunk: bytes) -> bool:
+            data = observer.feed(chunk)
+            if data is chunk:  # nothing was looked at, and so it does not end
+                return write(data)
+            if observer.ended:
+                self._first.append(data)
+                return False
+            return (not data or write(data)) and not observer.settling
+
+        await self._reply.pass_on(take)
 
     async def piece(self) -> bytes:
         """The next bytes; to be asked for until `ended`."""

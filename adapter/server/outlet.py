@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from starlette.types import Send
 
+from adapter.server.joining import hand_of
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 
@@ -36,6 +37,7 @@ class Outlet:
     """There is something to commit: a slow answer is told from a dead one by its status."""
 
     __slots__ = (
+        "_hand",
         "_quiet",
         "_send",
         "committed",
@@ -51,6 +53,7 @@ class Outlet:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._hand = hand_of(send)
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -102,6 +105,18 @@ class Outlet:
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         finally:
             self._sent()
+        self.last_write = self.last_data = monotonic()
+
+    @property
+    def ready(self) -> bool:
+        """What is `put` now is sent at once."""
+        hand = self._hand
+        return hand is not None and self.writing_since is None and self._quiet is None and self.committed and hand.ready
+
+    def put(self, data: bytes) -> None:
+        """One piece of the body, while `ready`."""
+        assert self._hand is not None
+        self._hand.put(data)
         self.last_write = self.last_data = monotonic()
 
     @property

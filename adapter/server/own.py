@@ -9,10 +9,10 @@ from typing import Any
 from adapter.hub.events import Event
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange
-from adapter.server.lanes import Answering, Batch
+from adapter.server.lanes import Answering, Batch, InBatches
 
 
-class Said:
+class Said(InBatches):
     """An answer that is known before it is given: what a compaction says in the form of a stream."""
 
     choices = 1
@@ -61,12 +61,22 @@ class Changed:
     def ended(self) -> bool:
         return self._answering.ended
 
+    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
+        def take(events: list[Event]) -> bool:
+            events = self._changed(events)
+            return not events or write(events)
+
+        await self._answering.pass_on(take)
+
     async def batch(self) -> Batch:
-        change, only = self._change, self._only
         choice, events = await self._answering.batch()
-        if not choice and (only is None or any(type(event) in only for event in events)):
-            events = [made for event in events for made in change(event)]
-        return choice, events
+        return choice, events if choice else self._changed(events)
+
+    def _changed(self, events: list[Event]) -> list[Event]:
+        change, only = self._change, self._only
+        if only is None or any(type(event) in only for event in events):
+            return [made for event in events for made in change(event)]
+        return events
 
     async def finish(self) -> None:
         await self._answering.finish()

@@ -1,5 +1,8 @@
 """From what an upstream sends to what a client is sent: one send for every upstream read.
 
+As long as the client takes what it is sent, a read is passed on in the moment it comes, without waking the task that serves
+the request: waking it cost a third of a token that comes alone. What is out of the ordinary is the task's.
+
 A read that completes very many events is cut into pieces, and the loop gets its turn between them: a stream that is always
 ready would starve the others.
 """
@@ -23,7 +26,24 @@ MAX_EVENTS: Final = 256
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
     """Write the answer as the client's stream, to its end."""
+    waiting: list[Event] = []
+
+    def at_once(events: list[Event]) -> bool:
+        if not outlet.ready or (len(events) > 1 and _parted(events)[1]):
+            waiting.extend(events)
+            return False
+        data = writer.write(events)
+        outlet.events = writer.written
+        if data:
+            outlet.put(data)
+        return True
+
     while not outlet.ended:
+        if outlet.ready:
+            await answering.pass_on(at_once)
+            if waiting:
+                await write_events(outlet, writer, 0, waiting)
+                waiting.clear()
         choice, events = await answering.batch()
         await write_events(outlet, writer, choice, events, last=answering.ended)
 
@@ -53,13 +73,35 @@ def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
     return events, ()
 
 
-async def stream_raw(outlet: Outlet, answering: RawStreaming | Written) -> None:
-    """Pass bytes on, to the end of the answer."""
-    observer = answering.observer if isinstance(answering, RawStreaming) else None
+async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
+    """Pass an upstream's bytes on, to the end of the answer."""
+    waiting: list[bytes] = []
+
+    def at_once(data: bytes) -> bool:
+        if not outlet.ready:
+            waiting.append(data)
+            return False
+        outlet.put(data)
+        return True
+
+    try:
+        while not outlet.ended:
+            if outlet.ready:
+                await answering.pass_on(at_once)
+                if waiting:
+                    await outlet.write(waiting.pop())
+            data = await answering.piece()
+            await outlet.write(data, last=answering.ended)
+    finally:
+        outlet.events = answering.observer.events
+
+
+async def stream_written(outlet: Outlet, written: Written) -> None:
+    """Give a stream that is written elsewhere, to its end."""
     while not outlet.ended:
-        data = await answering.piece()
-        outlet.events = outlet.events + data.count(b"data:") if observer is None else observer.events
-        await outlet.write(data, last=answering.ended)
+        data = await written.piece()
+        outlet.events += data.count(b"data:")
+        await outlet.write(data, last=written.ended)
 
 
 async def collected(answering: Answering) -> list[Answer]:

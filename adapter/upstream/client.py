@@ -8,7 +8,7 @@ timer of its own. Cancelling a caller closes its connection: that is how a clien
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
 from math import inf
 from time import monotonic
@@ -71,9 +71,11 @@ class Reply:
         "_deadline",
         "_ear",
         "_ends",
+        "_enough",
         "_first",
         "_idle",
         "_response",
+        "_take",
         "_timer",
         "_waiting",
         "headers",
@@ -90,6 +92,9 @@ class Reply:
         self._first = b""
         self._broken: AdapterError | None = None
         self._waiting = False
+        self._take: Callable[[bytes], bool] | None = None
+        self._enough: asyncio.Future[None] | None = None
+        """Whom `pass_on` gives to, and what it waits for."""
         self._ends = ends
         self._deadline = monotonic() + idle_timeout
         self._timer: Alarm | None = None
@@ -142,8 +147,7 @@ class Reply:
         if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
             chunk = content._read_nowait(-1)
         else:
-            if self._timer is None:
-                self._timer = self._alarms.after(min(self._deadline, self._ends) - monotonic(), self._look)
+            self._watch()
             self._waiting = True
             try:
                 chunk = await content.readany()
@@ -159,6 +163,51 @@ class Reply:
         if not chunk.isspace() if self.kind is Kind.JSON else self._ear.hears_data(chunk):
             self._deadline = monotonic() + self._idle
         return chunk
+
+    async def pass_on(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` what the network has in the moment it comes, until `take` wants no more (False), or there is no more to
+        come, which the next `read` tells. The task that waits here is not woken in between: a third of what a read costs.
+
+        Raises:
+            Exception: what `take` raises.
+        """
+        content = self._content
+        if self._first or self._broken is not None or content._buffer or content._eof or content._exception is not None:
+            return
+        self._watch()
+        protocol, self._take = self._response.protocol, take
+        enough = self._enough = asyncio.get_running_loop().create_future()
+        protocol.heard = self._heard
+        try:
+            await enough
+        finally:
+            if self._enough is not None:
+                protocol.heard = self._enough = None
+            self._take = None
+
+    def _heard(self) -> None:
+        """Something happened to the connection while the task waits in `pass_on`."""
+        content, protocol, take, enough = self._content, self._response.protocol, self._take, self._enough
+        assert take is not None
+        assert enough is not None
+        heard = protocol.heard
+        protocol.heard = None  # to take what was read lets the parser go on, which would be heard, too
+        try:
+            while content._exception is None and content._buffer:
+                chunk = _taken(content)
+                if self._ear.hears_data(chunk):
+                    self._deadline = monotonic() + self._idle
+                if not take(chunk):
+                    break
+            else:
+                if content._exception is None and not content._eof:
+                    protocol.heard = heard
+                    return
+        except Exception as defect:
+            enough.set_exception(defect)
+        else:
+            enough.set_result(None)
+        self._enough = None
 
     async def body(self, limit: int) -> bytes:
         """All of it.
@@ -202,9 +251,14 @@ class Reply:
             self._timer = None
         self._response.close() if not self._content.at_eof() else self._response.release()
 
+    def _watch(self) -> None:
+        """From here on silence has an end."""
+        if self._timer is None:
+            self._timer = self._alarms.after(min(self._deadline, self._ends) - monotonic(), self._look)
+
     def _look(self) -> None:
         now = monotonic()
-        if not self._waiting:  # the client is the slow one
+        if not self._waiting and self._enough is None:  # the client is the slow one
             self._deadline = max(self._deadline, now + self._idle)
         due = min(self._deadline, self._ends)
         if now < due:
@@ -212,6 +266,8 @@ class Reply:
             return
         said = "sent no data for too long" if now < self._ends else "took longer for its answer than it may"
         self._content.set_exception(UpstreamTimeout(f"The upstream {said}."))
+        if self._enough is not None:
+            self._heard()
 
 
 class UpstreamClient:
@@ -307,6 +363,23 @@ class UpstreamClient:
 
 def _start(first: bytes) -> bytes:
     return first.removeprefix(_BOM).lstrip(_BLANK)
+
+
+def _taken(content: aiohttp.StreamReader) -> bytes:
+    """What has been read. The library's own way lets parser and transport go on after every read, stopped or not."""
+    if content._protocol._reading_paused:
+        return content._read_nowait(-1)
+    buffer, splits = content._buffer, content._http_chunk_splits
+    if len(buffer) == 1:
+        chunk = buffer.popleft()
+    else:
+        chunk = b"".join(buffer)
+        buffer.clear()
+    content._cursor += content._size
+    content._size = 0
+    if splits:
+        splits.clear()
+    return chunk
 
 
 async def _error_body(reply: Reply) -> bytes:

@@ -13,20 +13,20 @@ among 32).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import TimerNoop
 from yarl import URL
 
 from adapter.upstream.alarms import Alarm, Alarms
 
 if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
     from aiohttp.tracing import Trace
@@ -52,10 +52,11 @@ class Answer:
     """The head of an answer, and its body as it comes. Once the body's end is read off the wire its connection is another
     call's."""
 
-    __slots__ = ("_connection", "content", "headers", "status")
+    __slots__ = ("_connection", "content", "headers", "protocol", "status")
 
     def __init__(self, connection: Connection, head: RawResponseMessage, content: aiohttp.StreamReader) -> None:
         self._connection: Connection | None = connection
+        self.protocol = cast(Protocol, connection.protocol)
         self.status = head.code
         self.headers: Mapping[str, str] = head.headers
         self.content = content
@@ -83,11 +84,33 @@ class Answer:
             connection.close()
 
 
+class Protocol(ResponseHandler):
+    """One connection to an upstream."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.heard: Callable[[], None] | None = None
+        """Called whenever something was read, or the connection is lost."""
+
+    def data_received(self, data: bytes) -> None:
+        """Something was read."""
+        super().data_received(data)
+        if self.heard is not None:
+            self.heard()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Nothing more is going to be read."""
+        super().connection_lost(exc)
+        if self.heard is not None:
+            self.heard()
+
+
 class _Connector(aiohttp.TCPConnector):
     """Notes which connections have carried nothing yet: a pooled one that turns out closed is no failure of the upstream."""
 
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=_POOLED_FOR)
+        self._factory = cast("partial[ResponseHandler]", partial(Protocol, self._loop))
         self.unused: set[ResponseHandler] = set()
 
     async def _create_connection(

@@ -1,8 +1,8 @@
-"""Whole requests through an ASGI application in this process: no server, no socket, an upstream made of bytes.
+"""Whole requests through an application in this process: no socket, an upstream made of bytes.
 
 The loop's connections end in a `Wire`, which answers every request with the parts of `Canned`, one part an iteration of
-the loop; whatever HTTP client the application uses, it runs unchanged above that. `receive` and `send` behave as
-uvicorn's do. What is left to measure is the application and its client, and nothing that the kernel adds.
+the loop; the `Client` is a connection of uvicorn's protocol that keeps what is written. Whatever server and HTTP client the
+application uses, they run unchanged between the two: what is measured is all but what the kernel adds.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httptools
+import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from tests.bench import payloads
 from tests.bench.load import Job, Run
 
 ORIGIN = "http://127.0.0.1:9"
@@ -105,54 +108,68 @@ class Loop(uvloop.Loop):
         return wire, protocol
 
 
-class Caller:
-    """One request of a client, and what it was answered."""
+class Client(asyncio.Transport):
+    """A client's connection to the application's server."""
 
-    def __init__(self, path: str, body: bytes) -> None:
-        self.path = path
-        self.body = body
-        self.asked = False
-        self.sent: list[dict[str, Any]] = []
-        self.left = asyncio.Event()
+    def __init__(self, application: Any, http: type[HttpToolsProtocol]) -> None:
+        super().__init__()
+        config = uvicorn.Config(
+            application, http=http, interface="asgi3", lifespan="off", access_log=False, server_header=False
+        )
+        config.load()
+        self._state = ServerState()
+        self._protocol = http(config, self._state, {})
+        self._protocol.connection_made(self)
+        self._read: list[bytes] = []
 
-    def scope(self) -> dict[str, Any]:
-        """As uvicorn makes it of the load generator's request."""
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": self.path,
-            "raw_path": self.path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "client": ("127.0.0.1", 50_000),
-            "server": ("127.0.0.1", 8080),
-            "headers": [
-                (b"host", b"127.0.0.1:8080"),
-                (b"authorization", b"Bearer sk-bench"),
-                (b"content-type", b"application/json"),
-                (b"accept", b"*/*"),
-                (b"content-length", b"%d" % len(self.body)),
-            ],
-            "state": {},
-        }
+    async def ask(self, request: bytes) -> bytes:
+        """The whole answer, as it comes."""
+        self._read.clear()
+        self._protocol.data_received(request)
+        (task,) = self._state.tasks
+        await task
+        await asyncio.sleep(0)  # what was held until the loop has come round
+        return b"".join(self._read)
 
-    async def receive(self) -> dict[str, Any]:
-        if self.asked:
-            await self.left.wait()
-            return {"type": "http.disconnect"}
-        self.asked = True
-        return {"type": "http.request", "body": self.body, "more_body": False}
+    def write(self, data: Any) -> None:
+        self._read.append(data)
 
-    async def send(self, message: dict[str, Any]) -> None:
-        self.sent.append(message)
+    def is_closing(self) -> bool:
+        return False
 
-    def wrong(self, job: Job) -> str:
-        """Why the answer is not the right one; "" when it is."""
-        body = b"".join(message.get("body", b"") for message in self.sent)
-        return Run(job).wrong(self.sent[0]["status"], body)
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return {"peername": ("127.0.0.1", 50_000), "sockname": ("127.0.0.1", 8080)}.get(name, default)
+
+    def close(self) -> None:
+        raise RuntimeError("the server closed the connection")
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+
+def _wrong(job: Job, answer: bytes) -> str:
+    """Why an answer is not the right one; "" when it is."""
+    seen = _Seen()
+    parser = httptools.HttpResponseParser(seen)
+    parser.feed_data(answer)
+    if not seen.whole:
+        return f"the answer has no end: {answer[-200:]!r}"
+    return Run(job).wrong(parser.get_status_code(), b"".join(seen.pieces))
+
+
+class _Seen:
+    """What the parser of an answer has found."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.whole = False
+
+    def on_body(self, body: bytes) -> None:
+        self.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        self.whole = True
 
 
 @asynccontextmanager
@@ -176,25 +193,22 @@ async def alive(app: Any) -> AsyncIterator[None]:
 class Asked:
     """One kind of request to one application, which must be `alive` in a `Loop`; made as often as one calls for."""
 
-    def __init__(self, application: Any, job: Job, parts: tuple[bytes, ...]) -> None:
+    def __init__(self, client: Client, job: Job, parts: tuple[bytes, ...]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._application = application
+        self._client = client
         self._job = job
-        self._path = payloads.PATHS[job.dialect]
-        self._body = Run(job).wire.partition(b"\r\n\r\n")[2]
+        self._request = Run(job).wire
         self._parts = parts
 
     def __call__(self, times: int) -> None:
         """One after another; the last answer must be right."""
         last = self._loop.run_until_complete(self._all(times))
-        if why := last.wrong(self._job):
+        if why := _wrong(self._job, last):
             raise RuntimeError(why)
 
-    async def _all(self, times: int) -> Caller:
+    async def _all(self, times: int) -> bytes:
         assert isinstance(self._loop, Loop)
         self._loop.canned.parts = self._parts
         for _ in range(times):
-            caller = Caller(self._path, self._body)
-            # in a task of its own, as uvicorn does it
-            await self._loop.create_task(self._application(caller.scope(), caller.receive, caller.send))
-        return caller
+            answer = await self._client.ask(self._request)
+        return answer

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from adapter import app, translate
 from adapter.config import Settings
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.request import DialectName, Exchange
+from adapter.server.joining import JoiningProtocol
 from adapter.wire import jsonio
 from tests.bench import inside, payloads
 from tests.bench.load import Job
@@ -146,27 +148,29 @@ KINDS: Final = {
 
 
 async def _requests(stack: AsyncExitStack) -> list[Work]:
-    bare = PassThrough(inside.ORIGIN)
-    await stack.enter_async_context(inside.alive(bare))
+    passing = PassThrough(inside.ORIGIN)
+    await stack.enter_async_context(inside.alive(passing))
+    bare = inside.Client(passing, HttpToolsProtocol)
     works = []
     for upstream in BOTH:
         # the store is off: its threads keep their own time, and what keeps nothing does the same without it
         section = {"name": "canned", "base_url": f"{inside.ORIGIN}/v1", "dialect": upstream}
         adapter = app.create(Settings.model_validate({"upstreams": [section], "store": {"mode": "off"}}))
         await stack.enter_async_context(inside.alive(adapter))
+        served = inside.Client(adapter, JoiningProtocol)
         for kind in KINDS:
             yardstick = _request(f"{kind} pass-through {upstream}", bare, kind, upstream, upstream)
             works.append(yardstick)
             for client in BOTH:
-                work = _request(f"{kind} {client}→{upstream}", adapter, kind, client, upstream)
+                work = _request(f"{kind} {client}→{upstream}", served, kind, client, upstream)
                 works.append(replace(work, bare=yardstick.name))
     return works
 
 
-def _request(name: str, application: Any, kind: str, client: str, upstream: str) -> Work:
+def _request(name: str, through: inside.Client, kind: str, client: str, upstream: str) -> Work:
     model, history = KINDS[kind]
     job = Job(port=0, dialect=client, model=model, requests=1, concurrency=1, history=history)
     if kind in ("burst", "paced"):
         parts = writes(upstream, DELTAS, kind)
-        return Work(name=name, run=inside.Asked(application, job, parts), units=DELTAS, times=4)
-    return Work(name=name, run=inside.Asked(application, job, (plain_answer(upstream),)))
+        return Work(name=name, run=inside.Asked(through, job, parts), units=DELTAS, times=4)
+    return Work(name=name, run=inside.Asked(through, job, (plain_answer(upstream),)))

@@ -6,17 +6,33 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from types import FunctionType
 
 import pytest
 
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import Upstream, chat_reply, chat_stream, json_reply, response, responses_stream
+from tests.server.scripted import (
+    Script,
+    Sleep,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    json_reply,
+    response,
+    responses_stream,
+)
+
+
+def slowly(script: Script) -> Script:
+    """In a read for every event."""
+    return [part for step in script for part in (step, Sleep(0.005))]
+
 
 SCRIPTS = {
     ("chat", False): [json_reply(chat_reply())],
-    ("chat", True): chat_stream("Hello", " there"),
+    ("chat", True): slowly(chat_stream("Hello", " there", " you")),
     ("responses", False): [json_reply(response())],
-    ("responses", True): responses_stream(),
+    ("responses", True): slowly(responses_stream()),
 }
 OURS = "adapter."
 ROUNDS = 5
@@ -45,7 +61,8 @@ def test_a_served_request_leaves_nothing_to_the_garbage_collector(
                     await client.ask(client_speaks, stream=stream, **extra)
                 await asyncio.sleep(0.1)
                 gc.collect()
-                left = Counter(type(each).__qualname__ for each in gc.garbage if type(each).__module__.startswith(OURS))
+                named = [each if isinstance(each, FunctionType) else type(each) for each in gc.garbage]
+                left = Counter(each.__qualname__ for each in named if each.__module__.startswith(OURS))
             finally:
                 gc.set_debug(0)
                 gc.garbage.clear()

@@ -372,7 +372,15 @@ def test_d51_a_broken_tail_behind_the_finish_is_no_failure(client_speaks: str) -
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 def test_an_answer_that_is_complete_does_not_wait_long_for_its_usage(client_speaks: str) -> None:
     async def scenario() -> None:
-        script: Script = [SSE, event(chunk({"content": "Hello"})), event(chunk({}, "stop")), Stall()]
+        hello = [SSE, event(chunk({"content": "Hello"}))]
+        script: Script = [
+            *hello,
+            Sleep(0.05),
+            event(chunk({"content": "!"})),
+            Sleep(0.05),
+            event(chunk({}, "stop")),
+            Stall(),
+        ]
         async with Upstream(script) as up, adapter(upstream(up.url, "chat"), settle_within=0.2) as client:
             begin = asyncio.get_running_loop().time()
             answer = await client.ask(client_speaks, stream=True)

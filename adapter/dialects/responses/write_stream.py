@@ -100,6 +100,8 @@ class ResponsesWriter:
         event, number = self._delta_event, self._number
         self._number = number + len(texts)
         self.written += len(texts)
+        if len(texts) == 1:
+            return event % (number, orjson.dumps(texts[0]))
         return b"".join([event % (n, orjson.dumps(text)) for n, text in enumerate(texts, number)])
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:

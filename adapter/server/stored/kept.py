@@ -67,13 +67,21 @@ class Kept:
     def anomalies(self) -> list[Anomaly]:
         return self._answering.anomalies
 
+    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
+        if self._last is None:
+            await self._answering.pass_on(lambda events: write(self._noted(events, 0)))
+
+    def _noted(self, given: list[Event], choice: int) -> list[Event]:
+        mine, feed = self._saver.mine, self._folds[choice].feed
+        events = [mine(event) for event in given]
+        for event in events:
+            feed(event)
+        return events
+
     async def batch(self) -> Batch:
         if self._last is None:
-            mine, fold = self._saver.mine, self._folds
             choice, given = await self._answering.batch()
-            events = [mine(event) for event in given]
-            for event in events:
-                fold[choice].feed(event)
+            events = self._noted(given, choice)
             last = events[-1]
             if not isinstance(last, (Finished, Failed)):
                 return choice, events

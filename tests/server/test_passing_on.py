@@ -1,0 +1,209 @@
+"""What is passed on in the moment it comes is what a task would have passed on: the same bytes, whatever the cut of the reads,
+whether or not the client takes what it is sent, and however the upstream ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from aiohttp.helpers import DEFAULT_CHUNK_SIZE, TimerNoop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter.dialects.intake import Intake
+from adapter.dialects.registry import DIALECTS
+from adapter.hub.request import DialectName, Exchange
+from adapter.server.joining import Hand, hand_of
+from adapter.server.lanes import Hub, RawStreaming, begun
+from adapter.server.outlet import Outlet, Shape
+from adapter.server.pump import MAX_EVENTS, stream_events, stream_raw
+from adapter.upstream.alarms import Alarms
+from adapter.upstream.client import Kind, Reply
+from adapter.upstream.sending import Answer, Protocol
+from tests.bench import payloads
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import END, SSE, Script, Sleep, Upstream, chunk, event
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+class Wire(asyncio.Transport):
+    """An upstream's connection that is fed by hand."""
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def close(self) -> None: ...
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Connection:
+    """As the pool gives it."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.transport = protocol.transport
+
+    def release(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Moody:
+    """A client that takes what it is sent at once, or only later."""
+
+    def __init__(self, moods: list[bool]) -> None:
+        self._moods = moods
+        self._asked = 0
+        self.at_once = 0
+        self.read: list[bytes] = []
+
+    @property
+    def ready(self) -> bool:
+        self._asked += 1
+        return self._moods[self._asked % len(self._moods)]
+
+    def put(self, data: bytes) -> None:
+        self.at_once += 1
+        self.read.append(data)
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(0)
+            self.read.append(message["body"])
+
+
+async def served(
+    client: DialectName,
+    upstream: DialectName,
+    reads: list[bytes],
+    moods: list[bool],
+    *,
+    lost: bool = False,
+    turns: int = 10,
+) -> Moody:
+    """What the client got of an upstream's stream that came in these reads, so many turns of the loop apart."""
+    loop, moody, exchange = asyncio.get_running_loop(), Moody(moods), Exchange.unasked(client)
+    protocol = Protocol(loop)
+    protocol.connection_made(Wire())
+    protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, auto_decompress=False)
+    protocol.data_received(HEAD)
+    head, content = await protocol.read()
+    reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)
+    reply.kind = Kind.STREAM
+    outlet = Outlet(moody.send)
+    outlet._hand = cast(Hand, moody) if any(moods) else None
+    outlet.shape = Shape.STREAM
+
+    async def serve() -> None:
+        if client == upstream:
+            observer = DIALECTS[client].raw_stream(exchange)
+            raw = await begun(RawStreaming(reply, observer, settle_within=60))
+            await stream_raw(outlet, raw)
+            assert outlet.events == b"".join(moody.read).count(b"data:")
+        else:
+            lane = await begun(Hub(reply, Intake(DIALECTS[upstream], exchange), exchange, settle_within=60))
+            writer = DIALECTS[client].stream_writer(exchange)
+            await stream_events(outlet, writer, lane)
+
+    task = loop.create_task(serve())
+    for read in reads:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        protocol.data_received(read)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    if not task.done():
+        protocol.connection_lost(ConnectionResetError() if lost else None)
+    await asyncio.wait_for(task, 10)
+    assert protocol.heard is None
+    assert outlet.ended
+    return moody
+
+
+@st.composite
+def cut_streams(draw: st.DrawFn) -> tuple[DialectName, list[bytes]]:
+    """A canned stream of a dialect in chunked framing, cut anywhere, whole or broken off."""
+    dialect = cast(DialectName, draw(st.sampled_from([payloads.CHAT, payloads.RESPONSES])))
+    parts = payloads.stream(dialect, draw(st.sampled_from([0, 1, 2, 7, 40, 3 * MAX_EVENTS])))
+    wire = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + END
+    if draw(st.booleans()):
+        wire = wire[: draw(st.integers(len(wire) // 2, len(wire)))]
+    cuts = sorted(set(draw(st.lists(st.integers(1, max(1, len(wire) - 1)), max_size=12))))
+    return dialect, [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
+
+
+@given(
+    stream=cut_streams(),
+    client=st.sampled_from([payloads.CHAT, payloads.RESPONSES]),
+    moods=st.lists(st.booleans(), min_size=1, max_size=5),
+    lost=st.booleans(),
+    turns=st.integers(1, 10),
+)
+def test_what_is_passed_on_at_once_is_what_a_task_passes_on(
+    stream: tuple[DialectName, list[bytes]], client: DialectName, moods: list[bool], lost: bool, turns: int
+) -> None:
+    upstream, reads = stream
+    at_once, woken = (
+        asyncio.run(served(client, upstream, reads, each, lost=lost, turns=turns)) for each in ([*moods, True], [False])
+    )
+    assert woken.at_once == 0
+    assert b"".join(at_once.read) == b"".join(woken.read)
+
+
+@pytest.mark.parametrize("client", ["chat", "responses"])
+@pytest.mark.parametrize("upstream", ["chat", "responses"])
+def test_the_middle_of_a_stream_wakes_nobody(client: DialectName, upstream: DialectName) -> None:
+    parts = payloads.stream(upstream, 20)
+    reads = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts] + [END]
+    assert asyncio.run(served(client, upstream, reads, [True])).at_once >= 20
+
+
+@pytest.mark.parametrize("client", ["chat", "responses"])
+@pytest.mark.parametrize("upstream", ["chat", "responses"])
+def test_a_read_that_is_more_than_the_parser_takes_at_once_keeps_its_order(
+    client: DialectName, upstream: DialectName
+) -> None:
+    """It goes on parsing in the middle of being read from."""
+    opening, *middle, closing = payloads.stream(upstream, 20)
+    long = [part.replace(b'" ', b'" ' + b"%d " % number * 40_000) for number, part in enumerate(middle)]
+    assert sum(map(len, long)) > 4 * DEFAULT_CHUNK_SIZE
+    first, rest, last = (
+        b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) for parts in ([opening], long, [closing])
+    )
+    at_once, woken = (
+        asyncio.run(served(client, upstream, [first, rest, last + END], [ready])) for ready in (True, False)
+    )
+    assert at_once.at_once
+    assert b"".join(at_once.read) == b"".join(woken.read)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over real sockets: a change of the HTTP server's inside would otherwise only make streams slower."""
+    put: list[bytes] = []
+    real: Callable[[Hand, bytes], None] = Hand.put
+    monkeypatch.setattr(Hand, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
+
+    async def scenario() -> None:
+        script: Script = [SSE, event(chunk({"role": "assistant", "content": ""}))]
+        for number in range(4):
+            script += [Sleep(0.02), event(chunk({"content": f" word{number}"}))]
+        script += [event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.ask(dialect, stream=True)
+            assert answer.whole
+            assert [b" word%d" % number in answer.body for number in range(4)] == [True] * 4
+
+    play(scenario)
+    assert sum(b" word" in data for data in put) >= 3
+
+
+def test_a_server_or_a_middleware_that_is_not_known_gets_every_message() -> None:
+    async def send(message: Any) -> None: ...
+
+    assert hand_of(send) is None
