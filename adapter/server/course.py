@@ -206,7 +206,7 @@ class Courses:
             return observer
 
         if plan.stream:
-            observe()  # a failure before the upstream has said anything is written by it, too
+            turn.ending = lambda error: observe().fail(error)  # as long as the upstream has said nothing
         return Course(
             stream=plan.stream,
             exchange=plan.exchange,

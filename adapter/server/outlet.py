@@ -8,13 +8,13 @@ is dropped: the server then closes the connection without the final chunk, which
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
+from enum import Enum, auto
 from time import monotonic
 from typing import ClassVar
 
 from starlette.types import Send
 
-from adapter.server.joining import hand_of
+from adapter.server.joining import Hand, hand_of
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 
@@ -22,9 +22,16 @@ from adapter.wire.sse import comment
 class Shape(Enum):
     """How a successful answer is sent."""
 
-    STREAM = b"text/event-stream; charset=utf-8"
-    PLAIN = b"application/json"
+    STREAM = auto()
+    PLAIN = auto()
 
+
+_PLAIN: RawHeaders = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+_STREAM: RawHeaders = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
 
 _KEEPALIVE = {Shape.STREAM: comment("keep-alive"), Shape.PLAIN: b" "}
 """A comment is no event, and JSON may begin with white space."""
@@ -53,7 +60,7 @@ class Outlet:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._hand = hand_of(send)
+        self._hand: Hand | None = None
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -86,9 +93,8 @@ class Outlet:
         """Send the status, 200; the body follows in pieces."""
         self.committed = True
         self.status = 200
-        fields = [*self.headers, (b"content-type", self.shape.value), (b"cache-control", b"no-store")]
-        if self.shape is Shape.STREAM:
-            fields.append((b"x-accel-buffering", b"no"))
+        self._hand = hand_of(self._send)
+        fields = [*self.headers, *(_STREAM if self.shape is Shape.STREAM else _PLAIN)]
         await self._send({"type": "http.response.start", "status": 200, "headers": fields})
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
@@ -111,7 +117,7 @@ class Outlet:
     def ready(self) -> bool:
         """What is `put` now is sent at once."""
         hand = self._hand
-        return hand is not None and self.writing_since is None and self._quiet is None and self.committed and hand.ready
+        return hand is not None and self.writing_since is None and self._quiet is None and hand.ready
 
     def put(self, data: bytes) -> None:
         """One piece of the body, while `ready`."""

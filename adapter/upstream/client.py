@@ -44,6 +44,8 @@ _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _MARKS: Final = (_BOM, b":", b"data", b"event", b"id:", b"retry")
 """How a stream of server-sent events begins."""
+_BEGINNINGS: Final = (b"data: ", b"event: ")
+"""How most do."""
 
 
 class Kind(Enum):
@@ -109,8 +111,11 @@ class Reply:
             UpstreamBadContent: it is neither JSON nor server-sent events.
         """
         first = await self.read()
-        if first[:1] == b"{":  # by far the most common
+        if first[:1] == b"{" or first.startswith(_BEGINNINGS):  # by far the most common
             self._first = first
+            if first[:1] != b"{":
+                self.kind = Kind.STREAM
+                self._ear.hears_data(first)
             return
         start = _start(first)
         while first and (not start or any(mark.startswith(start) and mark != start for mark in _MARKS)):
@@ -145,7 +150,7 @@ class Reply:
             raise self._broken
         content = self._content
         if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
-            chunk = content._read_nowait(-1)
+            chunk = _taken(content)
         else:
             self._watch()
             self._waiting = True
@@ -176,8 +181,7 @@ class Reply:
             return
         self._watch()
         protocol, self._take = self._response.protocol, take
-        enough = self._enough = asyncio.get_running_loop().create_future()
-        protocol.heard = self._heard
+        enough = self._enough = protocol.listened(self._heard)
         try:
             await enough
         finally:

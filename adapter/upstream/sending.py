@@ -92,6 +92,11 @@ class Protocol(ResponseHandler):
         self.heard: Callable[[], None] | None = None
         """Called whenever something was read, or the connection is lost."""
 
+    def listened(self, heard: Callable[[], None]) -> asyncio.Future[None]:
+        """Call `heard` from now on; a future for the one who waits meanwhile."""
+        self.heard = heard
+        return self._loop.create_future()
+
     def data_received(self, data: bytes) -> None:
         """Something was read."""
         super().data_received(data)

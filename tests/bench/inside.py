@@ -111,11 +111,10 @@ class Loop(uvloop.Loop):
 class Client(asyncio.Transport):
     """A client's connection to the application's server."""
 
-    def __init__(self, application: Any, http: type[HttpToolsProtocol]) -> None:
+    def __init__(self, application: Any, http: type[HttpToolsProtocol], **served: Any) -> None:
+        """`served` is what uvicorn is told where the application is served."""
         super().__init__()
-        config = uvicorn.Config(
-            application, http=http, interface="asgi3", lifespan="off", access_log=False, server_header=False
-        )
+        config = uvicorn.Config(application, interface="asgi3", lifespan="off", access_log=False, http=http, **served)
         config.load()
         self._state = ServerState()
         self._protocol = http(config, self._state, {})

@@ -157,7 +157,7 @@ async def _requests(stack: AsyncExitStack) -> list[Work]:
         section = {"name": "canned", "base_url": f"{inside.ORIGIN}/v1", "dialect": upstream}
         adapter = app.create(Settings.model_validate({"upstreams": [section], "store": {"mode": "off"}}))
         await stack.enter_async_context(inside.alive(adapter))
-        served = inside.Client(adapter, JoiningProtocol)
+        served = inside.Client(adapter, JoiningProtocol, server_header=False, proxy_headers=False)
         for kind in KINDS:
             yardstick = _request(f"{kind} pass-through {upstream}", bare, kind, upstream, upstream)
             works.append(yardstick)

@@ -96,7 +96,6 @@ async def served(
     reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)
     reply.kind = Kind.STREAM
     outlet = Outlet(moody.send)
-    outlet._hand = cast(Hand, moody) if any(moods) else None
     outlet.shape = Shape.STREAM
 
     async def serve() -> None:
@@ -110,16 +109,18 @@ async def served(
             writer = DIALECTS[client].stream_writer(exchange)
             await stream_events(outlet, writer, lane)
 
-    task = loop.create_task(serve())
-    for read in reads:
-        for _ in range(turns):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("adapter.server.outlet.hand_of", lambda _: moody if any(moods) else None)
+        task = loop.create_task(serve())
+        for read in reads:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            protocol.data_received(read)
+        for _ in range(20):
             await asyncio.sleep(0)
-        protocol.data_received(read)
-    for _ in range(20):
-        await asyncio.sleep(0)
-    if not task.done():
-        protocol.connection_lost(ConnectionResetError() if lost else None)
-    await asyncio.wait_for(task, 10)
+        if not task.done():
+            protocol.connection_lost(ConnectionResetError() if lost else None)
+        await asyncio.wait_for(task, 10)
     assert protocol.heard is None
     assert outlet.ended
     return moody

@@ -30,12 +30,12 @@ class RawResponsesStream(RawStream):
     """Ends in one terminal event; `[DONE]` may follow it. A broken stream gets `error` and `response.failed`."""
 
     marks: tuple[bytes, ...] = (
+        b'"error"',  # in nearly every event that holds one of the others, so it is the first to be looked for
         b'"response.created"',
         b'"response.completed"',
         b'"response.incomplete"',
         b'"response.failed"',
         b'"response.cancelled"',
-        b'"error"',
         b"[DONE]",
     )
     done_may_follow = True
