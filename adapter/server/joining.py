@@ -71,20 +71,18 @@ class Hand:
         self._flow = cycle.flow
         self._joining = joining
 
-    @property
-    def ready(self) -> bool:
-        """There is somebody who reads."""
-        return not self._flow.write_paused and not self._cycle.disconnected
-
-    def put(self, data: bytes) -> None:
-        """One piece."""
-        if self._cycle.chunked_encoding:
+    def put(self, data: bytes) -> bool:
+        """One piece; False, and nothing done, where the client is slow or has left."""
+        cycle, joining = self._cycle, self._joining
+        if self._flow.write_paused or cycle.disconnected:
+            return False
+        if cycle.chunked_encoding:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        joining = self._joining
         if joining.held:
             joining.held.append(data)
         else:
             joining.transport.write(data)
+        return True
 
 
 def hand_of(send: Send) -> Hand | None:

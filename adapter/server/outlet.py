@@ -45,6 +45,7 @@ class Outlet:
 
     __slots__ = (
         "_hand",
+        "_kept",
         "_quiet",
         "_send",
         "committed",
@@ -61,6 +62,7 @@ class Outlet:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._hand: Hand | None = None
+        self._kept: list[bytes] = []
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -104,6 +106,9 @@ class Outlet:
         if self.ended:
             return
         self.ended = last
+        if self._kept:
+            data = b"".join((*self._kept, data))
+            self._kept.clear()
         self.writing_since = monotonic()
         try:
             if not self.committed:
@@ -114,16 +119,23 @@ class Outlet:
         self.last_write = self.last_data = monotonic()
 
     @property
-    def ready(self) -> bool:
-        """What is `put` now is sent at once."""
-        hand = self._hand
-        return hand is not None and self.writing_since is None and self._quiet is None and hand.ready
+    def prompt(self) -> bool:
+        """Pieces may be `put`."""
+        return self._hand is not None
 
-    def put(self, data: bytes) -> None:
-        """One piece of the body, while `ready`."""
-        assert self._hand is not None
-        self._hand.put(data)
-        self.last_write = self.last_data = monotonic()
+    def put(self, data: bytes) -> bool:
+        """One piece of the body, without waiting. False: the client does not take it now, and it is kept for `catch_up`."""
+        hand = self._hand
+        if hand is not None and self.writing_since is None and self._quiet is None and hand.put(data):
+            self.last_write = self.last_data = monotonic()
+            return True
+        self._kept.append(data)
+        return False
+
+    async def catch_up(self) -> None:
+        """Write what could not be `put`."""
+        if self._kept:
+            await self.write(b"")
 
     @property
     def busy(self) -> bool:

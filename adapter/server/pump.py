@@ -26,24 +26,22 @@ MAX_EVENTS: Final = 256
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
     """Write the answer as the client's stream, to its end."""
-    waiting: list[Event] = []
+    many: list[Event] = []
 
     def at_once(events: list[Event]) -> bool:
-        if not outlet.ready or (len(events) > 1 and _parted(events)[1]):
-            waiting.extend(events)
+        if len(events) > 1 and _parted(events)[1]:
+            many.extend(events)
             return False
         data = writer.write(events)
         outlet.events = writer.written
-        if data:
-            outlet.put(data)
-        return True
+        return not data or outlet.put(data)
 
     while not outlet.ended:
-        if outlet.ready:
+        if outlet.prompt:
             await answering.pass_on(at_once)
-            if waiting:
-                await write_events(outlet, writer, 0, waiting)
-                waiting.clear()
+            await outlet.catch_up()
+            await write_events(outlet, writer, 0, many)
+            many.clear()
         choice, events = await answering.batch()
         await write_events(outlet, writer, choice, events, last=answering.ended)
 
@@ -75,21 +73,11 @@ def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
 
 async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
     """Pass an upstream's bytes on, to the end of the answer."""
-    waiting: list[bytes] = []
-
-    def at_once(data: bytes) -> bool:
-        if not outlet.ready:
-            waiting.append(data)
-            return False
-        outlet.put(data)
-        return True
-
     try:
         while not outlet.ended:
-            if outlet.ready:
-                await answering.pass_on(at_once)
-                if waiting:
-                    await outlet.write(waiting.pop())
+            if outlet.prompt:
+                await answering.pass_on(outlet.put)
+                await outlet.catch_up()
             data = await answering.piece()
             await outlet.write(data, last=answering.ended)
     finally:

@@ -62,14 +62,13 @@ class Moody:
         self.at_once = 0
         self.read: list[bytes] = []
 
-    @property
-    def ready(self) -> bool:
+    def put(self, data: bytes) -> bool:
         self._asked += 1
-        return self._moods[self._asked % len(self._moods)]
-
-    def put(self, data: bytes) -> None:
+        if not self._moods[self._asked % len(self._moods)]:
+            return False
         self.at_once += 1
         self.read.append(data)
+        return True
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.body":
@@ -187,7 +186,7 @@ def test_a_read_that_is_more_than_the_parser_takes_at_once_keeps_its_order(
 def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over real sockets: a change of the HTTP server's inside would otherwise only make streams slower."""
     put: list[bytes] = []
-    real: Callable[[Hand, bytes], None] = Hand.put
+    real: Callable[[Hand, bytes], bool] = Hand.put
     monkeypatch.setattr(Hand, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
 
     async def scenario() -> None:
