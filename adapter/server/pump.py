@@ -33,27 +33,28 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
             many.extend(events)
             return False
         data = writer.write(events)
-        outlet.events = writer.written
         return not data or outlet.put(data)
 
-    while not outlet.ended:
-        if outlet.prompt:
-            await answering.pass_on(at_once)
-            await outlet.catch_up()
-            await write_events(outlet, writer, 0, many)
-            many.clear()
-        choice, events = await answering.batch()
-        await write_events(outlet, writer, choice, events, last=answering.ended)
+    try:
+        while not outlet.ended:
+            if outlet.prompt:
+                await answering.pass_on(at_once)
+                await outlet.catch_up()
+                await _write(outlet, writer, 0, many)
+                many.clear()
+            choice, events = await answering.batch()
+            await _write(outlet, writer, choice, events, last=answering.ended)
+    finally:
+        outlet.events = writer.written
 
 
-async def write_events(
+async def _write(
     outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
 ) -> None:
     """The part of the stream that some events amount to, in one send where it fits; with `last` they end the answer."""
     while True:
         some, events = (events, ()) if len(events) == 1 else _parted(events)
         data = writer.write(some, choice)
-        outlet.events = writer.written
         if data or last:
             await outlet.write(data, last=last and not events)
         if not events:

@@ -142,11 +142,14 @@ class ChatWriter:
         """Many of the commonest chunk; nothing where they are not. 0.15 µs for each; with a frame for each it was 1 µs."""
         state = self._choices.get(choice)
         frame = None if state is None or self._ended else state.frames.get(_frame_key(event))
-        if frame is None or "" in event.texts:
+        texts = event.texts
+        if frame is None or "" in texts:
             return b""
+        self.written += len(texts)
+        if len(texts) == 1:
+            return b"".join((b"data: ", frame[0], orjson.dumps(texts[0]), frame[1], b"\n\n"))
         before, after = b"data: " + frame[0], frame[1] + b"\n\n"
-        self.written += len(event.texts)
-        return before + (after + before).join(map(orjson.dumps, event.texts)) + after
+        return before + (after + before).join(map(orjson.dumps, texts)) + after
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The chunks of one hub event."""
