@@ -121,6 +121,12 @@ class RawStream(ABC):
         return b"".join(self._looked_at(passing))
 
     def _is_refrain(self, chunk: bytes) -> bool:
+        sole = self._refrain.sole(chunk)
+        if sole is not None:
+            if _LF in sole or _CR in sole:  # a line end could hide another event
+                return False
+            self.events += 1
+            return True
         at, count = 0, 0
         while at < len(chunk):
             found = self._refrain.bodies(chunk, at)
@@ -128,7 +134,7 @@ class RawStream(ABC):
                 return False
             bodies, at = found
             texts = b"".join(bodies)
-            if _LF in texts or _CR in texts:  # a line end could hide another event
+            if _LF in texts or _CR in texts:
                 return False
             count += len(bodies)
         self.events += count

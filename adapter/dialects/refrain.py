@@ -54,6 +54,7 @@ class Refrain:
         "_joint",
         "_number",
         "_numbered",
+        "_short",
         "place",
     )
 
@@ -73,15 +74,19 @@ class Refrain:
         """The number stands in the head, so that a joint has the one of the event to come."""
         self._number = 0
         """Of the next event."""
+        self._short = 0
+        """Bytes that two events would have at least; 0 where `sole` does not know the form."""
         self._credit = _FREE_LESSONS * _WORTH
 
     def texts(self, whole: bytes, at: int = 0) -> tuple[list[str], int] | None:
         """The texts of the events from there on that are the refrain with other texts, as many as 16 KiB hold, and where they
         end; None where not even the first one is."""
-        found = self.bodies(whole, at) if self._head else None
-        if found is None:
+        if not at and (body := self.sole(whole)) is not None:
+            bodies, end = [body], len(whole)
+        elif (found := self.bodies(whole, at)) is not None:
+            bodies, end = found
+        else:
             return None
-        bodies, end = found
         try:
             if len(bodies) == 1:
                 return [orjson.loads(b'"%b"' % bodies[0])], end
@@ -94,9 +99,28 @@ class Refrain:
         except orjson.JSONDecodeError:
             texts = []
         if len(texts) != len(bodies):
-            self._head = b""  # as in `_heard`
+            self._forget()  # as in `_heard`
             return None
         return texts, end
+
+    def sole(self, whole: bytes) -> bytes | None:
+        """What stands between the quotes where a read is one event, as it is where a model is slow: a tenth of such a read.
+        None where it is not, or may not be."""
+        if len(whole) >= self._short:
+            return None
+        head, end = self._head, self._end
+        if self._numbered:
+            if self._counts_first:
+                head = head % self._number
+            else:
+                end = end % self._number
+        start = len(head)
+        stop = whole.find(_QUOTE, start)
+        if whole[:start] != head or whole[stop:] != end:
+            return None
+        self._number += 1
+        self._credit += 1
+        return whole[start:stop]
 
     def bodies(self, whole: bytes, at: int = 0) -> tuple[list[bytes], int] | None:
         """As `texts`, but what stands between the quotes of each, as it is; no quote in it is bare."""
@@ -117,12 +141,6 @@ class Refrain:
         if whole[at:start] != head:
             return None
         find = whole.find
-        if len(whole) < start + start and not noisy:  # too little for two, probably: 4 % of such a read
-            stop = find(_QUOTE, start)
-            if whole[stop:] == end:
-                self._number += 1
-                self._credit += 1
-                return [whole[start:stop]], len(whole)
         joint = template % number if numbered else template
         bodies: list[bytes] = []
         separator = noisy or joint
@@ -162,7 +180,7 @@ class Refrain:
         if self._before_noise:
             noise = b"".join(bodies[1::2])
             if noise and not noise.isalnum():
-                self._head = b""  # or every event of a long read would be looked at again and again
+                self._forget()  # or every event of a long read would be looked at again and again
                 return None
             bodies = bodies[::2]
         self._number += len(bodies)
@@ -183,13 +201,18 @@ class Refrain:
             return
         if self._credit >= _WORTH:
             self._credit -= _WORTH
-            self._head = b""
+            self._forget()
             if sole is not None:
                 self.place, text = sole
                 self._take(event, text, number)
                 if self._head and not self._proven(says, len(event) - len(data) - 2):
-                    self._head = b""
+                    self._forget()
         self._number += 1
+
+    def _forget(self) -> None:
+        """The form is not known."""
+        self._head = b""
+        self._short = 0
 
     def _take(self, event: bytes, text: str, number: re.Match[bytes] | None) -> None:
         """Takes the event as the form, its last string that is `text` as the text."""
@@ -213,6 +236,7 @@ class Refrain:
         else:
             self._end = _counting(event[end_at : number.start(1)], event[number.end(1) :])
             self._head, self._joint = head, self._end + head.replace(b"%", b"%%")
+        self._short = 0 if noise is not None else len(head) + len(event) - (stop - start)
 
     def _proven(self, says: Callable[[Any], Sole | None], data_at: int) -> bool:
         """Whether any text, number and noise may stand in their places."""
