@@ -181,7 +181,7 @@ class Reply:
         try:
             await enough
         finally:
-            if self._enough is not None:
+            if self._enough is not None:  # cancelled; after an end the connection may be another call's by now
                 protocol.heard = self._enough = None
             self._take = None
 
@@ -190,6 +190,8 @@ class Reply:
         content, protocol, take, enough = self._content, self._response.protocol, self._take, self._enough
         assert take is not None
         assert enough is not None
+        if enough.done():  # cancelled, which the task is about to hear
+            return
         heard = protocol.heard
         protocol.heard = None  # to take what was read lets the parser go on, which would be heard, too
         try:

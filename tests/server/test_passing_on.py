@@ -77,6 +77,18 @@ class Moody:
             self.read.append(message["body"])
 
 
+async def replied() -> tuple[Protocol, Reply]:
+    """A connection and the stream that begins on it, its head read."""
+    protocol = Protocol(asyncio.get_running_loop())
+    protocol.connection_made(Wire())
+    protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, auto_decompress=False)
+    protocol.data_received(HEAD)
+    head, content = await protocol.read()
+    reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)
+    reply.kind = Kind.STREAM
+    return protocol, reply
+
+
 async def served(
     client: DialectName,
     upstream: DialectName,
@@ -87,14 +99,8 @@ async def served(
     turns: int = 10,
 ) -> Moody:
     """What the client got of an upstream's stream that came in these reads, so many turns of the loop apart."""
-    loop, moody, exchange = asyncio.get_running_loop(), Moody(moods), Exchange.unasked(client)
-    protocol = Protocol(loop)
-    protocol.connection_made(Wire())
-    protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, auto_decompress=False)
-    protocol.data_received(HEAD)
-    head, content = await protocol.read()
-    reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)
-    reply.kind = Kind.STREAM
+    moody, exchange = Moody(moods), Exchange.unasked(client)
+    protocol, reply = await replied()
     outlet = Outlet(moody.send)
     outlet._hand = cast(Hand, moody) if any(moods) else None
     outlet.shape = Shape.STREAM
@@ -110,7 +116,7 @@ async def served(
             writer = DIALECTS[client].stream_writer(exchange)
             await stream_events(outlet, writer, lane)
 
-    task = loop.create_task(serve())
+    task = asyncio.get_running_loop().create_task(serve())
     for read in reads:
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -180,6 +186,43 @@ def test_a_read_that_is_more_than_the_parser_takes_at_once_keeps_its_order(
     )
     assert at_once.at_once
     assert b"".join(at_once.read) == b"".join(woken.read)
+
+
+def too_late(protocol: Protocol, reply: Reply) -> None:
+    """The deadline passes."""
+    reply.hurry(-1)
+    reply._look()
+
+
+LAST: dict[str, Callable[[Protocol, Reply], None]] = {
+    "data": lambda protocol, _: protocol.data_received(b"3\r\nabc\r\n"),
+    "the end": lambda protocol, _: protocol.data_received(END),
+    "a reset": lambda protocol, _: protocol.connection_lost(ConnectionResetError()),
+    "a deadline": too_late,
+}
+
+
+@pytest.mark.parametrize("last", LAST)
+def test_what_comes_between_a_cancellation_and_its_effect_is_not_passed_on(last: str) -> None:
+    """And does not raise in the connection's own callback, which would be logged and break it."""
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    async def scenario() -> None:
+        protocol, reply = await replied()
+        task = asyncio.get_running_loop().create_task(reply.pass_on(take))
+        await asyncio.sleep(0)
+        task.cancel()
+        LAST[last](protocol, reply)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert protocol.heard is None
+
+    asyncio.run(scenario())
+    assert taken == []
 
 
 @pytest.mark.parametrize("dialect", ["chat", "responses"])
