@@ -4,6 +4,7 @@ whether or not the client takes what it is sent, and however the upstream ends."
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -32,8 +33,14 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 class Wire(asyncio.Transport):
     """An upstream's connection that is fed by hand."""
 
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+    paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
     def close(self) -> None: ...
     def is_closing(self) -> bool:
         return False
@@ -174,18 +181,45 @@ def test_the_middle_of_a_stream_wakes_nobody(client: DialectName, upstream: Dial
 def test_a_read_that_is_more_than_the_parser_takes_at_once_keeps_its_order(
     client: DialectName, upstream: DialectName
 ) -> None:
-    """It goes on parsing in the middle of being read from."""
-    opening, *middle, closing = payloads.stream(upstream, 20)
+    """It is the task's, and what comes behind it waits."""
+    opening, token, *middle, closing = payloads.stream(upstream, 20)
     long = [part.replace(b'" ', b'" ' + b"%d " % number * 40_000) for number, part in enumerate(middle)]
     assert sum(map(len, long)) > 4 * DEFAULT_CHUNK_SIZE
-    first, rest, last = (
-        b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) for parts in ([opening], long, [closing])
+    *reads, last = (
+        b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+        for parts in ([opening], [token], long, [closing])
     )
-    at_once, woken = (
-        asyncio.run(served(client, upstream, [first, rest, last + END], [ready])) for ready in (True, False)
-    )
+    at_once, woken = (asyncio.run(served(client, upstream, [*reads, last + END], [ready])) for ready in (True, False))
     assert at_once.at_once
     assert b"".join(at_once.read) == b"".join(woken.read)
+
+
+FLOODS: dict[str, bytes] = {
+    "long reads": b"%x\r\n%b\r\n" % (DEFAULT_CHUNK_SIZE // 2, b"x" * (DEFAULT_CHUNK_SIZE // 2)),
+    "very many chunks": b"1\r\nx\r\n" * 40_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_an_upstream_that_floods_is_stopped_until_the_loop_comes_round(flood: str) -> None:
+    """A loop reads on as long as there is something to read, and serves nobody else meanwhile."""
+
+    async def scenario() -> None:
+        protocol, reply = await replied()
+        task = asyncio.get_running_loop().create_task(reply.pass_on(lambda _: True))
+        await asyncio.sleep(0)
+        wire, reads = protocol.transport, 0
+        assert isinstance(wire, Wire)
+        while not wire.paused:
+            assert reads < 10
+            protocol.data_received(FLOODS[flood])
+            reads += 1
+        await asyncio.wait_for(task, 1)
+        protocol.data_received(END)
+        assert len(await reply.body(sys.maxsize)) == reads * FLOODS[flood].count(b"x")
+        assert not wire.paused
+
+    asyncio.run(scenario())
 
 
 def too_late(protocol: Protocol, reply: Reply) -> None:
