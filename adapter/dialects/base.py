@@ -71,12 +71,10 @@ class RawStream(Protocol):
     answer: Answer
     anomalies: list[Anomaly]
     answered: bool
+    settling: bool
     ended: bool
     events: int
     """How many have passed or were written."""
-
-    @property
-    def settling(self) -> bool: ...
 
     def feed(self, chunk: bytes) -> bytes:
         """What may pass on of everything read so far."""

@@ -55,13 +55,10 @@ class RawStream(ABC):
         self.anomalies: list[Anomaly] = []
         self.answered = False
         """The first event that is not an error has passed."""
+        self.settling = False
+        """The answer is complete but for what may follow its finish."""
         self.ended = False
         """The terminal event has passed or was written; nothing may follow."""
-
-    @property
-    def settling(self) -> bool:
-        """The answer is complete but for what may follow its finish."""
-        return self.answer.status in ("completed", "incomplete")
 
     @abstractmethod
     def see(self, data: bytes, event: dict[str, Any] | None) -> None:
@@ -188,6 +185,7 @@ class RawStream(ABC):
                 if data is not None:
                     event = _object(data)
                     self.see(data, event)
+                    self.settling = self.answer.status in ("completed", "incomplete")
                     block = self.passed(block, event)
             self._last = block
             yield block

@@ -335,8 +335,6 @@ class RawStreaming:
 
         def take(chunk: bytes) -> bool:
             data = observer.feed(chunk)
-            if data is chunk:  # nothing was looked at, and so it does not end
-                return write(data)
             if observer.ended:
                 self._first.append(data)
                 return False

@@ -35,6 +35,9 @@ from adapter.upstream.router import Upstream
 from adapter.upstream.sending import Answer, Sender, Within
 from adapter.upstream.silence import Ear
 
+_AT_ONCE: Final = 64 * 1024
+"""Bytes of a read that is passed on in the moment it comes: one TCP window. More is no token but a flood, and a loop reads on
+as long as a read is as large as its buffer (256 KiB): only what nobody takes stops it, and lets others have their turn."""
 _ERROR_BODY: Final = 64 * 1024
 """An error body is looked at for its message only."""
 _ERROR_BODY_WITHIN: Final = 10.0
@@ -185,7 +188,7 @@ class Reply:
         try:
             await enough
         finally:
-            if self._enough is not None:
+            if self._enough is not None:  # cancelled; after an end the connection may be another call's by now
                 protocol.heard = self._enough = None
             self._take = None
 
@@ -194,24 +197,22 @@ class Reply:
         content, protocol, take, enough = self._content, self._response.protocol, self._take, self._enough
         assert take is not None
         assert enough is not None
-        heard = protocol.heard
-        protocol.heard = None  # to take what was read lets the parser go on, which would be heard, too
+        if enough.done():  # cancelled, which the task is about to hear
+            return
+        taking = content._exception is None and content._size <= _AT_ONCE and not protocol._reading_paused
         try:
-            while content._exception is None and content._buffer:
+            if taking and content._buffer:
                 chunk = _taken(content)
                 if self._ear.hears_data(chunk):
                     self._deadline = monotonic() + self._idle
-                if not take(chunk):
-                    break
-            else:
-                if content._exception is None and not content._eof:
-                    protocol.heard = heard
-                    return
+                taking = take(chunk)
         except Exception as defect:
             enough.set_exception(defect)
         else:
+            if taking and not content._eof:
+                return
             enough.set_result(None)
-        self._enough = None
+        protocol.heard = self._enough = None
 
     async def body(self, limit: int) -> bytes:
         """All of it.
@@ -370,9 +371,7 @@ def _start(first: bytes) -> bytes:
 
 
 def _taken(content: aiohttp.StreamReader) -> bytes:
-    """What has been read. The library's own way lets parser and transport go on after every read, stopped or not."""
-    if content._protocol._reading_paused:
-        return content._read_nowait(-1)
+    """What has been read, of a reader that goes on reading: the library's own way makes it go on after every piece."""
     buffer, splits = content._buffer, content._http_chunk_splits
     if len(buffer) == 1:
         chunk = buffer.popleft()

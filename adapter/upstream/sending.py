@@ -105,7 +105,10 @@ class Protocol(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing more is going to be read."""
+        body, broken = self._payload, self.exception()
         super().connection_lost(exc)
+        if broken is not None and body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(broken)  # what breaks the framing in the middle of a body, the library tells nobody
         if self.heard is not None:
             self.heard()
 

@@ -4,6 +4,7 @@ whether or not the client takes what it is sent, and however the upstream ends."
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -32,8 +33,14 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 class Wire(asyncio.Transport):
     """An upstream's connection that is fed by hand."""
 
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+    paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
     def close(self) -> None: ...
     def is_closing(self) -> bool:
         return False
@@ -76,6 +83,18 @@ class Moody:
             self.read.append(message["body"])
 
 
+async def replied() -> tuple[Protocol, Reply]:
+    """A connection and the stream that begins on it, its head read."""
+    protocol = Protocol(asyncio.get_running_loop())
+    protocol.connection_made(Wire())
+    protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, auto_decompress=False)
+    protocol.data_received(HEAD)
+    head, content = await protocol.read()
+    reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)
+    reply.kind = Kind.STREAM
+    return protocol, reply
+
+
 async def served(
     client: DialectName,
     upstream: DialectName,
@@ -86,14 +105,8 @@ async def served(
     turns: int = 10,
 ) -> Moody:
     """What the client got of an upstream's stream that came in these reads, so many turns of the loop apart."""
-    loop, moody, exchange = asyncio.get_running_loop(), Moody(moods), Exchange.unasked(client)
-    protocol = Protocol(loop)
-    protocol.connection_made(Wire())
-    protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, auto_decompress=False)
-    protocol.data_received(HEAD)
-    head, content = await protocol.read()
-    reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)
-    reply.kind = Kind.STREAM
+    moody, exchange = Moody(moods), Exchange.unasked(client)
+    protocol, reply = await replied()
     outlet = Outlet(moody.send)
     outlet.shape = Shape.STREAM
 
@@ -110,12 +123,12 @@ async def served(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("adapter.server.outlet.hand_of", lambda _: moody if any(moods) else None)
-        task = loop.create_task(serve())
+        task = asyncio.get_running_loop().create_task(serve())
         for read in reads:
             for _ in range(turns):
                 await asyncio.sleep(0)
             protocol.data_received(read)
-        for _ in range(20):
+        for _ in range(200):
             await asyncio.sleep(0)
         if not task.done():
             protocol.connection_lost(ConnectionResetError() if lost else None)
@@ -168,18 +181,82 @@ def test_the_middle_of_a_stream_wakes_nobody(client: DialectName, upstream: Dial
 def test_a_read_that_is_more_than_the_parser_takes_at_once_keeps_its_order(
     client: DialectName, upstream: DialectName
 ) -> None:
-    """It goes on parsing in the middle of being read from."""
-    opening, *middle, closing = payloads.stream(upstream, 20)
+    """It is the task's, and what comes behind it waits."""
+    opening, token, *middle, closing = payloads.stream(upstream, 20)
     long = [part.replace(b'" ', b'" ' + b"%d " % number * 40_000) for number, part in enumerate(middle)]
     assert sum(map(len, long)) > 4 * DEFAULT_CHUNK_SIZE
-    first, rest, last = (
-        b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) for parts in ([opening], long, [closing])
+    *reads, last = (
+        b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+        for parts in ([opening], [token], long, [closing])
     )
-    at_once, woken = (
-        asyncio.run(served(client, upstream, [first, rest, last + END], [ready])) for ready in (True, False)
-    )
+    at_once, woken = (asyncio.run(served(client, upstream, [*reads, last + END], [ready])) for ready in (True, False))
     assert at_once.at_once
     assert b"".join(at_once.read) == b"".join(woken.read)
+
+
+FLOODS: dict[str, bytes] = {
+    "long reads": b"%x\r\n%b\r\n" % (DEFAULT_CHUNK_SIZE // 2, b"x" * (DEFAULT_CHUNK_SIZE // 2)),
+    "very many chunks": b"1\r\nx\r\n" * 40_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_an_upstream_that_floods_is_stopped_until_the_loop_comes_round(flood: str) -> None:
+    """A loop reads on as long as there is something to read, and serves nobody else meanwhile."""
+
+    async def scenario() -> None:
+        protocol, reply = await replied()
+        task = asyncio.get_running_loop().create_task(reply.pass_on(lambda _: True))
+        await asyncio.sleep(0)
+        wire, reads = protocol.transport, 0
+        assert isinstance(wire, Wire)
+        while not wire.paused:
+            assert reads < 10
+            protocol.data_received(FLOODS[flood])
+            reads += 1
+        await asyncio.wait_for(task, 1)
+        protocol.data_received(END)
+        assert len(await reply.body(sys.maxsize)) == reads * FLOODS[flood].count(b"x")
+        assert not wire.paused
+
+    asyncio.run(scenario())
+
+
+def too_late(protocol: Protocol, reply: Reply) -> None:
+    """The deadline passes."""
+    reply.hurry(-1)
+    reply._look()
+
+
+LAST: dict[str, Callable[[Protocol, Reply], None]] = {
+    "data": lambda protocol, _: protocol.data_received(b"3\r\nabc\r\n"),
+    "the end": lambda protocol, _: protocol.data_received(END),
+    "a reset": lambda protocol, _: protocol.connection_lost(ConnectionResetError()),
+    "a deadline": too_late,
+}
+
+
+@pytest.mark.parametrize("last", LAST)
+def test_what_comes_between_a_cancellation_and_its_effect_is_not_passed_on(last: str) -> None:
+    """And does not raise in the connection's own callback, which would be logged and break it."""
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    async def scenario() -> None:
+        protocol, reply = await replied()
+        task = asyncio.get_running_loop().create_task(reply.pass_on(take))
+        await asyncio.sleep(0)
+        task.cancel()
+        LAST[last](protocol, reply)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert protocol.heard is None
+
+    asyncio.run(scenario())
+    assert taken == []
 
 
 @pytest.mark.parametrize("dialect", ["chat", "responses"])

@@ -392,6 +392,51 @@ def test_an_answer_that_is_complete_does_not_wait_long_for_its_usage(client_spea
     play(scenario)
 
 
+TOKENS = [orjson.dumps(chunk({"role": "assistant", "content": text})) for text in ("Hel", "lo")]
+STOP = orjson.dumps(chunk({}, "stop"))
+
+
+def slowly_in_crlf(*events: bytes) -> Script:
+    """In lines that end as those of HTTP do, and in a read for every event; nothing follows."""
+    return [SSE, *(step for data in events for step in (piece(data + b"\r\n\r\n"), Sleep(0.03))), Stall()]
+
+
+CRLF_ENDS: dict[str, tuple[str, Script]] = {
+    "done": ("chat", slowly_in_crlf(*(b"data: " + data for data in (*TOKENS, STOP, b"[DONE]")))),
+    "finish": ("chat", slowly_in_crlf(*(b"data: " + data for data in (*TOKENS, STOP)))),
+    "terminal_event": ("responses", slowly_in_crlf(*(b"data: " + orjson.dumps(e) for e in responses_events()))),
+}
+
+
+@pytest.mark.parametrize("end", CRLF_ENDS)
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_whatever_ends_a_line_the_end_of_the_answer_is_not_waited_for(client_speaks: str, end: str) -> None:
+    upstream_speaks, script = CRLF_ENDS[end]
+
+    async def scenario() -> None:
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), settle_within=0.2) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            assert answer.whole
+            assert (b"[DONE]" if client_speaks == "chat" else b'"response.completed"') in answer.body
+
+    play(scenario, within=4)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+@pytest.mark.parametrize("upstream_speaks", ["chat", "responses"])
+def test_framing_that_is_no_http_ends_the_answer_at_once(client_speaks: str, upstream_speaks: str) -> None:
+    """And not when its silence has become too long: nothing of it can be read any more."""
+
+    async def scenario() -> None:
+        script: Script = [*begun(upstream_speaks), Sleep(0.05), b"no size\r\nno chunk\r\n", Stall()]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks)) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            assert answer.whole
+            assert b"upstream_bad_content" in answer.body
+
+    play(scenario, within=4)
+
+
 @cells
 def test_c9_a_param_is_told_in_the_words_of_the_client(client_speaks: str, upstream_speaks: str, stream: bool) -> None:
     field = {"chat": "messages", "responses": "input"}
