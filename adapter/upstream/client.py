@@ -371,7 +371,9 @@ def _start(first: bytes) -> bytes:
 
 
 def _taken(content: aiohttp.StreamReader) -> bytes:
-    """What has been read, of a reader that goes on reading: the library's own way makes it go on after every piece."""
+    """What has been read. The library's own way lets its parser and transport go on after every piece, stopped or not."""
+    if content._protocol._reading_paused:
+        return content._read_nowait(-1)
     buffer, splits = content._buffer, content._http_chunk_splits
     if len(buffer) == 1:
         chunk = buffer.popleft()
