@@ -22,6 +22,7 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import TimerNoop
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from adapter.upstream.alarms import Alarm, Alarms
@@ -29,6 +30,7 @@ from adapter.upstream.alarms import Alarm, Alarms
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
+    from aiohttp.streams import StreamReader
     from aiohttp.tracing import Trace
 
 _POOLED_FOR: Final = 15.0
@@ -89,8 +91,10 @@ class Protocol(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        self.asked = False
+        """An answer is awaited."""
         self.heard: Callable[[], None] | None = None
-        """Called whenever something was read, or the connection is lost."""
+        """Called whenever something of its body was read, or the connection is lost."""
 
     def listened(self, heard: Callable[[], None]) -> asyncio.Future[None]:
         """Call `heard` from now on; a future for the one who waits meanwhile."""
@@ -99,9 +103,35 @@ class Protocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Something was read."""
-        super().data_received(data)
-        if self.heard is not None:
-            self.heard()
+        heard = self.heard
+        if heard is None:
+            super().data_received(data)
+            return
+        assert self._parser is not None
+        try:  # in the middle of a body it can be nothing else: 5 % of a token that comes alone
+            behind, _, _ = self._parser.feed_data(data)
+        except Exception as broken:
+            self.set_exception(HttpProcessingError(), broken)
+            self._end()
+        else:
+            if behind:
+                self._end()
+        heard()
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """An answer has begun. One that nobody asked for ends the connection: it would be taken for that of the next call."""
+        if not self.asked:
+            self._end()
+            return
+        code = data[0].code
+        self.asked = 100 <= code <= 199 and code != 101
+        super().feed_data(data, size)
+
+    def _end(self) -> None:
+        """Nothing more of this connection is wanted."""
+        self.force_close()
+        if self.transport is not None:
+            self.transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nothing more is going to be read."""
@@ -172,6 +202,7 @@ class Sender:
                 if protocol is None or transport is None:
                     raise aiohttp.ServerDisconnectedError
                 protocol.set_response_params(timer=_NO_TIMER, read_until_eof=True, auto_decompress=False)
+                cast(Protocol, protocol).asked = True
                 transport.write(first)
                 if first is head:
                     await _write(transport, body)

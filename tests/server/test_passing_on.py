@@ -88,6 +88,7 @@ async def replied() -> tuple[Protocol, Reply]:
     protocol = Protocol(asyncio.get_running_loop())
     protocol.connection_made(Wire())
     protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, auto_decompress=False)
+    protocol.asked = True
     protocol.data_received(HEAD)
     head, content = await protocol.read()
     reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)

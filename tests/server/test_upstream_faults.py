@@ -6,7 +6,7 @@ import asyncio
 import socket
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -433,6 +433,34 @@ def test_framing_that_is_no_http_ends_the_answer_at_once(client_speaks: str, ups
             answer = await client.ask(client_speaks, stream=True)
             assert answer.whole
             assert b"upstream_bad_content" in answer.body
+
+    play(scenario, within=4)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
+@pytest.mark.parametrize("later", [True, False], ids=["later", "with the end"])
+def test_an_answer_that_nobody_asked_for_is_not_the_next_ones(client_speaks: str, stream: bool, later: bool) -> None:
+    """Whoever asks next may be somebody else."""
+
+    async def scenario() -> None:
+        more = json_reply(chat_reply("Somebody else's"))
+        script: Script = [json_reply(chat_reply("Hello"))]
+        if stream:
+            script = [SSE, event(chunk({"content": "Hel"})), Sleep(0.03), event(chunk({"content": "lo"})), Sleep(0.03)]
+            script += [event(chunk({}, "stop")) + event(b"[DONE]") + END]
+        if later:
+            script += [Sleep(0.03), more]
+        else:
+            script[-1] = cast(bytes, script[-1]) + more
+        async with (
+            Upstream(script, [json_reply(chat_reply("Mine"))]) as up,
+            adapter(upstream(up.url, "chat")) as client,
+        ):
+            assert (await client.ask(client_speaks, stream=stream)).whole
+            await asyncio.sleep(0.1)
+            assert b"Mine" in (await client.ask(client_speaks)).body
+            assert up.connections == 2
 
     play(scenario, within=4)
 
