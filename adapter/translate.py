@@ -19,7 +19,6 @@ from adapter.dialects.base import StreamWriter
 from adapter.dialects.intake import Intake, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import InvalidType, InvalidValue
-from adapter.hub.fold import fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, derived_token, no_clock
 from adapter.upstream.profiles import Profile
@@ -83,10 +82,9 @@ def reply(
         adapter.errors.UpstreamError: the body is not an answer of `source`.
     """
     exchange = exchange or Exchange.unasked(target, _profile(profile), _traits(client))
-    events, anomalies = read_whole(
-        DIALECTS[source], exchange, body, ids=ids or derived_token, clock=clock or no_clock, told=False
+    answer, _, anomalies = read_whole(
+        DIALECTS[source], exchange, body, ids=ids or derived_token, clock=clock or no_clock
     )
-    answer = fold(events)
     if answer.error is not None:
         raise answer.error
     return Translated(DIALECTS[target].write_reply([answer], exchange), [], exchange, anomalies)

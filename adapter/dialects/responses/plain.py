@@ -20,15 +20,17 @@ from adapter.hub.events import Item
 _LONGEST_CALL_ID: Final = 64
 
 
-def closed_items(output: list[Item], status: str) -> list[Item] | None:
+def closed_items(output: list[Item], status: str) -> dict[int, Item] | None:
     """The items of a Response of this status as they close. None where an id or a name is not one that a client can use."""
-    ids = {item_id for item in output if type(item_id := item.get("id")) is str and item_id}
-    if len(ids) < len(output):
-        return None
+    ids: set[str] = set()
     call_ids: set[tuple[str, str]] = set()
-    closed: list[Item] = []
+    closed: dict[int, Item] = {}
+    last = len(output) - 1
     for item in output:
-        kind = item["type"]
+        kind, item_id = item["type"], item.get("id")
+        if type(item_id) is not str or not item_id or item_id in ids:
+            return None
+        ids.add(item_id)
         if kind in CALLS:
             name, call_id = item.get("name"), item.get("call_id")
             if (
@@ -43,9 +45,9 @@ def closed_items(output: list[Item], status: str) -> list[Item] | None:
             call_ids.add((kind, call_id))
         elif kind in OPENS_LATE:
             return None
-        last = len(closed) == len(output) - 1
-        cut = last and (item.get("status") or status) == "incomplete"
-        closed.append(_closed(item, kind, "incomplete" if cut else "completed"))
+        index = len(closed)
+        cut = index == last and (item.get("status") or status) == "incomplete"
+        closed[index] = _closed(item, kind, "incomplete" if cut else "completed")
     return closed
 
 
