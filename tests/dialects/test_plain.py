@@ -33,14 +33,15 @@ asked = st.sampled_from(ASKED)
 
 
 def read(dialect: DialectName, body: Any, asked: Exchange, *, told: bool, sent: int = 40) -> str:
-    """What the answer comes to, key for key in their order, or how it is refused."""
+    """What the answer comes to, and what its client gets, key for key in their order; or how it is refused."""
     try:
         answer, events, anomalies = read_whole(DIALECTS[dialect], asked, body, clock=lambda: 7, sent=sent, told=told)
     except AdapterError as refused:
         return f"{type(refused)} {refused.message} {refused.code} {refused.param}"
     assert fold(events or unfolded(answer)) == answer
+    given = DIALECTS[asked.request.dialect].write_reply([answer], asked)
     error, answer.error = answer.error, None
-    return f"{answer} {anomalies} {type(error)} {error}"
+    return f"{answer} {anomalies} {type(error)} {error} {given}"
 
 
 def same(dialect: DialectName, body: Any, asked: Exchange) -> None:

@@ -218,14 +218,11 @@ def _parts(answer: Answer, kind: str) -> list[dict[str, Any]]:
 
 
 def reasoning_text(output: Sequence[Item]) -> str:
-    """What the reasoning items say, summaries and their own text, one paragraph a part; as the stream says it."""
-    texts = [
-        part.get("text") or ""
-        for item in output
-        if item.get("type") == "reasoning"
-        for part in (*(item.get("summary") or ()), *(item.get("content") or ()))
-    ]
-    return PARAGRAPH.join(text for text in texts if text)
+    """What the reasoning items say, summaries and their own text, one paragraph a part; as the stream says it. An upstream's
+    content of which no part can be read rides along as it came."""
+    groups = [item.get(key) for item in output if item.get("type") == "reasoning" for key in ("summary", "content")]
+    parts = [part for group in groups if isinstance(group, list) for part in group if isinstance(part, dict)]
+    return PARAGRAPH.join(text for part in parts if isinstance(text := part.get("text"), str) and text)
 
 
 def _annotations(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
