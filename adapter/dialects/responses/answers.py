@@ -57,7 +57,11 @@ def said_beside(response: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     """What a Response says beside its answer: the echo of the request, tiers, and whatever is new. A Chat client gets
     what its API can say: to leave out all else is a third of what it takes to carry it along."""
     if exchange.request.dialect == "chat":
-        return {key: response[key] for key in _SAID_IN_CHAT if key in response}
+        said: dict[str, Any] = {}
+        for key in _SAID_IN_CHAT:
+            if key in response:
+                said[key] = response[key]
+        return said
     beside = response.copy()
     for key in ANSWER_KEYS:  # half of what it takes to look at each of thirty
         beside.pop(key, None)

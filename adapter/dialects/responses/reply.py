@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from adapter.dialects.responses.answers import (
     STATUS_MENDED,
-    Ending,
     ended,
     ending,
     head,
@@ -30,15 +29,18 @@ from adapter.hub.usage import normal
 def read_answer(
     body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
 ) -> tuple[Answer, list[Anomaly]]:
-    """See `Dialect.read_answer`. A Response object is read however little of it there is."""
-    end, output = _read(body)
-    items = None if end.error is not None else closed_items(output, end.status)
+    """See `Dialect.read_answer`."""
+    items = None
+    if type(body) is dict and body.get("object") != "response.compaction":
+        end = ending(body, "completed")
+        if end.error is None:
+            items = closed_items(body.get("output"), end.status)
     if items is None:
-        events, anomalies = _told(body, end, exchange, ids, clock)
+        events, anomalies = read_reply(body, exchange, ids=ids, clock=clock)
         return fold(events), anomalies
     mended: list[Anomaly] = []
     status, reason = end.status, end.reason
-    if reason is None and items and items[len(items) - 1].get("status") == "incomplete":
+    if reason is None and items[len(items) - 1].get("status") == "incomplete":
         status, reason = "incomplete", "max_output_tokens"
         mended.append(STATUS_MENDED)
     response_id, model, created_at = head(body, exchange, ids, clock)
@@ -49,34 +51,16 @@ def read_answer(
 def read_reply(
     body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
 ) -> tuple[list[Event], list[Anomaly]]:
-    """See `Dialect.read_reply`."""
-    return _told(body, _read(body)[0], exchange, ids, clock)
-
-
-def _read(body: Any) -> tuple[Ending, list[Item]]:
-    """How the answer ended, and its items as they came.
-
-    Raises:
-        UpstreamError: it is none.
-    """
+    """See `Dialect.read_reply`. A Response object is read however little of it there is."""
     if type(body) is not dict:
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
-    end, output = ending(body, "completed"), output_of(body)
-    if not output:
-        status = body.get("status")
-        if not isinstance(body.get("output"), list) and status != "failed":
-            raise end.error or UpstreamInvalid("The upstream's answer has no output.")
-        if status in ("queued", "in_progress"):
-            raise UpstreamInvalid("The upstream has only begun to answer.")
+    end, output, status = ending(body, "completed"), output_of(body), body.get("status")
+    if not output and not isinstance(body.get("output"), list) and status != "failed":
+        raise end.error or UpstreamInvalid("The upstream's answer has no output.")
+    if not output and status in ("queued", "in_progress"):
+        raise UpstreamInvalid("The upstream has only begun to answer.")
     if body.get("object") == "response.compaction":
         raise UpstreamInvalid("The upstream's answer is a compaction, not a response.")
-    return end, output
-
-
-def _told(
-    body: dict[str, Any], end: Ending, exchange: Exchange, ids: Ids, clock: Clock
-) -> tuple[list[Event], list[Anomaly]]:
-    """All events of the answer, step by step."""
     assembly = Assembly(bare_logprobs=exchange.request.dialect == "responses")
     given = body.get("id")
     assembly.token = ids(given if isinstance(given, str) else "")
@@ -145,7 +129,7 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     server to do. Responses clients cannot ask for several answers: the first is it.
     """
     answer = answers[0]
-    output = answer.output
+    output = list(answer.items.values())
     if not exchange.request.client.shows_refusals:
         output = [shown_item(item) for item in output]
     completed_at = answer.extra.get("completed_at", answer.created_at) if answer.status == "completed" else None
