@@ -24,7 +24,7 @@ class ClientTraits(Enum):
     """Codex that reads only inside a stream what an error means: 0.120 does, 0.169 does not any more."""
 
     def __init__(self, name: str) -> None:
-        # plain attributes: as properties they cost four times as much, and every request asks
+        # plain attributes: as properties they take ten times as long, and every request asks
         self.codex = name != "generic"
         """Any Codex."""
         self.shows_refusals = not self.codex

@@ -184,6 +184,9 @@ class HubWhole(InBatches):
     """The plain answer of one upstream call."""
 
     choices = 1
+    answer: Answer
+    """All of it, once it has begun."""
+    _events: list[Event]
 
     def __init__(
         self,
@@ -200,8 +203,6 @@ class HubWhole(InBatches):
         self.exchange = exchange
         self.id = ""
         """As `Hub.id`."""
-        self.answer = Answer()
-        self._events: list[Event] = []
         self._reply_limit = reply_limit
         self.anomalies: list[Anomaly] = []
         self.ended = False

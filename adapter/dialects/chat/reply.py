@@ -149,10 +149,9 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     if total is not None:
         reply["usage"] = as_chat(total)
     extra = first.extra
+    if "moderation" in extra and (moderation := moderation_to_chat(extra["moderation"])) is not None:
+        reply["moderation"] = moderation
     if extra:
-        moderation = moderation_to_chat(extra.get("moderation"))
-        if moderation is not None:
-            reply["moderation"] = moderation
         reply |= shown_extras(extra)
     return reply
 
@@ -161,9 +160,9 @@ def shown_extras(extra: dict[str, Any]) -> dict[str, Any]:
     """The facts that stand at the top of every Chat object of an answer."""
     shown: dict[str, Any] = {}
     tier, fingerprint = extra.get("service_tier"), extra.get("system_fingerprint")
-    if isinstance(tier, str) and tier in SERVICE_TIERS:
+    if type(tier) is str and tier in SERVICE_TIERS:
         shown["service_tier"] = tier
-    if isinstance(fingerprint, str):
+    if type(fingerprint) is str:
         shown["system_fingerprint"] = fingerprint
     return shown
 
@@ -180,10 +179,12 @@ def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
                 said = part.get("type")
                 if said == "output_text":
                     texts.append(part.get("text") or "")
-                    annotated = annotated or bool(part.get("annotations"))
+                    if part.get("annotations"):
+                        annotated = True
                 elif said == "refusal":
                     refusals.append(part.get("refusal") or "")
-                logged = logged or bool(part.get("logprobs"))
+                if part.get("logprobs"):
+                    logged = True
         elif kind in CALL_TYPES:
             calls.append(item)
         elif kind == "reasoning":

@@ -55,7 +55,7 @@ def _seconds(value: Any) -> int | None:
 
 def said_beside(response: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     """What a Response says beside its answer: the echo of the request, tiers, and whatever is new. A Chat client gets
-    what its API can say: to leave out all else is a third of what it takes to carry it along."""
+    what its API can say: to leave out all else is a quarter of what it takes to carry it along."""
     if exchange.request.dialect == "chat":
         said: dict[str, Any] = {}
         for key in _SAID_IN_CHAT:
