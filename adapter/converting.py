@@ -97,7 +97,7 @@ def _events(
 
     def produced() -> Iterator[list[Event]]:
         if what == "reply":
-            events, mended = read_whole(dialect, exchange, parsed(given.read()))
+            _, events, mended = read_whole(dialect, exchange, parsed(given.read()), told=True)
             anomalies.extend(mended)
             yield events
             return

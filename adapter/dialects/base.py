@@ -101,11 +101,16 @@ class Dialect(Protocol):
     def write_request(self, request: Request, profile: Profile) -> Written:
         """A hub request as this kind of upstream takes it. Raises the `BadRequest` tree where carrying on would mislead."""
 
+    def read_answer(
+        self, body: Any, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ...
+    ) -> tuple[Answer, list[Anomaly]]:
+        """An upstream's plain reply as the finished answer, and what was mended in it. Raises `UpstreamInvalid` and its
+        kin."""
+
     def read_reply(
-        self, body: Any, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ..., told: bool = ...
+        self, body: Any, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ...
     ) -> tuple[list[Event], list[Anomaly]]:
-        """An upstream's plain reply as the hub events of the same answer, and what was mended in it. `told` False: nobody
-        streams it, and of its items the events that close them will do. Raises `UpstreamInvalid` and its kin."""
+        """As `read_answer`, for the client that streams: the hub events of the same answer."""
 
     def write_reply(self, answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
         """The client's plain reply; several answers only where the client asked for n > 1."""

@@ -13,6 +13,7 @@ from typing import Any
 from adapter.dialects.base import Dialect
 from adapter.errors import AdapterError, UpstreamBadContent, UpstreamEmpty, UpstreamEventTooLarge, UpstreamTruncated
 from adapter.hub.events import Delta, Deltas, Event, Failed, Finished, Item, ItemClosed, Usage
+from adapter.hub.fold import Answer, fold
 from adapter.hub.items import text_bytes
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
@@ -161,24 +162,28 @@ def read_whole(
     ids: Ids = derived_token,
     clock: Clock = no_clock,
     estimate: bool = True,
-    told: bool = True,
-) -> tuple[list[Event], list[Anomaly]]:
-    """A plain reply as the events of the same answer, and what was mended in it. `sent` and `estimate` as for `Intake`,
-    `told` as for `Dialect.read_reply`.
+    told: bool = False,
+) -> tuple[Answer, list[Event], list[Anomaly]]:
+    """A plain reply as the finished answer, as the events of a stream that says the same, and what was mended in it. `sent`
+    and `estimate` as for `Intake`; events there are where they are to be `told`, and perhaps otherwise.
 
     Raises:
         UpstreamError: it is not an answer of this dialect.
     """
-    stop = exchange.stop
-    events, anomalies = dialect.read_reply(reply, exchange, ids=ids, clock=clock, told=told or bool(stop))
-    if stop:
-        events = StopScanner(stop).feed(events)
-    # where usage is known it stands right before the end
-    if estimate and sent > 0 and type(events[-1]) is Finished and type(events[-2]) is not Usage:
+    events: list[Event] = []
+    if told or exchange.stop:
+        events, anomalies = dialect.read_reply(reply, exchange, ids=ids, clock=clock)
+        if exchange.stop:
+            events = StopScanner(exchange.stop).feed(events)
+        answer = fold(events)
+    else:
+        answer, anomalies = dialect.read_answer(reply, exchange, ids=ids, clock=clock)
+    if answer.usage is None and estimate and sent > 0 and answer.error is None:
         anomalies.append(Anomaly("usage_estimated"))
-        received = sum(text_bytes(event.item) for event in events if isinstance(event, ItemClosed))
-        events.insert(-1, Usage(estimated(sent, received)))
-    return events, anomalies
+        answer.usage = estimated(sent, sum(map(text_bytes, answer.items.values())))
+        if events:
+            events.insert(-1, Usage(answer.usage))
+    return answer, events, anomalies
 
 
 def _not_a_reply(body: bytes) -> AdapterError:

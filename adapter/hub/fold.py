@@ -1,7 +1,8 @@
-"""One fold from hub events to the finished answer.
+"""One fold from hub events to the finished answer, and the way back.
 
 The plain reply, the terminal event of a stream, the stored response and the metrics all read the `Answer` that this fold
-builds, so what a stream says and what a plain answer says are equal because they are the same code.
+builds, so what a stream says and what a plain answer says are equal because they are the same code. A plain reply that
+nobody streams is read into an `Answer` at once; whoever wants its events gets them from `unfolded`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ class Answer:
     model: str = ""
     created_at: int = 0
     status: Status = "in_progress"
-    reason: str | None = None
+    reason: Literal["max_output_tokens", "content_filter"] | None = None
     """`incomplete_details.reason` when the status is incomplete."""
     items: dict[int, Item] = field(default_factory=dict)
-    """Finished items by output index; after a failure also the unfinished ones."""
+    """Finished items by output index, in their order; after a failure also the unfinished ones."""
     usage: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     error: AdapterError | None = None
@@ -36,16 +37,18 @@ class Answer:
     @property
     def output(self) -> list[Item]:
         """The output items in their order."""
-        return [self.items[index] for index in sorted(self.items)]
+        return list(self.items.values())
 
 
 class Fold:
     """Feeds on events, keeps the answer. Deltas, parts, annotations and opaque events may be left out: items come whole."""
 
-    __slots__ = ("answer",)
+    __slots__ = ("_last", "answer")
 
     def __init__(self) -> None:
         self.answer = Answer()
+        self._last = -1
+        """The highest index of an item so far."""
 
     def feed(self, event: Event) -> None:
         """Take one event in. Events after a terminal one are a defect of the reader; `hub.grammar` finds it."""
@@ -53,6 +56,10 @@ class Fold:
         # by type: patterns take three times as long, and a stream has many events
         if type(event) is ItemClosed:
             answer.items[event.index] = event.item
+            if event.index > self._last:
+                self._last = event.index
+            else:  # the upstream overlapped them
+                answer.items = dict(sorted(answer.items.items()))
         elif type(event) is Usage:
             answer.usage = event.usage
         elif type(event) is Started:
@@ -67,7 +74,8 @@ class Fold:
             answer.extra.update(event.extra)
             # what is open has the indices that no closed item has, in their order
             free = (index for index in count() if index not in answer.items)
-            answer.items |= dict(zip(free, event.items, strict=False))
+            answer.items |= zip(free, event.items, strict=False)
+            answer.items = dict(sorted(answer.items.items()))
 
 
 def fold(events: Iterable[Event]) -> Answer:
@@ -76,3 +84,16 @@ def fold(events: Iterable[Event]) -> Answer:
     for event in events:
         folding.feed(event)
     return folding.answer
+
+
+def unfolded(answer: Answer, steps: Iterable[Event] | None = None) -> list[Event]:
+    """The events that amount to a finished answer; `steps` are those of its items, ItemClosed alone where they are None."""
+    events: list[Event] = [Started(answer.id, answer.model, answer.created_at, answer.extra)]
+    events += (ItemClosed(index, item) for index, item in answer.items.items()) if steps is None else steps
+    if answer.usage is not None:
+        events.append(Usage(answer.usage))
+    if answer.error is not None:
+        events.append(Failed(answer.error))
+    else:
+        events.append(Finished("completed" if answer.reason is None else "incomplete", answer.reason))
+    return events

@@ -23,15 +23,12 @@ class ClientTraits(Enum):
     CODEX_EARLY = "codex_early"
     """Codex that reads only inside a stream what an error means: 0.120 does, 0.169 does not any more."""
 
-    @property
-    def codex(self) -> bool:
+    def __init__(self, name: str) -> None:
+        # plain attributes: as properties they take ten times as long, and every request asks
+        self.codex = name != "generic"
         """Any Codex."""
-        return self is not ClientTraits.GENERIC
-
-    @property
-    def shows_refusals(self) -> bool:
+        self.shows_refusals = not self.codex
         """Codex drops a message whose part is a `refusal`: it gets the text as `output_text` instead."""
-        return self is ClientTraits.GENERIC
 
 
 class Carry(TypedDict, total=False):
@@ -157,13 +154,13 @@ Clock: TypeAlias = Callable[[], int]
 
 def derived_token(source: str) -> str:
     """The default `Ids`: the source id without its prefix, so that equal input gives equal output."""
-    for prefix in ("chatcmpl-", "resp_", "resp-"):
-        if source.startswith(prefix):
-            source = source[len(prefix) :]
+    for prefix in ("resp_", "chatcmpl-", "resp-"):
+        token = source.removeprefix(prefix)
+        if token is not source:
             break
-    if not (source.isascii() and source.isalnum()):
-        source = _NOT_IN_TOKENS.sub("", source)
-    return source[:48] or "0"
+    if not (token.isascii() and token.isalnum()):
+        token = _NOT_IN_TOKENS.sub("", token)
+    return token[:48] or "0"
 
 
 _NOT_IN_TOKENS: Final = re.compile(r"[^A-Za-z0-9_-]+")

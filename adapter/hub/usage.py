@@ -12,6 +12,7 @@ from typing import Any, Final
 BYTES_PER_TOKEN: Final = 4
 """The documented estimate: English text and code run near four bytes a token in every common tokenizer."""
 
+_NONE: Final[dict[str, Any]] = {}
 _MOST: Final = 1 << 53
 """Beyond what any model reads, and the largest that every JSON reader gets right; sums of such still fit 64 bits."""
 
@@ -29,45 +30,49 @@ def count(value: Any) -> int | None:
 
 def normal(usage: Any) -> dict[str, Any] | None:
     """Either dialect's usage object in the normal form; None when it holds no usable count."""
-    if not isinstance(usage, dict):
+    if type(usage) is not dict:
         return None
-    given_in = count(usage.get("input_tokens", usage.get("prompt_tokens")))
-    given_out = count(usage.get("output_tokens", usage.get("completion_tokens")))
-    if given_in is None and given_out is None:
-        return None
-    tokens_in, tokens_out = given_in or 0, given_out or 0
-    details_in = usage.get("input_tokens_details") or usage.get("prompt_tokens_details")
-    details_out = usage.get("output_tokens_details") or usage.get("completion_tokens_details")
-    details_in = details_in if isinstance(details_in, dict) else {}
-    details_out = details_out if isinstance(details_out, dict) else {}
-    cached = count(details_in.get("cached_tokens"))
-    if cached is None:  # DeepSeek counts beside the details
-        cached = count(usage.get("prompt_cache_hit_tokens"))
-    total = count(usage.get("total_tokens"))
+    get = usage.get
+    tokens_in, tokens_out = get("input_tokens", get("prompt_tokens")), get("output_tokens", get("completion_tokens"))
+    total = get("total_tokens")
+    details_in = get("input_tokens_details") or get("prompt_tokens_details") or _NONE
+    details_out = get("output_tokens_details") or get("completion_tokens_details") or _NONE
+    details_in = details_in if type(details_in) is dict else _NONE
+    details_out = details_out if type(details_out) is dict else _NONE
+    cached, written = details_in.get("cached_tokens"), details_in.get("cache_write_tokens", 0)
+    reasoned = details_out.get("reasoning_tokens", 0)
+    if not (
+        # all are counts already, as with nearly every server: to look at them one by one takes a quarter more
+        type(tokens_in) is type(tokens_out) is type(total) is type(cached) is type(written) is type(reasoned) is int
+        and 0 <= tokens_in | tokens_out | total | cached | written | reasoned < _MOST
+    ):
+        given_in, given_out = count(tokens_in), count(tokens_out)
+        if given_in is None and given_out is None:
+            return None
+        tokens_in, tokens_out, total = given_in or 0, given_out or 0, count(total)
+        if total is None:
+            total = tokens_in + tokens_out
+        cached = count(cached)
+        if cached is None:  # DeepSeek counts beside the details
+            cached = count(get("prompt_cache_hit_tokens")) or 0
+        written, reasoned = count(written) or 0, count(reasoned) or 0
     return {
         "input_tokens": tokens_in,
-        "input_tokens_details": {
-            "cached_tokens": cached or 0,
-            "cache_write_tokens": count(details_in.get("cache_write_tokens")) or 0,
-        },
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
         "output_tokens": tokens_out,
-        "output_tokens_details": {"reasoning_tokens": count(details_out.get("reasoning_tokens")) or 0},
-        "total_tokens": tokens_in + tokens_out if total is None else total,
+        "output_tokens_details": {"reasoning_tokens": reasoned},
+        "total_tokens": total,
     }
 
 
 def as_chat(usage: dict[str, Any]) -> dict[str, Any]:
     """The normal form in the Chat spelling (`prompt_tokens`, `completion_tokens`, …)."""
-    details_in = usage["input_tokens_details"]
     return {
         "prompt_tokens": usage["input_tokens"],
         "completion_tokens": usage["output_tokens"],
         "total_tokens": usage["total_tokens"],
-        "prompt_tokens_details": {
-            "cached_tokens": details_in["cached_tokens"],
-            "cache_write_tokens": details_in["cache_write_tokens"],
-        },
-        "completion_tokens_details": {"reasoning_tokens": usage["output_tokens_details"]["reasoning_tokens"]},
+        "prompt_tokens_details": usage["input_tokens_details"],  # details are spelt alike
+        "completion_tokens_details": usage["output_tokens_details"],
     }
 
 

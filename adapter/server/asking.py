@@ -13,6 +13,7 @@ from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
+from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange, Request
 from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun, begun_in_parallel
@@ -126,7 +127,7 @@ class Asking:
 
         if reply.kind is Kind.JSON:
 
-            def read(body: bytes) -> tuple[list[Event], list[Anomaly]]:
+            def read(body: bytes) -> tuple[Answer, list[Event], list[Anomaly]]:
                 told = exchange.request.stream
                 return read_whole(
                     dialect, exchange, parsed(body), sent=sent, ids=ids, clock=clock, estimate=estimate, told=told

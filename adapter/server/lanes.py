@@ -19,6 +19,7 @@ from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Deltas, Event, Failed, Finished, Started
+from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import normal
@@ -183,11 +184,14 @@ class HubWhole(InBatches):
     """The plain answer of one upstream call."""
 
     choices = 1
+    answer: Answer
+    """All of it, once it has begun."""
+    _events: list[Event]
 
     def __init__(
         self,
         reply: Reply,
-        read: Callable[[bytes], tuple[list[Event], list[Anomaly]]],
+        read: Callable[[bytes], tuple[Answer, list[Event], list[Anomaly]]],
         exchange: Exchange,
         *,
         reply_limit: int,
@@ -199,7 +203,6 @@ class HubWhole(InBatches):
         self.exchange = exchange
         self.id = ""
         """As `Hub.id`."""
-        self._events: list[Event] = []
         self._reply_limit = reply_limit
         self.anomalies: list[Anomaly] = []
         self.ended = False
@@ -210,13 +213,12 @@ class HubWhole(InBatches):
         Raises:
             AdapterError: it is no answer.
         """
-        self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
-        first = self._events[0]
-        self.id = first.id if isinstance(first, Started) else ""
+        self.answer, self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
+        self.id = self.answer.id
 
     async def batch(self) -> Batch:
         self.ended = True
-        return 0, self._events
+        return 0, self._events or unfolded(self.answer)
 
     async def finish(self) -> None:
         """All of it was read."""

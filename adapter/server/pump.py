@@ -16,7 +16,7 @@ from typing import Final
 from adapter.dialects.base import StreamWriter
 from adapter.hub.events import Deltas, Event
 from adapter.hub.fold import Answer, Fold
-from adapter.server.lanes import Answering, RawStreaming
+from adapter.server.lanes import Answering, HubWhole, RawStreaming
 from adapter.server.outlet import Outlet
 from adapter.server.own import Written
 
@@ -99,6 +99,10 @@ async def collected(answering: Answering) -> list[Answer]:
     Raises:
         AdapterError: one of them failed.
     """
+    if isinstance(answering, HubWhole):  # it need not be taken apart to be put together
+        if answering.answer.error is not None:
+            raise answering.answer.error
+        return [answering.answer]
     folds = [Fold() for _ in range(answering.choices)]
     while True:
         choice, events = await answering.batch()

@@ -1,4 +1,4 @@
-"""A plain reply that nobody streams is read on a short way: to the same answer as when every event of it is told."""
+"""A plain reply is read at once: to the same answer as when every event of it is told."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.plain import closed_items
 from adapter.errors import AdapterError
 from adapter.hub.events import Delta, ItemClosed, Usage
-from adapter.hub.fold import fold
+from adapter.hub.fold import fold, unfolded
 from adapter.hub.request import DialectName, Exchange, Request
 from adapter.wire.jsonio import dumps, loads
 from tests.bench import payloads
@@ -33,14 +33,15 @@ asked = st.sampled_from(ASKED)
 
 
 def read(dialect: DialectName, body: Any, asked: Exchange, *, told: bool, sent: int = 40) -> str:
-    """What the answer comes to, key for key in their order, or how it is refused."""
+    """What the answer comes to, and what its client gets, key for key in their order; or how it is refused."""
     try:
-        events, anomalies = read_whole(DIALECTS[dialect], asked, body, clock=lambda: 7, sent=sent, told=told)
+        answer, events, anomalies = read_whole(DIALECTS[dialect], asked, body, clock=lambda: 7, sent=sent, told=told)
     except AdapterError as refused:
         return f"{type(refused)} {refused.message} {refused.code} {refused.param}"
-    answer = fold(events)
+    assert fold(events or unfolded(answer)) == answer
+    given = DIALECTS[asked.request.dialect].write_reply([answer], asked)
     error, answer.error = answer.error, None
-    return f"{answer} {anomalies} {type(error)} {error}"
+    return f"{answer} {anomalies} {type(error)} {error} {given}"
 
 
 def same(dialect: DialectName, body: Any, asked: Exchange) -> None:
@@ -169,8 +170,9 @@ def test_what_servers_send_takes_the_short_way(dialect: DialectName) -> None:
         assert plain_items(body["choices"][0]["message"], ASKED[0], "t", "completed") is not None
     else:
         assert closed_items(body["output"], "completed") is not None
-    events, _ = read_whole(DIALECTS[dialect], ASKED[0], body, told=False)
-    assert [type(event).__name__ for event in events] == ["Started", "ItemClosed", "Usage", "Finished"]
+    answer, events, _ = read_whole(DIALECTS[dialect], ASKED[0], body)
+    assert events == []
+    assert [type(event).__name__ for event in unfolded(answer)] == ["Started", "ItemClosed", "Usage", "Finished"]
 
 
 def test_stop_words_need_every_event() -> None:
@@ -179,11 +181,12 @@ def test_stop_words_need_every_event() -> None:
     asked = Exchange(request=Request({"model": "m", "input": []}), stop=("STOP",))
     message = {"role": "assistant", "content": "before STOP after"}
     body = dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}})
-    events, anomalies = read_whole(DIALECTS["chat"], asked, parsed(body), sent=8, told=False)
+    answer, events, anomalies = read_whole(DIALECTS["chat"], asked, parsed(body), sent=8)
 
     (closed,) = [event.item for event in events if isinstance(event, ItemClosed)]
     assert closed["content"][0]["text"] == "before "
     assert any(isinstance(event, Delta) for event in events)
     assert isinstance(events[-2], Usage)
     assert events[-2].usage["input_tokens"] == 2
+    assert fold(events) == answer
     assert [anomaly.kind for anomaly in anomalies] == ["usage_estimated"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adapter.hub.usage import added, as_chat, estimated, normal
+from adapter.hub.usage import added, as_chat, count, estimated, normal
 
 FULL = {
     "input_tokens": 10,
@@ -59,3 +61,45 @@ def test_estimate_rounds_up() -> None:
 def test_counts_beyond_any_model_are_none(count: float) -> None:
     """They could not be written as JSON again."""
     assert normal({"prompt_tokens": count}) is None
+
+
+numbers = st.integers(0, 9) | st.sampled_from([(1 << 53) - 1, 1 << 53, -1, 2.0, 2.5, "3", "x", True, None, {}])
+kinds = st.sampled_from([("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens")])
+
+
+@given(kinds, st.lists(numbers, min_size=7, max_size=7), st.sets(st.sampled_from(range(7))))
+def test_counts_are_the_same_together_as_one_by_one(
+    names: tuple[str, str], values: list[Any], absent: set[int]
+) -> None:
+    keys = [
+        *names,
+        "total_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "prompt_cache_hit_tokens",
+    ]
+    told = {key: value for n, (key, value) in enumerate(zip(keys, values, strict=True)) if n not in absent}
+    inside, outside = (
+        {key: told.pop(key) for key in group if key in told}
+        for group in (("cached_tokens", "cache_write_tokens"), ("reasoning_tokens",))
+    )
+    usage = {**told, f"{names[0]}_details": inside, f"{names[1]}_details": outside}
+    tokens_in, tokens_out, total = (count(told.get(key)) for key in (*names, "total_tokens"))
+    cached = count(inside.get("cached_tokens"))
+
+    expected = (
+        None
+        if tokens_in is tokens_out is None
+        else {
+            "input_tokens": tokens_in or 0,
+            "input_tokens_details": {
+                "cached_tokens": (count(usage.get("prompt_cache_hit_tokens")) if cached is None else cached) or 0,
+                "cache_write_tokens": count(inside.get("cache_write_tokens")) or 0,
+            },
+            "output_tokens": tokens_out or 0,
+            "output_tokens_details": {"reasoning_tokens": count(outside.get("reasoning_tokens")) or 0},
+            "total_tokens": (tokens_in or 0) + (tokens_out or 0) if total is None else total,
+        }
+    )
+    assert repr(normal(usage)) == repr(expected)

@@ -7,7 +7,7 @@ from typing import Final
 from adapter.dialects.chat.raw import raw_stream
 from adapter.dialects.chat.read_request import read_request
 from adapter.dialects.chat.read_stream import stream_reader
-from adapter.dialects.chat.reply import read_reply, write_reply
+from adapter.dialects.chat.reply import read_answer, read_reply, write_reply
 from adapter.dialects.chat.write_request import write_request
 from adapter.dialects.chat.write_stream import stream_writer
 from adapter.hub.request import DialectName
@@ -17,6 +17,7 @@ name: Final[DialectName] = "chat"
 __all__ = [
     "name",
     "raw_stream",
+    "read_answer",
     "read_reply",
     "read_request",
     "stream_reader",

@@ -20,7 +20,7 @@ _PREFIX: Final = PREFIXES[_FUNCTION]
 _SUMMARY: Final = DeltaKind.SUMMARY
 
 
-def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status: str) -> list[Item] | None:
+def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status: str) -> dict[int, Item] | None:
     """Text, reasoning and function calls as closed items, the last one with `status`. None where there is anything else, or
     something to be mended."""
     get = message.get
@@ -30,20 +30,22 @@ def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status:
         return None
     if type(content or "") is not str or type(reasoning or "") is not str or type(calls or []) is not list:
         return None
-    items: list[Item] = []
+    items: dict[int, Item] = {}
     if reasoning:
-        items.append(_reasoning(reasoning, f"rs_{token}_0", exchange))
+        items[0] = _reasoning(reasoning, f"rs_{token}_0", exchange)
     if content or not (reasoning or calls):  # an answer that says nothing is one empty message
-        items.append(_message(mended(content or ""), f"msg_{token}_{len(items)}"))
+        index = len(items)
+        items[index] = {
+            "id": f"msg_{token}_{index}",
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": mended(content or ""), "annotations": [], "logprobs": []}],
+        }
     if calls and not _add_calls(calls, exchange, token, items):
         return None
-    items[-1]["status"] = status
+    items[len(items) - 1]["status"] = status
     return items
-
-
-def _message(text: str, id: str) -> Item:
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-    return {"id": id, "type": "message", "status": "completed", "role": "assistant", "content": [part]}
 
 
 def _reasoning(text: str, id: str, exchange: Exchange) -> Item:
@@ -54,7 +56,7 @@ def _reasoning(text: str, id: str, exchange: Exchange) -> Item:
     return {"id": id, "type": "reasoning", "status": "completed", "summary": [], "content": parts}
 
 
-def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: list[Item]) -> bool:
+def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: dict[int, Item]) -> bool:
     """Adds the function calls, where they are all whole, and for functions of the client's."""
     given: set[str] = set()
     for index, call in enumerate(calls, len(items)):
@@ -78,5 +80,5 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: list[Ite
         item["arguments"] = mended(arguments) if arguments.strip() else arguments + "{}"
         if ref is not None and ref.namespace is not None:
             item["namespace"] = ref.namespace
-        items.append(item)
+        items[index] = item
     return True

@@ -235,21 +235,21 @@ _SAYING: Final = ("content", "reasoning_content", "reasoning", "refusal", "tool_
 def extras_of(chunk: dict[str, Any]) -> dict[str, Any]:
     """The top-level facts that ride along, where they have their type."""
     extras: dict[str, Any] = {}
-    for key in ("service_tier", "system_fingerprint"):
-        value = chunk.get(key)
-        if value and isinstance(value, str):
-            extras[key] = mended(value)
-    moderation = to_responses(chunk.get("moderation"))
-    if moderation is not None:
-        extras["moderation"] = moderation
+    tier, fingerprint, moderation = chunk.get("service_tier"), chunk.get("system_fingerprint"), chunk.get("moderation")
+    if tier and type(tier) is str:
+        extras["service_tier"] = mended(tier)
+    if fingerprint and type(fingerprint) is str:
+        extras["system_fingerprint"] = mended(fingerprint)
+    if moderation and (found := to_responses(moderation)) is not None:
+        extras["moderation"] = found
     return extras
 
 
 def seconds_of(created: Any) -> int | None:
     """A `created` in whole seconds; servers also send floats."""
-    if isinstance(created, bool) or not isinstance(created, (int, float)) or not 0 <= created < _LAST_SECOND:
-        return None
-    return int(created)
+    if type(created) is int:
+        return created if 0 <= created < _LAST_SECOND else None
+    return int(created) if type(created) is float and 0 <= created < _LAST_SECOND else None
 
 
 def _is_bare_error(chunk: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ stream that say the same give the same answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
@@ -17,8 +17,8 @@ from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import extras_of, seconds_of
 from adapter.errors import UpstreamInvalid
-from adapter.hub.events import Event, Finished, Item, ItemClosed, Started, Usage
-from adapter.hub.fold import Answer
+from adapter.hub.events import Event, Item, ItemClosed
+from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
@@ -31,63 +31,88 @@ SERVICE_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority"
 """The API's own; strict clients refuse the words of other servers."""
 
 
+def read_answer(
+    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
+) -> tuple[Answer, list[Anomaly]]:
+    """See `Dialect.read_answer`."""
+    answer, choice, token, anomalies = _read(body, exchange, ids, clock)
+    items = None if choice.get("logprobs") else plain_items(choice["message"], exchange, token, answer.status)
+    if items is None:
+        steps = _assembled(choice, exchange, token, anomalies, incomplete=answer.reason is not None)
+        items = {event.index: event.item for event in steps if type(event) is ItemClosed}
+    answer.items = items
+    return answer, anomalies
+
+
 def read_reply(
-    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock, told: bool = True
+    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
 ) -> tuple[list[Event], list[Anomaly]]:
     """See `Dialect.read_reply`."""
-    if not isinstance(body, dict):
+    answer, choice, token, anomalies = _read(body, exchange, ids, clock)
+    steps = _assembled(choice, exchange, token, anomalies, incomplete=answer.reason is not None)
+    return unfolded(answer, steps), anomalies
+
+
+def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer, dict[str, Any], str, list[Anomaly]]:
+    """The answer without its items, the choice that has them in its message, the token of their ids, what was mended."""
+    if type(body) is not dict:
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
-    choice = _first_choice(body)
-    if body.get("error") or (choice is None and "message" in body):
+    get = body.get
+    choice = _first_choice(get("choices"))
+    if get("error") or (choice is None and "message" in body):
         raise from_error_object(body)
-    message = choice.get("message") if choice is not None else None
-    if choice is None or not isinstance(message, dict):
+    if choice is None or type(choice.get("message")) is not dict:
         raise UpstreamInvalid("The upstream's answer has no choice with a message.")
-    anomaly = AnomalyLog()
+    anomalies: list[Anomaly] = []
     found = outcome_of(choice.get("finish_reason"))
     if found is None:
-        anomaly("finish_inferred")
-    outcome, official = found or (Outcome.COMPLETED, True)
-    if not official:
-        anomaly("finish_unknown")
-    if outcome is Outcome.FAILED:
-        raise UpstreamInvalid("The upstream broke its answer off.", code="upstream_error")
-
-    reason, logprobs = outcome.reason, choice.get("logprobs")
-    status: Literal["completed", "incomplete"] = "completed" if reason is None else "incomplete"
-    upstream_id, model, created = body.get("id"), body.get("model"), seconds_of(body.get("created"))
-    token = ids(upstream_id if isinstance(upstream_id, str) else "")
-    events: list[Event] = [
-        Started(
-            f"resp_{token}",
-            mended(model) if model and isinstance(model, str) else exchange.request.model,
-            clock() if created is None else created,
-            extras_of(body),
-        )
-    ]
-    items = None if told or logprobs else plain_items(message, exchange, token, status)
-    if items is not None:
-        for index, item in enumerate(items):
-            events.append(ItemClosed(index, item))
+        anomalies.append(Anomaly("finish_inferred"))
+        reason = None
     else:
-        assembly = Assembly(exchange, token, anomaly)
-        events += assembly.feed(_numbered(message), logprobs)
-        events += assembly.finish(incomplete=reason is not None)
-        if assembly.unnamed_call:
-            raise UpstreamInvalid("The upstream sent a tool call without a name.")
-    usage = normal(body.get("usage"))
-    if usage is not None:
-        events.append(Usage(usage))
-    events.append(Finished(status, reason))
-    return events, anomaly.found
+        outcome, official = found
+        if not official:
+            anomalies.append(Anomaly("finish_unknown"))
+            if outcome is Outcome.FAILED:
+                raise UpstreamInvalid("The upstream broke its answer off.", code="upstream_error")
+        reason = outcome.reason
+
+    upstream_id, model, created = get("id"), get("model"), seconds_of(get("created"))
+    token = ids(upstream_id if type(upstream_id) is str else "")
+    answer = Answer(
+        f"resp_{token}",
+        mended(model) if model and type(model) is str else exchange.request.model,
+        clock() if created is None else created,
+        "completed" if reason is None else "incomplete",
+        reason,
+        {},
+        normal(get("usage")),
+        extras_of(body),
+    )
+    return answer, choice, token, anomalies
 
 
-def _first_choice(body: dict[str, Any]) -> dict[str, Any] | None:
+def _assembled(
+    choice: dict[str, Any], exchange: Exchange, token: str, anomalies: list[Anomaly], *, incomplete: bool
+) -> list[Event]:
+    """The events of the items, from the whole message as one delta."""
+    log = AnomalyLog()
+    assembly = Assembly(exchange, token, log)
+    events = assembly.feed(_numbered(choice["message"]), choice.get("logprobs"))
+    events += assembly.finish(incomplete=incomplete)
+    if assembly.unnamed_call:
+        raise UpstreamInvalid("The upstream sent a tool call without a name.")
+    anomalies += log.found
+    return events
+
+
+def _first_choice(choices: Any) -> dict[str, Any] | None:
     """Choice 0; where no choice says it is that, the first one."""
-    choices = body.get("choices")
-    if type(choices) is list and choices and type(choices[0]) is dict and not choices[0].get("index"):
-        return choices[0]
-    found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    if type(choices) is not list or not choices:
+        return None
+    first = choices[0]
+    if type(first) is dict and not first.get("index"):
+        return first
+    found = [choice for choice in choices if type(choice) is dict]
     return next((choice for choice in found if not choice.get("index")), found[0] if found else None)
 
 
@@ -107,24 +132,27 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     """The client's `chat.completion`: one choice for every answer, their usage summed."""
     first = answers[0]
     legacy = exchange.request.carry.get("functions", False)
+    choices: list[dict[str, Any]] = []
+    total: dict[str, Any] | None = None
+    for answer in answers:
+        choices.append(_choice(len(choices), answer, legacy))
+        usage = answer.usage
+        if usage is not None:
+            total = usage if total is None else added(total, usage)
     reply: dict[str, Any] = {
         "id": f"chatcmpl-{derived_token(first.id)}",
         "object": "chat.completion",
         "created": first.created_at,
         "model": first.model,
-        "choices": [_choice(index, answer, legacy=legacy) for index, answer in enumerate(answers)],
+        "choices": choices,
     }
-    total: dict[str, Any] | None = None
-    for answer in answers:
-        usage = answer.usage
-        if usage is not None:
-            total = usage if total is None else added(total, usage)
     if total is not None:
         reply["usage"] = as_chat(total)
-    moderation = moderation_to_chat(first.extra.get("moderation"))
-    if moderation is not None:
+    extra = first.extra
+    if "moderation" in extra and (moderation := moderation_to_chat(extra["moderation"])) is not None:
         reply["moderation"] = moderation
-    reply.update(shown_extras(first.extra))
+    if extra:
+        reply |= shown_extras(extra)
     return reply
 
 
@@ -132,45 +160,44 @@ def shown_extras(extra: dict[str, Any]) -> dict[str, Any]:
     """The facts that stand at the top of every Chat object of an answer."""
     shown: dict[str, Any] = {}
     tier, fingerprint = extra.get("service_tier"), extra.get("system_fingerprint")
-    if isinstance(tier, str) and tier in SERVICE_TIERS:
+    if type(tier) is str and tier in SERVICE_TIERS:
         shown["service_tier"] = tier
-    if isinstance(fingerprint, str):
+    if type(fingerprint) is str:
         shown["system_fingerprint"] = fingerprint
     return shown
 
 
-def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
-    texts: list[dict[str, Any]] = []
-    refusals: list[dict[str, Any]] = []
+def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
+    texts: list[str] = []
+    refusals: list[str] = []
     calls: list[Item] = []
-    thoughts: list[Item] = []
-    annotated = logged = False
-    for item in answer.output:
+    reasoned = annotated = logged = False
+    for item in answer.items.values():
         kind = item.get("type")
         if kind == "message":
             for part in item.get("content") or ():
                 said = part.get("type")
                 if said == "output_text":
-                    texts.append(part)
-                    annotated = annotated or bool(part.get("annotations"))
+                    texts.append(part.get("text") or "")
+                    if part.get("annotations"):
+                        annotated = True
                 elif said == "refusal":
-                    refusals.append(part)
-                logged = logged or bool(part.get("logprobs"))
+                    refusals.append(part.get("refusal") or "")
+                if part.get("logprobs"):
+                    logged = True
         elif kind in CALL_TYPES:
             calls.append(item)
         elif kind == "reasoning":
-            thoughts.append(item)
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": _joined(texts, "text"),
-        "refusal": _joined(refusals, "refusal"),
-    }
+            reasoned = True
+    content = "".join(texts) if texts else None
     if not (texts or refusals or calls):
-        message["content"] = ""  # nothing was said; null beside no call breaks clients
-    reasoning = reasoning_text(thoughts) if thoughts else ""
+        content = ""  # nothing was said; null beside no call breaks clients
+    refusal = "".join(refusals) if refusals else None
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
+    reasoning = reasoning_text(answer.output) if reasoned else ""
     if reasoning:
         message["reasoning_content"] = reasoning
-    nested = _annotations(texts) if annotated else None
+    nested = _annotations(_parts(answer, "output_text")) if annotated else None
     if nested:
         message["annotations"] = nested
     if calls and legacy:
@@ -180,24 +207,23 @@ def _choice(index: int, answer: Answer, *, legacy: bool) -> dict[str, Any]:
     return {
         "index": index,
         "message": message,
-        "logprobs": _logprobs(texts, refusals) if logged else None,
+        "logprobs": _logprobs(_parts(answer, "output_text"), _parts(answer, "refusal")) if logged else None,
         "finish_reason": finish_reason(answer.reason, calls=bool(calls), legacy=legacy),
     }
 
 
-def _joined(parts: list[dict[str, Any]], key: str) -> str | None:
-    return "".join([part.get(key) or "" for part in parts]) if parts else None
+def _parts(answer: Answer, kind: str) -> list[dict[str, Any]]:
+    """The parts of its messages that are of this kind."""
+    said = [item.get("content") or () for item in answer.output if item.get("type") == "message"]
+    return [part for parts in said for part in parts if part.get("type") == kind]
 
 
 def reasoning_text(output: Sequence[Item]) -> str:
-    """What the reasoning items say, summaries and their own text, one paragraph a part; as the stream says it."""
-    texts = [
-        part.get("text") or ""
-        for item in output
-        if item.get("type") == "reasoning"
-        for part in (*(item.get("summary") or ()), *(item.get("content") or ()))
-    ]
-    return PARAGRAPH.join(text for text in texts if text)
+    """What the reasoning items say, summaries and their own text, one paragraph a part; as the stream says it. An upstream's
+    content of which no part can be read rides along as it came."""
+    groups = [item.get(key) for item in output if item.get("type") == "reasoning" for key in ("summary", "content")]
+    parts = [part for group in groups if isinstance(group, list) for part in group if isinstance(part, dict)]
+    return PARAGRAPH.join(text for part in parts if isinstance(text := part.get("text"), str) and text)
 
 
 def _annotations(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:

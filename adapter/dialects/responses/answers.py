@@ -16,6 +16,7 @@ from adapter.upstream.refusals import from_error_object
 Reason = Literal["max_output_tokens", "content_filter"]
 
 _COMPLETED_AT: Final = "completed_at"
+_SAID_IN_CHAT: Final = ("service_tier", "system_fingerprint", "moderation")
 ENDS: Final = {
     "response.completed": "completed",
     "response.done": "completed",
@@ -29,27 +30,38 @@ STATUS_MENDED: Final = Anomaly("status_mended", "completed, but its last item is
 
 def started(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock) -> Started:
     """The beginning of an answer, as far as `response` (perhaps empty) tells of it."""
+    return Started(*head(response, exchange, ids, clock), said_beside(response, exchange))
+
+
+def head(response: dict[str, Any], exchange: Exchange, ids: Ids, clock: Clock) -> tuple[str, str, int]:
+    """The id of an answer, its model, and when it was made."""
     given = response.get("id")
-    response_id = given if isinstance(given, str) else ""
+    response_id = given if type(given) is str else ""
     if not response_id.startswith("resp_") or response_id == "resp_":
         response_id = f"resp_{ids(response_id)}"
     model = response.get("model")
     created_at = _seconds(response.get("created_at"))
-    return Started(
+    return (
         response_id,
-        model if isinstance(model, str) and model else exchange.request.model,
+        model if model and type(model) is str else exchange.request.model,
         clock() if created_at is None else created_at,
-        said_beside(response),
     )
 
 
 def _seconds(value: Any) -> int | None:
     """transformers counts in fractions of a second."""
-    return count(int(value) if isinstance(value, float) and 0 <= value < 1e12 else value)
+    return count(int(value) if type(value) is float and 0 <= value < 1e12 else value)
 
 
-def said_beside(response: dict[str, Any]) -> dict[str, Any]:
-    """What a Response says beside its answer: the echo of the request, tiers, and whatever is new."""
+def said_beside(response: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
+    """What a Response says beside its answer: the echo of the request, tiers, and whatever is new. A Chat client gets
+    what its API can say: to leave out all else is a quarter of what it takes to carry it along."""
+    if exchange.request.dialect == "chat":
+        said: dict[str, Any] = {}
+        for key in _SAID_IN_CHAT:
+            if key in response:
+                said[key] = response[key]
+        return said
     beside = response.copy()
     for key in ANSWER_KEYS:  # half of what it takes to look at each of thirty
         beside.pop(key, None)
@@ -92,10 +104,10 @@ def ending(response: dict[str, Any], default: str) -> Ending:
             return _COMPLETED
 
 
-def ended(assembly: Assembly, response: dict[str, Any], end: Ending, beside: dict[str, Any]) -> list[Event]:
+def ended(assembly: Assembly, response: dict[str, Any], end: Ending, changed: dict[str, Any]) -> list[Event]:
     """The events from the last item on: what was never streamed, what is still open, usage, and the terminal one.
 
-    `beside` is what `Started` said beside the answer; the terminal event says what has changed.
+    `changed` is what is said beside the answer otherwise than `Started` did.
     """
     usage = normal(response.get("usage"))
     counted: list[Event] = [] if usage is None else [Usage(usage)]
@@ -106,8 +118,6 @@ def ended(assembly: Assembly, response: dict[str, Any], end: Ending, beside: dic
     if cut and end.status == "completed":
         assembly.note(STATUS_MENDED.kind, STATUS_MENDED.detail)
         end = Ending("incomplete", "max_output_tokens")
-    said = said_beside(response)
-    changed = {key: value for key, value in said.items() if key not in beside or beside[key] != value}
     return [*_taken(assembly), *counted, Finished("incomplete" if end.reason else "completed", end.reason, changed)]
 
 

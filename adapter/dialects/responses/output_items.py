@@ -111,7 +111,12 @@ def normal_parts(given: Any, plain: str) -> list[dict[str, Any]]:
         given = [given] if given else []
     if not isinstance(given, list):
         return []
-    return [normal for part in given if (normal := normal_part(part, plain)) is not None]
+    normal: list[dict[str, Any]] = []
+    for part in given:
+        one = normal_part(part, plain)
+        if one is not None:
+            normal.append(one)
+    return normal
 
 
 def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
@@ -122,16 +127,14 @@ def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
         if plain != "output_text":
             if len(part) == 2:
                 return {"type": plain, "text": mended(text)}
-        elif len(part) == 4 and part.get("annotations") == [] and part.get("logprobs") == []:
+        elif len(part) == 4 and not (part.get("annotations", True) or part.get("logprobs", True)):
             return {"type": plain, "text": mended(text), "annotations": [], "logprobs": []}
+    return any_part(part, plain)
+
+
+def any_part(part: Any, plain: str) -> dict[str, Any] | None:
+    """As `normal_part`, of any part."""
     given: dict[str, Any] = part if isinstance(part, dict) else {"type": plain, "text": part}
-    if (
-        given.keys() == _USUAL
-        and given["type"] == plain == "output_text"
-        and not (given["annotations"] or given["logprobs"])
-    ):
-        # as nearly all are; a quarter of the time
-        return {"type": plain, "text": whole_text(given["text"]), "annotations": [], "logprobs": []}
     kind = plain
     if given.get("type") == "refusal" and plain == "output_text":
         kind = "refusal"
@@ -146,7 +149,6 @@ def normal_part(part: Any, plain: str) -> dict[str, Any] | None:
     return normal
 
 
-_USUAL: Final = {"type", "text", "annotations", "logprobs"}
 _SAID: Final = frozenset({"text", "refusal", "annotations", "logprobs"})
 """What a part says; no type has all of it."""
 

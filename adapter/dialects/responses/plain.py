@@ -6,7 +6,7 @@ what an item means; tests hold the two together.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from adapter.dialects.responses.output_items import (
     CALLS,
@@ -20,43 +20,46 @@ from adapter.hub.events import Item
 _LONGEST_CALL_ID: Final = 64
 
 
-def closed_items(output: list[Item], status: str) -> list[Item] | None:
-    """The items of a Response of this status as they close. None where an id or a name is not one that a client can use."""
-    ids = {item_id for item in output if type(item_id := item.get("id")) is str and item_id}
-    if len(ids) < len(output):
+def closed_items(output: Any, status: str) -> dict[int, Item] | None:
+    """The items of a Response of this status as they close. None where there are none, or one is not of the assistant, or an
+    id or a name is not one that a client can use."""
+    if type(output) is not list or not output:
         return None
-    call_ids: set[tuple[str, str]] = set()
-    closed: list[Item] = []
+    seen: set[Any] = set()
+    closed: dict[int, Item] = {}
+    left = len(output)
     for item in output:
-        kind = item["type"]
-        if kind in CALLS:
-            name, call_id = item.get("name"), item.get("call_id")
-            if (
-                type(name) is not str
-                or not name
-                or type(call_id) is not str
-                or not 0 < len(call_id) <= _LONGEST_CALL_ID
-            ):
-                return None
-            if (kind, call_id) in call_ids:
-                return None
-            call_ids.add((kind, call_id))
-        elif kind in OPENS_LATE:
+        if type(item) is not dict or type(item_id := item.get("id")) is not str or not item_id or item_id in seen:
             return None
-        last = len(closed) == len(output) - 1
-        cut = last and (item.get("status") or status) == "incomplete"
-        closed.append(_closed(item, kind, "incomplete" if cut else "completed"))
+        seen.add(item_id)
+        left -= 1
+        cut = not left and (item.get("status") or status) == "incomplete"
+        whole = _closed(item, "incomplete" if cut else "completed", seen)
+        if whole is None:
+            return None
+        closed[len(closed)] = whole
     return closed
 
 
-def _closed(item: Item, kind: str, status: str) -> Item:
-    whole = item.copy()
+def _closed(item: Item, status: str, seen: set[Any]) -> Item | None:
+    kind = item.get("type")
     if kind == "message":
+        if item.get("role") not in (None, "assistant"):
+            return None
+        whole = item.copy()
         whole["role"], whole["status"] = "assistant", status
         whole["content"] = normal_parts(item.get("content"), "output_text")
         return whole
+    if type(kind) is not str or not kind or kind in OPENS_LATE:
+        return None
+    whole = item.copy()
     if kind in CALLS:
-        field = CALLS[kind][1]
+        name, call_id, field = item.get("name"), item.get("call_id"), CALLS[kind][1]
+        if type(name) is not str or not name or type(call_id) is not str or not 0 < len(call_id) <= _LONGEST_CALL_ID:
+            return None
+        if (kind, call_id) in seen:
+            return None
+        seen.add((kind, call_id))
         given = called_with(item, field) or ""
         if kind == "function_call" and status == "completed" and not given.strip():
             given += "{}"

@@ -20,7 +20,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from adapter.dialects.refrain import Refrain, Sole
-from adapter.dialects.responses.answers import ENDS, Ending, ended, ending, is_item, started, told_error
+from adapter.dialects.responses.answers import (
+    ENDS,
+    Ending,
+    ended,
+    ending,
+    is_item,
+    said_beside,
+    started,
+    told_error,
+)
 from adapter.dialects.responses.assembly import Assembly, Slot, Text
 from adapter.dialects.responses.output_items import (
     CALLS,
@@ -164,7 +173,9 @@ class ResponsesReader:
         self._start(event)
         if end.error is None:
             self._name_loose(response)
-        events = ended(self._assembly, response, end, self._beside)
+        beside, said = self._beside, said_beside(response, self._exchange)
+        changed = {key: value for key, value in said.items() if key not in beside or beside[key] != value}
+        events = ended(self._assembly, response, end, changed)
         self._ended = True
         return events
 

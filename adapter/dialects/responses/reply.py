@@ -5,24 +5,54 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapter.dialects.responses.answers import STATUS_MENDED, Ending, ended, ending, output_of, started
+from adapter.dialects.responses.answers import (
+    STATUS_MENDED,
+    ended,
+    ending,
+    head,
+    output_of,
+    said_beside,
+    started,
+)
 from adapter.dialects.responses.assembly import Assembly
 from adapter.dialects.responses.echo import BLANK, echo
 from adapter.dialects.responses.plain import closed_items
 from adapter.dialects.responses.traits import shown_item
 from adapter.errors import AdapterError, UpstreamInvalid
-from adapter.hub.events import Event, Finished, Item, ItemClosed, Started, Usage
-from adapter.hub.fold import Answer
+from adapter.hub.events import Event, Item
+from adapter.hub.fold import Answer, fold
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import normal
 
 
+def read_answer(
+    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
+) -> tuple[Answer, list[Anomaly]]:
+    """See `Dialect.read_answer`."""
+    items = None
+    if type(body) is dict and body.get("object") != "response.compaction":
+        end = ending(body, "completed")
+        if end.error is None:
+            items = closed_items(body.get("output"), end.status)
+    if items is None:
+        events, anomalies = read_reply(body, exchange, ids=ids, clock=clock)
+        return fold(events), anomalies
+    mended: list[Anomaly] = []
+    status, reason = end.status, end.reason
+    if reason is None and items[len(items) - 1].get("status") == "incomplete":
+        status, reason = "incomplete", "max_output_tokens"
+        mended.append(STATUS_MENDED)
+    response_id, model, created_at = head(body, exchange, ids, clock)
+    usage, beside = normal(body.get("usage")), said_beside(body, exchange)
+    return Answer(response_id, model, created_at, status, reason, items, usage, beside), mended
+
+
 def read_reply(
-    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock, told: bool = True
+    body: Any, exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock
 ) -> tuple[list[Event], list[Anomaly]]:
     """See `Dialect.read_reply`. A Response object is read however little of it there is."""
-    if not isinstance(body, dict):
+    if type(body) is not dict:
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
     end, output, status = ending(body, "completed"), output_of(body), body.get("status")
     if not output and not isinstance(body.get("output"), list) and status != "failed":
@@ -31,33 +61,11 @@ def read_reply(
         raise UpstreamInvalid("The upstream has only begun to answer.")
     if body.get("object") == "response.compaction":
         raise UpstreamInvalid("The upstream's answer is a compaction, not a response.")
-    begun = started(body, exchange, ids, clock)
-    items = None if told or end.error is not None else closed_items(output, end.status)
-    if items is not None:
-        return _at_once(begun, items, normal(body.get("usage")), end)
     assembly = Assembly(bare_logprobs=exchange.request.dialect == "responses")
     given = body.get("id")
     assembly.token = ids(given if isinstance(given, str) else "")
-    assembly.out.append(begun)
-    return ended(assembly, body, end, begun.extra), assembly.anomalies
-
-
-def _at_once(
-    begun: Started, items: list[Item], usage: dict[str, Any] | None, end: Ending
-) -> tuple[list[Event], list[Anomaly]]:
-    events: list[Event] = [begun]
-    for index, item in enumerate(items):
-        events.append(ItemClosed(index, item))
-    if usage is not None:
-        events.append(Usage(usage))
-    if end.reason is not None:
-        events.append(Finished("incomplete", end.reason))
-    elif items and items[-1].get("status") == "incomplete":
-        events.append(Finished("incomplete", "max_output_tokens"))
-        return events, [STATUS_MENDED]
-    else:
-        events.append(Finished("completed"))
-    return events, []
+    assembly.out.append(started(body, exchange, ids, clock))
+    return ended(assembly, body, end, {}), assembly.anomalies
 
 
 _FAILED_CODES: Final = frozenset(
@@ -96,20 +104,22 @@ def failed_error(error: AdapterError) -> dict[str, Any]:
     return {"code": error.code if error.code in _FAILED_CODES else "server_error", "message": error.message}
 
 
-def answer_facts(answer: Answer, output: list[Item], completed_at: int | None) -> dict[str, Any]:
-    """The part of a Response that says what was answered."""
-    return {
-        "id": answer.id,
-        "object": "response",
-        "created_at": answer.created_at,
-        "completed_at": completed_at,
-        "status": answer.status,
-        "error": None if answer.error is None else failed_error(answer.error),
-        "incomplete_details": {"reason": answer.reason} if answer.status == "incomplete" else None,
-        "model": answer.model,
-        "output": output,
-        "usage": answer.usage,
-    }
+def answer_facts(
+    answer: Answer, output: list[Item], completed_at: int | None, made: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The part of a Response that says what was answered, laid onto `made`: a copy of `BLANK`, or nothing yet."""
+    made = {} if made is None else made
+    made["id"] = answer.id
+    made["object"] = "response"
+    made["created_at"] = answer.created_at
+    made["completed_at"] = completed_at
+    made["status"] = answer.status
+    made["error"] = None if answer.error is None else failed_error(answer.error)
+    made["incomplete_details"] = {"reason": answer.reason} if answer.status == "incomplete" else None
+    made["model"] = answer.model
+    made["output"] = output
+    made["usage"] = answer.usage
+    return made
 
 
 def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
@@ -119,10 +129,8 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     server to do. Responses clients cannot ask for several answers: the first is it.
     """
     answer = answers[0]
-    output = answer.output
+    output = list(answer.items.values())
     if not exchange.request.client.shows_refusals:
         output = [shown_item(item) for item in output]
     completed_at = answer.extra.get("completed_at", answer.created_at) if answer.status == "completed" else None
-    made = echo(exchange.request, answer.extra, BLANK)
-    made.update(answer_facts(answer, output, completed_at))
-    return made
+    return answer_facts(answer, output, completed_at, echo(exchange.request, answer.extra, BLANK))

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapter.dialects.responses import read_reply, read_request, write_reply
+from adapter.dialects import chat
+from adapter.dialects.responses import read_answer, read_reply, read_request, write_reply
 from adapter.errors import AdapterError, UpstreamInvalid
 from adapter.hub.events import Failed
 from adapter.hub.fold import fold
@@ -16,6 +17,7 @@ from adapter.upstream.profiles import GENERIC
 from tests.validator import load, needs_validator
 
 UNASKED = Exchange.unasked("responses")
+CHAT = Exchange.unasked("chat")
 MINIMAL: dict[str, Any] = {
     "id": "resp_1",
     "object": "response",
@@ -83,6 +85,16 @@ def test_calls_are_given_what_servers_leave_out() -> None:
 
     assert (first["id"], first["call_id"], first["arguments"]) == ("fc_1_0", "call_1_0", '{"a":1}')
     assert (second["id"], second["call_id"], second["arguments"]) == ("fc_9", "c", "{}")
+
+
+@pytest.mark.parametrize("content", [5, "why", [{"type": "odd"}], [{"type": "refusal", "text": {"a": 1}}], {"a": 1}])
+def test_a_chat_client_gets_of_reasoning_what_can_be_read(content: Any) -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "content": content}
+    answer, _ = read_answer({**MINIMAL, "output": [thought, {**MINIMAL["output"][0], "id": "msg_1"}]}, CHAT)
+    (choice,) = chat.write_reply([answer], CHAT)["choices"]
+
+    assert choice["message"]["content"] == "Hey"
+    assert choice["message"].get("reasoning_content") == ("why" if content == "why" else None)
 
 
 def test_only_output_text_is_a_message_too() -> None:
