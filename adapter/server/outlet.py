@@ -107,14 +107,13 @@ class Outlet:
             self._sent()
         self.last_write = self.last_data = monotonic()
 
-    @property
     def ready(self) -> bool:
         """What is `put` now is sent at once."""
         hand = self._hand
         return hand is not None and self.writing_since is None and self._quiet is None and self.committed and hand.ready
 
     def put(self, data: bytes) -> None:
-        """One piece of the body, while `ready`."""
+        """One piece of the body, in a moment that is `ready` for it."""
         assert self._hand is not None
         self._hand.put(data)
         self.last_write = self.last_data = monotonic()

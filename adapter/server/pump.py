@@ -26,24 +26,16 @@ MAX_EVENTS: Final = 256
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
     """Write the answer as the client's stream, to its end."""
-    waiting: list[Event] = []
 
-    def at_once(events: list[Event]) -> bool:
-        if not outlet.ready or (len(events) > 1 and _parted(events)[1]):
-            waiting.extend(events)
-            return False
+    def at_once(events: list[Event]) -> None:
         data = writer.write(events)
         outlet.events = writer.written
         if data:
             outlet.put(data)
-        return True
 
     while not outlet.ended:
-        if outlet.ready:
-            await answering.pass_on(at_once)
-            if waiting:
-                await write_events(outlet, writer, 0, waiting)
-                waiting.clear()
+        if outlet.ready():
+            await answering.pass_on(at_once, outlet.ready)
         choice, events = await answering.batch()
         await write_events(outlet, writer, choice, events, last=answering.ended)
 
@@ -75,21 +67,10 @@ def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
 
 async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
     """Pass an upstream's bytes on, to the end of the answer."""
-    waiting: list[bytes] = []
-
-    def at_once(data: bytes) -> bool:
-        if not outlet.ready:
-            waiting.append(data)
-            return False
-        outlet.put(data)
-        return True
-
     try:
         while not outlet.ended:
-            if outlet.ready:
-                await answering.pass_on(at_once)
-                if waiting:
-                    await outlet.write(waiting.pop())
+            if outlet.ready():
+                await answering.pass_on(outlet.put, outlet.ready)
             data = await answering.piece()
             await outlet.write(data, last=answering.ended)
     finally:

@@ -69,7 +69,6 @@ class Moody:
         self.at_once = 0
         self.read: list[bytes] = []
 
-    @property
     def ready(self) -> bool:
         self._asked += 1
         return self._moods[self._asked % len(self._moods)]
@@ -206,7 +205,7 @@ def test_an_upstream_that_floods_is_stopped_until_the_loop_comes_round(flood: st
 
     async def scenario() -> None:
         protocol, reply = await replied()
-        task = asyncio.get_running_loop().create_task(reply.pass_on(lambda _: True))
+        task = asyncio.get_running_loop().create_task(reply.pass_on(lambda _: True, lambda: True))
         await asyncio.sleep(0)
         wire, reads = protocol.transport, 0
         assert isinstance(wire, Wire)
@@ -247,7 +246,7 @@ def test_what_comes_between_a_cancellation_and_its_effect_is_not_passed_on(last:
 
     async def scenario() -> None:
         protocol, reply = await replied()
-        task = asyncio.get_running_loop().create_task(reply.pass_on(take))
+        task = asyncio.get_running_loop().create_task(reply.pass_on(take, lambda: True))
         await asyncio.sleep(0)
         task.cancel()
         LAST[last](protocol, reply)
