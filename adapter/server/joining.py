@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, Final, cast
 
 from starlette.types import Send
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _HEAD: Final = b"HTTP/1.1 "
@@ -55,10 +56,25 @@ class Joining:
 class JoiningProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
+    serving: RequestResponseCycle | None = None
+    """The request that is being answered: not the last one where a client asks on before it has its answer."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client has connected."""
         joining = Joining(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, joining))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.serving = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left, which the server tells only the last of its requests."""
+        serving = self.serving
+        if serving is not None and serving is not self.cycle:
+            serving.disconnected = not serving.response_complete
+            serving.message_event.set()
+        super().connection_lost(exc)
 
 
 class Hand:
