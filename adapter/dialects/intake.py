@@ -49,16 +49,13 @@ class Intake:
         self._estimate = estimate and sent > 0
         self._closed: list[Item] = []
         self._counted = False
+        self.settling = False
+        """The answer is complete but for its usage: wait a short time only."""
         self.ended = False
         """The terminal event was given; the upstream may be closed."""
         self._mended: list[Anomaly] = []
         self.answered = False
         """The first event that is not an error has come: retry and failover end here."""
-
-    @property
-    def settling(self) -> bool:
-        """The answer is complete but for its usage: wait a short time only."""
-        return self._reader.settling
 
     @property
     def anomalies(self) -> list[Anomaly]:
@@ -115,6 +112,7 @@ class Intake:
 
     def _passed(self, events: list[Event]) -> list[Event]:
         """Through the stop scanner, and with the usage that nobody reported put before the end."""
+        self.settling = self._reader.settling
         if self._stop is not None:
             events = self._stop.feed(events)
         if not events:

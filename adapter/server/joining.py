@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, Final, cast
 
 from starlette.types import Send
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _HEAD: Final = b"HTTP/1.1 "
@@ -55,10 +56,25 @@ class Joining:
 class JoiningProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
+    serving: RequestResponseCycle | None = None
+    """The request that is being answered: not the last one where a client asks on before it has its answer."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client has connected."""
         joining = Joining(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, joining))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.serving = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left, which the server tells only the last of its requests."""
+        serving = self.serving
+        if serving is not None and serving is not self.cycle:
+            serving.disconnected = not serving.response_complete
+            serving.message_event.set()
+        super().connection_lost(exc)
 
 
 class Hand:
@@ -71,18 +87,19 @@ class Hand:
         self._flow = cycle.flow
         self._joining = joining
 
-    def put(self, data: bytes) -> bool:
-        """One piece; False, and nothing done, where the client is slow or has left."""
-        cycle, joining = self._cycle, self._joining
-        if self._flow.write_paused or cycle.disconnected:
-            return False
-        if cycle.chunked_encoding:
+    def ready(self) -> bool:
+        """There is somebody who reads."""
+        return not self._flow.write_paused and not self._cycle.disconnected
+
+    def put(self, data: bytes) -> None:
+        """One piece."""
+        if self._cycle.chunked_encoding:
             data = b"%x\r\n%b\r\n" % (len(data), data)
+        joining = self._joining
         if joining.held:
             joining.held.append(data)
         else:
             joining.transport.write(data)
-        return True
 
 
 def hand_of(send: Send) -> Hand | None:

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Deltas, Event, Failed, Finished, Started
+from adapter.hub.events import Event, Failed, Finished, Started
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
@@ -53,9 +53,9 @@ class Answering(Protocol):
     def ended(self) -> bool:
         """The last batch was given."""
 
-    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
-        """Give `write` the events of the one choice in the moment they come, until it wants no more (False) or the answer is
-        about to end: whatever else comes is the next batch."""
+    async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
+        """Give `write` the events of the one choice in the moment they come, as long as it is `ready` for them and the answer
+        goes on: whatever else comes is the next batch."""
 
     async def batch(self) -> Batch:
         """The next events, some at least; to be asked for until `ended`."""
@@ -136,21 +136,21 @@ class Hub:
         if first is None:
             raise UpstreamTruncated("The upstream's stream ended before it began to answer.")
 
-    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
+    async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
         intake = self.intake
         if self._first or intake.ended or intake.settling:
             return
 
         def take(chunk: bytes) -> bool:
             events = intake.feed(chunk)
-            if len(events) == 1 and type(events[0]) is Deltas:  # only text, and so no end
-                return write(events)
             if intake.ended:
                 self._first = events
                 return False
-            return (not events or write(events)) and not intake.settling
+            if events:
+                write(events)
+            return not intake.settling
 
-        await self._reply.pass_on(take)
+        await self._reply.pass_on(take, ready)
 
     async def batch(self) -> Batch:
         intake, reply = self.intake, self._reply
@@ -176,7 +176,7 @@ class Hub:
 class InBatches:
     """An answer that comes in batches only."""
 
-    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
+    async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
         """As `Answering.pass_on`: nothing is."""
 
 
@@ -329,7 +329,7 @@ class RawStreaming:
                     "The upstream's stream ended before it began to answer."
                 )
 
-    async def pass_on(self, write: Callable[[bytes], bool]) -> None:
+    async def pass_on(self, write: Callable[[bytes], None], ready: Callable[[], bool]) -> None:
         """As `Answering.pass_on`, in bytes."""
         observer = self.observer
         if self._first or observer.ended or observer.settling:
@@ -340,9 +340,11 @@ class RawStreaming:
             if observer.ended:
                 self._first.append(data)
                 return False
-            return (not data or write(data)) and not observer.settling
+            if data:
+                write(data)
+            return not observer.settling
 
-        await self._reply.pass_on(take)
+        await self._reply.pass_on(take, ready)
 
     async def piece(self) -> bytes:
         """The next bytes; to be asked for until `ended`."""

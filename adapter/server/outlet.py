@@ -45,7 +45,6 @@ class Outlet:
 
     __slots__ = (
         "_hand",
-        "_kept",
         "_quiet",
         "_send",
         "committed",
@@ -62,7 +61,6 @@ class Outlet:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._hand: Hand | None = None
-        self._kept: list[bytes] = []
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -106,9 +104,6 @@ class Outlet:
         if self.ended:
             return
         self.ended = last
-        if self._kept:
-            data = b"".join((*self._kept, data))
-            self._kept.clear()
         self.writing_since = monotonic()
         try:
             if not self.committed:
@@ -118,24 +113,16 @@ class Outlet:
             self._sent()
         self.last_write = self.last_data = monotonic()
 
-    @property
-    def prompt(self) -> bool:
-        """Pieces may be `put`."""
-        return self._hand is not None
-
-    def put(self, data: bytes) -> bool:
-        """One piece of the body, without waiting. False: the client does not take it now, and it is kept for `catch_up`."""
+    def ready(self) -> bool:
+        """What is `put` now is sent at once."""
         hand = self._hand
-        if hand is not None and self.writing_since is None and self._quiet is None and hand.put(data):
-            self.last_write = self.last_data = monotonic()
-            return True
-        self._kept.append(data)
-        return False
+        return hand is not None and self.writing_since is None and self._quiet is None and hand.ready()
 
-    async def catch_up(self) -> None:
-        """Write what could not be `put`."""
-        if self._kept:
-            await self.write(b"")
+    def put(self, data: bytes) -> None:
+        """One piece of the body, in a moment that is `ready` for it."""
+        assert self._hand is not None
+        self._hand.put(data)
+        self.last_write = self.last_data = monotonic()
 
     @property
     def busy(self) -> bool:

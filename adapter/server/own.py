@@ -61,12 +61,12 @@ class Changed:
     def ended(self) -> bool:
         return self._answering.ended
 
-    async def pass_on(self, write: Callable[[list[Event]], bool]) -> None:
-        def take(events: list[Event]) -> bool:
-            events = self._changed(events)
-            return not events or write(events)
+    async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
+        def changed(events: list[Event]) -> None:
+            if events := self._changed(events):
+                write(events)
 
-        await self._answering.pass_on(take)
+        await self._answering.pass_on(changed, ready)
 
     async def batch(self) -> Batch:
         choice, events = await self._answering.batch()

@@ -26,22 +26,15 @@ MAX_EVENTS: Final = 256
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
     """Write the answer as the client's stream, to its end."""
-    many: list[Event] = []
 
-    def at_once(events: list[Event]) -> bool:
-        if len(events) > 1 and _parted(events)[1]:
-            many.extend(events)
-            return False
-        data = writer.write(events)
-        return not data or outlet.put(data)
+    def at_once(events: list[Event]) -> None:
+        if data := writer.write(events):
+            outlet.put(data)
 
     try:
         while not outlet.ended:
-            if outlet.prompt:
-                await answering.pass_on(at_once)
-                await outlet.catch_up()
-                await _write(outlet, writer, 0, many)
-                many.clear()
+            if outlet.ready():
+                await answering.pass_on(at_once, outlet.ready)
             choice, events = await answering.batch()
             await _write(outlet, writer, choice, events, last=answering.ended)
     finally:
@@ -76,9 +69,8 @@ async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
     """Pass an upstream's bytes on, to the end of the answer."""
     try:
         while not outlet.ended:
-            if outlet.prompt:
-                await answering.pass_on(outlet.put)
-                await outlet.catch_up()
+            if outlet.ready():
+                await answering.pass_on(outlet.put, outlet.ready)
             data = await answering.piece()
             await outlet.write(data, last=answering.ended)
     finally:

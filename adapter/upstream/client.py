@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
 from math import inf
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import aiohttp
 from aiohttp import hdrs
@@ -35,9 +35,9 @@ from adapter.upstream.router import Upstream
 from adapter.upstream.sending import Answer, Sender, Within
 from adapter.upstream.silence import Ear
 
-_AT_ONCE: Final = 64 * 1024
-"""Bytes of a read that is passed on in the moment it comes: one TCP window. More is no token but a flood, and a loop reads on
-as long as a read is as large as its buffer (256 KiB): only what nobody takes stops it, and lets others have their turn."""
+_AT_ONCE: Final = 16 * 1024
+"""Bytes of a read that is passed on in the moment it comes: about a hundred tokens. More is a flood, and a loop reads on as
+long as its reads are as long as its buffer: only what nobody takes stops it, and lets others have their turn."""
 _ERROR_BODY: Final = 64 * 1024
 """An error body is looked at for its message only."""
 _ERROR_BODY_WITHIN: Final = 10.0
@@ -49,6 +49,10 @@ _MARKS: Final = (_BOM, b":", b"data", b"event", b"id:", b"retry")
 """How a stream of server-sent events begins."""
 _BEGINNINGS: Final = (b"data: ", b"event: ")
 """How most do."""
+
+
+_Passing: TypeAlias = tuple[Callable[[bytes], bool], Callable[[], bool], asyncio.Future[None]]
+"""Whom `Reply.pass_on` gives to, when, and what the task waits for meanwhile."""
 
 
 class Kind(Enum):
@@ -76,11 +80,10 @@ class Reply:
         "_deadline",
         "_ear",
         "_ends",
-        "_enough",
         "_first",
         "_idle",
+        "_passing",
         "_response",
-        "_take",
         "_timer",
         "_waiting",
         "headers",
@@ -97,9 +100,7 @@ class Reply:
         self._first = b""
         self._broken: AdapterError | None = None
         self._waiting = False
-        self._take: Callable[[bytes], bool] | None = None
-        self._enough: asyncio.Future[None] | None = None
-        """Whom `pass_on` gives to, and what it waits for."""
+        self._passing: _Passing | None = None
         self._ends = ends
         self._deadline = monotonic() + idle_timeout
         self._timer: Alarm | None = None
@@ -172,9 +173,10 @@ class Reply:
             self._deadline = monotonic() + self._idle
         return chunk
 
-    async def pass_on(self, take: Callable[[bytes], bool]) -> None:
-        """Give `take` what the network has in the moment it comes, until `take` wants no more (False), or there is no more to
-        come, which the next `read` tells. The task that waits here is not woken in between: a third of what a read costs.
+    async def pass_on(self, take: Callable[[bytes], bool], ready: Callable[[], bool]) -> None:
+        """Give `take` what the network has in the moment it comes, as long as it is `ready` for that and wants more (True).
+        Returns when it is not, when there is no more to come, or far too much: the next `read` tells. The task that waits here
+        is not woken in between: a third of what a read costs.
 
         Raises:
             Exception: what `take` raises.
@@ -183,24 +185,25 @@ class Reply:
         if self._first or self._broken is not None or content._buffer or content._eof or content._exception is not None:
             return
         self._watch()
-        protocol, self._take = self._response.protocol, take
-        enough = self._enough = protocol.listened(self._heard)
+        protocol = self._response.protocol
+        enough = protocol.listened(self._heard)
+        self._passing = take, ready, enough
         try:
             await enough
         finally:
-            if self._enough is not None:  # cancelled; after an end the connection may be another call's by now
-                protocol.heard = self._enough = None
-            self._take = None
+            if self._passing is not None:  # cancelled; after an end the connection may be another call's by now
+                protocol.heard = self._passing = None
 
     def _heard(self) -> None:
         """Something happened to the connection while the task waits in `pass_on`."""
-        content, protocol, take, enough = self._content, self._response.protocol, self._take, self._enough
-        assert take is not None
-        assert enough is not None
+        content, protocol = self._content, self._response.protocol
+        assert self._passing is not None
+        take, ready, enough = self._passing
         if enough.done():  # cancelled, which the task is about to hear
             return
         taking = content._exception is None and content._size <= _AT_ONCE and not protocol._reading_paused
         try:
+            taking = taking and ready()
             if taking and content._buffer:
                 chunk = _taken(content)
                 if self._ear.hears_data(chunk):
@@ -212,7 +215,7 @@ class Reply:
             if taking and not content._eof:
                 return
             enough.set_result(None)
-        protocol.heard = self._enough = None
+        protocol.heard = self._passing = None
 
     async def body(self, limit: int) -> bytes:
         """All of it.
@@ -263,7 +266,7 @@ class Reply:
 
     def _look(self) -> None:
         now = monotonic()
-        if not self._waiting and self._enough is None:  # the client is the slow one
+        if not self._waiting and self._passing is None:  # the client is the slow one
             self._deadline = max(self._deadline, now + self._idle)
         due = min(self._deadline, self._ends)
         if now < due:
@@ -271,7 +274,7 @@ class Reply:
             return
         said = "sent no data for too long" if now < self._ends else "took longer for its answer than it may"
         self._content.set_exception(UpstreamTimeout(f"The upstream {said}."))
-        if self._enough is not None:
+        if self._passing is not None:
             self._heard()
 
 

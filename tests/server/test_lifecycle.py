@@ -77,6 +77,25 @@ def test_e3_e4_a_client_that_leaves_closes_its_upstream(client_speaks: str, upst
     play(scenario)
 
 
+@lanes
+def test_a_client_that_has_asked_twice_and_leaves_closes_its_upstream(
+    client_speaks: str, upstream_speaks: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The server tells only the last request of a connection that its client has left."""
+
+    async def scenario() -> None:
+        script: Script = [*begun(upstream_speaks), Stall()]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks)) as client:
+            reader, writer = await client.open(ask_bytes(client_speaks, stream=True) * 2)
+            await read_head(reader)
+            writer.transport.abort()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 1)
+            assert len(up.seen) == 1
+
+    play(scenario)
+    assert '"outcome":"client_gone"' in capfd.readouterr().out
+
+
 def test_a_client_that_leaves_during_its_upload_calls_nobody() -> None:
     async def scenario() -> None:
         async with Upstream([Stall()]) as up, adapter(upstream(up.url, "chat")) as client:

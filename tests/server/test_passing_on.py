@@ -69,13 +69,13 @@ class Moody:
         self.at_once = 0
         self.read: list[bytes] = []
 
-    def put(self, data: bytes) -> bool:
+    def ready(self) -> bool:
         self._asked += 1
-        if not self._moods[self._asked % len(self._moods)]:
-            return False
+        return self._moods[self._asked % len(self._moods)]
+
+    def put(self, data: bytes) -> None:
         self.at_once += 1
         self.read.append(data)
-        return True
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.body":
@@ -207,7 +207,7 @@ def test_an_upstream_that_floods_is_stopped_until_the_loop_comes_round(flood: st
 
     async def scenario() -> None:
         protocol, reply = await replied()
-        task = asyncio.get_running_loop().create_task(reply.pass_on(lambda _: True))
+        task = asyncio.get_running_loop().create_task(reply.pass_on(lambda _: True, lambda: True))
         await asyncio.sleep(0)
         wire, reads = protocol.transport, 0
         assert isinstance(wire, Wire)
@@ -248,7 +248,7 @@ def test_what_comes_between_a_cancellation_and_its_effect_is_not_passed_on(last:
 
     async def scenario() -> None:
         protocol, reply = await replied()
-        task = asyncio.get_running_loop().create_task(reply.pass_on(take))
+        task = asyncio.get_running_loop().create_task(reply.pass_on(take, lambda: True))
         await asyncio.sleep(0)
         task.cancel()
         LAST[last](protocol, reply)
@@ -264,7 +264,7 @@ def test_what_comes_between_a_cancellation_and_its_effect_is_not_passed_on(last:
 def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over real sockets: a change of the HTTP server's inside would otherwise only make streams slower."""
     put: list[bytes] = []
-    real: Callable[[Hand, bytes], bool] = Hand.put
+    real: Callable[[Hand, bytes], None] = Hand.put
     monkeypatch.setattr(Hand, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
 
     async def scenario() -> None:
