@@ -5,9 +5,9 @@ else that this server does with a small one (95 of a plain request's 240 µs). W
 resolving names, TLS, the parser, back pressure. There is nothing here that could follow a redirect, keep a cookie, ask a
 proxy or decompress.
 
-Requests that arrive together are written together, when the loop has come round once: a write wakes whoever reads, and
-waking an upstream that has gone to sleep in between costs five times the write (an eighth of the CPU of a plain request
-among 32).
+Requests that arrive while others are under way are written together, when the loop has come round once: a write wakes
+whoever reads, and waking an upstream that has gone to sleep in between costs five times the write (an eighth of the CPU of a
+plain request among 32). One that is alone waits for nobody.
 """
 
 from __future__ import annotations
@@ -168,6 +168,8 @@ class Sender:
     def __init__(self, alarms: Alarms) -> None:
         self._alarms = alarms
         self._connector = _Connector()
+        self._awaited = 0
+        """Calls whose answers have not begun."""
         self._place = lru_cache(maxsize=256)(_place)
         self._loop = asyncio.get_running_loop()
 
@@ -192,11 +194,13 @@ class Sender:
         framing = f"Content-Length: {len(body)}\r\n" if body or method != hdrs.METH_GET else ""
         head = f"{start}{own}{framing}\r\n".encode()
         first = head + body if len(body) <= _PIECE else head
-        await asyncio.sleep(0)  # all that came with this request write together: see the top
+        if self._awaited:  # there may be more to come, which is written together: see the top
+            await asyncio.sleep(0)
         attempt = 1
         while True:
             connection, fresh = await self._connected(place, within.connect)
             alarm: Alarm | None = None
+            self._awaited += 1
             try:
                 protocol, transport = connection.protocol, connection.transport
                 if protocol is None or transport is None:
@@ -220,6 +224,7 @@ class Sender:
                 connection.close()
                 raise
             finally:
+                self._awaited -= 1
                 if alarm is not None:
                     alarm.cancel()
 
