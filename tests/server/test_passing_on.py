@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.write_stream import ResponsesWriter
+from adapter.hub.events import Event
 from adapter.hub.request import DialectName, Exchange
 from adapter.server.joining import Hand, hand_of
 from adapter.server.lanes import Hub, RawStreaming, begun
@@ -25,7 +27,7 @@ from adapter.upstream.client import Kind, Reply
 from adapter.upstream.sending import Answer, Protocol
 from tests.bench import payloads
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import END, SSE, Script, Sleep, Upstream, chunk, event
+from tests.server.scripted import END, SSE, Script, Sleep, Stall, Upstream, chunk, event
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -277,6 +279,36 @@ def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkey
 
     play(scenario)
     assert sum(b" word" in data for data in put) >= 3
+
+
+def test_a_defect_in_what_is_passed_on_is_one_failure_and_a_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is raised in the connection's own callback, which would only log it and close."""
+    real = ResponsesWriter.write
+
+    def broken(writer: ResponsesWriter, events: list[Event], choice: int = 0) -> bytes:
+        if "boom" in str(events):
+            raise KeyError("CANARY")
+        return real(writer, events, choice)
+
+    monkeypatch.setattr(ResponsesWriter, "write", broken)
+
+    async def scenario() -> None:
+        script: Script = [SSE]
+        for text in ("One", " two", " boom", " three"):
+            script += [event(chunk({"role": "assistant", "content": text})), Sleep(0.02)]
+        async with Upstream([*script, Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.ask("responses", stream=True)
+            assert answer.whole
+            assert answer.types[-3:] == ["response.output_text.delta", "error", "response.failed"]
+            assert [e["sequence_number"] for e in answer.events] == list(range(len(answer.events)))
+            assert b"internal_error" in answer.body
+            assert b"CANARY" not in answer.body
+            await asyncio.wait_for(up.seen[0].finished.wait(), 1)
+
+    play(scenario)
+    assert capfd.readouterr().out.count('"event":"defect"') == 1
 
 
 def test_a_server_or_a_middleware_that_is_not_known_gets_every_message() -> None:
