@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from starlette.types import Send
 
-from adapter.server.joining import hand_of
+from adapter.server.joining import direct_writer
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 
@@ -37,7 +37,7 @@ class Outlet:
     """There is something to commit: a slow answer is told from a dead one by its status."""
 
     __slots__ = (
-        "_hand",
+        "_direct",
         "_quiet",
         "_send",
         "committed",
@@ -53,7 +53,8 @@ class Outlet:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._hand = hand_of(send)
+        self._direct = direct_writer(send)
+        """For what is `put`; None where everything is `write`'s."""
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -108,14 +109,15 @@ class Outlet:
         self.last_write = self.last_data = monotonic()
 
     def ready(self) -> bool:
-        """What is `put` now is sent at once."""
-        hand = self._hand
-        return hand is not None and self.writing_since is None and self._quiet is None and self.committed and hand.ready
+        """What is `put` now is sent at once: the status is out, neither hand writes, and the client reads."""
+        direct = self._direct
+        writing = self.writing_since is not None or self._quiet is not None
+        return direct is not None and self.committed and not writing and direct.ready
 
     def put(self, data: bytes) -> None:
-        """One piece of the body, in a moment that is `ready` for it."""
-        assert self._hand is not None
-        self._hand.put(data)
+        """One piece of the body, without waiting, in a moment that is `ready` for it."""
+        assert self._direct is not None
+        self._direct.put(data)
         self.last_write = self.last_data = monotonic()
 
     @property

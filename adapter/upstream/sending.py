@@ -90,7 +90,7 @@ class Protocol(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.heard: Callable[[], None] | None = None
-        """Called whenever something was read, or the connection is lost."""
+        """Called whenever something was read, or the connection is lost; set only by the call that it carries, until its end."""
 
     def data_received(self, data: bytes) -> None:
         """Something was read."""
@@ -103,7 +103,7 @@ class Protocol(ResponseHandler):
         body, broken = self._payload, self.exception()
         super().connection_lost(exc)
         if broken is not None and body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(broken)  # what breaks the framing in the middle of a body, the library tells nobody
+            body.set_exception(broken)  # framing that is no HTTP: the library does not tell whoever reads the body
         if self.heard is not None:
             self.heard()
 
@@ -113,6 +113,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=_POOLED_FOR)
+        # the library has no other way to be told what its connections are
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, self._loop))
         self.unused: set[ResponseHandler] = set()
 

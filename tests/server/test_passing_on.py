@@ -18,7 +18,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.hub.events import Event
 from adapter.hub.request import DialectName, Exchange
-from adapter.server.joining import Hand, hand_of
+from adapter.server.joining import DirectWriter, direct_writer
 from adapter.server.lanes import Hub, RawStreaming, begun
 from adapter.server.outlet import Outlet, Shape
 from adapter.server.pump import MAX_EVENTS, stream_events, stream_raw
@@ -110,7 +110,7 @@ async def served(
     moody, exchange = Moody(moods), Exchange.unasked(client)
     protocol, reply = await replied()
     outlet = Outlet(moody.send)
-    outlet._hand = cast(Hand, moody) if any(moods) else None
+    outlet._direct = cast(DirectWriter, moody) if any(moods) else None
     outlet.shape = Shape.STREAM
 
     async def serve() -> None:
@@ -264,8 +264,8 @@ def test_what_comes_between_a_cancellation_and_its_effect_is_not_passed_on(last:
 def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over real sockets: a change of the HTTP server's inside would otherwise only make streams slower."""
     put: list[bytes] = []
-    real: Callable[[Hand, bytes], None] = Hand.put
-    monkeypatch.setattr(Hand, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
+    real: Callable[[DirectWriter, bytes], None] = DirectWriter.put
+    monkeypatch.setattr(DirectWriter, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
 
     async def scenario() -> None:
         script: Script = [SSE, event(chunk({"role": "assistant", "content": ""}))]
@@ -314,4 +314,4 @@ def test_a_defect_in_what_is_passed_on_is_one_failure_and_a_line_of_the_log(
 def test_a_server_or_a_middleware_that_is_not_known_gets_every_message() -> None:
     async def send(message: Any) -> None: ...
 
-    assert hand_of(send) is None
+    assert direct_writer(send) is None
