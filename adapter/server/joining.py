@@ -2,6 +2,8 @@
 
 A write to a socket is a call of the kernel, which wakes whoever reads: a twentieth of a plain request's CPU. Clients whose
 answers are ready at once are woken at once, too: what begins with a head waits until the loop has come round.
+
+And a piece of a body can be written without a coroutine (`DirectWriter`): whoever reads an upstream's connection has none.
 """
 
 from __future__ import annotations
@@ -77,8 +79,8 @@ class JoiningProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
-class Hand:
-    """Writes pieces of a body without a coroutine."""
+class DirectWriter:
+    """Writes pieces of one answer's body as the server's `send` does while the client reads: there is nothing to wait for."""
 
     __slots__ = ("_cycle", "_flow", "_joining")
 
@@ -88,7 +90,7 @@ class Hand:
         self._joining = joining
 
     def ready(self) -> bool:
-        """There is somebody who reads."""
+        """The client reads: `send` would not wait."""
         return not self._flow.write_paused and not self._cycle.disconnected
 
     def put(self, data: bytes) -> None:
@@ -102,10 +104,10 @@ class Hand:
             joining.transport.write(data)
 
 
-def hand_of(send: Send) -> Hand | None:
-    """None where the server is another one, or somebody stands between it and us."""
+def direct_writer(send: Send) -> DirectWriter | None:
+    """The one of the answer that `send` sends; None where the server is another one, or somebody stands between it and us."""
     cycle = getattr(send, "__self__", None)
     if type(cycle) is not RequestResponseCycle:
         return None
     transport: object = cycle.transport
-    return Hand(cycle, transport) if isinstance(transport, Joining) else None
+    return DirectWriter(cycle, transport) if isinstance(transport, Joining) else None

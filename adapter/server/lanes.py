@@ -177,7 +177,7 @@ class InBatches:
     """An answer that comes in batches only."""
 
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
-        """As `Answering.pass_on`: nothing is."""
+        """As `Answering.pass_on`; here nothing is, and all is in the batches."""
 
 
 class HubWhole(InBatches):

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from starlette.types import Send
 
-from adapter.server.joining import Hand, hand_of
+from adapter.server.joining import DirectWriter, direct_writer
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 
@@ -44,7 +44,7 @@ class Outlet:
     """There is something to commit: a slow answer is told from a dead one by its status."""
 
     __slots__ = (
-        "_hand",
+        "_direct",
         "_quiet",
         "_send",
         "committed",
@@ -60,7 +60,8 @@ class Outlet:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._hand: Hand | None = None
+        self._direct: DirectWriter | None = None
+        """For what is `put`; None where everything is `write`'s."""
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -93,7 +94,7 @@ class Outlet:
         """Send the status, 200; the body follows in pieces."""
         self.committed = True
         self.status = 200
-        self._hand = hand_of(self._send)
+        self._direct = direct_writer(self._send)
         fields = [*self.headers, *(_STREAM if self.shape is Shape.STREAM else _PLAIN)]
         await self._send({"type": "http.response.start", "status": 200, "headers": fields})
 
@@ -114,14 +115,14 @@ class Outlet:
         self.last_write = self.last_data = monotonic()
 
     def ready(self) -> bool:
-        """What is `put` now is sent at once."""
-        hand = self._hand
-        return hand is not None and self.writing_since is None and self._quiet is None and hand.ready()
+        """What is `put` now is sent at once: the status is out, neither hand writes, and the client reads."""
+        direct = self._direct
+        return direct is not None and self.writing_since is None and self._quiet is None and direct.ready()
 
     def put(self, data: bytes) -> None:
-        """One piece of the body, in a moment that is `ready` for it."""
-        assert self._hand is not None
-        self._hand.put(data)
+        """One piece of the body, without waiting, in a moment that is `ready` for it."""
+        assert self._direct is not None
+        self._direct.put(data)
         self.last_write = self.last_data = monotonic()
 
     @property

@@ -3,6 +3,8 @@
 No cookies, no redirects (they would carry the key and the prompt elsewhere), no proxy from the environment, no compression.
 A `Reply` is read in whole network reads; its deadline for silence is one lazily re-armed timer, so that a read costs no
 timer of its own. Cancelling a caller closes its connection: that is how a client that leaves stops its upstream.
+
+The library's reader is looked into here (`_buffer`, `_size`, `_eof`, …): its own ways to read cost a task's turn each.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ class Protocol(ResponseHandler):
         self.asked = False
         """An answer is awaited."""
         self.heard: Callable[[], None] | None = None
-        """Called whenever something of its body was read, or the connection is lost."""
+        """Called whenever something of its body was read, or the connection is lost; set only by the call that it carries, until
+        its end."""
 
     def listened(self, heard: Callable[[], None]) -> asyncio.Future[None]:
         """Call `heard` from now on; a future for the one who waits meanwhile."""
@@ -138,7 +139,7 @@ class Protocol(ResponseHandler):
         body, broken = self._payload, self.exception()
         super().connection_lost(exc)
         if broken is not None and body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(broken)  # what breaks the framing in the middle of a body, the library tells nobody
+            body.set_exception(broken)  # framing that is no HTTP: the library does not tell whoever reads the body
         if self.heard is not None:
             self.heard()
 
@@ -148,6 +149,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=_POOLED_FOR)
+        # the library has no other way to be told what its connections are
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, self._loop))
         self.unused: set[ResponseHandler] = set()
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.write_stream import ResponsesWriter
+from adapter.hub.events import Event
 from adapter.hub.request import DialectName, Exchange
-from adapter.server.joining import Hand, hand_of
+from adapter.server.joining import DirectWriter, direct_writer
 from adapter.server.lanes import Hub, RawStreaming, begun
 from adapter.server.outlet import Outlet, Shape
 from adapter.server.pump import MAX_EVENTS, stream_events, stream_raw
@@ -25,7 +27,7 @@ from adapter.upstream.client import Kind, Reply
 from adapter.upstream.sending import Answer, Protocol
 from tests.bench import payloads
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import END, SSE, Script, Sleep, Upstream, chunk, event
+from tests.server.scripted import END, SSE, Script, Sleep, Stall, Upstream, chunk, event
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -123,7 +125,7 @@ async def served(
             await stream_events(outlet, writer, lane)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("adapter.server.outlet.hand_of", lambda _: moody if any(moods) else None)
+        patched.setattr("adapter.server.outlet.direct_writer", lambda _: moody if any(moods) else None)
         task = asyncio.get_running_loop().create_task(serve())
         for read in reads:
             for _ in range(turns):
@@ -264,8 +266,8 @@ def test_what_comes_between_a_cancellation_and_its_effect_is_not_passed_on(last:
 def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over real sockets: a change of the HTTP server's inside would otherwise only make streams slower."""
     put: list[bytes] = []
-    real: Callable[[Hand, bytes], None] = Hand.put
-    monkeypatch.setattr(Hand, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
+    real: Callable[[DirectWriter, bytes], None] = DirectWriter.put
+    monkeypatch.setattr(DirectWriter, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
 
     async def scenario() -> None:
         script: Script = [SSE, event(chunk({"role": "assistant", "content": ""}))]
@@ -281,7 +283,37 @@ def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkey
     assert sum(b" word" in data for data in put) >= 3
 
 
+def test_a_defect_in_what_is_passed_on_is_one_failure_and_a_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is raised in the connection's own callback, which would only log it and close."""
+    real = ResponsesWriter.write
+
+    def broken(writer: ResponsesWriter, events: list[Event], choice: int = 0) -> bytes:
+        if "boom" in str(events):
+            raise KeyError("CANARY")
+        return real(writer, events, choice)
+
+    monkeypatch.setattr(ResponsesWriter, "write", broken)
+
+    async def scenario() -> None:
+        script: Script = [SSE]
+        for text in ("One", " two", " boom", " three"):
+            script += [event(chunk({"role": "assistant", "content": text})), Sleep(0.02)]
+        async with Upstream([*script, Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.ask("responses", stream=True)
+            assert answer.whole
+            assert answer.types[-3:] == ["response.output_text.delta", "error", "response.failed"]
+            assert [e["sequence_number"] for e in answer.events] == list(range(len(answer.events)))
+            assert b"internal_error" in answer.body
+            assert b"CANARY" not in answer.body
+            await asyncio.wait_for(up.seen[0].finished.wait(), 1)
+
+    play(scenario)
+    assert capfd.readouterr().out.count('"event":"defect"') == 1
+
+
 def test_a_server_or_a_middleware_that_is_not_known_gets_every_message() -> None:
     async def send(message: Any) -> None: ...
 
-    assert hand_of(send) is None
+    assert direct_writer(send) is None
