@@ -69,6 +69,8 @@ class Moody:
         self._moods = moods
         self._asked = 0
         self.at_once = 0
+        self.in_time = False
+        """It had everything before the upstream closed its connection."""
         self.read: list[bytes] = []
 
     def ready(self) -> bool:
@@ -133,7 +135,8 @@ async def served(
             protocol.data_received(read)
         for _ in range(200):
             await asyncio.sleep(0)
-        if not task.done():
+        moody.in_time = task.done()
+        if not moody.in_time:
             protocol.connection_lost(ConnectionResetError() if lost else None)
         await asyncio.wait_for(task, 10)
     assert protocol.heard is None
@@ -143,12 +146,17 @@ async def served(
 
 @st.composite
 def cut_streams(draw: st.DrawFn) -> tuple[DialectName, list[bytes]]:
-    """A canned stream of a dialect in chunked framing, cut anywhere, whole or broken off."""
+    """A canned stream of a dialect in chunked framing, its lines ended in either way, cut behind every event or anywhere,
+    whole or broken off."""
     dialect = cast(DialectName, draw(st.sampled_from([payloads.CHAT, payloads.RESPONSES])))
-    parts = payloads.stream(dialect, draw(st.sampled_from([0, 1, 2, 7, 40, 3 * MAX_EVENTS])))
-    wire = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + END
+    stream = b"".join(payloads.stream(dialect, draw(st.sampled_from([0, 1, 2, 7, 40, 3 * MAX_EVENTS]))))
+    end_of_line = draw(st.sampled_from([b"\n", b"\r\n"]))
+    blocks = [data.replace(b"\n", end_of_line) + 2 * end_of_line for data in stream.split(b"\n\n") if data]
+    framed = [b"%x\r\n%b\r\n" % (len(block), block) for block in blocks] + draw(st.sampled_from([[], [END]]))
     if draw(st.booleans()):
-        wire = wire[: draw(st.integers(len(wire) // 2, len(wire)))]
+        return dialect, framed[: draw(st.just(len(framed)) | st.integers(1, len(framed)))]
+    wire = b"".join(framed)
+    wire = wire[: draw(st.just(len(wire)) | st.integers(len(wire) // 2, len(wire)))]
     cuts = sorted(set(draw(st.lists(st.integers(1, max(1, len(wire) - 1)), max_size=12))))
     return dialect, [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
 
@@ -169,6 +177,7 @@ def test_what_is_passed_on_at_once_is_what_a_task_passes_on(
     )
     assert woken.at_once == 0
     assert b"".join(at_once.read) == b"".join(woken.read)
+    assert at_once.in_time == woken.in_time
 
 
 @pytest.mark.parametrize("client", ["chat", "responses"])
