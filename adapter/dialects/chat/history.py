@@ -34,6 +34,7 @@ from adapter.dialects.chat.write_content import Part, single_text, write_assista
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
+from adapter.hub.items import position
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
 
@@ -89,11 +90,12 @@ class History:
     def _take_all(self, items: list[Item]) -> None:
         """Takes each item. The forms that nearly all of a long history has are written at sight, in a third of the time
         that `_take` needs for them (the same result, a law in the tests)."""
-        put, calls, further = self._messages.append, self._calls.waiting, self._calls.further
+        messages, calls, further = self._messages, self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
         turn: Message | None = None
         plain = True
-        for index, item in enumerate(items):
+        rest = iter(items)
+        for item in rest:
             try:
                 kind = item["type"] if plain else None
                 if kind == "message":
@@ -107,11 +109,11 @@ class History:
                     if type(content) is str:
                         if (role := item["role"]) == "user":
                             turn = None
-                            put({"role": "user", "content": content})
+                            messages.append({"role": "user", "content": content})
                             continue
                         if role == "assistant" and (turn is None or "tool_calls" not in turn):
                             turn = {"role": "assistant", "content": content}
-                            put(turn)
+                            messages.append(turn)
                             continue
                 elif kind == "function_call":
                     call_id, arguments = item["call_id"], item["arguments"]
@@ -127,15 +129,15 @@ class History:
                         tool_call = {"id": call_id, "type": "function", "function": function}
                         if turn is None:
                             turn = {"role": "assistant", "content": silence, "tool_calls": [tool_call]}
-                            put(turn)
+                            messages.append(turn)
                         elif "tool_calls" in turn:
                             turn["tool_calls"].append(tool_call)
                         else:
                             turn["content"] = turn["content"] or silence
                             turn["tool_calls"] = [tool_call]
                         output = {"role": "tool", "tool_call_id": call_id, "content": ""}
-                        put(output)
-                        calls[call_id] = (tool_call, turn, output, index)
+                        messages.append(output)
+                        calls[call_id] = (tool_call, turn, output, item)
                         continue
                 elif kind == "function_call_output":
                     call_id, text = item["call_id"], item["output"]
@@ -148,7 +150,7 @@ class History:
             except (KeyError, TypeError):
                 pass
             self._turn = turn
-            self._take(index, item)
+            self._take(position(items, rest), item)
             turn, plain = self._turn, not self._reasoning
 
     def _take(self, index: int, item: Item) -> None:
@@ -251,7 +253,7 @@ class History:
             turn["tool_calls"] = [tool_call]
         output = {"role": "tool", "tool_call_id": wire_id, "content": ""}
         self._messages.append(output)
-        self._calls.add(call_id, (tool_call, turn, output, index))
+        self._calls.add(call_id, (tool_call, turn, output, self._writing.request.items[index]))
         if wire_id is not call_id or self._renamed is turn:
             self._taken_ids(turn).add(wire_id)
 
@@ -343,8 +345,9 @@ class History:
 
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile
-        if self._calls.waiting and (unanswered := self._calls.first_unanswered()) is not None:
-            raise self._unanswered(unanswered)
+        unanswered = self._calls.first_unanswered(self._writing.request.items)
+        if unanswered is not None:
+            raise _unanswered(unanswered)
         for turn in self._turns:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)
@@ -357,11 +360,11 @@ class History:
         role = profile.instructions_role
         return [{"role": role, "content": text} for text in lead] + messages
 
-    def _unanswered(self, index: int) -> BadRequest:
-        item = self._writing.request.items[index]
-        words = item["type"].replace("_", " ")
-        call_id = str(item.get("call_id") or item.get("id") or "")
-        return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
+
+def _unanswered(item: Item) -> BadRequest:
+    words = item["type"].replace("_", " ")
+    call_id = str(item.get("call_id") or item.get("id") or "")
+    return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
 
 
 def _is_server_search(item: Item) -> bool:

@@ -13,6 +13,7 @@ from adapter.dialects.chat.checks import array, json_object, missing, name, no_s
 from adapter.dialects.chat.read_content import read_assistant, read_text, read_user
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
+from adapter.hub.items import position
 from adapter.hub.losses import Action, Loss
 
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
@@ -65,19 +66,20 @@ class _Messages:
         The forms that most messages have are read at sight, in half the time of a closer look (the same result, a law in the
         tests).
         """
-        put, custom = self._items.append, self._custom
-        for i, message in enumerate(messages):
+        items, custom = self._items, self._custom
+        rest = iter(messages)
+        for message in rest:
             try:
                 role, content, size = message["role"], message["content"], len(message)
                 if size == 2:
                     if type(content) is str and role in _SPEAKERS:
-                        put({"type": "message", "role": role, "content": content})
+                        items.append({"type": "message", "role": role, "content": content})
                         continue
                 elif size == 3 and not custom:
                     if role == "tool":
                         call_id = message["tool_call_id"]
                         if type(content) is str and type(call_id) is str:
-                            put({"type": "function_call_output", "call_id": call_id, "output": content})
+                            items.append({"type": "function_call_output", "call_id": call_id, "output": content})
                             continue
                     elif (
                         role == "assistant"
@@ -85,13 +87,13 @@ class _Messages:
                         and (calls := _plain_calls(message["tool_calls"]))
                     ):
                         if content:
-                            put({"type": "message", "role": "assistant", "content": content})
-                        self._items += calls
+                            items.append({"type": "message", "role": "assistant", "content": content})
+                        items += calls
                         continue
             except (KeyError, TypeError):
                 pass
-            self._message(i, message)
-        return self._items
+            self._message(position(messages, rest), message)
+        return items
 
     def _message(self, i: int, message: Any) -> None:
         """Any message."""

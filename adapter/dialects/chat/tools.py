@@ -325,7 +325,7 @@ def gather_tools(writing: Writing) -> Toolbox:
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
     items = writing.request.items
-    if [item for item in items if item.get("type") in _BRINGS_TOOLS]:
+    if [item for item in items if "tools" in item]:
         for index, item in enumerate(items):
             if item.get("type") in _BRINGS_TOOLS:
                 path = writing.at(index, ".tools")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
+from adapter.hub.items import position
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import fitted_call_id
 from adapter.upstream.profiles import CallIdRule, Profile
@@ -45,7 +46,8 @@ def upstream_history(items: list[Item], profile: Profile, losses: list[Loss]) ->
     """A Chat client's conversation: the same items where they can go on as they are, which most can. What cannot be carried
     is added to `losses`, once a kind."""
     writing: _Writing | None = None
-    for index, item in enumerate(items):
+    rest = iter(items)
+    for item in rest:
         kind = item["type"]
         if kind == "message":
             if type(item["content"]) is str:
@@ -60,7 +62,7 @@ def upstream_history(items: list[Item], profile: Profile, losses: list[Loss]) ->
             continue
         if writing is None:
             writing = _Writing(items, profile)
-        writing.items[index] = _WRITERS[kind](writing, item)
+        writing.items[position(items, rest)] = _WRITERS[kind](writing, item)
     if writing is None:
         return items
     losses += writing.losses.values()

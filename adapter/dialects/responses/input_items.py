@@ -12,6 +12,7 @@ from typing import Any, Final
 from adapter.dialects.responses.tools import check_tools
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 from adapter.hub.events import Item
+from adapter.hub.items import position
 
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
 
@@ -26,7 +27,8 @@ def checked_items(items: list[Any], name: str) -> list[Item]:
         BadRequest: an item is not what its type says, with its path.
     """
     checked = items
-    for index, item in enumerate(items):
+    rest = iter(items)
+    for item in rest:
         try:
             kind = item["type"]
             if kind == "message":
@@ -49,6 +51,7 @@ def checked_items(items: list[Any], name: str) -> list[Item]:
                 continue
         except (KeyError, TypeError):
             pass
+        index = position(items, rest)
         looked_at = checked_item(items, index, name)
         if looked_at is not item:
             checked = items.copy() if checked is items else checked
