@@ -114,11 +114,12 @@ class ToolRef(NamedTuple):
 Tools: TypeAlias = Mapping[str, ToolRef]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Exchange:
     """What the request decided about how its answer is read and written. Made by `write_request`; no global tables.
 
-    Nobody changes it once it is made. It is not frozen because it is made for every request, and that would double the time.
+    Nobody changes it once it is made. It is not frozen because it is made for every request, and that would double the time;
+    so do keywords.
     """
 
     request: Request

@@ -49,6 +49,7 @@ class History:
     def __init__(self, writing: Writing, box: Toolbox) -> None:
         self._writing = writing
         self._box = box
+        self._items = writing.request.items
         self._silence = None if writing.profile.assistant_null_content else ""
         """The content of an assistant's message that has only calls."""
         self._messages: list[Message] = []
@@ -82,7 +83,7 @@ class History:
         instructions = self._writing.request.body.get("instructions")
         if instructions is not None:
             self._lead.append(string(instructions, "instructions"))
-        self._take_all(self._writing.request.items)
+        self._take_all(self._items)
         if self._reasoning:
             self._lose_waiting_reasoning()
         return self._written(hint)
@@ -100,8 +101,8 @@ class History:
                 kind = item["type"] if plain else None
                 if kind == "message":
                     content = item["content"]
-                    if type(content) is list and len(content) == 1:
-                        part = content[0]
+                    if type(content) is not str:
+                        (part,) = content
                         if ((of := part["type"]) == "input_text" or of == "output_text") and (
                             "prompt_cache_breakpoint" not in part
                         ):
@@ -147,7 +148,7 @@ class History:
                         if call[1] is turn:
                             turn = None
                         continue
-            except (KeyError, TypeError):
+            except (KeyError, TypeError, ValueError):
                 pass
             self._turn = turn
             self._take(position(items, rest), item)
@@ -253,7 +254,7 @@ class History:
             turn["tool_calls"] = [tool_call]
         output = {"role": "tool", "tool_call_id": wire_id, "content": ""}
         self._messages.append(output)
-        self._calls.add(call_id, (tool_call, turn, output, self._writing.request.items[index]))
+        self._calls.add(call_id, (tool_call, turn, output, self._items[index]))
         if wire_id is not call_id or self._renamed is turn:
             self._taken_ids(turn).add(wire_id)
 
@@ -317,7 +318,7 @@ class History:
             other = string(item.get("id"), self._writing.at(index, ".id"))
             return self._other_ids.get(other, other)
         called = item.get("name")
-        return self._calls.id_by_name(called, self._writing.request.items) if isinstance(called, str) else None
+        return self._calls.id_by_name(called, self._items) if isinstance(called, str) else None
 
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)
@@ -345,20 +346,23 @@ class History:
 
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile
-        unanswered = self._calls.first_unanswered(self._writing.request.items)
-        if unanswered is not None:
+        if self._calls.waiting and (unanswered := self._calls.first_unanswered(self._items)) is not None:
             raise _unanswered(unanswered)
         for turn in self._turns:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)
         messages = with_media(self._messages, self._media) if self._media else self._messages
-        lead = list(filter(None, (*self._lead, hint)))
+        lead = [text for text in self._lead if text]
+        if hint:
+            lead.append(hint)
         if profile.late_system != "keep" and (
             lead or (self._lead and not messages)
         ):  # empty instructions alone are still a message
             lead = ["\n\n".join(lead)]
-        role = profile.instructions_role
-        return [{"role": role, "content": text} for text in lead] + messages
+        if lead:
+            role = profile.instructions_role
+            messages[:0] = [{"role": role, "content": text} for text in lead]
+        return messages
 
 
 def _unanswered(item: Item) -> BadRequest:

@@ -49,7 +49,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         BadRequest: with the path of what is wrong in `param`.
     """
     hub: dict[str, Any] = {"model": name(body.get("model"), "model")}
-    reading = Request(hub, dialect="chat", client=client)
+    reading = Request(hub, "chat", {}, False, False, client, [])
     hub["input"] = read_messages(body.get("messages"), reading.losses)
     hub["store"] = False
     for key, value in body.items():

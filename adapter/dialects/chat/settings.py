@@ -7,7 +7,7 @@ goes on under its own name, for only the upstream can know; a Responses client's
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import json_object, string, wrong_type
@@ -24,7 +24,7 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "
 class Settings:
     """What the settings of a request come to."""
 
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any]
     hint: str | None = None
     """An instruction that stands in for a response format which the server does not have."""
     stop: tuple[str, ...] = ()
@@ -40,20 +40,24 @@ def write_settings(writing: Writing) -> Settings:
     Raises:
         UnsupportedParameter: something that a Chat upstream cannot do and that would change the answer.
     """
-    settings = Settings()
-    for key, value in writing.request.body.items():
+    settings = Settings({})
+    request = writing.request
+    for key, value in request.body.items():
         if value is None or key in _ELSEWHERE:
             continue
         writer = _WRITERS.get(key)
         if writer is not None:
             writer(writing, settings, key, value)
-        elif writing.request.dialect == "chat":
+        elif request.dialect == "chat":
             settings.fields[key] = value
         else:
             writing.lose(key, "unknown_parameter", "Chat Completions has no such parameter.")
-    if writing.request.carry:
+    if request.carry:
         _carried(writing, settings)
-    _stream(writing, settings)
+    # always said: some servers stream when it is left out; and usage is always asked for
+    settings.fields["stream"] = request.stream
+    if request.stream and writing.profile.stream_options:
+        settings.fields["stream_options"] = {"include_usage": True}
     return settings
 
 
@@ -68,13 +72,6 @@ def _carried(writing: Writing, settings: Settings) -> None:
             settings.stop = tuple(writing.request.carry["stop"])
         elif value not in (0, {}):
             writing.lose(key, key, "The upstream does not take this.")
-
-
-def _stream(writing: Writing, settings: Settings) -> None:
-    """`stream` is always said: some servers stream when it is left out. Usage is always asked for."""
-    settings.fields["stream"] = writing.request.stream
-    if writing.request.stream and writing.profile.stream_options:
-        settings.fields["stream_options"] = {"include_usage": True}
 
 
 def _plain(*meaningless: Any, hint: bool = False) -> _Writer:

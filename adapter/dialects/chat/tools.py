@@ -25,6 +25,7 @@ from adapter.dialects.chat.read_tools import no_parameters
 from adapter.dialects.chat.strict import meets_strict_rules
 from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
 from adapter.dialects.chat.writing import Writing
+from adapter.hub.items import position
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
 
@@ -128,12 +129,13 @@ class Toolbox:
         Raises:
             BadRequest: as `add`.
         """
-        offered, name_max, strict_tools = self.offered, self._name_max, self._strict
-        for i, tool in enumerate(tools):
+        offered, functions, name_max, strict_tools = self.offered, self.functions, self._name_max, self._strict
+        rest = iter(tools)
+        for tool in rest:
             try:
                 if tool["type"] == "function" and "output_schema" not in tool and "allowed_callers" not in tool:
                     called, parameters = tool["name"], tool["parameters"]
-                    description, strict = tool.get("description"), tool.get("strict")
+                    description = tool.get("description")
                     if (
                         type(called) is str
                         and (type(description) is str or description is None)
@@ -150,15 +152,16 @@ class Toolbox:
                             else {"name": called, "description": description, "parameters": parameters}
                         )
                         if strict_tools:
+                            strict = tool.get("strict")
                             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-                        elif strict is True and not self._strict_lost:
-                            self._lose_strict(f"{path}[{i}]")
-                        self.functions[called] = called
+                        elif not self._strict_lost and tool.get("strict") is True:
+                            self._lose_strict(f"{path}[{position(tools, rest)}]")
+                        functions[called] = called
                         offered[called] = {"type": "function", "function": function}
                         continue
             except (KeyError, TypeError):
                 pass
-            self.add(tool, f"{path}[{i}]")
+            self.add(tool, f"{path}[{position(tools, rest)}]")
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")

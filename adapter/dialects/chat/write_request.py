@@ -31,5 +31,5 @@ def write_request(request: Request, profile: Profile) -> Written:
     body: dict[str, Any] = {"model": request.model, "messages": messages}
     body.update(write_tool_fields(writing, box))
     body.update(settings.fields)
-    exchange = Exchange(request=request, profile=profile, tools=box.refs, stop=settings.stop)
+    exchange = Exchange(request, profile, box.refs, settings.stop)
     return Written(body, exchange, writing.losses)

@@ -89,9 +89,10 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         check_tools(tools, "tools")
     if (choice := body.get("tool_choice")) is not None:
         check_tool_choice(choice, bool(tools) or _tools_elsewhere(body, items))
-    for name, check in _SETTINGS.items():
-        if (value := body.get(name)) is not None:
-            check(value)
+    if not _SETTINGS.keys().isdisjoint(body):
+        for name, check in _SETTINGS.items():
+            if (value := body.get(name)) is not None:
+                check(value)
     if body.get("previous_response_id") is not None and body.get("conversation") is not None:
         raise BadRequest(
             "previous_response_id and conversation exclude each other; send one.", param="previous_response_id"
@@ -99,12 +100,12 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     stream = body.get("stream") is True
     if body.get("stream_options") is not None and not stream:
         raise InvalidValue("stream_options is only allowed when stream is true.", param="stream_options")
-    carry = Carry()
+    carry: Carry = {}
     if "presence_penalty" in read and (value := read.pop("presence_penalty")) is not None:
         carry["presence_penalty"] = value
     if "frequency_penalty" in read and (value := read.pop("frequency_penalty")) is not None:
         carry["frequency_penalty"] = value
-    return Request(read, "responses", carry, stream, client=client)
+    return Request(read, "responses", carry, stream, False, client, [])
 
 
 def _input(body: dict[str, Any]) -> list[Item]:

@@ -71,7 +71,7 @@ def write_request(request: Request, profile: Profile) -> Written:
     body["store"] = body.get("store", True) is not False and profile.stateful
     body["stream"] = request.stream
     stop = tuple(request.carry.get("stop", ()))
-    return Written(body, Exchange(request=request, profile=profile, stop=stop), losses)
+    return Written(body, Exchange(request, profile, {}, stop), losses)
 
 
 def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
