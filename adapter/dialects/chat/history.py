@@ -46,6 +46,15 @@ class History:
     is filled when the output comes.
     """
 
+    _turn: Message | None = None
+    """The assistant's message that takes what it says next: nobody else has spoken, none of its calls is answered."""
+    _renamed: Message | None = None
+    """The last turn in which a call did not keep its id, or might not have."""
+    _wire_ids: set[str]
+    """Those of the calls of `_renamed`."""
+    _reasoning_at = 0
+    _reasoning_lost = False
+
     def __init__(self, writing: Writing, box: Toolbox) -> None:
         self._writing = writing
         self._box = box
@@ -54,25 +63,18 @@ class History:
         """The content of an assistant's message that has only calls."""
         self._messages: list[Message] = []
         self._lead: list[str] = []
-        self._turn: Message | None = None
-        """The assistant's message that takes what it says next: nobody else has spoken, none of its calls is answered."""
         self._turns: list[Turn] = []
         """The assistant's messages that have to be completed in the end."""
         self._calls = Pairing()
         self._id_rule = rule = writing.profile.call_id
         self._fits = rule.max if rule.alphabet == "any" else 0
         """Call ids of up to this length go on as they are."""
-        self._renamed: Message | None = None
-        """The last turn in which a call did not keep its id, or might not have; `_wire_ids` are those of its calls."""
-        self._wire_ids: set[str] = set()
         self._other_ids: dict[str, str] = {}
         """Item id -> call id, of the calls whose outputs may name either."""
         self._media: dict[int, Sequence[Part]] = {}
         """What `with_media` puts behind tool messages."""
         self._reasoning: list[str] = []
         """Waits for what the assistant says next."""
-        self._reasoning_at = 0
-        self._reasoning_lost = False
 
     def messages(self, hint: str | None = None) -> list[Message]:
         """All messages; `hint` is a further instruction of the adapter's own.
@@ -352,16 +354,13 @@ class History:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)
         messages = with_media(self._messages, self._media) if self._media else self._messages
-        lead = [text for text in self._lead if text]
         if hint:
-            lead.append(hint)
-        if profile.late_system != "keep" and (
-            lead or (self._lead and not messages)
-        ):  # empty instructions alone are still a message
-            lead = ["\n\n".join(lead)]
-        if lead:
-            role = profile.instructions_role
-            messages[:0] = [{"role": role, "content": text} for text in lead]
+            self._lead.append(hint)
+        if self._lead:
+            lead = list(filter(None, self._lead))
+            if profile.late_system != "keep" and (lead or not messages):  # empty instructions alone are still a message
+                lead = ["\n\n".join(lead)]
+            messages[:0] = [{"role": profile.instructions_role, "content": text} for text in lead]
         return messages
 
 

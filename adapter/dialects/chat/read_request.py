@@ -49,7 +49,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         BadRequest: with the path of what is wrong in `param`.
     """
     hub: dict[str, Any] = {"model": name(body.get("model"), "model")}
-    reading = Request(hub, "chat", {}, False, False, client, [])
+    reading = Request(hub, "chat", {}, False, False, client, [], "max_tokens")
     hub["input"] = read_messages(body.get("messages"), reading.losses)
     hub["store"] = False
     for key, value in body.items():
@@ -63,8 +63,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
             reading.losses.append(Loss(key, Action.DROPPED, "unknown_parameter", reason))
         else:
             hub[key] = value
-    _check_together(body, hub)
-    reading.limit_name = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
+    _check_together(body, reading)
     return reading
 
 
@@ -72,20 +71,22 @@ _Reader = Callable[[Request, str, Any], None]
 """Checks a value and puts it where it goes in the request that is being read."""
 
 
-def _check_together(body: dict[str, Any], hub: dict[str, Any]) -> None:
+def _check_together(body: dict[str, Any], read: Request) -> None:
     """The rules that need two fields."""
-    if body.get("stream_options") is not None and body.get("stream") is not True:
+    hub = read.body
+    if not read.stream and body.get("stream_options") is not None:
         raise wrong_value("stream_options", "to be used only when 'stream' is true")
-    if body.get("top_logprobs") is not None and body.get("logprobs") is not True:
+    if "top_logprobs" in hub and body.get("logprobs") is not True:
         raise wrong_value("top_logprobs", "to be used only when 'logprobs' is true")
-    if body.get("functions") is not None and body.get("tools") is not None:
+    if read.carry and body.get("functions") is not None and body.get("tools") is not None:
         raise wrong_value("functions", "to be absent where 'tools' is used: it is the older form of the same")
     if not hub.get("tools"):
         choice = hub.get("tool_choice")
         if choice == "required" or isinstance(choice, dict):
             param = "tool_choice" if body.get("tool_choice") is not None else "function_call"
             raise wrong_value(param, "to force a tool only where tools are given")
-        hub.pop("parallel_tool_calls", None)
+        if "parallel_tool_calls" in hub:
+            del hub["parallel_tool_calls"]
 
 
 # ------------------------------------------------------------------------------------------------------ field readers
@@ -159,13 +160,15 @@ def _stream(reading: Request, key: str, value: Any) -> None:
 
 def _stream_options(reading: Request, key: str, value: Any) -> None:
     json_object(value, key)
-    for option in ("include_usage", "include_obfuscation"):
-        given = value.get(option)
-        if given is not None and not isinstance(given, bool):
-            raise wrong_type(f"{key}.{option}", "a boolean", given)
-    reading.include_usage = value.get("include_usage") is True
-    if value.get("include_obfuscation") is not None:
-        reading.body[key] = {"include_obfuscation": value["include_obfuscation"]}
+    usage, obfuscation = value.get("include_usage"), value.get("include_obfuscation")
+    if usage is not None:
+        if not isinstance(usage, bool):
+            raise wrong_type(f"{key}.include_usage", "a boolean", usage)
+        reading.include_usage = usage
+    if obfuscation is not None:
+        if not isinstance(obfuscation, bool):
+            raise wrong_type(f"{key}.include_obfuscation", "a boolean", obfuscation)
+        reading.body[key] = {"include_obfuscation": obfuscation}
 
 
 def _logprobs(reading: Request, key: str, value: Any) -> None:
@@ -274,6 +277,7 @@ def _function_call(reading: Request, _key: str, value: Any) -> None:
 def _max_completion_tokens(reading: Request, key: str, value: Any) -> None:
     """Wins over the deprecated `max_tokens`, whichever comes first."""
     reading.body.pop("max_output_tokens", None)
+    reading.limit_name = key
     _integer(1, None, into="max_output_tokens")(reading, key, value)
 
 

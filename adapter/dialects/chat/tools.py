@@ -324,10 +324,10 @@ _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 def gather_tools(writing: Writing) -> Toolbox:
     """All tools that the request offers, from its three places, each once."""
     box = Toolbox(writing)
-    tools = writing.request.body.get("tools")
+    body = writing.request.body
+    tools, items = body.get("tools"), body["input"]
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
-    items = writing.request.items
     if [item for item in items if "tools" in item]:
         for index, item in enumerate(items):
             if item.get("type") in _BRINGS_TOOLS:

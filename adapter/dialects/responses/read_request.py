@@ -15,19 +15,19 @@ from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParamet
 from adapter.hub.events import Item
 from adapter.hub.request import Carry, ClientTraits, Request
 
-_STRING: Final = (frozenset({str}), "a string")
-_BOOL: Final = (frozenset({bool}), "true or false")
-_INTEGER: Final = (frozenset({int}), "an integer")
-_NUMBER: Final = (frozenset({int, float}), "a number")
-_OBJECT: Final = (frozenset({dict}), "an object")
-_LIST: Final = (frozenset({list}), "a list")
+_STRING: Final = ((str,), "a string")
+_BOOL: Final = ((bool,), "true or false")
+_INTEGER: Final = ((int,), "an integer")
+_NUMBER: Final = ((int, float), "a number")
+_OBJECT: Final = ((dict,), "an object")
+_LIST: Final = ((list,), "a list")
 
-_FIELDS: Final[dict[str, tuple[frozenset[type], str]]] = {
+_FIELDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "model": _STRING,
-    "input": (frozenset({str, list}), "a string or a list of items"),
-    "instructions": (frozenset({str, list}), "a string or a list of items"),
+    "input": ((str, list), "a string or a list of items"),
+    "instructions": ((str, list), "a string or a list of items"),
     "previous_response_id": _STRING,
-    "conversation": (frozenset({str, dict}), "an id or an object with an id"),
+    "conversation": ((str, dict), "an id or an object with an id"),
     "store": _BOOL,
     "stream": _BOOL,
     "stream_options": _OBJECT,
@@ -77,7 +77,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         BadRequest: what is wrong, with its path in `param`.
     """
     for name, value in body.items():
-        if value is not None and (field := _FIELDS.get(name)) is not None and type(value) not in field[0]:
+        if (field := _FIELDS.get(name)) is not None and type(value) not in field[0] and value is not None:
             raise InvalidType(f"{name} must be {field[1]}.", param=name)
     if not body.get("model"):
         raise MissingParameter("The request names no model.", param="model")
