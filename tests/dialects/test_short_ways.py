@@ -235,19 +235,18 @@ chat_messages = st.one_of(
 @settings(max_examples=400, deadline=None)
 @given(st.lists(chat_messages | values, min_size=1, max_size=5))
 def test_plain_messages_are_read_as_any_message_is(given_messages: list[Any]) -> None:
-    def read() -> Any:
+    def at_sight() -> Any:
         losses: list[Any] = []
         return read_messages.read_messages(given_messages, losses), losses
 
-    def one_by_one(reading: read_messages._Messages, found: list[Any]) -> list[Any]:
-        for i, message in enumerate(found):
-            reading._message(i, message)
-        return reading._items
+    def one_by_one() -> Any:
+        losses: list[Any] = []
+        closely = read_messages.CloselyRead(losses)
+        for i, message in enumerate(given_messages):
+            closely.read(i, message)
+        return closely.items, losses
 
-    short = _outcome(read)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_messages._Messages, "read", one_by_one)
-        assert short == _outcome(read)
+    assert _outcome(at_sight) == _outcome(one_by_one)
 
 
 @FAST

@@ -357,10 +357,11 @@ class History:
         if hint:
             self._lead.append(hint)
         if self._lead:
-            lead = list(filter(None, self._lead))
-            if profile.late_system != "keep" and (lead or not messages):  # empty instructions alone are still a message
-                lead = ["\n\n".join(lead)]
-            messages[:0] = [{"role": profile.instructions_role, "content": text} for text in lead]
+            role, lead = profile.instructions_role, filter(None, self._lead)
+            if profile.late_system == "keep":
+                messages[:0] = [{"role": role, "content": text} for text in lead]
+            elif (text := "\n\n".join(lead)) or not messages:  # empty instructions alone are still a message
+                messages.insert(0, {"role": role, "content": text})
         return messages
 
 

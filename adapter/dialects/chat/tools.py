@@ -328,11 +328,11 @@ def gather_tools(writing: Writing) -> Toolbox:
     tools, items = body.get("tools"), body["input"]
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
-    if [item for item in items if "tools" in item]:
-        for index, item in enumerate(items):
-            if item.get("type") in _BRINGS_TOOLS:
-                path = writing.at(index, ".tools")
-                box.add_all(array(item.get("tools") or [], path), path)
+    rest = iter(items)
+    for item in rest:
+        if "tools" in item and item.get("type") in _BRINGS_TOOLS:
+            path = writing.at(position(items, rest), ".tools")
+            box.add_all(array(item.get("tools") or [], path), path)
     return box
 
 
