@@ -15,7 +15,10 @@ from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
 from adapter.hub.items import position
 from adapter.hub.losses import Action, Loss
+from adapter.hub.names import LONGEST_CALL_ID
+from adapter.hub.request import Seen
 
+_LONGEST: Final = LONGEST_CALL_ID.max
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
 _PLAIN: Final = frozenset({"role", "content", "name"})
 _KNOWN: Final = {
@@ -33,6 +36,15 @@ _KNOWN: Final = {
 def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
     """The items of a conversation.
 
+    Raises:
+        BadRequest: with the path of what is wrong in `param`.
+    """
+    return seen_messages(messages, losses)[0]
+
+
+def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
+    """As `read_messages`, and which of the items are not plain.
+
     The forms that most messages have are read at sight, in half the time of a closer look (the same result, a law in the
     tests).
 
@@ -43,6 +55,7 @@ def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
         raise wrong_value("messages", "at least one message")
     closely = CloselyRead(losses)
     items, custom = closely.items, closely.custom
+    others: list[int] = []
     rest = iter(messages)
     for message in rest:
         try:
@@ -54,7 +67,7 @@ def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
             elif size == 3 and not custom:
                 if role == "tool":
                     call_id = message["tool_call_id"]
-                    if type(content) is str and type(call_id) is str:
+                    if type(content) is str and type(call_id) is str and 0 < len(call_id) <= _LONGEST:
                         items.append({"type": "function_call_output", "call_id": call_id, "output": content})
                         continue
                 elif (
@@ -68,8 +81,10 @@ def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
                     continue
         except (KeyError, TypeError):
             pass
+        at = len(items)
         closely.read(position(messages, rest), message)
-    return items
+        others += range(at, len(items))
+    return items, others
 
 
 def message_origins(messages: list[Any]) -> list[int]:
@@ -205,7 +220,7 @@ class CloselyRead:
 
 
 def _plain_calls(calls: Any) -> list[Item] | None:
-    """Function calls in which nothing is wrong; None where any of them needs a closer look.
+    """Function calls in which nothing is wrong or unusual; None where any of them needs a closer look.
 
     Raises:
         KeyError, TypeError: one of them does.
@@ -219,6 +234,7 @@ def _plain_calls(calls: Any) -> list[Item] | None:
         if (
             call["type"] != "function"
             or type(call_id) is not str
+            or not 0 < len(call_id) <= _LONGEST
             or type(called) is not str
             or not called
             or type(arguments) is not str

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.read_messages import read_messages
+from adapter.dialects.chat.read_messages import seen_messages
 from adapter.dialects.chat.read_tools import (
     read_function_call,
     read_functions,
@@ -50,7 +50,8 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     """
     hub: dict[str, Any] = {"model": name(body.get("model"), "model")}
     reading = Request(hub, "chat", {}, False, False, client, [], "max_tokens")
-    hub["input"] = read_messages(body.get("messages"), reading.losses)
+    reading.seen = seen = seen_messages(body.get("messages"), reading.losses)
+    hub["input"] = seen[0]
     hub["store"] = False
     for key, value in body.items():
         if value is None:

@@ -324,14 +324,14 @@ _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 def gather_tools(writing: Writing) -> Toolbox:
     """All tools that the request offers, from its three places, each once."""
     box = Toolbox(writing)
-    body = writing.request.body
-    tools, items = body.get("tools"), body["input"]
+    request = writing.request
+    tools = request.body.get("tools")
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
-    rest = iter(items)
-    for item in rest:
-        if "tools" in item and item.get("type") in _BRINGS_TOOLS:
-            path = writing.at(position(items, rest), ".tools")
+    for index in request.others:
+        item = request.items[index]
+        if item.get("type") in _BRINGS_TOOLS:
+            path = writing.at(index, ".tools")
             box.add_all(array(item.get("tools") or [], path), path)
     return box
 

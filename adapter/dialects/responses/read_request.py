@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.responses.input_items import checked_items
+from adapter.dialects.responses.input_items import checked_items, seen_items
 from adapter.dialects.responses.tools import check_tool_choice, check_tools
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 from adapter.hub.events import Item
-from adapter.hub.request import Carry, ClientTraits, Request
+from adapter.hub.request import Carry, ClientTraits, Request, Seen
 
 _STRING: Final = ((str,), "a string")
 _BOOL: Final = ((bool,), "true or false")
@@ -82,7 +82,8 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     if not body.get("model"):
         raise MissingParameter("The request names no model.", param="model")
     read = dict(body)
-    read["input"] = items = _input(body)
+    seen = _input(body)
+    read["input"] = items = seen[0]
     if type(instructions := body.get("instructions")) is list:
         read["instructions"] = checked_items(instructions, "instructions")
     if (tools := body.get("tools")) is not None:
@@ -105,20 +106,20 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         carry["presence_penalty"] = value
     if "frequency_penalty" in read and (value := read.pop("frequency_penalty")) is not None:
         carry["frequency_penalty"] = value
-    return Request(read, "responses", carry, stream, False, client, [])
+    return Request(read, "responses", carry, stream, False, client, [], "max_output_tokens", seen)
 
 
-def _input(body: dict[str, Any]) -> list[Item]:
+def _input(body: dict[str, Any]) -> Seen:
     given = body.get("input")
     if type(given) is str:
-        return [{"type": "message", "role": "user", "content": given}]
+        return [{"type": "message", "role": "user", "content": given}], ()
     if given:
-        return checked_items(given, "input")
+        return seen_items(given, "input")
     if not any(body.get(other) for other in ("previous_response_id", "conversation", "prompt", "instructions")):
         raise MissingParameter(
             "The request has no input; send a string, a list of items, or a previous_response_id.", param="input"
         )
-    return []
+    return [], ()
 
 
 def _tools_elsewhere(body: dict[str, Any], items: list[Item]) -> bool:

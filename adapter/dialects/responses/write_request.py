@@ -66,7 +66,7 @@ def write_request(request: Request, profile: Profile) -> Written:
     if request.dialect == "chat":
         _from_chat(request, body, profile, losses)
     else:
-        body["input"] = checked_history(request.items, profile)
+        body["input"] = checked_history(request, profile)
     if request.carry:
         _carried(request.carry, body, profile, losses)
     body["store"] = body.get("store", True) is not False and profile.stateful
@@ -76,7 +76,7 @@ def write_request(request: Request, profile: Profile) -> Written:
 
 
 def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
-    body["input"] = upstream_history(request.items, profile, losses)
+    body["input"] = upstream_history(request, profile, losses)
     if not body.keys() <= _BODY_FIELDS:
         for name in request.body.keys() - _BODY_FIELDS:
             del body[name]
