@@ -243,7 +243,7 @@ def test_plain_messages_are_read_as_any_message_is(given_messages: list[Any]) ->
 
     def one_by_one() -> Any:
         losses: list[Any] = []
-        closely = read_messages.CloselyRead(losses)
+        closely = read_messages.CloselyRead([], losses)
         for i, message in enumerate(given_messages):
             closely.read(i, message)
         return closely.items, losses

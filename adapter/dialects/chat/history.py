@@ -84,7 +84,7 @@ class History:
         """
         instructions = self._writing.request.body.get("instructions")
         if instructions is not None:
-            self._lead.append(string(instructions, "instructions"))
+            self._lead.append(instructions if type(instructions) is str else string(instructions, "instructions"))
         self._take_all(self._items)
         if self._reasoning:
             self._lose_waiting_reasoning()

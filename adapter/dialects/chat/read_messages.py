@@ -6,7 +6,7 @@ and its calls, in that order. Items get no ids: upstreams refuse ids that they d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, missing, name, no_string, string, wrong_type, wrong_value
@@ -51,11 +51,13 @@ def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
     Raises:
         BadRequest: with the path of what is wrong in `param`.
     """
-    if not array(messages, "messages"):
+    if not messages or type(messages) is not list:
+        array(messages, "messages")
         raise wrong_value("messages", "at least one message")
-    closely = CloselyRead(losses)
-    items, custom = closely.items, closely.custom
+    items: list[Item] = []
     others: list[int] = []
+    closely: CloselyRead | None = None
+    custom: Container[str] = ()
     rest = iter(messages)
     for message in rest:
         try:
@@ -81,6 +83,9 @@ def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
                     continue
         except (KeyError, TypeError):
             pass
+        if closely is None:
+            closely = CloselyRead(items, losses)
+            custom = closely.custom
         at = len(items)
         closely.read(position(messages, rest), message)
         others += range(at, len(items))
@@ -89,7 +94,7 @@ def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
 
 def message_origins(messages: list[Any]) -> list[int]:
     """For each item that `read_messages` makes of these messages, which it has read before: the index of its message."""
-    closely = CloselyRead([])
+    closely = CloselyRead([], [])
     origins: list[int] = []
     for index, message in enumerate(messages):
         closely.read(index, message)
@@ -105,9 +110,9 @@ class CloselyRead:
 
     __slots__ = ("_legacy", "_losses", "custom", "items")
 
-    def __init__(self, losses: list[Loss]) -> None:
+    def __init__(self, items: list[Item], losses: list[Loss]) -> None:
         self._losses = losses
-        self.items: list[Item] = []
+        self.items = items
         """Those of the messages so far."""
         self.custom: set[str] = set()
         """The ids of custom calls."""

@@ -48,7 +48,8 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     Raises:
         BadRequest: with the path of what is wrong in `param`.
     """
-    hub: dict[str, Any] = {"model": name(body.get("model"), "model")}
+    model = body.get("model")
+    hub: dict[str, Any] = {"model": model if type(model) is str and model else name(model, "model")}
     reading = Request(hub, "chat", {}, False, False, client, [], "max_tokens")
     reading.seen = seen = seen_messages(body.get("messages"), reading.losses)
     hub["input"] = seen[0]
@@ -56,14 +57,9 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     for key, value in body.items():
         if value is None:
             continue
-        reader = _FIELDS.get(key)
+        reader = _FIELDS.get(key, _unknown)
         if reader is not None:
             reader(reading, key, value)
-        elif key in _RESPONSES_ONLY:
-            reason = "Chat Completions has no such parameter."
-            reading.losses.append(Loss(key, Action.DROPPED, "unknown_parameter", reason))
-        else:
-            hub[key] = value
     _check_together(body, reading)
     return reading
 
@@ -93,8 +89,12 @@ def _check_together(body: dict[str, Any], read: Request) -> None:
 # ------------------------------------------------------------------------------------------------------ field readers
 
 
-def _already_read(_reading: Request, _key: str, _value: Any) -> None:
-    """`model` and `messages` come first, whatever the order of the keys."""
+def _unknown(reading: Request, key: str, value: Any) -> None:
+    if key in _RESPONSES_ONLY:
+        reason = "Chat Completions has no such parameter."
+        reading.losses.append(Loss(key, Action.DROPPED, "unknown_parameter", reason))
+    else:
+        reading.body[key] = value
 
 
 def _place(reading: Request, carried: bool) -> dict[str, Any]:
@@ -282,9 +282,9 @@ def _max_completion_tokens(reading: Request, key: str, value: Any) -> None:
     _integer(1, None, into="max_output_tokens")(reading, key, value)
 
 
-_FIELDS: Final[dict[str, _Reader]] = {
-    "messages": _already_read,
-    "model": _already_read,
+_FIELDS: Final[dict[str, _Reader | None]] = {
+    "messages": None,  # these two come first, whatever the order of the keys
+    "model": None,
     "metadata": _metadata,
     "top_logprobs": _integer(0, 20),
     "temperature": _number(0, 2),

@@ -45,7 +45,7 @@ def checked_history(request: Request, profile: Profile) -> list[Item]:
 def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> list[Item]:
     """A Chat client's conversation: the same items where they can go on as they are, which most can. What cannot be carried
     is added to `losses`, once a kind."""
-    items = request.items
+    items: list[Item] = request.body["input"]
     writing: _Writing | None = None
     for index in request.others:
         item = items[index]
