@@ -93,7 +93,7 @@ def loads_request(body: bytes) -> dict[str, Any]:
 
 def _holds_long_digits(data: bytes) -> bool:
     """Whether there is a run of seventeen digits. Such a run covers two neighbours of every eighth byte, so an eighth of
-    the body tells where to look: 8 µs for 32 kB, where a regular expression takes 257 µs.
+    the body tells where to look: 6 µs for 32 kB, where a regular expression takes 257 µs.
 
     Ids, hashes and times have such neighbours too. A look for each half a kB costs less than to look at all of it.
     """

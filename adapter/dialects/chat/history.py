@@ -95,6 +95,7 @@ class History:
         that `_take` needs for them (the same result, a law in the tests)."""
         messages, calls, further = self._messages, self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
+        marks = "prompt_cache_options" in self._writing.profile.accepts
         turn: Message | None = None
         plain = True
         rest = iter(items)
@@ -105,8 +106,8 @@ class History:
                     content = item["content"]
                     if type(content) is not str:
                         (part,) = content
-                        if ((of := part["type"]) == "input_text" or of == "output_text") and (
-                            "prompt_cache_breakpoint" not in part
+                        if ((of := part["type"]) == "input_text" or of == "output_text") and not (
+                            marks and "prompt_cache_breakpoint" in part
                         ):
                             content = part["text"]
                     if type(content) is str:
