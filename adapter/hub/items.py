@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import length_hint
 from typing import Any, Final
 
 from adapter.hub.events import Item
@@ -27,11 +26,3 @@ def texts(item: Item) -> Iterator[str]:
 def text_bytes(item: Item) -> int:
     """The size of `texts(item)` in UTF-8: what the token estimate counts."""
     return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts(item))
-
-
-def position(items: list[Item], rest: Iterator[Item]) -> int:
-    """The index of the item that `rest`, an iterator over the list `items`, gave last.
-
-    For loops that seldom ask: to count along with `enumerate` costs a fifth of a look at an item.
-    """
-    return len(items) - length_hint(rest) - 1

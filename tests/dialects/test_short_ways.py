@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.dialects import raw
-from adapter.dialects.chat import read_messages, read_tools
+from adapter.dialects.chat import read_content, read_messages, read_tools
 from adapter.dialects.chat import tools as chat_tools
 from adapter.dialects.chat.history import History
 from adapter.dialects.chat.write_request import write_request
@@ -249,6 +249,22 @@ def test_plain_messages_are_read_as_any_message_is(given_messages: list[Any]) ->
         return closely.items, losses
 
     assert _outcome(at_sight) == _outcome(one_by_one)
+
+
+chat_parts = st.one_of(
+    st.builds(lambda text, more: {"type": "text", "text": text, **more}, texts, st.sampled_from([{}, {}, {"x": 1}])),
+    st.fixed_dictionaries({"type": st.sampled_from(["text", "refusal"]) | values}, optional={"text": values}),
+    values,
+)
+
+
+@FAST
+@given(st.lists(chat_parts, max_size=3) | values, st.sampled_from([read_content.read_text, read_content.read_user]))
+def test_plain_texts_are_read_as_any_part_is(content: Any, read: Any) -> None:
+    short = _outcome(lambda: read(content, "messages[0].content"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_content, "_plain_texts", lambda _content: None)
+        assert short == _outcome(lambda: read(content, "messages[0].content"))
 
 
 def _written(read: Request, upstream: DialectName, to: Profile) -> Any:

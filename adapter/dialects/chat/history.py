@@ -21,6 +21,7 @@ leading message, unless the server keeps roles in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import no_string, string, wrong_value
@@ -34,7 +35,6 @@ from adapter.dialects.chat.write_content import Part, single_text, write_assista
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
-from adapter.hub.items import position
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
 
@@ -98,14 +98,14 @@ class History:
         marks = "prompt_cache_options" in self._writing.profile.accepts
         turn: Message | None = None
         plain = True
-        rest = iter(items)
+        rest, last = iter(items), len(items) - 1  # to ask the iterator where it stands is cheaper than to count along
         for item in rest:
             try:
                 kind = item["type"] if plain else None
                 if kind == "message":
                     content = item["content"]
-                    if type(content) is not str:
-                        (part,) = content
+                    if type(content) is not str and len(content) == 1:
+                        part = content[0]
                         if ((of := part["type"]) == "input_text" or of == "output_text") and not (
                             marks and "prompt_cache_breakpoint" in part
                         ):
@@ -151,10 +151,10 @@ class History:
                         if call[1] is turn:
                             turn = None
                         continue
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError):
                 pass
             self._turn = turn
-            self._take(position(items, rest), item)
+            self._take(last - length_hint(rest), item)
             turn, plain = self._turn, not self._reasoning
 
     def _take(self, index: int, item: Item) -> None:

@@ -7,13 +7,13 @@ and its calls, in that order. Items get no ids: upstreams refuse ids that they d
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, missing, name, no_string, string, wrong_type, wrong_value
 from adapter.dialects.chat.read_content import read_assistant, read_text, read_user
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
-from adapter.hub.items import position
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Seen
@@ -58,7 +58,7 @@ def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
     others: list[int] = []
     closely: CloselyRead | None = None
     custom: Container[str] = ()
-    rest = iter(messages)
+    rest, last = iter(messages), len(messages) - 1  # to ask the iterator where it stands is cheaper than to count along
     for message in rest:
         try:
             role, content, size = message["role"], message["content"], len(message)
@@ -87,7 +87,7 @@ def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
             closely = CloselyRead(items, losses)
             custom = closely.custom
         at = len(items)
-        closely.read(position(messages, rest), message)
+        closely.read(last - length_hint(rest), message)
         others += range(at, len(items))
     return items, others
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from operator import length_hint
 from typing import Any
 
 from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
-from adapter.hub.items import position
 
 Tool = dict[str, Any]
 
@@ -22,7 +22,7 @@ def read_tools(tools: Any) -> list[Tool]:
     same result, a law in the tests).
     """
     read: list[Tool] = []
-    rest = iter(array(tools, "tools"))
+    rest, last = iter(array(tools, "tools")), len(tools) - 1
     for tool in rest:
         try:
             if tool["type"] == "function":
@@ -48,7 +48,7 @@ def read_tools(tools: Any) -> list[Tool]:
                     continue
         except (KeyError, TypeError):
             pass
-        read.append(read_tool(tool, f"tools[{position(tools, rest)}]"))
+        read.append(read_tool(tool, f"tools[{last - length_hint(rest)}]"))
     return read
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
@@ -25,7 +26,6 @@ from adapter.dialects.chat.read_tools import no_parameters
 from adapter.dialects.chat.strict import meets_strict_rules
 from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
 from adapter.dialects.chat.writing import Writing
-from adapter.hub.items import position
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
 
@@ -130,7 +130,7 @@ class Toolbox:
             BadRequest: as `add`.
         """
         offered, functions, name_max, strict_tools = self.offered, self.functions, self._name_max, self._strict
-        rest = iter(tools)
+        rest, last = iter(tools), len(tools) - 1
         for tool in rest:
             try:
                 if tool["type"] == "function" and "output_schema" not in tool and "allowed_callers" not in tool:
@@ -155,13 +155,13 @@ class Toolbox:
                             strict = tool.get("strict")
                             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
                         elif not self._strict_lost and tool.get("strict") is True:
-                            self._lose_strict(f"{path}[{position(tools, rest)}]")
+                            self._lose_strict(f"{path}[{last - length_hint(rest)}]")
                         functions[called] = called
                         offered[called] = {"type": "function", "function": function}
                         continue
             except (KeyError, TypeError):
                 pass
-            self.add(tool, f"{path}[{position(tools, rest)}]")
+            self.add(tool, f"{path}[{last - length_hint(rest)}]")
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")
@@ -325,11 +325,11 @@ def gather_tools(writing: Writing) -> Toolbox:
     """All tools that the request offers, from its three places, each once."""
     box = Toolbox(writing)
     request = writing.request
-    tools = request.body.get("tools")
+    tools, items = request.body.get("tools"), request.items
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
     for index in request.others:
-        item = request.items[index]
+        item = items[index]
         if item.get("type") in _BRINGS_TOOLS:
             path = writing.at(index, ".tools")
             box.add_all(array(item.get("tools") or [], path), path)

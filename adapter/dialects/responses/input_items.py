@@ -7,12 +7,12 @@ do not know pass as they are: the API grows by new ones every month.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.responses.tools import check_tools
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 from adapter.hub.events import Item
-from adapter.hub.items import position
 from adapter.hub.request import Seen
 
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
@@ -38,7 +38,7 @@ def seen_items(items: list[Any], name: str) -> Seen:
     """
     checked = items
     others: list[int] = []
-    rest = iter(items)
+    rest, last = iter(items), len(items) - 1  # to ask the iterator where it stands is cheaper than to count along
     for item in rest:
         try:
             kind = item["type"]
@@ -62,7 +62,7 @@ def seen_items(items: list[Any], name: str) -> Seen:
                 continue
         except (KeyError, TypeError):
             pass
-        index = position(items, rest)
+        index = last - length_hint(rest)
         others.append(index)
         looked_at = checked_item(items, index, name)
         if looked_at is not item:

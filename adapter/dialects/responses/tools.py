@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.errors import InvalidType, InvalidValue, MissingParameter
-from adapter.hub.items import position
 
 _NAMED: Final = frozenset({"function", "custom", "namespace"})
 _CHOICES: Final = frozenset({"none", "auto", "required"})
@@ -19,7 +19,7 @@ def check_tools(tools: Any, path: str) -> None:
     """
     if type(tools) is not list:
         raise InvalidType("tools must be a list.", param=path)
-    rest = iter(tools)
+    rest, last = iter(tools), len(tools) - 1
     for tool in rest:
         try:  # a function in which nothing is wrong, as most tools are: half the time of the closer look
             if (
@@ -33,7 +33,7 @@ def check_tools(tools: Any, path: str) -> None:
                 continue
         except (KeyError, TypeError):
             pass
-        check_tool(tool, f"{path}[{position(tools, rest)}]")
+        check_tool(tool, f"{path}[{last - length_hint(rest)}]")
 
 
 def check_tool(tool: Any, path: str) -> None:
