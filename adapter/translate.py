@@ -172,6 +172,8 @@ def _profile(profile: str | Profile) -> Profile:
 
 
 def _traits(client: str) -> ClientTraits:
+    if client == "generic":  # the default: an enum's own look-up is a twentieth of a small request
+        return ClientTraits.GENERIC
     try:
         return ClientTraits(client)
     except ValueError:

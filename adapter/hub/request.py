@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
@@ -45,6 +45,14 @@ class Carry(TypedDict, total=False):
     """The client used the deprecated `functions`/`function_call` pair and must be answered in it."""
 
 
+Seen: TypeAlias = tuple[list[Item], Sequence[int]]
+"""A list of items, and where in it those are that are not plain. It says nothing of any other list.
+
+Plain is a message of nothing but text, a function call, and the output of one in nothing but text. Of a Chat client such a
+text is a string, and the call id is of a length that every server takes.
+"""
+
+
 @dataclass(slots=True)
 class Request:
     """One request in the form that the hub speaks: a Responses body whose `input` is always a list of items."""
@@ -64,6 +72,8 @@ class Request:
     """What reading already could not carry into the hub (a message `name`, say)."""
     limit_name: str = "max_output_tokens"
     """What the client called its token limit, for losses: the one setting with three names."""
+    seen: Seen | None = None
+    """What its reader saw of the items in passing."""
 
     @property
     def model(self) -> str:
@@ -74,6 +84,14 @@ class Request:
     def items(self) -> list[Item]:
         items: list[Item] = self.body["input"]
         return items
+
+    @property
+    def others(self) -> Sequence[int]:
+        """Where the items are that are not plain (`Seen`); all of them where nobody has said. A long history is nearly all
+        plain: to look at the others only saves each writer a walk through it."""
+        items = self.body["input"]
+        seen = self.seen
+        return seen[1] if seen is not None and seen[0] is items else range(len(items))
 
     def to_model(self, model: str) -> Request:
         """The same request, for the model of that name."""
@@ -86,6 +104,7 @@ class Request:
             self.client,
             self.losses,
             self.limit_name,
+            self.seen,
         )
 
 
@@ -111,11 +130,12 @@ class ToolRef(NamedTuple):
 Tools: TypeAlias = Mapping[str, ToolRef]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Exchange:
     """What the request decided about how its answer is read and written. Made by `write_request`; no global tables.
 
-    Nobody changes it once it is made. It is not frozen because it is made for every request, and that would double the time.
+    Nobody changes it once it is made. It is not frozen because it is made for every request, and that would double the time;
+    so do keywords.
     """
 
     request: Request

@@ -56,8 +56,8 @@ def about(body: dict[str, Any]) -> About:
             found.blobs = True
             found.ours = found.ours or is_ours(sealed)
         type_ = item.get("type")
-        if type_ == "message":
-            continue
+        if type_ == "message" or type_ == "function_call" or type_ == "function_call_output":
+            continue  # as nearly all are
         if type_of(item) in EXPANDED:
             found.reads_on = True
         elif type_ == TRIGGER:

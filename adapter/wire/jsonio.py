@@ -8,6 +8,7 @@ reached only after orjson has refused, so it costs nothing on the way of ordinar
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 import orjson
@@ -19,6 +20,8 @@ _DIGITS = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord(" ") f
 """Maps every digit to `0` and everything else to a space."""
 _LONG_RUN = b"0" * 17
 """Seventeen digits or more may not survive a double; only bodies that hold such a run are looked at again."""
+_PAIR = re.compile(b"00").search
+"""`bytes.find` takes three times as long for two bytes."""
 
 
 class NotJson(ValueError):
@@ -90,19 +93,19 @@ def loads_request(body: bytes) -> dict[str, Any]:
 
 def _holds_long_digits(data: bytes) -> bool:
     """Whether there is a run of seventeen digits. Such a run covers two neighbours of every eighth byte, so an eighth of
-    the body tells where to look: 8 µs for 32 kB, where a regular expression takes 257 µs.
+    the body tells where to look: 6 µs for 32 kB, where a regular expression takes 257 µs.
 
     Ids, hashes and times have such neighbours too. A look for each half a kB costs less than to look at all of it.
     """
     sample = data[::8].translate(_DIGITS)
-    at, looks = sample.find(b"00"), len(data) >> 9
-    while at >= 0:
+    at, looks = 0, len(data) >> 9
+    while (pair := _PAIR(sample, at)) is not None:
         if looks == 0:
             return _LONG_RUN in data.translate(_DIGITS)
-        here = 8 * at
+        here = 8 * pair.start()
         if data[here : here + 9].isdigit() and _LONG_RUN in data[max(here - 8, 0) : here + 17].translate(_DIGITS):
             return True
-        at, looks = sample.find(b"00", at + 1), looks - 1
+        at, looks = pair.start() + 1, looks - 1
     return False
 
 

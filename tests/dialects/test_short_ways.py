@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.dialects import raw
-from adapter.dialects.chat import read_messages, read_tools
+from adapter.dialects.chat import read_content, read_messages, read_tools
 from adapter.dialects.chat import tools as chat_tools
 from adapter.dialects.chat.history import History
 from adapter.dialects.chat.write_request import write_request
 from adapter.dialects.chat.writing import Writing
+from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses import input_items, output_items
 from adapter.dialects.responses import tools as responses_tools
 from adapter.errors import AdapterError
-from adapter.hub.request import Request, derived_token
+from adapter.hub.request import DialectName, Request, derived_token
 from adapter.upstream.profiles import Profile, profile, profile_names
 
 FAST = settings(max_examples=150, deadline=None)
@@ -235,19 +237,77 @@ chat_messages = st.one_of(
 @settings(max_examples=400, deadline=None)
 @given(st.lists(chat_messages | values, min_size=1, max_size=5))
 def test_plain_messages_are_read_as_any_message_is(given_messages: list[Any]) -> None:
-    def read() -> Any:
+    def at_sight() -> Any:
         losses: list[Any] = []
         return read_messages.read_messages(given_messages, losses), losses
 
-    def one_by_one(reading: read_messages._Messages, found: list[Any]) -> list[Any]:
-        for i, message in enumerate(found):
-            reading._message(i, message)
-        return reading._items
+    def one_by_one() -> Any:
+        losses: list[Any] = []
+        closely = read_messages.CloselyRead([], losses)
+        for i, message in enumerate(given_messages):
+            closely.read(i, message)
+        return closely.items, losses
 
-    short = _outcome(read)
+    assert _outcome(at_sight) == _outcome(one_by_one)
+
+
+chat_parts = st.one_of(
+    st.builds(lambda text, more: {"type": "text", "text": text, **more}, texts, st.sampled_from([{}, {}, {"x": 1}])),
+    st.fixed_dictionaries({"type": st.sampled_from(["text", "refusal"]) | values}, optional={"text": values}),
+    values,
+)
+
+
+@FAST
+@given(st.lists(chat_parts, max_size=3) | values, st.sampled_from([read_content.read_text, read_content.read_user]))
+def test_plain_texts_are_read_as_any_part_is(content: Any, read: Any) -> None:
+    short = _outcome(lambda: read(content, "messages[0].content"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_messages._Messages, "read", one_by_one)
-        assert short == _outcome(read)
+        patch.setattr(read_content, "_plain_texts", lambda _content: None)
+        assert short == _outcome(lambda: read(content, "messages[0].content"))
+
+
+def _written(read: Request, upstream: DialectName, to: Profile) -> Any:
+    made = DIALECTS[upstream].write_request(read, to)
+    return made.body, made.losses
+
+
+bodies = st.one_of(
+    st.builds(
+        lambda messages: ("chat", {"model": "m", "messages": messages}), st.lists(chat_messages, min_size=1, max_size=5)
+    ),
+    st.builds(
+        lambda found, more: ("responses", {"model": "m", "input": found + more}),
+        paired.map(_answered) | st.lists(items, max_size=4),
+        st.lists(
+            st.sampled_from(
+                [
+                    {"type": "item_reference", "id": "msg_1"},
+                    {"type": "reasoning", "summary": [], "encrypted_content": ""},
+                    {"type": "additional_tools", "tools": [{"type": "function", "name": "h", "parameters": {}}]},
+                ]
+            ),
+            max_size=2,
+        ),
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(bodies, st.sampled_from(get_args(DialectName)), st.sampled_from(profile_names()).map(profile))
+def test_what_a_reader_saw_in_passing_changes_nothing(
+    asked: tuple[DialectName, dict[str, Any]], upstream: DialectName, to: Profile
+) -> None:
+    client, body = asked
+    try:
+        read = DIALECTS[client].read_request(body)
+    except AdapterError:
+        return
+    assert read.seen is not None
+    assert read.others is read.seen[1]
+    unseen = replace(read, seen=None)
+    assert list(unseen.others) == list(range(len(read.items)))
+    assert _outcome(lambda: _written(read, upstream, to)) == _outcome(lambda: _written(unseen, upstream, to))
 
 
 @FAST

@@ -21,6 +21,7 @@ leading message, unless the server keeps roles in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import no_string, string, wrong_value
@@ -45,32 +46,35 @@ class History:
     is filled when the output comes.
     """
 
+    _turn: Message | None = None
+    """The assistant's message that takes what it says next: nobody else has spoken, none of its calls is answered."""
+    _renamed: Message | None = None
+    """The last turn in which a call did not keep its id, or might not have."""
+    _wire_ids: set[str]
+    """Those of the calls of `_renamed`."""
+    _reasoning_at = 0
+    _reasoning_lost = False
+
     def __init__(self, writing: Writing, box: Toolbox) -> None:
         self._writing = writing
         self._box = box
+        self._items = writing.request.items
         self._silence = None if writing.profile.assistant_null_content else ""
         """The content of an assistant's message that has only calls."""
         self._messages: list[Message] = []
         self._lead: list[str] = []
-        self._turn: Message | None = None
-        """The assistant's message that takes what it says next: nobody else has spoken, none of its calls is answered."""
         self._turns: list[Turn] = []
         """The assistant's messages that have to be completed in the end."""
         self._calls = Pairing()
         self._id_rule = rule = writing.profile.call_id
         self._fits = rule.max if rule.alphabet == "any" else 0
         """Call ids of up to this length go on as they are."""
-        self._renamed: Message | None = None
-        """The last turn in which a call did not keep its id, or might not have; `_wire_ids` are those of its calls."""
-        self._wire_ids: set[str] = set()
         self._other_ids: dict[str, str] = {}
         """Item id -> call id, of the calls whose outputs may name either."""
         self._media: dict[int, Sequence[Part]] = {}
         """What `with_media` puts behind tool messages."""
         self._reasoning: list[str] = []
         """Waits for what the assistant says next."""
-        self._reasoning_at = 0
-        self._reasoning_lost = False
 
     def messages(self, hint: str | None = None) -> list[Message]:
         """All messages; `hint` is a further instruction of the adapter's own.
@@ -80,8 +84,8 @@ class History:
         """
         instructions = self._writing.request.body.get("instructions")
         if instructions is not None:
-            self._lead.append(string(instructions, "instructions"))
-        self._take_all(self._writing.request.items)
+            self._lead.append(instructions if type(instructions) is str else string(instructions, "instructions"))
+        self._take_all(self._items)
         if self._reasoning:
             self._lose_waiting_reasoning()
         return self._written(hint)
@@ -89,29 +93,31 @@ class History:
     def _take_all(self, items: list[Item]) -> None:
         """Takes each item. The forms that nearly all of a long history has are written at sight, in a third of the time
         that `_take` needs for them (the same result, a law in the tests)."""
-        put, calls, further = self._messages.append, self._calls.waiting, self._calls.further
+        messages, calls, further = self._messages, self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
+        marks = "prompt_cache_options" in self._writing.profile.accepts
         turn: Message | None = None
         plain = True
-        for index, item in enumerate(items):
+        rest, last = iter(items), len(items) - 1  # to ask the iterator where it stands is cheaper than to count along
+        for item in rest:
             try:
                 kind = item["type"] if plain else None
                 if kind == "message":
                     content = item["content"]
-                    if type(content) is list and len(content) == 1:
+                    if type(content) is not str and len(content) == 1:
                         part = content[0]
-                        if ((of := part["type"]) == "input_text" or of == "output_text") and (
-                            "prompt_cache_breakpoint" not in part
+                        if ((of := part["type"]) == "input_text" or of == "output_text") and not (
+                            marks and "prompt_cache_breakpoint" in part
                         ):
                             content = part["text"]
                     if type(content) is str:
                         if (role := item["role"]) == "user":
                             turn = None
-                            put({"role": "user", "content": content})
+                            messages.append({"role": "user", "content": content})
                             continue
                         if role == "assistant" and (turn is None or "tool_calls" not in turn):
                             turn = {"role": "assistant", "content": content}
-                            put(turn)
+                            messages.append(turn)
                             continue
                 elif kind == "function_call":
                     call_id, arguments = item["call_id"], item["arguments"]
@@ -127,15 +133,15 @@ class History:
                         tool_call = {"id": call_id, "type": "function", "function": function}
                         if turn is None:
                             turn = {"role": "assistant", "content": silence, "tool_calls": [tool_call]}
-                            put(turn)
+                            messages.append(turn)
                         elif "tool_calls" in turn:
                             turn["tool_calls"].append(tool_call)
                         else:
                             turn["content"] = turn["content"] or silence
                             turn["tool_calls"] = [tool_call]
                         output = {"role": "tool", "tool_call_id": call_id, "content": ""}
-                        put(output)
-                        calls[call_id] = (tool_call, turn, output, index)
+                        messages.append(output)
+                        calls[call_id] = (tool_call, turn, output, item)
                         continue
                 elif kind == "function_call_output":
                     call_id, text = item["call_id"], item["output"]
@@ -148,7 +154,7 @@ class History:
             except (KeyError, TypeError):
                 pass
             self._turn = turn
-            self._take(index, item)
+            self._take(last - length_hint(rest), item)
             turn, plain = self._turn, not self._reasoning
 
     def _take(self, index: int, item: Item) -> None:
@@ -251,7 +257,7 @@ class History:
             turn["tool_calls"] = [tool_call]
         output = {"role": "tool", "tool_call_id": wire_id, "content": ""}
         self._messages.append(output)
-        self._calls.add(call_id, (tool_call, turn, output, index))
+        self._calls.add(call_id, (tool_call, turn, output, self._items[index]))
         if wire_id is not call_id or self._renamed is turn:
             self._taken_ids(turn).add(wire_id)
 
@@ -315,7 +321,7 @@ class History:
             other = string(item.get("id"), self._writing.at(index, ".id"))
             return self._other_ids.get(other, other)
         called = item.get("name")
-        return self._calls.id_by_name(called, self._writing.request.items) if isinstance(called, str) else None
+        return self._calls.id_by_name(called, self._items) if isinstance(called, str) else None
 
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)
@@ -343,25 +349,27 @@ class History:
 
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile
-        if self._calls.waiting and (unanswered := self._calls.first_unanswered()) is not None:
-            raise self._unanswered(unanswered)
+        if self._calls.waiting and (unanswered := self._calls.first_unanswered(self._items)) is not None:
+            raise _unanswered(unanswered)
         for turn in self._turns:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)
         messages = with_media(self._messages, self._media) if self._media else self._messages
-        lead = list(filter(None, (*self._lead, hint)))
-        if profile.late_system != "keep" and (
-            lead or (self._lead and not messages)
-        ):  # empty instructions alone are still a message
-            lead = ["\n\n".join(lead)]
-        role = profile.instructions_role
-        return [{"role": role, "content": text} for text in lead] + messages
+        if hint:
+            self._lead.append(hint)
+        if self._lead:
+            role, lead = profile.instructions_role, filter(None, self._lead)
+            if profile.late_system == "keep":
+                messages[:0] = [{"role": role, "content": text} for text in lead]
+            elif (text := "\n\n".join(lead)) or not messages:  # empty instructions alone are still a message
+                messages.insert(0, {"role": role, "content": text})
+        return messages
 
-    def _unanswered(self, index: int) -> BadRequest:
-        item = self._writing.request.items[index]
-        words = item["type"].replace("_", " ")
-        call_id = str(item.get("call_id") or item.get("id") or "")
-        return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
+
+def _unanswered(item: Item) -> BadRequest:
+    words = item["type"].replace("_", " ")
+    call_id = str(item.get("call_id") or item.get("id") or "")
+    return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
 
 
 def _is_server_search(item: Item) -> bool:

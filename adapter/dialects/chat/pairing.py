@@ -8,8 +8,8 @@ from typing import Any
 from adapter.dialects.chat.write_calls import ToolCall
 from adapter.hub.events import Item
 
-Call = tuple[ToolCall, dict[str, Any], dict[str, Any], int]
-"""(the call, the assistant's message that it stands in, the tool message that waits for its output, its item's index)."""
+Call = tuple[ToolCall, dict[str, Any], dict[str, Any], Item]
+"""(the call, the assistant's message that it stands in, the tool message that waits for its output, its item)."""
 
 
 class Pairing:
@@ -43,10 +43,10 @@ class Pairing:
         if further is not None and not further:
             del self.further[call_id]
 
-    def first_unanswered(self) -> int | None:
-        """Index of the item of the first call that still waits."""
-        waiting = [call[3] for call in self.waiting.values() if call is not None]
-        return min(waiting) if waiting else None
+    def first_unanswered(self, items: list[Item]) -> Item | None:
+        """The first of `items`, all of the conversation, whose call still waits."""
+        waiting = {id(call[3]) for call in filter(None, self.waiting.values())}
+        return next((item for item in items if id(item) in waiting), None) if waiting else None
 
     def id_by_name(self, called: str, items: list[Item]) -> str | None:
         """The id of the earliest call of this name among `items`, all of the conversation, that waits."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.read_messages import read_messages
+from adapter.dialects.chat.read_messages import seen_messages
 from adapter.dialects.chat.read_tools import (
     read_function_call,
     read_functions,
@@ -48,23 +48,19 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     Raises:
         BadRequest: with the path of what is wrong in `param`.
     """
-    hub: dict[str, Any] = {"model": name(body.get("model"), "model")}
-    reading = Request(hub, dialect="chat", client=client)
-    hub["input"] = read_messages(body.get("messages"), reading.losses)
+    model = body.get("model")
+    hub: dict[str, Any] = {"model": model if type(model) is str and model else name(model, "model")}
+    reading = Request(hub, "chat", {}, False, False, client, [], "max_tokens")
+    reading.seen = seen = seen_messages(body.get("messages"), reading.losses)
+    hub["input"] = seen[0]
     hub["store"] = False
     for key, value in body.items():
         if value is None:
             continue
-        reader = _FIELDS.get(key)
+        reader = _FIELDS.get(key, _unknown)
         if reader is not None:
             reader(reading, key, value)
-        elif key in _RESPONSES_ONLY:
-            reason = "Chat Completions has no such parameter."
-            reading.losses.append(Loss(key, Action.DROPPED, "unknown_parameter", reason))
-        else:
-            hub[key] = value
-    _check_together(body, hub)
-    reading.limit_name = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
+    _check_together(body, reading)
     return reading
 
 
@@ -72,27 +68,33 @@ _Reader = Callable[[Request, str, Any], None]
 """Checks a value and puts it where it goes in the request that is being read."""
 
 
-def _check_together(body: dict[str, Any], hub: dict[str, Any]) -> None:
+def _check_together(body: dict[str, Any], read: Request) -> None:
     """The rules that need two fields."""
-    if body.get("stream_options") is not None and body.get("stream") is not True:
+    hub = read.body
+    if not read.stream and body.get("stream_options") is not None:
         raise wrong_value("stream_options", "to be used only when 'stream' is true")
-    if body.get("top_logprobs") is not None and body.get("logprobs") is not True:
+    if "top_logprobs" in hub and body.get("logprobs") is not True:
         raise wrong_value("top_logprobs", "to be used only when 'logprobs' is true")
-    if body.get("functions") is not None and body.get("tools") is not None:
+    if read.carry and body.get("functions") is not None and body.get("tools") is not None:
         raise wrong_value("functions", "to be absent where 'tools' is used: it is the older form of the same")
     if not hub.get("tools"):
         choice = hub.get("tool_choice")
         if choice == "required" or isinstance(choice, dict):
             param = "tool_choice" if body.get("tool_choice") is not None else "function_call"
             raise wrong_value(param, "to force a tool only where tools are given")
-        hub.pop("parallel_tool_calls", None)
+        if "parallel_tool_calls" in hub:
+            del hub["parallel_tool_calls"]
 
 
 # ------------------------------------------------------------------------------------------------------ field readers
 
 
-def _already_read(_reading: Request, _key: str, _value: Any) -> None:
-    """`model` and `messages` come first, whatever the order of the keys."""
+def _unknown(reading: Request, key: str, value: Any) -> None:
+    if key in _RESPONSES_ONLY:
+        reason = "Chat Completions has no such parameter."
+        reading.losses.append(Loss(key, Action.DROPPED, "unknown_parameter", reason))
+    else:
+        reading.body[key] = value
 
 
 def _place(reading: Request, carried: bool) -> dict[str, Any]:
@@ -159,13 +161,15 @@ def _stream(reading: Request, key: str, value: Any) -> None:
 
 def _stream_options(reading: Request, key: str, value: Any) -> None:
     json_object(value, key)
-    for option in ("include_usage", "include_obfuscation"):
-        given = value.get(option)
-        if given is not None and not isinstance(given, bool):
-            raise wrong_type(f"{key}.{option}", "a boolean", given)
-    reading.include_usage = value.get("include_usage") is True
-    if value.get("include_obfuscation") is not None:
-        reading.body[key] = {"include_obfuscation": value["include_obfuscation"]}
+    usage, obfuscation = value.get("include_usage"), value.get("include_obfuscation")
+    if usage is not None:
+        if not isinstance(usage, bool):
+            raise wrong_type(f"{key}.include_usage", "a boolean", usage)
+        reading.include_usage = usage
+    if obfuscation is not None:
+        if not isinstance(obfuscation, bool):
+            raise wrong_type(f"{key}.include_obfuscation", "a boolean", obfuscation)
+        reading.body[key] = {"include_obfuscation": obfuscation}
 
 
 def _logprobs(reading: Request, key: str, value: Any) -> None:
@@ -274,12 +278,13 @@ def _function_call(reading: Request, _key: str, value: Any) -> None:
 def _max_completion_tokens(reading: Request, key: str, value: Any) -> None:
     """Wins over the deprecated `max_tokens`, whichever comes first."""
     reading.body.pop("max_output_tokens", None)
+    reading.limit_name = key
     _integer(1, None, into="max_output_tokens")(reading, key, value)
 
 
-_FIELDS: Final[dict[str, _Reader]] = {
-    "messages": _already_read,
-    "model": _already_read,
+_FIELDS: Final[dict[str, _Reader | None]] = {
+    "messages": None,  # these two come first, whatever the order of the keys
+    "model": None,
     "metadata": _metadata,
     "top_logprobs": _integer(0, 20),
     "temperature": _number(0, 2),

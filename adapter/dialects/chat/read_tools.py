@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import length_hint
 from typing import Any
 
 from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
@@ -21,7 +22,8 @@ def read_tools(tools: Any) -> list[Tool]:
     same result, a law in the tests).
     """
     read: list[Tool] = []
-    for i, tool in enumerate(array(tools, "tools")):
+    rest, last = iter(array(tools, "tools")), len(tools) - 1
+    for tool in rest:
         try:
             if tool["type"] == "function":
                 function = tool["function"]
@@ -46,7 +48,7 @@ def read_tools(tools: Any) -> list[Tool]:
                     continue
         except (KeyError, TypeError):
             pass
-        read.append(read_tool(tool, f"tools[{i}]"))
+        read.append(read_tool(tool, f"tools[{last - length_hint(rest)}]"))
     return read
 
 

@@ -7,7 +7,6 @@ goes on under its own name, for only the upstream can know; a Responses client's
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import json_object, string, wrong_type
@@ -20,81 +19,65 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "
 """All effort words that are in use, weakest first."""
 
 
-@dataclass(slots=True)
-class Settings:
-    """What the settings of a request come to."""
-
-    fields: dict[str, Any] = field(default_factory=dict)
-    hint: str | None = None
-    """An instruction that stands in for a response format which the server does not have."""
-    stop: tuple[str, ...] = ()
-    """Stop sequences that we have to cut at ourselves."""
+_Writer = Callable[[Writing, str, Any], None]
 
 
-_Writer = Callable[[Writing, Settings, str, Any], None]
-
-
-def write_settings(writing: Writing) -> Settings:
-    """The settings as this upstream takes them.
+def write_settings(writing: Writing) -> None:
+    """Puts the settings into `writing` as this upstream takes them.
 
     Raises:
         UnsupportedParameter: something that a Chat upstream cannot do and that would change the answer.
     """
-    settings = Settings()
-    for key, value in writing.request.body.items():
+    request = writing.request
+    for key, value in request.body.items():
         if value is None or key in _ELSEWHERE:
             continue
         writer = _WRITERS.get(key)
         if writer is not None:
-            writer(writing, settings, key, value)
-        elif writing.request.dialect == "chat":
-            settings.fields[key] = value
+            writer(writing, key, value)
+        elif request.dialect == "chat":
+            writing.fields[key] = value
         else:
             writing.lose(key, "unknown_parameter", "Chat Completions has no such parameter.")
-    if writing.request.carry:
-        _carried(writing, settings)
-    _stream(writing, settings)
-    return settings
+    if request.carry:
+        _carried(writing)
+    # always said: some servers stream when it is left out; and usage is always asked for
+    writing.fields["stream"] = request.stream
+    if request.stream and writing.profile.stream_options:
+        writing.fields["stream_options"] = {"include_usage": True}
 
 
-def _carried(writing: Writing, settings: Settings) -> None:
+def _carried(writing: Writing) -> None:
     """What only Chat can say. `n` is not sent: several answers are several calls; `functions` is about the answer."""
     for key, value in writing.request.carry.items():
         if key in ("n", "functions"):
             continue
         if key in writing.profile.accepts:
-            settings.fields[key] = value
+            writing.fields[key] = value
         elif key == "stop":
-            settings.stop = tuple(writing.request.carry["stop"])
+            writing.stop = tuple(writing.request.carry["stop"])
         elif value not in (0, {}):
             writing.lose(key, key, "The upstream does not take this.")
-
-
-def _stream(writing: Writing, settings: Settings) -> None:
-    """`stream` is always said: some servers stream when it is left out. Usage is always asked for."""
-    settings.fields["stream"] = writing.request.stream
-    if writing.request.stream and writing.profile.stream_options:
-        settings.fields["stream_options"] = {"include_usage": True}
 
 
 def _plain(*meaningless: Any, hint: bool = False) -> _Writer:
     """A field of the same name: sent where it is taken. `meaningless` values and hints are no loss elsewhere."""
 
-    def write(writing: Writing, settings: Settings, key: str, value: Any) -> None:
+    def write(writing: Writing, key: str, value: Any) -> None:
         if key in writing.profile.accepts:
-            settings.fields[key] = value
+            writing.fields[key] = value
         elif not hint and value not in meaningless:
             writing.lose(key, key, "The upstream does not take this.")
 
     return write
 
 
-def _silent(_writing: Writing, _settings: Settings, _key: str, _value: Any) -> None:
+def _silent(_writing: Writing, _key: str, _value: Any) -> None:
     """Means nothing to a Chat upstream, or is the adapter's own business."""
 
 
 def _unsupported(reason: str) -> _Writer:
-    def write(_writing: Writing, _settings: Settings, key: str, value: Any) -> None:
+    def write(_writing: Writing, key: str, value: Any) -> None:
         if value is not False:
             raise UnsupportedParameter(f"'{key}' is not supported here: {reason}.", param=key)
 
@@ -102,32 +85,32 @@ def _unsupported(reason: str) -> _Writer:
 
 
 def _lost(kind: str, reason: str, *meaningless: Any) -> _Writer:
-    def write(writing: Writing, _settings: Settings, key: str, value: Any) -> None:
+    def write(writing: Writing, key: str, value: Any) -> None:
         if value not in meaningless:
             writing.lose(key, kind, reason)
 
     return write
 
 
-def _max_output_tokens(writing: Writing, settings: Settings, key: str, value: Any) -> None:
+def _max_output_tokens(writing: Writing, key: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(key, "an integer", value)
-    settings.fields[writing.profile.max_tokens_field] = value
+    writing.fields[writing.profile.max_tokens_field] = value
 
 
-def _metadata(writing: Writing, settings: Settings, key: str, value: Any) -> None:
+def _metadata(writing: Writing, key: str, value: Any) -> None:
     """Servers that store take metadata only beside `store: true`; a Responses client gets it echoed in any case."""
     accepts = writing.profile.accepts
     if key in accepts and ("store" not in accepts or _stored(writing)):
-        settings.fields[key] = value
+        writing.fields[key] = value
     elif value:
         writing.lose(key, key, "The upstream does not take this.")
 
 
-def _store(writing: Writing, settings: Settings, key: str, _value: Any) -> None:
+def _store(writing: Writing, key: str, _value: Any) -> None:
     """Said outright, because the default differs from account to account."""
     if key in writing.profile.accepts:
-        settings.fields[key] = _stored(writing)
+        writing.fields[key] = _stored(writing)
 
 
 def _stored(writing: Writing) -> bool:
@@ -135,56 +118,56 @@ def _stored(writing: Writing) -> bool:
     return writing.request.dialect == "chat" and writing.request.body.get("store") is True
 
 
-def _service_tier(writing: Writing, settings: Settings, key: str, value: Any) -> None:
+def _service_tier(writing: Writing, key: str, value: Any) -> None:
     if key in writing.profile.accepts and value == "ultrafast":
         writing.lose(key, key, "Chat Completions has no ultrafast tier.", Action.APPROXIMATED)
         value = "priority"
-    _plain("auto", "default")(writing, settings, key, value)
+    _plain("auto", "default")(writing, key, value)
 
 
-def _reasoning(writing: Writing, settings: Settings, key: str, value: Any) -> None:
+def _reasoning(writing: Writing, key: str, value: Any) -> None:
     """The effort; `summary` is made from the answer's reasoning text, `mode` and `context` have no counterpart."""
     for option, said in json_object(value, key).items():
         if option == "effort" and said is not None:
-            _effort(writing, settings, string(said, "reasoning.effort"))
+            _effort(writing, string(said, "reasoning.effort"))
         elif option in ("mode", "context") and said not in (None, "standard", "auto"):
             writing.lose(f"reasoning.{option}", f"reasoning.{option}", "Chat Completions has no such setting.")
 
 
-def _effort(writing: Writing, settings: Settings, effort: str) -> None:
+def _effort(writing: Writing, effort: str) -> None:
     profile = writing.profile
     if not profile.reasoning_effort:
         writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not take an effort.")
     elif effort in profile.reasoning_efforts:
-        settings.fields["reasoning_effort"] = effort
+        writing.fields["reasoning_effort"] = effort
     elif effort in _EFFORTS:
         wanted = _EFFORTS.index(effort)
         known = [word for word in _EFFORTS if word in profile.reasoning_efforts]
-        settings.fields["reasoning_effort"] = min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
+        writing.fields["reasoning_effort"] = min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
         reason = "The upstream takes other effort words; the nearest is sent."
         writing.lose("reasoning.effort", "reasoning.effort", reason, Action.APPROXIMATED)
     else:
         writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not know this effort word.")
 
 
-def _text(writing: Writing, settings: Settings, key: str, value: Any) -> None:
+def _text(writing: Writing, key: str, value: Any) -> None:
     for option, said in json_object(value, key).items():
         if said is None:
             continue
         if option == "format":
-            form, settings.hint = write_format(writing, json_object(said, "text.format"))
+            form, writing.hint = write_format(writing, json_object(said, "text.format"))
             if form is not None:
-                settings.fields["response_format"] = form
+                writing.fields["response_format"] = form
         elif option == "verbosity":
             if "verbosity" in writing.profile.accepts:
-                settings.fields["verbosity"] = said
+                writing.fields["verbosity"] = said
             elif said != "medium":
                 writing.lose("text.verbosity", "verbosity", "The upstream does not take this.")
         else:
             writing.lose(f"text.{option}"[:64], "unknown_parameter", "Chat Completions has no such parameter.")
 
 
-def _logprobs(writing: Writing, settings: Settings, _key: str, _value: Any) -> None:
+def _logprobs(writing: Writing, _key: str, _value: Any) -> None:
     """`include` or `top_logprobs`, whichever comes: both together say what Chat says in two fields."""
     body = writing.request.body
     include, top = body.get("include"), body.get("top_logprobs")
@@ -195,12 +178,12 @@ def _logprobs(writing: Writing, settings: Settings, _key: str, _value: Any) -> N
         if not any(loss.kind == "logprobs" for loss in writing.losses):
             writing.lose("include" if asked else "top_logprobs", "logprobs", "The upstream does not give logprobs.")
         return
-    settings.fields["logprobs"] = True
+    writing.fields["logprobs"] = True
     if top is not None and "top_logprobs" in writing.profile.accepts:
-        settings.fields["top_logprobs"] = top
+        writing.fields["top_logprobs"] = top
 
 
-def _previous(_writing: Writing, _settings: Settings, key: str, value: Any) -> None:
+def _previous(_writing: Writing, key: str, value: Any) -> None:
     raise PreviousResponseNotFound("Previous response not found.", param=key)
 
 

@@ -22,7 +22,9 @@ def write_tool_fields(writing: Writing, box: Toolbox) -> dict[str, Any]:
         BadRequest: a tool is forced that was not offered.
     """
     fields: dict[str, Any] = {}
-    choice, offered = _choice(writing, box)
+    choice, offered = writing.request.body.get("tool_choice"), box.offered
+    if choice is not None:
+        choice, offered = _choice(choice, writing, box)
     if offered:
         fields["tools"] = list(offered.values())
         if choice is not None:
@@ -46,11 +48,10 @@ def _parallel(writing: Writing, fields: dict[str, Any]) -> None:
         writing.lose("parallel_tool_calls", "parallel_tool_calls", reason)
 
 
-def _choice(writing: Writing, box: Toolbox) -> tuple[Any, dict[str, Tool]]:
+def _choice(choice: Any, writing: Writing, box: Toolbox) -> tuple[Any, dict[str, Tool]]:
     """The Chat form of the choice, and the tools that are left to choose from."""
-    choice = writing.request.body.get("tool_choice")
     match choice:
-        case None | "none" | "auto":
+        case "none" | "auto":
             return choice, box.offered
         case "required":
             if not box.offered:

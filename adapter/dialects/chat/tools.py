@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
@@ -128,12 +129,13 @@ class Toolbox:
         Raises:
             BadRequest: as `add`.
         """
-        offered, name_max, strict_tools = self.offered, self._name_max, self._strict
-        for i, tool in enumerate(tools):
+        offered, functions, name_max, strict_tools = self.offered, self.functions, self._name_max, self._strict
+        rest, last = iter(tools), len(tools) - 1
+        for tool in rest:
             try:
                 if tool["type"] == "function" and "output_schema" not in tool and "allowed_callers" not in tool:
                     called, parameters = tool["name"], tool["parameters"]
-                    description, strict = tool.get("description"), tool.get("strict")
+                    description = tool.get("description")
                     if (
                         type(called) is str
                         and (type(description) is str or description is None)
@@ -150,15 +152,16 @@ class Toolbox:
                             else {"name": called, "description": description, "parameters": parameters}
                         )
                         if strict_tools:
+                            strict = tool.get("strict")
                             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-                        elif strict is True and not self._strict_lost:
-                            self._lose_strict(f"{path}[{i}]")
-                        self.functions[called] = called
+                        elif not self._strict_lost and tool.get("strict") is True:
+                            self._lose_strict(f"{path}[{last - length_hint(rest)}]")
+                        functions[called] = called
                         offered[called] = {"type": "function", "function": function}
                         continue
             except (KeyError, TypeError):
                 pass
-            self.add(tool, f"{path}[{i}]")
+            self.add(tool, f"{path}[{last - length_hint(rest)}]")
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")
@@ -321,15 +324,15 @@ _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 def gather_tools(writing: Writing) -> Toolbox:
     """All tools that the request offers, from its three places, each once."""
     box = Toolbox(writing)
-    tools = writing.request.body.get("tools")
+    request = writing.request
+    tools, items = request.body.get("tools"), request.items
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
-    items = writing.request.items
-    if [item for item in items if item.get("type") in _BRINGS_TOOLS]:
-        for index, item in enumerate(items):
-            if item.get("type") in _BRINGS_TOOLS:
-                path = writing.at(index, ".tools")
-                box.add_all(array(item.get("tools") or [], path), path)
+    for index in request.others:
+        item = items[index]
+        if item.get("type") in _BRINGS_TOOLS:
+            path = writing.at(index, ".tools")
+            box.add_all(array(item.get("tools") or [], path), path)
     return box
 
 

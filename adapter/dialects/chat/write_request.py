@@ -23,13 +23,13 @@ def write_request(request: Request, profile: Profile) -> Written:
         BadRequest: with `param`, where carrying on would mislead.
     """
     writing = Writing(request, profile)
-    settings = write_settings(writing)
+    write_settings(writing)
     box = gather_tools(writing)
-    messages = History(writing, box).messages(settings.hint)
+    messages = History(writing, box).messages(writing.hint)
     if not messages:
         raise wrong_value(writing.at(0) if request.dialect == "chat" else "input", "at least one message to send")
     body: dict[str, Any] = {"model": request.model, "messages": messages}
     body.update(write_tool_fields(writing, box))
-    body.update(settings.fields)
-    exchange = Exchange(request=request, profile=profile, tools=box.refs, stop=settings.stop)
+    body.update(writing.fields)
+    exchange = Exchange(request, profile, box.refs, writing.stop)
     return Written(body, exchange, writing.losses)

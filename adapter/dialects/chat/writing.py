@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Request
@@ -18,14 +18,20 @@ _CHAT_NAMES: Final = {
 
 
 class Writing:
-    """The request, the server's profile, and the losses of the writing so far."""
+    """The request, the server's profile, and what came of the writing so far: settings and losses."""
 
-    __slots__ = ("_chat", "losses", "profile", "request")
+    __slots__ = ("_chat", "fields", "hint", "losses", "profile", "request", "stop")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         self.request = request
         self.profile = profile
         self.losses: list[Loss] = []
+        self.fields: dict[str, Any] = {}
+        """The settings, as Chat fields."""
+        self.hint: str | None = None
+        """An instruction that stands in for a response format which the server does not have."""
+        self.stop: tuple[str, ...] = ()
+        """Stop sequences that we have to cut at ourselves."""
         self._chat = request.dialect == "chat"
 
     def at(self, index: int, inside: str = "") -> str:

@@ -12,23 +12,24 @@ from typing import Any, Final
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.hub.losses import Action, Loss
-from adapter.hub.names import fitted_call_id
+from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
+from adapter.hub.request import Request
 from adapter.upstream.profiles import CallIdRule, Profile
 
-LONGEST_CALL_ID: Final = CallIdRule()
-"""Every server that speaks Responses takes 64 characters; the shorter limits of profiles are those of Chat."""
 _LONGEST: Final = LONGEST_CALL_ID.max
 _REASONING_ID: Final = CallIdRule(max=40, alphabet="alnum")
 
 
-def checked_history(items: list[Item], profile: Profile) -> list[Item]:
+def checked_history(request: Request, profile: Profile) -> list[Item]:
     """A Responses client's own items: the same, but for what a server without memory must not be asked.
 
     Raises:
         BadRequest: an item reference, where nobody keeps items.
     """
+    items = request.items
     kept: list[Item] | None = None
-    for index, item in enumerate(items):
+    for index in request.others:
+        item = items[index]
         kind = item["type"]
         if kind == "item_reference" and not profile.stateful:
             raise BadRequest(
@@ -41,11 +42,13 @@ def checked_history(items: list[Item], profile: Profile) -> list[Item]:
     return items if kept is None else kept
 
 
-def upstream_history(items: list[Item], profile: Profile, losses: list[Loss]) -> list[Item]:
+def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> list[Item]:
     """A Chat client's conversation: the same items where they can go on as they are, which most can. What cannot be carried
     is added to `losses`, once a kind."""
+    items: list[Item] = request.body["input"]
     writing: _Writing | None = None
-    for index, item in enumerate(items):
+    for index in request.others:
+        item = items[index]
         kind = item["type"]
         if kind == "message":
             if type(item["content"]) is str:

@@ -7,17 +7,28 @@ do not know pass as they are: the API grows by new ones every month.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.responses.tools import check_tools
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 from adapter.hub.events import Item
+from adapter.hub.request import Seen
 
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
 
 
 def checked_items(items: list[Any], name: str) -> list[Item]:
     """`items` (the list at `name` in the body) with explicit types; where nothing had to change, the caller's own list.
+
+    Raises:
+        BadRequest: an item is not what its type says, with its path.
+    """
+    return seen_items(items, name)[0]
+
+
+def seen_items(items: list[Any], name: str) -> Seen:
+    """As `checked_items`, and which of them are not plain.
 
     The three forms that nearly all of a long history has are taken at sight, if nothing is wrong with them: half the time
     of looking closely at each (the same result, a law in the tests).
@@ -26,7 +37,9 @@ def checked_items(items: list[Any], name: str) -> list[Item]:
         BadRequest: an item is not what its type says, with its path.
     """
     checked = items
-    for index, item in enumerate(items):
+    others: list[int] = []
+    rest, last = iter(items), len(items) - 1  # to ask the iterator where it stands is cheaper than to count along
+    for item in rest:
         try:
             kind = item["type"]
             if kind == "message":
@@ -49,11 +62,13 @@ def checked_items(items: list[Any], name: str) -> list[Item]:
                 continue
         except (KeyError, TypeError):
             pass
+        index = last - length_hint(rest)
+        others.append(index)
         looked_at = checked_item(items, index, name)
         if looked_at is not item:
             checked = items.copy() if checked is items else checked
             checked[index] = looked_at
-    return checked
+    return checked, others
 
 
 def checked_item(items: list[Any], index: int, name: str) -> Item:

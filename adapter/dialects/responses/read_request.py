@@ -9,25 +9,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.responses.input_items import checked_items
+from adapter.dialects.responses.input_items import checked_items, seen_items
 from adapter.dialects.responses.tools import check_tool_choice, check_tools
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 from adapter.hub.events import Item
-from adapter.hub.request import Carry, ClientTraits, Request
+from adapter.hub.request import Carry, ClientTraits, Request, Seen
 
-_STRING: Final = (frozenset({str}), "a string")
-_BOOL: Final = (frozenset({bool}), "true or false")
-_INTEGER: Final = (frozenset({int}), "an integer")
-_NUMBER: Final = (frozenset({int, float}), "a number")
-_OBJECT: Final = (frozenset({dict}), "an object")
-_LIST: Final = (frozenset({list}), "a list")
+_STRING: Final = ((str,), "a string")
+_BOOL: Final = ((bool,), "true or false")
+_INTEGER: Final = ((int,), "an integer")
+_NUMBER: Final = ((int, float), "a number")
+_OBJECT: Final = ((dict,), "an object")
+_LIST: Final = ((list,), "a list")
 
-_FIELDS: Final[dict[str, tuple[frozenset[type], str]]] = {
+_FIELDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "model": _STRING,
-    "input": (frozenset({str, list}), "a string or a list of items"),
-    "instructions": (frozenset({str, list}), "a string or a list of items"),
+    "input": ((str, list), "a string or a list of items"),
+    "instructions": ((str, list), "a string or a list of items"),
     "previous_response_id": _STRING,
-    "conversation": (frozenset({str, dict}), "an id or an object with an id"),
+    "conversation": ((str, dict), "an id or an object with an id"),
     "store": _BOOL,
     "stream": _BOOL,
     "stream_options": _OBJECT,
@@ -77,21 +77,23 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
         BadRequest: what is wrong, with its path in `param`.
     """
     for name, value in body.items():
-        if value is not None and (field := _FIELDS.get(name)) is not None and type(value) not in field[0]:
+        if (field := _FIELDS.get(name)) is not None and type(value) not in field[0] and value is not None:
             raise InvalidType(f"{name} must be {field[1]}.", param=name)
     if not body.get("model"):
         raise MissingParameter("The request names no model.", param="model")
     read = dict(body)
-    read["input"] = items = _input(body)
+    seen = _input(body)
+    read["input"] = items = seen[0]
     if type(instructions := body.get("instructions")) is list:
         read["instructions"] = checked_items(instructions, "instructions")
     if (tools := body.get("tools")) is not None:
         check_tools(tools, "tools")
     if (choice := body.get("tool_choice")) is not None:
         check_tool_choice(choice, bool(tools) or _tools_elsewhere(body, items))
-    for name, check in _SETTINGS.items():
-        if (value := body.get(name)) is not None:
-            check(value)
+    if not _SETTINGS.keys().isdisjoint(body):
+        for name, check in _SETTINGS.items():
+            if (value := body.get(name)) is not None:
+                check(value)
     if body.get("previous_response_id") is not None and body.get("conversation") is not None:
         raise BadRequest(
             "previous_response_id and conversation exclude each other; send one.", param="previous_response_id"
@@ -99,25 +101,25 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     stream = body.get("stream") is True
     if body.get("stream_options") is not None and not stream:
         raise InvalidValue("stream_options is only allowed when stream is true.", param="stream_options")
-    carry = Carry()
+    carry: Carry = {}
     if "presence_penalty" in read and (value := read.pop("presence_penalty")) is not None:
         carry["presence_penalty"] = value
     if "frequency_penalty" in read and (value := read.pop("frequency_penalty")) is not None:
         carry["frequency_penalty"] = value
-    return Request(read, "responses", carry, stream, client=client)
+    return Request(read, "responses", carry, stream, False, client, [], "max_output_tokens", seen)
 
 
-def _input(body: dict[str, Any]) -> list[Item]:
+def _input(body: dict[str, Any]) -> Seen:
     given = body.get("input")
     if type(given) is str:
-        return [{"type": "message", "role": "user", "content": given}]
+        return [{"type": "message", "role": "user", "content": given}], ()
     if given:
-        return checked_items(given, "input")
+        return seen_items(given, "input")
     if not any(body.get(other) for other in ("previous_response_id", "conversation", "prompt", "instructions")):
         raise MissingParameter(
             "The request has no input; send a string, a list of items, or a previous_response_id.", param="input"
         )
-    return []
+    return [], ()
 
 
 def _tools_elsewhere(body: dict[str, Any], items: list[Item]) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from operator import length_hint
 from typing import Any, Final
 
 from adapter.errors import InvalidType, InvalidValue, MissingParameter
 
 _NAMED: Final = frozenset({"function", "custom", "namespace"})
-_STRICTNESS: Final = (bool, type(None))
-_DESCRIPTIONS: Final = (str, type(None))
 _CHOICES: Final = frozenset({"none", "auto", "required"})
 
 
@@ -20,20 +19,21 @@ def check_tools(tools: Any, path: str) -> None:
     """
     if type(tools) is not list:
         raise InvalidType("tools must be a list.", param=path)
-    for index, tool in enumerate(tools):
+    rest, last = iter(tools), len(tools) - 1
+    for tool in rest:
         try:  # a function in which nothing is wrong, as most tools are: half the time of the closer look
             if (
                 tool["type"] == "function"
                 and type(name := tool["name"]) is str
                 and name
                 and type(tool["parameters"]) is dict
-                and type(tool.get("strict")) in _STRICTNESS
-                and type(tool.get("description")) in _DESCRIPTIONS
+                and ((strict := tool.get("strict")) is None or type(strict) is bool)
+                and ((description := tool.get("description")) is None or type(description) is str)
             ):
                 continue
         except (KeyError, TypeError):
             pass
-        check_tool(tool, f"{path}[{index}]")
+        check_tool(tool, f"{path}[{last - length_hint(rest)}]")
 
 
 def check_tool(tool: Any, path: str) -> None:

@@ -49,6 +49,7 @@ _BODY_FIELDS: Final = frozenset(
         "user",
     ]
 )
+_OF_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _BAN: Final = 100
 """A logit bias of ±100 bans or forces a token: without it the answer would be another one."""
@@ -65,17 +66,17 @@ def write_request(request: Request, profile: Profile) -> Written:
     if request.dialect == "chat":
         _from_chat(request, body, profile, losses)
     else:
-        body["input"] = checked_history(request.items, profile)
+        body["input"] = checked_history(request, profile)
     if request.carry:
         _carried(request.carry, body, profile, losses)
     body["store"] = body.get("store", True) is not False and profile.stateful
     body["stream"] = request.stream
-    stop = tuple(request.carry.get("stop", ()))
-    return Written(body, Exchange(request=request, profile=profile, stop=stop), losses)
+    stop = tuple(request.carry.get("stop", ())) if request.carry else ()
+    return Written(body, Exchange(request, profile, {}, stop), losses)
 
 
 def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
-    body["input"] = upstream_history(request.items, profile, losses)
+    body["input"] = upstream_history(request, profile, losses)
     if not body.keys() <= _BODY_FIELDS:
         for name in request.body.keys() - _BODY_FIELDS:
             del body[name]
@@ -89,8 +90,8 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
         body["max_output_tokens"] = profile.min_output_tokens
         least = f"The upstream takes no limit under {profile.min_output_tokens} tokens."
         losses.append(Loss(request.limit_name, Action.APPROXIMATED, "max_output_tokens", least))
-    if not body.get("tools"):
-        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+    if not body.get("tools") and not _OF_TOOLS.isdisjoint(body):
+        for name in _OF_TOOLS:
             body.pop(name, None)
     if not request.stream:
         body.pop("stream_options", None)
