@@ -177,7 +177,7 @@ def _application(settings: Settings) -> ASGIApp:
     app = create(settings)
     gc.freeze()
     gc.enable()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(20_000, 20, 50)
     return app
 
 
