@@ -330,7 +330,7 @@ def test_usual_parts_get_the_normal_form_that_any_part_gets(part: dict[str, Any]
 @FAST
 @given(st.text(st.sampled_from("ab\n\r"), max_size=20).map(str.encode))
 def test_blocks_are_those_between_blank_lines(data: bytes) -> None:
-    blocks = raw._blocks(data)
+    blocks = list(raw._blocks(data))
     ends = [block[: -len(end.group())] for block in blocks if (end := raw._BLOCK_END.search(block))]
     assert b"".join(blocks) == data
     assert ends == raw._BLOCK_END.split(data)[: len(ends)]
