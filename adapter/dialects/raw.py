@@ -185,7 +185,7 @@ class RawStream(ABC):
 
     def _looked_at(self, passing: bytes) -> Iterator[bytes]:
         """What passes of whole events of which some are more than text. Where there are many, runs of text are not looked into:
-        a stream that comes in one read costs half."""
+        a stream that comes in one read costs a third."""
         at, only_lf, many = 0, _CR not in passing, len(passing) > _MANY
         while at < len(passing):
             if many and self.answered and not self.ended and (end := self._run(passing, at)) > at:
