@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
@@ -39,7 +41,7 @@ def create(settings: Settings) -> ASGIApp:
     """The adapter that these settings describe."""
     server = settings.server
     upstreams = Router([Upstream.of(upstream) for upstream in settings.upstreams])
-    client, tasks = UpstreamClient(), Tasks()
+    client, tasks = UpstreamClient(_trusted(settings)), Tasks()
     doors = Doors.of(settings, tasks)
     routing = Routing(router=upstreams, health=Health(time.monotonic, random.random), access=doors.access)
     stored = _stored(settings)
@@ -80,6 +82,15 @@ def create(settings: Settings) -> ASGIApp:
     models = Models(Catalog(client, upstreams, time.monotonic), doors.gate, doors.access)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
     return router(pipeline, models, Livez(), Readyz(drain), lifespan, endpoints)
+
+
+def _trusted(settings: Settings) -> ssl.SSLContext | None:
+    """The certificates of this machine, read only where an upstream is called over TLS."""
+    if not any(urlsplit(upstream.base_url).scheme == "https" for upstream in settings.upstreams):
+        return None
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _stored(settings: Settings) -> Stored | None:

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
 from math import inf
+from ssl import SSLContext
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
@@ -285,12 +286,14 @@ class UpstreamClient:
 
     _sender: Sender
 
-    def __init__(self) -> None:
+    def __init__(self, tls: SSLContext | None = None) -> None:
+        """`tls` says which servers are trusted; without it, those that the HTTP library trusts."""
         self._alarms = Alarms()
+        self._tls = tls
 
     def open(self) -> None:
         """Make ready; inside the running loop."""
-        self._sender = Sender(self._alarms)
+        self._sender = Sender(self._alarms, self._tls)
 
     async def close(self) -> None:
         """Close all connections."""

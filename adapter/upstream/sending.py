@@ -28,6 +28,8 @@ from yarl import URL
 from adapter.upstream.alarms import Alarm, Alarms
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
     from aiohttp.streams import StreamReader
@@ -147,8 +149,8 @@ class Protocol(ResponseHandler):
 class _Connector(aiohttp.TCPConnector):
     """Notes which connections have carried nothing yet: a pooled one that turns out closed is no failure of the upstream."""
 
-    def __init__(self) -> None:
-        super().__init__(limit=0, keepalive_timeout=_POOLED_FOR)
+    def __init__(self, tls: SSLContext | None) -> None:
+        super().__init__(limit=0, keepalive_timeout=_POOLED_FOR, ssl=tls or True)
         # the library has no other way to be told what its connections are
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, self._loop))
         self.unused: set[ResponseHandler] = set()
@@ -167,9 +169,9 @@ class _Connector(aiohttp.TCPConnector):
 class Sender:
     """Sends requests. To be made inside the running loop."""
 
-    def __init__(self, alarms: Alarms) -> None:
+    def __init__(self, alarms: Alarms, tls: SSLContext | None = None) -> None:
         self._alarms = alarms
-        self._connector = _Connector()
+        self._connector = _Connector(tls)
         self._awaited = 0
         """Calls whose answers have not begun."""
         self._place = lru_cache(maxsize=256)(_place)

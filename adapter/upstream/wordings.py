@@ -42,7 +42,8 @@ _CODES: Final = {
     "1211": Meaning.MODEL,  # Zhipu
 }
 
-_CONTEXT: Final = re.compile(
+# what the words are looked for with is compiled when the first refusal comes: 1 % of a start
+_CONTEXT: Final = (
     r"context[ _]length[ _]exceeded"
     r"|maximum (?:context|prompt|model|allowed input|input) length"  # OpenAI, vLLM, SGLang, DeepSeek, xAI, Poolside
     r"|exceeds? (?:the |this )?(?:model'?s? |available |maximum |model )*context"  # OpenAI, llama.cpp
@@ -61,14 +62,14 @@ _CONTEXT: Final = re.compile(
     r"|exceeds max_(?:seq|model)_len"
     r"|prompt 超长|输入.{0,10}超长"
 )
-_QUOTA: Final = re.compile(
+_QUOTA: Final = (
     r"exceeded your current quota"  # OpenAI
     r"|insufficient (?:balance|credits?|funds|quota)|requires more credits"  # DeepSeek, OpenRouter
     r"|credit balance is too low|out of credits|payment required"  # Anthropic
     r"|billing hard limit|account is not active|in good standing|suspended due to insufficient"  # DashScope, Moonshot
     r"|余额不足|欠费"
 )
-_MODEL: Final = re.compile(
+_MODEL: Final = (
     r"model [`'\"]?[^`'\"\n]{1,200}[`'\"]? (?:does not|doesn't) exist"  # OpenAI, vLLM, Groq, xAI
     r"|model [`'\"]?[^`'\"\n]{1,200}[`'\"]? (?:was |is |could )?not (?:be )?found"  # Ollama, llama.cpp
     r"|model not (?:exist|found)|no such model|unknown model|model does not exist"  # DeepSeek, DashScope, LM Studio
@@ -87,8 +88,8 @@ def meaning_of(code: str, type: str, message: str, status: int | None) -> Meanin
         return known
     words = message[:_READ].lower()
     if status != 429 and code != "rate_limit_exceeded":
-        if _CONTEXT.search(words):
+        if re.search(_CONTEXT, words):
             return Meaning.CONTEXT
-        if _MODEL.search(words):
+        if re.search(_MODEL, words):
             return Meaning.MODEL
-    return Meaning.QUOTA if _QUOTA.search(words) else None
+    return Meaning.QUOTA if re.search(_QUOTA, words) else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import time
 from dataclasses import dataclass, field
@@ -68,8 +69,9 @@ class Seen:
 class Upstream:
     """The server; an async context manager."""
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
         self.scripts = list(scripts)
+        self.tls = tls
         self.seen: list[Seen] = []
         self.connections = 0
         self.port = 0
@@ -78,10 +80,10 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'' if self.tls is None else 's'}://127.0.0.1:{self.port}/v1"
 
     async def __aenter__(self) -> Upstream:
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

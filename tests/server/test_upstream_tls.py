@@ -4,7 +4,9 @@ less than it should be, and the client hears no detail of it."""
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.server.harness import adapter, play, upstream
+from tests.server.harness import Client, adapter, play, upstream
+from tests.server.scripted import Upstream, chat_reply, json_reply
 from tests.server.test_upstream_faults import cells, refused
 from tests.server.test_upstream_faults_sdk import call
 
@@ -110,3 +113,34 @@ def test_c4_a_handshake_that_never_ends(client_speaks: str, upstream_speaks: str
             refused(await client.ask(client_speaks, stream=stream), 504, "upstream_timeout")
 
     play(scenario)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_program_trusts_whom_its_machine_trusts(trusted: bool, tmp_path: Path) -> None:
+    """A start does not read the machine's certificates, unless an upstream is called over TLS."""
+
+    async def scenario() -> None:
+        tls = certificate(tmp_path, "unknown_issuer")
+        async with Upstream([json_reply(chat_reply())], tls=tls) as up:
+            file = tmp_path / "adapter.toml"
+            file.write_text(f'[[upstreams]]\nname = "up"\nbase_url = "{up.url}"\ndialect = "chat"\n')
+            environment = {k: v for k, v in os.environ.items() if not k.startswith(("ADAPTER_", "SSL_"))}
+            environment |= {"XDG_STATE_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+            environment |= {"SSL_CERT_FILE": str(tmp_path / "server.pem")} if trusted else {}
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "adapter", "serve", "--config", str(file), "--port", "0",
+                cwd=Path(__file__).parents[2], env=environment, stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            assert process.stdout is not None
+            try:
+                port = (await process.stdout.readline()).decode().partition("127.0.0.1:")[2].partition(",")[0]
+                answer = await Client(int(port)).ask("responses")
+            finally:
+                process.terminate()
+                await process.communicate()
+            if trusted:
+                assert answer.status == 200
+            else:
+                refused(answer, 502, "upstream_unreachable")
+
+    play(scenario, 40)
