@@ -1,8 +1,8 @@
 """Looks after a slow answer: commits the status after a while, then a keep-alive after every silence; notices a client that
 leaves or does not take what it is sent.
 
-The server remembers that a client left, and most answers are over before anything is due. So this is one alarm and nothing
-else until a quarter of a second has passed.
+The server remembers that a client left, and most answers are over before anything is due: this is one alarm, and from a
+quarter of a second on a task that hears the client leave. What is to be written is a task of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Tempo:
 class Pulse:
     """Beats for one answer from `start` to `stop`."""
 
-    __slots__ = ("_alarm", "_running", "_started", "_tasks", "_tempo", "_turn", "_watches", "ping")
+    __slots__ = ("_alarm", "_beating", "_started", "_tasks", "_tempo", "_turn", "_watches", "_watching", "ping")
 
     def __init__(self, turn: Turn, tasks: Tasks, tempo: Tempo, *, watches: bool) -> None:
         """`watches`: whether the client's leaving is noticed here."""
@@ -48,7 +48,8 @@ class Pulse:
         self._watches = watches
         self._started = monotonic()
         self._alarm: Alarm | None = None
-        self._running: tuple[asyncio.Task[None], ...] = ()
+        self._watching: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
         self.ping: Callable[[], list[Frame]] | None = None
         """Makes a data-bearing keep-alive, for the client whose patience comments do not renew."""
 
@@ -62,33 +63,42 @@ class Pulse:
         """No further beat."""
         if self._alarm is not None:
             self._alarm.cancel()
-        for task in self._running:
-            task.cancel()
+        for task in (self._watching, self._beating):
+            if task is not None:
+                task.cancel()
 
     def _begin(self) -> None:
-        self._running = (self._tasks.start(self._beat()),)
         if self._watches:
-            self._running += (self._tasks.start(watch(self._turn)),)
+            self._watching = self._tasks.start(watch(self._turn))
+        self._look()
 
-    async def _beat(self) -> None:
+    def _look(self) -> None:
+        """Does what is due, or looks again when something may be."""
         outlet, tempo = self._turn.outlet, self._tempo
-        while not outlet.ended:
-            now = monotonic()
-            if outlet.busy:  # a send waits for the client
-                blocked_since = outlet.writing_since or now
-                if now - blocked_since >= tempo.write_timeout:
-                    self._turn.cut(Outcome.CLIENT_TOO_SLOW)
-                    return
-                await asyncio.sleep(min(tempo.keepalive, blocked_since + tempo.write_timeout - now))
-                continue
+        if outlet.ended:
+            return
+        now = monotonic()
+        if outlet.busy:  # a send waits for the client
+            patience = (outlet.writing_since or now) + tempo.write_timeout - now
+            if patience <= 0:
+                self._turn.cut(Outcome.CLIENT_TOO_SLOW)
+                return
+            again = min(tempo.keepalive, patience)
+        else:
             held = outlet.has_status and not outlet.committed
             due = self._started + tempo.commit_after if held else outlet.last_write + tempo.keepalive
             ping = self.ping if outlet.committed else None
             ping_due = inf if ping is None else outlet.last_data + tempo.ping_after
-            if now < min(due, ping_due):
-                await asyncio.sleep(min(due, ping_due, now + tempo.ping_after) - now)
-                continue
-            if ping is not None and now >= ping_due:
-                await outlet.write(b"".join(framed(*frame) for frame in ping()))
-            else:
-                await outlet.keep_alive()
+            if now >= min(due, ping_due):
+                self._beating = self._tasks.start(self._beat(ping if now >= ping_due else None))
+                return
+            again = min(due, ping_due, now + tempo.ping_after) - now
+        self._alarm = self._tasks.alarms.after(again, self._look)
+
+    async def _beat(self, ping: Callable[[], list[Frame]] | None) -> None:
+        outlet = self._turn.outlet
+        if ping is not None:
+            await outlet.write(b"".join(framed(*frame) for frame in ping()))
+        else:
+            await outlet.keep_alive()
+        self._look()
