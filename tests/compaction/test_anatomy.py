@@ -71,7 +71,7 @@ def test_calls_too_deep_to_compare_are_two() -> None:
     calls = []
     for _ in range(2):
         deep: list[Any] = []
-        for _ in range(5_000):
+        for _ in range(100_000):
             deep = [deep]
         calls.append({"type": "shell_call", "call_id": "a", "action": deep})
 
