@@ -15,6 +15,8 @@ from starlette.types import Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from adapter.server.http10 import Unchunked
+
 _HEAD: Final = b"HTTP/1.1 "
 
 
@@ -70,6 +72,8 @@ class JoiningProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.serving = cycle
+        if cycle.scope["http_version"] < "1.1":
+            app = cast(ASGI3Application, Unchunked(app, cycle))
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -109,6 +113,8 @@ class DirectWriter:
 def direct_writer(send: Send) -> DirectWriter | None:
     """The one of the answer that `send` sends; None where the server is another one, or somebody stands between it and us."""
     cycle = getattr(send, "__self__", None)
+    if type(cycle) is Unchunked:
+        cycle = cycle.cycle
     if type(cycle) is not RequestResponseCycle:
         return None
     transport: object = cycle.transport
