@@ -19,7 +19,7 @@ from adapter.server.course import Courses
 from adapter.server.doors import Doors
 from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline
-from adapter.server.health import Livez, Readyz
+from adapter.server.health import Livez, Probe, Readyz
 from adapter.server.history import NoHistory
 from adapter.server.keeping import KeepsNothing
 from adapter.server.models import Models
@@ -81,7 +81,8 @@ def create(settings: Settings) -> ASGIApp:
 
     models = Models(Catalog(client, upstreams, time.monotonic), doors.gate, doors.access)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
-    return router(pipeline, models, Livez(), Readyz(drain), lifespan, endpoints)
+    probe = None if stored is None else Probe(stored.store.ready, tasks, clock=time.monotonic)
+    return router(pipeline, models, Livez(), Readyz(drain, probe), lifespan, endpoints)
 
 
 def _trusted(settings: Settings) -> ssl.SSLContext | None:

@@ -4,9 +4,9 @@
       ▲                 │    │
       └──── requeue ────┘    └──cancel──▶ cancelled      (from queued too)
 
-A worker holds a lease (`due_at`) that heartbeats and logged events extend. A lease that ended makes the response claimable
-again, under the next attempt's number; each write of a worker names owner and attempt, so that one which was only slow
-writes nothing more. Leases compare the wall clocks of replicas: make them longer than those may differ.
+A worker holds a lease (`due_at`) that batches of events extend, empty ones too. A lease that ended makes the response
+claimable again, under the next attempt's number; each write of a worker names owner and attempt, so that one which was only
+slow writes nothing more. Leases compare the wall clocks of replicas: make them longer than those may differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from adapter.errors import BadRequest
-from adapter.store.events import extend, held, put
+from adapter.store.events import held, put
 from adapter.store.responses import stored_response
 from adapter.store.room import Room, live
 from adapter.store.schema import events, responses
@@ -75,11 +75,6 @@ class Background(Room):
             )
 
         return await self.db.write(work)
-
-    async def heartbeat(self, job: Job, *, lease: float) -> bool:
-        """Hold the lease for `lease` seconds from now; false: lost, cancelled or deleted, stop working."""
-        until = self.clock() + lease
-        return await self.db.write(lambda connection: extend(connection, job, until))
 
     async def requeue(self, job: Job) -> bool:
         """Give the work back, as a process does that shuts down; false if it was lost already."""

@@ -16,6 +16,7 @@ import pytest
 from adapter.errors import StoreUnavailable
 from adapter.hub.grammar import check_responses
 from adapter.server.stored import parts
+from adapter.store import opening
 from adapter.store.engine import Database, Limits
 from adapter.store.store import Store
 from tests.server.harness import adapter, ask_bytes, play, read_head, read_response, upstream
@@ -33,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     short = Limits(busy=0.2, pool=1.0, statement=1.0, call=3.0)
-    monkeypatch.setattr(parts, "Store", partial(Store, limits=short))
+    monkeypatch.setattr(opening, "Store", partial(Store, limits=short))
 
 
 class Trouble:

@@ -86,7 +86,6 @@ async def test_a_lease_that_ended_goes_to_the_next_worker(store: Store, clock: C
     next_ = await claimed(store, "next")
 
     assert (next_.attempt, next_.last_sequence) == (2, 1)
-    assert not await store.heartbeat(slow, lease=30)
     assert not await store.append_events(slow, [event(2)], lease=30)
     assert not await store.requeue(slow)
     assert not await store.save_response("t", response("resp_1", assistant("slow", "msg_s"), background=True), job=slow)
@@ -95,12 +94,12 @@ async def test_a_lease_that_ended_goes_to_the_next_worker(store: Store, clock: C
     assert texts(await store.resolve("t", "resp_1")) == ["q", "next"]
 
 
-async def test_heartbeats_and_events_hold_the_lease(store: Store, clock: Clock) -> None:
+async def test_batches_of_events_hold_the_lease_and_empty_ones_too(store: Store, clock: Clock) -> None:
     await queue(store)
     job = await claimed(store)
     for sequence in range(5):
         clock.time += 20
-        assert await store.heartbeat(job, lease=30)
+        assert await store.append_events(job, [], lease=30)
         clock.time += 20
         assert await store.append_events(job, [event(sequence)], lease=30)
         assert await store.claim("w2", lease=30) is None
@@ -125,7 +124,6 @@ async def test_cancelling_is_idempotent_and_stops_the_worker(store: Store) -> No
         assert cancelled.object is not None
         assert (cancelled.status, cancelled.object["status"]) == ("cancelled", "cancelled")
 
-    assert not await store.heartbeat(job, lease=30)
     assert not await store.append_events(job, [event(0)], lease=30)
     assert not await store.save_response("t", response("resp_1", assistant("a", "msg_1"), background=True), job=job)
     assert await status(store) == "cancelled"
@@ -162,7 +160,7 @@ async def test_deleting_stops_the_worker(store: Store) -> None:
     await store.append_events(job, [event(0)], lease=30)
     assert await store.delete_response("t", "resp_1")
 
-    assert not await store.heartbeat(job, lease=30)
+    assert not await store.append_events(job, [], lease=30)
     assert await store.events_after("t", "resp_1", -1) is None
     assert await store.claim("w", lease=30) is None
     assert {0} == set((await store.stats()).rows.values())
