@@ -171,6 +171,29 @@ def test_what_cannot_be_gone_on_from(store: dict[str, Any]) -> None:
     play(scenario)
 
 
+KNOWN = "message.output_text.logprobs"
+
+
+@pytest.mark.parametrize("name", ["include", "include[]"])
+def test_what_can_be_asked_for_to_be_included_is_said_where_something_else_is(name: str, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream(plain("chat")) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            made = (await client.ask("responses")).json
+            talk = (await client.post("/v1/conversations", {"items": [{"role": "user", "content": "Hi"}]})).json["id"]
+            items = f"/v1/conversations/{talk}/items"
+            item = (await client.get(items)).json["data"][0]["id"]
+            paths = (f"/v1/responses/{made['id']}", f"/v1/responses/{made['id']}/input_items", items, f"{items}/{item}")
+            for path in paths:
+                assert (await client.get(f"{path}?{name}={KNOWN}")).status == 200
+                wrong = await client.get(f"{path}?{name}={KNOWN}&{name}=everything")
+                refused = await client.ask("responses", include=[KNOWN, "everything"])
+                assert (wrong.status, wrong.json) == (refused.status, refused.json)
+                assert wrong.json["error"]["param"] == "include[1]"
+            assert (await client.get(f"{paths[0]}?{name}={KNOWN}")).json == made
+
+    play(scenario)
+
+
 def test_paths_and_their_aliases(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream(plain("chat")) as up, adapter(upstream(up.url, "chat"), store=store) as client:
@@ -184,7 +207,7 @@ def test_paths_and_their_aliases(store: dict[str, Any]) -> None:
             page = (await got(client, made["id"], "/input_items?limit=2")).json
             assert [entry["content"][0]["text"] for entry in page["data"]] == ["4", "3"]
             assert page["has_more"] is True
-            rest = (await got(client, made["id"], f"/input_items?after={page['last_id']}&include[]=x")).json
+            rest = (await got(client, made["id"], f"/input_items?after={page['last_id']}&include[]={KNOWN}")).json
             assert [entry["content"][0]["text"] for entry in rest["data"]] == ["2", "1", "0"]
             for query in ("limit=0", "limit=101", "limit=x", "order=up", "after=nothing"):
                 wrong = await got(client, made["id"], f"/input_items?{query}")

@@ -129,7 +129,12 @@ def _tools_elsewhere(body: dict[str, Any], items: list[Item]) -> bool:
     )
 
 
-def _check_include(include: list[Any]) -> None:
+def check_include(include: list[Any]) -> None:
+    """Everything in it is something that can be asked for.
+
+    Raises:
+        InvalidValue: something is not.
+    """
     for index, value in enumerate(include):
         if type(value) is not str or value not in _INCLUDES:
             raise InvalidValue(f"include takes only: {', '.join(sorted(_INCLUDES))}.", param=f"include[{index}]")
@@ -204,7 +209,7 @@ def _check_max_output_tokens(count: int) -> None:
 
 
 _SETTINGS: Final[dict[str, Any]] = {
-    "include": _check_include,
+    "include": check_include,
     "context_management": _check_context_management,
     "text": _check_text,
     "reasoning": _check_reasoning,

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
+from adapter.dialects.responses.read_request import check_include
 from adapter.errors import InvalidType, InvalidValue
 from adapter.hub.events import Item
 from adapter.hub.request import DialectName, Exchange
@@ -64,6 +65,14 @@ class Call(NamedTuple):
         if asked not in ("asc", "desc"):
             raise InvalidValue("order must be asc or desc.", param="order")
         return {"limit": 20 if limit is None else limit, "order": asked, "after": self.query.get("after")}
+
+    def check_include(self) -> None:
+        """`include` can be asked for. Whatever it names is in the answer anyway, as far as there is any.
+
+        Raises:
+            InvalidValue: it cannot.
+        """
+        check_include([*self.query.getlist("include"), *self.query.getlist("include[]")])
 
     def metadata(self) -> dict[str, Any] | None:
         """`metadata` of the body.

@@ -49,6 +49,7 @@ class StoredConversations:
 
     async def add(self, turn: Turn, call: Call) -> Course:
         """Items at its end."""
+        call.check_include()
         added = await self.store.add_conversation_items(turn.caller.tenant, call.id, _items(call))
         if added is None:
             raise _unknown(call)
@@ -56,6 +57,7 @@ class StoredConversations:
 
     async def items(self, turn: Turn, call: Call) -> Course:
         """A page of its items."""
+        call.check_include()
         page = await self.store.conversation_items(turn.caller.tenant, call.id, **call.page("desc"))
         if page is None:
             raise _unknown(call)
@@ -63,6 +65,7 @@ class StoredConversations:
 
     async def item(self, turn: Turn, call: Call) -> Course:
         """One of them."""
+        call.check_include()
         found = await self.store.conversation_item(turn.caller.tenant, call.id, call.path["item_id"])
         if found is None:
             raise _unknown_item(call)

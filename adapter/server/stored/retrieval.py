@@ -38,6 +38,7 @@ class StoredResponses:
             raise _unknown(call.id)
         if stored.object is None:
             return self._forwarded(turn, call, stored.upstream, "GET", stream=call.streams)
+        call.check_include()
         turn.upstream = stored.upstream or ""
         if not call.streams:
             if after is not None:
@@ -82,6 +83,7 @@ class StoredResponses:
         upstream = await self.store.kept_by(turn.caller.tenant, call.id)
         if upstream is not None:
             return self._forwarded(turn, call, upstream, "GET", "/input_items")
+        call.check_include()
         page = await self.store.input_items(turn.caller.tenant, call.id, **asked)
         if page is None:
             raise _unknown(call.id)
