@@ -28,6 +28,7 @@ class Unchunked:
         self._measured = True
         """The answer says its length."""
         self.cycle = cycle
+        cycle.waiting_for_100_continue = False  # HTTP/1.0 knows no interim answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As the application's own."""

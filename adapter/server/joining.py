@@ -9,15 +9,21 @@ And a piece of a body can be written without a coroutine (`DirectWriter`): whoev
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Final, cast
 
+import httptools
 from starlette.types import Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from adapter.errors import AdapterError, HostileRequest
 from adapter.server.http10 import Unchunked
+from adapter.server.refusal import unread
+from adapter.wire.headers import MAX_BYTES, head_too_large
 
 _HEAD: Final = b"HTTP/1.1 "
+_NOWHERE: Final[Any] = deque(maxlen=0)
 
 
 class Joining:
@@ -58,17 +64,86 @@ class Joining:
 
 
 class JoiningProtocol(HttpToolsProtocol):
-    """One connection of a client."""
+    """One connection of a client. What it cannot read it refuses as everything else is refused, and closes."""
 
-    __slots__ = ("serving",)
-    # no attribute: one more than the instances of a class can share the names of would cost each connection 1.2 kB
+    __slots__ = ("_begun", "_length", "serving")
+    # no attributes: a few more than the instances of a class can share the names of would cost each connection 1.2 kB
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client has connected."""
         self.serving: RequestResponseCycle | None = None
         """The request that is being answered: not the last one where a client asks on before it has its answer."""
+        self._begun: object = None
+        """The head that was unfinished after the last read, and how long it has become since then."""
+        self._length = 0
         joining = Joining(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, joining))
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """A part of a request, or several of them."""
+        self._unset_keepalive_if_required()
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as offer:
+                    data = self._offered(memoryview(data)[offer.args[0] :])
+        except httptools.HttpParserError as error:
+            why = "invalid target" if isinstance(error, httptools.HttpParserCallbackError) else error
+            self._refuse(HostileRequest(f"The request cannot be read as HTTP: {why}."))
+            return
+        cycle, head = self.cycle, self.scope
+        if cycle is not None and cycle.scope is head:
+            return
+        if head is not self._begun:
+            self._begun, self._length = head, 0
+            return
+        self._length += len(data)
+        if self._length > MAX_BYTES:
+            self._refuse(head_too_large())
+
+    def _should_upgrade(self) -> bool:
+        """Every offer of another protocol is looked at where the parser has come to its end, and by nobody before."""
+        return True
+
+    def _offered(self, rest: memoryview) -> bytes | memoryview:
+        """A request that offers to speak something else from here on; returns what is to be read on. Where it is nothing that
+        we speak, it is a request as any other (RFC 9110, 7.8), but the parser took it for one without a body: it reads the
+        head once more.
+
+        Raises:
+            HttpParserError: it is for a proxy, or its target is none.
+        """
+        if super()._should_upgrade():
+            self.handle_websocket_upgrade()
+            return b""
+        method = self.scope["method"]
+        if method == "CONNECT":
+            raise httptools.HttpParserError("CONNECT is for proxies")
+        first = f"{method} {self.url.decode('latin-1')} HTTP/{self.scope['http_version']}".encode("latin-1")
+        fields = [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser.feed_data(b"\r\n".join((first, *fields, b"", b"")))
+        return rest
+
+    def on_chunk_header(self) -> None:
+        """The parser will call fields what comes behind the body: they are none of the request's (RFC 9110, 6.5.1)."""
+        self.headers = _NOWHERE
+
+    def _refuse(self, error: AdapterError) -> None:
+        """Where the next request would begin is not known: this is the last answer, behind those that are due."""
+        cycle, serving = self.cycle, self.serving
+        # the request whose body it is that cannot be read; None where it is no body
+        broken = cycle if cycle is not None and cycle.more_body and cycle.scope is self.scope else None
+        if serving is not None and not serving.response_complete:
+            if serving is not broken or serving.response_started:
+                serving.keep_alive = False
+                return
+            serving.disconnected = True
+            serving.message_event.set()
+        if broken is None or not broken.response_started:
+            self.transport.write(unread(error, self.server_state.default_headers))
+        self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.serving = cycle

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 from adapter.errors import (
     AdapterError,
     Blame,
+    HeadersTooLarge,
     HostileRequest,
     MethodNotAllowed,
     ModelNotFound,
@@ -17,6 +19,7 @@ from adapter.errors import (
 from adapter.hub.request import ClientTraits
 from adapter.wire.headers import RawHeaders
 from adapter.wire.jsonio import dumps
+from adapter.wire.tokens import token
 
 _PERMANENT: Final = frozenset({401, 403, 404, 408, 409, 413, 422})
 """Codex sends a request six times for each of these and only once for 400."""
@@ -25,7 +28,7 @@ _RETRY_AFTER: Final = 5
 _ONCE: Final = {ClientTraits.CODEX: (PayloadTooLarge,), ClientTraits.CODEX_EARLY: (PayloadTooLarge, ModelNotFound)}
 """Other faults that a Codex must not send again, and would under their own status."""
 _READ_IN_STREAMS: Final = frozenset({"context_length_exceeded", "insufficient_quota"})
-_UNREAD_BODY: Final = (PayloadTooLarge, RequestTimeout, HostileRequest)
+_UNREAD_BODY: Final = (PayloadTooLarge, HeadersTooLarge, RequestTimeout, HostileRequest)
 
 
 def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders, bytes]:
@@ -50,6 +53,15 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
     if isinstance(error, _UNREAD_BODY):
         headers.append((b"connection", b"close"))
     return status, headers, dumps(error.body())
+
+
+def unread(error: AdapterError, fields: RawHeaders) -> bytes:
+    """The whole answer, as it goes over the wire, to what did not become a request; `fields` are the server's own."""
+    status, headers, body = refusal(error, ClientTraits.GENERIC)
+    own = (b"x-request-id", f"req_{token()}".encode("ascii")), (b"content-length", b"%d" % len(body))
+    lines = [b"%b: %b" % field for field in (*fields, *own, *headers)]
+    first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode("ascii")
+    return b"\r\n".join((first, *lines, b"", body))
 
 
 def told_in_stream(error: AdapterError, client: ClientTraits) -> AdapterError | None:

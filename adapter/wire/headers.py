@@ -18,14 +18,16 @@ Headers: TypeAlias = dict[bytes, bytes]
 
 MAX_LINES: Final = 200
 MAX_BYTES: Final = 64 * 1024
-"""No client we know comes near: Codex, the chattiest, sends 20 lines in 3 kB. The parser itself would take a mebibyte."""
+"""No client we know comes near: Codex, the chattiest, sends 20 lines in 3 kB. The parser itself has no bound."""
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
 _CODEX_VERSION: Final = re.compile(rb"codex[a-z_-]*/(\d+)\.(\d+)\.")
 _READS_STATUSES: Final = (0, 169)
 """The first Codex that is known to act on the code of an HTTP error."""
 _PLAIN: Final = re.compile(rb"[\x20-\x7e]*\Z")
-_SINGLE: Final = frozenset({b"authorization", b"x-api-key", b"content-length", b"content-type", b"transfer-encoding"})
+_SINGLE: Final = frozenset(
+    {b"authorization", b"x-api-key", b"content-length", b"content-type", b"transfer-encoding", b"host"}
+)
 
 TO_ANY_UPSTREAM: Final = (b"traceparent", b"tracestate")
 TO_CALLERS_UPSTREAM: Final = (
@@ -74,9 +76,14 @@ def check_fields(raw: RawHeaders, headers: Headers) -> None:
     if len(headers) != len(raw):
         _check_repeated(raw, headers)
     if len(raw) > MAX_LINES or sum([len(name) + len(value) for name, value in raw]) > MAX_BYTES:
-        raise HeadersTooLarge("The request has more or longer header fields than this server takes.")
+        raise head_too_large()
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise HostileRequest("The request has both Content-Length and Transfer-Encoding.")
+
+
+def head_too_large() -> HeadersTooLarge:
+    """For a request with more than `MAX_LINES`, or `MAX_BYTES`, before its body."""
+    return HeadersTooLarge("The request has more or longer header fields than this server takes.")
 
 
 def _check_repeated(raw: RawHeaders, headers: Headers) -> None:

@@ -1,0 +1,278 @@
+"""What is no request, or offers another protocol: refused in the APIs' shape, or served as what it is. Raw bytes, real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.server.harness import (
+    ASK,
+    PATH,
+    Client,
+    Response,
+    adapter,
+    ask_bytes,
+    play,
+    read_head,
+    read_response,
+    request_bytes,
+    upstream,
+)
+from tests.server.scripted import END, SSE, Script, Upstream, chat_reply, chunk, event, json_reply
+
+CHUNKED = f"POST {PATH['chat']} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n".encode()
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+LIVE = request_bytes("GET", "/livez")
+KEY = "ak-unread-" + "k" * 30
+
+
+async def everything(client: Client, *parts: bytes) -> bytes:
+    """What the server says to these bytes until it closes the connection; each part is a read of its own."""
+    reader, writer = await client.open(b"")
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+def refused(said: bytes, status: int = 400) -> Response:
+    head, _, body = said.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    answer = Response(int(lines[0].split()[1]), headers, body)
+    assert answer.status == status, said
+    assert set(answer.json["error"]) == {"message", "type", "param", "code"}
+    assert answer.json["error"]["type"] == "invalid_request_error"
+    assert (headers["content-type"], headers["connection"]) == ("application/json", "close")
+    assert headers["x-request-id"].startswith("req_")
+    assert int(headers["content-length"]) == len(body)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"\x16\x03\x01\x02\x00TLS", "method"),
+        (b"FOO / HTTP/1.1\r\n\r\n", "method"),
+        (b"CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n", "proxies"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI"),
+        (b"GET / HTTP/1.9\r\n\r\n", "version"),
+        (b"GET /livez HTTP/1.1\r\nho st: x\r\n\r\n", "header"),
+        (b"GET /livez HTTP/1.1\r\na: b\x01c\r\n\r\n", "header"),
+        (b"GET /liv\xc3\xa9 HTTP/1.1\r\nhost: x\r\n\r\n", "url"),
+        (b"GET http://[::1 HTTP/1.1\r\nhost: x\r\n\r\n", "target"),
+        (CHUNKED + b"content-length: 5\r\n\r\n", "Content-Length"),
+        (CHUNKED + b"\r\nzz\r\n", "chunk"),
+    ],
+)
+def test_what_is_no_http_is_told_so_in_the_shape_of_every_refusal(raw: bytes, why: str) -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            assert why in refused(await everything(client, raw)).json["error"]["message"]
+
+    play(scenario)
+
+
+def test_a_body_that_breaks_ends_its_request_without_a_call(capfd: pytest.CaptureFixture[str]) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            refused(await everything(client, CHUNKED + b"\r\n5\r\n{'mod\r\n", b"zz\r\n"))
+            assert not up.seen
+
+    play(scenario)
+    assert '"outcome":"client_gone"' in capfd.readouterr().out
+
+
+def test_a_body_that_breaks_behind_its_answer_gets_no_second_one() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            said = await everything(client, CHUNKED.replace(b"/chat", b"/no") + b"\r\n5\r\nhello\r\n", b"zz\r\n")
+            assert said.startswith(b"HTTP/1.1 404")
+            assert said.count(b"HTTP/1.1") == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_comes_behind_a_request_and_is_none_does_not_disturb_its_answer(stream: bool) -> None:
+    async def scenario() -> None:
+        script: Script = [SSE, event(chunk({"role": "assistant", "content": "Hel"})), event(chunk({"content": "lo"}))]
+        script += [event(chunk({}, "stop")), event(b"[DONE]"), END]
+        script = script if stream else [json_reply(chat_reply())]
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat")) as client:
+            reader, writer = await client.open(ask_bytes("chat", stream=stream) + b"\x00\x01\r\n\r\n")
+            answer = await read_response(reader)
+            assert (answer.status, answer.whole) == (200, True)
+            assert "Hel" in answer.body.decode()
+            assert await reader.read() == b""
+            writer.close()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"GET /livez HTTP/1.1\r\nhost: x\r\nx-long: ", b"y" * 4096),
+        (b"GET /livez HTTP/1.1\r\nhost: x\r\n", b"x-line: y\r\n" * 400),
+        (b"GET /", b"y" * 4096),
+    ],
+)
+def test_b9_a_head_without_an_end_is_a_431(begun: bytes, more: bytes) -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            reader, writer = await client.open(begun)
+            sent = 0
+            while not reader._buffer and sent < 4_000_000:  # type: ignore[attr-defined]
+                writer.write(more)
+                sent += len(more)
+                await writer.drain()
+                await asyncio.sleep(0)
+            answer = await read_response(reader)
+            assert (answer.status, answer.json["error"]["code"]) == (431, "headers_too_large")
+            assert answer.headers["connection"] == "close"
+            assert sent < 1_000_000
+
+    play(scenario)
+
+
+def test_a_long_head_in_many_reads_is_served() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            raw = request_bytes("GET", "/livez", x_long="y" * 50_000, connection="close")
+            for _ in range(2):
+                said = await everything(client, *(raw[at : at + 10_000] for at in range(0, len(raw), 10_000)))
+                assert said.startswith(b"HTTP/1.1 200")
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------- offers of another protocol
+
+
+def _offering(body: bytes, *, chunked: bool) -> bytes:
+    length = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % len(body)
+    if chunked:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    head = f"POST {PATH['chat']} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n".encode()
+    return head + H2C + length + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("cut", [0, 1, 60, 250, 280])
+def test_an_offer_of_http2_is_not_taken_and_its_request_is_served(cut: int, chunked: bool) -> None:
+    """`curl --http2` and Java's client offer it with their first request, body and all."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            raw = _offering(orjson.dumps(ASK["chat"]), chunked=chunked)
+            reader, writer = await client.open(raw[:cut])
+            await asyncio.sleep(0.01)
+            writer.write(raw[cut:] + LIVE)
+            answer = await read_response(reader)
+            assert (answer.status, answer.whole) == (200, True)
+            assert up.seen[0].json["messages"] == ASK["chat"]["messages"]
+            assert (await read_response(reader)).body == b'{"status":"ok"}'
+            writer.close()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("offered", ["h2c", "foo/2", "websocket, h2c"])
+def test_an_offer_without_a_body_is_not_taken_either(offered: str) -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            reader, writer = await client.open(
+                request_bytes("GET", "/livez", connection="Upgrade", upgrade=offered) + LIVE
+            )
+            for _ in range(2):
+                assert (await read_response(reader)).body == b'{"status":"ok"}'
+            writer.close()
+
+    play(scenario)
+
+
+def test_however_many_offers_come_in_one_read_each_is_served() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            offer = request_bytes("GET", "/livez", connection="Upgrade", upgrade="h2c")
+            said = await everything(client, offer * 2000 + request_bytes("GET", "/livez", connection="close"))
+            assert said.count(b'{"status":"ok"}') == 2001
+
+    play(scenario)
+
+
+def test_whoever_waits_for_leave_to_send_its_body_gets_it() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            raw = ask_bytes("chat").replace(b"host: x", b"host: x\r\nexpect: 100-continue", 1)
+            head, _, body = raw.partition(b"\r\n\r\n")
+            reader, writer = await client.open(head + b"\r\n\r\n")
+            assert (await read_head(reader)).status == 100
+            writer.write(body)
+            assert (await read_response(reader)).status == 200
+            writer.close()
+
+    play(scenario)
+
+
+def test_whoever_is_refused_gets_no_leave_to_send_its_body() -> None:
+    async def scenario() -> None:
+        async with adapter(body_limit=1000) as client:
+            head = request_bytes("POST", PATH["chat"], expect="100-continue", content_type="application/json")
+            answer = await client.send(head.replace(b"content-length: 0", b"content-length: 1001"))
+            assert answer.status == 413
+
+    play(scenario)
+
+
+def test_http10_knows_no_leave() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            raw = ask_bytes("chat").replace(b"HTTP/1.1\r\n", b"HTTP/1.0\r\nexpect: 100-continue\r\n", 1)
+            head, end, body = raw.partition(b"\r\n\r\n")
+            assert (await everything(client, head + end, body)).startswith(b"HTTP/1.1 200")
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------------- header fields
+
+
+def test_two_hosts_are_refused() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.send(ask_bytes("chat").replace(b"host: x", b"host: x\r\nhost: y", 1))
+            assert answer.status == 400
+            assert "host" in answer.json["error"]["message"]
+            assert not up.seen
+
+    play(scenario)
+
+
+def test_what_comes_behind_a_chunked_body_is_no_header_field() -> None:
+    keys: dict[str, Any] = {
+        "keys": [{"id": "one", "key": KEY, "owner": "one", "groups": ["all"]}],
+        "groups": [{"name": "all"}],
+    }
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat", api_key="none"), access=keys) as client,
+        ):
+            body = orjson.dumps(ASK["chat"])
+            field = f"authorization: Bearer {KEY}\r\n".encode()
+            behind = CHUNKED + b"\r\n%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, field)
+            assert (await client.send(behind)).status == 401
+            before = CHUNKED + field + b"\r\n%x\r\n%b\r\n0\r\nx-sum: 1\r\n\r\n" % (len(body), body)
+            assert (await client.send(before)).status == 200
+
+    play(scenario)
