@@ -67,11 +67,14 @@ class Routing:
         return tuple(_with_key(target, about) for target in ordered(about, found))
 
     def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Decide) -> Course:
-        """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`.
+        """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`. A place at an upstream
+        that is held for the turn is given up for the new one.
 
         Raises:
             AdapterError: it cannot be decided, or nobody can be asked now.
         """
+        if turn.way is not None:
+            turn.way.leave()
         way = turn.way = Way(turn, found, Failover(_with_all_keys(pool), self.health), decide)
         return way.first()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _BY_CLIENT: Final = frozenset({Outcome.CLIENT_GONE, Outcome.CLIENT_TOO_SLOW, Outcome.CANCELLED})
 _CLOSED_REQUEST: Final = 499
 """What proxies log for a client that did not wait for a status."""
+_NO_LIMIT: Final = 1 << 50
 _TRACE: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
@@ -41,9 +42,9 @@ class Books:
         if self.meters is not None:
             self.meters.inflight.inc()
 
-    async def charge(self, turn: Turn, body: dict[str, Any], *, again: bool = False) -> None:
-        """Reserve what the turn may cost in all of the limits that it is under; `again` for the later half of a turn whose
-        request was counted.
+    async def charge(self, turn: Turn, body: dict[str, Any], *, admitted: bool = False) -> None:
+        """Reserve what the turn may cost in all of the limits that it is under; `admitted` for one that goes on with what
+        another turn was admitted with: its request was counted, and no limit refuses it any more.
 
         Raises:
             RateLimited: one of them has no room.
@@ -52,8 +53,8 @@ class Books:
         counters = turn.counters
         if not counters or self.meter is None:
             return
-        if again:
-            counters = tuple(counter for counter in counters if counter.measure.unit != "requests")
+        if admitted:
+            counters = tuple(replace(each, limit=_NO_LIMIT) for each in counters if each.measure.unit != "requests")
         try:
             turn.reservation = await self.meter.reserve(counters, *estimate(body, turn.size))
         except RateLimited as refused:

@@ -1,7 +1,8 @@
 """Background responses: accepted, run without a client, read from the event log by whoever asks.
 
     POST     save `queued`, claim it, start; answer with the object, or follow the log
-    run      decide the course from the stored body once more, begin, log every event, save with the last ones
+    run      decide the course from the stored body once more, begin, log every event, save with the last ones; what was
+             reserved for it when it was accepted is settled here
     watch    claim what nobody works on: other processes', after their lease, or what they gave back when they stopped
 
 The log is the only way to a client, also inside one process: what was read is durable, so a client that resumes anywhere
@@ -17,9 +18,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from adapter.errors import AdapterError, BadRequest, InternalError, ShuttingDown, StoreUnavailable
+from adapter.errors import AdapterError, BadRequest, InternalError, Overloaded, ShuttingDown, StoreUnavailable
 from adapter.hub.events import Failed, Finished, Started
 from adapter.server.caller import Caller
 from adapter.server.course import Course, Lane
@@ -40,6 +41,10 @@ from adapter.telemetry.log import log
 from adapter.wire.headers import RawHeaders
 from adapter.wire.jsonio import dumps
 
+if TYPE_CHECKING:
+    from adapter.access.meter import Reservation
+    from adapter.server.routing import Way
+
 LEASE: Final = 30.0
 """Seconds after which a silent worker is taken for dead. A third of it is how long a cancellation elsewhere goes unnoticed."""
 _RESERVED: Final = 5.0
@@ -57,6 +62,10 @@ class Run:
     """One response that is worked on in this process."""
 
     signal: Signal
+    reservation: Reservation | None = None
+    way: Way | None = None
+    """What its client's turn was admitted with, and the place at an upstream that this took; none where another process
+    accepted it."""
     turn: Turn | None = None
 
     def stop(self, why: Outcome, error: AdapterError | None = None) -> None:
@@ -138,8 +147,9 @@ class Background:
             job = await self.store.claim(self.owner, lease=self.lease, only=(caller.tenant, keep.kind.id))
         except StoreUnavailable:
             job = None  # it is queued: whoever can will claim it
-        if job is not None:
-            self._start(job, list(turn.headers.items()))
+        if job is not None:  # what it costs is the run's from here on, and the place is
+            self._start(job, Run(Signal(), turn.reservation, turn.way), list(turn.headers.items()))
+            turn.reservation = turn.way = None
         return made
 
     def follow(self, tenant: str, id: str, after: int = -1) -> Following:
@@ -164,7 +174,7 @@ class Background:
                     job = await self.store.claim(self.owner, lease=self.lease)
                     if job is None:
                         break
-                    self._start(job, None)
+                    self._start(job, Run(Signal()), None)
             except StoreUnavailable:
                 pass  # stored requests get a 503 as long as this lasts; the log has a line of each
             await asyncio.sleep(self.poll)
@@ -176,9 +186,9 @@ class Background:
             run.stop(Outcome.SHUT_DOWN, error)
         await self._tasks.finish()
 
-    def _start(self, job: Job, headers: RawHeaders | None) -> None:
+    def _start(self, job: Job, run: Run, headers: RawHeaders | None) -> None:
         key = job.tenant, job.id
-        run = self.runs[key] = Run(Signal())
+        self.runs[key] = run
         self._tasks.start(self._run(job, headers, run)).add_done_callback(lambda _: self._ended(key, run))
 
     def _ended(self, key: tuple[str, str], run: Run) -> None:
@@ -193,6 +203,7 @@ class Background:
         turn = run.turn = Turn("responses", scope, _silent, Outlet(_nowhere))
         turn.request_id = asked.get("request_id", turn.request_id)
         turn.lane = "background"
+        turn.reservation, turn.way = run.reservation, run.way
         await self.pipeline.run(turn, self._work(turn, scope, job, run, has_key=headers is not None))
 
     async def _work(self, turn: Turn, scope: dict[str, Any], job: Job, run: Run, *, has_key: bool) -> None:
@@ -229,11 +240,12 @@ class Background:
 
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
         body = job.request["body"]
-        _, course = await self.pipeline.courses.decided(turn, dict(body))
+        course = await self._decided(turn, body)
         _check_key(turn, job, self.pipeline, has_key=has_key)
-        if turn.counters:  # its request was counted when it was accepted
+        if turn.counters:
             turn.size = len(dumps(body))
-            await self.pipeline.books.charge(turn, body, again=True)
+            if turn.reservation is None:
+                await self.pipeline.books.charge(turn, body, admitted=True)
         shown = recording.object
         kind = Kind(
             id=job.id,
@@ -255,10 +267,21 @@ class Background:
                         last = event
                     else:
                         recording.feed(event)
+                turn.outlet.events = recording.said
             await self._end(turn, job, recording, last)
             await lane.finish()
         finally:
             lane.close()
+
+    async def _decided(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """Its course; it was accepted, and waits while its upstream has all the work that it may have."""
+        while True:
+            try:
+                _, course = await self.pipeline.courses.decided(turn, dict(body))
+            except Overloaded:
+                await asyncio.sleep(self.poll)
+            else:
+                return course
 
     async def _end(self, turn: Turn, job: Job, recording: Recording, last: Finished | Failed) -> None:
         frames, made = recording.end(last)

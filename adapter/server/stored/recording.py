@@ -37,9 +37,14 @@ class Recording:
         return self._writer is not None
 
     @property
+    def said(self) -> int:
+        """Events of the answer so far."""
+        return max(self._number - self.PROLOGUE - 1, 0)
+
+    @property
     def told(self) -> bool:
         """Something of the answer may have been read."""
-        return self.streamed and self._number > self.PROLOGUE + 1
+        return self.streamed and self.said > 0
 
     def begin(self, exchange: Exchange, queued: Started) -> None:
         """The events that every attempt begins with alike."""
