@@ -45,9 +45,9 @@ class Unchunked:
         of each piece."""
         cycle = self.cycle
         if message["type"] == "http.response.start":
-            self._measured = any(name == b"content-length" for name, _ in message["headers"])
+            self._measured = any(name == b"content-length" for name, _ in message.get("headers", ()))
             if not self._measured:
                 cycle.chunked_encoding = cycle.keep_alive = False
         elif not self._measured:
-            cycle.expected_content_length = len(message["body"])
+            cycle.expected_content_length = len(message.get("body", b""))
         await cycle.send(cast(Any, message))

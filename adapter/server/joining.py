@@ -63,6 +63,13 @@ class Joining:
         return getattr(self.transport, name)
 
 
+class Deaf:
+    """In the place of a parser that is to read no more."""
+
+    def feed_data(self, data: bytes | memoryview) -> None:
+        """Nothing comes of it."""
+
+
 class JoiningProtocol(HttpToolsProtocol):
     """One connection of a client. What it cannot read it refuses as everything else is refused, and closes."""
 
@@ -138,6 +145,7 @@ class JoiningProtocol(HttpToolsProtocol):
         if serving is not None and not serving.response_complete:
             if serving is not broken or serving.response_started:
                 serving.keep_alive = False
+                self.parser = cast(Any, Deaf())
                 return
             serving.disconnected = True
             serving.message_event.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from tests.server.harness import (
     request_bytes,
     upstream,
 )
-from tests.server.scripted import END, SSE, Script, Upstream, chat_reply, chunk, event, json_reply
+from tests.server.scripted import END, SSE, Script, Sleep, Upstream, chat_reply, chunk, event, json_reply
 
 CHUNKED = f"POST {PATH['chat']} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n".encode()
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
@@ -139,6 +140,27 @@ def test_b9_a_head_without_an_end_is_a_431(begun: bytes, more: bytes) -> None:
             assert (answer.status, answer.json["error"]["code"]) == (431, "headers_too_large")
             assert answer.headers["connection"] == "close"
             assert sent < 1_000_000
+
+    play(scenario)
+
+
+def test_b9_a_head_without_an_end_behind_a_request_is_not_kept_while_that_is_answered() -> None:
+    async def scenario() -> None:
+        async with Upstream([Sleep(0.3), json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            reader, writer = await client.open(ask_bytes("chat") + b"GET /livez HTTP/1.1\r\nx-long: ")
+            for _ in range(50):
+                writer.write(b"y" * 65_536)
+                await writer.drain()
+            tracemalloc.start()
+            for _ in range(50):
+                writer.write(b"y" * 65_536)
+                await writer.drain()
+            kept = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            assert kept < 1_000_000
+            assert (await read_response(reader)).status == 200
+            assert await reader.read() == b""
+            writer.close()
 
     play(scenario)
 
