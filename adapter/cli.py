@@ -1,4 +1,4 @@
-"""The command line: serve, check, keys, store, convert."""
+"""The command line: serve, check, keys, store, convert, conform."""
 
 from __future__ import annotations
 
@@ -203,3 +203,45 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
         converting.convert(what, source, target, profile, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
     except AdapterError as refused:
         end(1, converting.line(refused.body()))
+
+
+@main.command()
+@click.argument("url")
+@click.option("--dialect", type=_DIALECT, required=True, help="The API that is asked.")
+@click.option("--model", required=True, metavar="NAME", help="The model that answers; a small one will do.")
+@click.option("--key-env", metavar="NAME", help="The environment variable that holds the key.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header; several may be given."
+)
+@click.option(
+    "--examples", type=click.IntRange(0), default=20, show_default=True, help="Requests that are drawn; 0: none."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", help="Draw what an earlier run drew; its report says the number."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=60, show_default=True, help="Seconds an answer."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@told
+def conform(
+    url: str,
+    dialect: str,
+    model: str,
+    key_env: str | None,
+    headers: tuple[str, ...],
+    examples: int,
+    seed: int | None,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Ask the server at URL (it ends in /v1 or the like) and print where it breaks the protocol.
+
+    Ends with 0 where no law is broken, 1 where some are, 2 where there is nothing to ask. It costs tokens: about forty short
+    answers. Requests are drawn with Hypothesis: pip install 'adapter[conform]'.
+    """
+    from adapter import conforming
+
+    report = conforming.conform(url, dialect, model, key_env, headers, examples, seed, timeout)
+    click.echo(report.json() if as_json else report.text())
+    sys.exit(0 if report.ok else 1)

@@ -232,27 +232,32 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
         raise ConfigError(f"{where}.api_keys: the same key twice")
     return upstream.model_copy(
         update={
-            "base_url": _base_url(where, upstream.base_url),
+            "base_url": checked_url(f"{where}.base_url", upstream.base_url),
             "api_key": _key(where, upstream.api_key),
             "api_keys": several,
         }
     )
 
 
-def _base_url(where: str, url: str) -> str:
+def checked_url(where: str, url: str) -> str:
+    """The base URL of a server without a slash at its end.
+
+    Raises:
+        ConfigError: it is none; `where` says what was read.
+    """
     try:
         parts = urlsplit(url)
         port_is_one = parts.port != 0  # the property raises for what is no port
     except ValueError:
-        raise ConfigError(f"{where}.base_url: not a URL") from None
+        raise ConfigError(f"{where}: not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
-        raise ConfigError(f"{where}.base_url: must begin with http:// or https:// and name a host")
+        raise ConfigError(f"{where}: must begin with http:// or https:// and name a host")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(f"{where}.base_url: no user, query or fragment belongs here; the key is api_key")
+        raise ConfigError(f"{where}: no user, query or fragment belongs here; keys have a place of their own")
     url = url.rstrip("/")
     for tail in ("/responses", "/chat/completions"):
         if url.endswith(tail):
-            raise ConfigError(f"{where}.base_url: ends where {tail} begins, so leave that off")
+            raise ConfigError(f"{where}: ends where {tail} begins, so leave that off")
     return url
 
 

@@ -1,0 +1,114 @@
+"""What the laws ask of a dialect. Whoever implements it may rely on shapes: laws that read values come behind those that check them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Final, NamedTuple
+
+from adapter.conform.laws import Name
+from adapter.conform.live.shapes import Wanted
+from adapter.wire import jsonio
+from adapter.wire.sse import Decoder
+
+ERROR: Final[Wanted] = {"error": {"message": str, "type": str, "param?": (None, str)}}
+"""The body of every refusal, in both dialects."""
+
+
+class Call(NamedTuple):
+    """A tool call of an answer."""
+
+    id: str
+    name: str
+    arguments: str | None
+    """JSON; None for the free text of a custom tool."""
+
+
+class Usage(NamedTuple):
+    """What an answer counts."""
+
+    input: int
+    output: int
+    total: int
+
+
+class Dialect(ABC):
+    """One of the two APIs, as its answers are read."""
+
+    name: ClassVar[Name]
+    path: ClassVar[str]
+    """Behind the base URL."""
+    shape: ClassVar[Wanted]
+    """A finished answer, but for its usage."""
+    usage_shape: ClassVar[Wanted]
+    good_ends: ClassVar[tuple[str, ...]]
+    """How a stream ends that answers its request."""
+    limit_key: ClassVar[str]
+    """The parameter that bounds an answer's tokens."""
+
+    @abstractmethod
+    def grammar(self, raw: bytes) -> list[str]:
+        """What a stream breaks of the grammar."""
+
+    @abstractmethod
+    def ends(self, raw: bytes) -> list[str]:
+        """Everything in a stream that says that it is over."""
+
+    @abstractmethod
+    def folded(self, raw: bytes) -> dict[str, Any]:
+        """The plain answer that a grammatical stream adds up to."""
+
+    @abstractmethod
+    def usage_problem(self, body: dict[str, Any], raw: bytes) -> str:
+        """What is wrong with where a stream tells its usage; nothing where it is right."""
+
+    @abstractmethod
+    def finish_problems(self, body: dict[str, Any], value: dict[str, Any]) -> list[str]:
+        """Where what an answer says about its end contradicts what it holds."""
+
+    @abstractmethod
+    def cut(self, value: dict[str, Any]) -> bool:
+        """The answer says that it is not whole."""
+
+    @abstractmethod
+    def calls(self, value: dict[str, Any]) -> list[Call]:
+        """Its tool calls."""
+
+    @abstractmethod
+    def text(self, value: dict[str, Any]) -> str:
+        """Its text, without refusals."""
+
+    @abstractmethod
+    def item_ids(self, value: dict[str, Any]) -> list[str]:
+        """The ids of what it is made of, without those by which results name their calls."""
+
+    @abstractmethod
+    def schema(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The JSON schema that a request asks to be filled."""
+
+    @abstractmethod
+    def with_results(self, body: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+        """The request that sends the results of an answer's calls back."""
+
+    def usage(self, value: dict[str, Any]) -> Usage:
+        """What an answer counts."""
+        counts = value["usage"]
+        return Usage(*(counts[key] for key in self.usage_shape))
+
+
+def events(raw: bytes) -> list[dict[str, Any]]:
+    """The objects among a stream's events. What is none is the finding of the grammar."""
+    return [value for value in map(_object, data_of(raw)) if value is not None]
+
+
+def data_of(raw: bytes) -> list[bytes]:
+    """The data of a stream's events, `[DONE]` included."""
+    decoder = Decoder()
+    return [data for _, data in [*decoder.feed(raw), *decoder.close()]]
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = jsonio.loads(data)
+    except jsonio.NotJson:
+        return None
+    return value if isinstance(value, dict) else None

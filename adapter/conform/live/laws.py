@@ -1,0 +1,285 @@
+"""What any server's answers must keep. Each law takes a case and returns findings; none, and the law holds.
+
+Laws stand in a tuple in the order in which they are asked. Those in `GATES` end the asking when they are broken: what is no
+JSON has no shape, and what has not the shape cannot be read for more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+from adapter.conform.acting import offered
+from adapter.conform.laws import Findings
+from adapter.conform.live.dialect import ERROR, Dialect
+from adapter.conform.live.shapes import lacks
+from adapter.hub.grammar.violation import shown
+from adapter.wire import jsonio
+
+_EXCERPT: Final = 200
+"""Characters of an answer that a finding shows."""
+_STREAM: Final = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request."""
+
+    status: int
+    media_type: str
+    """Of the content type, without its parameters, in lower case."""
+    raw: bytes
+    fault: str = ""
+    """Why the answer did not come to its end; empty where it did."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request of a dialect and its answer."""
+
+    dialect: Dialect
+    body: dict[str, Any]
+    """Empty where what was sent is no JSON object."""
+    answer: Answer
+
+    @cached_property
+    def value(self) -> Any:
+        """The answer's JSON; of a stream the answer that it adds up to. None where there is none."""
+        try:
+            if self.answer.media_type == _STREAM:
+                return self.dialect.folded(self.answer.raw)
+            return jsonio.loads(self.answer.raw)
+        except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError):
+            return None
+
+    @cached_property
+    def excerpt(self) -> str:
+        """The beginning of the answer, for people, in one line."""
+        text = " ".join(self.answer.raw[: 4 * _EXCERPT].decode("utf-8", "replace").split())
+        return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+
+
+Law: TypeAlias = Callable[[Case], Findings]
+
+
+def judged(case: Case, laws: Iterable[Law]) -> Iterator[tuple[Law, Findings]]:
+    """Each law with what it found, up to the first broken gate."""
+    for law in laws:
+        found = law(case)
+        yield law, found
+        if found and law in GATES:
+            return
+
+
+def named(law: Callable[..., Findings]) -> str:
+    """A law's name in a report."""
+    return law.__name__.replace("_", " ")
+
+
+# -------------------------------------------------------------------------------------------------------- every answer
+
+
+def comes_whole(case: Case) -> Findings:
+    """An answer comes, in time and to the end that its headers promise (RFC 9112, section 8)."""
+    return [case.answer.fault] if case.answer.fault else []
+
+
+def is_answered(case: Case) -> Findings:
+    """A good request is answered with the status 200."""
+    return [] if case.answer.status == 200 else [f"status {case.answer.status}: {case.excerpt}"]
+
+
+def is_json(case: Case) -> Findings:
+    """Plain answers and refusals are JSON objects, and say so in their content type; SDKs do not parse anything else."""
+    if case.answer.media_type != "application/json":
+        return [f"the content type is {case.answer.media_type or 'missing'}, expected application/json"]
+    return [] if isinstance(case.value, dict) else [f"the body is no JSON object: {case.excerpt}"]
+
+
+def has_the_shape(case: Case) -> Findings:
+    """The answer's object has the fields that the official description requires, of their types; so has what a stream adds up to."""
+    if case.value is None:
+        return ["the events do not add up to an answer"]
+    counts = case.dialect.usage_shape
+    usage = (None, counts) if case.answer.media_type == _STREAM else counts  # a stream has a law of its own for it
+    return list(lacks(case.value, {**case.dialect.shape, "usage": usage}))
+
+
+def ends_as_it_says(case: Case) -> Findings:
+    """finish_reason, or status with its details, agrees with what the answer holds: agents decide by it what to do next.
+
+    vLLM says of Chat, after OpenAI: `tool_calls` for calls under `auto` and `required`, `stop` for a call that was named.
+    """
+    return case.dialect.finish_problems(case.body, case.value)
+
+
+def usage_adds_up(case: Case) -> Findings:
+    """Input and output tokens are the total, and none is negative: bills are made of them."""
+    if case.value.get("usage") is None:
+        return []
+    usage = case.dialect.usage(case.value)
+    found = [f"negative usage: {usage}"] if min(usage) < 0 else []
+    if usage.input + usage.output != usage.total:
+        found.append(f"{usage.input} + {usage.output} tokens are said to be {usage.total}")
+    return found
+
+
+def calls_only_what_is_offered(case: Case) -> Findings:
+    """A call names a tool of the request, and `tool_choice: none` forbids all."""
+    names = {call.name for call in case.dialect.calls(case.value)}
+    if names and case.body.get("tool_choice") == "none":
+        return [f"tool_choice is 'none', and {', '.join(sorted(names))} is called"]
+    try:
+        tools = {name for _, name in offered(case.body)}
+    except (AttributeError, KeyError, TypeError):  # a drawn request whose tools are none, and whom the server takes
+        return []
+    return [f"{shown(name)} is called, offered: {', '.join(sorted(tools)) or 'nothing'}" for name in names - tools]
+
+
+def arguments_are_objects(case: Case) -> Findings:
+    """A call's arguments are a string that holds one JSON object, unless the answer was cut: clients parse it."""
+    if case.dialect.cut(case.value):
+        return []
+    written = [call.arguments for call in case.dialect.calls(case.value) if call.arguments is not None]
+    return [f"arguments {shown(text)} are no JSON object" for text in written if not isinstance(_parsed(text), dict)]
+
+
+def ids_are_distinct(case: Case) -> Findings:
+    """No two items of an answer share an id, and no two calls: results name their call by it."""
+    items, calls = case.dialect.item_ids(case.value), [call.id for call in case.dialect.calls(case.value)]
+    return [f"the id {shown(own)} is used twice" for own in (*_twice(items), *_twice(calls))]
+
+
+# ------------------------------------------------------------------------------------------------------------- streams
+
+
+def is_an_event_stream(case: Case) -> Findings:
+    """A stream is `text/event-stream` (WHATWG HTML, server-sent events); browsers and SDKs refuse anything else."""
+    kind = case.answer.media_type
+    return [] if kind == _STREAM else [f"the content type is {kind or 'missing'}, expected {_STREAM}: {case.excerpt}"]
+
+
+def ends_once(case: Case) -> Findings:
+    """A stream that answers ends exactly once: Chat with [DONE], Responses with response.completed or .incomplete."""
+    ends = case.dialect.ends(case.answer.raw)
+    if len(ends) == 1 and ends[0] in case.dialect.good_ends:
+        return []
+    return [
+        f"it ends with {', '.join(ends) or 'nothing'}, expected {' or '.join(case.dialect.good_ends)}: {_tail(case)}"
+    ]
+
+
+def is_grammatical(case: Case) -> Findings:
+    """The events come in the order and with the fields of `adapter.hub.grammar`."""
+    return case.dialect.grammar(case.answer.raw)
+
+
+def usage_comes_as_asked(case: Case) -> Findings:
+    """Chat: one chunk tells the usage where include_usage asks for it, else none. Responses: the last event tells it."""
+    problem = case.dialect.usage_problem(case.body, case.answer.raw)
+    return [problem] if problem else []
+
+
+# ----------------------------------------------------------------------------------------------- what one request asks
+
+
+def keeps_its_limit(case: Case) -> Findings:
+    """An answer has no more tokens than max_completion_tokens, max_tokens or max_output_tokens allow, reasoning included."""
+    limits = [case.body[key] for key in (case.dialect.limit_key, "max_tokens") if key in case.body]
+    if not limits or case.value.get("usage") is None:
+        return []
+    told = case.dialect.usage(case.value).output
+    return [f"{told} tokens, and at most {limits[0]} were asked for"] if told > limits[0] else []
+
+
+def calls_when_it_must(case: Case) -> Findings:
+    """`tool_choice: required` makes a call, unless the limit came before it."""
+    called = case.dialect.calls(case.value) or case.dialect.cut(case.value)
+    return (
+        [] if called else [f"tool_choice is 'required', and nothing is called: {shown(case.dialect.text(case.value))}"]
+    )
+
+
+def fits_its_schema(case: Case) -> Findings:
+    """Text under a strict json_schema is JSON that fits it, unless the answer was cut or refused."""
+    text = case.dialect.text(case.value)
+    if case.dialect.cut(case.value) or not text:
+        return []
+    value, schema = _parsed(text), case.dialect.schema(case.body)
+    wanted = {name: {"string": str, "integer": int}[inner["type"]] for name, inner in schema["properties"].items()}
+    if not isinstance(value, dict):
+        return [f"{shown(text)} is no JSON object"]
+    return [*lacks(value, wanted), *(f"{shown(key)} is in no schema" for key in sorted(value.keys() - wanted.keys()))]
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+def is_refused(case: Case) -> Findings:
+    """A request that cannot be answered gets a 4xx, streamed or not: a 200 hides the error, a 5xx is tried again."""
+    return [] if 400 <= case.answer.status < 500 else [f"status {case.answer.status}, expected 4xx: {case.excerpt}"]
+
+
+def says_why(case: Case) -> Findings:
+    """A refusal's body is `{"error": {"message", "type", …}}`: SDKs show the message and pick the exception by the rest."""
+    return list(lacks(case.value, ERROR))
+
+
+# ---------------------------------------------------------------------------------------------------------- whole runs
+
+
+def ids_are_never_reused(answers: Iterable[tuple[str, Any]]) -> Findings:
+    """Two answers have two ids: logs, stores and previous_response_id find an answer by it. `answers` are (case, id)."""
+    places: dict[Any, list[str]] = {}
+    for case, own in answers:
+        places.setdefault(own, []).append(case)
+    return [f"{shown(own)} is the id of: {', '.join(cases)}" for own, cases in places.items() if len(cases) > 1]
+
+
+GATES: Final = (
+    comes_whole,
+    is_answered,
+    is_json,
+    has_the_shape,
+    is_an_event_stream,
+    ends_once,
+    is_grammatical,
+    is_refused,
+)
+_WHOLE: Final = (
+    has_the_shape,
+    ends_as_it_says,
+    usage_adds_up,
+    calls_only_what_is_offered,
+    arguments_are_objects,
+    ids_are_distinct,
+    keeps_its_limit,
+)
+PLAIN: Final[tuple[Law, ...]] = (comes_whole, is_answered, is_json, *_WHOLE)
+"""Of a plain answer."""
+STREAM: Final[tuple[Law, ...]] = (
+    *(comes_whole, is_answered, is_an_event_stream, ends_once, is_grammatical, usage_comes_as_asked),
+    *_WHOLE,
+)
+"""Of a streamed one."""
+REFUSAL: Final[tuple[Law, ...]] = (comes_whole, is_refused, is_json, says_why)
+"""Of an answer to what cannot be answered."""
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return jsonio.loads(text.encode("utf-8", "surrogatepass"))
+    except jsonio.NotJson:
+        return None
+
+
+def _twice(ids: list[str]) -> list[str]:
+    return [own for own, count in Counter(ids).items() if count > 1]
+
+
+def _tail(case: Case) -> str:
+    return json.dumps(" ".join(case.answer.raw[-_EXCERPT:].decode("utf-8", "replace").split()), ensure_ascii=False)

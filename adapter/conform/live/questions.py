@@ -1,0 +1,169 @@
+"""What is asked of a live server, as a table of each dialect: a name, the body, the laws that the answer must keep.
+
+The model's name is put into every body that names none. Answers are kept short; where a model may think before it calls or
+fills a schema it gets some more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from adapter.conform.laws import Name
+from adapter.conform.live.chat import Chat
+from adapter.conform.live.dialect import Dialect
+from adapter.conform.live.laws import PLAIN, REFUSAL, STREAM, Law, calls_when_it_must, fits_its_schema
+from adapter.conform.live.responses import Responses
+
+SHORT: Final = 64
+"""Tokens of an answer in words."""
+TINY: Final = 16
+"""The least that every server takes as a limit; OpenAI's Responses refuses less."""
+ROOMY: Final = 512
+"""Tokens where a model may think first."""
+NOBODY: Final = "adapter-conform-no-such-model"
+_STORY: Final = "Tell a long story about a lighthouse, its keeper, a storm and a ship that lost its way in the dark. "
+_FORCED: Final = "What is the weather in Paris? "
+_BOTH: Final = "Please call get_weather and get_time for Paris, both at once. "
+_FACTS: Final = "Which city is the capital of France, and how many people live there? "
+_CITY: Final = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "people": {"type": "integer"}},
+    "required": ["city", "people"],
+    "additionalProperties": False,
+}
+_TOOLS: Final = ("tools", "tool_choice", "tool choice", "function")
+_FORMATS: Final = ("response_format", "json_schema", "text.format")
+"""How servers call what they lack when they refuse it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One row: a request and what its answer must keep."""
+
+    name: str
+    body: Mapping[str, Any] | bytes
+    """An object to be completed, or bytes to be sent as they are."""
+    laws: tuple[Law, ...]
+    path: str | None = None
+    """Another path than the dialect's."""
+    lacking: tuple[str, ...] = ()
+    """A server may refuse this request if it names one of these: it says that it lacks the feature."""
+    results: bool = False
+    """The results of the answer's calls are sent back, and that is answered."""
+
+
+def questions(name: Name) -> tuple[Dialect, tuple[Question, ...]]:
+    """A dialect and its table. The first question is the one that shows whether there is a server at all."""
+    return (Chat(), CHAT) if name == "chat" else (Responses(), RESPONSES)
+
+
+def _refusals(field: str, good: Any) -> Iterator[Question]:
+    """What no server can answer; `field` is where the dialect keeps the conversation, `good` one that it takes."""
+    bodies: dict[str, dict[str, Any] | bytes] = {
+        "broken JSON": b'{"model": "x", ',
+        "an empty body": b"",
+        "no JSON object": b'["model"]',
+        f"without {field}": {},
+        f"{field} of a wrong type": {field: 5},
+        f"{field} of a wrong type, streamed": {field: 5, "stream": True},
+        "an unknown model": {"model": NOBODY, field: good},
+        "an unknown model, streamed": {"model": NOBODY, field: good, "stream": True},
+    }
+    for name, body in bodies.items():
+        yield Question(name=name, body=body, laws=REFUSAL)
+    yield Question(name="an unknown path", body={field: good}, laws=REFUSAL, path="/adapter-conform/no-such-path")
+
+
+# ---------------------------------------------------------------------------------------------------------------- Chat
+
+
+def _chat(text: str, limit: int = SHORT, /, **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], Chat.limit_key: limit, **fields}
+
+
+def _chat_tool(name: str) -> dict[str, Any]:
+    about = f"Tells the {name.removeprefix('get_')} of a city."
+    return {"type": "function", "function": {"name": name, "description": about, "parameters": _CITY}}
+
+
+_STREAMED: Final[dict[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
+_CHAT_FORCED: Final[dict[str, Any]] = {"tools": [_chat_tool("get_weather")], "tool_choice": "required"}
+_CHAT_BOTH: Final = {"tools": [_chat_tool("get_weather"), _chat_tool("get_time")]}
+_CHAT_FORMAT: Final = {
+    "response_format": {"type": "json_schema", "json_schema": {"name": "capital", "schema": _SCHEMA, "strict": True}}
+}
+
+# fmt: off
+CHAT: Final = (
+    Question(name="a plain answer", body=_chat("Say hello."), laws=PLAIN),
+    Question(name="a stream", body=_chat("Say hello, in pieces.", stream=True), laws=STREAM),
+    Question(name="a stream with usage", body=_chat("Say hello and count.", **_STREAMED), laws=STREAM),
+    Question(name="a stream that declines usage", laws=STREAM, lacking=("include_usage",),
+             body=_chat("Say hello, do not count.", stream=True, stream_options={"include_usage": False})),
+    Question(name="a tiny limit", body=_chat(_STORY, TINY), laws=PLAIN),
+    Question(name="a tiny limit, streamed", body=_chat(f"{_STORY} Tell it slowly.", TINY, **_STREAMED), laws=STREAM),
+    Question(name="a tiny limit of old", laws=PLAIN, lacking=("max_tokens",),
+             body={"messages": [{"role": "user", "content": f"{_STORY} As of old."}], "max_tokens": TINY}),
+    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), lacking=_TOOLS, results=True,
+             body=_chat(_FORCED, ROOMY, **_CHAT_FORCED)),
+    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), lacking=_TOOLS, results=True,
+             body=_chat(f"{_FORCED} Now?", ROOMY, **_CHAT_FORCED, **_STREAMED)),
+    Question(name="two calls at once", laws=PLAIN, lacking=_TOOLS, results=True,
+             body=_chat(_BOTH, ROOMY, **_CHAT_BOTH)),
+    Question(name="two calls at once, streamed", laws=STREAM, lacking=_TOOLS,
+             body=_chat(f"{_BOTH} Now.", ROOMY, **_CHAT_BOTH, **_STREAMED)),
+    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), lacking=_FORMATS,
+             body=_chat(_FACTS, ROOMY, **_CHAT_FORMAT)),
+    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), lacking=_FORMATS,
+             body=_chat(f"{_FACTS} About.", ROOMY, **_CHAT_FORMAT, **_STREAMED)),
+    *_refusals("messages", [{"role": "user", "content": "Say hello."}]),
+)
+# fmt: on
+
+# ----------------------------------------------------------------------------------------------------------- Responses
+
+
+def _responses(text: str, limit: int = SHORT, /, **fields: Any) -> dict[str, Any]:
+    return {"input": text, Responses.limit_key: limit, "store": False, **fields}
+
+
+def _tool(name: str) -> dict[str, Any]:
+    about = f"Tells the {name.removeprefix('get_')} of a city."
+    return {"type": "function", "name": name, "description": about, "parameters": _CITY, "strict": True}
+
+
+_RESPONSES_FORCED: Final[dict[str, Any]] = {"tools": [_tool("get_weather")], "tool_choice": "required"}
+_RESPONSES_BOTH: Final = {"tools": [_tool("get_weather"), _tool("get_time")]}
+_RESPONSES_FORMAT: Final = {
+    "text": {"format": {"type": "json_schema", "name": "capital", "schema": _SCHEMA, "strict": True}}
+}
+
+# fmt: off
+RESPONSES: Final = (
+    Question(name="a plain answer", body=_responses("Say hello."), laws=PLAIN),
+    Question(name="a stream", body=_responses("Say hello, in pieces.", stream=True), laws=STREAM),
+    Question(name="a tiny limit", body=_responses(_STORY, TINY), laws=PLAIN),
+    Question(name="a tiny limit, streamed", body=_responses(f"{_STORY} Slowly.", TINY, stream=True), laws=STREAM),
+    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), lacking=_TOOLS, results=True,
+             body=_responses(_FORCED, ROOMY, **_RESPONSES_FORCED)),
+    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), lacking=_TOOLS, results=True,
+             body=_responses(f"{_FORCED} Now?", ROOMY, stream=True, **_RESPONSES_FORCED)),
+    Question(name="two calls at once", laws=PLAIN, lacking=_TOOLS, results=True,
+             body=_responses(_BOTH, ROOMY, **_RESPONSES_BOTH)),
+    Question(name="two calls at once, streamed", laws=STREAM, lacking=_TOOLS,
+             body=_responses(f"{_BOTH} Now.", ROOMY, stream=True, **_RESPONSES_BOTH)),
+    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), lacking=_FORMATS,
+             body=_responses(_FACTS, ROOMY, **_RESPONSES_FORMAT)),
+    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), lacking=_FORMATS,
+             body=_responses(f"{_FACTS} About.", ROOMY, stream=True, **_RESPONSES_FORMAT)),
+    *_refusals("input", "Say hello."),
+)
+# fmt: on

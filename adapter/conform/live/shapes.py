@@ -1,0 +1,104 @@
+"""What an object must look like, written as an object.
+
+    {"id": str, "object": "response", "output": [Kinds({"message": MESSAGE})], "error": (None, ERROR), "usage?": USAGE}
+
+A type stands for its values, a string for itself, None for null, a tuple for any of its members, a list for a list of its one
+member, a dict for an object with at least these keys (`?` behind those that may be absent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from adapter.hub.grammar.violation import shown
+
+Wanted: TypeAlias = Any
+"""A shape, as above."""
+_WORDS: Final = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "a boolean",
+    list: "a list",
+    dict: "an object",
+    None: "null",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """An object whose `type` says which shape it has; of types that are not named here nothing else is known."""
+
+    shapes: Mapping[str, Wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """A list that holds exactly one member."""
+
+    shape: Wanted
+
+
+def lacks(value: Any, wanted: Wanted, where: str = "") -> Iterator[str]:
+    """Everything in which `value` is not as `wanted`, with its place."""
+    match wanted:
+        case Kinds():
+            yield from lacks(value, {"type": str}, where)
+            if isinstance(value, dict) and isinstance(value.get("type"), str):
+                yield from lacks(value, wanted.shapes.get(value["type"], {}), where)
+        case One():
+            yield from lacks(value, [wanted.shape], where)
+            if isinstance(value, list) and len(value) != 1:
+                yield f"{where} has {len(value)} members, expected one"
+        case dict():
+            if not isinstance(value, dict):
+                yield _is_not(value, dict, where)
+                return
+            for word, inner in wanted.items():
+                key = word.removesuffix("?")
+                place = f"{where}.{key}" if where else key
+                if key in value:
+                    yield from lacks(value[key], inner, place)
+                elif key == word:
+                    yield f"{place} is missing"
+        case list():
+            if not isinstance(value, list):
+                yield _is_not(value, list, where)
+                return
+            for index, member in enumerate(value):
+                yield from lacks(member, wanted[0], f"{where}[{index}]")
+        case tuple():
+            yield from _none_of(value, wanted, where)
+        case _:
+            if not _is(value, wanted):
+                yield _is_not(value, wanted, where)
+
+
+def _none_of(value: Any, members: tuple[Wanted, ...], where: str) -> Iterator[str]:
+    found = [list(lacks(value, member, where)) for member in members]
+    if all(found):
+        inner = [member for member in members if isinstance(value, (dict, list)) and isinstance(member, type(value))]
+        if inner:
+            yield from lacks(value, inner[0], where)
+        else:
+            yield f"{where} is {shown(value)}, expected {' or '.join(_word(member) for member in members)}"
+
+
+def _is(value: Any, wanted: Wanted) -> bool:
+    if isinstance(wanted, type):
+        if isinstance(value, bool):
+            return wanted is bool
+        return isinstance(value, (int, float) if wanted is float else wanted)
+    return type(value) is type(wanted) and bool(value == wanted)
+
+
+def _is_not(value: Any, wanted: Wanted, where: str) -> str:
+    return f"{where or 'the body'} is {shown(value)}, expected {_word(wanted)}"
+
+
+def _word(wanted: Wanted) -> str:
+    if isinstance(wanted, (dict, list)):
+        wanted = type(wanted)
+    return repr(wanted) if isinstance(wanted, str) else _WORDS[wanted]
