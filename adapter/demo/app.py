@@ -20,7 +20,7 @@ Plain: TypeAlias = Callable[[dict[str, Any], int, str], dict[str, Any]]
 Streamed: TypeAlias = Callable[[dict[str, Any], int, str], Iterator[bytes]]
 
 MODELS: Final = ("demo-chat", "demo-responses")
-"""The names that it lists; it answers to any."""
+"""The names that it answers to, whatever the endpoint."""
 ENDPOINTS: Final[dict[str, tuple[Plain, Streamed | None]]] = {
     "/chat/completions": (chat.reply, chat.framed),
     "/responses": (responses.reply, responses.framed),
@@ -48,8 +48,10 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"].removeprefix("/v1").rstrip("/")
     if scope["method"] == "GET" and path == "/models":
         await _json(send, 200, {"object": "list", "data": [_model(name) for name in MODELS]})
-    elif scope["method"] == "GET" and path.startswith("/models/"):
+    elif scope["method"] == "GET" and path.removeprefix("/models/") in MODELS:
         await _json(send, 200, _model(path.removeprefix("/models/")))
+    elif scope["method"] == "GET" and path.startswith("/models/"):
+        await _json(send, 404, _unknown(path.removeprefix("/models/")))
     elif scope["method"] == "POST" and path in ENDPOINTS:
         await _answer(await _body(receive), *ENDPOINTS[path], send)
     else:
@@ -68,6 +70,9 @@ async def _body(receive: Receive) -> bytes:
 async def _answer(raw: bytes, plain: Plain, streamed: Streamed | None, send: Send) -> None:
     try:
         body = _object(raw)
+        if body["model"] not in MODELS:
+            await _json(send, 404, _unknown(body["model"]))
+            return
         asked = _asked(body)
         token, size = hashlib.sha256(asked).hexdigest()[:24], len(asked)
         if streamed is not None and body.get("stream") is True:
@@ -116,6 +121,10 @@ async def _json(send: Send, status: int, value: dict[str, Any]) -> None:
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": chat.CREATED, "owned_by": "demo"}
+
+
+def _unknown(model: str) -> dict[str, Any]:
+    return _error(f"The model {model!r} does not exist; there are {', '.join(MODELS)}.", "model", "model_not_found")
 
 
 def _error(message: str, param: str | None, code: str | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 _DATA: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)[;,]")
@@ -16,6 +17,18 @@ class Bad(Exception):
         self.message = message
         self.param = param
         self.code = code
+
+
+def check_types(body: dict[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
+    """Take only parameters of these types; null counts as absent.
+
+    Raises:
+        Bad: one is of another type.
+    """
+    for key, allowed in types.items():
+        value = body.get(key)
+        if value is not None and (not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)):
+            raise Bad(f"Invalid type for '{key}'.", key, "invalid_type")
 
 
 def image_type(url: str) -> str:

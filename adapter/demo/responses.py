@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from adapter.demo.asking import check_types
 from adapter.demo.brain import Said, Tool, answer, pieces, summary
 from adapter.demo.chat import CREATED
 from adapter.demo.native import NATIVE
@@ -13,25 +14,27 @@ from adapter.demo.responses_asked import input_items, question, text_of
 
 SEALED: Final = "demo-summary:"
 """The demo's compaction is not encrypted: it is a demo, and its summary is a list of what was said."""
-ECHOED: Final[dict[str, Any]] = {
-    "background": False,
-    "instructions": None,
-    "max_output_tokens": None,
-    "max_tool_calls": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "previous_response_id": None,
-    "prompt_cache_key": None,
-    "safety_identifier": None,
-    "temperature": 1.0,
-    "tool_choice": "auto",
-    "top_logprobs": 0,
-    "top_p": 1.0,
-    "truncation": "disabled",
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
+ECHOED: Final[dict[str, tuple[Any, tuple[type, ...]]]] = {
+    "background": (False, (bool,)),
+    "instructions": (None, (str, list)),
+    "max_output_tokens": (None, (int,)),
+    "max_tool_calls": (None, (int,)),
+    "metadata": ({}, (dict,)),
+    "parallel_tool_calls": (True, (bool,)),
+    "previous_response_id": (None, (str,)),
+    "prompt_cache_key": (None, (str,)),
+    "safety_identifier": (None, (str,)),
+    "temperature": (1.0, (int, float)),
+    "tool_choice": ("auto", (str, dict)),
+    "top_logprobs": (0, (int,)),
+    "top_p": (1.0, (int, float)),
+    "truncation": ("disabled", (str,)),
+    "presence_penalty": (0.0, (int, float)),
+    "frequency_penalty": (0.0, (int, float)),
 }
-"""Fields that a response repeats, with what they are when the request says nothing."""
+"""Fields that a response repeats: what they are when the request says nothing, and of which types they may be."""
+FORMED: Final[dict[str, tuple[type, ...]]] = {"tools": (list,), "text": (dict,), "reasoning": (dict,)}
+"""Those that it repeats in a form of its own."""
 
 
 # --------------------------------------------------------------------------------------------------------- speaking
@@ -41,6 +44,7 @@ class Speech:
     """One answer as the events of its stream; afterwards `response` is the plain reply."""
 
     def __init__(self, body: dict[str, Any], size: int, token: str) -> None:
+        check_types(body, {key: types for key, (_, types) in ECHOED.items()} | FORMED)
         self._body = body
         self._token = token
         self._compacts = _wants_compaction(body)
@@ -171,9 +175,7 @@ class Speech:
 
     def _object(self, status: str) -> dict[str, Any]:
         body, ended = self._body, status != "in_progress"
-        text = body.get("text") if isinstance(body.get("text"), dict) else {}
-        reasoning = body.get("reasoning") if isinstance(body.get("reasoning"), dict) else {}
-        echo = {key: value if body.get(key) is None else body[key] for key, value in ECHOED.items()}
+        echo = {key: value if body.get(key) is None else body[key] for key, (value, _) in ECHOED.items()}
         return {
             "id": f"resp_{self._token}",
             "object": "response",
@@ -186,8 +188,8 @@ class Speech:
             "output": list(self._output),
             **echo,
             "tools": [_tool_echo(tool) for tool in body.get("tools") or ()],
-            "text": {"format": {"type": "text"}, **(text or {})},
-            "reasoning": {"effort": None, "summary": None, **(reasoning or {})},
+            "text": {"format": {"type": "text"}, **(body.get("text") or {})},
+            "reasoning": {"effort": None, "summary": None, **(body.get("reasoning") or {})},
             "service_tier": "default",
             "store": False,
             "usage": usage(self._said, self._size) if ended else None,

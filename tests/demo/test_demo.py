@@ -227,6 +227,8 @@ def test_models_are_listed_under_both_names() -> None:
     status, body = call("/v1/models", method="GET")
     assert status == 200
     assert [model["id"] for model in json.loads(body)["data"]] == ["demo-chat", "demo-responses"]
+    assert call("/v1/models/demo-chat", method="GET")[0] == 200
+    assert call("/v1/models/m", method="GET")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -234,10 +236,15 @@ def test_models_are_listed_under_both_names() -> None:
     [
         ("/v1/chat/completions", b"{", 400),
         ("/v1/chat/completions", {"messages": []}, 400),
-        ("/v1/chat/completions", {"model": "m", "messages": [5]}, 400),
+        ("/v1/chat/completions", {"model": "demo-chat", "messages": [5]}, 400),
         ("/v1/chat/completions", chat("x", tools=[5]), 400),
-        ("/v1/responses", {"model": "m"}, 400),
+        ("/v1/responses", {"model": "demo-chat"}, 400),
+        ("/v1/chat/completions", {**chat("x"), "model": "m"}, 404),
+        ("/v1/responses", {**asks("x"), "model": "m", "stream": True}, 404),
         ("/v1/responses", asks("x", tools=5), 400),
+        ("/v1/responses", asks("x", tools="message"), 400),
+        ("/v1/responses", asks("x", tool_choice=[]), 400),
+        ("/v1/responses", asks("x", temperature=True), 400),
         ("/v1/responses", [], 400),
         ("/v1/nowhere", {}, 404),
     ],
