@@ -238,7 +238,7 @@ def conform(
     """Ask the server at URL (it ends in /v1 or the like) and print where it breaks the protocol.
 
     Ends with 0 where no law is broken, 1 where some are, 2 where there is nothing to ask. It costs tokens: about forty short
-    answers. Requests are drawn with Hypothesis: pip install 'adapter[conform]'.
+    answers. Drawing requests needs Hypothesis: pip install 'responses-chat-adapter[conform]'.
     """
     from adapter import conforming
 

@@ -14,7 +14,8 @@ from tests.server.scripted import Upstream, chat_reply, json_reply
 
 ROOT = Path(__file__).parents[1]
 NEVER = {"structlog", "prometheus_client", "redis", "websockets", "cryptography", "adapter.demo"}
-"""Nothing that is configured here needs them: a terminal, metrics, shared limits, sockets, sealed content."""
+NEVER |= {"adapter.conform", "adapter.conforming", "hypothesis"}
+"""Nothing that is configured here needs them: a terminal, metrics, shared limits, sockets, sealed content, other commands."""
 OFF = '[store]\nmode = "off"\n'
 
 
@@ -45,9 +46,7 @@ async def _imported(path: Path, config: str, asked: str) -> set[str]:
 async def test_without_a_store_nothing_of_it_is_imported(tmp_path: Path) -> None:
     imported = await _imported(tmp_path, OFF, "chat/completions")
     assert "adapter.server.exchange" in imported
-    assert not imported & (
-        NEVER | {"sqlalchemy", "alembic", "aiosqlite", "sqlite3", "adapter.store", "adapter.conform"}
-    )
+    assert not imported & (NEVER | {"sqlalchemy", "alembic", "aiosqlite", "sqlite3", "adapter.store"})
 
 
 @pytest.mark.parametrize("asked", ["chat/completions", "responses"])

@@ -8,7 +8,8 @@
     acting.py        what a model does with the tools that a request offers
     peers.py         scripted upstreams as ASGI applications, strict ones included
     report.py        findings of many laws over many cases, as text
+    live/            all this pointed at a live server, `adapter conform URL`: questions, laws of their answers, drawn requests
 
 The grammars of streams are in `adapter.hub.grammar`. Nothing here knows this adapter's own readers and writers: the laws take
-the translator under test as an argument, and `adapter.translate` is one.
+the translator under test as an argument, and `adapter.translate` is one; those in `live` take what a server answered.
 """

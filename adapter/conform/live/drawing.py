@@ -7,6 +7,7 @@ request that is looked at twice costs once. The search for a smaller one is boun
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -42,9 +43,11 @@ class Smallest:
 
 
 class _Broken(Exception):
-    def __init__(self, smallest: Smallest) -> None:
-        super().__init__()
-        self.smallest = smallest
+    """Tells Hypothesis that a request is one to make smaller."""
+
+
+class _Enough(BaseException):
+    """Ends a search: Hypothesis takes no notice of it, as of a signal."""
 
 
 @st.composite
@@ -61,10 +64,11 @@ def requests(draw: DrawFn, name: Name, model: str) -> dict[str, Any]:
 
 
 def search(
-    broken: Callable[[dict[str, Any]], Findings], name: Name, model: str, *, examples: int, seed: int
+    judge: Callable[[dict[str, Any]], Findings], name: Name, model: str, *, examples: int, seed: int
 ) -> tuple[int, Smallest | None]:
-    """How many requests were asked, and the smallest that `broken` finds something about."""
-    known: dict[bytes, Findings] = {}
+    """How many requests were asked, and the smallest that `judge` finds something about."""
+    asked: set[bytes] = set()
+    broken: dict[bytes, Smallest] = {}
 
     @seeded(seed)
     @settings(
@@ -80,19 +84,20 @@ def search(
     @given(requests(name, model))
     def look(body: dict[str, Any]) -> None:
         key = jsonio.dumps(body)
-        if key not in known:
-            if len(known) == examples + _STEPS:
-                return
-            known[key] = broken(body)
-        if known[key]:
-            raise _Broken(Smallest(body, known[key]))
+        if key not in asked:
+            if len(asked) == examples + _STEPS:
+                raise _Enough
+            asked.add(key)
+            if findings := judge(body):
+                broken[key] = Smallest(body, findings)
+        if key in broken:
+            raise _Broken
 
     with TemporaryDirectory() as home:  # Hypothesis keeps tables; they have no place where the user happens to be
         set_hypothesis_home_dir(home)
         try:
-            look()
-        except _Broken as found:
-            return len(known), found.smallest
+            with suppress(_Broken, _Enough):
+                look()
         finally:
             set_hypothesis_home_dir(None)
-    return len(known), None
+    return len(asked), broken[min(broken, key=lambda key: (len(key), key))] if broken else None

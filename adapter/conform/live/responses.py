@@ -14,8 +14,14 @@ _PART: Final = Kinds({"output_text": {"text": str, "annotations": list}, "refusa
 _ITEM: Final = Kinds(
     {
         "message": {"id": str, "role": "assistant", "status": _STATUSES, "content": [_PART]},
-        "function_call": {"call_id": str, "name": str, "arguments": str, "id?": str, "status?": _STATUSES},
-        "custom_tool_call": {"call_id": str, "name": str, "input": str, "id?": str},
+        "function_call": {
+            "call_id": str,
+            "name": str,
+            "arguments": str,
+            "id?": (None, str),
+            "status?": (None, *_STATUSES),
+        },
+        "custom_tool_call": {"call_id": str, "name": str, "input": str, "id?": (None, str)},
         "reasoning": {"id": str, "summary": [{"type": "summary_text", "text": str}]},
     }
 )
@@ -71,7 +77,7 @@ class Responses(Dialect):
             found.append("status is 'incomplete' without incomplete_details")
         if status == "completed" and details is not None:
             found.append("status is 'completed' beside incomplete_details")
-        unfinished = [item["type"] for item in value["output"] if item.get("status", "completed") != "completed"]
+        unfinished = [item["type"] for item in value["output"] if (item.get("status") or "completed") != "completed"]
         if status == "completed" and unfinished:
             found.append(f"status is 'completed', but not that of every item: {', '.join(unfinished)}")
         return found

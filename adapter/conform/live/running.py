@@ -107,17 +107,17 @@ def _draw(ask: Ask, report: Report, dialect: Dialect, model: str, examples: int,
     except ModuleNotFoundError as missing:
         if missing.name != "hypothesis":
             raise
-        report.remark(DRAWN, "not asked: this needs hypothesis, pip install 'adapter[conform]'")
+        report.remark(DRAWN, "not asked: this needs hypothesis, pip install 'responses-chat-adapter[conform]'")
         return
     refused = 0
 
-    def broken(body: dict[str, Any]) -> Findings:
+    def judge(body: dict[str, Any]) -> Findings:
         nonlocal refused
         case = Case(dialect, body, ask(dialect.path, jsonio.dumps(body)))
         refused += 400 <= case.answer.status < 500
         return drawn_findings(case)
 
-    asked, smallest = drawing.search(broken, dialect.name, model, examples=examples, seed=seed)
+    asked, smallest = drawing.search(judge, dialect.name, model, examples=examples, seed=seed)
     shown_request = "" if smallest is None else jsonio.dumps(smallest.body).decode()
     found = [] if smallest is None else [f"{'; '.join(smallest.findings)}; the smallest request: {shown_request}"]
     report.add(DRAWN, f"--seed {seed}", found, count=asked)

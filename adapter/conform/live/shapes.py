@@ -16,6 +16,7 @@ from adapter.hub.grammar.violation import shown
 
 Wanted: TypeAlias = Any
 """A shape, as above."""
+_ROOT: Final = "the body"
 _WORDS: Final = {
     str: "a string",
     int: "an integer",
@@ -51,7 +52,7 @@ def lacks(value: Any, wanted: Wanted, where: str = "") -> Iterator[str]:
         case One():
             yield from lacks(value, [wanted.shape], where)
             if isinstance(value, list) and len(value) != 1:
-                yield f"{where} has {len(value)} members, expected one"
+                yield f"{where or _ROOT} has {len(value)} members, expected one"
         case dict():
             if not isinstance(value, dict):
                 yield _is_not(value, dict, where)
@@ -83,7 +84,7 @@ def _none_of(value: Any, members: tuple[Wanted, ...], where: str) -> Iterator[st
         if inner:
             yield from lacks(value, inner[0], where)
         else:
-            yield f"{where} is {shown(value)}, expected {' or '.join(_word(member) for member in members)}"
+            yield f"{where or _ROOT} is {shown(value)}, expected {' or '.join(_word(member) for member in members)}"
 
 
 def _is(value: Any, wanted: Wanted) -> bool:
@@ -95,7 +96,7 @@ def _is(value: Any, wanted: Wanted) -> bool:
 
 
 def _is_not(value: Any, wanted: Wanted, where: str) -> str:
-    return f"{where or 'the body'} is {shown(value)}, expected {_word(wanted)}"
+    return f"{where or _ROOT} is {shown(value)}, expected {_word(wanted)}"
 
 
 def _word(wanted: Wanted) -> str:

@@ -1,0 +1,210 @@
+"""`adapter conform`, as a user runs it: against servers on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapter.app import create
+from adapter.cli import main
+from adapter.config import load
+from adapter.demo.app import app as demo
+from adapter.server.joining import JoiningProtocol
+from tests.conform.live import served
+from tests.server.harness import play
+from tests.server.scripted import Close, Script, Stall, Upstream, head
+
+BOTH = ("chat", "responses")
+KEY = 'sk-CANARY/0123"456789'
+
+
+def conform(url: str, *arguments: str, dialect: str = "chat", model: str = "demo-chat") -> Result:
+    return CliRunner().invoke(main, ["conform", url, "--dialect", dialect, "--model", model, *arguments])
+
+
+def refused(result: Result) -> str:
+    """The one line of a run that could not be."""
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("adapter: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def demo_url() -> Iterator[str]:
+    with served(demo) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def adapter_url(demo_url: str) -> Iterator[str]:
+    upstreams = [
+        {"name": name, "base_url": demo_url, "dialect": name, "api_key": "none", "models": [f"demo-{name}"]}
+        for name in BOTH
+    ]
+    settings = load(None, {"store": {"mode": "off"}, "upstreams": upstreams})
+    with served(create(settings), http=JoiningProtocol) as url:
+        yield url
+
+
+# --------------------------------------------------------------------------------------------------------- what passes
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_the_demo_model_keeps_every_law(demo_url: str, dialect: str) -> None:
+    result = conform(demo_url, "--seed", "1", dialect=dialect)
+    assert result.exit_code == 0, result.output
+    assert "FAIL" not in result.stdout
+    assert "ok   fits its schema: 2 cases" in result.stdout
+    assert "--seed 1" in result.stdout
+
+
+@pytest.mark.parametrize("model", ["demo-chat", "demo-responses"])
+@pytest.mark.parametrize("dialect", BOTH)
+def test_the_adapter_keeps_every_law_over_either_upstream(adapter_url: str, dialect: str, model: str) -> None:
+    result = conform(adapter_url, "--seed", "1", "--json", dialect=dialect, model=model)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout.splitlines()[-1])  # access lines of the adapter in this process stand before it
+    assert report["findings"] == []
+    assert report["cases"]["any request is answered or refused"] > 10
+    assert not any("not supported" in remark["remark"] for remark in report["remarks"])
+
+
+def test_no_examples_draws_none_and_a_seed_is_chosen_where_none_is_given(demo_url: str) -> None:
+    assert "any request" not in conform(demo_url, "--examples", "0").stdout
+    assert "from --seed " in conform(demo_url, "--examples", "1").stdout
+
+
+def test_without_hypothesis_the_fixed_questions_are_asked(demo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "adapter.conform.live.drawing", raising=False)
+    monkeypatch.delattr("adapter.conform.live.drawing", raising=False)
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    result = conform(demo_url)
+    assert result.exit_code == 0
+    assert "ok   is refused: 9 cases" in result.stdout
+    assert (
+        "not asked: this needs hypothesis, pip install 'responses-chat-adapter[conform]'"
+        in result.stdout.splitlines()[-1]
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- what breaks
+
+
+class Echo:
+    """The demo model, whose refusals repeat the headers of the request; with `shut`, it refuses everybody."""
+
+    def __init__(self, *, shut: int = 0) -> None:
+        self.shut = shut
+        self.headers: dict[str, str] = {}
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            self.headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if scope["type"] == "lifespan" or not (self.shut or "no-such-path" in scope["path"]):
+            await demo(scope, receive, send)
+            return
+        body = json.dumps({"detail": self.headers}).replace("/", "\\/") + json.dumps(self.headers)
+        start = {
+            "type": "http.response.start",
+            "status": self.shut or 404,
+            "headers": [(b"content-type", b"text/plain")],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": f"Unknown\n key {body}".encode()})
+
+
+@pytest.fixture
+def with_key(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    monkeypatch.setenv("THE_KEY", f" {KEY}\n")
+    return ("--key-env", "THE_KEY", "--header", "X-Api-Key: token CANARY-9876", "--header", "x-trace:7")
+
+
+def test_a_broken_law_is_told_and_ends_with_1(with_key: tuple[str, ...]) -> None:
+    echo = Echo()
+    with served(echo) as url:
+        text = conform(url, *with_key, "--examples", "0")
+        machines = conform(url, *with_key, "--examples", "0", "--json")
+    assert (text.exit_code, machines.exit_code) == (1, 1)
+    assert "FAIL is json: 18 cases" in text.stdout
+    assert "is json · an unknown path: the content type is text/plain, expected application/json" in text.stdout
+    assert json.loads(machines.stdout)["ok"] is False
+    assert echo.headers["authorization"] == f"Bearer {KEY}"
+    assert (echo.headers["x-api-key"], echo.headers["x-trace"]) == ("token CANARY-9876", "7")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_a_key_that_the_server_repeats_is_never_shown(with_key: tuple[str, ...], status: int) -> None:
+    with served(Echo(shut=status)) as url:
+        result = conform(url, *with_key, "--examples", "2")
+    assert "CANARY" not in result.output
+    assert "0123" not in result.output
+    assert "[key]" in result.output
+    if status != 500:
+        assert f"status {status}" in refused(result)
+
+
+def test_an_answer_that_breaks_off_or_never_comes_is_a_finding() -> None:
+    whole = b'{"id": "x"}'
+    scripts: list[Script] = [
+        [head(200, length=len(whole)), whole, Close()],
+        [head(200, length=99), whole, Close()],
+        [head(200, "text/event-stream"), Stall()],
+        [Close()],
+    ]
+
+    async def scenario() -> None:
+        async with Upstream(*scripts) as up:
+            result = await asyncio.to_thread(conform, up.url, "--examples", "0", "--timeout", "0.3")
+            assert result.exit_code == 1
+            found = [line for line in result.stdout.splitlines() if "comes whole · a stream" in line]
+            assert "ClientPayloadError" in found[0]
+            assert "not finished within 0.3 s" in found[1]
+            assert "ServerDisconnectedError" in found[2]
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be asked
+
+
+def test_bad_usage_ends_with_2_and_one_line(demo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODD_KEY", "sk-CANARY\x01")
+    cases = {
+        ("ftp://x/v1",): "URL: must begin with http:// or https://",
+        ("http://user:CANARY@x/v1",): "URL: no user",
+        (f"{demo_url}/chat/completions",): "ends where /chat/completions begins",
+        ("http://127.0.0.1:1/v1",): "http://127.0.0.1:1/v1: no answer: ClientConnectorError",
+        ("http://no.such.host.invalid/v1",): "no.such.host.invalid",
+        (demo_url, "--key-env", "NOT_SET_HERE"): "NOT_SET_HERE",
+        (demo_url, "--key-env", "ODD_KEY"): "--key-env",
+        (demo_url, "--header", "CANARY"): "'name: value'",
+        (demo_url, "--header", "a b: CANARY"): "'name: value'",
+        (demo_url, "--header", "a: CANARY\r\nb: c"): "--header",
+    }
+    for arguments, hint in cases.items():
+        line = refused(conform(*arguments))
+        assert hint in line
+        assert "CANARY" not in line
+    assert "'nobody' is unknown, status 404" in refused(conform(demo_url, model="nobody"))
+    assert CliRunner().invoke(main, ["conform", demo_url]).exit_code == 2
+
+
+def test_a_server_that_says_nothing_cannot_be_asked() -> None:
+    async def scenario() -> None:
+        async with Upstream([Stall()]) as up:
+            result = await asyncio.to_thread(conform, up.url, "--timeout", "0.1")
+            assert "no answer: not finished within 0.1 s" in refused(result)
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+def test_help_says_that_it_costs_tokens() -> None:
+    assert "costs tokens" in CliRunner().invoke(main, ["conform", "--help"]).stdout

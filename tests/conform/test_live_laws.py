@@ -1,0 +1,393 @@
+"""Every law of live servers can fail: for each there are servers with one defect, of which it and no other law speaks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter.conform import strategies
+from adapter.conform.live import laws
+from adapter.conform.live.laws import Answer, Case, named
+from adapter.conform.live.questions import NOBODY, questions
+from adapter.conform.live.shapes import Kinds, One, lacks
+from tests.conform.live import Defect, asked, broken, judged
+
+STREAM, DONE = "text/event-stream", b"data: [DONE]\n\n"
+BOTH = ("chat", "responses")
+
+
+def _plain(change: Callable[[Any], None]) -> Defect:
+    """A defect in the objects of plain answers, wherever `change` finds what it changes."""
+
+    def says(body: dict[str, Any], told: Any) -> Any:
+        if told.get("object") in ("chat.completion", "response"):
+            change(told)
+        return told
+
+    return Defect(says=says)
+
+
+def _events(change: Callable[[Any], None]) -> Defect:
+    """A defect in every event of streams: of Responses in the response that it carries."""
+
+    def says(body: dict[str, Any], told: Any) -> Any:
+        if told.get("object") == "chat.completion.chunk":
+            change(told)
+        elif isinstance(told.get("response"), dict):
+            change(told["response"])
+        return told
+
+    return Defect(says=says)
+
+
+def _bytes(change: Callable[[bytes], bytes]) -> Defect:
+    """A defect in the bytes of streams."""
+    return Defect(answers=lambda body, it: replace(it, raw=change(it.raw)) if it.media_type == STREAM else it)
+
+
+def _calls(change: Callable[[list[dict[str, Any]]], None]) -> Defect:
+    """A defect in the calls of plain answers, shown as Chat's functions or Responses' items."""
+
+    def calls(told: Any) -> None:
+        message = told["choices"][0]["message"] if "choices" in told else {}
+        items = [item for item in told.get("output", ()) if item["type"] == "function_call"]
+        change([*(call["function"] for call in message.get("tool_calls") or ()), *items])
+
+    return _plain(calls)
+
+
+def _each(**fields: Any) -> Callable[[list[dict[str, Any]]], None]:
+    def change(calls: list[dict[str, Any]]) -> None:
+        for call in calls:
+            call.update(fields)
+
+    return change
+
+
+def _same_ids(told: Any) -> None:
+    for call in told["choices"][0]["message"].get("tool_calls") or () if "choices" in told else ():
+        call["id"] = "call_1"
+    for item in told.get("output", ()):
+        item["id"] = "fc_1"
+
+
+def _set(**fields: Any) -> Callable[[Any], None]:
+    """Sets fields that are there already."""
+
+    def change(told: Any) -> None:
+        told.update({key: value for key, value in fields.items() if key in told})
+
+    return change
+
+
+def _finish(old: str, new: str) -> Defect:
+    def change(told: Any) -> None:
+        for choice in told["choices"]:
+            choice["finish_reason"] = new if choice["finish_reason"] == old else choice["finish_reason"]
+
+    return _plain(change)
+
+
+def _usage(told: Any) -> None:
+    if told.get("usage"):
+        told["usage"]["total_tokens"] += 1
+
+
+def _without(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda body: {key: value for key, value in body.items() if key not in keys}
+
+
+def _roomy(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: 1000 if key.startswith("max_") else value for key, value in body.items()}
+
+
+def _counts(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "stream_options": {"include_usage": True}}
+
+
+def _filled(change: Callable[[dict[str, Any]], None]) -> Defect:
+    """A defect in what plain answers fill a schema with."""
+
+    def fill(told: Any) -> None:
+        for holder, key in [(choice["message"], "content") for choice in told.get("choices", ())] + [
+            (part, "text") for item in told.get("output", ()) for part in item.get("content", ())
+        ]:
+            if str(holder[key]).startswith("{"):
+                value = json.loads(holder[key])
+                change(value)
+                holder[key] = json.dumps(value)
+
+    return _plain(fill)
+
+
+def _hidden(body: dict[str, Any], answer: Answer) -> Answer:
+    """An error as the only event of a stream."""
+    if answer.status == 200 or body.get("stream") is not True:
+        return answer
+    return Answer(200, STREAM, b"event: error\ndata: " + answer.raw + b"\n\n")
+
+
+def _if(wanted: Callable[[dict[str, Any], Answer], bool], **fields: Any) -> Defect:
+    """Changes the facts of those answers that are wanted."""
+    return Defect(answers=lambda body, answer: replace(answer, **fields) if wanted(body, answer) else answer)
+
+
+def _refuses(body: dict[str, Any], answer: Answer) -> bool:
+    return answer.status >= 400
+
+
+def _on_tools(body: dict[str, Any], answer: Answer) -> bool:
+    return "tools" in body
+
+
+def _tail(raw: bytes) -> bytes:
+    """The last event."""
+    return raw.rstrip().rpartition(b"\n\n")[2] + b"\n\n"
+
+
+DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Defect]] = [
+    (laws.comes_whole, BOTH, _if(_on_tools, fault="the connection broke")),
+    (laws.is_answered, BOTH, _if(_on_tools, status=500)),
+    (laws.is_answered, BOTH, _if(lambda body, _: "function_call_output" in str(body) or "'tool'" in str(body), status=400)),
+    (laws.is_json, BOTH, _if(lambda _, answer: answer.media_type != STREAM and answer.status == 200, media_type="")),
+    (laws.is_json, BOTH, _if(_refuses, media_type="text/html")),
+    (laws.is_json, BOTH, _if(_refuses, raw=b'"no"')),
+    (laws.has_the_shape, BOTH, _plain(lambda told: told.pop("model"))),
+    (laws.has_the_shape, BOTH, _plain(lambda told: told.pop("usage"))),
+    (laws.has_the_shape, ("chat",), _plain(lambda told: told["choices"].append(told["choices"][0]))),
+    (laws.has_the_shape, ("chat",), _events(_set(created="now"))),
+    (laws.has_the_shape, ("responses",), _events(_set(tools=None))),
+    (laws.ends_as_it_says, ("chat",), _finish("tool_calls", "stop")),
+    (laws.ends_as_it_says, ("chat",), _finish("stop", "tool_calls")),
+    (laws.ends_as_it_says, ("responses",), _plain(_set(status="queued"))),
+    (laws.ends_as_it_says, ("responses",), _plain(_set(error={"code": "server_error", "message": "oh"}))),
+    (laws.ends_as_it_says, ("responses",), _plain(_set(incomplete_details=None))),
+    (laws.ends_as_it_says, ("responses",), _plain(_set(incomplete_details={"reason": "max_output_tokens"}))),
+    (laws.ends_as_it_says, ("responses",), _plain(_set(status="completed", incomplete_details=None))),
+    (laws.usage_adds_up, BOTH, _plain(_usage)),
+    (laws.usage_adds_up, BOTH, _events(_usage)),
+    (laws.calls_only_what_is_offered, BOTH, _calls(_each(name="rm"))),
+    (laws.arguments_are_objects, BOTH, _calls(_each(arguments="[]"))),
+    (laws.ids_are_distinct, BOTH, _plain(_same_ids)),
+    (laws.keeps_its_limit, BOTH, Defect(hears=_roomy)),
+    (laws.is_an_event_stream, BOTH, _if(lambda _, answer: answer.media_type == STREAM, media_type="application/json")),
+    (laws.ends_once, BOTH, _bytes(lambda raw: raw + _tail(raw))),
+    (laws.ends_once, BOTH, _bytes(lambda raw: raw.removesuffix(_tail(raw)))),
+    (laws.ends_once, ("chat",), _bytes(lambda raw: raw.replace(DONE, b'data: {"error": {"message": "oh"}}\n\n'))),
+    (laws.ends_once, ("chat",), _bytes(lambda raw: raw.replace(DONE, b'data: {"error": {"message": "oh"}}\n\n' + DONE))),
+    (laws.ends_once, ("responses",), _bytes(lambda raw: raw.replace(b"response.completed", b"response.failed"))),
+    (laws.is_grammatical, ("chat",), _bytes(lambda raw: raw.replace(b'"role":"assistant",', b""))),
+    (laws.is_grammatical, ("responses",), _bytes(lambda raw: raw.replace(b"_number\":0", b"_number\":1"))),
+    (laws.is_grammatical, BOTH, _bytes(lambda raw: raw.replace(b"data: {", b"data: {{", 1))),
+    (laws.usage_comes_as_asked, ("chat",), Defect(hears=_without("stream_options"))),
+    (laws.usage_comes_as_asked, ("chat",), Defect(hears=_counts)),
+    (laws.usage_comes_as_asked, ("responses",), _events(_set(usage=None))),
+    (laws.calls_when_it_must, BOTH, Defect(hears=_without("tool_choice"))),
+    (laws.fits_its_schema, BOTH, Defect(hears=_without("response_format", "text"))),
+    (laws.fits_its_schema, BOTH, _filled(lambda value: value.update(people="many"))),
+    (laws.fits_its_schema, BOTH, _filled(lambda value: value.pop("city"))),
+    (laws.fits_its_schema, BOTH, _filled(lambda value: value.update(mayor="?"))),
+    (laws.is_refused, BOTH, Defect(hears=lambda body: {**body, "model": body["model"].replace(NOBODY, "demo-chat")})),
+    (laws.is_refused, BOTH, _if(_refuses, status=500)),
+    (laws.is_refused, BOTH, Defect(answers=_hidden)),
+    (laws.says_why, BOTH, _if(_refuses, raw=b'{"detail": "Not Found"}')),
+    (laws.says_why, BOTH, _if(_refuses, raw=b'{"error": {"message": "no", "type": null}}')),
+    (laws.ids_are_never_reused, BOTH, _plain(_set(id="it"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_a_server_without_a_defect_breaks_no_law(dialect: str) -> None:
+    report = judged(Defect(), dialect, examples=30)
+    assert report.findings == []
+    assert set(report.cases) >= {named(law) for law, _, _ in DEFECTS}
+
+
+@pytest.mark.parametrize(
+    ("law", "dialect", "defect"),
+    [
+        pytest.param(law, dialect, defect, id=f"{law.__name__}-{place}-{dialect}")
+        for place, (law, dialects, defect) in enumerate(DEFECTS)
+        for dialect in dialects
+    ],
+)
+def test_a_server_with_one_defect_breaks_the_law_against_it(law: Any, dialect: str, defect: Defect) -> None:
+    assert broken(judged(defect, dialect)) == {named(law)}
+
+
+def test_no_law_is_without_a_defect() -> None:
+    asked_for = {law for dialect in BOTH for question in questions(dialect)[1] for law in question.laws}  # type: ignore[arg-type]
+    assert {law for law, _, _ in DEFECTS} == asked_for | {laws.ids_are_never_reused}
+    assert all(law.__doc__ for law in asked_for)
+
+
+# ------------------------------------------------------------------------------------------------ what is not supported
+
+
+def _lacks(message: str, param: str | None) -> Defect:
+    refusal = {"error": {"message": message, "type": "invalid_request_error", "param": param}}
+
+    def answers(body: dict[str, Any], answer: Answer) -> Answer:
+        if "response_format" not in body and "format" not in body.get("text", {}):
+            return answer
+        return Answer(400, "application/json", json.dumps(refusal).encode())
+
+    return Defect(answers=answers)
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize("refusal", [("json_schema is not supported", None), ("No.", "text.format")])
+def test_a_feature_that_is_refused_by_name_is_not_supported_and_breaks_nothing(
+    dialect: str, refusal: tuple[str, str | None]
+) -> None:
+    report = judged(_lacks(*refusal), dialect)
+    assert report.ok
+    assert [case for case, _ in report.remarks] == ["a JSON schema", "a JSON schema, streamed"]
+    assert "not supported" in report.text()
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_a_feature_that_is_refused_without_its_name_is_broken(dialect: str) -> None:
+    assert broken(judged(_lacks("Bad request.", None), dialect)) == {"is answered"}
+
+
+# ------------------------------------------------------------------------------------------------------------- drawing
+
+
+@pytest.mark.parametrize(("dialect", "field"), [("chat", "messages"), ("responses", "input")])
+def test_the_smallest_request_that_breaks_a_server_is_shown(dialect: str, field: str) -> None:
+    """A server that fails on a parameter that no fixed question has."""
+    failing = Defect(answers=lambda body, answer: replace(answer, status=500) if "temperature" in body else answer)
+    report = judged(failing, dialect, examples=40, seed=3)
+    ((law, case, finding),) = report.findings
+    assert (law, case) == ("any request is answered or refused", "--seed 3")
+    smallest = json.loads(finding.partition("the smallest request: ")[2])
+    assert smallest["temperature"] == 0
+    assert smallest[field] in ("0", [{"role": "user", "content": "0"}])
+    assert not smallest.keys() & {"tools", "instructions", "reasoning", "reasoning_effort", "response_format"}
+    assert judged(failing, dialect, examples=40, seed=3).json() == report.json()
+
+
+def test_a_server_that_answers_differently_each_time_confuses_no_search() -> None:
+    """Only the first answer to a request counts, so what was broken once is found."""
+    told: list[dict[str, Any]] = []
+
+    def moody(body: dict[str, Any], answer: Answer) -> Answer:
+        if "temperature" not in body:
+            return answer
+        told.append(body)
+        return replace(answer, status=500) if len(told) == 1 else answer
+
+    report = judged(Defect(answers=moody), "chat", examples=40, seed=3)
+    assert broken(report) == {"any request is answered or refused"}
+
+
+def test_a_search_costs_no_more_than_its_bound() -> None:
+    """Everything is broken: still no request is asked twice, and the way down is short."""
+    count = 0
+
+    def ask(path: str, raw: bytes) -> Answer:
+        nonlocal count
+        count += 1
+        return asked(path, raw)
+
+    judged(ask, "chat")
+    fixed, count = count, 0
+    assert fixed < 30
+
+    def failing(path: str, raw: bytes) -> Answer:
+        answer = ask(path, raw)
+        return replace(answer, status=500) if answer.status == 200 and b'"content":"Say hello."' not in raw else answer
+
+    judged(failing, "chat", examples=5)
+    assert count - fixed <= 5 + 60
+
+
+# ------------------------------------------------------------------------------------------------------------- judging
+
+
+def _case(dialect: str, body: dict[str, Any], kind: str, raw: bytes, status: int = 200) -> Case:
+    return Case(questions(dialect)[0], body, Answer(status, kind, raw))  # type: ignore[arg-type]
+
+
+def test_calls_are_forbidden_by_tool_choice_none() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    body = {"model": "demo-chat", "messages": [{"role": "user", "content": "call f"}], "tools": [tool]}
+    raw = asked("/chat/completions", json.dumps(body).encode()).raw
+    assert laws.calls_only_what_is_offered(_case("chat", body, "application/json", raw)) == []
+    refused = laws.calls_only_what_is_offered(_case("chat", {**body, "tool_choice": "none"}, "application/json", raw))
+    assert refused == ["tool_choice is 'none', and f is called"]
+    named_one = {**body, "tool_choice": {"type": "function", "function": {"name": "f"}}}
+    said = json.loads(raw)
+    said["choices"][0]["finish_reason"] = "stop"
+    assert laws.ends_as_it_says(_case("chat", named_one, "application/json", json.dumps(said).encode())) == []
+
+
+@st.composite
+def _spoilt(draw: st.DrawFn, value: Any) -> Any:
+    """`value` with any JSON somewhere inside it, or without something."""
+    if not isinstance(value, (dict, list)) or not value or draw(st.integers(0, 5)) == 0:
+        return draw(strategies.json_values)
+    copy: Any = value.copy()
+    key = draw(st.sampled_from(list(value) if isinstance(value, dict) else range(len(value))))
+    if draw(st.integers(0, 5)) == 0:
+        del copy[key]
+    else:
+        copy[key] = draw(_spoilt(value[key]))
+    return copy
+
+
+ASKED: Any = {
+    "chat": {"messages": [{"role": "user", "content": "call f and g"}], "max_completion_tokens": 50},
+    "responses": {"input": "call f and g", "max_output_tokens": 50},
+}
+TOOLS: Any = {
+    "chat": [{"type": "function", "function": {"name": name, "parameters": {}}} for name in "fg"],
+    "responses": [{"type": "function", "name": name, "parameters": {}} for name in "fg"],
+}
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@given(data=st.data())
+def test_no_answer_makes_a_law_raise(dialect: str, data: st.DataObject) -> None:
+    """Whatever comes back is judged, and the finding says what it is."""
+    body = {"model": "demo-chat", "tools": data.draw(st.sampled_from([TOOLS[dialect], 5, [{}]])), **ASKED[dialect]}
+    streams = data.draw(st.booleans())
+    path = questions(dialect)[0].path  # type: ignore[arg-type]
+    raw = asked(path, json.dumps({**body, "tools": TOOLS[dialect], "stream": streams}).encode()).raw
+    every = (*(laws.STREAM if streams else laws.PLAIN), laws.calls_when_it_must)
+    if streams:
+        raw = data.draw(strategies.damaged(raw))
+    else:
+        raw = json.dumps(data.draw(_spoilt(json.loads(raw)))).encode()
+    kind = STREAM if streams else "application/json"
+    for _, found in laws.judged(_case(dialect, body, kind, raw), every):
+        assert all(isinstance(finding, str) for finding in found)
+    list(laws.judged(_case(dialect, body, "application/json", raw, 400), laws.REFUSAL))
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "found"),
+    [
+        ({"a": 1, "more": 2}, {"a": int, "b?": str}, []),
+        ({"a": True}, {"a": int}, ["a is True, expected an integer"]),
+        ({"a": 1}, {"a": float}, []),
+        ({}, {"a": int}, ["a is missing"]),
+        ({"a": {"b": [1, "x"]}}, {"a": {"b": [int]}}, ["a.b[1] is 'x', expected an integer"]),
+        ({"a": 0}, {"a": ("x", None)}, ["a is 0, expected 'x' or null"]),
+        ({"a": {"b": 0}}, {"a": (None, {"b": str})}, ["a.b is 0, expected a string"]),
+        ([], One(int), ["the body has 0 members, expected one"]),
+        ({"type": "t", "x": 1}, Kinds({"t": {"x": str}}), ["x is 1, expected a string"]),
+        ({"type": "new"}, Kinds({"t": {"x": str}}), []),
+        ({}, Kinds({}), ["type is missing"]),
+        (None, {"a": int}, ["the body is None, expected an object"]),
+    ],
+)
+def test_a_shape_says_where_an_object_is_not_like_it(value: Any, wanted: Any, found: list[str]) -> None:
+    assert list(lacks(value, wanted)) == found
