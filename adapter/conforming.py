@@ -7,8 +7,6 @@ import random
 from collections.abc import Sequence
 from typing import Final, cast
 
-from multidict import CIMultiDict
-
 from adapter.config import checked_url
 from adapter.conform.laws import Name
 from adapter.conform.live.asking import Asker
@@ -36,8 +34,7 @@ def conform(
         ConfigError: what was given makes no request, or there is no server that answers one.
     """
     base_url = checked_url("URL", url)
-    fields = CIMultiDict(_key(key_env))
-    fields.update(_field(header) for header in headers)
+    fields = _key(key_env) | dict(map(_field, headers))
     with Asker(base_url, fields, timeout) as asker:
         chosen = random.randrange(_SEEDS) if seed is None else seed
         try:
@@ -59,7 +56,7 @@ def _field(header: str) -> tuple[str, str]:
     name, colon, value = header.partition(":")
     if not colon or not name.strip().replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise ConfigError("--header must be written 'name: value'")
-    return name.strip(), _sendable("--header", value.strip())
+    return name.strip().lower(), _sendable("--header", value.strip())
 
 
 def _sendable(option: str, value: str) -> str:

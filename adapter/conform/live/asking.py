@@ -18,7 +18,7 @@ _SECRET: Final = 8
 
 
 class Asker:
-    """One server and one HTTP session; a context manager."""
+    """One server and one HTTP session; a context manager. Header names come in lower case."""
 
     def __init__(self, base_url: str, headers: Mapping[str, str], timeout: float) -> None:
         self.base_url = base_url

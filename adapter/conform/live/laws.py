@@ -36,6 +36,12 @@ class Answer:
     fault: str = ""
     """Why the answer did not come to its end; empty where it did."""
 
+    @property
+    def excerpt(self) -> str:
+        """Its beginning, for people, in one line."""
+        text = " ".join(self.raw[: 4 * _EXCERPT].decode("utf-8", "replace").split())
+        return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -55,12 +61,6 @@ class Case:
             return jsonio.loads(self.answer.raw)
         except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError):
             return None
-
-    @cached_property
-    def excerpt(self) -> str:
-        """The beginning of the answer, for people, in one line."""
-        text = " ".join(self.answer.raw[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-        return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 
 Law: TypeAlias = Callable[[Case], Findings]
@@ -89,19 +89,22 @@ def comes_whole(case: Case) -> Findings:
 
 
 def is_answered(case: Case) -> Findings:
-    """A good request is answered with the status 200."""
-    return [] if case.answer.status == 200 else [f"status {case.answer.status}: {case.excerpt}"]
+    """A good request is answered with the status 200, the one success of both APIs in OpenAI's OpenAPI file."""
+    return [] if case.answer.status == 200 else [f"status {case.answer.status}: {case.answer.excerpt}"]
 
 
 def is_json(case: Case) -> Findings:
     """Plain answers and refusals are JSON objects, and say so in their content type; SDKs do not parse anything else."""
     if case.answer.media_type != "application/json":
         return [f"the content type is {case.answer.media_type or 'missing'}, expected application/json"]
-    return [] if isinstance(case.value, dict) else [f"the body is no JSON object: {case.excerpt}"]
+    return [] if isinstance(case.value, dict) else [f"the body is no JSON object: {case.answer.excerpt}"]
 
 
 def has_the_shape(case: Case) -> Findings:
-    """The answer's object has the fields that the official description requires, of their types; so has what a stream adds up to."""
+    """The answer's object has the fields that OpenAI's OpenAPI file requires, of their types; so has what a stream adds up to.
+
+    Where the SDKs read a required field as null when it is absent (Chat's refusal and logprobs), so does this law.
+    """
     if case.value is None:
         return ["the events do not add up to an answer"]
     counts = case.dialect.usage_shape
@@ -118,7 +121,7 @@ def ends_as_it_says(case: Case) -> Findings:
 
 
 def usage_adds_up(case: Case) -> Findings:
-    """Input and output tokens are the total, and none is negative: bills are made of them."""
+    """Input and output tokens are the total, as both usage objects define it, and none is negative: bills are made of them."""
     if case.value.get("usage") is None:
         return []
     usage = case.dialect.usage(case.value)
@@ -129,7 +132,7 @@ def usage_adds_up(case: Case) -> Findings:
 
 
 def calls_only_what_is_offered(case: Case) -> Findings:
-    """A call names a tool of the request, and `tool_choice: none` forbids all."""
+    """A call names a tool of the request, and `tool_choice: none` forbids all (OpenAPI file, tool_choice)."""
     names = {call.name for call in case.dialect.calls(case.value)}
     if names and case.body.get("tool_choice") == "none":
         return [f"tool_choice is 'none', and {', '.join(sorted(names))} is called"]
@@ -141,7 +144,7 @@ def calls_only_what_is_offered(case: Case) -> Findings:
 
 
 def arguments_are_objects(case: Case) -> Findings:
-    """A call's arguments are a string that holds one JSON object, unless the answer was cut: clients parse it."""
+    """A call's arguments are a string that holds one JSON object (OpenAPI file, arguments), unless the answer was cut."""
     if case.dialect.cut(case.value):
         return []
     written = [call.arguments for call in case.dialect.calls(case.value) if call.arguments is not None]
@@ -160,7 +163,11 @@ def ids_are_distinct(case: Case) -> Findings:
 def is_an_event_stream(case: Case) -> Findings:
     """A stream is `text/event-stream` (WHATWG HTML, server-sent events); browsers and SDKs refuse anything else."""
     kind = case.answer.media_type
-    return [] if kind == _STREAM else [f"the content type is {kind or 'missing'}, expected {_STREAM}: {case.excerpt}"]
+    return (
+        []
+        if kind == _STREAM
+        else [f"the content type is {kind or 'missing'}, expected {_STREAM}: {case.answer.excerpt}"]
+    )
 
 
 def ends_once(case: Case) -> Findings:
@@ -179,7 +186,10 @@ def is_grammatical(case: Case) -> Findings:
 
 
 def usage_comes_as_asked(case: Case) -> Findings:
-    """Chat: one chunk tells the usage where include_usage asks for it, else none. Responses: the last event tells it."""
+    """Chat: one chunk tells the usage where include_usage asks for it, else none (OpenAPI file, stream_options).
+
+    Responses: the last event's response tells it, always.
+    """
     problem = case.dialect.usage_problem(case.body, case.answer.raw)
     return [problem] if problem else []
 
@@ -188,7 +198,7 @@ def usage_comes_as_asked(case: Case) -> Findings:
 
 
 def keeps_its_limit(case: Case) -> Findings:
-    """An answer has no more tokens than max_completion_tokens, max_tokens or max_output_tokens allow, reasoning included."""
+    """max_completion_tokens, max_tokens and max_output_tokens are upper bounds, reasoning included (OpenAPI file)."""
     limits = [case.body[key] for key in (case.dialect.limit_key, "max_tokens") if key in case.body]
     if not limits or case.value.get("usage") is None:
         return []
@@ -197,7 +207,7 @@ def keeps_its_limit(case: Case) -> Findings:
 
 
 def calls_when_it_must(case: Case) -> Findings:
-    """`tool_choice: required` makes a call, unless the limit came before it."""
+    """Under `tool_choice: required` the model must call a tool (OpenAPI file), unless the limit came before it."""
     called = case.dialect.calls(case.value) or case.dialect.cut(case.value)
     return (
         [] if called else [f"tool_choice is 'required', and nothing is called: {shown(case.dialect.text(case.value))}"]
@@ -205,7 +215,7 @@ def calls_when_it_must(case: Case) -> Findings:
 
 
 def fits_its_schema(case: Case) -> Findings:
-    """Text under a strict json_schema is JSON that fits it, unless the answer was cut or refused."""
+    """Text under a strict json_schema is JSON that fits it, unless it was cut or refused (guide to structured outputs)."""
     text = case.dialect.text(case.value)
     if case.dialect.cut(case.value) or not text:
         return []
@@ -213,19 +223,27 @@ def fits_its_schema(case: Case) -> Findings:
     wanted = {name: {"string": str, "integer": int}[inner["type"]] for name, inner in schema["properties"].items()}
     if not isinstance(value, dict):
         return [f"{shown(text)} is no JSON object"]
-    return [*lacks(value, wanted), *(f"{shown(key)} is in no schema" for key in sorted(value.keys() - wanted.keys()))]
+    return [
+        *lacks(value, wanted),
+        *(f"{shown(key)} is not in the schema" for key in sorted(value.keys() - wanted.keys())),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
 
 
 def is_refused(case: Case) -> Findings:
-    """A request that cannot be answered gets a 4xx, streamed or not: a 200 hides the error, a 5xx is tried again."""
-    return [] if 400 <= case.answer.status < 500 else [f"status {case.answer.status}, expected 4xx: {case.excerpt}"]
+    """What the client did wrong is a 4xx (RFC 9110, section 15.5), streamed or not.
+
+    A 200 with an error inside hides it from SDKs, and a 5xx is tried again by them.
+    """
+    return (
+        [] if 400 <= case.answer.status < 500 else [f"status {case.answer.status}, expected 4xx: {case.answer.excerpt}"]
+    )
 
 
 def says_why(case: Case) -> Findings:
-    """A refusal's body is `{"error": {"message", "type", …}}`: SDKs show the message and pick the exception by the rest."""
+    """A refusal's body is `{"error": {"message", "type", …}}` (OpenAPI file, ErrorResponse): SDKs make exceptions of it."""
     return list(lacks(case.value, ERROR))
 
 

@@ -62,13 +62,14 @@ def _asked(ask: Ask, dialect: Dialect, question: Question, model: str) -> Case:
 
 
 def _check_usable(answer: Answer, model: str) -> None:
-    case = Case(questions("chat")[0], {}, answer)
     if answer.fault:
         raise NotUsable(f"no answer: {answer.fault}")
     if answer.status in (401, 403):
-        raise NotUsable(f"refuses the key, status {answer.status}: {case.excerpt}")
+        raise NotUsable(f"refuses the key, status {answer.status}: {answer.excerpt}")
     if answer.status == 404:
-        raise NotUsable(f"this path or the model {model!r} is unknown, status 404: {case.excerpt}")
+        raise NotUsable(f"this path or the model {model!r} is unknown, status 404: {answer.excerpt}")
+    if 300 <= answer.status < 400:
+        raise NotUsable(f"it is to be found at another URL, status {answer.status}")
 
 
 def _report(report: Report, ids: list[tuple[str, Any]], question: Question, case: Case) -> None:
