@@ -232,18 +232,18 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
         raise ConfigError(f"{where}.api_keys: the same key twice")
     return upstream.model_copy(
         update={
-            "base_url": checked_url(f"{where}.base_url", upstream.base_url),
+            "base_url": checked_url(f"{where}.base_url", upstream.base_url, "api_key"),
             "api_key": _key(where, upstream.api_key),
             "api_keys": several,
         }
     )
 
 
-def checked_url(where: str, url: str) -> str:
+def checked_url(where: str, url: str, key: str) -> str:
     """The base URL of a server without a slash at its end.
 
     Raises:
-        ConfigError: it is none; `where` says what was read.
+        ConfigError: it is none. `where` says what was read, `key` where a key would belong.
     """
     try:
         parts = urlsplit(url)
@@ -253,7 +253,7 @@ def checked_url(where: str, url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
         raise ConfigError(f"{where}: must begin with http:// or https:// and name a host")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(f"{where}: no user, query or fragment belongs here; keys have a place of their own")
+        raise ConfigError(f"{where}: no user, query or fragment belongs here; the key belongs in {key}")
     url = url.rstrip("/")
     for tail in ("/responses", "/chat/completions"):
         if url.endswith(tail):

@@ -33,7 +33,7 @@ def conform(
     Raises:
         ConfigError: what was given makes no request, or there is no server that answers one.
     """
-    base_url = checked_url("URL", url)
+    base_url = checked_url("URL", url, "the variable that --key-env names")
     fields = _key(key_env) | dict(map(_field, headers))
     with Asker(base_url, fields, timeout) as asker:
         chosen = random.randrange(_SEEDS) if seed is None else seed
