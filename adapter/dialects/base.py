@@ -48,7 +48,8 @@ class StreamWriter(Protocol):
     """Hub events into the client's stream."""
 
     fold: Fold
-    """What was written so far; the pump settles by it. Of the first choice where a dialect has several."""
+    """What was written so far; the pump settles by it. Where a dialect has several choices, the items of the first one, and
+    the usage and the failure of all."""
     losses: list[Loss]
     """What of the answer this dialect cannot say (a file citation, a hosted tool's item); for log and metric."""
 

@@ -7,6 +7,7 @@ output_tokens_details: {reasoning_tokens}, total_tokens}`. Totals are passed on 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 BYTES_PER_TOKEN: Final = 4
@@ -82,6 +83,15 @@ def added(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         key: added(value, second[key]) if isinstance(value, dict) else value + second[key]
         for key, value in first.items()
     }
+
+
+def summed(costs: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """As `added`, of any number, those left out that nobody reported; None where nobody reported any."""
+    total: dict[str, Any] | None = None
+    for cost in costs:
+        if cost is not None:
+            total = cost if total is None else added(total, cost)
+    return total
 
 
 def estimated(bytes_in: int, bytes_out: int) -> dict[str, Any]:

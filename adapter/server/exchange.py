@@ -31,7 +31,7 @@ from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
-from adapter.hub.usage import estimated
+from adapter.hub.usage import estimated, summed
 from adapter.server.asking import clock
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
@@ -175,6 +175,7 @@ class Pipeline:
                         answers = await collected(answering)
                         reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                         _note(turn, answers[0], answering.anomalies)
+                        turn.usage = summed([answer.usage for answer in answers])
                         await outlet.whole(200, _JSON, dumps(reply))
                 await answering.finish()
             finally:

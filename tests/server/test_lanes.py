@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -25,6 +27,10 @@ from tests.server.scripted import (
     responses_events,
     responses_stream,
 )
+
+
+def access_lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [orjson.loads(text) for text in capfd.readouterr().out.splitlines() if '"event":"request"' in text]
 
 
 @pytest.mark.parametrize("dialect", ["chat", "responses"])
@@ -188,6 +194,31 @@ def test_one_broken_choice_of_n_breaks_the_stream_once() -> None:
             assert "[DONE]" not in answer.events
 
     play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_n_choices_are_booked_with_what_all_of_their_calls_cost(
+    stream: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        good = responses_stream() if stream else [json_reply(response())]
+        async with Upstream(good) as up, adapter(upstream(up.url, "responses")) as client:
+            assert (await client.ask("chat", n=3, stream=stream)).status == 200
+
+    play(scenario)
+    (line,) = access_lines(capfd)
+    assert (line["tokens_in"], line["tokens_out"]) == (9, 6)
+
+
+def test_any_broken_choice_of_n_is_booked_as_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    async def scenario() -> None:
+        broken: Script = [SSE, *(event(e, e["type"]) for e in responses_events()[:5]), Sleep(0.1), Close()]
+        for scripts in ([responses_stream(), broken], [broken, responses_stream()]):
+            async with Upstream(*scripts) as up, adapter(upstream(up.url, "responses")) as client:
+                assert (await client.ask("chat", n=2, stream=True)).status == 200
+
+    play(scenario)
+    assert [(line["outcome"], line["error"]) for line in access_lines(capfd)] == [("failed", "upstream_truncated")] * 2
 
 
 def test_a_stop_word_cuts_the_answer_and_closes_the_upstream() -> None:

@@ -22,7 +22,7 @@ from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
-from adapter.hub.usage import added, as_chat, normal
+from adapter.hub.usage import as_chat, normal, summed
 from adapter.upstream.refusals import from_error_object
 
 PARAGRAPH: Final = "\n\n"
@@ -133,12 +133,8 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
     first = answers[0]
     legacy = exchange.request.carry.get("functions", False)
     choices: list[dict[str, Any]] = []
-    total: dict[str, Any] | None = None
     for answer in answers:
         choices.append(_choice(len(choices), answer, legacy))
-        usage = answer.usage
-        if usage is not None:
-            total = usage if total is None else added(total, usage)
     reply: dict[str, Any] = {
         "id": f"chatcmpl-{derived_token(first.id)}",
         "object": "chat.completion",
@@ -146,8 +142,9 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
         "model": first.model,
         "choices": choices,
     }
-    if total is not None:
-        reply["usage"] = as_chat(total)
+    usage = summed([answer.usage for answer in answers])
+    if usage is not None:
+        reply["usage"] = as_chat(usage)
     extra = first.extra
     if "moderation" in extra and (moderation := moderation_to_chat(extra["moderation"])) is not None:
         reply["moderation"] = moderation

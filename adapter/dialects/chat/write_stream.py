@@ -48,7 +48,7 @@ from adapter.hub.events import (
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock
-from adapter.hub.usage import added, as_chat
+from adapter.hub.usage import as_chat, summed
 from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
 
@@ -169,11 +169,12 @@ class ChatWriter:
             if frame is None:
                 return self._on_new_paragraph(event, state)
             return [(None, frame[0] + orjson.dumps(event.text) + frame[1])]
-        if choice == 0:
-            self.fold.feed(event)
         if type(event) is Usage:
             self._usages[choice] = event.usage
+            self.fold.answer.usage = summed(self._usages.values())
             return []
+        if choice == 0 or type(event) is Failed:
+            self.fold.feed(event)
         handler = _HANDLERS.get(type(event))
         return [] if handler is None else handler(self, event, state)
 
@@ -283,11 +284,9 @@ class ChatWriter:
         moderation = to_chat_moderation(self.fold.answer.extra.get("moderation"))
         if moderation is not None:
             frames.append((None, self._head + b'"choices":[],"moderation":' + dumps(moderation) + self._end))
-        if self._include_usage and self._usages:
-            first, *others = self._usages.values()
-            for usage in others:
-                first = added(first, usage)
-            frames.append((None, self._head + b'"choices":[],"usage":' + dumps(as_chat(first)) + b"}"))
+        usage = self.fold.answer.usage
+        if self._include_usage and usage is not None:
+            frames.append((None, self._head + b'"choices":[],"usage":' + dumps(as_chat(usage)) + b"}"))
         return [*frames, _DONE]
 
     def _on_failed(self, event: Failed, choice: _Choice) -> list[Frame]:
