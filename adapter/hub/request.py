@@ -74,6 +74,9 @@ class Request:
     """What the client called its token limit, for losses: the one setting with three names."""
     seen: Seen | None = None
     """What its reader saw of the items in passing."""
+    previous: str | None = None
+    """The response that it goes on from, where the items begin with all that was said up to there: to be told to the
+    client, and no business of the upstream's."""
 
     @property
     def model(self) -> str:
@@ -105,6 +108,7 @@ class Request:
             self.losses,
             self.limit_name,
             self.seen,
+            self.previous,
         )
 
 

@@ -119,16 +119,19 @@ class Courses:
         recalled = await self._recalled(turn, body, self.routing.found(turn, body))
         keep = await self.keeping.responses(turn, body, recalled)
         passes = not recalled.put_in and (keep is None or keep.passes)
+        previous = recalled.previous if recalled.put_in else None
         found = recalled.found
         # what one kind of upstream is to keep cannot be asked of the other kind
         pool = found
         if keep is not None:
             pool = tuple(one for one in found if one.upstream.stateful == found[0].upstream.stateful)
         return keep, self.routing.over(
-            turn, found, pool, lambda found: self._responses(turn, body, found, passes=passes)
+            turn, found, pool, lambda found: self._responses(turn, body, found, passes=passes, previous=previous)
         )
 
-    def _responses(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
+    def _responses(
+        self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool, previous: str | None
+    ) -> Course:
         facts = about(body)
         if passes and not facts.ours and found[0].upstream.dialect == "responses":
             in_place = found[0].upstream.compacts_in_place or not facts.compacts
@@ -136,6 +139,7 @@ class Courses:
                 target = self._chosen(turn, found[0])
                 return self._raw(turn, passed(body, "responses", turn.client, target))
         request = DIALECTS["responses"].read_request(body, turn.client)
+        request.previous = previous
         if facts.plain:
             return self._hub(turn, request, self._chosen(turn, found[0]))
         target, seals = self._expanded(turn, request, found)

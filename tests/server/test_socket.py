@@ -86,6 +86,7 @@ def test_websocket_continuation(speaks: str) -> None:
             previous = None
             for said in ("A", "B", "C"):
                 events = await ask(ws, input=said, **({"previous_response_id": previous} if previous else {}))
+                assert {e["response"].get("previous_response_id") for e in events if "response" in e} == {previous}
                 previous = events[-1]["response"]["id"]
             assert history(up.seen[2]) == ["A", "One", "B", "Two", "C"]
             assert "previous_response_id" not in up.seen[2].json

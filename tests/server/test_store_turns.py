@@ -93,8 +93,9 @@ def test_a_turn_goes_on_from_any_other(dialect: str, store: dict[str, Any]) -> N
             assert two["instructions"] is None
             await client.ask("responses", input="three", previous_response_id=two["id"])
             assert [text for _, text in said(up, dialect)] == ["one", "Hello", "two", "Hello", "three"]
-            await client.ask("responses", input="other", previous_response_id=one["id"], store=False)
+            other = await client.ask("responses", input="other", previous_response_id=one["id"], store=False)
             assert [text for _, text in said(up, dialect)] == ["one", "Hello", "other"]
+            assert (other.json["previous_response_id"], other.json["store"]) == (one["id"], False)
 
     play(scenario)
 

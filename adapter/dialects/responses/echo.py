@@ -92,6 +92,8 @@ def echo(request: Request, extra: dict[str, Any], onto: Mapping[str, Any] = _DEF
     if not _WITHOUT_DEFAULT.keys().isdisjoint(body):
         asked = [(key, shown, body.get(key)) for key, shown in _WITHOUT_DEFAULT.items()]
         made |= {key: shown(value) for key, shown, value in asked if value is not None}
+    if request.previous is not None:
+        made["previous_response_id"] = request.previous
     carry = request.carry
     if carry:
         for penalty in ("frequency_penalty", "presence_penalty"):

@@ -249,7 +249,6 @@ class Background:
         shown = recording.object
         kind = Kind(
             id=job.id,
-            previous=shown.get("previous_response_id"),
             conversation=(shown.get("conversation") or {}).get("id"),
             background=True,
             created_at=shown["created_at"],

@@ -112,7 +112,6 @@ class Keeper:
             body["input"] = [*history, *given]
         kind = Kind(
             id=f"resp_{token_hex(24)}",
-            previous=recalled.previous,
             conversation=conversation if history is not None else None,
             background=background,
         )

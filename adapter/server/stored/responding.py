@@ -27,7 +27,6 @@ class Kind:
     """The facts of a stored response that its client is told in every event."""
 
     id: str
-    previous: str | None
     conversation: str | None
     background: bool
     created_at: int = field(default_factory=clock)
@@ -38,7 +37,6 @@ class Kind:
         made: dict[str, Any] = {
             "store": True,
             "background": self.background,
-            "previous_response_id": self.previous,
         }
         if self.conversation is not None:
             made["conversation"] = {"id": self.conversation}
