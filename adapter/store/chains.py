@@ -12,39 +12,52 @@ from collections.abc import Sequence
 from sqlalchemy import and_, delete, exists, func, literal, select, tuple_
 from sqlalchemy.engine import Connection
 
+from adapter.errors import BadRequest
 from adapter.store import items as item_rows
 from adapter.store.room import live
 from adapter.store.schema import items, response_items, responses
+from adapter.store.values import TERMINAL
 
 _CHUNK = 500
 
 
 def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[bytes] | None:
-    """Input and output items of the chain that ends in `id`, oldest first; None if `id` cannot be continued here.
+    """Input and output items of the chain that ends in `id`, oldest first; None if `id` is not kept here.
 
     Joined by what the chain's rows say and by no constant: PostgreSQL would rather read all rows of a constant tenant,
     as long as it has no statistics, than look a chain's rows up one by one.
+
+    Raises:
+        BadRequest: `id` is still being made: a history that goes on from it would lack its answer.
     """
     chain = (
-        select(responses.c.tenant, responses.c.id, responses.c.previous, literal(0).label("depth"))
+        select(responses.c.tenant, responses.c.id, responses.c.previous, responses.c.status, literal(0).label("depth"))
         .where(responses.c.tenant == tenant, responses.c.id == id, responses.c.body.is_not(None), live(now))
         .cte("chain", recursive=True)
     )
     parent, link = responses.alias("parent"), response_items
     chain = chain.union_all(
-        select(parent.c.tenant, parent.c.id, parent.c.previous, chain.c.depth + 1).where(
+        select(parent.c.tenant, parent.c.id, parent.c.previous, chain.c.status, chain.c.depth + 1).where(
             parent.c.id == chain.c.previous, parent.c.tenant == chain.c.tenant
         )
     )
     query = (
-        select(items.c.body)
+        select(items.c.body, chain.c.status)
         .select_from(chain)
         .outerjoin(link, and_(link.c.response_id == chain.c.id, link.c.tenant == chain.c.tenant))
         .outerjoin(items, and_(items.c.digest == link.c.digest, items.c.tenant == link.c.tenant))
         .order_by(chain.c.depth.desc(), link.c.output, link.c.position)
     )
-    bodies = connection.execute(query).scalars().all()
-    return [body for body in bodies if body is not None] if bodies else None
+    rows = connection.execute(query).all()
+    if not rows:
+        return None
+    if rows[0].status not in TERMINAL:  # that of the end, in every row
+        raise BadRequest(
+            f"Response with id '{id}' is still being made; it can be continued when it has ended.",
+            param="previous_response_id",
+            code="response_in_progress",
+        )
+    return [row.body for row in rows if row.body is not None]
 
 
 def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> int:

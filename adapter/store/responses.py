@@ -166,6 +166,9 @@ class Responses(Room):
         """What a request continues: all items of the chain that ends in `response_id`, oldest first, as they came.
 
         One query, whatever the length. None: unknown, or kept by its upstream.
+
+        Raises:
+            BadRequest: it is still being made.
         """
         if not can_exist(response_id):
             return None

@@ -209,6 +209,22 @@ def test_a_callers_key_is_nowhere_but_in_memory(store: dict[str, Any], tmp_path:
     play(scenario)
 
 
+def test_what_is_still_being_made_cannot_be_continued_yet(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(SILENT, [json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+        ):
+            known = (await client.ask("responses", background=True)).json["id"]
+            on = await client.ask("responses", previous_response_id=known)
+            assert (on.status, on.json["error"]["code"]) == (400, "response_in_progress")
+            await client.post(f"/v1/responses/{known}/cancel", b"")
+            assert (await client.ask("responses", previous_response_id=known)).status == 200
+            assert len(up.seen) == 2
+
+    play(scenario)
+
+
 def test_cancelled(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream(SLOW) as up, adapter(upstream(up.url, "chat"), store=store) as client:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from adapter.errors import BadRequest
 from adapter.store.store import Store
 from tests.store.conftest import Backend, Clock
 from tests.store.samples import assistant, response, texts, user
@@ -126,6 +129,20 @@ async def test_a_turn_finishes_on_a_previous_response_that_was_deleted_meanwhile
     await store.delete_response("t", "resp_0")
 
     assert await store.save_response("t", response("resp_x", assistant("a", "msg_x"), previous_response_id="resp_0"))
+    assert texts(await store.resolve("t", "resp_x")) == ["q0", "a0", "q", "a"]
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+async def test_a_response_that_is_still_being_made_cannot_be_continued_yet(store: Store, status: str) -> None:
+    """What was asked is there and what was answered is not: a history with a hole in it."""
+    await grow(store, 1)
+    began = response("resp_x", status=status, previous_response_id="resp_0")
+    await store.save_response("t", began, input=[user("q")])
+
+    with pytest.raises(BadRequest) as refused:
+        await store.resolve("t", "resp_x")
+    assert (refused.value.param, refused.value.code) == ("previous_response_id", "response_in_progress")
+    await store.save_response("t", response("resp_x", assistant("a", "msg_x"), previous_response_id="resp_0"))
     assert texts(await store.resolve("t", "resp_x")) == ["q0", "a0", "q", "a"]
 
 
