@@ -1,7 +1,8 @@
 """Conversations: a named, growing list of items that turns and clients add to.
 
 They do not expire (the API keeps them until they are deleted). Positions only grow, so that a deleted item leaves a gap and
-pages stay stable; an id is in one conversation once, so that a turn that is saved twice is appended once.
+pages stay stable. An id is in one conversation once: what comes under one that is taken is known by another there, since some
+servers number the items of every answer alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Connection
 from adapter.errors import InvalidValue
 from adapter.hub.events import Item
 from adapter.store import items as item_rows
+from adapter.store.items import ItemRow
 from adapter.store.lists import page
 from adapter.store.room import Room, insert
 from adapter.store.schema import conversation_items, conversations, items
@@ -36,26 +38,52 @@ def reserve(connection: Connection, tenant: str, id: str, count: int) -> int | N
     return None if end is None else end - count
 
 
-def append(connection: Connection, tenant: str, id: str, turn: Sequence[tuple[str, bytes]]) -> None:
-    """Add a turn's (item id, digest) pairs; nothing happens to a conversation that was deleted meanwhile."""
-    if turn and (start := reserve(connection, tenant, id, len(turn))) is not None:
-        _place(connection, tenant, id, start, turn)
+def append(
+    connection: Connection, tenant: str, id: str, given: Sequence[ItemRow], made: Sequence[ItemRow], stamp: int
+) -> None:
+    """Add a turn's input and output; nothing happens to a conversation that was deleted meanwhile."""
+    count = len(given) + len(made)
+    if count and (start := reserve(connection, tenant, id, count)) is not None:
+        _place(connection, tenant, id, start, given, made, stamp)
 
 
-def _place(connection: Connection, tenant: str, id: str, start: int, turn: Sequence[tuple[str, bytes]]) -> None:
-    connection.execute(
-        insert(connection, _link).on_conflict_do_nothing(),
-        [
-            {
-                "tenant": tenant,
-                "conversation_id": id,
-                "position": start + place,
-                "item_id": item_id,
-                "digest": digest,
-            }
-            for place, (item_id, digest) in enumerate(turn)
-        ],
-    )
+def _place(
+    connection: Connection,
+    tenant: str,
+    id: str,
+    start: int,
+    given: Sequence[ItemRow],
+    made: Sequence[ItemRow],
+    stamp: int,
+) -> list[ItemRow]:
+    """Put items at positions from `start` on; returns them as they are known now. What a client gave word for word under an
+    id that is there is what is there already."""
+    rows = [*given, *made]
+    taken = _taken(connection, tenant, id, [row.id for row in rows])
+    pointers: list[Json] = []
+    for place, row in enumerate(rows):
+        if row.id in taken:
+            if place < len(given) and taken[row.id] == row.digest:
+                continue
+            row = rows[place] = item_rows.renamed(row, f"{id}/{start + place}")
+        taken[row.id] = row.digest
+        pointer = {"position": start + place, "item_id": row.id, "digest": row.digest}
+        pointers.append({"tenant": tenant, "conversation_id": id, **pointer})
+    item_rows.put(connection, tenant, rows, stamp)
+    if pointers:
+        connection.execute(insert(connection, _link), pointers)
+    return rows
+
+
+def _taken(connection: Connection, tenant: str, id: str, wanted: Sequence[str]) -> dict[str, bytes]:
+    """Those of the ids that are in the conversation -> the digests of their items."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(wanted), item_rows.CHUNK):
+        some = _link.c.item_id.in_(wanted[start : start + item_rows.CHUNK])
+        found |= dict(
+            connection.execute(select(_link.c.item_id, _link.c.digest).where(*_inside(tenant, id), some)).all()
+        )
+    return found
 
 
 class Conversations(Room):
@@ -240,6 +268,5 @@ def _add(connection: Connection, tenant: str, id: str, given: Items, stamp: int)
     if start is None or not given:
         return None if start is None else []
     rows = item_rows.rows_of(given, f"{id}/{start}", "items")
-    item_rows.put(connection, tenant, rows, stamp)
-    _place(connection, tenant, id, start, [(row.id, row.digest) for row in rows])
-    return [row.shown for row in rows]
+    placed = _place(connection, tenant, id, start, rows, (), stamp)
+    return [{**item, "id": row.id} for item, row in zip(given, placed, strict=True)]

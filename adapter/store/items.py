@@ -20,6 +20,7 @@ from adapter.hub.events import Item
 from adapter.store.room import insert
 from adapter.store.schema import conversation_items, items, response_items
 from adapter.store.values import Items, can_exist, dumps
+from adapter.wire import jsonio
 
 _PREFIXES = {
     "message": "msg_",
@@ -35,7 +36,7 @@ _PREFIXES = {
     "apply_patch_call": "apc_",
     "compaction": "cmp_",
 }
-_CHUNK = 500
+CHUNK = 500
 """Values in one IN list; SQLite takes 32,766 in a statement, PostgreSQL plans short lists better."""
 
 
@@ -44,9 +45,8 @@ class ItemRow(NamedTuple):
 
     digest: bytes
     id: str
+    """What it is known by."""
     body: bytes
-    shown: Item
-    """The item with the id that it is known by."""
 
 
 def rows_of(values: Items, salt: str, param: str) -> list[ItemRow]:
@@ -63,12 +63,24 @@ def rows_of(values: Items, salt: str, param: str) -> list[ItemRow]:
         if can_exist(own):
             known = own
         else:
-            source = b"%s\0%d\0%s" % (salt.encode("utf-8", "surrogatepass"), seen[body], body)
-            known = _PREFIXES.get(value.get("type", ""), "item_") + blake2b(source, digest_size=16).hexdigest()
+            known = _minted(value, body, salt, seen[body])
             seen[body] += 1
-        digest = blake2b(b"%s\0%s" % (known.encode(), body), digest_size=20).digest()
-        rows.append(ItemRow(digest, known, body, {**value, "id": known}))
+        rows.append(_row(known, body))
     return rows
+
+
+def renamed(row: ItemRow, salt: str) -> ItemRow:
+    """The same item, known by another id."""
+    return _row(_minted(jsonio.loads(row.body), row.body, salt, 0), row.body)
+
+
+def _minted(value: Item, body: bytes, salt: str, place: int) -> str:
+    source = b"%s\0%d\0%s" % (salt.encode("utf-8", "surrogatepass"), place, body)
+    return _PREFIXES.get(value.get("type", ""), "item_") + blake2b(source, digest_size=16).hexdigest()
+
+
+def _row(known: str, body: bytes) -> ItemRow:
+    return ItemRow(blake2b(b"%s\0%s" % (known.encode(), body), digest_size=20).digest(), known, body)
 
 
 def put(connection: Connection, tenant: str, rows: Iterable[ItemRow], stamp: int) -> None:
@@ -87,7 +99,7 @@ def put(connection: Connection, tenant: str, rows: Iterable[ItemRow], stamp: int
 def collect(connection: Connection, tenant: str, digests: Iterable[bytes]) -> None:
     """Remove those of `digests` that nothing points at any more."""
     wanted = sorted(set(digests))
-    for start in range(0, len(wanted), _CHUNK):
+    for start in range(0, len(wanted), CHUNK):
         pointed_at = [
             exists().where(pointer.c.tenant == items.c.tenant, pointer.c.digest == items.c.digest)
             for pointer in (response_items, conversation_items)
@@ -95,7 +107,7 @@ def collect(connection: Connection, tenant: str, digests: Iterable[bytes]) -> No
         connection.execute(
             delete(items).where(
                 items.c.tenant == tenant,
-                items.c.digest.in_(wanted[start : start + _CHUNK]),
+                items.c.digest.in_(wanted[start : start + CHUNK]),
                 *(~pointer for pointer in pointed_at),
             )
         )
@@ -105,10 +117,10 @@ def find(connection: Connection, tenant: str, ids: Iterable[str]) -> dict[str, b
     """The bodies of the items known by `ids`; of several under one id, the one stored last."""
     wanted = sorted(set(filter(can_exist, ids)))
     found: dict[str, bytes] = {}
-    for start in range(0, len(wanted), _CHUNK):
+    for start in range(0, len(wanted), CHUNK):
         query = (
             select(items.c.id, items.c.body)
-            .where(items.c.tenant == tenant, items.c.id.in_(wanted[start : start + _CHUNK]))
+            .where(items.c.tenant == tenant, items.c.id.in_(wanted[start : start + CHUNK]))
             .order_by(items.c.stored_at)
         )
         found.update(connection.execute(query).all())

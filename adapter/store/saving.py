@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.engine import Connection
 
 from adapter.errors import PreviousResponseNotFound
@@ -95,7 +95,8 @@ class Saving:
     def run(self, connection: Connection) -> bool:
         """Write it all, or nothing: false if the response is no longer this caller's to save."""
         fresh = self._begin(connection)
-        if not fresh and not self._overwrite(connection):
+        again = not fresh and not self._overwrite(connection)
+        if again and not self._repeat(connection):
             return False
         item_rows.put(connection, self.tenant, [*(self.given or ()), *self.made], self.stamp)
         if not fresh:
@@ -103,9 +104,9 @@ class Saving:
         self._point(connection)
         event_rows.put(connection, self.tenant, self.id, self.events)
         conversation = self.birth["conversation"]
-        if conversation is not None and self.facts["status"] in ("completed", "incomplete"):
-            turn = self._turn(connection)
-            conversations.append(connection, self.tenant, conversation, turn)
+        if conversation is not None and not again and self.facts["status"] in ("completed", "incomplete"):
+            given = self._given(connection) if self.given is None else self.given
+            conversations.append(connection, self.tenant, conversation, given, self.made, self.stamp)
         return True
 
     def _begin(self, connection: Connection) -> bool:
@@ -120,8 +121,8 @@ class Saving:
     def _overwrite(self, connection: Connection) -> bool:
         """Finish what an earlier save began, if it is still this caller's to finish.
 
-        Under a lease: a terminal status ends it, any other leaves it as it is. Without: a terminal status gives way to none
-        but itself (a repetition), and a worker's row to no one.
+        Under a lease: a terminal status ends it, any other leaves it as it is. Without: a terminal status gives way to none,
+        and a worker's row to no one.
         """
         facts = dict(self.facts)
         if self.job is not None:
@@ -131,15 +132,26 @@ class Saving:
             else:
                 del facts["due_at"]
         else:
-            mine = (
-                responses.c.tenant == self.tenant,
-                responses.c.id == self.id,
-                responses.c.deleted_at.is_(None),
-                responses.c.lease_owner.is_(None),
-                or_(responses.c.status.not_in(TERMINAL), responses.c.status == facts["status"]),
-            )
+            mine = (*self._unleased, responses.c.status.not_in(TERMINAL))
         statement = update(responses).where(*mine).values(facts).returning(responses.c.id)
         return connection.execute(statement).first() is not None
+
+    def _repeat(self, connection: Connection) -> bool:
+        """Write once more what an earlier save finished as this one would."""
+        if self.job is not None:
+            return False
+        mine = (*self._unleased, responses.c.status == self.facts["status"])
+        statement = update(responses).where(*mine).values(self.facts).returning(responses.c.id)
+        return connection.execute(statement).first() is not None
+
+    @property
+    def _unleased(self) -> tuple[ColumnElement[bool], ...]:
+        return (
+            responses.c.tenant == self.tenant,
+            responses.c.id == self.id,
+            responses.c.deleted_at.is_(None),
+            responses.c.lease_owner.is_(None),
+        )
 
     def _require(self, connection: Connection, previous: str) -> None:
         """The row may be gone for readers by now: a turn that began before that is finished all the same."""
@@ -175,16 +187,13 @@ class Saving:
         if pointers:
             connection.execute(insert(connection, response_items), pointers)
 
-    def _turn(self, connection: Connection) -> list[tuple[str, bytes]]:
-        """(id, digest) of input and output, as the conversation gets them; the input may be an earlier save's."""
-        made = [(row.id, row.digest) for row in self.made]
-        if self.given is not None:
-            return [(row.id, row.digest) for row in self.given] + made
+    def _given(self, connection: Connection) -> list[ItemRow]:
+        """The input that an earlier save wrote."""
         link = response_items
         query = (
-            select(items.c.id, items.c.digest)
+            select(items.c.digest, items.c.id, items.c.body)
             .where(link.c.tenant == self.tenant, link.c.response_id == self.id, link.c.output == INPUT)
             .where(items.c.tenant == self.tenant, items.c.digest == link.c.digest)
             .order_by(link.c.position)
         )
-        return [*connection.execute(query), *made]
+        return [ItemRow(*row) for row in connection.execute(query)]

@@ -109,6 +109,41 @@ async def test_a_turn_is_appended_once(store: Store) -> None:
     assert texts(await store.conversation_history("t", "conv_1")) == ["before", "q", "a", "q", "b"]
 
 
+async def test_nothing_said_is_lost_because_its_id_is_taken(store: Store) -> None:
+    """Some servers number the items of every answer alike, and some clients theirs."""
+    await store.create_conversation("t", "conv_1")
+    named = {"conversation": {"id": "conv_1"}}
+    for n, said in enumerate(["a", "a", "b"]):
+        reply = assistant(said, "msg_1")
+        for _ in range(2):
+            assert await store.save_response(
+                "t", response(f"resp_{n}", reply, reply, **named), input=[user(f"q{n}", id="msg_2")]
+            )
+    added = await store.add_conversation_items("t", "conv_1", [user("last", id="msg_2")])
+
+    said = ["q0", "a", "a", "q1", "a", "a", "q2", "b", "b", "last"]
+    assert texts(await store.conversation_history("t", "conv_1")) == said
+    page = await store.conversation_items("t", "conv_1", order="asc")
+    assert page is not None
+    assert texts(page.data) == said
+    ids = [item["id"] for item in page.data]
+    assert len(set(ids)) == 10
+    assert added is not None
+    assert added[0]["id"] == ids[-1]
+    assert texts(list((await store.find_items("t", ids[-2:])).values())) == ["b", "last"]
+    assert texts([item for one in ids if (item := await store.conversation_item("t", "conv_1", one))]) == said
+
+
+async def test_what_a_client_says_again_word_for_word_under_its_id_is_the_same(store: Store) -> None:
+    """It refers to what was said, as with item references."""
+    await store.create_conversation("t", "conv_1", items=[user("a", id="msg_1")])
+    await store.add_conversation_items("t", "conv_1", [user("a", id="msg_1"), user("b", id="msg_2")])
+    turn = response("resp_1", assistant("c", "msg_3"), conversation={"id": "conv_1"})
+    await store.save_response("t", turn, input=[user("b", id="msg_2"), user("q")])
+
+    assert texts(await store.conversation_history("t", "conv_1")) == ["a", "b", "q", "c"]
+
+
 async def test_a_failed_turn_leaves_the_conversation_alone(store: Store) -> None:
     await store.create_conversation("t", "conv_1")
     failed = response("resp_1", status="failed", conversation={"id": "conv_1"})
