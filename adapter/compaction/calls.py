@@ -49,7 +49,7 @@ def read_call(body: dict[str, Any]) -> CompactCall:
     """A Responses-shaped call.
 
     Raises:
-        BadRequest: no model, nothing to compact, `stream: true`, or a field of the wrong type; with `param`.
+        BadRequest: no model, nothing to compact, `stream: true`, a conversation, or a field of the wrong type; with `param`.
     """
     model = body.get("model")
     if model is None or model == "":
@@ -58,6 +58,10 @@ def read_call(body: dict[str, Any]) -> CompactCall:
         raise InvalidType("`model` must be a string.", param="model")
     if body.get("stream"):
         raise InvalidValue("A compaction is not streamed; leave `stream` out.", param="stream")
+    if body.get("conversation") is not None:
+        raise UnsupportedParameter(
+            "A conversation cannot be compacted; send its items as `input`.", param="conversation"
+        )
     given = body.get("input")
     if given is not None and not isinstance(given, (str, list)):
         raise InvalidType("`input` must be a string or a list of items.", param="input")

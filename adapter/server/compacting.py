@@ -111,7 +111,7 @@ class Compactor:
             AdapterError: it could not be, and `on_failure` does not say `trim`.
         """
         match self.way(case.shape, case.target.upstream):
-            case Way.ENDPOINT_BLOB | Way.ENDPOINT_TEXT:
+            case Way.ENDPOINT_BLOB | Way.ENDPOINT_TEXT if case.request.body.get("conversation") is None:
                 try:
                     made = await self._by_endpoint(case)
                 except AdapterError as refused:
@@ -132,10 +132,10 @@ class Compactor:
 
     async def _summarised(self, case: Case) -> Made:
         request = case.request
-        if request.body.get("previous_response_id") is not None or request.body.get("conversation") is not None:
+        if (elsewhere := _kept_elsewhere(request.body)) is not None:
             raise UnsupportedParameter(
-                "The upstream keeps this conversation and has no way to compact it; send the whole of it as input.",
-                param="previous_response_id",
+                "This conversation is kept where it cannot be compacted; send the whole of it as input.",
+                param=elsewhere,
             )
         target = self._summariser(case)
         window = target.upstream.window or self.options.window_tokens
@@ -182,12 +182,12 @@ class Compactor:
         other way to make it shorter, and the next turn is refused for the same reason.
 
         Raises:
-            AdapterError: `refused`, unless `on_failure` says `trim`; why the summary failed.
+            AdapterError: `refused`, unless `on_failure` says `trim` and all of the history is here; why the summary failed.
         """
-        kept_there = any(case.request.body.get(key) is not None for key in ("previous_response_id", "conversation"))
+        kept_there = _kept_elsewhere(case.request.body) is not None
         if refused.code == "context_length_exceeded" and not kept_there:
             return await self._summarised(case)
-        if case.options.on_failure is OnFailure.ERROR:
+        if kept_there or case.options.on_failure is OnFailure.ERROR:
             raise refused
         work = summarise(case.request, replace(case.options, strategy=Strategy.TRIM), going_on=case.going_on)
         try:
@@ -269,6 +269,11 @@ class Compactor:
         estimated = answer.usage is None or any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
         context = [*kept[: parts.cut], blob, *kept[parts.cut :]]
         return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
+
+
+def _kept_elsewhere(body: dict[str, Any]) -> str | None:
+    """The field that names what came before the items, where that is not among them."""
+    return next((key for key in ("previous_response_id", "conversation") if body.get(key) is not None), None)
 
 
 def _earlier(parts: Split) -> list[Item]:

@@ -456,6 +456,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (COMPACT, {"model": "m", "input": "hi", "stream": True}, "stream"),
     (COMPACT, {"model": "m", "input": [1]}, "input[0]"),
     (COMPACT, {"model": "m", "previous_response_id": "resp_x"}, "previous_response_id"),
+    (COMPACT, {"model": "m", "input": "hi", "conversation": "conv_1"}, "conversation"),
     (COMPACT, {"model": "m", "input": "hi", "provider": "nobody"}, "provider"),
     (COMPACT, {"model": "m", "input": [{"role": "user", "content": [{"input_audio": {}}]}]}, "input[0].content[0]"),
     ("/v1/responses", {"model": "m", "input": [{"type": "compaction_trigger"}]}, "input[0]"),

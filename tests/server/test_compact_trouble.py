@@ -111,6 +111,35 @@ def test_a_history_too_long_for_the_upstreams_own_compaction_is_summarised(kind:
     play(scenario)
 
 
+@pytest.mark.parametrize("kind", ["compaction", "trigger"])
+def test_a_history_that_only_the_upstream_knows_is_not_cut_by_rules_when_its_own_compaction_fails(kind: str) -> None:
+    async def scenario() -> None:
+        section = {"profile": "openai", "compact": kind}
+        async with (
+            Upstream([json_reply({"error": {"message": "out of order"}}, 500)]) as up,
+            adapter(upstream(up.url, "responses", **section), compaction={"on_failure": "trim"}) as client,
+        ):
+            found = await client.post(COMPACT, {"model": "m", "previous_response_id": "resp_up1", "input": [ASKS]})
+            assert found.status >= 500, found.body
+            assert up.seen[0].json["previous_response_id"] == "resp_up1"
+
+    play(scenario)
+
+
+def test_a_conversation_that_the_upstream_keeps_is_not_left_out_of_what_its_endpoint_compacts() -> None:
+    async def scenario() -> None:
+        section = {"profile": "openai", "compact": "response"}
+        async with (
+            Upstream([json_reply(response("the summary"))]) as up,
+            adapter(upstream(up.url, "responses", **section)) as client,
+        ):
+            found = await client.ask("responses", conversation="conv_up", input=[ASKS, {"type": "compaction_trigger"}])
+            assert (found.status, found.json["error"]["param"]) == (400, "conversation"), found.body
+            assert up.seen == []
+
+    play(scenario)
+
+
 # ---------------------------------------------------------------------------------------------------------- going on
 
 
