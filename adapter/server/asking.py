@@ -89,7 +89,12 @@ class Asking:
                 elif reply.kind is Kind.JSON and observe is None:
                     lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
                 else:
-                    lane = self._hub(reply, plan.speaks, translated(plan), len(body))
+                    try:
+                        exchange = translated(plan)
+                    except AdapterError:
+                        reply.close()
+                        raise
+                    lane = self._hub(reply, plan.speaks, exchange, len(body))
                 return await begun(lane)
             except AdapterError as refused:
                 body = _mended(body, refused)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import InvalidType, InvalidValue, LossRejected, MissingParameter
+from adapter.errors import InvalidType, InvalidValue, LossRejected, MissingParameter, UpstreamInvalid
 from adapter.hub.losses import Action, Loss
-from adapter.hub.request import ClientTraits, DialectName, Exchange, Request
+from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
 from adapter.server.raw_request import checked, edited
 from adapter.upstream.router import Router, Target
 from adapter.wire.jsonio import dumps, loads
@@ -140,10 +140,24 @@ def serialised(body: dict[str, Any]) -> bytes:
 
 
 def translated(plan: Plan) -> Exchange:
-    """The exchange of a raw plan whose answer has to be read after all: JSON for a stream, a stream for JSON."""
+    """The exchange of a raw plan whose answer has to be read after all: JSON for a stream, a stream for JSON. Of the request
+    only what an answer of the same dialect needs, and nothing that could be wrong: the upstream has taken it.
+
+    Raises:
+        UpstreamInvalid: there are several choices, and only one is read of such an answer.
+    """
     request = plan.exchange.request
-    read = DIALECTS[request.dialect].read_request(dict(request.body), request.client)
-    return Exchange(request=read, profile=plan.exchange.profile)
+    body = request.body
+    if request.dialect == "responses":
+        return replace(plan.exchange, request=replace(request, body={**body, "input": []}))
+    if body.get("n") not in (None, 1):
+        raise UpstreamInvalid("The upstream answered with several choices in another form than was asked for.")
+    asked, carry = body.get("stream_options"), Carry()
+    if body.get("functions") is not None or body.get("function_call") is not None:
+        carry["functions"] = True
+    usage = isinstance(asked, dict) and asked.get("include_usage") is True
+    read = replace(request, body={"model": request.model, "input": []}, carry=carry, include_usage=usage)
+    return replace(plan.exchange, request=read)
 
 
 def check_losses(losses: Sequence[Loss]) -> None:

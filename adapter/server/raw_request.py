@@ -53,6 +53,10 @@ def _is_choice(value: Any) -> bool:
     return isinstance(value, (str, dict))
 
 
+def _is_conversation(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("id"), str))
+
+
 def _is_input(value: Any) -> bool:
     return isinstance(value, str) or _is_objects(value)
 
@@ -110,6 +114,7 @@ _CHECKS: Final[dict[DialectName, dict[str, _Check]]] = {
         "reasoning": _OBJECT,
         "text": _OBJECT,
         "previous_response_id": _STRING,
+        "conversation": (_is_conversation, "an id or an object with an id"),
         "background": _BOOLEAN,
         "truncation": _STRING,
         "context_management": _OBJECTS,

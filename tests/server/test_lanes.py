@@ -221,6 +221,50 @@ def test_any_broken_choice_of_n_is_booked_as_a_failure(capfd: pytest.CaptureFixt
     assert [(line["outcome"], line["error"]) for line in access_lines(capfd)] == [("failed", "upstream_truncated")] * 2
 
 
+VENDORS: dict[str, dict[str, Any]] = {
+    "chat": {
+        "messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://x/y.mp4"}}]}],
+        "tools": [{"type": "builtin_function", "function": {"name": "$web_search"}}],
+    },
+    "responses": {"include": ["vendor.thing"], "input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+}
+"""What an upstream may take and this server knows nothing of."""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_an_answer_in_the_other_form_than_was_asked_for_needs_nothing_of_the_request(
+    dialect: str, stream: bool
+) -> None:
+    """The upstream has answered: what it was asked is its business."""
+    whole = json_reply(chat_reply() if dialect == "chat" else response())
+
+    async def scenario() -> None:
+        script = [whole] if stream else chat_stream("Hel", "lo") if dialect == "chat" else responses_stream()
+        async with Upstream(script) as up, adapter(upstream(up.url, dialect)) as client:
+            answer = await client.ask(dialect, stream=stream, **VENDORS[dialect])
+            assert answer.status == 200, answer.body
+            if stream:
+                assert (check_chat if dialect == "chat" else check_responses)(answer.body) == []
+            assert b"Hel" in answer.body
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_n_choices_in_the_other_form_than_was_asked_for_are_refused_and_not_cut_to_one(stream: bool) -> None:
+    reply = chat_reply("A")
+    reply["choices"] += [reply["choices"][0] | {"index": 1}]
+    script: Script = [json_reply(reply)] if stream else chat_stream("A")
+
+    async def scenario() -> None:
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.ask("chat", stream=stream, n=2)
+            assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_invalid")
+
+    play(scenario)
+
+
 def test_a_stop_word_cuts_the_answer_and_closes_the_upstream() -> None:
     async def scenario() -> None:
         events = responses_events("Hello")
