@@ -109,7 +109,7 @@ def test_an_answer_that_could_not_be_stored_says_so(
             assert (shown["status"], shown["store"]) == ("completed", False)
             assert shown["output"][0]["content"][0]["text"] == "ab"
             if stream:
-                check_responses(answer.events)
+                assert check_responses(answer.events) == []
                 assert answer.types[-1] == "response.completed"
             else:
                 assert answer.headers["x-adapter-store"] == "failed"
