@@ -84,6 +84,8 @@ def _check_together(body: dict[str, Any], read: Request) -> None:
             raise wrong_value(param, "to force a tool only where tools are given")
         if "parallel_tool_calls" in hub:
             del hub["parallel_tool_calls"]
+    elif read.carry.get("functions"):  # an answer in that form holds one call
+        hub["parallel_tool_calls"] = False
 
 
 # ------------------------------------------------------------------------------------------------------ field readers

@@ -247,7 +247,7 @@ def _tool_call(item: Item) -> dict[str, Any]:
 
 
 def _arguments(item: Item) -> str:
-    return item.get("arguments") or item.get("input") or "{}"
+    return item.get("arguments") or item.get("input") or ""
 
 
 def _logprobs(texts: list[dict[str, Any]], refusals: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -152,6 +152,11 @@ def test_what_only_chat_can_say_is_carried_beside_the_body(given: dict[str, Any]
     assert read(**given).carry == carry
 
 
+def test_the_deprecated_form_holds_one_call_so_no_more_than_one_is_asked_for() -> None:
+    assert read(functions=[{"name": "f"}]).body["parallel_tool_calls"] is False
+    assert "parallel_tool_calls" not in read(tools=[{"type": "function", "function": {"name": "f"}}]).body
+
+
 def test_stream_options_tell_whether_the_client_wants_usage() -> None:
     request = read(stream=True, stream_options={"include_usage": True, "include_obfuscation": False})
 

@@ -175,6 +175,13 @@ def test_calls_alone_have_null_content_and_finish_tool_calls() -> None:
     ]
 
 
+def test_a_call_that_was_cut_before_its_arguments_has_none() -> None:
+    """`{}` would be arguments that nobody gave; the stream of the same answer has none either."""
+    (made,) = message_of(call_item(arguments="", status="incomplete"), reason="max_output_tokens")["tool_calls"]
+
+    assert made["function"] == {"name": "f", "arguments": ""}
+
+
 def test_the_deprecated_pair_is_answered_in_its_own_form() -> None:
     (choice,) = written([call_item(arguments="{1}")], carry={"functions": True})["choices"]
 
