@@ -56,7 +56,7 @@ def _carried(writing: Writing) -> None:
             writing.fields[key] = value
         elif key == "stop":
             writing.stop = tuple(writing.request.carry["stop"])
-        elif value not in (0, {}):
+        elif value or key == "seed":  # no penalty and no bias are the default; a seed of 0 is a seed
             writing.lose(key, key, "The upstream does not take this.")
 
 

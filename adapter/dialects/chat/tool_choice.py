@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.tools import HOSTED, Tool, Toolbox
+from adapter.dialects.chat.tools import HOSTED, WEB_SEARCHES, Tool, Toolbox
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import UnsupportedParameter
 
@@ -30,9 +30,22 @@ def write_tool_fields(writing: Writing, box: Toolbox) -> dict[str, Any]:
         if choice is not None:
             fields["tool_choice"] = choice
         _parallel(writing, fields)
-    if box.web_search_options is not None:
+    if box.web_search_options is not None and _may_search(writing):
         fields["web_search_options"] = box.web_search_options
     return fields
+
+
+def _may_search(writing: Writing) -> bool:
+    """Chat's choice is about functions only: a server with these options searches whatever it says. A Responses client's is
+    about web search too."""
+    choice = writing.request.body.get("tool_choice")
+    if writing.request.dialect == "chat" or choice in (None, "auto", "required"):
+        return True
+    match choice:
+        case {"type": "allowed_tools", "tools": tools}:
+            return any(tool["type"] in WEB_SEARCHES for tool in tools)
+        case _:
+            return False
 
 
 def _parallel(writing: Writing, fields: dict[str, Any]) -> None:

@@ -31,7 +31,10 @@ from adapter.hub.request import ToolKind, ToolRef
 
 Tool = dict[str, Any]
 
-HOSTED: Final = frozenset(
+WEB_SEARCHES: Final = frozenset(
+    {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
+)
+HOSTED: Final = WEB_SEARCHES | frozenset(
     {
         "code_interpreter",
         "computer",
@@ -42,10 +45,6 @@ HOSTED: Final = frozenset(
         "mcp",
         "programmatic_tool_calling",
         "tool_search",
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
     }
 )
 """Tools that the model server itself runs."""
@@ -311,10 +310,7 @@ _ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
     "local_shell": Toolbox._local_shell,
     "shell": Toolbox._shell,
     "apply_patch": Toolbox._apply_patch,
-    "web_search": Toolbox._web_search,
-    "web_search_2025_08_26": Toolbox._web_search,
-    "web_search_preview": Toolbox._web_search,
-    "web_search_preview_2025_03_11": Toolbox._web_search,
+    **dict.fromkeys(WEB_SEARCHES, Toolbox._web_search),
 }
 
 

@@ -149,7 +149,7 @@ def test_what_only_chat_can_say_goes_where_it_is_taken() -> None:
 
 
 def test_what_is_not_taken_is_emulated_or_reported_and_nothing_where_it_means_nothing() -> None:
-    made = carried(generic(accepts=frozenset()), stop=["x"], seed=1, presence_penalty=0, prediction={"type": "content"})
+    made = carried(generic(accepts=frozenset()), stop=["x"], seed=0, presence_penalty=0, prediction={"type": "content"})
 
     assert made.exchange.stop == ("x",)
     assert lost(made) == [("seed", "dropped", "seed"), ("prediction", "dropped", "prediction")]

@@ -221,6 +221,27 @@ def test_web_search_becomes_web_search_options_where_the_server_has_them() -> No
     assert lost(made) == [("tools[0].filters", "dropped", "web_search")]
 
 
+@pytest.mark.parametrize(
+    ("choice", "searches"),
+    [
+        (None, True),
+        ("auto", True),
+        ("required", True),
+        ("none", False),
+        ({"type": "function", "name": "f"}, False),
+        ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}, False),
+        ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}, True),
+    ],
+)
+def test_a_server_that_searches_whatever_the_tool_choice_is_not_told_to_where_that_forbids_it(
+    choice: Any, searches: bool
+) -> None:
+    tools = [{"type": "function", "name": "f"}, {"type": "web_search"}]
+    made = written(user(), tools=tools, tool_choice=choice, to=profile("openai", {"web_search_options": True}))
+
+    assert ("web_search_options" in made.body) is searches
+
+
 # ------------------------------------------------------------------------------------------------------------ choices
 
 F, G, C = function("f"), function("g"), custom("c")
