@@ -169,6 +169,39 @@ def test_locked_while_the_stream_runs(path: Path) -> None:
     play(scenario)
 
 
+def test_a_client_that_leaves_while_its_turn_is_being_announced_leaves_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What writes to the database goes on without its client, and nobody will ever finish what it began."""
+
+    async def scenario() -> None:
+        arrived, gate = asyncio.Event(), asyncio.Event()
+        write = Database._write
+
+        async def gated(database: Database, work: Callable[..., T]) -> T:
+            arrived.set()
+            await gate.wait()
+            return await write(database, work)
+
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store={"url": f"sqlite:///{path}"}) as client,
+        ):
+            await client.ask("responses", store=False)  # the store is open
+            await client.get("/v1/responses/resp_1")
+            monkeypatch.setattr(Database, "_write", gated)
+            _, writer = await client.open(ask_bytes("responses"))
+            await arrived.wait()
+            writer.close()
+            while "client_gone" not in capfd.readouterr().out:
+                await asyncio.sleep(0.05)
+            gate.set()
+        rows = sqlite3.connect(path).execute("SELECT status FROM responses").fetchall()
+        assert rows == []
+
+    play(scenario)
+
+
 async def locked(path: Path) -> sqlite3.Connection:
     """The file, held by another connection; whoever writes just now has to be let finish."""
     other = sqlite3.connect(path, isolation_level=None, timeout=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from adapter.server.stored.kept import NOT_KNOWN, Kept
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 
-Start: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
+Start: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,11 +80,12 @@ class KeepResponse:
         """See `Keep.course`."""
 
         async def begin() -> Lane:
-            await self._announce(course.exchange)
+            announcing = self.start(self._announce(course.exchange))
             try:
+                await asyncio.shield(announcing)
                 lane = await course.begin()
             except BaseException:
-                self.start(self._forget())
+                self.start(self._forget(announcing))
                 raise
             if isinstance(lane, NOT_KNOWN):
                 raise AssertionError("an answer that is to be stored has to be known")
@@ -133,8 +135,9 @@ class KeepResponse:
             made = made | {"previous_response_id": None}
         return await self.store.save_response(self.turn.caller.tenant, made, upstream=self.turn.upstream)
 
-    async def _forget(self) -> None:
-        """The upstream did not answer: the client got an error and no id."""
+    async def _forget(self, announcing: asyncio.Task[None]) -> None:
+        """The upstream did not answer, or the client left before it was asked: it got no id."""
+        await asyncio.wait([announcing])
         with suppress(StoreUnavailable):  # then the row is failed when its lease ends
             await self.store.delete_response(self.turn.caller.tenant, self.kind.id)
 
