@@ -31,6 +31,8 @@ class Create(NamedTuple):
     """The request, as `POST /v1/responses` takes it."""
     generate: bool
     """False: the client only prepares a later turn."""
+    size: int
+    """Bytes of the frame."""
 
 
 def lane(frame: dict[str, Any]) -> str | None:
@@ -45,8 +47,8 @@ def lane(frame: dict[str, Any]) -> str | None:
     return name
 
 
-def read_frame(message: dict[str, Any]) -> dict[str, Any]:
-    """One message of the client as a JSON object.
+def read_frame(message: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """One message of the client as a JSON object, and its size in bytes.
 
     Raises:
         BadRequest: it is none.
@@ -54,11 +56,12 @@ def read_frame(message: dict[str, Any]) -> dict[str, Any]:
     text = message.get("text")
     if text is None:
         raise InvalidValue("Frames must be text: one JSON object each.")
-    return loads_request(text.encode())
+    data = text.encode()
+    return loads_request(data), len(data)
 
 
-def read_create(frame: dict[str, Any]) -> Create:
-    """The request in a frame, whose fields stand at its top, or in `response` as the Realtime API has them.
+def read_create(frame: dict[str, Any], size: int) -> Create:
+    """The request in a frame of that size, whose fields stand at its top, or in `response` as the Realtime API has them.
 
     Raises:
         BadRequest: the frame is something else, or asks for what a socket does not do.
@@ -75,7 +78,7 @@ def read_create(frame: dict[str, Any]) -> Create:
         raise InvalidType("generate must be a boolean.", param="generate")
     body = {name: value for name, value in fields.items() if name not in _ENVELOPE}
     body["stream"] = True
-    return Create(body, generate is not False)
+    return Create(body, generate is not False, size)
 
 
 class SocketOutlet(Outlet):

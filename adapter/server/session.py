@@ -99,9 +99,9 @@ class Session:
         """One message of the client: a turn, or an error that leaves everything else as it was."""
         name: str | None = None
         try:
-            frame = read_frame(dict(message))
+            frame, size = read_frame(dict(message))
             name = lane(frame)
-            create = read_create(frame)
+            create = read_create(frame, size)
             if self._closing is not None:
                 raise self._closing.error or ShuttingDown("This server is shutting down; connect again.")
             if not self._idle:
@@ -118,7 +118,7 @@ class Session:
         if self._closed:
             return
         turn = Turn("responses", self._scope, self._receive, outlet)
-        turn.thread = thread
+        turn.thread, turn.size = thread, create.size
         self._count += 1
         turn.request_id = f"{self._id}.{self._count}"
         self._turns.add(turn)

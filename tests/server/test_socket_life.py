@@ -105,6 +105,31 @@ def test_only_codex_gets_pings_with_data(speaks: str, originator: str, pinged: b
     play(scenario)
 
 
+def test_what_a_frame_holds_is_reserved_from_its_callers_limits_and_paid_for_by_one_who_leaves() -> None:
+    """As over HTTP: the size of what is asked is known before anything is answered."""
+    secret = f"ak-{'k' * 30}"
+    rules = {
+        "keys": [{"id": "one", "key": secret, "owner": "alice", "groups": ["all"]}],
+        "groups": [{"name": "all", "limits": {"tokens_per_day": 10_000}}],
+    }
+
+    async def scenario() -> None:
+        async with (
+            Upstream([*begun("chat"), Stall()]) as up,
+            adapter(upstream(up.url, "chat", api_key="none"), access=rules) as client,
+        ):
+            async with opened(client, authorization=f"Bearer {secret}") as ws:
+                await say(ws, input="x" * 20_000, store=False)
+                while (await told(ws))["type"] != "response.output_text.delta":
+                    pass
+            await up.seen[0].finished.wait()
+            async with opened(client, authorization=f"Bearer {secret}") as ws:
+                assert refused(await ask(ws, input="x" * 30_000)) == (429, "rate_limit_exceeded")
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
 def test_websocket_connection_limit_reached() -> None:
     async def scenario() -> None:
         async with (
