@@ -59,6 +59,25 @@ def test_turns_in_a_conversation(stream: bool, dialect: str, store: dict[str, An
     play(scenario)
 
 
+def test_what_a_conversation_is_given_by_reference_is_in_it_whole(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            known = (await client.ask("responses")).json["output"][0]["id"]
+            for path in (CONVERSATIONS, f"{CONVERSATIONS}/{(await client.post(CONVERSATIONS, {})).json['id']}/items"):
+                unknown = await client.post(
+                    path, {"items": [user("a"), {"type": "item_reference", "id": "msg_nobody"}]}
+                )
+                assert (unknown.status, unknown.json["error"]["param"]) == (404, "items[1]")
+            made = (await client.post(CONVERSATIONS, {"items": [{"id": known}]})).json["id"]
+            assert texts((await client.get(f"{CONVERSATIONS}/{made}/items")).json) == ["Hello"]
+            assert (await client.ask("responses", conversation=made)).status == 200
+            assert [m["content"] for m in up.seen[-1].json["messages"]] == ["Hello", "Hi"]
+            uncounted = await client.post("/v1/responses/input_tokens", {"conversation": made})
+            assert (uncounted.status, uncounted.json["error"]["param"]) == (400, "model")
+
+    play(scenario)
+
+
 def test_the_life_of_a_conversation(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:

@@ -146,6 +146,19 @@ async def test_a_response_that_is_still_being_made_cannot_be_continued_yet(store
     assert texts(await store.resolve("t", "resp_x")) == ["q0", "a0", "q", "a"]
 
 
+async def test_a_turn_of_a_conversation_is_continued_by_the_conversation(store: Store) -> None:
+    """A chain holds no turn of it but the one it begins with."""
+    await store.create_conversation("t", "conv_1", items=[user("before")])
+    turn = response("resp_1", assistant("a", "msg_1"), conversation={"id": "conv_1"})
+    await store.save_response("t", turn, input=[user("q")])
+    await store.save_response("t", response("resp_2", previous_response_id="resp_1"), input=[user("more")])
+
+    for name in ("resp_1", "resp_2"):
+        with pytest.raises(BadRequest, match="conversation") as refused:
+            await store.resolve("t", name)
+        assert refused.value.param == "previous_response_id"
+
+
 async def test_purging_takes_whole_expired_chains_and_spares_living_ones(backend: Backend, clock: Clock) -> None:
     store = backend.store(ttl=100)
     await grow(store, 250, "old")
