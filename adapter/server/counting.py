@@ -8,7 +8,7 @@ from adapter.compaction.plan import is_absent
 from adapter.compaction.sealing import is_ours
 from adapter.compaction.sizes import total_tokens
 from adapter.dialects.responses.input_items import checked_items
-from adapter.errors import AdapterError, InvalidType
+from adapter.errors import AdapterError, InvalidType, MissingParameter
 from adapter.hub.request import Exchange
 from adapter.server.course import Course, Courses, Lane
 from adapter.server.history import as_items
@@ -52,6 +52,8 @@ class Counting:
         """
         courses = self._courses
         target: Target | None = None
+        if body.get("conversation") is not None and body.get("model") is None:
+            raise MissingParameter("To count a conversation, the request must name the model.", param="model")
         if body.get("model") is not None:
             target = await courses.referred(turn, body, courses.routing.found(turn, body))
             turn.model, turn.upstream = target.model, target.upstream.name

@@ -28,21 +28,34 @@ def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[byte
     as long as it has no statistics, than look a chain's rows up one by one.
 
     Raises:
-        BadRequest: `id` is still being made: a history that goes on from it would lack its answer.
+        BadRequest: `id` is still being made, or its chain began in a conversation: a history that goes on from it would lack
+            its answer, or what was said before.
     """
     chain = (
-        select(responses.c.tenant, responses.c.id, responses.c.previous, responses.c.status, literal(0).label("depth"))
+        select(
+            responses.c.tenant,
+            responses.c.id,
+            responses.c.previous,
+            responses.c.status,
+            responses.c.conversation,
+            literal(0).label("depth"),
+        )
         .where(responses.c.tenant == tenant, responses.c.id == id, responses.c.body.is_not(None), live(now))
         .cte("chain", recursive=True)
     )
     parent, link = responses.alias("parent"), response_items
     chain = chain.union_all(
-        select(parent.c.tenant, parent.c.id, parent.c.previous, chain.c.status, chain.c.depth + 1).where(
-            parent.c.id == chain.c.previous, parent.c.tenant == chain.c.tenant
-        )
+        select(
+            parent.c.tenant,
+            parent.c.id,
+            parent.c.previous,
+            chain.c.status,
+            parent.c.conversation,
+            chain.c.depth + 1,
+        ).where(parent.c.id == chain.c.previous, parent.c.tenant == chain.c.tenant)
     )
     query = (
-        select(items.c.body, chain.c.status)
+        select(items.c.body, chain.c.status, chain.c.conversation)
         .select_from(chain)
         .outerjoin(link, and_(link.c.response_id == chain.c.id, link.c.tenant == chain.c.tenant))
         .outerjoin(items, and_(items.c.digest == link.c.digest, items.c.tenant == link.c.tenant))
@@ -56,6 +69,11 @@ def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[byte
             f"Response with id '{id}' is still being made; it can be continued when it has ended.",
             param="previous_response_id",
             code="response_in_progress",
+        )
+    if rows[0].conversation is not None:  # that of the first turn, which alone may have one
+        raise BadRequest(
+            f"Response with id '{id}' goes on from a conversation, which knows what was said before; send `conversation` instead.",
+            param="previous_response_id",
         )
     return [row.body for row in rows if row.body is not None]
 

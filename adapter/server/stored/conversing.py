@@ -11,6 +11,7 @@ from adapter.errors import AdapterError, InvalidType, MissingParameter, NotFound
 from adapter.hub.events import Item
 from adapter.server.course import Course
 from adapter.server.stored.calls import Call, document, listed, shown
+from adapter.server.stored.references import looked_up
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 from adapter.store.values import Page
@@ -24,7 +25,7 @@ class StoredConversations:
 
     async def create(self, turn: Turn, call: Call) -> Course:
         """A new one, perhaps with items in it."""
-        items = [] if call.body.get("items") is None else _items(call)
+        items = [] if call.body.get("items") is None else await self._items(turn, call)
         made = await self.store.create_conversation(
             turn.caller.tenant, f"conv_{token_hex(24)}", metadata=call.metadata(), items=items
         )
@@ -50,7 +51,7 @@ class StoredConversations:
     async def add(self, turn: Turn, call: Call) -> Course:
         """Items at its end."""
         call.check_include()
-        added = await self.store.add_conversation_items(turn.caller.tenant, call.id, _items(call))
+        added = await self.store.add_conversation_items(turn.caller.tenant, call.id, await self._items(turn, call))
         if added is None:
             raise _unknown(call)
         return listed(Page(added, False))
@@ -78,14 +79,15 @@ class StoredConversations:
             raise _unknown_item(call)
         return document(left)
 
-
-def _items(call: Call) -> list[Item]:
-    given = call.body.get("items")
-    if given is None:
-        raise MissingParameter("items is required.", param="items")
-    if not isinstance(given, list):
-        raise InvalidType("items must be a list.", param="items")
-    return checked_items(given, "items")
+    async def _items(self, turn: Turn, call: Call) -> list[Item]:
+        """Those of the body, each of them whole: nobody could look up later what a reference meant."""
+        given = call.body.get("items")
+        if given is None:
+            raise MissingParameter("items is required.", param="items")
+        if not isinstance(given, list):
+            raise InvalidType("items must be a list.", param="items")
+        given = await looked_up(self.store, turn.caller.tenant, given, lambda index: f"items[{index}]")
+        return checked_items(given, "items")
 
 
 def _found(value: dict[str, Any] | None, call: Call) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from adapter.compaction.anatomy import TRIGGER
 from adapter.dialects.responses.input_items import checked_items
@@ -15,6 +15,7 @@ from adapter.server.history import as_items, check_calls
 from adapter.server.keeping import Keep
 from adapter.server.recall import Recalled, vouched_for
 from adapter.server.stored.completing import KeepCompletion
+from adapter.server.stored.references import looked_up
 from adapter.server.stored.responding import KeepResponse, KeptThere, Kind
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
@@ -23,8 +24,6 @@ from adapter.store.values import checked_metadata
 
 if TYPE_CHECKING:
     from adapter.server.stored.background import Background
-
-_REFERENCE: Final = "item_reference"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,8 +99,11 @@ class Keeper:
                 "A background response is read from the store: store must not be false.", param="background"
             )
         items = body.get("input")
-        if isinstance(items, list) and (named := _references(items)):
-            body["input"] = items = await self._looked_up(turn, items, named, earlier)
+        if isinstance(items, list):
+            items = await looked_up(
+                self.store, turn.caller.tenant, items, lambda index: f"input[{max(index - earlier, 0)}]"
+            )
+            body["input"] = items
         if not wanted:
             return None
         given = checked_items(as_items(items)[earlier:], "input")
@@ -133,36 +135,9 @@ class Keeper:
         )
         return self.background.keep(keep, asked_for) if background else keep
 
-    async def _looked_up(self, turn: Turn, items: list[Any], named: list[str], earlier: int) -> list[Any]:
-        """The items with the stored ones in the place of their references."""
-        found = await self.store.find_items(turn.caller.tenant, named)
-        made: list[Any] = []
-        for index, item in enumerate(items):
-            if not _is_reference(item):
-                made.append(item)
-            elif (stored := found.get(item["id"])) is not None:
-                made.append(stored)
-            else:
-                shown = item["id"][:200]
-                raise NotFound(f"Item with id '{shown}' not found.", param=f"input[{max(index - earlier, 0)}]")
-        return made
-
 
 def _conversation_id(conversation: Any) -> str:
     given = conversation.get("id") if isinstance(conversation, dict) else conversation
     if not isinstance(given, str):
         raise InvalidType("conversation must be an id or an object with an id.", param="conversation")
     return given
-
-
-def _references(items: list[Any]) -> list[str]:
-    return [item["id"] for item in items if _is_reference(item)]
-
-
-def _is_reference(item: Any) -> bool:
-    if not isinstance(item, dict):
-        return False
-    kind = item.get("type")
-    if kind != _REFERENCE and (kind is not None or item.keys() - {"id", "type"}):
-        return False
-    return isinstance(item.get("id"), str)
