@@ -175,7 +175,8 @@ class Pipeline:
                         answers = await collected(answering)
                         reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                         _note(turn, answers[0], answering.anomalies)
-                        turn.usage = summed([answer.usage for answer in answers])
+                        if len(answers) > 1:
+                            turn.usage = summed([answer.usage for answer in answers])
                         await outlet.whole(200, _JSON, dumps(reply))
                 await answering.finish()
             finally:

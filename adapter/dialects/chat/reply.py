@@ -142,7 +142,7 @@ def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]
         "model": first.model,
         "choices": choices,
     }
-    usage = summed([answer.usage for answer in answers])
+    usage = first.usage if len(answers) == 1 else summed([answer.usage for answer in answers])
     if usage is not None:
         reply["usage"] = as_chat(usage)
     extra = first.extra
