@@ -55,7 +55,6 @@ def create(settings: Settings) -> ASGIApp:
         ring=settings.sealing.ring(),
         history=NoHistory() if stored is None else stored.history,
         keeping=KeepsNothing() if stored is None else stored.keeping,
-        losses=server.losses,
     )
     books = Books(access_log=server.access_log, meter=doors.meter, meters=doors.meters)
     pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=doors.gate, books=books)

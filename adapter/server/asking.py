@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from adapter.config import Server
 from adapter.dialects.base import RawStream
@@ -14,9 +14,10 @@ from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
 from adapter.hub.fold import Answer
-from adapter.hub.losses import Anomaly
+from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import DialectName, Exchange, Request
 from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun, begun_in_parallel
+from adapter.server.losing import report
 from adapter.server.plan import Plan, translated, without_reasoning_blobs, written
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
@@ -24,6 +25,10 @@ from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.credentials import call_headers
 from adapter.upstream.router import Target
 from adapter.wire.tokens import token
+
+_UNREADABLE: Final = Loss(
+    "input", Action.DROPPED, "reasoning", "The upstream cannot open reasoning that it is given back."
+)
 
 
 def clock() -> int:
@@ -58,7 +63,7 @@ class Asking:
             try:
                 return await begun(self._hub(await self._sent(turn, plan, body), plan.speaks, plan.exchange, len(body)))
             except AdapterError as refused:
-                body = _mended(body, refused)
+                body = self._mended(turn, body, refused)
 
     def answering(self, turn: Turn, plan: Plan) -> Coroutine[Any, Any, Answering]:
         """As `translating`, of all of a plan's calls.
@@ -97,7 +102,7 @@ class Asking:
                     lane = self._hub(reply, plan.speaks, exchange, len(body))
                 return await begun(lane)
             except AdapterError as refused:
-                body = _mended(body, refused)
+                body = self._mended(turn, body, refused)
 
     async def document(self, turn: Turn, target: Target, path: str, body: bytes) -> bytes:
         """A plain call whose reply is no answer of a dialect.
@@ -113,7 +118,7 @@ class Asking:
                 finally:
                     reply.close()
             except AdapterError as refused:
-                body = _mended(body, refused)
+                body = self._mended(turn, body, refused)
 
     def _sent(self, turn: Turn, plan: Plan, body: bytes) -> Coroutine[Any, Any, Reply]:
         return self._call(turn, plan.target, plan.path, body, stream=plan.stream)
@@ -142,14 +147,14 @@ class Asking:
         intake = Intake(dialect, exchange, sent=sent, ids=ids, clock=clock, estimate=estimate)
         return Hub(reply, intake, exchange, settle_within=settings.settle_within)
 
+    def _mended(self, turn: Turn, body: bytes, refused: AdapterError) -> bytes:
+        """What an upstream is asked instead that cannot open reasoning it is given back: the same without it, once.
 
-def _mended(body: bytes, refused: AdapterError) -> bytes:
-    """What an upstream is asked instead that cannot open reasoning it is given back: the same without it, once.
-
-    Raises:
-        AdapterError: `refused`, where that was not the reason.
-    """
-    plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
-    if plain is None:
-        raise refused
-    return plain
+        Raises:
+            AdapterError: `refused`, where that was not the reason; that the reasoning is lost, where nothing may be.
+        """
+        plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
+        if plain is None:
+            raise refused
+        report(turn, (_UNREADABLE,), self.settings.losses)
+        return plain

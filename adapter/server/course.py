@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from secrets import token_hex
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from adapter.compaction.calls import CompactCall, Shape, read_call, shape
 from adapter.compaction.expand import Expanded, expand
@@ -42,8 +42,9 @@ from adapter.server.going import Going
 from adapter.server.history import History
 from adapter.server.keeping import Keep, Keeping, KeepsNothing
 from adapter.server.lanes import Answering, RawStreaming, RawWhole
+from adapter.server.losing import report
 from adapter.server.own import Changed, Document, Said, Written
-from adapter.server.plan import Plan, check_losses, losses_header, passed, serialised, written
+from adapter.server.plan import Plan, passed, serialised, written
 from adapter.server.recall import Recalled, recall
 from adapter.server.routing import Routing
 from adapter.server.turn import Turn
@@ -77,7 +78,6 @@ class Courses:
     ring: KeyRing
     history: History
     keeping: Keeping = field(default_factory=KeepsNothing)
-    losses: Literal["report", "reject", "ignore"]
 
     @property
     def router(self) -> Router:
@@ -376,16 +376,7 @@ class Courses:
         return await recall(self.history, self.keeping.kept_by, turn, body, found)
 
     def _report(self, turn: Turn, losses: list[Loss]) -> None:
-        """The policy for what of the request cannot be carried."""
-        turn.losses += losses
-        if losses:
-            match self.losses:
-                case "reject":
-                    check_losses(losses)
-                case "report":
-                    turn.outlet.headers.append((b"x-adapter-losses", losses_header(losses)))
-                case "ignore":
-                    pass
+        report(turn, losses, self.asking.settings.losses)
 
 
 _SHAPES: Final = {

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import InvalidType, InvalidValue, LossRejected, MissingParameter, UpstreamInvalid
+from adapter.errors import InvalidType, InvalidValue, MissingParameter, UpstreamInvalid
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
 from adapter.server.raw_request import checked, edited
@@ -17,9 +15,6 @@ from adapter.wire.jsonio import dumps, loads
 
 PATHS: Final[dict[DialectName, str]] = {"chat": "/chat/completions", "responses": "/responses"}
 
-_LOSSES: Final = 20
-_LOSSES_BYTES: Final = 2048
-_UNSAFE: Final = re.compile(r"[^\x21-\x7e]|[,;]")
 _SHORT: Final = 2048
 
 
@@ -158,27 +153,3 @@ def translated(plan: Plan) -> Exchange:
     usage = isinstance(asked, dict) and asked.get("include_usage") is True
     read = replace(request, body={"model": request.model, "input": []}, carry=carry, include_usage=usage)
     return replace(plan.exchange, request=read)
-
-
-def check_losses(losses: Sequence[Loss]) -> None:
-    """Policy `reject`.
-
-    Raises:
-        LossRejected: something would be left out or said differently; what is emulated is not lost.
-    """
-    for loss in losses:
-        if loss.action is not Action.EMULATED:
-            raise LossRejected(f"{loss.reason} ({loss.action.value})", param=loss.path)
-
-
-def losses_header(losses: Sequence[Loss]) -> bytes:
-    """`path;action` for the first losses, never more than 2 kB."""
-    entries: list[str] = []
-    size = 0
-    for loss in losses[:_LOSSES]:
-        entry = f"{_UNSAFE.sub('_', loss.path)};{loss.action.value}"
-        size += len(entry) + 2
-        if size > _LOSSES_BYTES:
-            break
-        entries.append(entry)
-    return ", ".join(entries).encode("ascii")

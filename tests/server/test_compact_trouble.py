@@ -47,6 +47,20 @@ def test_a_blob_that_is_refused_by_the_first_event_is_left_out_and_asked_again_o
                 assert found.status == 200, found.body
                 assert found.types[-1] == "response.completed"
                 assert [len(seen.json["input"]) for seen in up.seen] == [2, 1]
+                assert found.headers["x-adapter-losses"] == "input;dropped"
+
+    play(scenario)
+
+
+def test_a_blob_that_is_refused_is_not_left_out_where_nothing_may_be_lost() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(REFUSALS["json"], responses_stream("Good")) as up,
+            adapter(upstream(up.url, "responses"), losses="reject") as client,
+        ):
+            found = await client.ask("responses", stream=True, input=[ASKS, REASONING])
+            assert (found.status, found.json["error"]["param"]) == (400, "input")
+            assert len(up.seen) == 1
 
     play(scenario)
 
