@@ -23,11 +23,11 @@ from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
 from adapter.dialects.chat.read_tools import no_parameters
-from adapter.dialects.chat.strict import meets_strict_rules
 from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
 from adapter.dialects.chat.writing import Writing
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
+from adapter.hub.strict import meets_strict_rules
 
 Tool = dict[str, Any]
 

@@ -6,6 +6,7 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.errors import InvalidType, InvalidValue, MissingParameter
+from adapter.hub.strict import meets_strict_rules
 
 _NAMED: Final = frozenset({"function", "custom", "namespace"})
 _CHOICES: Final = frozenset({"none", "auto", "required"})
@@ -128,31 +129,3 @@ def explicit_tool(tool: Any) -> Any:
             return {**tool, "format": {"type": "text"}}
         case _:
             return tool
-
-
-_DEEPEST: Final = 32
-"""Levels of nesting looked at; strict mode itself ends at ten."""
-
-
-def meets_strict_rules(schema: Any, levels: int = _DEEPEST) -> bool:
-    """The schema can be enforced as it stands: every object in it closed and all its properties required.
-
-    What a function tool without `strict` gets on the Responses API: strict where its schema allows, else not.
-    """
-    if type(schema) is not dict or levels == 0:
-        return False
-    if schema.get("type") == "object" or "properties" in schema:
-        properties = schema.get("properties", {})
-        required = schema.get("required", [])
-        if (
-            schema.get("additionalProperties") is not False
-            or type(properties) is not dict
-            or type(required) is not list
-        ):
-            return False
-        if not all(name in required and meets_strict_rules(inner, levels - 1) for name, inner in properties.items()):
-            return False
-    inner_schemas = [schema["items"]] if "items" in schema else []
-    inner_schemas += schema["anyOf"] if type(schema.get("anyOf")) is list else []
-    inner_schemas += schema["$defs"].values() if type(schema.get("$defs")) is dict else []
-    return all(meets_strict_rules(inner, levels - 1) for inner in inner_schemas)

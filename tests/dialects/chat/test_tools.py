@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from adapter.dialects.chat.strict import meets_strict_rules
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.upstream.profiles import profile
@@ -57,26 +56,6 @@ def test_strict_is_made_explicit_where_the_server_knows_it(strict: Any, paramete
 def test_a_strict_that_was_asked_for_and_cannot_be_had_is_reported() -> None:
     assert lost(written(user(), tools=[function(strict=True)])) == [("tools[0].strict", "dropped", "strict")]
     assert lost(written(user(), tools=[function(strict=None, parameters=CLOSED)])) == []
-
-
-@pytest.mark.parametrize(
-    ("schema", "meets"),
-    [
-        (CLOSED, True),
-        (None, False),
-        ({"type": "string"}, False),
-        (CLOSED | {"required": []}, False),
-        (CLOSED | {"additionalProperties": True}, False),
-        (CLOSED | {"properties": {"a": EMPTY}}, False),
-        (CLOSED | {"properties": {"a": {"type": ["object", "null"]}}}, False),
-        (CLOSED | {"properties": {"a": {"anyOf": [CLOSED, {"type": "null"}]}}}, True),
-        (CLOSED | {"properties": {"a": {"allOf": [CLOSED]}}}, False),
-        (CLOSED | {"properties": {"a": {"type": "array", "items": EMPTY}}}, False),
-        (CLOSED | {"$defs": {"x": EMPTY}}, False),
-    ],
-)
-def test_a_schema_meets_the_strict_rules_only_where_every_object_is_closed(schema: Any, meets: bool) -> None:
-    assert meets_strict_rules(schema) is meets
 
 
 def test_a_custom_tool_becomes_a_function_with_one_input_and_its_grammar_in_words() -> None:

@@ -1,7 +1,8 @@
 """Whether a JSON schema already meets the rules of strict mode.
 
-Responses turns strict mode on by itself where `strict` is left out and the schema fits; Chat has to be told. So the writer asks
-here, and answers no wherever it is not sure: strictness that was not asked for must never make a request fail.
+Responses turns strict mode on by itself where `strict` is left out and the schema fits; Chat has to be told. What a Chat server
+is told and what a Response echoes are decided here, with no wherever it is not sure: strictness that was not asked for must never
+make a request fail.
 """
 
 from __future__ import annotations
