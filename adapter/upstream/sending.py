@@ -1,8 +1,8 @@
-"""HTTP/1.1 calls over the connections of the HTTP library's pool, without its session.
+"""HTTP/1.1 calls over the connections of the HTTP library, without its session.
 
 The session makes a request, a payload, a writer's task and a response out of every call, which costs more than everything
-else that this server does with a small one (95 of a plain request's 240 µs). What is delicate stays the library's: the pool,
-resolving names, TLS, the parser, back pressure. There is nothing here that could follow a redirect, keep a cookie, ask a
+else that this server does with a small one (95 of a plain request's 240 µs). What is delicate stays the library's: making
+connections, resolving names, TLS, the parser, back pressure. There is nothing here that could follow a redirect, keep a cookie, ask a
 proxy or decompress.
 
 Requests that arrive while others are under way are written together, when the loop has come round once: a write wakes
@@ -26,17 +26,16 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from adapter.upstream.alarms import Alarm, Alarms
+from adapter.upstream.pool import Pool
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.http import RawResponseMessage
     from aiohttp.streams import StreamReader
-    from aiohttp.tracing import Trace
 
-_POOLED_FOR: Final = 15.0
-"""Seconds an idle connection is kept: below the keep-alive time of the common servers, so that few are found closed."""
 _ATTEMPTS: Final = 3
 _PIECE: Final = 256 * 1024
 """What is written in one go: encrypting more would hold up the loop."""
@@ -56,10 +55,13 @@ class Answer:
     """The head of an answer, and its body as it comes. Once the body's end is read off the wire its connection is another
     call's."""
 
-    __slots__ = ("_connection", "content", "headers", "protocol", "status")
+    __slots__ = ("_connection", "_pool", "content", "headers", "protocol", "status")
 
-    def __init__(self, connection: Connection, head: RawResponseMessage, content: aiohttp.StreamReader) -> None:
+    def __init__(
+        self, connection: Connection, pool: Pool, head: RawResponseMessage, content: aiohttp.StreamReader
+    ) -> None:
         self._connection: Connection | None = connection
+        self._pool = pool
         self.protocol = cast(Protocol, connection.protocol)
         self.status = head.code
         self.headers: Mapping[str, str] = head.headers
@@ -79,7 +81,7 @@ class Answer:
             if transport is not None and transport.get_write_buffer_size():  # answered before all of it was sent
                 connection.close()
             else:
-                connection.release()
+                self._pool.put(connection)
 
     def close(self) -> None:
         """Close the connection, unless it was given back."""
@@ -147,23 +149,21 @@ class Protocol(ResponseHandler):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes which connections have carried nothing yet: a pooled one that turns out closed is no failure of the upstream."""
+    """Makes connections of ours: the library has no other way to be told what they are."""
 
     def __init__(self, tls: SSLContext | None) -> None:
-        super().__init__(limit=0, keepalive_timeout=_POOLED_FOR, ssl=tls or True)
-        # the library has no other way to be told what its connections are
+        super().__init__(limit=0, ssl=tls or True)
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, self._loop))
-        self.unused: set[ResponseHandler] = set()
 
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class has it
-    ) -> ResponseHandler:
-        made = await super()._create_connection(req, traces, timeout)
-        self.unused = {each for each in self.unused if each.is_connected()} | {made}
-        return made
+
+class _Place(NamedTuple):
+    """What every call to one address has in common."""
+
+    asked: aiohttp.ClientRequest
+    """What the library has to know to make a connection."""
+    start: str
+    """How the head begins."""
+    pool: Pool
 
 
 class Sender:
@@ -174,11 +174,15 @@ class Sender:
         self._connector = _Connector(tls)
         self._awaited = 0
         """Calls whose answers have not begun."""
-        self._place = lru_cache(maxsize=256)(_place)
+        self._places = lru_cache(maxsize=256)(self._place)
+        self._pools: dict[ConnectionKey, Pool] = {}
         self._loop = asyncio.get_running_loop()
 
     async def close(self) -> None:
         """Close all connections."""
+        for pool in self._pools.values():
+            pool.clear()
+        self._places.cache_clear()  # they hold this sender
         await self._connector.close()
 
     async def send(
@@ -191,18 +195,21 @@ class Sender:
             ValueError: a header field that would be two.
             Exception: what the library raises for a connection that cannot be made or breaks, an answer that is no HTTP.
         """
-        place, start = self._place(method, url, fields, self._loop)
+        place = self._places(method, url, fields)
         own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         if own.count("\n") + own.count("\r") != 2 * len(headers) or "\0" in own:
             raise ValueError("a header field holds a line break")
         framing = f"Content-Length: {len(body)}\r\n" if body or method != hdrs.METH_GET else ""
-        head = f"{start}{own}{framing}\r\n".encode()
+        head = f"{place.start}{own}{framing}\r\n".encode()
         first = head + body if len(body) <= _PIECE else head
         if self._awaited:  # there may be more to come, which is written together: see the top
             await asyncio.sleep(0)
         attempt = 1
         while True:
-            connection, fresh = await self._connected(place, within.connect)
+            connection = place.pool.take()
+            fresh = connection is None
+            if connection is None:
+                connection = await self._connected(place.asked, within.connect)
             alarm: Alarm | None = None
             self._awaited += 1
             try:
@@ -218,7 +225,7 @@ class Sender:
                 while True:
                     message, content = await protocol.read()
                     if not 100 <= message.code <= 199 or message.code == 101:
-                        return Answer(connection, message, content)
+                        return Answer(connection, place.pool, message, content)
             except (aiohttp.ClientConnectionError, ConnectionError) as error:
                 connection.close()
                 if fresh or attempt == _ATTEMPTS or isinstance(error, aiohttp.SocketTimeoutError):
@@ -232,18 +239,17 @@ class Sender:
                 if alarm is not None:
                     alarm.cancel()
 
-    async def _connected(self, place: aiohttp.ClientRequest, within: float) -> tuple[Connection, bool]:
-        """A connection, and whether it is a new one."""
-        connector = self._connector
+    async def _connected(self, asked: aiohttp.ClientRequest, within: float) -> Connection:
         try:
-            connection = await connector.connect(place, [], _timeout(within))
+            return await self._connector.connect(asked, [], _timeout(within))
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
-        protocol, unused = connection.protocol, connector.unused
-        if protocol is None or protocol not in unused:
-            return connection, False
-        unused.remove(protocol)
-        return connection, True
+
+    def _place(self, method: str, address: str, fields: str) -> _Place:
+        url = URL(address)
+        asked = aiohttp.ClientRequest(hdrs.METH_POST, url, loop=self._loop)
+        start = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {asked.headers[hdrs.HOST]}\r\n{fields}"
+        return _Place(asked, start, self._pools.setdefault(asked.connection_key, Pool(self._loop)))
 
 
 def _too_late(protocol: ResponseHandler) -> None:
@@ -259,15 +265,6 @@ async def _write(transport: asyncio.WriteTransport, body: bytes) -> None:
             return
         transport.write(view[start : start + _PIECE])
         await asyncio.sleep(0)
-
-
-def _place(
-    method: str, address: str, fields: str, loop: asyncio.AbstractEventLoop
-) -> tuple[aiohttp.ClientRequest, str]:
-    """What every call to one address has in common: what the pool knows it by, and how its head begins."""
-    url = URL(address)
-    asked = aiohttp.ClientRequest(hdrs.METH_POST, url, loop=loop)
-    return asked, f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {asked.headers[hdrs.HOST]}\r\n{fields}"
 
 
 @lru_cache(maxsize=64)
