@@ -24,6 +24,7 @@ from adapter.server.outlet import Outlet, Shape
 from adapter.server.pump import MAX_EVENTS, stream_events, stream_raw
 from adapter.upstream.alarms import Alarms
 from adapter.upstream.client import Kind, Reply
+from adapter.upstream.pool import Pool
 from adapter.upstream.sending import Answer, Protocol
 from tests.bench import payloads
 from tests.server.harness import adapter, play, upstream
@@ -58,7 +59,6 @@ class Connection:
         self.protocol = protocol
         self.transport = protocol.transport
 
-    def release(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -95,7 +95,8 @@ async def replied() -> tuple[Protocol, Reply]:
     protocol.asked = True
     protocol.data_received(HEAD)
     head, content = await protocol.read()
-    reply = Reply(Answer(cast(Any, Connection(protocol)), head, content), Alarms(), 60)
+    pool = Pool(asyncio.get_running_loop())
+    reply = Reply(Answer(cast(Any, Connection(protocol)), pool, head, content), Alarms(), 60)
     reply.kind = Kind.STREAM
     return protocol, reply
 
