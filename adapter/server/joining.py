@@ -1,7 +1,8 @@
 """HTTP under uvicorn, which writes a response's head by itself and its body after it: ours go out together.
 
 A write to a socket is a call of the kernel, which wakes whoever reads: a twentieth of a plain request's CPU. Clients whose
-answers are ready at once are woken at once, too: what begins with a head waits until the loop has come round.
+answers are ready at once are woken at once, too: what begins with a head waits until the loop has come round. An answer that
+is the only one waits for nobody (a tenth of a plain request's CPU, if there is one at a time).
 
 And a piece of a body can be written without a coroutine (`DirectWriter`): whoever reads an upstream's connection has none.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, cast
 
 import httptools
@@ -23,23 +26,42 @@ from adapter.server.refusal import unread
 from adapter.wire.headers import MAX_BYTES, head_too_large
 
 _HEAD: Final = b"HTTP/1.1 "
+_ALONE: Final = nullcontext()
 _NOWHERE: Final[Any] = deque(maxlen=0)
 
 
 class Joining:
     """A transport that keeps what looks like a head, and what is written behind it, until the loop has come round. What is
-    written is what is sent, in its order; a body that looks like a head only comes a moment later."""
+    written is what is sent, in its order; a body that looks like a head only comes a moment later.
 
-    __slots__ = ("_loop", "held", "transport")
+    What is written inside of it as a context is one write: at its end, if no other request is being answered."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_answering", "_loop", "_open", "held", "transport")
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, answering: Collection[object]
+    ) -> None:
+        """`answering` holds the requests that this process is answering."""
         self.transport = transport
         self._loop = loop
+        self._answering = answering
+        self._open = False
         self.held: list[bytes] = []
+
+    def __enter__(self) -> None:
+        self._open = True
+
+    def __exit__(self, *_: object) -> None:
+        self._open = False
+        if self.held:
+            if len(self._answering) > 1:
+                self._loop.call_soon(self._flush)
+            else:
+                self._flush()
 
     def write(self, data: bytes) -> None:
         """As the transport's own."""
-        if self.held:
+        if self._open or self.held:
             self.held.append(data)
         elif data.startswith(_HEAD):
             self.held.append(data)
@@ -83,7 +105,7 @@ class JoiningProtocol(HttpToolsProtocol):
         self._begun: object = None
         """The head that was unfinished after the last read, and how long it has become since then."""
         self._length = 0
-        joining = Joining(cast(asyncio.Transport, transport), self.loop)
+        joining = Joining(cast(asyncio.Transport, transport), self.loop, self.tasks)
         super().connection_made(cast(asyncio.Transport, joining))
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -195,10 +217,18 @@ class DirectWriter:
 
 def direct_writer(send: Send) -> DirectWriter | None:
     """The one of the answer that `send` sends; None where the server is another one, or somebody stands between it and us."""
+    cycle = _cycle(send)
+    return None if cycle is None else DirectWriter(cycle, cast(Joining, cycle.transport))
+
+
+def together(send: Send) -> AbstractContextManager[None]:
+    """What `send` sends inside of it is one write, where the server is ours."""
+    cycle = _cycle(send)
+    return _ALONE if cycle is None else cast(Joining, cycle.transport)
+
+
+def _cycle(send: Send) -> RequestResponseCycle | None:
     cycle = getattr(send, "__self__", None)
     if type(cycle) is Unchunked:
         cycle = cycle.cycle
-    if type(cycle) is not RequestResponseCycle:
-        return None
-    transport: object = cycle.transport
-    return DirectWriter(cycle, transport) if isinstance(transport, Joining) else None
+    return cycle if type(cycle) is RequestResponseCycle and isinstance(cycle.transport, Joining) else None

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from starlette.types import Send
 
-from adapter.server.joining import DirectWriter, direct_writer
+from adapter.server.joining import DirectWriter, direct_writer, together
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 
@@ -87,8 +87,9 @@ class Outlet:
         self.committed = self.ended = True
         self.status = status
         fields = [*self.headers, *headers, (b"content-length", b"%d" % len(body))]
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
+        with together(self._send):
+            await self._send({"type": "http.response.start", "status": status, "headers": fields})
+            await self._send({"type": "http.response.body", "body": body})
 
     async def commit(self) -> None:
         """Send the status, 200; the body follows in pieces."""
@@ -107,9 +108,12 @@ class Outlet:
         self.ended = last
         self.writing_since = monotonic()
         try:
-            if not self.committed:
-                await self.commit()
-            await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+            if self.committed:
+                await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+            else:
+                with together(self._send):
+                    await self.commit()
+                    await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,21 +34,27 @@ class Wire:
         return f"the {name}"
 
 
-async def written(turns: list[list[bytes]], *, close: bool) -> Wire:
+async def written(turns: list[list[bytes]], *, close: bool, together: bool = False, answering: int = 1) -> Wire:
     wire = Wire()
-    joining = Joining(cast(Any, wire), asyncio.get_running_loop())
+    joining = Joining(cast(Any, wire), asyncio.get_running_loop(), range(answering))
     for turn in turns:
-        for piece in turn:
-            joining.write(piece)
+        with joining if together else nullcontext():
+            for piece in turn:
+                joining.write(piece)
         if turn is turns[-1] and close:
             joining.close()
         await asyncio.sleep(0)
     return wire
 
 
-@given(turns=st.lists(st.lists(PIECES, max_size=4), min_size=1, max_size=4), close=st.booleans())
-def test_nothing_is_lost_added_or_moved(turns: list[list[bytes]], close: bool) -> None:
-    wire = asyncio.run(written(turns, close=close))
+@given(
+    turns=st.lists(st.lists(PIECES, max_size=4), min_size=1, max_size=4),
+    close=st.booleans(),
+    together=st.booleans(),
+    answering=st.integers(1, 2),
+)
+def test_nothing_is_lost_added_or_moved(turns: list[list[bytes]], close: bool, together: bool, answering: int) -> None:
+    wire = asyncio.run(written(turns, close=close, together=together, answering=answering))
     assert b"".join(wire.writes) == b"".join(piece for turn in turns for piece in turn)
     assert wire.closed is close
 
@@ -59,8 +67,25 @@ def test_a_head_without_a_body_waits_for_one_turn_of_the_loop() -> None:
     assert asyncio.run(written([[HEAD], [b"{}"]], close=False)).writes == [HEAD, b"{}"]
 
 
+@pytest.mark.parametrize("answering", [1, 2])
+def test_what_is_written_together_waits_for_others_that_are_being_answered_only(answering: int) -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        joining = Joining(cast(Any, wire), asyncio.get_running_loop(), range(answering))
+        with joining:
+            joining.write(HEAD)
+            await asyncio.sleep(0)
+            joining.write(b"{}")
+            assert wire.writes == []
+        assert wire.writes == ([HEAD + b"{}"] if answering == 1 else [])
+        await asyncio.sleep(0)
+        assert wire.writes == [HEAD + b"{}"]
+
+    asyncio.run(scenario())
+
+
 def test_all_else_is_the_transports_own() -> None:
     async def scenario() -> None:
-        assert Joining(cast(Any, Wire()), asyncio.get_running_loop()).get_extra_info("socket") == "the socket"
+        assert Joining(cast(Any, Wire()), asyncio.get_running_loop(), ()).get_extra_info("socket") == "the socket"
 
     asyncio.run(scenario())
