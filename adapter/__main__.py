@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import os
+
+from adapter.starting import starting
 
 
 def run() -> None:
-    """Imports leave no garbage, and looking for it is a twentieth of a start; nor are the plugins of other packages looked for,
-    which would be shown the keys in the settings."""
-    gc.disable()
+    """Pydantic looks for no plugins of other packages, which would be shown the keys in the settings."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    from adapter.cli import main
-
-    gc.enable()
+    with starting():
+        from adapter.cli import main
     main()
 
 

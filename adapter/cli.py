@@ -11,9 +11,10 @@ import click
 from pydantic import SecretStr
 
 from adapter import __version__
-from adapter.commands import end, keys, starting, told
+from adapter.commands import end, keys, told
 from adapter.config import Settings, load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
+from adapter.starting import starting
 from adapter.upstream.profiles import profile_names
 
 P = ParamSpec("P")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import NoReturn, ParamSpec
@@ -31,16 +29,6 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
             end(2, f"adapter: {refused}")
 
     return run
-
-
-@contextmanager
-def starting() -> Iterator[None]:
-    """Imports leave no garbage, and looking for it is a tenth of a start. The application turns the collector on again."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def end(code: int, line: str) -> NoReturn:

@@ -12,6 +12,7 @@ from adapter.access.sections import Section
 from adapter.codex import Codex
 from adapter.compaction import options as compacting
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
+from adapter.hub.losses import Policy
 from adapter.hub.request import DialectName
 from adapter.upstream.profiles import Profile, profile
 
@@ -25,7 +26,7 @@ class Server(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     workers: PositiveInt = 1
-    losses: Literal["report", "reject", "ignore"] = "report"
+    losses: Policy = "report"
     """What happens when something of a request cannot be carried: a header, a 400, or nothing."""
     usage: Literal["estimate", "omit"] = "estimate"
     """Usage that an upstream does not report."""

@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
@@ -176,7 +177,7 @@ def _application(settings: Settings) -> ASGIApp:
     for it.
     """
     with _certificates_unread():
-        import aiohttp  # noqa: F401
+        import_module("aiohttp")
 
     from adapter.app import create  # here, because the parent of several workers makes none
 

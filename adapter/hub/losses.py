@@ -7,7 +7,10 @@ An *anomaly* is about the answer: something the upstream did that its own API do
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+Policy: TypeAlias = Literal["report", "reject", "ignore"]
+"""What a server does about losses."""
 
 
 class Action(Enum):

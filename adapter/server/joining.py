@@ -1,7 +1,7 @@
 """HTTP under uvicorn, which writes a response's head by itself and its body after it: ours go out together.
 
 A write to a socket is a call of the kernel, which wakes whoever reads: a twentieth of a plain request's CPU. Clients whose
-answers are ready at once are woken at once, too: what begins with a head waits until the loop has come round. An answer that
+answers are ready at once are woken at once, too: what is written together waits until the loop has come round. An answer that
 is the only one waits for nobody (a tenth of a plain request's CPU, if there is one at a time).
 
 And a piece of a body can be written without a coroutine (`DirectWriter`): whoever reads an upstream's connection has none.
@@ -25,16 +25,13 @@ from adapter.server.http10 import Unchunked
 from adapter.server.refusal import unread
 from adapter.wire.headers import MAX_BYTES, head_too_large
 
-_HEAD: Final = b"HTTP/1.1 "
 _ALONE: Final = nullcontext()
 _NOWHERE: Final[Any] = deque(maxlen=0)
 
 
 class Joining:
-    """A transport that keeps what looks like a head, and what is written behind it, until the loop has come round. What is
-    written is what is sent, in its order; a body that looks like a head only comes a moment later.
-
-    What is written inside of it as a context is one write: at its end, if no other request is being answered."""
+    """A transport. What is written inside of it as a context is one write: at its end, if no other request is being answered,
+    else when the loop has come round. What is written is what is sent, in its order."""
 
     __slots__ = ("_answering", "_loop", "_open", "held", "transport")
 
@@ -63,9 +60,6 @@ class Joining:
         """As the transport's own."""
         if self._open or self.held:
             self.held.append(data)
-        elif data.startswith(_HEAD):
-            self.held.append(data)
-            self._loop.call_soon(self._flush)
         else:
             self.transport.write(data)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from adapter.errors import LossRejected
-from adapter.hub.losses import Action, Loss
+from adapter.hub.losses import Action, Loss, Policy
 from adapter.server.turn import Turn
-
-Policy: TypeAlias = Literal["report", "reject", "ignore"]
 
 _LOSSES: Final = 20
 _LOSSES_BYTES: Final = 2048
@@ -29,14 +27,14 @@ def report(turn: Turn, losses: Sequence[Loss], policy: Policy) -> None:
     turn.losses += new
     match policy:
         case "reject":
-            check_losses(new)
+            _check(new)
         case "report" if new:
-            turn.outlet.headers.append((b"x-adapter-losses", losses_header(new)))
+            turn.outlet.headers.append((b"x-adapter-losses", _header(new)))
         case _:
             pass
 
 
-def check_losses(losses: Sequence[Loss]) -> None:
+def _check(losses: Sequence[Loss]) -> None:
     """Policy `reject`.
 
     Raises:
@@ -47,7 +45,7 @@ def check_losses(losses: Sequence[Loss]) -> None:
             raise LossRejected(f"{loss.reason} ({loss.action.value})", param=loss.path)
 
 
-def losses_header(losses: Sequence[Loss]) -> bytes:
+def _header(losses: Sequence[Loss]) -> bytes:
     """`path;action` for the first losses, never more than 2 kB."""
     entries: list[str] = []
     size = 0
