@@ -7,10 +7,13 @@ from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
+import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 
-from adapter.server.joining import Joining
+from adapter.server.joining import Joining, JoiningProtocol
+from adapter.server.outlet import Outlet, Shape
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 PIECES = st.sampled_from([HEAD, b"HTTP/1.1 100 Continue\r\n\r\n", b"{}", b"", b"HTTP", b"0\r\n\r\n"])
@@ -85,3 +88,52 @@ def test_all_else_is_the_transports_own() -> None:
         assert Joining(cast(Any, Wire()), asyncio.get_running_loop(), ()).get_extra_info("socket") == "the socket"
 
     asyncio.run(scenario())
+
+
+class Client(Wire):
+    """The client's end of a connection that the server itself serves."""
+
+    def get_extra_info(self, name: str) -> Any:
+        return None
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("shape", Shape)
+def test_the_head_of_an_answer_and_what_follows_it_are_one_write(shape: Shape, others: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        outlet = Outlet(send)
+        outlet.shape = shape
+        if shape is Shape.PLAIN:
+            await outlet.whole(200, [], b"{}")
+        else:
+            await outlet.write(b"data: {}\n\n")
+            assert len(client.writes) == (0 if others else 1)
+            await asyncio.sleep(0)
+            await outlet.write(b"data: [DONE]\n\n", last=True)
+
+    client = Client()
+
+    async def scenario() -> None:
+        config = uvicorn.Config(app, interface="asgi3", lifespan="off", log_config=None, access_log=False)
+        config.load()
+        state = ServerState()
+        state.tasks |= {asyncio.ensure_future(asyncio.sleep(0)) for _ in range(others)}
+        served = JoiningProtocol(config, state, {})
+        served.connection_made(cast(Any, client))
+        served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        async with asyncio.timeout(5):
+            while not served.cycle.response_complete or served.transport.held:
+                await asyncio.sleep(0)
+        served.connection_lost(None)
+
+    asyncio.run(scenario())
+    first = client.writes[0]
+    assert first.startswith(HEAD[:15])
+    assert first.endswith(b"{}" if shape is Shape.PLAIN else b"data: {}\n\n\r\n")
+    assert len(client.writes) == (1 if shape is Shape.PLAIN else 2)
