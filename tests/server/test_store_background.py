@@ -76,7 +76,7 @@ def test_a_stream_reads_the_same_everywhere_and_from_anywhere(store: dict[str, A
             adapter(upstream(up.url, "chat"), store=store) as other,
         ):
             first = asyncio.ensure_future(one.ask("responses", background=True, stream=True))
-            while not (up.seen and (listed := await _ids(store))):
+            while not (up.seen and (listed := await stored_ids(store))):
                 await asyncio.sleep(0.02)
             path = f"/v1/responses/{listed[0]}?stream=true"
             followed = await asyncio.gather(one.get(path), other.get(path), other.get(f"{path}&starting_after=2"))
@@ -96,7 +96,8 @@ def test_a_stream_reads_the_same_everywhere_and_from_anywhere(store: dict[str, A
     play(scenario)
 
 
-async def _ids(store: dict[str, Any]) -> list[str]:
+async def stored_ids(store: dict[str, Any]) -> list[str]:
+    """What the database holds, asked past the adapter."""
     database = sqlite3.connect(store["url"].removeprefix("sqlite:///"))
     found = [row[0] for row in database.execute("SELECT id FROM responses")]
     database.close()
