@@ -14,7 +14,6 @@ from starlette.types import ASGIApp
 
 from adapter.config import Settings
 from adapter.server.asking import Asking
-from adapter.server.compacting import Compactor
 from adapter.server.course import Courses
 from adapter.server.doors import Doors
 from adapter.server.drain import Drain
@@ -51,7 +50,7 @@ def create(settings: Settings) -> ASGIApp:
     courses = Courses(
         routing=routing,
         asking=asking,
-        compactor=Compactor(asking=asking, routing=routing, options=settings.compaction.options()),
+        compaction=settings.compaction.options(),
         ring=settings.sealing.ring(),
         history=NoHistory() if stored is None else stored.history,
         keeping=KeepsNothing() if stored is None else stored.keeping,

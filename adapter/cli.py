@@ -15,7 +15,6 @@ from adapter.commands import end, keys, told
 from adapter.config import Settings, load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.starting import starting
-from adapter.upstream.profiles import profile_names
 
 P = ParamSpec("P")
 
@@ -189,19 +188,22 @@ def codex_config(config: Path | None, url: str | None, model: str | None) -> Non
 @click.argument("what", type=click.Choice(["request", "reply", "stream"]))
 @click.option("--from", "source", type=_DIALECT, required=True, help="The dialect of what is read.")
 @click.option("--to", "target", type=click.Choice(["chat", "responses", "hub"]), required=True)
-@click.option("--profile", type=click.Choice(profile_names()), default="generic", help="The kind of upstream.")
+@click.option("--profile", metavar="NAME", default="generic", help="What kind of server the upstream is.")
 @click.option(
     "--request",
     "asked",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The client's request that a reply or stream answers.",
 )
+@told
 def convert(what: str, source: str, target: str, profile: str, asked: Path | None) -> None:
     """Translate standard input to standard output; losses and anomalies are JSON lines on standard error."""
     from adapter import converting
+    from adapter.upstream.profiles import profile as named_profile
 
+    server = named_profile(profile)
     try:
-        converting.convert(what, source, target, profile, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
+        converting.convert(what, source, target, server, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
     except AdapterError as refused:
         end(1, converting.line(refused.body()))
 

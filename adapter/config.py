@@ -10,7 +10,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -35,6 +34,7 @@ from adapter.access.sections import (
 )
 from adapter.codex import Codex
 from adapter.errors import ConfigError
+from adapter.hints import hint
 from adapter.sections import Compaction as Compaction
 from adapter.sections import Metrics as Metrics
 from adapter.sections import Sealing as Sealing
@@ -204,7 +204,7 @@ def _check_environment() -> None:
         if name.upper().startswith(ENV_PREFIX) and "__" in name:
             section = name[len(ENV_PREFIX) :].split("__")[0].lower()
             if section not in Settings.model_fields:
-                raise ConfigError(f"environment variable {name}: unknown section{_hint(section, Settings)}")
+                raise ConfigError(f"environment variable {name}: unknown section{hint(section, Settings.model_fields)}")
 
 
 def _checked(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
@@ -311,7 +311,7 @@ def _one_line(refused: ValidationError) -> str:
     )
     first, *others = errors
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    text = f"unknown key{_hint(str(first['loc'][-1]), _model_at(first['loc'][:-1]))}"
+    text = f"unknown key{hint(str(first['loc'][-1]), _model_at(first['loc'][:-1]).model_fields)}"
     if first["type"] != "extra_forbidden":
         text = first["msg"][:1].lower() + first["msg"][1:]
     more = f" (and {len(others)} more)" if others else ""
@@ -335,8 +335,3 @@ def _model_at(path: tuple[int | str, ...]) -> type[BaseModel]:
     if path and str(path[-1]).endswith("limits") and len(path) > 1:
         return LimitsSection
     return sections.get(str(path[0]), Settings) if path else Settings
-
-
-def _hint(word: str, model: type[BaseModel]) -> str:
-    near = get_close_matches(word, model.model_fields, n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(model.model_fields))}"

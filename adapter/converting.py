@@ -15,7 +15,7 @@ from adapter.errors import AdapterError
 from adapter.hub.events import Event, singly
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import DialectName, Exchange
-from adapter.upstream.profiles import profile as named_profile
+from adapter.upstream.profiles import Profile
 from adapter.wire.jsonio import dumps, loads_request
 
 _READ: Final = 64 * 1024
@@ -25,7 +25,7 @@ def convert(
     what: str,
     source: str,
     target: str,
-    profile: str,
+    profile: Profile,
     asked: Path | None,
     given: BinaryIO,
     out: BinaryIO,
@@ -42,7 +42,7 @@ def convert(
         return
     exchange = _exchange(asked, dialect, target, profile)
     if target == "hub":
-        _events(what, dialect, exchange, given, out, notes)
+        _events(what, dialect, exchange or Exchange.unasked(dialect, profile), given, out, notes)
         return
     client = cast(DialectName, target)
     if what == "reply":
@@ -63,7 +63,7 @@ def line(value: Any) -> str:
 
 
 def _request(
-    source: DialectName, target: str, profile: str, body: dict[str, Any], out: BinaryIO, notes: TextIO
+    source: DialectName, target: str, profile: Profile, body: dict[str, Any], out: BinaryIO, notes: TextIO
 ) -> None:
     if target == "hub":
         read = DIALECTS[source].read_request(body)
@@ -77,7 +77,7 @@ def _request(
     _note(written.losses, [], notes)
 
 
-def _exchange(asked: Path | None, source: DialectName, target: str, profile: str) -> Exchange | None:
+def _exchange(asked: Path | None, source: DialectName, target: str, profile: Profile) -> Exchange | None:
     """What the client's request decided, where the caller has it; the request is in the client's dialect."""
     if asked is None:
         return None
@@ -88,11 +88,9 @@ def _exchange(asked: Path | None, source: DialectName, target: str, profile: str
     return translate.request(body, client, source, profile=profile).exchange
 
 
-def _events(
-    what: str, source: DialectName, exchange: Exchange | None, given: BinaryIO, out: BinaryIO, notes: TextIO
-) -> None:
+def _events(what: str, source: DialectName, exchange: Exchange, given: BinaryIO, out: BinaryIO, notes: TextIO) -> None:
     """The hub's own events, one JSON line each."""
-    dialect, exchange = DIALECTS[source], exchange or Exchange.unasked(source, named_profile("generic"))
+    dialect = DIALECTS[source]
     anomalies: list[Anomaly] = []
 
     def produced() -> Iterator[list[Event]]:

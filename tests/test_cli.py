@@ -93,6 +93,12 @@ def test_convert_request_and_its_losses() -> None:
     assert (loss["loss"], loss["action"]) == ("seed", "dropped")
 
 
+def test_convert_guesses_a_misspelt_profile() -> None:
+    code, out, err = _run("convert", "request", "--from", "chat", "--to", "chat", "--profile", "vlm", given="")
+    assert (code, out) == (2, "")
+    assert "did you mean 'vllm'" in _one_line(err)
+
+
 def test_convert_shows_the_middle() -> None:
     code, out, _ = _run("convert", "request", "--from", "chat", "--to", "hub", given=json.dumps(CHAT))
     shown = json.loads(out)

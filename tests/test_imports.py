@@ -14,8 +14,9 @@ from tests.server.scripted import Upstream, chat_reply, json_reply
 
 ROOT = Path(__file__).parents[1]
 NEVER = {"structlog", "prometheus_client", "redis", "websockets", "cryptography", "adapter.demo"}
-NEVER |= {"adapter.conform", "adapter.conforming", "hypothesis"}
-"""Nothing that is configured here needs them: a terminal, metrics, shared limits, sockets, sealed content, other commands."""
+NEVER |= {"adapter.conform", "adapter.conforming", "hypothesis", "adapter.server.compactions", "difflib"}
+"""Nothing that is configured or asked here needs them: a terminal, metrics, shared limits, sockets, sealed content, other
+commands, compactions, a word to be guessed."""
 OFF = '[store]\nmode = "off"\n'
 
 

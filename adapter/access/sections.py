@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr
@@ -15,6 +14,7 @@ from adapter.access.keys import NAME, SHORTEST, Key, digest_of, is_digest
 from adapter.access.limits import Limits
 from adapter.access.shared import SCHEMES
 from adapter.errors import ConfigError
+from adapter.hints import hint
 
 EVERYONE = "default"
 """The group of keys that name none; without any `[[groups]]` it reaches everything."""
@@ -148,7 +148,7 @@ def check_groups(groups: Sequence[GroupSection], keys: Sequence[Key], upstreams:
             raise ConfigError(f"groups: two are named {group.name!r}")
         for pattern in group.upstreams:
             if not any(map(globs([pattern]).match, upstreams)):
-                raise ConfigError(f"{where}.upstreams: {pattern!r} is no upstream{_near(pattern, upstreams)}")
+                raise ConfigError(f"{where}.upstreams: {pattern!r} is no upstream{hint(pattern, upstreams)}")
         if not group.models:
             raise ConfigError(f"{where}.models: an empty list allows nothing; leave it out to allow every model")
     known = names or [EVERYONE]
@@ -157,7 +157,7 @@ def check_groups(groups: Sequence[GroupSection], keys: Sequence[Key], upstreams:
             raise ConfigError(f"keys.{key.id}.groups: a key of no group reaches nothing")
         for name in key.groups:
             if name not in known:
-                raise ConfigError(f"keys.{key.id}.groups: there is no group {name!r}{_near(name, known)}")
+                raise ConfigError(f"keys.{key.id}.groups: there is no group {name!r}{hint(name, known)}")
 
 
 def check_store(store: LimitStore, workers: int, *, limited: bool) -> None:
@@ -188,8 +188,3 @@ def is_loopback(host: str) -> bool:
 def _check_name(what: str, name: str) -> None:
     if NAME.match(name) is None:
         raise ConfigError(f"{what} {name!r} must be letters, digits, '.', '_', '@' or '-'")
-
-
-def _near(word: str, known: Sequence[Any]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"

@@ -19,6 +19,8 @@ from adapter.hub.events import Item
 TRIGGER: Final = "compaction_trigger"
 COMPACTIONS: Final = frozenset({"compaction", "compaction_summary", "context_compaction"})
 """`compaction_summary` is Codex's other spelling; `context_compaction` its marker, with or without a blob."""
+EXPANDED: Final = COMPACTIONS | {"reasoning"}
+"""Types of items that may stand for something else."""
 
 CALLS: Final = {
     "function_call": "call_id",

@@ -21,17 +21,22 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-from adapter.compaction.anatomy import COMPACTIONS, Voice, answered_name, summary_message, type_of, units, voice
+from adapter.compaction.anatomy import (
+    COMPACTIONS,
+    EXPANDED,
+    Voice,
+    answered_name,
+    summary_message,
+    type_of,
+    units,
+    voice,
+)
 from adapter.compaction.keep import placed
 from adapter.compaction.outgoing import wrapped_item
 from adapter.compaction.payload import ContextPayload, SummaryPayload, read_compaction, read_reasoning
 from adapter.compaction.sealing import KeyRing, Kind, Opened, is_ours, not_verified
 from adapter.hub.events import Item
-
-EXPANDED: Final = COMPACTIONS | {"reasoning"}
-"""Types of items that may stand for something else."""
 
 
 @dataclass(slots=True)

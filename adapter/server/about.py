@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapter.compaction.anatomy import TRIGGER, type_of
-from adapter.compaction.expand import EXPANDED
+from adapter.compaction.anatomy import EXPANDED, TRIGGER, type_of
 from adapter.compaction.sealing import is_ours
 from adapter.compaction.triggers import is_triggered, threshold
 

@@ -24,7 +24,7 @@ async def prepared(courses: Courses, turn: Turn, body: dict[str, Any]) -> Course
     """
     target = courses.routing.found(turn, body)[0]
     turn.model, turn.upstream = target.model, target.upstream.name
-    await courses.recalled(turn, body, target)
+    await courses.recalled(turn, body, (target,))
     if body.get("previous_response_id") is not None:
         raise PreviousResponseNotFound(
             "Only a response of this connection can be prepared to be continued.", param="previous_response_id"

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
 from adapter.errors import ConfigError
+from adapter.hints import hint
 
 
 class CallIdRule(NamedTuple):
@@ -103,13 +102,16 @@ GENERIC = Profile()
 
 @cache
 def _table() -> dict[str, dict[str, Any]]:
+    """The named ones but `generic`; 6 ms that a start without them does not need."""
+    import tomllib
+
     text = files("adapter.upstream").joinpath("profiles.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 
 def profile_names() -> list[str]:
     """The names that `profile(...)` takes."""
-    return sorted(_table())
+    return sorted([GENERIC.name, *_table()])
 
 
 def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
@@ -124,9 +126,11 @@ def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
 
 @cache
 def _named(name: str) -> Profile:
+    if name == GENERIC.name:
+        return GENERIC
     table = _table()
     if name not in table:
-        raise ConfigError(f"unknown profile {name!r}{_hint(name, table)}")
+        raise ConfigError(f"unknown profile {name!r}{hint(name, profile_names())}")
     return _overlaid(Profile(name=name), table[name])
 
 
@@ -135,7 +139,7 @@ def _overlaid(base: Profile, keys: dict[str, Any]) -> Profile:
     changes: dict[str, Any] = {}
     for key, value in keys.items():
         if key not in known:
-            raise ConfigError(f"unknown capability {key!r}{_hint(key, known)}")
+            raise ConfigError(f"unknown capability {key!r}{hint(key, known)}")
         changes[key] = _coerced(key, value, getattr(GENERIC, key))
     return replace(base, **changes)
 
@@ -166,8 +170,3 @@ def _coerced(key: str, value: Any, default: Any) -> Any:
     if type(value) is not type(default):
         raise ConfigError(f"capability {key}: a {type(default).__name__}, not {value!r}")
     return value
-
-
-def _hint(word: str, known: Any) -> str:
-    near = get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"

@@ -1,0 +1,263 @@
+"""The courses of turns that have to do with compaction or with blobs: histories that are more than they say.
+
+compaction      `/responses/compact`, a `compaction_trigger`: the history made short is the answer
+then an answer  a chat-shaped compact call, a `compact_threshold` that is passed: made short, then asked
+sealed          an ordinary turn whose reasoning goes out in blobs, or came in them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from secrets import token_hex
+from typing import Any, Final
+
+from adapter.compaction.calls import CompactCall, Shape, read_call, shape
+from adapter.compaction.expand import Expanded, expand
+from adapter.compaction.keep import worth_compacting
+from adapter.compaction.made import Made, Seals
+from adapter.compaction.options import Reply
+from adapter.compaction.outgoing import asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
+from adapter.compaction.plan import ClientShape, Way
+from adapter.compaction.sealing import not_verified
+from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
+from adapter.compaction.streams import preceded, triggered
+from adapter.compaction.triggers import is_due, is_triggered, threshold
+from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.echo import echo
+from adapter.errors import InvalidValue
+from adapter.hub import usage as usages
+from adapter.hub.events import Event, ItemClosed, ItemOpened, Usage
+from adapter.hub.losses import Anomaly
+from adapter.hub.request import Exchange, Request
+from adapter.server.about import About
+from adapter.server.asking import clock
+from adapter.server.compacting import COMPACT_PATH, Case, Compactor
+from adapter.server.course import Course, Courses, Lane
+from adapter.server.going import Going
+from adapter.server.lanes import Answering
+from adapter.server.own import Changed, Document, Said
+from adapter.server.plan import passed, serialised
+from adapter.server.turn import Turn
+from adapter.upstream.router import Target
+
+_REPLY: Final = b"x-adapter-compact-reply"
+_COUNTED: Final = b"x-adapter-token-count"
+_ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
+"""The events that may hold blobs."""
+
+
+class Compactions:
+    """Decides; holds what that needs."""
+
+    def __init__(self, courses: Courses) -> None:
+        """`courses` are the others."""
+        self._courses = courses
+        self._compactor = Compactor(asking=courses.asking, routing=courses.routing, options=courses.compaction)
+
+    def responses(self, turn: Turn, request: Request, found: tuple[Target, ...], facts: About) -> Course:
+        """`/v1/responses`, of a body that is not plain.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        target, seals = self._expanded(turn, request, found)
+        upstream = target.upstream
+        takes_trigger = facts.triggered and self._compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
+        if facts.triggered and not takes_trigger and not upstream.compacts_in_place:
+            request.body["input"] = request.items[:-1]
+            case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
+            return self._triggered(case, seals)
+        if not upstream.compacts_in_place and (limit := threshold(request.body)) is not None:
+            del request.body["context_management"]
+            if is_due(request, limit):
+                case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
+                case = replace(case, options=case.options.within(limit))
+                if case.split.rest:
+                    return self._compacted_then_asked(case, seals, Going.on(case))
+        return self._hub(turn, request, target, seals)
+
+    async def compact(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """`/v1/responses/compact`, in either shape.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        if shape(body) is Shape.CHAT:
+            turn.dialect = "chat"
+            return self._chat_compact(turn, body)
+        reply = self._reply(turn, body)
+        call = read_call(body)
+        asked = (
+            {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
+        )
+        found = self._courses.routing.found(turn, asked, evidence=call.body)
+        found = (await self._courses.recalled(turn, call.body, found)).found
+        return self._courses.routing.over(turn, found, found, lambda found: self._compact(turn, call, reply, found))
+
+    def _compact(self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...]) -> Course:
+        request = DIALECTS["responses"].read_request(call.body, turn.client)
+        if is_triggered(request.items):
+            request.body["input"] = request.items[:-1]
+        target, seals = self._expanded(turn, request, found)
+        case = self._case(turn, _SHAPES[reply, turn.client.codex], request, seals, target)
+
+        async def begin() -> Lane:
+            made = await self._made(case)
+            facts = self._facts(case, made, call)
+            match reply:
+                case Reply.COMPACTION:
+                    answer = compaction_reply(facts, made.reply_output(seals, facts.token))
+                case Reply.RESPONSE:
+                    answer = response_reply(facts, made.text)
+                case Reply.GOMODEL:
+                    answer = gomodel_reply(facts, made.text)
+            return Document(serialised(answer), made.usage)
+
+        turn.lane = "compact"
+        return Course(stream=False, exchange=Exchange(request=request), begin=begin)
+
+    def _chat_compact(self, turn: Turn, body: dict[str, Any]) -> Course:
+        found = self._courses.routing.found(turn, body)
+        return self._courses.routing.over(turn, found, found, lambda found: self._chat_compacted(turn, body, found))
+
+    def _chat_compacted(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Course:
+        target = self._courses.chosen(turn, found[0])
+        if self._compactor.way(ClientShape.CHAT, target.upstream) is Way.HAND_ON:
+            return self._courses.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
+        request = DIALECTS["chat"].read_request(body, turn.client)
+        seals = self._seals(turn, Expanded(request.items), target, wraps=False)
+        case = self._case(turn, ClientShape.CHAT, request, seals, target)
+        if worth_compacting(case.split, case.options):
+            return self._compacted_then_asked(case, seals, Going.on(case, body))
+        if target.upstream.dialect == "chat":
+            return self._courses.raw(turn, passed(body, "chat", turn.client, target))
+        return self._courses.hub(turn, request, target)
+
+    def _triggered(self, case: Case, seals: Seals) -> Course:
+        exchange = Exchange(request=case.request, profile=case.target.upstream.profile)
+
+        async def begin() -> Lane:
+            made = await self._made(case)
+            events = triggered(self._facts(case, made), made.blob(seals))
+            return Said(events, exchange, [Anomaly("usage_estimated")] if made.estimated else [])
+
+        case.turn.lane = "compact"
+        return Course(stream=case.request.stream, exchange=exchange, begin=begin)
+
+    def _compacted_then_asked(self, case: Case, seals: Seals, going: Going) -> Course:
+        turn, request, target = case.turn, case.request, case.target
+        self._courses.report(turn, going.losses())
+
+        async def begin() -> Lane:
+            made = await self._made(case)
+            answering = await self._courses.asking.answering(turn, going.plan(made))
+            answering = self._sealed(answering, request, target, seals)
+            if case.shape is ClientShape.THRESHOLD:
+                return Changed(answering, preceded(made.blob(seals), made.usage))
+            return Changed(answering, _costing(made.usage))
+
+        turn.lane = "compact"
+        exchange = Exchange(request=request, profile=target.upstream.profile)
+        return Course(stream=request.stream, exchange=exchange, begin=begin)
+
+    async def _made(self, case: Case) -> Made:
+        self._courses.report(case.turn, self._compactor.losses(case))
+        made = await self._compactor.made(case)
+        case.turn.outlet.headers.append((_COUNTED, b"estimate" if made.estimated else b"usage"))
+        return made
+
+    def _facts(self, case: Case, made: Made, call: CompactCall | None = None) -> Facts:
+        return Facts(
+            token=token_hex(16),
+            model=case.target.model,
+            created_at=clock(),
+            usage=made.usage,
+            provider=case.target.upstream.name,
+            metadata=None if call is None else call.metadata,
+            echo={} if call is None else echo(case.request, {}),
+        )
+
+    def _reply(self, turn: Turn, body: dict[str, Any]) -> Reply:
+        """Which shape a Responses-shaped compact call is answered in."""
+        asked = turn.headers.get(_REPLY)
+        if asked is not None:
+            try:
+                return Reply(asked.decode("latin-1").strip().lower())
+            except ValueError:
+                allowed = ", ".join(reply.value for reply in Reply)
+                raise InvalidValue(f"{_REPLY.decode()} must be one of {allowed}.", param=_REPLY.decode()) from None
+        model = body.get("model")
+        return self._compactor.options.reply_for(model if isinstance(model, str) else "", turn.caller.key_id)
+
+    def _case(self, turn: Turn, shape: ClientShape, request: Request, seals: Seals, target: Target) -> Case:
+        options = self._compactor.options
+        return Case(turn=turn, shape=shape, request=request, expanded=seals.expanded, target=target, options=options)
+
+    # --------------------------------------------------------------------------------------------------------- blobs
+
+    def _hub(self, turn: Turn, request: Request, target: Target, seals: Seals) -> Course:
+        """Translated, with the blobs that the client is to give back."""
+        plan = self._courses.translated(turn, request, target)
+
+        async def begin() -> Lane:
+            return self._sealed(await self._courses.asking.answering(turn, plan), request, target, seals)
+
+        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin)
+
+    def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals) -> Answering:
+        """With the blobs that the client is to give back."""
+        origin = target.upstream.name
+        if target.upstream.dialect == "responses":
+            if not seals.wraps:
+                return answering
+            change = wrapping_blobs(seals.ring, seals.tenant, origin)
+        elif asks_for_sealed_reasoning(request):
+            change = sealing_reasoning(seals.ring, seals.tenant, origin)
+        else:
+            return answering
+        return Changed(answering, lambda event: [change(event)], only=_ITEMS)
+
+    def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
+        """The target that can go on with this history, whose items in `request` are from now on what it reads."""
+        native = len(found) == 1 and found[0].upstream.dialect == "responses"
+        expanded = expand(request.items, self._courses.ring, turn.caller.tenant, native=native)
+        by_name = {one.upstream.name: one for one in reversed(found)}
+        if expanded.origin is not None and expanded.origin not in by_name:
+            raise not_verified("input")
+        origin = expanded.preferred_origin
+        if origin in turn.shut and expanded.origin is None:
+            origin = None
+        target = self._courses.chosen(turn, by_name.get(origin or "", found[0]))
+        profile = target.upstream.profile
+        reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
+        request.body["input"] = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)
+        return target, self._seals(turn, expanded, target, wraps=len(found) > 1)
+
+    def _seals(self, turn: Turn, expanded: Expanded, target: Target, *, wraps: bool) -> Seals:
+        return Seals(
+            ring=self._courses.ring,
+            tenant=turn.caller.tenant,
+            expanded=expanded,
+            upstream=target.upstream.name,
+            wraps=wraps,
+        )
+
+
+_SHAPES: Final = {
+    (Reply.COMPACTION, False): ClientShape.COMPACTION,
+    (Reply.COMPACTION, True): ClientShape.CODEX_OLD,
+    (Reply.RESPONSE, False): ClientShape.RESPONSE,
+    (Reply.RESPONSE, True): ClientShape.RESPONSE,
+    (Reply.GOMODEL, False): ClientShape.GOMODEL,
+    (Reply.GOMODEL, True): ClientShape.GOMODEL,
+}
+
+
+def _costing(cost: dict[str, Any]) -> Callable[[Event], list[Event]]:
+    """For an answer to a shortened conversation: its usage includes what the shortening cost."""
+
+    def changed(event: Event) -> list[Event]:
+        return [Usage(usages.added(event.usage, cost))] if type(event) is Usage else [event]
+
+    return changed
