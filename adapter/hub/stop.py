@@ -175,7 +175,7 @@ class _Message:
             case Delta():
                 self.add(event)
             case Deltas():
-                self._pieces += event.texts
+                self._pieces.append("".join(event.texts))
             case PartOpened():
                 self._open = event.part
                 self._pieces, self._logprobs, self._annotations = [], [], []

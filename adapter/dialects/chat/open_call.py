@@ -43,7 +43,7 @@ class OpenCall:
         """As `add`, for pieces that are valid Unicode."""
         if self._half or self._structured or self._unwrapper is not None:
             return [event for text in texts for event in self.add(text)]
-        self._pieces += texts
+        self._pieces.append("".join(texts))
         return [Deltas(self.index, NO_PART, self._kind, texts)]
 
     def add(self, text: str) -> list[Event]:

@@ -91,7 +91,7 @@ class TextItem:
         kind = self.kind
         if kind is None or self._half:
             return None
-        self._pieces += texts
+        self._pieces.append("".join(texts))
         return [Deltas(self.index, self._part, kind, texts)]
 
     def annotate(self, annotation: dict[str, Any]) -> Event:

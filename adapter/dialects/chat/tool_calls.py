@@ -143,9 +143,10 @@ class ToolCalls:
         slot = self._waiting[0] if self._waiting else None
         if slot is None or slot.item is None or slot.index != index or self._by_index[index] is not slot:
             return None
-        slot.pieces += texts
-        slot.size += sum(map(len, texts))
-        slot.given += len(texts)
+        text = "".join(texts)
+        slot.pieces.append(text)
+        slot.size += len(text)
+        slot.given += 1
         self._last = slot
         return slot.item
 

@@ -86,7 +86,7 @@ class ResponsesReader:
         if found is None:
             return at
         texts, end = found
-        text.pieces += texts
+        text.pieces.append("".join(texts))
         events.append(Deltas(text.index, text.part_index, text.kind, texts))
         return end
 
