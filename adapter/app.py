@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from adapter.config import Settings
 from adapter.server.asking import Asking
-from adapter.server.course import Courses
+from adapter.server.courses import Courses
 from adapter.server.doors import Doors
 from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline

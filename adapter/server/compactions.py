@@ -16,7 +16,7 @@ from adapter.compaction.calls import CompactCall, Shape, read_call, shape
 from adapter.compaction.expand import Expanded, expand
 from adapter.compaction.keep import worth_compacting
 from adapter.compaction.made import Made, Seals
-from adapter.compaction.options import Reply
+from adapter.compaction.options import Options, Reply
 from adapter.compaction.outgoing import asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
 from adapter.compaction.plan import ClientShape, Way
 from adapter.compaction.sealing import not_verified
@@ -33,8 +33,9 @@ from adapter.hub.request import Exchange, Request
 from adapter.server.about import About
 from adapter.server.asking import clock
 from adapter.server.compacting import COMPACT_PATH, Case, Compactor
-from adapter.server.course import Course, Courses, Lane
+from adapter.server.course import Course, Lane
 from adapter.server.going import Going
+from adapter.server.ground import Ground
 from adapter.server.lanes import Answering
 from adapter.server.own import Changed, Document, Said
 from adapter.server.plan import passed, serialised
@@ -50,10 +51,9 @@ _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 class Compactions:
     """Decides; holds what that needs."""
 
-    def __init__(self, courses: Courses) -> None:
-        """`courses` are the others."""
-        self._courses = courses
-        self._compactor = Compactor(asking=courses.asking, routing=courses.routing, options=courses.compaction)
+    def __init__(self, ground: Ground, options: Options) -> None:
+        self._ground = ground
+        self._compactor = Compactor(asking=ground.asking, routing=ground.routing, options=options)
 
     def responses(self, turn: Turn, request: Request, found: tuple[Target, ...], facts: About) -> Course:
         """`/v1/responses`, of a body that is not plain.
@@ -91,9 +91,9 @@ class Compactions:
         asked = (
             {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
         )
-        found = self._courses.routing.found(turn, asked, evidence=call.body)
-        found = (await self._courses.recalled(turn, call.body, found)).found
-        return self._courses.routing.over(turn, found, found, lambda found: self._compact(turn, call, reply, found))
+        found = self._ground.routing.found(turn, asked, evidence=call.body)
+        found = (await self._ground.recalled(turn, call.body, found)).found
+        return self._ground.routing.over(turn, found, found, lambda found: self._compact(turn, call, reply, found))
 
     def _compact(self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...]) -> Course:
         request = DIALECTS["responses"].read_request(call.body, turn.client)
@@ -118,21 +118,21 @@ class Compactions:
         return Course(stream=False, exchange=Exchange(request=request), begin=begin)
 
     def _chat_compact(self, turn: Turn, body: dict[str, Any]) -> Course:
-        found = self._courses.routing.found(turn, body)
-        return self._courses.routing.over(turn, found, found, lambda found: self._chat_compacted(turn, body, found))
+        found = self._ground.routing.found(turn, body)
+        return self._ground.routing.over(turn, found, found, lambda found: self._chat_compacted(turn, body, found))
 
     def _chat_compacted(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Course:
-        target = self._courses.chosen(turn, found[0])
+        target = self._ground.chosen(turn, found[0])
         if self._compactor.way(ClientShape.CHAT, target.upstream) is Way.HAND_ON:
-            return self._courses.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
+            return self._ground.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
         request = DIALECTS["chat"].read_request(body, turn.client)
         seals = self._seals(turn, Expanded(request.items), target, wraps=False)
         case = self._case(turn, ClientShape.CHAT, request, seals, target)
         if worth_compacting(case.split, case.options):
             return self._compacted_then_asked(case, seals, Going.on(case, body))
         if target.upstream.dialect == "chat":
-            return self._courses.raw(turn, passed(body, "chat", turn.client, target))
-        return self._courses.hub(turn, request, target)
+            return self._ground.raw(turn, passed(body, "chat", turn.client, target))
+        return self._ground.hub(turn, request, target)
 
     def _triggered(self, case: Case, seals: Seals) -> Course:
         exchange = Exchange(request=case.request, profile=case.target.upstream.profile)
@@ -147,11 +147,11 @@ class Compactions:
 
     def _compacted_then_asked(self, case: Case, seals: Seals, going: Going) -> Course:
         turn, request, target = case.turn, case.request, case.target
-        self._courses.report(turn, going.losses())
+        self._ground.report(turn, going.losses())
 
         async def begin() -> Lane:
             made = await self._made(case)
-            answering = await self._courses.asking.answering(turn, going.plan(made))
+            answering = await self._ground.asking.answering(turn, going.plan(made))
             answering = self._sealed(answering, request, target, seals)
             if case.shape is ClientShape.THRESHOLD:
                 return Changed(answering, preceded(made.blob(seals), made.usage))
@@ -162,7 +162,7 @@ class Compactions:
         return Course(stream=request.stream, exchange=exchange, begin=begin)
 
     async def _made(self, case: Case) -> Made:
-        self._courses.report(case.turn, self._compactor.losses(case))
+        self._ground.report(case.turn, self._compactor.losses(case))
         made = await self._compactor.made(case)
         case.turn.outlet.headers.append((_COUNTED, b"estimate" if made.estimated else b"usage"))
         return made
@@ -198,10 +198,10 @@ class Compactions:
 
     def _hub(self, turn: Turn, request: Request, target: Target, seals: Seals) -> Course:
         """Translated, with the blobs that the client is to give back."""
-        plan = self._courses.translated(turn, request, target)
+        plan = self._ground.translated(turn, request, target)
 
         async def begin() -> Lane:
-            return self._sealed(await self._courses.asking.answering(turn, plan), request, target, seals)
+            return self._sealed(await self._ground.asking.answering(turn, plan), request, target, seals)
 
         return Course(stream=plan.stream, exchange=plan.exchange, begin=begin)
 
@@ -221,14 +221,14 @@ class Compactions:
     def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
         """The target that can go on with this history, whose items in `request` are from now on what it reads."""
         native = len(found) == 1 and found[0].upstream.dialect == "responses"
-        expanded = expand(request.items, self._courses.ring, turn.caller.tenant, native=native)
+        expanded = expand(request.items, self._ground.ring, turn.caller.tenant, native=native)
         by_name = {one.upstream.name: one for one in reversed(found)}
         if expanded.origin is not None and expanded.origin not in by_name:
             raise not_verified("input")
         origin = expanded.preferred_origin
         if origin in turn.shut and expanded.origin is None:
             origin = None
-        target = self._courses.chosen(turn, by_name.get(origin or "", found[0]))
+        target = self._ground.chosen(turn, by_name.get(origin or "", found[0]))
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
         request.body["input"] = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)
@@ -236,7 +236,7 @@ class Compactions:
 
     def _seals(self, turn: Turn, expanded: Expanded, target: Target, *, wraps: bool) -> Seals:
         return Seals(
-            ring=self._courses.ring,
+            ring=self._ground.ring,
             tenant=turn.caller.tenant,
             expanded=expanded,
             upstream=target.upstream.name,

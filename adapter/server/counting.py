@@ -10,7 +10,8 @@ from adapter.compaction.sizes import total_tokens
 from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import AdapterError, InvalidType, MissingParameter
 from adapter.hub.request import Exchange
-from adapter.server.course import Course, Courses, Lane
+from adapter.server.course import Course, Lane
+from adapter.server.courses import Courses
 from adapter.server.history import as_items
 from adapter.server.own import Document
 from adapter.server.plan import serialised

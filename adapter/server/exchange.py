@@ -35,7 +35,8 @@ from adapter.hub.usage import estimated, summed
 from adapter.server.asking import clock
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.caller import Gate, OpenGate
-from adapter.server.course import Course, Courses
+from adapter.server.course import Course
+from adapter.server.courses import Courses
 from adapter.server.lanes import RawStreaming, RawWhole
 from adapter.server.outlet import Outlet, Shape
 from adapter.server.own import Document, Written

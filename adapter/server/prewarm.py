@@ -11,7 +11,8 @@ from adapter.hub.events import Event, Finished, Started, Usage
 from adapter.hub.request import Exchange
 from adapter.hub.usage import estimated
 from adapter.server.asking import clock
-from adapter.server.course import Course, Courses
+from adapter.server.course import Course
+from adapter.server.courses import Courses
 from adapter.server.own import Said
 from adapter.server.turn import Turn
 

@@ -1,0 +1,107 @@
+"""Which course a turn takes, decided from its body: one of the two lanes, or one of `server.compactions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from adapter.compaction.options import Options
+from adapter.dialects.registry import DIALECTS
+from adapter.server.about import about
+from adapter.server.course import Course
+from adapter.server.ground import Ground
+from adapter.server.keeping import Keep
+from adapter.server.plan import passed
+from adapter.server.turn import Turn
+from adapter.upstream.router import Router, Target
+
+if TYPE_CHECKING:
+    from adapter.server.compactions import Compactions
+
+
+@dataclass(kw_only=True)
+class Courses(Ground):
+    """Decides."""
+
+    compaction: Options
+
+    @property
+    def router(self) -> Router:
+        """All that are configured."""
+        return self.routing.router
+
+    @cached_property
+    def compactions(self) -> Compactions:
+        """Those of histories that are more than they say; imported for the first of them, 3 % of a start otherwise."""
+        from adapter.server.compactions import Compactions
+
+        return Compactions(self, self.compaction)
+
+    async def chat(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """`/v1/chat/completions`.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        keep = self.keeping.chat(turn, body)
+        found = self.routing.found(turn, body)
+        course = self.routing.over(turn, found, found, lambda found: self._chat(turn, body, found, passes=keep is None))
+        return course if keep is None else keep.course(course)
+
+    def _chat(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
+        target = self.chosen(turn, found[0])
+        if passes and target.upstream.dialect == "chat":
+            return self.raw(turn, passed(body, "chat", turn.client, target))
+        return self.hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
+
+    async def responses(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """`/v1/responses`.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        keep, course = await self.decided(turn, body)
+        return course if keep is None else keep.course(course)
+
+    async def decided(self, turn: Turn, body: dict[str, Any]) -> tuple[Keep | None, Course]:
+        """As `responses`: what is to be kept of the turn, and its course without that.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        recalled = await self.recalled(turn, body, self.routing.found(turn, body))
+        keep = await self.keeping.responses(turn, body, recalled)
+        passes = not recalled.put_in and (keep is None or keep.passes)
+        previous = recalled.previous if recalled.put_in else None
+        found = recalled.found
+        # what one kind of upstream is to keep cannot be asked of the other kind
+        pool = found
+        if keep is not None:
+            pool = tuple(one for one in found if one.upstream.stateful == found[0].upstream.stateful)
+        return keep, self.routing.over(
+            turn, found, pool, lambda found: self._responses(turn, body, found, passes=passes, previous=previous)
+        )
+
+    def _responses(
+        self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool, previous: str | None
+    ) -> Course:
+        facts = about(body)
+        if passes and not facts.ours and found[0].upstream.dialect == "responses":
+            in_place = found[0].upstream.compacts_in_place or not facts.compacts
+            if in_place and not (len(found) > 1 and facts.blobs):
+                target = self.chosen(turn, found[0])
+                return self.raw(turn, passed(body, "responses", turn.client, target))
+        request = DIALECTS["responses"].read_request(body, turn.client)
+        request.previous = previous
+        if facts.plain:
+            return self.hub(turn, request, self.chosen(turn, found[0]))
+        return self.compactions.responses(turn, request, found, facts)
+
+    async def compact(self, turn: Turn, body: dict[str, Any]) -> Course:
+        """`/v1/responses/compact`, in either shape.
+
+        Raises:
+            AdapterError: the request cannot be served.
+        """
+        return await self.compactions.compact(turn, body)

@@ -1,0 +1,110 @@
+"""What all courses stand on: whom to ask and how, what came before, and the two lanes over one upstream.
+
+raw   client and upstream speak alike and nothing has to be put in or taken out: bytes pass
+hub   one translated call, or n in parallel
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from adapter.compaction.sealing import KeyRing
+from adapter.dialects.base import RawStream
+from adapter.dialects.registry import DIALECTS
+from adapter.hub.losses import Loss
+from adapter.hub.request import Request
+from adapter.server.asking import Asking, clock
+from adapter.server.course import Course
+from adapter.server.history import History
+from adapter.server.keeping import Keeping, KeepsNothing
+from adapter.server.losing import report
+from adapter.server.plan import Plan, written
+from adapter.server.recall import Recalled, recall
+from adapter.server.routing import Routing
+from adapter.server.turn import Turn
+from adapter.upstream.router import Target
+
+
+@dataclass(kw_only=True)
+class Ground:
+    """What `Courses` and `Compactions` share."""
+
+    routing: Routing
+    asking: Asking
+    ring: KeyRing
+    history: History
+    keeping: Keeping = field(default_factory=KeepsNothing)
+
+    # ------------------------------------------------------------------------------------------------ the two lanes
+
+    def raw(self, turn: Turn, plan: Plan) -> Course:
+        """Bytes pass."""
+        self.report(turn, plan.losses)
+        turn.lane = "raw"
+
+        def observe() -> RawStream:
+            observer = DIALECTS[plan.speaks].raw_stream(plan.exchange, clock=clock)
+            turn.ending = observer.fail
+            return observer
+
+        if plan.stream:
+            turn.ending = lambda error: observe().fail(error)  # as long as the upstream has said nothing
+        return Course(
+            stream=plan.stream,
+            exchange=plan.exchange,
+            begin=lambda: self.asking.passing(turn, plan, observe if plan.stream else None),
+            raw=True,
+        )
+
+    def hub(self, turn: Turn, request: Request, target: Target) -> Course:
+        """Translated."""
+        plan = self.translated(turn, request, target)
+        return Course(stream=plan.stream, exchange=plan.exchange, begin=partial(self.asking.answering, turn, plan))
+
+    def translated(self, turn: Turn, request: Request, target: Target) -> Plan:
+        """What the target is asked on the hub's lane.
+
+        Raises:
+            AdapterError: it cannot be.
+        """
+        plan = written(request, target)
+        self.report(turn, plan.losses)
+        turn.lane = "hub"
+        return plan
+
+    # ---------------------------------------------------------------------------------------------- what comes before
+
+    def chosen(self, turn: Turn, target: Target) -> Target:
+        """`target`, which is to answer."""
+        turn.target, turn.model, turn.upstream = target, target.model, target.upstream.name
+        return target
+
+    def report(self, turn: Turn, losses: list[Loss]) -> None:
+        """Tell the client what of its request the upstream will not hear.
+
+        Raises:
+            UnsupportedParameter: such a loss is to be refused.
+        """
+        report(turn, losses, self.asking.settings.losses)
+
+    async def referred(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Target:
+        """Put in whatever the request only names, without a turn to follow; who would answer it.
+
+        Raises:
+            AdapterError: it names what is not there.
+        """
+        recalled = await self.recalled(turn, body, found)
+        await self.keeping.responses(turn, body, recalled)
+        return recalled.found[0]
+
+    async def recalled(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Recalled:
+        """Put the earlier turns that the request only names before its input, unless the upstream keeps them.
+
+        Raises:
+            BadRequest: they are not known here, or the input answers a call that is not among them.
+        """
+        if body.get("previous_response_id") is None:
+            return Recalled(found=found)
+        return await recall(self.history, self.keeping.kept_by, turn, body, found)
