@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -188,6 +187,8 @@ def keys_place(path: Path) -> tuple[KeyFile, tuple[KeySection, ...], tuple[Group
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import tomllib  # 1 % of a start that reads no file
+
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -168,6 +167,8 @@ class KeyFile:
         Raises:
             ConfigError: it cannot be read, is no such file, or others may write it.
         """
+        import tomllib  # as in `adapter.config`
+
         try:
             with self.path.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
