@@ -1,18 +1,20 @@
 """Deadlines that hardly ever ring. A request has half a dozen of them and nearly always ends before the first is due.
 
 A timer of the event loop is made and given up for each; here setting one is a set's `add`, cancelling it a `discard`, and
-one timer looks after all of them as long as there are any (7 % of a plain request less). They ring up to `TICK` late.
+one timer waits for the first of all (7 % of a plain request less). They ring up to `TICK` late.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
 TICK: Final = 0.05
 """Seconds."""
+_NEVER: Final = sys.maxsize
 
 
 class Alarm:
@@ -48,11 +50,13 @@ def _nothing() -> None:
 class Alarms:
     """All deadlines of one event loop."""
 
-    __slots__ = ("_timer", "due")
+    __slots__ = ("_looks", "_timer", "due")
 
     def __init__(self) -> None:
         self.due: dict[int, set[Alarm]] = {}
         """What rings in which tick; never an empty set."""
+        self._looks = _NEVER
+        """The tick that the timer waits for. Whatever rang in it may have been cancelled since: then it is woken once."""
         self._timer: asyncio.TimerHandle | None = None
 
     def after(self, seconds: float, call: Callable[[], None]) -> Alarm:
@@ -64,16 +68,26 @@ class Alarms:
             self.due[tick] = {alarm}
         else:
             together.add(alarm)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._look)
+        if tick < self._looks:
+            self._wait(tick)
         return alarm
 
+    def _wait(self, tick: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks = tick
+        # a loop may wake half a millisecond early
+        self._timer = asyncio.get_running_loop().call_later(tick * TICK - monotonic() + 0.001, self._look)
+
     def _look(self) -> None:
+        self._timer, self._looks = None, _NEVER
         now, loop = int(monotonic() / TICK), asyncio.get_running_loop()
-        self._timer = loop.call_later(TICK, self._look) if self.due else None
         for tick in sorted([tick for tick in self.due if tick <= now]):
             while together := self.due.get(tick):  # whoever rings may cancel others
                 try:
                     next(iter(together)).ring()
                 except Exception as error:
                     loop.call_exception_handler({"message": "an alarm's call failed", "exception": error})
+        first = min(self.due, default=_NEVER)
+        if first < self._looks:
+            self._wait(first)

@@ -70,6 +70,22 @@ def test_one_that_fails_keeps_no_other_from_ringing() -> None:
     play(scenario)
 
 
+def test_the_loop_is_woken_for_the_first_deadline_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        loop, alarms, waits = asyncio.get_running_loop(), Alarms(), []
+        later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", lambda delay, *call: waits.append(delay) or later(delay, *call))
+        alarms.after(60.0, list)
+        alarms.after(90.0, list)
+        assert [round(delay) for delay in waits] == [60]
+        rang = asyncio.Event()
+        alarms.after(0.0, rang.set)
+        await rang.wait()
+        assert [round(delay) for delay in waits] == [60, 0, 60]
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("seconds", [-1.0, 0.0])
 def test_what_is_due_already_rings_at_the_next_look(seconds: float) -> None:
     async def scenario() -> None:
