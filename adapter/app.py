@@ -26,7 +26,7 @@ from adapter.server.routes import router
 from adapter.server.routing import Routing
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
-from adapter.telemetry import log
+from adapter.telemetry.log import configure, log
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.health import Health
 from adapter.upstream.models import Catalog
@@ -61,7 +61,7 @@ def create(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        log.configure(server.log_level)
+        configure(server.log_level)
         client.open()
         drain.listen()
         doors.start()
@@ -76,6 +76,7 @@ def create(settings: Settings) -> ASGIApp:
             await doors.close()
             await tasks.close()
             await client.close()
+            log.flush()
 
     models = Models(Catalog(client, upstreams, time.monotonic), doors.gate, doors.access)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
