@@ -17,6 +17,7 @@ from typing import Any, Final
 from adapter.hub.events import Item
 
 TRIGGER: Final = "compaction_trigger"
+REFERENCE: Final = "item_reference"
 COMPACTIONS: Final = frozenset({"compaction", "compaction_summary", "context_compaction"})
 """`compaction_summary` is Codex's other spelling; `context_compaction` its marker, with or without a blob."""
 EXPANDED: Final = COMPACTIONS | {"reasoning"}

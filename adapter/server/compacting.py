@@ -8,9 +8,10 @@ never fails the client.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final
 
-from adapter.compaction.anatomy import COMPACTIONS, TRIGGER, Voice, type_of, units, voice
+from adapter.compaction.anatomy import COMPACTIONS, REFERENCE, TRIGGER, Voice, type_of, units, voice
 from adapter.compaction.expand import Expanded
 from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
@@ -131,16 +132,26 @@ class Compactor:
     # ------------------------------------------------------------------------------------------------------- by us
 
     async def _summarised(self, case: Case) -> Made:
-        request = case.request
-        if (elsewhere := _kept_elsewhere(request.body)) is not None:
+        if (elsewhere := _kept_elsewhere(case.request)) is not None:
             raise UnsupportedParameter(
-                "This conversation is kept where it cannot be compacted; send the whole of it as input.",
+                "This conversation, or a part of it, is kept where it cannot be compacted; send the whole of it as input.",
                 param=elsewhere,
             )
         target = self._summariser(case)
+        if target is not case.target:
+            try:
+                made = await self._summary(case, target, replace(case.options, on_failure=OnFailure.ERROR))
+            except AdapterError as refused:  # its own fault, and not that of who answers the turn
+                self.routing.health.failed(target, refused)
+            else:
+                self.routing.health.answered(target)
+                return made
+        return await self._summary(case, case.target, case.options)
+
+    async def _summary(self, case: Case, target: Target, options: Options) -> Made:
         window = target.upstream.window or self.options.window_tokens
-        options = replace(case.options, window_tokens=window, model=None)
-        asked = replace(request, body={**request.body, "model": target.model})
+        options = replace(options, window_tokens=window, model=None)
+        asked = replace(case.request, body={**case.request.body, "model": target.model})
         estimated = False
 
         async def ask(call: Request) -> Answer | AdapterError:
@@ -166,16 +177,19 @@ class Compactor:
             return Made.ours(end.value, estimated=estimated)
 
     def _summariser(self, case: Case) -> Target:
-        """Who writes the summary: the request's own target, unless a model is configured. A history with an upstream's
-        blob in it stays with that upstream, and one of a caller who may not use the model's upstreams where it is."""
-        model, target = case.options.model, case.target
+        """Who writes the summary: the request's own target, unless a model is configured. It is the own one, too, while that
+        model's upstreams rest and where the caller may not use them; a history with an upstream's blob in it stays with that
+        upstream."""
+        model, target = case.options.model if case.options.strategy is Strategy.SUMMARY else None, case.target
         if model is None or any(type_of(item) in COMPACTIONS for item in case.request.items):
             return target
         try:
             found = self.routing.router.route(model, None, self.routing.visible(case.turn))
         except ModelNotFound:
             return target
-        return next((one for one in found if one.upstream is target.upstream), found[0])
+        here = (replace(one, key=target.key) for one in found if one.upstream is target.upstream)
+        health = self.routing.health
+        return next((one for one in (*here, *found) if not health.wait(one)), target)
 
     async def _otherwise(self, case: Case, refused: AdapterError) -> Made:
         """An upstream's own compaction that failed. A history too long for it is summarised in pieces: the client has no
@@ -184,7 +198,7 @@ class Compactor:
         Raises:
             AdapterError: `refused`, unless `on_failure` says `trim` and all of the history is here; why the summary failed.
         """
-        kept_there = _kept_elsewhere(case.request.body) is not None
+        kept_there = _kept_elsewhere(case.request) is not None
         if refused.code == "context_length_exceeded" and not kept_there:
             return await self._summarised(case)
         if kept_there or case.options.on_failure is OnFailure.ERROR:
@@ -271,9 +285,11 @@ class Compactor:
         return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
 
 
-def _kept_elsewhere(body: dict[str, Any]) -> str | None:
-    """The field that names what came before the items, where that is not among them."""
-    return next((key for key in ("previous_response_id", "conversation") if body.get(key) is not None), None)
+def _kept_elsewhere(request: Request) -> str | None:
+    """What names a part of the history that is not among the items: a field, or an item that is a reference."""
+    named = (key for key in ("previous_response_id", "conversation") if request.body.get(key) is not None)
+    referring = (f"input[{at}]" for at, item in enumerate(request.items) if type_of(item) == REFERENCE)
+    return next(chain(named, referring), None)
 
 
 def _earlier(parts: Split) -> list[Item]:

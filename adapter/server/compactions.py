@@ -92,7 +92,7 @@ class Compactions:
             {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
         )
         found = self._ground.routing.found(turn, asked, evidence=call.body)
-        found = (await self._ground.recalled(turn, call.body, found)).found
+        found = await self._ground.referred(turn, call.body, found)
         return self._ground.routing.over(turn, found, found, lambda found: self._compact(turn, call, reply, found))
 
     def _compact(self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...]) -> Course:

@@ -89,15 +89,15 @@ class Ground:
         """
         report(turn, losses, self.asking.settings.losses)
 
-    async def referred(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Target:
-        """Put in whatever the request only names, without a turn to follow; who would answer it.
+    async def referred(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> tuple[Target, ...]:
+        """Put in whatever the request only names, without a turn to be kept; who can go on with that.
 
         Raises:
             AdapterError: it names what is not there.
         """
         recalled = await self.recalled(turn, body, found)
         await self.keeping.responses(turn, body, recalled)
-        return recalled.found[0]
+        return recalled.found
 
     async def recalled(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Recalled:
         """Put the earlier turns that the request only names before its input, unless the upstream keeps them.

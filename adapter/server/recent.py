@@ -62,7 +62,8 @@ class LocalThread:
         self._recent = recent
         self._given = body.get("input")
         self._previous = previous if isinstance(previous, str) else None
-        self._before: tuple[bytes, ...] | None = () if previous is None else None
+        begins = previous is None and body.get("conversation") is None
+        self._before: tuple[bytes, ...] | None = () if begins else None
         """None as long as nobody here knows what came before: then the turn cannot be remembered either."""
         self._made: dict[int, Item] = {}
 

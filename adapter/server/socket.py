@@ -60,11 +60,19 @@ class Sockets:
             raise UpgradeRequired("This server answers over HTTP only.")
         self._pipeline.admit(handshake, scope)
         origin = handshake.headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc != handshake.headers.get(b"host"):
+        if origin is not None and _site(origin) != handshake.headers.get(b"host"):
             # a browser asks nobody before it opens a socket to another site, or to this very machine
             raise Forbidden("A page of another origin may not open a socket here.")
         if self._open[handshake.caller] >= settings.websocket_connections:
             raise RateLimited("This caller has as many connections as one may have.", retry_after=_RETRY_AFTER)
+
+
+def _site(origin: bytes) -> bytes:
+    """Host and port of an origin; empty where it has none, or is no URL at all."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return b""
 
 
 def _of_a_turn(scope: Scope) -> Scope:

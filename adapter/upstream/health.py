@@ -49,6 +49,14 @@ class Health:
                     longest, why = rest[0] - now, rest[1]
         return longest, why
 
+    def wait(self, target: Target) -> float:
+        """Seconds until it may be asked; 0: now."""
+        return max(self.resting(target)[0], self.of(target.upstream.name).breaker.wait(self.clock()))
+
+    def answered(self, target: Target) -> None:
+        """An attempt was answered."""
+        self.of(target.upstream.name).breaker.succeeded()
+
     def failed(self, target: Target, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
         fault, now = fault_of(error), self.clock()

@@ -150,6 +150,8 @@ def test_a8_content_types_that_are_not_json(content_type: str) -> None:
         "application/json",
         "application/json; charset=utf-8",
         'application/json;charset="UTF-8"',
+        "application/json; charset=utf-8; profile=x",
+        "application/json; profile=x; charset=utf-8;",
         "application/vnd.x+json",
     ],
 )

@@ -221,6 +221,41 @@ def test_another_model_may_summarise_even_on_another_upstream() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(("status", "times"), [(429, 1), (401, 1), (402, 1), (500, 5)])
+def test_a_summariser_that_fails_is_left_alone_and_who_answers_the_turn_is_not(status: int, times: int) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"error": {"message": "no"}}, status, "retry-after: 60")]) as small,
+            Upstream(chat_stream("the summary")) as main,
+            adapter(
+                upstream(main.url, "chat", "main", models=["m"], api_key="k1"),
+                upstream(small.url, "chat", "small", models=["small"], api_key="k2"),
+                compaction={"model": "small"},
+            ) as client,
+        ):
+            for _ in range(5):
+                found = await client.post(COMPACT, CALL)
+                assert found.status == 200, found.body
+            assert (await client.ask("chat", stream=True)).status == 200
+            assert (len(small.seen), len(main.seen)) == (times, 6)
+
+    play(scenario)
+
+
+def test_a_summarising_model_that_is_limited_does_not_keep_the_others_of_its_upstream_from_answering() -> None:
+    async def scenario() -> None:
+        limited = [json_reply({"error": {"message": "slow down"}}, 429, "retry-after: 60")]
+        async with (
+            Upstream(limited, chat_stream("the summary")) as up,
+            adapter(upstream(up.url, "chat", api_key="k"), compaction={"model": "small"}) as client,
+        ):
+            assert (await client.post(COMPACT, CALL)).status == 200
+            assert (await client.post(COMPACT, CALL)).status == 200
+            assert [seen.json["model"] for seen in up.seen] == ["small", "m", "m"]
+
+    play(scenario)
+
+
 def test_a_short_history_is_forwarded_untouched() -> None:
     async def scenario() -> None:
         peer = CompactPeer("none_chat")

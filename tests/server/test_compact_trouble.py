@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from tests.server.scripted import (
     response,
     responses_stream,
 )
-from tests.server.sockets import answer, opened, say
+from tests.server.sockets import answer, good, opened, say
 
 CALL = WAYS["openai"].body
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAABo"}
@@ -149,6 +150,39 @@ def test_a_conversation_that_the_upstream_keeps_is_not_left_out_of_what_its_endp
         ):
             found = await client.ask("responses", conversation="conv_up", input=[ASKS, {"type": "compaction_trigger"}])
             assert (found.status, found.json["error"]["param"]) == (400, "conversation"), found.body
+            assert up.seen == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("speaks", ["chat", "responses"])
+def test_items_that_a_history_only_refers_to_are_compacted_with_it(speaks: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*good(speaks, "the summary")) as up,
+            adapter(
+                upstream(up.url, speaks, compact="none"), store={"url": f"sqlite:///{tmp_path}/store.db"}
+            ) as client,
+        ):
+            told = {"role": "assistant", "content": "FACT-path"}
+            made = (await client.post("/v1/conversations", {"items": [told]})).json
+            listed = (await client.get(f"/v1/conversations/{made['id']}/items")).json["data"]
+            found = await client.post(COMPACT, {"model": "m", "input": [{"id": listed[0]["id"]}, ASKS]})
+            assert found.status == 200, found.body
+            assert b"FACT-path" in up.seen[0].body
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("section", [{"compact": "none"}, {"compact": "none", "profile": "openai"}])
+@pytest.mark.parametrize("speaks", ["chat", "responses"])
+def test_items_that_nobody_here_knows_are_not_left_out_of_a_summary(speaks: str, section: dict[str, str]) -> None:
+    async def scenario() -> None:
+        async with Upstream(*good(speaks, "the summary")) as up, adapter(upstream(up.url, speaks, **section)) as client:
+            found = await client.post(
+                COMPACT, {"model": "m", "input": [ASKS, {"type": "item_reference", "id": "msg_1"}]}
+            )
+            assert (found.status, found.json["error"]["param"]) == (400, "input[1]"), found.body
             assert up.seen == []
 
     play(scenario)

@@ -391,7 +391,9 @@ def test_without_sockets_the_handshake_gets_426() -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize(("origin", "taken"), [("https://elsewhere.example", False), ("null", False), (None, True)])
+@pytest.mark.parametrize(
+    ("origin", "taken"), [("https://elsewhere.example", False), ("null", False), ("http://[", False), (None, True)]
+)
 def test_a_page_of_another_origin_opens_no_socket(origin: str | None, taken: bool) -> None:
     """Browsers ask nobody before they open a socket to this machine; only its own pages may."""
 

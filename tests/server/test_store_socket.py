@@ -61,6 +61,23 @@ def test_a_stored_turn_after_ones_that_were_not(store: dict[str, Any]) -> None:
     play(scenario)
 
 
+def test_a_turn_of_a_conversation_is_not_continued_without_what_was_said_before_it(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "one", "two")) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+        ):
+            said = {"items": [{"role": "user", "content": "before"}]}
+            conversation = (await client.post("/v1/conversations", said)).json["id"]
+            async with opened(client) as ws:
+                first = (await ask(ws, store=True, input="a", conversation=conversation))[-1]["response"]
+                assert refused(await ask(ws, store=True, input="b", previous_response_id=first["id"]))[0] == 400
+                await ask(ws, store=True, input="c", conversation=conversation)
+            assert [m["content"] for m in up.seen[-1].json["messages"]] == ["before", "a", "one", "c"]
+
+    play(scenario)
+
+
 def test_unknown_to_both(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with (
