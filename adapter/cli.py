@@ -90,7 +90,25 @@ def check(config: Path | None) -> None:
     settings = load(config)
     if not settings.upstreams:
         raise ConfigError("upstreams: none is configured")
+    _check_places(settings)
     click.echo(described(settings))
+
+
+def _check_places(settings: Settings) -> None:
+    """That something can be kept where they say, as far as that is known without going there.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if settings.store.mode != "off" and settings.store.url is not None:
+        from adapter.store.opening import opened
+
+        opened(settings.store)
+    if settings.limits.url is not None:
+        from adapter.access.shared import Shared
+        from adapter.server.tasks import Tasks
+
+        Shared(settings.limits.url, Tasks())
 
 
 def described(settings: Settings) -> str:

@@ -23,7 +23,7 @@ EVERYONE = "default"
 class Section(BaseModel):
     """A table whose keys are known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class LimitsSection(Section):

@@ -75,7 +75,7 @@ def store_url(url: str | None) -> URL:
         return URL.create("sqlite+aiosqlite", database=str(default_path(os.environ)))
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for what is no port
         raise ConfigError("store.url: not a database URL; expected sqlite:////path or postgresql://…") from None
     match parsed.get_backend_name():
         case "sqlite":
