@@ -28,7 +28,7 @@ class Keeping(Protocol):
     """Decides what is kept."""
 
     async def kept_by(self, caller: Caller, response_id: str) -> str | None:
-        """The name of the upstream that keeps this response."""
+        """Where this response is kept, as `Target.origin` says; None if not by an upstream."""
 
     async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
         """For a turn on Responses, whose earlier turns are in `body`; what else it refers to is put in here. None: nothing

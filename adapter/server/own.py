@@ -46,7 +46,7 @@ class Changed:
         only: frozenset[type[Event]] | None = None,
     ) -> None:
         """`only` names the events that `change` looks at; batches without any pass as they are."""
-        self._answering = answering
+        self.answering = answering
         self._change = change
         self._only = only
         self.headers = answering.headers
@@ -55,21 +55,21 @@ class Changed:
 
     @property
     def anomalies(self) -> list[Anomaly]:
-        return self._answering.anomalies
+        return self.answering.anomalies
 
     @property
     def ended(self) -> bool:
-        return self._answering.ended
+        return self.answering.ended
 
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
         def changed(events: list[Event]) -> None:
             if events := self._changed(events):
                 write(events)
 
-        await self._answering.pass_on(changed, ready)
+        await self.answering.pass_on(changed, ready)
 
     async def batch(self) -> Batch:
-        choice, events = await self._answering.batch()
+        choice, events = await self.answering.batch()
         return choice, events if choice else self._changed(events)
 
     def _changed(self, events: list[Event]) -> list[Event]:
@@ -79,10 +79,10 @@ class Changed:
         return events
 
     async def finish(self) -> None:
-        await self._answering.finish()
+        await self.answering.finish()
 
     def close(self) -> None:
-        self._answering.close()
+        self.answering.close()
 
 
 class Document:

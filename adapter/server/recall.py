@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from adapter.compaction.anatomy import TRIGGER
@@ -54,7 +55,9 @@ async def recall(
     except PreviousResponseNotFound:
         keeper = await kept_by(turn.caller, previous)
         if keeper is not None:
-            keepers = tuple(one for one in found if one.upstream.name == keeper)
+            keepers = tuple(
+                replace(one, key=key, bound=True) for one in found if (key := one.upstream.key_at(keeper)) is not None
+            )
             if not keepers:
                 raise
             return recalled._replace(found=keepers)

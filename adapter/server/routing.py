@@ -182,11 +182,11 @@ def _with_key(target: Target, about: bytes) -> Target:
 
 
 def _with_all_keys(pool: Sequence[Target]) -> list[Target]:
-    """Every target with its own key first, then with its others."""
+    """Every target with its own key first, then with its others where those will do."""
     found: list[Target] = []
     for target in pool:
         found.append(target)
-        if target.upstream.has_keys:
+        if target.upstream.has_keys and not target.bound:
             number = len(target.upstream.api_keys or ())
             found += [replace(target, key=(target.key + step) % number) for step in range(1, number)]
     return found

@@ -82,7 +82,7 @@ class Responses(Room):
         return await self.db.write(saving.run)
 
     async def save_origin(self, tenant: str, id: str, upstream: str) -> None:
-        """Remember that `upstream` keeps the response `id` itself."""
+        """Remember that the response `id` is kept at `upstream`: its name, and what else it takes to find it there."""
         row = {
             "tenant": tenant,
             "id": id,
@@ -101,7 +101,7 @@ class Responses(Room):
         await self.db.write(work)
 
     async def kept_by(self, tenant: str, id: str) -> str | None:
-        """The upstream that keeps this response; None if it is kept here or unknown."""
+        """Where an upstream keeps this response, as it was saved; None if it is kept here or unknown."""
         if not can_exist(id):
             return None
         query = select(responses.c.upstream).where(*self._one(tenant, id), responses.c.body.is_(None))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
 from adapter import config
@@ -87,6 +88,14 @@ class Upstream:
         """It is asked with the caller's own key."""
         return self.api_keys is None
 
+    def key_at(self, origin: str) -> int | None:
+        """Which of its keys has access to what is kept at a target's `origin`; the first, if that one is none of them any
+        more. None: another upstream has."""
+        name, _, account = origin.partition("/")
+        if name != self.name:
+            return None
+        return next((place for place, key in enumerate(self.api_keys or ()) if _account(key) == account), 0)
+
     @property
     def stateful(self) -> bool:
         """It keeps responses and conversations itself (a Chat upstream never does, whatever its profile says)."""
@@ -117,6 +126,17 @@ class Target:
     """The client's name for it, without an upstream's name before it."""
     key: int = 0
     """Which of the upstream's own keys."""
+    bound: bool = False
+    """No other key will do: what the call goes on from is kept under this one."""
+
+    @property
+    def origin(self) -> str:
+        """Where the upstream keeps what it is asked to keep: with several keys they may be several accounts', and an account
+        knows its own responses only."""
+        upstream = self.upstream
+        if upstream.api_keys is None or not upstream.has_keys:
+            return upstream.name
+        return f"{upstream.name}/{_account(upstream.api_keys[self.key])}"
 
     @property
     def rank_name(self) -> str:
@@ -172,6 +192,11 @@ class Router:
     def serves(self, model: str) -> bool:
         """Whether any upstream at all does, also one that a caller may not see."""
         return any(upstream.serves(model) for upstream in self.upstreams)
+
+
+def _account(key: str) -> str:
+    """What tells keys apart, and says nothing of them."""
+    return blake2b(key.encode(), digest_size=6).hexdigest()
 
 
 def _targets(upstreams: list[Upstream], model: str) -> tuple[Target, ...]:

@@ -168,3 +168,71 @@ async def _unknown_previous(client: Client, known: str, provider: str) -> None:
     ]
     assert answers[0].status == 400
     assert answers[0].body.replace(known.encode(), b"resp_unknown") == answers[1].body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_kept_under_one_key_of_several_is_asked_for_with_that_key(stream: bool, store: dict[str, Any]) -> None:
+    """They may be several accounts', and an account knows its own responses only."""
+
+    async def scenario() -> None:
+        keys = ["sk-1", "sk-2", "sk-3"]
+        kept = [f"resp_kept{number}" for number in range(8)]
+        async with Upstream([json_reply({})]) as up:
+            section = upstream(up.url, "responses", profile="openai", api_keys=keys)
+            async with adapter(section, store=store) as client:
+                up.scripts = [
+                    responses_stream("a", one) if stream else [json_reply(response("a", one))] for one in kept
+                ]
+                for one in kept:
+                    await client.ask("responses", stream=stream, input=f"conversation {one}")
+                made = [seen.headers["authorization"] for seen in up.seen]
+                assert len(set(made)) == 3
+            async with adapter(section | {"api_keys": keys[::-1]}, store=store) as client:
+                up.seen.clear()
+                up.scripts = [[json_reply(response())]]
+                for one in kept:
+                    await client.get(f"/v1/responses/{one}")
+                for one in kept:
+                    await client.ask("responses", previous_response_id=one)
+                assert [seen.headers["authorization"] for seen in up.seen] == [*made, *made]
+
+    play(scenario)
+
+
+def test_a_limited_key_does_not_make_another_account_say_that_there_is_no_such_response(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        limited = json_reply({"error": {"message": "slow down"}}, 429, "retry-after: 7")
+        async with (
+            Upstream([json_reply(response())], [limited]) as up,
+            adapter(upstream(up.url, "responses", profile="openai", api_keys=["sk-1", "sk-2"]), store=store) as client,
+        ):
+            first = (await client.ask("responses")).json
+            again = await client.ask("responses", previous_response_id=first["id"])
+            assert (again.status, again.headers["retry-after"]) == (429, "7")
+            assert len(up.seen) == 2
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_one_of_two_upstreams_keeps_is_found_though_its_blobs_are_wrapped(
+    stream: bool, store: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        keeps = {"profile": "openai", "api_key": "k"}
+        reply = responses_stream() if stream else [json_reply(response())]
+        async with (
+            Upstream(reply, [json_reply(response())]) as one,
+            Upstream([json_reply({})]) as other,
+            adapter(
+                upstream(one.url, "responses", "one", **keeps),
+                upstream(other.url, "responses", "other", **keeps),
+                store=store,
+            ) as client,
+        ):
+            await client.ask("responses", stream=stream, include=["reasoning.encrypted_content"])
+            assert (await client.get("/v1/responses/resp_up1")).json == response()
+            assert (await client.ask("responses", previous_response_id="resp_up1")).status == 200
+            assert (len(one.seen), len(other.seen)) == (3, 0)
+
+    play(scenario)

@@ -16,6 +16,7 @@ from adapter.hub.request import Exchange
 from adapter.server.asking import clock
 from adapter.server.course import Course, Lane
 from adapter.server.lanes import Hub, HubWhole, RawStreaming, RawWhole
+from adapter.server.own import Changed
 from adapter.server.stored.kept import NOT_KNOWN, Kept
 from adapter.server.turn import Turn
 from adapter.store.store import Store
@@ -144,7 +145,7 @@ class KeepResponse:
 
 @dataclass(slots=True, kw_only=True)
 class KeptThere:
-    """Kept by its upstream: what is remembered is by which."""
+    """Kept by its upstream: what is remembered is where."""
 
     store: Store
     turn: Turn
@@ -156,9 +157,10 @@ class KeptThere:
         async def begin() -> Lane:
             lane = await course.begin()
             kept = _id_of(lane)
-            if kept:
+            target = self.turn.target
+            if kept and target is not None:
                 try:
-                    await self.store.save_origin(self.turn.caller.tenant, kept, self.turn.upstream)
+                    await self.store.save_origin(self.turn.caller.tenant, kept, target.origin)
                     self.turn.stored = "kept"
                 except StoreUnavailable:
                     self.turn.stored = "failed"
@@ -171,10 +173,13 @@ class KeptThere:
 
 
 def _id_of(lane: Lane) -> str:
+    """The upstream's id of an answer of which nothing was taken yet."""
     match lane:
         case RawStreaming():
             return lane.observer.answer.id
         case RawWhole() | Hub() | HubWhole():
             return lane.id
+        case Changed():
+            return _id_of(lane.answering)
         case _:
             return ""

@@ -93,7 +93,7 @@ class StoredResponses:
         self,
         turn: Turn,
         call: Call,
-        name: str | None,
+        origin: str | None,
         method: Literal["GET", "POST", "DELETE"],
         below: str = "",
         *,
@@ -101,7 +101,8 @@ class StoredResponses:
     ) -> Course:
         """The answer of the upstream that keeps the response. Its id is one that the store knows, so it is only an id."""
         asking = self.pipeline.courses.asking
-        upstream = next((one for one in self.pipeline.courses.router.upstreams if one.name == name), None)
+        found = [(one, one.key_at(origin or "")) for one in self.pipeline.courses.router.upstreams]
+        upstream, key = next(((one, key) for one, key in found if key is not None), (None, 0))
         if upstream is None:
             raise _unknown(call.id)
         turn.lane, turn.upstream = "forward", upstream.name
@@ -110,7 +111,7 @@ class StoredResponses:
         exchange = Exchange.unasked("responses", upstream.profile, turn.client)
 
         async def begin() -> Lane:
-            headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id)
+            headers = call_headers(upstream, turn.headers, turn.callers_key, turn.request_id, key)
             reply = await asking.client.call(upstream, method, path, b"", headers, stream=stream)
             if stream:
                 observer = DIALECTS["responses"].raw_stream(exchange, clock=clock)
