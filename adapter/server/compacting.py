@@ -165,6 +165,7 @@ class Compactor:
                     answering.close()
             except AdapterError as refused:
                 return refused
+            case.turn.pay(answer.usage)
             estimated |= any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
             return answer
 
@@ -219,6 +220,7 @@ class Compactor:
         sent = self._endpoint_body(case, items)
         found = await self._twice(case, sent)
         cost = found.usage
+        case.turn.pay(cost)
         match found:
             case UpstreamText(text):
                 usage = cost or usages.estimated(len(sent), utf8_length(text))
@@ -273,6 +275,7 @@ class Compactor:
                 await answering.finish()
             finally:
                 answering.close()
+            case.turn.pay(answer.usage)
             blobs = [item for item in answer.output if type_of(item) in COMPACTIONS and item.get("encrypted_content")]
             if blobs:
                 break

@@ -1,7 +1,7 @@
 """The books of a turn: what it may cost is reserved, what it did cost is settled; one access line, one count in every metric.
 
 A turn that was charged and ends without a reported usage is settled by what is known of it: the bytes that were sent, and
-an event for a token, which is what servers stream. An error instead of an answer costs nothing.
+an event for a token, which is what servers stream. An error instead of an answer costs what was asked before it.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def spent(turn: Turn) -> int:
     if turn.usage is not None:
         cost: int = turn.usage["input_tokens"] + turn.usage["output_tokens"]
         return cost
-    if turn.way is None or not turn.way.asked or turn.outcome is Outcome.REFUSED:
+    if turn.way is None or not turn.way.asked:
         return 0
-    if turn.outcome is Outcome.FAILED and not turn.outlet.events:
-        return 0
-    return -(-turn.size // BYTES_PER_TOKEN) + turn.outlet.events
+    if turn.outcome is Outcome.REFUSED or (turn.outcome is Outcome.FAILED and not turn.outlet.events):
+        return turn.paid
+    return max(-(-turn.size // BYTES_PER_TOKEN), turn.paid) + turn.outlet.events
 
 
 def line(turn: Turn) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Turn:
         "model",
         "outcome",
         "outlet",
+        "paid",
         "read",
         "receive",
         "request_id",
@@ -106,6 +107,8 @@ class Turn:
         self.losses: list[Loss] = []
         self.anomalies: list[Anomaly] = []
         self.usage: dict[str, Any] | None = None
+        self.paid = 0
+        """Tokens that were spent on the way to an answer; `usage` includes them once there is one."""
         self.target: Target | None = None
         """Who was asked last."""
         self.way: Way | None = None
@@ -135,6 +138,11 @@ class Turn:
         """
         check_fields(scope["headers"], self.headers)
         self.callers_key = credential(self.headers)
+
+    def pay(self, usage: dict[str, Any] | None) -> None:
+        """A call was made for the answer that is none of it."""
+        if usage is not None:
+            self.paid += usage["input_tokens"] + usage["output_tokens"]
 
     def let_go(self) -> None:
         """The turn is over. What it was decided and is ended by holds it: a circle of objects would wait for the garbage

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from adapter.access.keys import Key, KeyFile, digest_of
+from tests.server.compacting import COMPACT, MESSAGES
 from tests.server.harness import ASK, PATH, Client, Response, adapter, ask_bytes, play, request_bytes, upstream
 from tests.server.scripted import (
     SSE,
@@ -308,6 +309,28 @@ def test_a_refused_request_costs_nothing_and_usage_that_nobody_reports_is_estima
             assert await remaining(client) == 10_000
             assert (await ask(client, ALICE)).status == 200
             assert 100 < 10_000 - await remaining(client) < 250
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "cost"),
+    [
+        (COMPACT, {"input": [{"role": "user", "content": "long " * 1500}] * 2}, 5),
+        (COMPACT, {"messages": MESSAGES}, 5),
+    ],
+    ids=["the summary of the second half fails", "the answer to the shortened conversation fails"],
+)
+def test_a_compaction_that_fails_half_way_costs_what_was_spent(path: str, body: dict[str, Any], cost: int) -> None:
+    async def scenario() -> None:
+        failing: Script = [json_reply({"error": {"message": "no"}}, 400)]
+        async with (
+            Upstream(chat_stream("summary"), failing) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN, window=4_000), access=DAY) as client,
+        ):
+            found = await client.post(path, {"model": "m", **body}, authorization=f"Bearer {ALICE}")
+            assert (found.status, len(up.seen)) == (400, 2), found.body
+            assert await remaining(client) == 10_000 - cost
 
     play(scenario)
 
