@@ -110,8 +110,9 @@ class Saving:
         return True
 
     def _begin(self, connection: Connection) -> bool:
-        """Insert the row; false if it is there already, as it must be for a job."""
-        if self.job is not None:
+        """Insert the row; false if it is there already. What a save without input, or for a job, ends was begun before: if it
+        is not there any more, it was deleted."""
+        if self.job is not None or self.given is None:
             return False
         if self.birth["previous"] is not None:
             self._require(connection, self.birth["previous"])
