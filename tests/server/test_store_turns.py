@@ -310,3 +310,21 @@ def test_compaction_goes_on_from_a_stored_response(store: dict[str, Any]) -> Non
             assert again.status == 200
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "extra"),
+    [
+        ("responses", {"store": "yes"}),
+        ("responses", {"background": "yes"}),
+        ("chat", {"store": True, "metadata": "label"}),
+    ],
+)
+def test_what_is_to_be_kept_is_not_guessed(dialect: str, extra: dict[str, Any], store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply({})]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            wrong = await client.ask(dialect, **extra)
+            assert (wrong.status, wrong.json["error"]["param"]) == (400, [*extra][-1])
+            assert up.seen == []
+
+    play(scenario)

@@ -63,10 +63,9 @@ class Keeper:
             return None
         messages, metadata = body.get("messages"), body.get("metadata")
         kept = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
-        if isinstance(metadata, dict):
-            checked_metadata(metadata)
-        else:
-            metadata = None
+        if not isinstance(metadata, dict | None):
+            raise InvalidType("metadata must be an object.", param="metadata")
+        checked_metadata(metadata)
         if "store" in body:
             body["store"] = False  # kept once is enough, with its labels
         body.pop("metadata", None)
@@ -74,10 +73,10 @@ class Keeper:
 
     async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
         """See `Keeping.responses`."""
-        asked = body.get("store")
-        if asked is not None and not isinstance(asked, bool):
-            raise InvalidType("store must be a boolean.", param="store")
-        background = body.get("background") is True
+        for name in ("store", "background"):
+            if not isinstance(body.get(name), bool | None):
+                raise InvalidType(f"{name} must be a boolean.", param=name)
+        asked, background = body.get("store"), body.get("background") is True
         wanted = asked is not False or self.mode == "always"
         upstream = recalled.found[0].upstream
         conversation, earlier = body.get("conversation"), recalled.earlier or 0
