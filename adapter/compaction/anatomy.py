@@ -51,6 +51,8 @@ PREFACE: Final = (
     "The history before this point was replaced by it. Build on the work that has already been done and avoid repeating "
     "it; tool calls that the summary reports were really made. The summary:"
 )
+CUT_OFF: Final = "[the summary was cut off here]"
+"""The end of a summary that reached its limit: better than none, and whoever reads it should know."""
 _SUMMARY_BEGINS: Final = "Another language model started to solve this problem and produced a summary"
 """Ours and Codex's own local summaries begin so: neither is a message that its user wrote."""
 

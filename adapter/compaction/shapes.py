@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from adapter.compaction.anatomy import CALLS, COMPACTIONS, OUTPUTS, type_of
+from adapter.compaction.anatomy import CALLS, COMPACTIONS, CUT_OFF, OUTPUTS, type_of
 from adapter.errors import UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
@@ -175,7 +175,8 @@ def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob:
     """What an upstream's `/responses/compact` answered, in whichever shape.
 
     Raises:
-        UpstreamInvalid: no object, or one that holds neither a blob nor text: a compaction that lost the history.
+        UpstreamInvalid: no object, or one that holds neither a blob nor text: a compaction that lost the history. Nor is text
+            one that a filter has ended.
     """
     if not isinstance(body, dict):
         raise UpstreamInvalid("The upstream's compaction is not a JSON object.")
@@ -191,9 +192,22 @@ def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob:
         text = _spoken(items)
     else:
         text = _chosen(body.get("choices"))
-    if not text.strip():
+    ended_by = _ended_by(body) if text.strip() else None
+    if not text.strip() or ended_by == "content_filter":
         raise UpstreamInvalid("The upstream's compaction is empty.")
-    return UpstreamText(text, usage)
+    return UpstreamText(text if ended_by is None else f"{text}\n{CUT_OFF}", usage)
+
+
+def _ended_by(body: dict[str, Any]) -> str | None:
+    """What kept a compaction with text in it from its own end; None where nothing did."""
+    if isinstance(body.get("output"), list):
+        if body.get("status") != "incomplete":
+            return None
+        details = body.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        return reason if isinstance(reason, str) else "length"
+    reason = body["choices"][0].get("finish_reason")
+    return reason if reason in ("length", "content_filter") else None
 
 
 def _has_blob(item: Item) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from adapter.compaction.anatomy import COMPACTIONS, TRIGGER, type_of
+from adapter.compaction.anatomy import COMPACTIONS, CUT_OFF, TRIGGER, type_of
 from adapter.compaction.keep import Split, split
 from adapter.compaction.options import OnFailure, Options, Strategy
 from adapter.compaction.payload import ContextPayload, Payload, SummaryPayload
@@ -197,7 +197,7 @@ class _Asking:
                 raise answer.error or UpstreamError("The upstream failed while it summarised the conversation.")
             summary = _text(answer).strip()
             if summary and not _refused(answer):
-                return f"{summary}\n[the summary was cut off here]" if answer.status == "incomplete" else summary
+                return f"{summary}\n{CUT_OFF}" if answer.status == "incomplete" else summary
         raise UpstreamError("The model gave no summary of the conversation, asked twice; nothing was compacted.")
 
 

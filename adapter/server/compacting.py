@@ -253,8 +253,8 @@ class Compactor:
                 body = loads(data)
             except NotJson:
                 raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
-            if isinstance(body, dict) and body.get("error") and not (body.get("output") or body.get("choices")):
-                raise from_error_object(body["error"])
+            if (why := _failure(body)) is not None:
+                raise from_error_object(why)
             try:
                 return read_compact_answer(body)
             except UpstreamInvalid:
@@ -286,6 +286,14 @@ class Compactor:
         estimated = answer.usage is None or any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
         context = [*kept[: parts.cut], blob, *kept[parts.cut :]]
         return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
+
+
+def _failure(body: Any) -> Any:
+    """The error of an answer that is none, whatever of one had been said by then; None for any other."""
+    if not isinstance(body, dict) or not body.get("error"):
+        return None
+    stands = body.get("status") != "failed" and (body.get("output") or body.get("choices"))
+    return None if stands else body["error"]
 
 
 def _kept_elsewhere(request: Request) -> str | None:

@@ -210,3 +210,30 @@ def test_text_in_odd_forms_is_found() -> None:
         {"choices": [{"message": {"content": [{"type": "text", "text": "plain"}]}}]},
     ):
         assert read_compact_answer(body) == UpstreamText("plain", None)
+
+
+_HALF = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "half"}]}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"output": _HALF, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+        {"output": _HALF, "status": "incomplete"},
+        {"choices": [{"message": {"content": "half"}, "finish_reason": "length"}]},
+    ],
+)
+def test_a_summary_that_was_cut_off_says_so(body: dict[str, Any]) -> None:
+    assert read_compact_answer(body) == UpstreamText("half\n[the summary was cut off here]", None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"output": _HALF, "status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
+        {"choices": [{"message": {"content": "half"}, "finish_reason": "content_filter"}]},
+    ],
+)
+def test_a_summary_that_a_filter_ended_is_none(body: dict[str, Any]) -> None:
+    with pytest.raises(UpstreamInvalid):
+        read_compact_answer(body)

@@ -126,6 +126,18 @@ def test_a_history_too_long_for_the_upstreams_own_compaction_is_summarised(kind:
     play(scenario)
 
 
+def test_a_compaction_of_the_upstream_that_failed_is_no_summary_whatever_it_had_said_by_then() -> None:
+    async def scenario() -> None:
+        failed = response("half", status="failed") | {"error": {"code": "rate_limit_exceeded", "message": "no"}}
+        async with (
+            Upstream([json_reply(failed)]) as up,
+            adapter(upstream(up.url, "responses", compact="response")) as client,
+        ):
+            assert (await client.post(COMPACT, CALL)).status == 429
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("kind", ["compaction", "trigger"])
 def test_a_history_that_only_the_upstream_knows_is_not_cut_by_rules_when_its_own_compaction_fails(kind: str) -> None:
     async def scenario() -> None:
