@@ -57,7 +57,7 @@ def create(settings: Settings) -> ASGIApp:
     )
     books = Books(access_log=server.access_log, meter=doors.meter, meters=doors.meters)
     pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=doors.gate, books=books)
-    drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout)
+    drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout, worker=server.workers > 1)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:

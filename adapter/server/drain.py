@@ -22,8 +22,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Drain:
     """Whether this process is on its way out, and what happens then."""
 
-    def __init__(self, running: Iterable[Turn], *, delay: float, timeout: float) -> None:
+    def __init__(self, running: Iterable[Turn], *, delay: float, timeout: float, worker: bool = False) -> None:
+        """`worker`: one of several, whose parent sends it what it was sent itself."""
         self.draining = False
+        self._sent_twice = worker
+        """One more signal is the first one: systemd and terminals send theirs to the workers, too, besides the parent."""
         self._running = running
         self._delay = delay
         self._timeout = timeout
@@ -52,6 +55,9 @@ class Drain:
         """Turn not ready; after the delay stop accepting; at the deadline fail what still runs. A second signal stops at
         once."""
         loop = asyncio.get_running_loop()
+        if self.draining and self._sent_twice:
+            self._sent_twice = False
+            return
         if self.draining:
             self._fail_running()
             stop_accepting()

@@ -326,6 +326,7 @@ async def _served(url: str, *options: str) -> tuple[asyncio.subprocess.Process, 
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "adapter", "serve", "--upstream", url, "--dialect", "chat", "--port", "0",
         cwd=Path(__file__).parents[2], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
@@ -365,6 +366,28 @@ def test_e1_a_stream_finishes_while_the_server_drains() -> None:
             finally:
                 if process.returncode is None:
                     process.kill()
+                    await process.wait()
+
+    play(scenario, 40)
+
+
+def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_signal() -> None:
+    """As systemd sends it, and a terminal: a worker then hears of it from its parent as well."""
+
+    async def scenario() -> None:
+        script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up:
+            process, client = await _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off")
+            try:
+                reader, writer = await client.open(ask_bytes("responses", stream=True))
+                await reader.readuntil(b"response.output_text.delta")
+                os.killpg(process.pid, signal.SIGTERM)
+                assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+                writer.close()
+                assert await _gone(process) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
                     await process.wait()
 
     play(scenario, 40)
