@@ -29,7 +29,7 @@ def codex_config(settings: Settings, url: str | None, model: str | None) -> str:
     """
     base_url = _base_url(url) if url is not None else f"{address(settings.server)}/v1"
     whose = [upstream.keys is None for upstream in settings.upstreams]
-    return config_block(base_url, model or _first_model(base_url), key=bool(settings.keys) or any(whose))
+    return config_block(base_url, model or _first_model(base_url), key=settings.keyed or any(whose))
 
 
 def address(server: Server) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from adapter.access.keys import Key, KeyFile, digest_of
 from adapter.codex import CONTEXT_WINDOW, Codex, config_block, entry
 from adapter.config import Settings, load
 from adapter.errors import ConfigError
@@ -82,6 +83,12 @@ def test_the_block_says_where_the_adapter_is(
     assert block["model"] == 'a "model"'
     assert (provider["base_url"], provider["model_catalog_url"]) == (base_url, f"{base_url}/models")
     assert ("env_key" in provider) is key
+
+
+def test_codex_needs_a_key_where_keys_are_in_their_file_only(tmp_path: Path) -> None:
+    KeyFile(tmp_path / "keys.toml").add(Key("laptop", digest_of("k" * 32), "alice", ("default",)))
+    block = tomllib.loads(codex_config(_load(tmp_path, UPSTREAM + 'api_key = "none"\n'), None, "m"))
+    assert "env_key" in block["model_providers"]["adapter"]
 
 
 def test_without_a_model_it_is_the_first_that_the_adapter_lists(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -34,11 +35,11 @@ class Models:
         try:
             turn.check_headers(scope)
             turn.caller = self._gate.admit(turn.headers, peer(scope))
-            access, groups = self._access, turn.caller.groups
-            visible = None if access is None else access.visible(groups)
-            models = await self._catalog.models(turn.headers, turn.callers_key, turn.request_id, visible)
-            if access is not None:
-                models = [model for model in models if access.allows(groups, model.id, model.upstream.name)]
+            access, groups, caller = self._access, turn.caller.groups, (turn.headers, turn.callers_key, turn.request_id)
+            if access is None:
+                models = await self._catalog.models(*caller)
+            else:
+                models = await self._catalog.models(*caller, access.visible(groups), partial(access.allows, groups))
             wanted = scope.get("path_params", {}).get("id")
             body = _whole(models) if wanted is None else _entry(_named(models, wanted))
             await turn.outlet.whole(200, _JSON, dumps(body))

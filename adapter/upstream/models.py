@@ -44,21 +44,26 @@ class Catalog:
         self._kept: dict[tuple[str, bytes], tuple[float, list[dict[str, Any]]]] = {}
 
     async def models(
-        self, headers: Headers, callers_key: str | None, request_id: str, visible: frozenset[str] | None = None
+        self,
+        headers: Headers,
+        callers_key: str | None,
+        request_id: str,
+        visible: frozenset[str] | None = None,
+        allows: Callable[[str, str], bool] = lambda model, upstream: True,
     ) -> list[Model]:
         """Every name once, served by the first upstream that has it; in the order of the configuration. `visible`: the
-        upstreams that there are for the caller; None: all."""
+        upstreams that there are for the caller (None: all), of which each may do for some models only: `allows`."""
         upstreams = [one for one in self._router.upstreams if visible is None or one.name in visible]
         lists = await asyncio.gather(
             *(self._listed(upstream, headers, callers_key, request_id) for upstream in upstreams)
         )
         found: dict[str, Model] = {}
         for upstream, listed in zip(upstreams, lists, strict=True):
-            for entry in listed:
-                if upstream.serves(entry["id"]):
-                    found.setdefault(entry["id"], _model(entry, upstream))
-            for name in (*upstream.aliases, *(name for name in upstream.models if _GLOB.isdisjoint(name))):
-                found.setdefault(name, Model(name, 0, upstream.name, upstream))
+            models = [_model(entry, upstream) for entry in listed if upstream.serves(entry["id"])]
+            names = (*upstream.aliases, *(name for name in upstream.models if _GLOB.isdisjoint(name)))
+            for model in (*models, *(Model(name, 0, upstream.name, upstream) for name in names)):
+                if allows(model.id, upstream.name):
+                    found.setdefault(model.id, model)
         return list(found.values())
 
     async def _listed(

@@ -161,6 +161,20 @@ def test_a_model_outside_the_groups_is_403_and_one_that_nobody_has_404() -> None
     play(scenario)
 
 
+def test_a_model_is_listed_where_any_upstream_of_it_is_the_callers_to_use() -> None:
+    async def scenario() -> None:
+        listed = json_reply({"object": "list", "data": [{"id": "gpt-5"}, {"id": "qwen3"}]})
+        rules = access(group("a", models=["gpt-*"], upstreams=["one"]), group("b", models=["qwen*"], upstreams=["two"]))
+        async with Upstream([listed]) as up:
+            sections = (upstream(up.url, "chat", "one", api_key=OWN), upstream(up.url, "chat", "two", api_key=OWN))
+            async with adapter(*sections, access=rules) as client:
+                for secret, names in ((ALICE, ["gpt-5"]), (BOB, ["qwen3"]), (CAROL, ["gpt-5", "qwen3"])):
+                    found = await client.get("/v1/models", **bearer(secret))
+                    assert [model["id"] for model in found.json["data"]] == names
+
+    play(scenario)
+
+
 def test_404_for_a_misjoined_path_names_the_right_one() -> None:
     async def scenario() -> None:
         async with (
