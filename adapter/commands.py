@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import NoReturn, ParamSpec
 
@@ -106,6 +107,8 @@ def revoke(id: str, config: Path) -> None:
 @told
 def rotate(id: str, overlap: float, config: Path) -> None:
     """Give a key another secret and print that, this once."""
+    if not isfinite(overlap):
+        raise ConfigError("--overlap: must be a number of hours that ends")
     file, _, _ = _place(config, id)
     secret = new_secret()
     file.rotate(id, digest_of(secret), time.time() + overlap * 3600)

@@ -86,6 +86,14 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(config: Path, argum
     assert not config.with_name("keys.toml").exists() or KeyFile(config.with_name("keys.toml")).read() == ()
 
 
+@pytest.mark.parametrize("hours", ["inf", "nan"])
+def test_an_overlap_without_an_end_is_none_and_leaves_the_keys_as_they_are(config: Path, hours: str) -> None:
+    assert keys(config, "add", "a", "--owner", "alice", "--group", "codex")[0] == 0
+    before = config.with_name("keys.toml").read_bytes()
+    assert keys(config, "rotate", "a", "--overlap", hours)[:2] == (2, "")
+    assert config.with_name("keys.toml").read_bytes() == before
+
+
 def test_a_key_can_be_made_for_a_configuration_that_only_lacks_one(config: Path) -> None:
     config.write_text('[server]\nhost = "0.0.0.0"\n' + CONFIG)
     assert CliRunner().invoke(main, ["check", "--config", str(config)]).exit_code == 2
