@@ -60,7 +60,7 @@ class Expanded:
 
     def for_upstream(self, name: str, *, reads_reasoning: bool = True) -> list[Item]:
         """The history as this upstream takes it: without reasoning blobs of others, and items that were nothing else;
-        without reasoning text of a Chat upstream where it does not read such."""
+        without reasoning text of a Chat upstream where it does not read such. These very items where nothing is left out."""
         foreign = {index for index, origin in self.reasoning_origins.items() if origin != name}
         unread = frozenset() if reads_reasoning else self.told
         if not foreign and not unread:

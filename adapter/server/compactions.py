@@ -28,7 +28,7 @@ from adapter.dialects.responses.echo import echo
 from adapter.errors import InvalidValue
 from adapter.hub import usage as usages
 from adapter.hub.events import Event, ItemClosed, ItemOpened, Usage
-from adapter.hub.losses import Anomaly
+from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import Exchange, Request
 from adapter.server.about import About
 from adapter.server.asking import clock
@@ -44,6 +44,7 @@ from adapter.upstream.router import Target
 
 _REPLY: Final = b"x-adapter-compact-reply"
 _COUNTED: Final = b"x-adapter-token-count"
+_FOREIGN: Final = Loss("input", Action.DROPPED, "reasoning", "The upstream cannot read the reasoning of another one.")
 _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
 
@@ -231,7 +232,10 @@ class Compactions:
         target = self._ground.chosen(turn, by_name.get(origin or "", found[0]))
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
-        request.body["input"] = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)
+        read = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)
+        if read is not expanded.items:
+            request.losses.append(_FOREIGN)
+        request.body["input"] = read
         return target, self._seals(turn, expanded, target, wraps=len(found) > 1)
 
     def _seals(self, turn: Turn, expanded: Expanded, target: Target, *, wraps: bool) -> Seals:

@@ -165,6 +165,33 @@ def test_with_several_upstreams_a_blob_finds_its_maker_again(stream: bool) -> No
     play(scenario)
 
 
+@pytest.mark.parametrize("losses", ["report", "reject"])
+@pytest.mark.parametrize("speaks", ["chat", "responses"])
+def test_reasoning_that_stays_behind_when_its_maker_fails_is_a_loss(speaks: str, losses: str) -> None:
+    async def scenario() -> None:
+        failing: Script = [json_reply({"error": {"message": "out of order"}}, 500)]
+        good = {"chat": chat_reply(), "responses": response()}
+        async with (
+            Upstream(thinking_responses(False), failing) as maker,
+            Upstream([json_reply(good[speaks])]) as other,
+            adapter(
+                upstream(maker.url, "responses", "maker"),
+                upstream(other.url, speaks, "other"),
+                losses=losses,
+                sealing=SEALING,
+            ) as client,
+        ):
+            first = await ask(client, False, **INCLUDE)
+            found = await client.ask("responses", input=[*first["output"], ASKS])
+            if losses == "reject":
+                assert (found.status, len(other.seen)) == (500, 0)
+            else:
+                assert (found.status, len(other.seen)) == (200, 1)
+                assert found.headers["x-adapter-losses"] == "input;dropped"
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("name", ["openai", "trigger", "threshold"])
 def test_of_two_upstreams_the_maker_of_the_compaction_goes_on(name: str) -> None:
     async def scenario() -> None:
