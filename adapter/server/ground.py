@@ -107,4 +107,7 @@ class Ground:
         """
         if body.get("previous_response_id") is None:
             return Recalled(found=found)
-        return await recall(self.history, self.keeping.kept_by, turn, body, found)
+        recalled = await recall(self.history, self.keeping.kept_by, turn, body, found)
+        if recalled.put_in:  # the id that went on was another one with every turn; the opening is not
+            recalled = recalled._replace(found=self.routing.ranked(turn, body, found))
+        return recalled

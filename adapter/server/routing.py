@@ -61,9 +61,13 @@ class Routing:
             group = self.access.granting(caller.groups, found[0].asked, [target.upstream.name for target in found])
             found = tuple(target for target in found if group.allows_upstream(target.upstream.name))
             turn.counters = self.access.counters(group, caller.tenant, caller.key_id or "")
+        return self.ranked(turn, body if evidence is None else evidence, found)
+
+    def ranked(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> tuple[Target, ...]:
+        """`found`, those first to which the conversation in `body` goes."""
         if len(found) == 1 and not found[0].upstream.has_keys:
             return found
-        about = session(body if evidence is None else evidence, turn.headers) or turn.request_id.encode()
+        about = session(body, turn.headers) or turn.request_id.encode()
         return tuple(_with_key(target, about) for target in ordered(about, found))
 
     def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Decide) -> Course:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -354,6 +355,30 @@ def test_sessions_stay_where_they_are_and_a_dead_target_moves_only_its_own() -> 
                 assert [now for now, was in zip(moved, first, strict=True) if was != 1] == [
                     was for was in first if was != 1
                 ]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("several", ["upstreams", "keys"])
+def test_a_conversation_that_goes_on_by_id_stays_where_it_began(several: str, tmp_path: Path) -> None:
+    """The id is another one with every turn; what was said first is not."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up:
+            keys = [f"sk-{number}" for number in range(3)]
+            if several == "keys":
+                sections = [upstream(up.url, "chat", api_keys=keys)]
+            else:
+                sections = [upstream(up.url, "chat", key, priority=0, api_key=key) for key in keys]
+            async with adapter(*sections, store={"url": f"sqlite:///{tmp_path}/store.db"}) as client:
+                for conversation in range(6):
+                    up.seen.clear()
+                    last = None
+                    for turn in range(5):
+                        said = f"turn {turn} of conversation {conversation}"
+                        made = await client.ask("responses", input=said, previous_response_id=last)
+                        last = made.json["id"]
+                    assert len({seen.headers["authorization"] for seen in up.seen}) == 1
 
     play(scenario)
 
