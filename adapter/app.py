@@ -70,9 +70,9 @@ def create(settings: Settings) -> ASGIApp:
         try:
             yield
         finally:
-            drain.forget()
             if stored is not None:
-                await stored.close()
+                await stored.close(drain.left)
+            drain.forget()
             await doors.close()
             await tasks.close()
             await client.close()

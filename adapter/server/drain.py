@@ -30,7 +30,13 @@ class Drain:
         self._running = running
         self._delay = delay
         self._timeout = timeout
+        self._until = 0.0
         self._previous: dict[int, Any] = {}
+
+    @property
+    def left(self) -> float:
+        """Seconds that running answers still have; none where nobody has said that this process is to go."""
+        return max(self._until - asyncio.get_running_loop().time(), 0.0) if self.draining else 0.0
 
     def listen(self) -> None:
         """Take the signals before the server does; it gets them from us. Only in the main thread, as Python has it."""
@@ -63,8 +69,9 @@ class Drain:
             stop_accepting()
             return
         self.draining = True
+        self._until = loop.time() + self._delay + self._timeout
         loop.call_later(self._delay, stop_accepting)
-        loop.call_later(self._delay + self._timeout, self._fail_running)
+        loop.call_at(self._until, self._fail_running)
 
     def _fail_running(self) -> None:
         for turn in list(self._running):

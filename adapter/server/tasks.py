@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from adapter.upstream.alarms import Alarms
@@ -25,10 +26,12 @@ class Tasks:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def finish(self) -> None:
-        """Wait until nothing runs any more."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def finish(self, within: float | None = None) -> None:
+        """Wait until nothing runs any more, for so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self._running:
+                    await asyncio.wait(self._running)
 
     async def close(self) -> None:
         """Cancel what still runs and wait for it."""

@@ -6,9 +6,11 @@ import asyncio
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -389,6 +391,29 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
                 if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     await process.wait()
+
+    play(scenario, 40)
+
+
+def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drains(tmp_path: Path) -> None:
+    """Its client has left, as it may; nobody else could say the same from the start."""
+
+    async def scenario() -> None:
+        script: Script = [*begun("chat"), Sleep(1.0), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up:
+            process, client = await _served(up.url, f"ADAPTER_STORE__URL=sqlite:///{tmp_path}/store.db")
+            try:
+                reader, writer = await client.open(ask_bytes("responses", stream=True, background=True))
+                await reader.readuntil(b"response.output_text.delta")
+                writer.transport.abort()
+                process.send_signal(signal.SIGTERM)
+                assert await _gone(process) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+            assert database.execute("SELECT status FROM responses").fetchall() == [("completed",)]
 
     play(scenario, 40)
 

@@ -67,6 +67,12 @@ class Run:
     """What its client's turn was admitted with, and the place at an upstream that this took; none where another process
     accepted it."""
     turn: Turn | None = None
+    recording: Recording | None = None
+
+    @property
+    def told(self) -> bool:
+        """Something of its answer may have been read, and nobody else could say the same."""
+        return self.recording is not None and self.recording.told
 
     def stop(self, why: Outcome, error: AdapterError | None = None) -> None:
         """End the work."""
@@ -179,9 +185,13 @@ class Background:
                 pass  # stored requests get a 503 as long as this lasts; the log has a line of each
             await asyncio.sleep(self.poll)
 
-    async def close(self) -> None:
-        """Give everything back."""
+    async def close(self, within: float) -> None:
+        """Give everything back. What was told of already can only be finished: that may take so many seconds."""
         error = ShuttingDown("This server is shutting down; send the request again.")
+        for run in list(self.runs.values()):
+            if not run.told:
+                run.stop(Outcome.SHUT_DOWN, error)
+        await self._tasks.finish(within)
         for run in list(self.runs.values()):
             run.stop(Outcome.SHUT_DOWN, error)
         await self._tasks.finish()
@@ -214,7 +224,7 @@ class Background:
         if stored is None or stored.object is None:
             return
         pen = EventWriter(_Announcing(self.store, run.signal), job, lease=self.lease)
-        recording = Recording(stored.object, pen, streamed=stored.streamed)
+        recording = run.recording = Recording(stored.object, pen, streamed=stored.streamed)
         writing = self._tasks.start(pen.run())
         losing = self._tasks.start(_stop_when_lost(pen, run))
         try:

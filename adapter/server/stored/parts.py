@@ -76,10 +76,10 @@ class Stored:
         self._tasks.start(self.background.watch())
         self._tasks.start(self._upkeep())
 
-    async def close(self) -> None:
-        """Give work back, finish what is being written, let go."""
+    async def close(self, within: float) -> None:
+        """Finish within so many seconds what cannot be given back, give back the rest, finish what is being written, let go."""
         await self._tasks.close()
-        await self.background.close()
+        await self.background.close(within)
         await self.keeping.afterwards.finish()
         await self.store.close()
 
