@@ -120,7 +120,7 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
 def _is_compaction(item: Item) -> bool:
     """Codex's `context_compaction` may be a bare marker; it then stands for nothing."""
     type_ = type_of(item)
-    return type_ in COMPACTIONS and (type_ != "context_compaction" or "encrypted_content" in item)
+    return type_ in COMPACTIONS and (type_ != "context_compaction" or item.get("encrypted_content") is not None)
 
 
 def _front(before: Sequence[Item], blob: Opened, path: str, answers: Container[str], *, alone: bool) -> list[Item]:

@@ -233,7 +233,7 @@ class Compactions:
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
         read = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)
-        if read is not expanded.items:
+        if read is not expanded.items and target.upstream.dialect == "responses":  # Chat has no place for blobs anyway
             request.losses.append(_FOREIGN)
         request.body["input"] = read
         return target, self._seals(turn, expanded, target, wraps=len(found) > 1)

@@ -59,6 +59,12 @@ def _compaction(index: int, writing: Writing) -> None:
     )
 
 
+def _marker(index: int, writing: Writing) -> None:
+    """Codex's sign that something was compacted; only with a blob does it stand for anything."""
+    if writing.request.items[index].get("encrypted_content") is not None:
+        _compaction(index, writing)
+
+
 def _trigger(index: int, writing: Writing) -> None:
     raise UnsupportedParameter("compaction_trigger is not supported here.", param=writing.at(index))
 
@@ -74,7 +80,7 @@ _OTHERS: Final[dict[str, Callable[[int, Writing], None]]] = {
     "additional_tools": _nothing,
     "compaction": _compaction,
     "compaction_summary": _compaction,
-    "context_compaction": _compaction,
+    "context_compaction": _marker,
     "compaction_trigger": _trigger,
     "item_reference": _reference,
 }

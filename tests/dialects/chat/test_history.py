@@ -397,6 +397,12 @@ def test_reasoning_that_nobody_can_read_is_passed_over_in_silence() -> None:
 # ------------------------------------------------------------------------------------------------------- other items
 
 
+@pytest.mark.parametrize("marker", [{}, {"encrypted_content": None}])
+def test_codex_bare_marker_of_a_compaction_says_nothing(marker: dict[str, Any]) -> None:
+    made = written(user("a"), {"type": "context_compaction", **marker}, said("b"))
+    assert (made.body["messages"], made.losses) == ([{"role": "user", "content": "a"}, bot("b")], [])
+
+
 @pytest.mark.parametrize(
     ("item", "error", "param"),
     [
