@@ -63,7 +63,7 @@ class Keeper:
             return None
         messages, metadata = body.get("messages"), body.get("metadata")
         kept = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
-        if not isinstance(metadata, dict | None):
+        if metadata is not None and not isinstance(metadata, dict):
             raise InvalidType("metadata must be an object.", param="metadata")
         checked_metadata(metadata)
         if "store" in body:
@@ -73,10 +73,11 @@ class Keeper:
 
     async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
         """See `Keeping.responses`."""
-        for name in ("store", "background"):
-            if not isinstance(body.get(name), bool | None):
+        asked, apart = body.get("store"), body.get("background")
+        for name, value in (("store", asked), ("background", apart)):
+            if value is not None and type(value) is not bool:
                 raise InvalidType(f"{name} must be a boolean.", param=name)
-        asked, background = body.get("store"), body.get("background") is True
+        background = apart is True
         wanted = asked is not False or self.mode == "always"
         upstream = recalled.found[0].upstream
         conversation, earlier = body.get("conversation"), recalled.earlier or 0
