@@ -116,6 +116,8 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         raise ConfigError(_one_line(refused)) from None
     except SettingsError as refused:
         raise ConfigError(f"environment: {refused}") from None
+    if settings.keys_file is not None and not settings.keys_file.exists():  # nobody would be asked for a key
+        raise ConfigError(f"keys_file: {settings.keys_file} is not there; `adapter keys add` makes it")
     # of the plain class, so that it can be handed to worker processes
     settings.compaction.options()
     return _access(

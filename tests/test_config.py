@@ -163,7 +163,9 @@ def test_the_snapshot_cannot_be_changed_and_can_go_to_a_worker(tmp_path: Path, m
     assert "CANARY" not in repr(settings)
 
 
-def test_text_becomes_what_the_key_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_becomes_what_the_key_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("keys").touch()
     said = {"SERVER__OPEN": "yes", "SERVER__DRAIN_DELAY": "0", "KEYS_FILE": "keys", "METRICS": '{"port": "9"}'}
     said |= {"COMPACTION__REPLIES": '{"gpt-*": "gomodel"}', "STORE__TTL": "60", "METRICS__HOST": "::1"}
     for name, value in said.items():

@@ -94,6 +94,7 @@ def router(
     counted = Methods(POST=partial(pipeline.serve, "responses", Counting(courses).decide))
     sockets = Sockets(pipeline)
     listed = Methods(GET=models, HEAD=models)
+    ready = Methods(GET=readyz, HEAD=readyz)
     exact: dict[str, ASGIApp] = {}
     routes: list[BaseRoute] = []
     for prefix in _PREFIXES:
@@ -104,7 +105,8 @@ def router(
             f"{prefix}{COUNT_PATH}": counted,
             f"{prefix}/models": listed,
             f"{prefix}/livez": Methods(GET=livez, HEAD=livez),
-            f"{prefix}/readyz": Methods(GET=readyz, HEAD=readyz),
+            f"{prefix}/readyz": ready,
+            f"{prefix}/health": ready,
         }
         routes.append(WebSocketRoute(f"{prefix}/responses", sockets))
         routes += [Route(f"{prefix}{path}", Methods(**methods)) for path, methods in others.items()]

@@ -229,7 +229,7 @@ def test_every_way_to_join_a_base_url(prefix: str) -> None:
         async with Upstream([json_reply(response())]) as up, adapter(upstream(up.url, "responses")) as client:
             assert (await client.post(f"{prefix}/responses", {"model": "m", "input": "Hi"})).status == 200
             assert (await client.get(f"{prefix}/livez")).status == 200
-            assert (await client.get(f"{prefix}/readyz")).status == 200
+            assert (await client.get(f"{prefix}/readyz")).status == (await client.get(f"{prefix}/health")).status == 200
             chat = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
             assert (await client.post(f"{prefix}/chat/completions", chat)).status == 200
             assert up.seen[0].line.split()[1] == "/v1/responses"
