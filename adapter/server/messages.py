@@ -2,6 +2,9 @@
 
 An answer is the same sequence of events whatever carries it. So everything behind the outlet writes server-sent events, and
 this outlet takes them out of their framing again: translated or raw, failures and pings, they all pass here.
+
+A turn has no header. What one would tell stands in the first message of its answer, as the member `headers`, where OpenAI's
+error messages have theirs and Codex looks for some: an event of our own would be one that strict clients do not know.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from starlette.types import Send
 from adapter.errors import InvalidType, InvalidValue, UnsupportedParameter
 from adapter.server.outlet import Outlet
 from adapter.server.recent import LocalThread
-from adapter.wire.headers import RawHeaders
+from adapter.wire.headers import OURS, RawHeaders
 from adapter.wire.jsonio import dumps, loads_request
 from adapter.wire.sse import Decoder
 
@@ -91,7 +94,7 @@ class SocketOutlet(Outlet):
         super().__init__(send)
         self._thread = thread
         self._decoder = Decoder(limit=sys.maxsize)
-        self._tag = b"" if lane is None else b',"stream_id":' + dumps(lane) + b"}"
+        self._tag = b"" if lane is None else _member("stream_id", lane)
 
     @property
     def done(self) -> bool:
@@ -104,15 +107,13 @@ class SocketOutlet(Outlet):
         self.status = status
         if self._thread is not None:
             self._thread.failed()
-        head = b'{"type":"error","status":%d,' % status
-        for name, value in headers:
-            if name == b"retry-after":
-                head += b'"headers":{"retry-after":"%b"},' % value
+        head = b'{"type":"error","status":%d' % status
+        told = _member("headers", _told([*self.headers, *headers])) + b","
         if self.writing_since is not None:
             await self._quiet_now()
         self.writing_since = monotonic()
         try:
-            await self._message(head + body[1:])
+            await self._message(head + told + body[1:])
         finally:
             self._sent()
 
@@ -127,15 +128,37 @@ class SocketOutlet(Outlet):
         try:
             for _, event in self._decoder.feed(data):
                 if event != b"[DONE]":
-                    self.committed, self.status = True, 200
                     if self._thread is not None:
                         self._thread.hear(event)
+                    if not self.committed:
+                        self.committed, self.status = True, 200
+                        event = _with(event, _member("headers", _told(self.headers)))
                     await self._message(event)
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()
 
     async def _message(self, event: bytes) -> None:
-        if self._tag and event.endswith(b"}"):
-            event = event[:-1] + self._tag
-        await self._send({"type": "websocket.send", "text": event.decode("utf-8", "replace")})
+        text = _with(event, self._tag).decode("utf-8", "replace")
+        await self._send({"type": "websocket.send", "text": text})
+
+
+def _told(fields: RawHeaders) -> dict[str, str]:
+    """What the header of an HTTP answer would tell and no event does: what this server has to say, and how long to wait."""
+    told: dict[str, str] = {}
+    for name, value in fields:
+        word, said = name.decode("latin-1"), value.decode("latin-1")
+        if name == b"retry-after":
+            told[word] = said
+        elif name.startswith(OURS):
+            told[word] = f"{told[word]}, {said}" if word in told else said
+    return told
+
+
+def _member(name: str, value: dict[str, str] | str) -> bytes:
+    """One more member for an object that has some; nothing where there is nothing to say."""
+    return b"," + dumps({name: value})[1:-1] if value else b""
+
+
+def _with(event: bytes, member: bytes) -> bytes:
+    return event[:-1] + member + b"}" if member and event.endswith(b"}") else event

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adapter.access.groups import Access
 from adapter.errors import AdapterError
@@ -22,15 +22,12 @@ from adapter.upstream.affinity import ordered, score, session
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
 from adapter.upstream.router import Router, Target
+from adapter.wire.headers import OURS
 
 if TYPE_CHECKING:
     from adapter.server.course import Course, Lane
 
 Decide: TypeAlias = "Callable[[tuple[Target, ...]], Course]"
-
-
-_OURS: Final = b"x-adapter-"
-"""Fields that say what became of the request at one target."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,7 +122,7 @@ class Way:
             name = target.upstream.name
             turn.target = target
             if turn.losses is not self._losses:  # noted for another target
-                turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(_OURS)]
+                turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(OURS)]
             turn.losses = self._losses.copy()
             found = self._found
             if target is not found[0] or len(found) > 1:

@@ -29,6 +29,8 @@ _SINGLE: Final = frozenset(
     {b"authorization", b"x-api-key", b"content-length", b"content-type", b"transfer-encoding", b"host"}
 )
 
+OURS: Final = b"x-adapter-"
+"""Fields that say what became of the request here begin so."""
 TO_ANY_UPSTREAM: Final = (b"traceparent", b"tracestate")
 TO_CALLERS_UPSTREAM: Final = (
     b"openai-beta",

@@ -317,3 +317,53 @@ def test_state_of_an_upstream_that_keeps_it_is_asked_for_there() -> None:
             assert history(up.seen[2]) == ["A", "Two", "B"]
 
     play(scenario)
+
+
+# ------------------------------------------------------------------------------------------- what a header would tell
+
+
+@pytest.mark.parametrize("lane", [{}, {"stream_id": "a"}])
+def test_the_first_message_tells_what_could_not_be_carried(lane: dict[str, str]) -> None:
+    """In the member that an error's message has for header fields; other messages, and turns that lose nothing, have none."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "One", "Two")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            created, *others = await ask(ws, truncation="auto", brand_new=1, **lane)
+            assert created["type"] == "response.created"
+            assert created["headers"] == {"x-adapter-losses": "truncation;dropped, brand_new;dropped"}
+            assert created.get("stream_id") == others[-1].get("stream_id") == lane.get("stream_id")
+            assert not any("headers" in event for event in [*others, *await ask(ws)])
+
+    play(scenario)
+
+
+def test_an_errors_message_tells_what_could_not_be_carried() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"error": {"message": "slow"}}, 429, "retry-after: 7")]) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            (error,) = await ask(ws, truncation="auto")
+            assert error["headers"] == {"x-adapter-losses": "truncation;dropped", "retry-after": "7"}
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("policy", ["ignore", "reject"])
+def test_nothing_is_told_where_the_policy_is_another_one(policy: str) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "Hello")) as up,
+            adapter(upstream(up.url, "chat"), losses=policy) as client,
+            opened(client) as ws,
+        ):
+            events = await ask(ws, truncation="auto")
+            assert not any("headers" in event for event in events)
+            assert (events[-1]["type"] == "error") is (policy == "reject")
+
+    play(scenario)
