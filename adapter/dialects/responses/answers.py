@@ -113,6 +113,7 @@ def ended(assembly: Assembly, response: dict[str, Any], end: Ending, changed: di
     counted: list[Event] = [] if usage is None else [Usage(usage)]
     output = output_of(response)
     if end.error is not None:
+        assembly.close_done()
         return [*_taken(assembly), *counted, Failed(end.error, [slot.partial() for slot in assembly.open_slots()])]
     cut = _settle(assembly, output, end.status)
     if cut and end.status == "completed":

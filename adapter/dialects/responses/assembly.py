@@ -6,6 +6,8 @@ Both readers stand on this: the stream reader hands in what each event says, the
 * A call opens when its name is known. Text that came earlier waits and goes out as one delta.
 * The streamed text is the truth. A text of a done event that is longer adds its rest as a delta; one that contradicts is
   an anomaly and is not believed.
+* A part that is done closes with the next event: its item's end, or the answer's, may say more of it (annotations that came
+  in no event of their own). Nothing more can be said of it once it has closed.
 * An item that is done as `incomplete` closes only when the answer ends; if another item follows, it was complete after all.
 * `tool_search_call` opens at its end: OpenAI changes its call_id on the way.
 """
@@ -75,12 +77,14 @@ class Text:
 class Part:
     """A content or summary part."""
 
-    __slots__ = ("annotations", "closed", "skeleton", "text")
+    __slots__ = ("annotations", "closed", "said", "skeleton", "text")
 
     def __init__(self, opened: dict[str, Any], text: Text) -> None:
         self.skeleton = opened
         self.text = text
         self.annotations: list[dict[str, Any]] = []
+        self.said: dict[str, Any] = {}
+        """What its done forms said, the last one first to be believed."""
         self.closed: dict[str, Any] | None = None
 
 
@@ -132,6 +136,8 @@ class Assembly:
         self.slots: list[Slot] = []
         """In the order of their hub indices."""
         self.anomalies: list[Anomaly] = []
+        self._done: Part | None = None
+        """The part that is done and closes with the next event."""
         self._bare_logprobs = bare_logprobs
         """Deltas keep their logprobs as the upstream gave them, for a client of the same dialect."""
         self._ids: set[str] = set()
@@ -195,6 +201,8 @@ class Assembly:
 
     def done(self, slot: Slot, item: Item) -> None:
         """The upstream says that the item is done, as `item`."""
+        if self._done is not None and self._done.text.index != slot.index:
+            self.close_done()
         if item.get("status") == "incomplete":
             slot.waiting = item
             if slot.index < 0:
@@ -233,12 +241,17 @@ class Assembly:
 
     def _finish_group(self, slot: Slot, group: str, given: list[dict[str, Any]]) -> None:
         parts = slot.groups[group]
-        for index, whole in enumerate(given):
+        index = 0
+        for whole in given:
+            while index < len(parts) and is_other(parts[index], whole):
+                self.close_part(parts[index])
+                index += 1
             if index == len(parts):
                 self.open_part(slot, group, whole)
             self.close_part(parts[index], whole)
-        for index in range(len(given), len(parts)):
-            self.close_part(parts[index], None)
+            index += 1
+        for part in parts[index:]:
+            self.close_part(part)
 
     # ------------------------------------------------------------------------------------------------------- parts
 
@@ -246,40 +259,48 @@ class Assembly:
         """The next part of a group begins; an unfinished one before it ends."""
         parts = slot.groups[group]
         if parts:
-            self.close_part(parts[-1], None)
+            self.close_part(parts[-1])
         opened = empty_part(part)
         made = Part(opened, Text(slot.index, len(parts), KINDS[opened["type"]]))
         parts.append(made)
         self.out.append(PartOpened(slot.index, len(parts) - 1, opened))
         return made
 
-    def close_part(self, part: Part, whole: dict[str, Any] | None) -> None:
-        """The part ends as `whole` (in normal form; None where nobody said)."""
+    def part_done(self, part: Part, whole: dict[str, Any]) -> None:
+        """The upstream says that the part is done, as `whole` (in normal form)."""
+        self._take(part, whole)
+        self._done = part
+
+    def close_done(self) -> None:
+        """Nothing more is said of the part that is done."""
+        part, self._done = self._done, None
+        if part is not None:
+            self.close_part(part)
+
+    def close_part(self, part: Part, whole: dict[str, Any] | None = None) -> None:
+        """The part ends; as `whole` (in normal form), where somebody said so."""
+        if whole is not None:
+            self._take(part, whole)
         if part.closed is not None:
             return
-        text = part.text
-        said = whole if whole is not None and whole["type"] == part.skeleton["type"] else None
-        if said is None:
-            self.complete(text, None)
-            part.closed = _finished(part)
-        else:
-            if text.kind is DeltaKind.TEXT and said["logprobs"] and not text.logprobs:
-                self._late_logprobs(text, said)
-            self.complete(text, said[text_field(said["type"])])
-            if text.kind is DeltaKind.TEXT:
-                for annotation in said["annotations"][len(part.annotations) :]:
-                    self.annotate(part, annotation)
-            part.closed = _as_said(part, said)
-        self.out.append(PartClosed(text.index, text.part_index, part.closed))
+        self.complete(part.text)
+        part.closed = _as_said(part)
+        self.out.append(PartClosed(part.text.index, part.text.part_index, part.closed))
 
-    def _late_logprobs(self, text: Text, said: dict[str, Any]) -> None:
-        """Logprobs that no delta brought go with the rest of the text, or alone."""
-        value = text.value
-        rest = said["text"][len(value) :] if said["text"].startswith(value) else ""
-        text.pieces.append(rest)
-        text.held = ""
-        text.logprobs = said["logprobs"]
-        self.out.append(Delta(text.index, text.part_index, text.kind, rest, text.logprobs))
+    def _take(self, part: Part, whole: dict[str, Any]) -> None:
+        """What `whole` says of the part and nobody said before."""
+        text, texts = part.text, whole["type"] == part.skeleton["type"] == "output_text"
+        annotations = whole["annotations"][len(part.annotations) :] if texts else []
+        if part.closed is not None:
+            if annotations or whole.get(text_field(whole["type"])) != text.value:
+                self.note("event_after_done", "more of a part that was done")
+        elif whole["type"] == part.skeleton["type"]:
+            self.complete(text, whole[text_field(whole["type"])], whole["logprobs"] if texts else None)
+            for annotation in annotations:
+                self.annotate(part, annotation)
+            part.said |= whole
+        else:
+            self.note("text_mismatch", "a done event contradicts its part's type")
 
     def annotate(self, part: Part, annotation: dict[str, Any]) -> None:
         part.annotations.append(annotation)
@@ -298,25 +319,31 @@ class Assembly:
         if text.index >= 0:
             self.out.append(Delta(text.index, text.part_index, text.kind, delta, given))
 
-    def complete(self, text: Text, whole: str | None) -> None:
-        """The whole text is known (None: what came is all): its rest is added."""
+    def complete(self, text: Text, whole: str | None = None, logprobs: Any = None) -> None:
+        """The whole text is known (None: what came is all), and its logprobs: what no delta brought of them is added."""
         value = text.value
-        if whole is not None and whole != value and whole.startswith(value):
+        rest = whole[len(value) :] if whole is not None and whole.startswith(value) else ""
+        if text.held and not rest:
+            rest = REPLACEMENT
+        late = [] if text.logprobs or text.kind is not DeltaKind.TEXT else full_logprobs(logprobs)
+        if rest or late:
             text.held = ""
-            self.add(text, whole[len(value) :])
-        elif text.held:
-            text.held = ""
-            self.add(text, REPLACEMENT)
+            self.add(text, rest, late)
         if whole is not None and whole != text.value:
             self.note("text_mismatch", "a done event contradicts its deltas")
 
 
-def _as_said(part: Part, said: dict[str, Any]) -> dict[str, Any]:
+def is_other(part: Part, whole: dict[str, Any]) -> bool:
+    """The part was opened as something else than was said in the end: nothing was said in it."""
+    return part.skeleton["type"] != whole["type"] and not part.text.value
+
+
+def _as_said(part: Part) -> dict[str, Any]:
     """The upstream's own closed part, with the text, annotations and logprobs that were streamed."""
-    streamed = _finished(part)
-    if streamed["type"] == "output_text" and len(said["logprobs"]) == len(streamed["logprobs"]):
-        streamed["logprobs"] = said["logprobs"]
-    return {**said, **{key: streamed[key] for key in streamed if key in _STREAMED}}
+    said, streamed = part.said, _finished(part)
+    if streamed["type"] == "output_text" and len(said.get("logprobs", ())) == len(streamed["logprobs"]):
+        streamed["logprobs"] = said.get("logprobs", [])
+    return {**said, **{key: streamed[key] for key in streamed if key in _STREAMED or not said}}
 
 
 _STREAMED: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})

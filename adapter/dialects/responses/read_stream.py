@@ -30,7 +30,7 @@ from adapter.dialects.responses.answers import (
     started,
     told_error,
 )
-from adapter.dialects.responses.assembly import Assembly, Slot, Text
+from adapter.dialects.responses.assembly import Assembly, Slot, Text, is_other
 from adapter.dialects.responses.output_items import (
     CALLS,
     PLAIN_TEXT,
@@ -137,6 +137,8 @@ class ResponsesReader:
         try:
             if kind in ENDS:
                 return self._end(kind, event)
+            if kind not in _SAY_MORE:
+                assembly.close_done()
             if kind == "error" or (event.get("error") and not kind.startswith("response.")):
                 return self._failed(told_error(event))
             handler = _HANDLERS.get(kind)
@@ -273,8 +275,10 @@ class ResponsesReader:
         found = self._parted(event, group)
         if found is not None:
             slot, whole, number = found
-            part = self._places.numbered(slot, group, number) or self._places.open_part(slot, group, number, whole)
-            self._assembly.close_part(part, whole)
+            part = self._places.numbered(slot, group, number)
+            if part is None or is_other(part, whole):
+                part = self._places.open_part(slot, group, number, whole)
+            self._assembly.part_done(part, whole)
 
     def _parted(self, event: dict[str, Any], group: str) -> tuple[Slot, dict[str, Any], Any] | None:
         """The item that a part event is about, the part in its normal form, and its number."""
@@ -306,7 +310,7 @@ class ResponsesReader:
         found = self._places.part(event, part_type) if isinstance(said, str) else None
         if found is not None:
             self._forget()
-            self._assembly.complete(found[1].text, whole_text(said))
+            self._assembly.complete(found[1].text, whole_text(said), event.get("logprobs"))
 
     def _annotation(self, event: dict[str, Any], part_type: str) -> None:
         annotation = event.get("annotation")
@@ -357,6 +361,8 @@ _PROGRESS: Final = tuple(
         "apply_patch_call_operation_diff",
     )
 )
+_SAY_MORE: Final = frozenset({"response.output_item.done", "response.output_text.annotation.added"})
+"""Events that may say more of a part that is done."""
 _INVALID_EVENT: Final = "upstream_invalid_event"
 _Handler = Callable[[ResponsesReader, dict[str, Any], str], None]
 _READ = ResponsesReader
