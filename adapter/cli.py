@@ -258,8 +258,8 @@ def conform(
 ) -> None:
     """Ask the server at URL (it ends in /v1 or the like) and print where it breaks the protocol.
 
-    Ends with 0 where no law is broken, 1 where some are, 2 where there is nothing to ask. It costs tokens: about forty short
-    answers. Drawing requests needs Hypothesis: pip install 'responses-chat-adapter[conform]'.
+    Ends with 0 where no law is broken, 1 where some are, 2 where there is nothing to ask. The report comes when everything has
+    been asked. It costs tokens: about forty short answers. Drawing requests needs Hypothesis: pip install 'responses-chat-adapter[conform]'.
     """
     from adapter import conforming
 

@@ -61,6 +61,7 @@ def test_the_demo_model_keeps_every_law(demo_url: str, dialect: str) -> None:
     result = conform(demo_url, "--seed", "1", dialect=dialect)
     assert result.exit_code == 0, result.output
     assert "FAIL" not in result.stdout
+    assert result.stdout.splitlines()[-1] == f"{result.stdout.count('ok   ')} laws, none is broken."
     assert "ok   fits its schema: 2 cases" in result.stdout
     assert "--seed 1" in result.stdout
 
@@ -90,7 +91,7 @@ def test_without_hypothesis_the_fixed_questions_are_asked(demo_url: str, monkeyp
     assert "ok   is refused: 9 cases" in result.stdout
     assert (
         "not asked: this needs hypothesis, pip install 'responses-chat-adapter[conform]'"
-        in result.stdout.splitlines()[-1]
+        in result.stdout.splitlines()[-2]
     )
 
 
@@ -142,7 +143,10 @@ def test_a_broken_law_is_told_and_ends_with_1(with_key: tuple[str, ...]) -> None
         machines = conform(url, *with_key, "--examples", "0", "--json")
     assert (text.exit_code, machines.exit_code) == (1, 1)
     assert "FAIL is json: 18 cases" in text.stdout
-    assert "is json · an unknown path: the content type is text/plain, expected application/json" in text.stdout
+    assert text.stdout.splitlines()[-1].endswith(" laws, 1 broken: 1 finding above.")
+    about, found = (line.strip() for line in text.stdout.splitlines() if line.startswith("     is json"))
+    assert about.startswith("is json means: Plain answers and refusals are JSON objects")
+    assert found.startswith("is json · an unknown path: the content type is text/plain, expected application/json")
     assert json.loads(machines.stdout)["ok"] is False
     assert echo.headers["authorization"] == f"Bearer {KEY}"
     assert (echo.headers["x-api-key"], echo.headers["x-trace"]) == ("token CANARY-9876", "7")
@@ -158,12 +162,14 @@ def test_a_key_that_the_server_repeats_is_never_shown(with_key: tuple[str, ...],
     assert "[key]" in result.output or status == 308
     if status != 500:
         assert f"status {status}" in refused(result)
+    assert ("--key-env" in result.output) is (status in (401, 403))
 
 
 def test_an_answer_that_breaks_off_or_never_comes_is_a_finding() -> None:
     whole = b'{"id": "x"}'
+    good: Script = [head(200, length=len(whole)), whole, Close()]
     scripts: list[Script] = [
-        [head(200, length=len(whole)), whole, Close()],
+        *(good, good, good),
         [head(200, length=99), whole, Close()],
         [head(200, "text/event-stream"), Stall()],
         [Close()],
@@ -202,7 +208,7 @@ def test_bad_usage_ends_with_2_and_one_line(demo_url: str, monkeypatch: pytest.M
         line = refused(conform(*arguments))
         assert hint in line
         assert "CANARY" not in line
-    assert "'nobody' is unknown, status 404" in refused(conform(demo_url, model="nobody"))
+    assert "'nobody' is unknown, status 404 (URL ends" in refused(conform(demo_url, model="nobody"))
     assert CliRunner().invoke(main, ["conform", demo_url]).exit_code == 2
 
 

@@ -248,13 +248,63 @@ def test_a_feature_that_is_refused_by_name_is_not_supported_and_breaks_nothing(
 ) -> None:
     report = judged(_lacks(*refusal), dialect)
     assert report.ok
-    assert [case for case, _ in report.remarks] == ["a JSON schema", "a JSON schema, streamed"]
+    remarks = [case for case, told in report.remarks if "not supported" in told]
+    assert remarks == ["a JSON schema", "a JSON schema, streamed"]
     assert "not supported" in report.text()
 
 
 @pytest.mark.parametrize("dialect", BOTH)
 def test_a_feature_that_is_refused_without_its_name_is_broken(dialect: str) -> None:
     assert broken(judged(_lacks("Bad request.", None), dialect)) == {"is answered"}
+
+
+# ------------------------------------------------------------------------------------------------------- the limit's name
+
+OLD, NEW = "max_tokens", "max_completion_tokens"
+
+
+def _refusing(key: str, told: set[str]) -> Defect:
+    """A server that knows a limit by one name only; `told` takes the limits of the requests that it answers."""
+    refusal = {"error": {"message": f"Unknown parameter: {key}", "type": "invalid_request_error", "param": key}}
+
+    def answers(body: dict[str, Any], answer: Answer) -> Answer:
+        if key in body:
+            return Answer(400, "application/json", json.dumps(refusal).encode())
+        told.update(body.keys() & {OLD, NEW} if answer.status == 200 else ())
+        return answer
+
+    return Defect(answers=answers)
+
+
+@pytest.mark.parametrize(("lacks_it", "has_it"), [(NEW, OLD), (OLD, NEW)])
+def test_a_server_that_takes_one_name_of_the_limit_is_asked_by_that_name(lacks_it: str, has_it: str) -> None:
+    """What is drawn, too. The other name is not supported, and nothing is broken."""
+    told: set[str] = set()
+    report = judged(_refusing(lacks_it, told), "chat", examples=5)
+    assert report.ok, report.text()
+    assert told == {has_it}
+    assert report.cases["is answered"] == 15
+    assert (f"a tiny {lacks_it}", f"not supported: 'Unknown parameter: {lacks_it}'") in report.remarks
+    assert ("the limit of all other questions", f"{has_it}; {lacks_it} is not taken") in report.remarks
+
+
+def test_a_server_that_takes_no_notice_of_the_limits_new_name_breaks_the_law_once_and_is_asked_by_its_old_one() -> None:
+    report = judged(Defect(hears=_without(NEW)), "chat")
+    assert [(law, case) for law, case, _ in report.findings] == [("keeps its limit", f"a tiny {NEW}")]
+    assert ("the limit of all other questions", f"{OLD}; {NEW} is not taken") in report.remarks
+
+
+def test_a_server_that_takes_both_names_is_asked_by_the_new_one() -> None:
+    assert judged(Defect(), "chat").remarks == [("the limit of all other questions", NEW)]
+    assert judged(Defect(), "responses").remarks == []
+
+
+def test_a_server_that_takes_no_limit_is_told_of() -> None:
+    """It is asked all the same; what it answers may be long."""
+    report = judged(Defect(hears=_without(NEW, OLD)), "chat")
+    assert broken(report) == {"keeps its limit"}
+    ((_, told),) = report.remarks
+    assert told == f"none that the server keeps ({NEW}, {OLD}): answers may be long, and cost more"
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing

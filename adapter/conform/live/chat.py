@@ -33,7 +33,7 @@ class Chat(Dialect):
     }
     usage_shape: ClassVar[Wanted] = {"prompt_tokens": int, "completion_tokens": int, "total_tokens": int}
     good_ends: ClassVar = ("[DONE]",)
-    limit_key: ClassVar = "max_completion_tokens"
+    limit_keys: ClassVar = ("max_completion_tokens", "max_tokens")
 
     def grammar(self, raw: bytes) -> list[str]:
         return [str(violation) for violation in check_chat(raw)]

@@ -42,8 +42,8 @@ class Dialect(ABC):
     usage_shape: ClassVar[Wanted]
     good_ends: ClassVar[tuple[str, ...]]
     """How a stream ends that answers its request."""
-    limit_key: ClassVar[str]
-    """The parameter that bounds an answer's tokens."""
+    limit_keys: ClassVar[tuple[str, ...]]
+    """The names of the parameter that bounds an answer's tokens, the best one first."""
 
     @abstractmethod
     def grammar(self, raw: bytes) -> list[str]:

@@ -51,20 +51,20 @@ class _Enough(BaseException):
 
 
 @st.composite
-def requests(draw: DrawFn, name: Name, model: str) -> dict[str, Any]:
+def requests(draw: DrawFn, name: Name, model: str, limit_key: str) -> dict[str, Any]:
     """A small, cheap request: a good one, or one that is good but for some parameters."""
     body = draw(strategies.chat_requests() if name == "chat" else strategies.responses_requests())
     if draw(st.booleans()):
         body |= draw(strategies.wrong(_SPOILT))
     if name == "responses":
-        return body | {"model": model, "max_output_tokens": TINY, "store": False}
+        return body | {"model": model, limit_key: TINY, "store": False}
     if body.get("stream") and draw(st.booleans()):
         body["stream_options"] = {"include_usage": draw(st.booleans())}
-    return body | {"model": model, "max_completion_tokens": TINY}
+    return body | {"model": model, limit_key: TINY}
 
 
 def search(
-    judge: Callable[[dict[str, Any]], Findings], name: Name, model: str, *, examples: int, seed: int
+    judge: Callable[[dict[str, Any]], Findings], name: Name, model: str, limit_key: str, *, examples: int, seed: int
 ) -> tuple[int, Smallest | None]:
     """How many requests were asked, and the smallest that `judge` finds something about."""
     asked: set[bytes] = set()
@@ -81,7 +81,7 @@ def search(
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
-    @given(requests(name, model))
+    @given(requests(name, model, limit_key))
     def look(body: dict[str, Any]) -> None:
         key = jsonio.dumps(body)
         if key not in asked:

@@ -199,7 +199,7 @@ def usage_comes_as_asked(case: Case) -> Findings:
 
 def keeps_its_limit(case: Case) -> Findings:
     """max_completion_tokens, max_tokens and max_output_tokens are upper bounds, reasoning included (OpenAPI file)."""
-    limits = [case.body[key] for key in (case.dialect.limit_key, "max_tokens") if key in case.body]
+    limits = [case.body[key] for key in case.dialect.limit_keys if key in case.body]
     if not limits or case.value.get("usage") is None:
         return []
     told = case.dialect.usage(case.value).output

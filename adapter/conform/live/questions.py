@@ -55,6 +55,8 @@ class Question:
     laws: tuple[Law, ...]
     path: str | None = None
     """Another path than the dialect's."""
+    limit: int | None = SHORT
+    """Tokens at most, under the name that the server takes."""
     lacking: tuple[str, ...] = ()
     """A server may refuse this request if it names one of these: it says that it lacks the feature."""
     results: bool = False
@@ -62,8 +64,16 @@ class Question:
 
 
 def questions(name: Name) -> tuple[Dialect, tuple[Question, ...]]:
-    """A dialect and its table. The first question is the one that shows whether there is a server at all."""
+    """A dialect and its table."""
     return (Chat(), CHAT) if name == "chat" else (Responses(), RESPONSES)
+
+
+def limits(dialect: Dialect) -> Iterator[tuple[str, Question]]:
+    """What is asked before the table: whether the server takes a limit, under each name that the dialect has for it."""
+    for key in dialect.limit_keys:
+        story = f"{_STORY} Its name is {key}."
+        body = {**(_chat(story) if dialect.name == "chat" else _responses(story)), key: TINY}
+        yield key, Question(name=f"a tiny {key}", body=body, laws=PLAIN, limit=None, lacking=_LIMITS)
 
 
 def _refusals(field: str, good: Any) -> Iterator[Question]:
@@ -79,15 +89,17 @@ def _refusals(field: str, good: Any) -> Iterator[Question]:
         "an unknown model, streamed": {"model": NOBODY, field: good, "stream": True},
     }
     for name, body in bodies.items():
-        yield Question(name=name, body=body, laws=REFUSAL)
-    yield Question(name="an unknown path", body={field: good}, laws=REFUSAL, path="/adapter-conform/no-such-path")
+        yield Question(name=name, body=body, laws=REFUSAL, limit=None)
+    yield Question(
+        name="an unknown path", body={field: good}, laws=REFUSAL, limit=None, path="/adapter-conform/no-such-path"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- Chat
 
 
-def _chat(text: str, limit: int = SHORT, /, **fields: Any) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], Chat.limit_key: limit, **fields}
+def _chat(text: str, /, **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], **fields}
 
 
 def _chat_tool(name: str) -> dict[str, Any]:
@@ -109,23 +121,20 @@ CHAT: Final = (
     Question(name="a stream with usage", body=_chat("Say hello and count.", **_STREAMED), laws=STREAM),
     Question(name="a stream that declines usage", laws=STREAM, lacking=("include_usage",),
              body=_chat("Say hello, do not count.", stream=True, stream_options={"include_usage": False})),
-    Question(name="a tiny limit", body=_chat(_STORY, TINY), laws=PLAIN, lacking=_LIMITS),
-    Question(name="a tiny limit, streamed", laws=STREAM, lacking=_LIMITS,
-             body=_chat(f"{_STORY} Tell it slowly.", TINY, **_STREAMED)),
-    Question(name="a tiny limit of old", laws=PLAIN, lacking=_LIMITS,
-             body={"messages": [{"role": "user", "content": f"{_STORY} As of old."}], "max_tokens": TINY}),
-    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), lacking=_TOOLS, results=True,
-             body=_chat(_FORCED, ROOMY, **_CHAT_FORCED)),
-    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), lacking=_TOOLS, results=True,
-             body=_chat(f"{_FORCED} Now?", ROOMY, **_CHAT_FORCED, **_STREAMED)),
-    Question(name="two calls at once", laws=PLAIN, lacking=_TOOLS, results=True,
-             body=_chat(_BOTH, ROOMY, **_CHAT_BOTH)),
-    Question(name="two calls at once, streamed", laws=STREAM, lacking=_TOOLS,
-             body=_chat(f"{_BOTH} Now.", ROOMY, **_CHAT_BOTH, **_STREAMED)),
-    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), lacking=_FORMATS,
-             body=_chat(_FACTS, ROOMY, **_CHAT_FORMAT)),
-    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), lacking=_FORMATS,
-             body=_chat(f"{_FACTS} About.", ROOMY, **_CHAT_FORMAT, **_STREAMED)),
+    Question(name="a tiny limit, streamed", laws=STREAM, limit=TINY, lacking=_LIMITS,
+             body=_chat(f"{_STORY} Tell it slowly.", **_STREAMED)),
+    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, results=True,
+             body=_chat(_FORCED, **_CHAT_FORCED)),
+    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
+             results=True, body=_chat(f"{_FORCED} Now?", **_CHAT_FORCED, **_STREAMED)),
+    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, results=True,
+             body=_chat(_BOTH, **_CHAT_BOTH)),
+    Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
+             body=_chat(f"{_BOTH} Now.", **_CHAT_BOTH, **_STREAMED)),
+    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
+             body=_chat(_FACTS, **_CHAT_FORMAT)),
+    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
+             body=_chat(f"{_FACTS} About.", **_CHAT_FORMAT, **_STREAMED)),
     *_refusals("messages", [{"role": "user", "content": "Say hello."}]),
 )
 # fmt: on
@@ -133,8 +142,8 @@ CHAT: Final = (
 # ----------------------------------------------------------------------------------------------------------- Responses
 
 
-def _responses(text: str, limit: int = SHORT, /, **fields: Any) -> dict[str, Any]:
-    return {"input": text, Responses.limit_key: limit, "store": False, **fields}
+def _responses(text: str, /, **fields: Any) -> dict[str, Any]:
+    return {"input": text, "store": False, **fields}
 
 
 def _tool(name: str) -> dict[str, Any]:
@@ -152,21 +161,20 @@ _RESPONSES_FORMAT: Final = {
 RESPONSES: Final = (
     Question(name="a plain answer", body=_responses("Say hello."), laws=PLAIN),
     Question(name="a stream", body=_responses("Say hello, in pieces.", stream=True), laws=STREAM),
-    Question(name="a tiny limit", body=_responses(_STORY, TINY), laws=PLAIN, lacking=_LIMITS),
-    Question(name="a tiny limit, streamed", laws=STREAM, lacking=_LIMITS,
-             body=_responses(f"{_STORY} Slowly.", TINY, stream=True)),
-    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), lacking=_TOOLS, results=True,
-             body=_responses(_FORCED, ROOMY, **_RESPONSES_FORCED)),
-    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), lacking=_TOOLS, results=True,
-             body=_responses(f"{_FORCED} Now?", ROOMY, stream=True, **_RESPONSES_FORCED)),
-    Question(name="two calls at once", laws=PLAIN, lacking=_TOOLS, results=True,
-             body=_responses(_BOTH, ROOMY, **_RESPONSES_BOTH)),
-    Question(name="two calls at once, streamed", laws=STREAM, lacking=_TOOLS,
-             body=_responses(f"{_BOTH} Now.", ROOMY, stream=True, **_RESPONSES_BOTH)),
-    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), lacking=_FORMATS,
-             body=_responses(_FACTS, ROOMY, **_RESPONSES_FORMAT)),
-    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), lacking=_FORMATS,
-             body=_responses(f"{_FACTS} About.", ROOMY, stream=True, **_RESPONSES_FORMAT)),
+    Question(name="a tiny limit, streamed", laws=STREAM, limit=TINY, lacking=_LIMITS,
+             body=_responses(f"{_STORY} Slowly.", stream=True)),
+    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, results=True,
+             body=_responses(_FORCED, **_RESPONSES_FORCED)),
+    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
+             results=True, body=_responses(f"{_FORCED} Now?", stream=True, **_RESPONSES_FORCED)),
+    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, results=True,
+             body=_responses(_BOTH, **_RESPONSES_BOTH)),
+    Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
+             body=_responses(f"{_BOTH} Now.", stream=True, **_RESPONSES_BOTH)),
+    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
+             body=_responses(_FACTS, **_RESPONSES_FORMAT)),
+    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
+             body=_responses(f"{_FACTS} About.", stream=True, **_RESPONSES_FORMAT)),
     *_refusals("input", "Say hello."),
 )
 # fmt: on

@@ -52,7 +52,7 @@ class Responses(Dialect):
     }
     usage_shape: ClassVar[Wanted] = {"input_tokens": int, "output_tokens": int, "total_tokens": int}
     good_ends: ClassVar = ("response.completed", "response.incomplete")
-    limit_key: ClassVar = "max_output_tokens"
+    limit_keys: ClassVar = ("max_output_tokens",)
 
     def grammar(self, raw: bytes) -> list[str]:
         return [str(violation) for violation in check_responses(raw)]
