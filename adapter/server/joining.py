@@ -27,6 +27,8 @@ from adapter.wire.headers import MAX_BYTES, head_too_large
 
 _ALONE: Final = nullcontext()
 _NOWHERE: Final[Any] = deque(maxlen=0)
+_UNHEARD: Final = 256 * 1024
+"""Bytes of a body that are still read when its answer is out, so that the connection can be used again; Go's server does so."""
 
 
 class Joining:
@@ -86,6 +88,38 @@ class Deaf:
         """Nothing comes of it."""
 
 
+class Chunked:
+    """In the place of a parser, from the first read of a chunked body to the next request. What is said between and behind the
+    chunks has the bound of a head: the parser holds each field until it is whole."""
+
+    __slots__ = ("_length", "_parser", "_protocol")
+
+    def __init__(self, protocol: JoiningProtocol, parser: httptools.HttpRequestParser) -> None:
+        self._protocol = protocol
+        self._parser = parser
+        self._length = 0
+        """Bytes since the last read that brought something of the body; where nobody listens any more, of all reads."""
+
+    def feed_data(self, data: bytes | memoryview) -> None:
+        """As the parser's own."""
+        protocol = self._protocol
+        cycle, before = protocol.cycle, len(protocol.cycle.body)
+        self._parser.feed_data(data)
+        if protocol.parser is not cast(Any, self):
+            return
+        if protocol.headers is not _NOWHERE:  # of another request
+            protocol.parser = self._parser
+        elif protocol.cycle is not cycle or len(cycle.body) > before or not cycle.more_body:
+            self._length = 0
+        else:
+            self._length += len(data)
+            if self._length > (_UNHEARD if cycle.response_complete else MAX_BYTES):
+                protocol.refuse(head_too_large())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+
 class JoiningProtocol(HttpToolsProtocol):
     """One connection of a client. What it cannot read it refuses as everything else is refused, and closes."""
 
@@ -114,7 +148,7 @@ class JoiningProtocol(HttpToolsProtocol):
                     data = self._offered(memoryview(data)[offer.args[0] :])
         except httptools.HttpParserError as error:
             why = "invalid target" if isinstance(error, httptools.HttpParserCallbackError) else error
-            self._refuse(HostileRequest(f"The request cannot be read as HTTP: {why}."))
+            self.refuse(_unreadable(why))
             return
         cycle, head = self.cycle, self.scope
         if cycle is not None and cycle.scope is head:
@@ -124,7 +158,7 @@ class JoiningProtocol(HttpToolsProtocol):
             return
         self._length += len(data)
         if self._length > MAX_BYTES:
-            self._refuse(head_too_large())
+            self.refuse(head_too_large())
 
     def _should_upgrade(self) -> bool:
         """Every offer of another protocol is looked at where the parser has come to its end, and by nobody before."""
@@ -136,8 +170,10 @@ class JoiningProtocol(HttpToolsProtocol):
         head once more.
 
         Raises:
-            HttpParserError: it is for a proxy, or its target is none.
+            HttpParserError: it is for a proxy, for no host, or its target is none.
         """
+        if _is_hostless(self.headers):
+            raise httptools.HttpParserError(_HOSTLESS)
         if super()._should_upgrade():
             self.handle_websocket_upgrade()
             return b""
@@ -152,8 +188,10 @@ class JoiningProtocol(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         """The parser will call fields what comes behind the body: they are none of the request's (RFC 9110, 6.5.1)."""
         self.headers = _NOWHERE
+        if not isinstance(self.parser, Chunked):
+            self.parser = cast(Any, Chunked(self, self.parser))
 
-    def _refuse(self, error: AdapterError) -> None:
+    def refuse(self, error: AdapterError) -> None:
         """Where the next request would begin is not known: this is the last answer, behind those that are due."""
         cycle, serving = self.cycle, self.serving
         # the request whose body it is that cannot be read; None where it is no body
@@ -170,9 +208,14 @@ class JoiningProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self.serving = cycle
-        if cycle.scope["http_version"] < "1.1":
+        scope = cycle.scope
+        fields: Any = scope["headers"]
+        if scope["http_version"] != "1.1":
             app = cast(ASGI3Application, Unchunked(app, cycle))
+        elif (not fields or fields[0][0] != b"host") and _is_hostless(fields):  # nearly all clients put it first
+            self.refuse(_unreadable(_HOSTLESS))
+            return
+        self.serving = cycle
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -182,6 +225,18 @@ class JoiningProtocol(HttpToolsProtocol):
             serving.disconnected = not serving.response_complete
             serving.message_event.set()
         super().connection_lost(exc)
+
+
+_HOSTLESS: Final = "it has no Host field"
+
+
+def _is_hostless(fields: list[tuple[bytes, bytes]]) -> bool:
+    """The one field is missing that every request of HTTP/1.1 must have (RFC 9112, 3.2)."""
+    return all(name != b"host" for name, _ in fields)
+
+
+def _unreadable(why: object) -> AdapterError:
+    return HostileRequest(f"The request cannot be read as HTTP: {why}.")
 
 
 class DirectWriter:

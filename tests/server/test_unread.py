@@ -176,6 +176,91 @@ def test_a_long_head_in_many_reads_is_served() -> None:
     play(scenario)
 
 
+BODY = orjson.dumps(ASK["chat"])
+CHUNK = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+
+
+async def cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: bytes) -> bytes:
+    """What is said to a request that goes on without an end, which may not last."""
+    sent = 0
+    try:
+        while not reader.at_eof() and sent < 2_000_000:
+            writer.write(more)
+            sent += len(more)
+            await writer.drain()
+            await asyncio.sleep(0)
+    except ConnectionError:
+        pass
+    writer.close()
+    assert sent < 2_000_000
+    return bytes(reader._buffer)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"\r\n" + CHUNK + b"0\r\nx-sum: ", b"y" * 4096),
+        (b"\r\n" + CHUNK + b"0\r\n", b"x-sum: y\r\n" * 400),
+        (b"\r\n" + CHUNK + b"5;why=", b"y" * 4096),
+    ],
+)
+def test_b9_what_comes_with_a_chunked_body_and_is_none_has_the_bound_of_a_head(begun: bytes, more: bytes) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = refused(await cut_off(*await client.open(CHUNKED + begun), more), 431)
+            assert answer.json["error"]["code"] == "headers_too_large"
+            assert not up.seen
+
+    play(scenario)
+
+
+def test_b9_the_second_of_two_chunked_bodies_has_the_bound_too() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            reader, writer = await client.open(CHUNKED + b"\r\n" + CHUNK)
+            await asyncio.sleep(0.05)
+            writer.write(b"0\r\n\r\n" + CHUNKED + b"\r\n" + CHUNK + b"0\r\nx-sum: ")
+            assert (await read_response(reader)).status == 200
+            refused(await cut_off(reader, writer, b"y" * 4096), 431)
+
+    play(scenario)
+
+
+def test_b9_what_comes_behind_an_answer_and_has_no_end_closes_the_connection() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            begun = CHUNKED.replace(b"/chat", b"/no") + b"\r\n" + CHUNK + b"0\r\nx-sum: "
+            said = await cut_off(*await client.open(begun), b"y" * 4096)
+            assert said.startswith(b"HTTP/1.1 404")
+            assert said.count(b"HTTP/1.1") == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_chunked_body_in_many_reads_is_read_to_its_end(answered: bool) -> None:
+    """However large, and however much stands around it in all."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            body = orjson.dumps({**ASK["chat"], "user": "y" * 100_000})
+            why = b"n" * (500 if answered else 2000)
+            chunks = [b"5;why=%b\r\n%b\r\n" % (why, body[at : at + 5].ljust(5)) for at in range(0, 500, 5)]
+            chunks.append(b"%x\r\n%b\r\n" % (len(body) - 500, body[500:]))
+            head = CHUNKED.replace(b"/chat", b"/no") if answered else CHUNKED
+            reader, writer = await client.open(head + b"\r\n")
+            for part in (*chunks, b"0\r\n", b"x-sum: 1\r\n" * 1000, b"\r\n"):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+            assert (await read_response(reader)).status == (404 if answered else 200)
+            writer.write(LIVE)
+            assert (await read_response(reader)).status == 200
+            writer.close()
+
+    play(scenario)
+
+
 # ------------------------------------------------------------------------------------------- offers of another protocol
 
 
@@ -275,6 +360,53 @@ def test_two_hosts_are_refused() -> None:
             assert answer.status == 400
             assert "host" in answer.json["error"]["message"]
             assert not up.seen
+
+    play(scenario)
+
+
+HOSTLESS = b"GET /livez HTTP/1.1\r\naccept: */*\r\n\r\n"
+SOCKET = b"upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        HOSTLESS,
+        ask_bytes("chat").replace(b"host: x\r\n", b"", 1),
+        b"GET http://x/livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n" + H2C + b"\r\n",
+        b"GET /v1/responses HTTP/1.1\r\nconnection: upgrade\r\n" + SOCKET + b"\r\n",
+    ],
+)
+def test_a_request_without_a_host_is_refused(raw: bytes) -> None:
+    """RFC 9112, section 3.2: whatever is asked for."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            assert "Host" in refused(await everything(client, raw)).json["error"]["message"]
+            assert not up.seen
+
+    play(scenario)
+
+
+def test_a_request_without_a_host_behind_another_one_is_refused_behind_its_answer() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            said = await everything(client, LIVE + HOSTLESS + LIVE)
+            assert said.startswith(b"HTTP/1.1 200")
+            assert said.count(b"HTTP/1.1") == 2
+            refused(said[said.rindex(b"HTTP/1.1") :])
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"GET /livez HTTP/1.0\r\n\r\n", b"GET /livez HTTP/1.1\r\nconnection: close\r\nHost:\r\n\r\n"]
+)
+def test_a_host_may_be_nobody_and_http10_knows_none(raw: bytes) -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            assert (await everything(client, raw)).startswith(b"HTTP/1.1 200")
 
     play(scenario)
 
