@@ -16,7 +16,8 @@ from adapter.hub.events import Event
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import DialectName, Exchange, Request
-from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun, begun_in_parallel
+from adapter.server.choices import begun_in_parallel
+from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun
 from adapter.server.losing import report
 from adapter.server.plan import Plan, translated, without_reasoning_blobs, written
 from adapter.server.tasks import Tasks
@@ -66,14 +67,15 @@ class Asking:
                 body = self._mended(turn, body, refused)
 
     def answering(self, turn: Turn, plan: Plan) -> Coroutine[Any, Any, Answering]:
-        """As `translating`, of all of a plan's calls.
+        """As `translating`, of all of a plan's calls, as many at once as the turn has places for.
 
         Raises:
             AdapterError: no answer.
         """
         if plan.calls == 1:
             return self.translating(turn, plan)
-        return begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, self.tasks)
+        places = plan.calls if turn.way is None else turn.way.places
+        return begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, places, self.tasks)
 
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None

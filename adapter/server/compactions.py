@@ -148,7 +148,8 @@ class Compactions:
 
     def _compacted_then_asked(self, case: Case, seals: Seals, going: Going) -> Course:
         turn, request, target = case.turn, case.request, case.target
-        self._ground.report(turn, going.losses())
+        losses, calls = going.foreseen()
+        self._ground.report(turn, losses)
 
         async def begin() -> Lane:
             made = await self._made(case)
@@ -160,7 +161,7 @@ class Compactions:
 
         turn.lane = "compact"
         exchange = Exchange(request=request, profile=target.upstream.profile)
-        return Course(stream=request.stream, exchange=exchange, begin=begin)
+        return Course(stream=request.stream, exchange=exchange, begin=begin, calls=calls)
 
     async def _made(self, case: Case) -> Made:
         self._ground.report(case.turn, self._compactor.losses(case))
@@ -204,7 +205,7 @@ class Compactions:
         async def begin() -> Lane:
             return self._sealed(await self._ground.asking.answering(turn, plan), request, target, seals)
 
-        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin)
+        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin, calls=plan.calls)
 
     def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals) -> Answering:
         """With the blobs that the client is to give back."""

@@ -23,3 +23,5 @@ class Course:
     """What a failure before the answer is written by."""
     begin: Callable[[], Awaitable[Lane]]
     raw: bool = False
+    calls: int = 1
+    """How many upstream calls it may have at once."""

@@ -48,8 +48,8 @@ class Going:
                 return cls(case=case, split=parts, chat=chat, origins=origins)
         return cls(case=case, split=parts)
 
-    def losses(self) -> list[Loss]:
-        """What of the turn the upstream will not hear, by paths in the client's body.
+    def foreseen(self) -> tuple[list[Loss], int]:
+        """What of the turn the upstream will not hear, by paths in the client's body, and how many calls it will be.
 
         Raises:
             BadRequest: it cannot be asked there at all.
@@ -57,14 +57,14 @@ class Going:
         plan = written(self._with(self.split.retained), self.case.target)
         if self.chat is not None:
             checked(self.chat, "chat", self.case.target)
-            return [loss for loss in plan.losses if loss.kind == "n"]
-        return [loss._replace(path=_PLACE.sub(self._place, loss.path)) for loss in plan.losses]
+            return [loss for loss in plan.losses if loss.kind == "n"], plan.calls
+        return [loss._replace(path=_PLACE.sub(self._place, loss.path)) for loss in plan.losses], plan.calls
 
     def plan(self, made: Made) -> Plan:
         """The turn, asked with the history made short.
 
         Raises:
-            BadRequest: as `losses`.
+            BadRequest: as `foreseen`.
         """
         request = self._with(made.context)
         plan = written(request, self.case.target)

@@ -61,7 +61,8 @@ class Ground:
     def hub(self, turn: Turn, request: Request, target: Target) -> Course:
         """Translated."""
         plan = self.translated(turn, request, target)
-        return Course(stream=plan.stream, exchange=plan.exchange, begin=partial(self.asking.answering, turn, plan))
+        begin = partial(self.asking.answering, turn, plan)
+        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin, calls=plan.calls)
 
     def translated(self, turn: Turn, request: Request, target: Target) -> Plan:
         """What the target is asked on the hub's lane.

@@ -1,6 +1,6 @@
 """The ways of one answer through the adapter.
 
-    hub     upstream bytes -> hub events -> the client's dialect     `Hub`, `HubWhole`, n of them in `Parallel`
+    hub     upstream bytes -> hub events -> the client's dialect     `Hub`, `HubWhole`, n of them in `choices.Parallel`
     raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
     own     what this server says by itself                          `own.Said`, `own.Document`
 
@@ -11,19 +11,17 @@ and nowhere else. After it nothing raises: a broken upstream becomes the answer'
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Finished, Started
+from adapter.hub.events import Event, Failed, Started
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import normal
-from adapter.server.tasks import Tasks
 from adapter.upstream.client import Reply
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, loads
@@ -225,81 +223,6 @@ class HubWhole(InBatches):
 
     def close(self) -> None:
         self._reply.close()
-
-
-class Parallel(InBatches):
-    """n answers of n upstream calls, for the client that asked for n choices. All of them have begun."""
-
-    def __init__(self, calls: Sequence[Answering], tasks: Tasks) -> None:
-        self._calls = calls
-        self._tasks = tasks
-        self._open = len(calls)
-        self._queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=2 * len(calls))
-        self._followers: list[asyncio.Task[None]] = []
-        self.headers = calls[0].headers
-        self.exchange = calls[0].exchange
-
-    @property
-    def choices(self) -> int:
-        return len(self._calls)
-
-    @property
-    def anomalies(self) -> list[Anomaly]:
-        return [anomaly for call in self._calls for anomaly in call.anomalies]
-
-    @property
-    def ended(self) -> bool:
-        return self._open == 0
-
-    async def batch(self) -> Batch:
-        if not self._followers:
-            self._followers = [self._tasks.start(self._follow(choice, call)) for choice, call in enumerate(self._calls)]
-        batch = await self._queue.get()
-        last = batch[1][-1]
-        if type(last) is Failed:  # one broken choice breaks the answer
-            self._open = 0
-        elif type(last) is Finished:
-            self._open -= 1
-        return batch
-
-    async def _follow(self, choice: int, call: Answering) -> None:
-        while True:
-            _, events = await call.batch()
-            await self._queue.put((choice, events))
-            if call.ended:
-                break
-
-    async def finish(self) -> None:
-        for call in self._calls:
-            await call.finish()
-
-    def close(self) -> None:
-        for follower in self._followers:
-            follower.cancel()
-        for call in self._calls:
-            call.close()
-
-
-async def begun_in_parallel(begin: Callable[[], Coroutine[Any, Any, Answering]], n: int, tasks: Tasks) -> Parallel:
-    """n begun answers as one.
-
-    Raises:
-        AdapterError: the first that could not begin; the others are stopped.
-    """
-    beginnings = [tasks.start(begin()) for _ in range(n)]
-    try:
-        await asyncio.wait(beginnings, return_when=asyncio.FIRST_EXCEPTION)
-        for beginning in beginnings:
-            if beginning.done() and (error := beginning.exception()) is not None:
-                raise error
-        return Parallel([beginning.result() for beginning in beginnings], tasks)
-    except BaseException:
-        for beginning in beginnings:
-            beginning.cancel()
-        for ended in await asyncio.gather(*beginnings, return_exceptions=True):
-            if not isinstance(ended, BaseException):
-                ended.close()
-        raise
 
 
 class RawStreaming:

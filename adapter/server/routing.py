@@ -101,6 +101,11 @@ class Way:
         """Upstream and outcome of every attempt."""
         return self._failover.tried
 
+    @property
+    def places(self) -> int:
+        """How many calls may run at once for this turn where it is asked."""
+        return self._failover.places
+
     def first(self) -> Course:
         """The course over the best target, which goes on over the next one where that fails before it has answered.
 
@@ -136,7 +141,7 @@ class Way:
                 failover.skip(target)
                 continue
             assert turn.target is not None
-            if failover.enter(turn.target):
+            if failover.enter(turn.target, course.calls):
                 return course
             turn.shut.add(chosen)
         raise failover.error()

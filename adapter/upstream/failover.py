@@ -46,8 +46,12 @@ class Failover:
         "_waits",
         "_where",
         "pause",
+        "places",
         "tried",
     )
+
+    places: int
+    """How many of the entered upstream's places are this request's; its calls are no more at once."""
 
     def __init__(self, targets: Sequence[Target], health: Health) -> None:
         self._health = health
@@ -98,9 +102,9 @@ class Failover:
             return self._at
         return None
 
-    def enter(self, target: Target) -> bool:
+    def enter(self, target: Target, calls: int = 1) -> bool:
         """Go to a target, which need not be the one that `next` gave: a history may be bound to another. False where that one
-        cannot be asked now."""
+        cannot be asked now. Of the places for so many `calls` it gets those that are free, one at least."""
         self.skip(target)
         if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
             self._waits.append(refused)
@@ -108,7 +112,9 @@ class Failover:
             return False
         self._at = target
         self._where = self._health.of(target.upstream.name)
-        self._where.running += 1
+        bound = target.upstream.max_concurrency
+        self.places = calls if bound is None else min(calls, bound - self._where.running)
+        self._where.running += self.places
         self._where.breaker.enter(self._health.clock())
         self._open = True
         self._paid_for = False
@@ -159,7 +165,7 @@ class Failover:
         if self._where is not None:
             if self._open:
                 self._where.breaker.left(self._health.clock())
-            self._where.running -= 1
+            self._where.running -= self.places
             self._where = None
 
     def error(self) -> AdapterError:

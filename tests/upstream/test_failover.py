@@ -176,6 +176,22 @@ def test_c31_a_full_target_is_passed_over_and_alone_is_a_503_of_its_own() -> Non
     assert world.run([narrow], None)[0] == ["n"]
 
 
+def test_a_request_for_several_calls_gets_the_places_that_are_left_and_gives_back_as_many() -> None:
+    world, narrow = World(), target("n", max_concurrency=3)
+    several, others = Failover([narrow], world.health), Failover([narrow], world.health)
+    assert several.enter(narrow, 2)
+    assert others.enter(narrow, 4)
+    assert (several.places, others.places) == (2, 1)
+    assert world.run([narrow, B], None)[0] == ["b"]
+    several.failed(GONE)
+    assert others.places == 1
+    assert world.health.of("n").running == 1
+    others.leave()
+    assert world.health.of("n").running == 0
+    assert several.enter(B, 4)
+    assert several.places == 4
+
+
 def test_a_server_that_fails_slowly_is_not_asked_more_than_a_fifth_more() -> None:
     world = World()
     pool = [target(f"u{number}") for number in range(100)]
