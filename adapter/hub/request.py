@@ -138,7 +138,7 @@ Tools: TypeAlias = Mapping[str, ToolRef]
 class Exchange:
     """What the request decided about how its answer is read and written. Made by `write_request`; no global tables.
 
-    Nobody changes it once it is made. It is not frozen because it is made for every request, and that would double the time;
+    Nobody changes it once it is made, but for `answered`. It is not frozen because it is made for every request, and that would double the time;
     so do keywords.
     """
 
@@ -149,6 +149,13 @@ class Exchange:
     absent is a function of that very name."""
     stop: tuple[str, ...] = ()
     """Stop sequences that the upstream does not know and `hub.stop` cuts at."""
+
+    def answered(self) -> None:
+        """The answer has begun: nobody asks again, and a stream may run for an hour. The conversation, which may be megabytes, is
+        nothing that an answer is read or written by."""
+        request = self.request
+        request.body["messages" if "messages" in request.body else "input"] = []
+        request.seen = None
 
     @classmethod
     def unasked(

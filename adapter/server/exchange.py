@@ -125,8 +125,7 @@ class Pipeline:
 
     async def _serve(self, turn: Turn, decide: Decide, scope: Scope, *, has_body: bool) -> None:
         self.admit(turn, scope)
-        body = await self._body(turn) if has_body else {}
-        await self.answer(turn, decide, body, watches=True)
+        await self.answer(turn, decide, await self._body(turn) if has_body else {}, watches=True)
 
     async def _body(self, turn: Turn) -> dict[str, Any]:
         check_form(turn.headers)
@@ -148,11 +147,14 @@ class Pipeline:
             course = await decide(turn, body)
             if turn.counters:
                 await self.books.charge(turn, body)
+            del body  # as long as the answer runs nobody may hold it: see `Exchange.answered`
             writer = _prepared(turn, pulse, course)
             pulse.start()
             turn.sent = monotonic()
             answering = await course.begin()
             turn.first_event = monotonic()
+            if course.stream:
+                course.exchange.answered()
             outlet.headers += _passing_back(turn, returned(answering.headers))
             try:
                 match answering:

@@ -172,6 +172,7 @@ class Way:
                     await asyncio.sleep(failover.pause)
             else:
                 failover.answered()
+                del self._begin, self._decide  # and with them what was asked: there is no other target any more
                 return lane
 
     def leave(self) -> None:

@@ -111,11 +111,12 @@ class Failover:
             self._left = [each for each in self._left if each.upstream is not target.upstream]
             return False
         self._at = target
-        self._where = self._health.of(target.upstream.name)
-        bound = target.upstream.max_concurrency
-        self.places = calls if bound is None else min(calls, bound - self._where.running)
-        self._where.running += self.places
-        self._where.breaker.enter(self._health.clock())
+        upstream = target.upstream
+        where = self._where = self._health.of(upstream.name)
+        bound = upstream.max_concurrency
+        self.places = places = calls if bound is None else min(calls, bound - where.running)
+        where.running += places
+        where.breaker.enter(self._health.clock())
         self._open = True
         self._paid_for = False
         return True

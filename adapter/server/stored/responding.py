@@ -130,6 +130,7 @@ class KeepResponse:
             made["previous_response_id"] = None
             whole = [*self.earlier, *self.given]
             await self.store.save_response(self.turn.caller.tenant, made, input=whole, upstream=upstream)
+        self.given = self.earlier = []  # the store has it: as `Exchange.answered`
 
     async def _save(self, made: dict[str, Any]) -> bool:
         if not self._linked:
