@@ -108,7 +108,7 @@ class SocketOutlet(Outlet):
         if self._thread is not None:
             self._thread.failed()
         head = b'{"type":"error","status":%d' % status
-        told = _member("headers", _told([*self.headers, *headers])) + b","
+        told = _headers([*self.headers, *headers]) + b","
         if self.writing_since is not None:
             await self._quiet_now()
         self.writing_since = monotonic()
@@ -132,7 +132,7 @@ class SocketOutlet(Outlet):
                         self._thread.hear(event)
                     if not self.committed:
                         self.committed, self.status = True, 200
-                        event = _with(event, _member("headers", _told(self.headers)))
+                        event = _with(event, _headers(self.headers))
                     await self._message(event)
         finally:
             self._sent()
@@ -143,8 +143,9 @@ class SocketOutlet(Outlet):
         await self._send({"type": "websocket.send", "text": text})
 
 
-def _told(fields: RawHeaders) -> dict[str, str]:
-    """What the header of an HTTP answer would tell and no event does: what this server has to say, and how long to wait."""
+def _headers(fields: RawHeaders) -> bytes:
+    """The member that tells what the header of an HTTP answer would and no event does: what this server has to say, and how long
+    to wait. None where that is nothing."""
     told: dict[str, str] = {}
     for name, value in fields:
         word, said = name.decode("latin-1"), value.decode("latin-1")
@@ -152,12 +153,12 @@ def _told(fields: RawHeaders) -> dict[str, str]:
             told[word] = said
         elif name.startswith(OURS):
             told[word] = f"{told[word]}, {said}" if word in told else said
-    return told
+    return _member("headers", told) if told else b""
 
 
 def _member(name: str, value: dict[str, str] | str) -> bytes:
-    """One more member for an object that has some; nothing where there is nothing to say."""
-    return b"," + dumps({name: value})[1:-1] if value else b""
+    """One more for an object that has some."""
+    return b"," + dumps({name: value})[1:-1]
 
 
 def _with(event: bytes, member: bytes) -> bytes:

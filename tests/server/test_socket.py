@@ -322,7 +322,7 @@ def test_state_of_an_upstream_that_keeps_it_is_asked_for_there() -> None:
 # ------------------------------------------------------------------------------------------- what a header would tell
 
 
-@pytest.mark.parametrize("lane", [{}, {"stream_id": "a"}])
+@pytest.mark.parametrize("lane", [{}, {"stream_id": "a"}, {"stream_id": ""}])
 def test_the_first_message_tells_what_could_not_be_carried(lane: dict[str, str]) -> None:
     """In the member that an error's message has for header fields; other messages, and turns that lose nothing, have none."""
 
