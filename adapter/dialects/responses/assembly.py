@@ -136,7 +136,7 @@ class Assembly:
         self.slots: list[Slot] = []
         """In the order of their hub indices."""
         self.anomalies: list[Anomaly] = []
-        self._done: Part | None = None
+        self.part_at_end: Part | None = None
         """The part that is done and closes with the next event."""
         self._bare_logprobs = bare_logprobs
         """Deltas keep their logprobs as the upstream gave them, for a client of the same dialect."""
@@ -201,7 +201,7 @@ class Assembly:
 
     def done(self, slot: Slot, item: Item) -> None:
         """The upstream says that the item is done, as `item`."""
-        if self._done is not None and self._done.text.index != slot.index:
+        if self.part_at_end is not None and self.part_at_end.text.index != slot.index:
             self.close_done()
         if item.get("status") == "incomplete":
             slot.waiting = item
@@ -269,21 +269,22 @@ class Assembly:
     def part_done(self, part: Part, whole: dict[str, Any]) -> None:
         """The upstream says that the part is done, as `whole` (in normal form)."""
         self._take(part, whole)
-        self._done = part
+        self.part_at_end = part
 
     def close_done(self) -> None:
         """Nothing more is said of the part that is done."""
-        part, self._done = self._done, None
+        part, self.part_at_end = self.part_at_end, None
         if part is not None:
             self.close_part(part)
 
     def close_part(self, part: Part, whole: dict[str, Any] | None = None) -> None:
         """The part ends; as `whole` (in normal form), where somebody said so."""
-        if whole is not None:
+        if whole is not None and whole != part.said:
             self._take(part, whole)
         if part.closed is not None:
             return
-        self.complete(part.text)
+        if not part.said:
+            self.complete(part.text)
         part.closed = _as_said(part)
         self.out.append(PartClosed(part.text.index, part.text.part_index, part.closed))
 
@@ -325,7 +326,9 @@ class Assembly:
         rest = whole[len(value) :] if whole is not None and whole.startswith(value) else ""
         if text.held and not rest:
             rest = REPLACEMENT
-        late = [] if text.logprobs or text.kind is not DeltaKind.TEXT else full_logprobs(logprobs)
+        late = None
+        if logprobs and not text.logprobs and text.kind is DeltaKind.TEXT:
+            late = full_logprobs(logprobs)
         if rest or late:
             text.held = ""
             self.add(text, rest, late)

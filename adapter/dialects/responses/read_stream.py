@@ -137,7 +137,7 @@ class ResponsesReader:
         try:
             if kind in ENDS:
                 return self._end(kind, event)
-            if kind not in _SAY_MORE:
+            if assembly.part_at_end is not None and kind not in _SAY_MORE:
                 assembly.close_done()
             if kind == "error" or (event.get("error") and not kind.startswith("response.")):
                 return self._failed(told_error(event))
