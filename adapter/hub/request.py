@@ -138,8 +138,8 @@ Tools: TypeAlias = Mapping[str, ToolRef]
 class Exchange:
     """What the request decided about how its answer is read and written. Made by `write_request`; no global tables.
 
-    Nobody changes it once it is made, but for `answered`. It is not frozen because it is made for every request, and that would double the time;
-    so do keywords.
+    Nobody changes it once it is made, but for `answered`. It is not frozen because it is made for every request, and that
+    would double the time; so do keywords.
     """
 
     request: Request
