@@ -1,7 +1,8 @@
 """A Chat answer on its way to hub items. A stream feeds it many deltas, a plain reply one: the whole message.
 
 At most one text item is open, and never beside a call: text closes the calls, a call closes the text, reasoning closes a
-message and the other way round. What was closed never opens again, so text after calls is a new message.
+message and the other way round. What was closed never opens again, so text after calls is a new message. Text that comes
+amid a call, while its arguments are not whole, waits until they are: a client runs a call as soon as it is closed.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Assembly:
         self._calls = ToolCalls(exchange.tools, token, self._indices.take, anomaly)
         self._reasoning_kind = reasoning_kind(exchange)
         self._early_annotations: list[dict[str, Any]] = []
+        self._behind: list[tuple[DeltaKind, str, Logprobs | None]] = []
+        """Text that came amid a call."""
 
     @property
     def empty(self) -> bool:
@@ -62,7 +65,7 @@ class Assembly:
         """More text, valid Unicode, where such text is open; None, and nothing done, where it is not: `feed` it."""
         item = self._item
         if item is None:
-            return self._calls.grow(place, texts) if type(place) is int else None
+            return self._calls.grow(place, texts) if type(place) is int and not self._behind else None
         kind = _TEXT if place == CONTENT else self._reasoning_kind if place == REASONING else None
         return item.grow(texts) if item.kind is kind else None
 
@@ -130,6 +133,9 @@ class Assembly:
     def _text(self, kind: DeltaKind, text: str, logprobs: Logprobs | None, events: list[Event]) -> None:
         item = self._item
         if item is None or item.kind is not kind:
+            if item is None and (self._behind or self._calls.unfinished):
+                self._behind.append((kind, text, logprobs))
+                return
             item = self._open(kind, events)
         event = item.add(text, logprobs)
         if event is not None:
@@ -165,6 +171,15 @@ class Assembly:
             events += self._item.close("completed")
             self._item = None
         events += given
+        if self._behind and not self._calls.unfinished:
+            self._say_behind(events)
+
+    def _say_behind(self, events: list[Event]) -> None:
+        """The text that waited for the calls, which are over."""
+        events += self._calls.close()
+        behind, self._behind = self._behind, []
+        for kind, text, logprobs in behind:
+            self._text(kind, text, logprobs, events)
 
     def _closed(self) -> list[Event]:
         """Everything that is open, closed."""
@@ -178,6 +193,11 @@ class Assembly:
         said nothing becomes one empty message: clients expect an output."""
         status = "incomplete" if incomplete else "completed"
         events: list[Event] = []
+        if self._behind and incomplete and self._calls.unfinished:
+            self._behind = []  # only the last item may be incomplete, and the call is
+            self._anomaly("text_amid_call")
+        if self._behind:
+            self._say_behind(events)
         if self._item is None:
             events += self._calls.close(status)
         if self._calls.unnamed and incomplete:

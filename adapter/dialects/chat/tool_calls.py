@@ -105,6 +105,11 @@ class ToolCalls:
         """A call that says something has no name, so nobody can run it."""
         return any(not slot.name and (slot.id or slot.size) for slot in self._waiting)
 
+    @property
+    def unfinished(self) -> bool:
+        """The arguments of some call have begun and are not whole, so that more of them must come."""
+        return any(slot.size and not slot.native and not slot.complete() for slot in self._waiting)
+
     def grow(self, index: int, texts: list[str]) -> list[Event] | None:
         """More arguments, valid Unicode each, for the open call; None, and nothing done, where that is not the one at
         `index`."""

@@ -17,7 +17,8 @@ END = chunk_bytes({}, "tool_calls")
 def calls_of(events: list[Event]) -> list[tuple[str, str, str]]:
     """(call_id, name, arguments) of the answer's calls."""
     assert check_hub(events) == []
-    return [(item["call_id"], item["name"], item["arguments"]) for item in fold(events).output]
+    calls = [item for item in fold(events).output if item["type"] == "function_call"]
+    return [(item["call_id"], item["name"], item["arguments"]) for item in calls]
 
 
 def deltas(events: list[Event]) -> list[str]:
@@ -167,6 +168,57 @@ def test_interleaved_calls_are_buffered_and_replayed() -> None:
 
     assert calls_of(events) == [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
     assert deltas(events) == ['{"x":', "1}", '{"y":', "2}"]
+
+
+@pytest.mark.parametrize("key", ["content", "reasoning_content", "refusal"])
+def test_text_amid_the_arguments_of_a_call_waits_for_the_rest_of_them(key: str) -> None:
+    """Servers whose parser lets a line end of the model's slip through between two fragments."""
+    events, reader = read_all(
+        calling(call(0, "a", "f", '{"x":')),
+        chunk_bytes({key: "\n"}),
+        chunk_bytes({key: "!", "tool_calls": [call(0, arguments="1")]}),
+        calling(call(0, arguments="}")),
+        chunk_bytes({key: "?"}),
+        END,
+    )
+
+    assert check_hub(events) == []
+    assert calls_of(events) == [("a", "f", '{"x":1}')]
+    (part,) = [part for item in fold(events).output[1:] for part in item["content"]]
+    assert part.get("text", part.get("refusal")) == "\n!?"
+    assert kinds(reader) == []
+
+
+def test_text_amid_interleaved_calls_comes_behind_them() -> None:
+    events, _ = read_all(
+        calling(call(0, "a", "f", '{"x":')),
+        calling(call(1, "b", "g", '{"y":')),
+        chunk_bytes({"content": "so"}),
+        calling(call(0, arguments="1}")),
+        calling(call(1, arguments="2}")),
+        END,
+    )
+
+    assert calls_of(events) == [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
+    assert [item["type"] for item in fold(events).output] == ["function_call", "function_call", "message"]
+
+
+def test_text_behind_arguments_that_never_become_json_is_kept() -> None:
+    events, _ = read_all(calling(call(0, "a", "f", "{x: ")), chunk_bytes({"content": "so"}), END)
+
+    assert calls_of(events) == [("a", "f", "{x: ")]
+    assert fold(events).output[1]["content"][0]["text"] == "so"
+
+
+def test_a_call_cut_behind_text_amid_it_stays_the_last_item() -> None:
+    """Only the last may be incomplete, and a half call that counts as complete would be run."""
+    events, reader = read_all(
+        calling(call(0, "a", "f", '{"x":')), chunk_bytes({"content": "\n"}), chunk_bytes({}, "length")
+    )
+
+    assert check_hub(events) == []
+    assert [(item["status"], item["arguments"]) for item in fold(events).output] == [("incomplete", '{"x":')]
+    assert kinds(reader) == ["text_amid_call"]
 
 
 def test_arguments_for_a_closed_call_are_dropped_and_reported() -> None:
