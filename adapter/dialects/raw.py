@@ -20,7 +20,7 @@ from adapter.errors import AdapterError, UpstreamEventTooLarge, UpstreamTruncate
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.wire.jsonio import NotJson, loads
-from adapter.wire.sse import MAX_EVENT, Decoder, event_at, framed
+from adapter.wire.sse import MAX_EVENT, Decoder, SseEvent, event_at, framed
 
 _BOUNDARIES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 ENDED_EARLY: Final = "The upstream's stream ended before its answer was complete."
@@ -64,8 +64,8 @@ class RawStream(ABC):
         """The terminal event has passed or was written; nothing may follow."""
 
     @abstractmethod
-    def see(self, data: bytes, event: dict[str, Any] | None) -> None:
-        """Take note of one event: `event` is its JSON object, None where the data is something else (`[DONE]`)."""
+    def see(self, name: str | None, data: bytes, event: dict[str, Any] | None) -> None:
+        """Take note of one event of that name: `event` is its JSON object, None where the data is something else (`[DONE]`)."""
 
     @abstractmethod
     def ending(self) -> list[Frame]:
@@ -195,13 +195,14 @@ class RawStream(ABC):
             block = _block_at(passing, at, only_lf=only_lf)
             at += len(block)
             if self.ended:
-                if not self.done_may_follow or _data(block) != _DONE:
+                said = _event(block)
+                if not self.done_may_follow or said is None or said[1] != _DONE:
                     return
             elif not self.answered or any(map(block.__contains__, self.marks)):
-                data = _data(block)
-                if data is not None:
-                    event = _object(data)
-                    self.see(data, event)
+                said = _event(block)
+                if said is not None:
+                    event = _object(said[1])
+                    self.see(*said, event)
                     self.settling = self.answer.status in ("completed", "incomplete")
                     block = self.passed(block, event)
             elif many and self._refrain.willing:
@@ -213,8 +214,8 @@ class RawStream(ABC):
     def last_event(self) -> dict[str, Any]:
         """The last event that passed, as far as it is a JSON object."""
         blocks = deque(_blocks(self._last), maxlen=1)
-        data = _data(blocks[0]) if blocks else None
-        return _object(data) or {} if data is not None else {}
+        said = _event(blocks[0]) if blocks else None
+        return _object(said[1]) or {} if said is not None else {}
 
 
 def _end_of_events(chunk: bytes, before: bytes) -> int:
@@ -243,15 +244,12 @@ def _blocks(data: bytes) -> Iterator[bytes]:
         at += len(block)
 
 
-def _data(block: bytes) -> bytes | None:
-    """The data of one block; None for comments."""
+def _event(block: bytes) -> SseEvent | None:
+    """Name and data of one block; None for comments."""
     if block[-2:] == b"\n\n" and b"\r" not in block and block[:1] in (b"d", b"e"):
-        event, _ = event_at(block, 0)
-        return None if event is None else event[1]
+        return event_at(block, 0)[0]
     decoder = Decoder()
-    for _, data in decoder.feed(block) + decoder.close():
-        return data
-    return None
+    return next(iter(decoder.feed(block) + decoder.close()), None)
 
 
 def _object(data: bytes) -> dict[str, Any] | None:
@@ -265,5 +263,5 @@ def _object(data: bytes) -> dict[str, Any] | None:
 
 
 def _is_whole(tail: bytes) -> bool:
-    data = _data(tail)
-    return data is not None and (data == _DONE or _object(data) is not None)
+    said = _event(tail)
+    return said is not None and (said[1] == _DONE or _object(said[1]) is not None)

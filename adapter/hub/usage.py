@@ -54,8 +54,8 @@ def normal(usage: Any) -> dict[str, Any] | None:
         if total is None:
             total = tokens_in + tokens_out
         cached = count(cached)
-        if cached is None:  # DeepSeek counts beside the details
-            cached = count(get("prompt_cache_hit_tokens")) or 0
+        if cached is None:  # DeepSeek and Moonshot count beside the details
+            cached = count(get("prompt_cache_hit_tokens", get("cached_tokens"))) or 0
         written, reasoned = count(written) or 0, count(reasoned) or 0
     return {
         "input_tokens": tokens_in,

@@ -146,7 +146,77 @@ def test_event_over_the_bound_fails_the_stream(monkeypatch: pytest.MonkeyPatch) 
     assert b"upstream_event_too_large" in passed("chat", b"data: " + b"x" * 60, b"x" * 60)
 
 
-def test_a_finish_that_is_no_string_breaks_nothing() -> None:
-    said = chunk('{"role":"assistant"}', "[1]") + DONE
+@pytest.mark.parametrize("finish", ["[1]", '""', '"null"'])
+def test_a_finish_that_says_nothing_is_none(finish: str) -> None:
+    """As on the hub lane: the answer goes on, and `[DONE]` alone gets the finish that was left out."""
+    said = chunk('{"role":"assistant"}') + chunk('{"content":"h"}', finish)
 
-    assert passed("chat", said) == said
+    out = passed("chat", said + DONE)
+
+    assert out.startswith(said)
+    assert out.count(b'"finish_reason":"stop"') == 1
+    assert b"upstream_truncated" in passed("chat", said)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'data: {"object":"error","message":"boom","type":"InternalServerError","param":null,"code":500}\n\n',
+        b'data: {"code":"InternalError","message":"boom"}\n\n',
+        b'event: error\ndata: {"message":"boom"}\n\n',
+    ],
+)
+@pytest.mark.parametrize("done", [b"", DONE])
+def test_an_error_without_its_envelope_gets_it_and_ends_the_stream(frame: bytes, done: bytes) -> None:
+    """vLLM sends `[DONE]` behind its errors: the answer would look like a good one."""
+    said = chunk('{"role":"assistant"}') + chunk('{"content":"h"}')
+    stream = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+
+    out = stream.feed(said) + stream.feed(frame + done) + stream.close()
+
+    assert out.startswith(said + b'data: {"error":{"message":"boom"')
+    assert out.count(b"data: ") == 3
+    assert stream.answer.status == "failed"
+
+
+def test_an_error_without_its_envelope_is_no_answer() -> None:
+    """Where nothing was sent yet it is the HTTP status that tells."""
+    stream = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+
+    stream.feed(b'data: {"object":"error","message":"boom","code":400}\n\n' + DONE)
+
+    assert stream.ended
+    assert not stream.answered
+    assert stream.answer.error is not None
+    assert stream.answer.error.http_status == 400
+
+
+def test_an_error_by_its_name_alone_is_what_a_responses_stream_failed_of() -> None:
+    said = RESPONSES[: RESPONSES.rindex(b"data: {")] + b'event: error\ndata: {"message":"boom"}\n\n'
+    stream = DIALECTS["responses"].raw_stream(Exchange.unasked("responses"))
+
+    out = stream.feed(said[:200]) + stream.feed(said[200:]) + stream.close()
+
+    assert out.startswith(said)
+    assert out.count(b"event: error") == 1
+    assert b'"code":"server_error","message":"boom"' in out[len(said) :]
+
+
+def of_choice(index: int, finish: str = "null") -> bytes:
+    return chunk("{}", finish).replace(b'"index":0', b'"index":%d' % index)
+
+
+def test_of_several_choices_all_must_finish() -> None:
+    """What breaks off while one of them still speaks is no complete answer, and nobody hurries it."""
+    exchange = Exchange.unasked("chat")
+    exchange.request.body["n"] = 2
+    said = of_choice(0) + of_choice(1) + of_choice(0, '"stop"')
+    broken, whole, done = (DIALECTS["chat"].raw_stream(exchange) for _ in range(3))
+
+    assert broken.feed(said) == said
+    assert not broken.settling
+    assert b"upstream_truncated" in broken.close()
+    assert whole.feed(said + of_choice(1, '"length"')).startswith(said)
+    assert whole.settling
+    assert whole.close() == DONE
+    assert done.feed(said + DONE) == said + DONE

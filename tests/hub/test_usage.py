@@ -39,6 +39,15 @@ def test_missing_details_are_zero_and_totals_pass_as_given() -> None:
     assert usage["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}
 
 
+@pytest.mark.parametrize("key", ["prompt_cache_hit_tokens", "cached_tokens"])
+def test_cached_tokens_beside_the_details_count(key: str) -> None:
+    """DeepSeek and Moonshot."""
+    usage = normal({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, key: 2})
+
+    assert usage is not None
+    assert usage["input_tokens_details"]["cached_tokens"] == 2
+
+
 def test_counts_as_floats_and_strings_become_integers() -> None:
     usage = normal({"prompt_tokens": 7.0, "completion_tokens": "3", "prompt_cache_hit_tokens": 2})
 

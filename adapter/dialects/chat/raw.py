@@ -1,7 +1,8 @@
 """What the raw lane looks at in a Chat stream.
 
-Two things it does not leave as they are, because clients break on them: a `[DONE]` without any finish before it gets one
-(official SDKs refuse an answer that has none), and an error behind the finish is dropped (the answer stands).
+Three things it does not leave as they are, because clients break on them: a `[DONE]` without any finish before it gets one
+(official SDKs refuse an answer that has none), an error behind the finish is dropped (the answer stands), and an error
+without its envelope gets it (official SDKs take it for a chunk).
 """
 
 from __future__ import annotations
@@ -9,29 +10,31 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.base import Frame
+from adapter.dialects.chat.finishes import Outcome, outcome_of
+from adapter.dialects.chat.read_stream import is_bare_error, usage_of
 from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.raw import RawStream
 from adapter.dialects.refrain import Sole
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, no_clock
-from adapter.hub.usage import count, normal
+from adapter.hub.usage import count
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
 
 _MOST_CHOICES: Final = 128
-_FAILED_FINISHES: Final = ("error", "insufficient_system_resource")
-
-
 _MARKS: Final = (
     b'"finish_reason":"',
     b'"finish_reason": "',
     b'"usage":{',
     b'"usage": {',
     b'"error"',
+    b"event: error",
+    b'"message"',
     b"[DONE]",
 )
+"""`message` stands in errors without an envelope, and in no chunk of the API's own."""
 _CALL_MARKS: Final = (b'"tool_calls":[', b'"tool_calls": [')
 """Looked for until the first call is seen."""
 
@@ -44,44 +47,65 @@ class RawChatStream(RawStream):
     def __init__(self, choices: int) -> None:
         super().__init__()
         self._asked = choices
+        self._finished: set[Any] = set()
+        """The choices that have their finish."""
         self._called = False
         self._instead: bytes | None = None
         """What passes in the place of the event that was seen last."""
 
-    def see(self, data: bytes, event: dict[str, Any] | None) -> None:
+    def see(self, name: str | None, data: bytes, event: dict[str, Any] | None) -> None:
+        if data == b"[DONE]":
+            self._done()
+        elif name == "error" or (event is not None and (event.get("error") or is_bare_error(event))):
+            self._failed(event or {})
+        elif event is not None:
+            self._take(event)
+
+    def _done(self) -> None:
+        self.ended = True
+        if self.answer.status == "in_progress":
+            self.answer.status = "completed"
+            if not self._finished:
+                self.anomalies.append(Anomaly("finish_inferred"))
+                self._instead = framed(None, self._finish()) + framed(None, b"[DONE]")
+
+    def _failed(self, event: dict[str, Any]) -> None:
+        self.ended = True
+        if self.settling:
+            self.anomalies.append(Anomaly("error_after_finish"))
+            self._instead = b"".join(framed(*frame) for frame in self.ending())
+            return
+        error = from_error_object(event)
+        self.answer.status, self.answer.error = "failed", error
+        if not event.get("error"):
+            self._instead = framed(None, dumps(error.body()))
+
+    def _take(self, event: dict[str, Any]) -> None:
         answer = self.answer
-        if event is None:
-            if data == b"[DONE]":
-                self.ended = True
-                if answer.status == "in_progress":
-                    self.anomalies.append(Anomaly("finish_inferred"))
-                    answer.status = "completed"
-                    self._instead = framed(None, self._finish()) + framed(None, b"[DONE]")
-            return
-        if event.get("error"):
-            self.ended = True
-            if self.settling:
-                self.anomalies.append(Anomaly("error_after_finish"))
-                self._instead = b"".join(framed(*frame) for frame in self.ending())
-            else:
-                answer.status, answer.error = "failed", from_error_object(event["error"])
-            return
         self.answered = True
         answer.id = answer.id or str(event.get("id") or "")
         answer.model = answer.model or str(event.get("model") or "")
         answer.created_at = answer.created_at or count(event.get("created")) or 0
-        answer.usage = normal(event.get("usage")) or answer.usage
+        answer.usage = usage_of(event) or answer.usage
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
-            finish, delta = choice.get("finish_reason"), choice.get("delta")
+            delta = choice.get("delta")
             if not self._called and isinstance(delta, dict) and delta.get("tool_calls"):
                 self._called, self.marks = True, _MARKS
-            if finish in _FAILED_FINISHES:
-                answer.status = "failed"
-            elif finish and answer.status == "in_progress":
-                answer.status = "incomplete" if finish in ("length", "content_filter") else "completed"
+            if (found := outcome_of(choice.get("finish_reason"))) is not None:
+                self._finish_choice(choice, found[0])
+
+    def _finish_choice(self, choice: dict[str, Any], outcome: Outcome) -> None:
+        """The answer is complete when all the choices that were asked for are."""
+        answer, index = self.answer, choice.get("index")
+        if outcome is Outcome.FAILED:
+            answer.status = "failed"
+        elif answer.status == "in_progress":
+            self._finished.add(index if type(index) is int else 0)
+            if len(self._finished) >= self._asked:
+                answer.status = "completed" if outcome.reason is None else "incomplete"
 
     def sole(self, event: Any) -> Sole | None:
         return sole_text(event)

@@ -96,7 +96,7 @@ class ChatReader:
         if name is None and self._refrain.willing and (sole := sole_text(chunk)):
             self._refrain.learn(None, data, sole, sole_text)
         choices = chunk.get("choices")
-        if chunk.get("error") or name == "error" or (choices is None and _is_bare_error(chunk)):
+        if chunk.get("error") or name == "error" or (choices is None and is_bare_error(chunk)):
             return self._failed(from_error_object(chunk))
         usage = chunk.get("usage")
         if usage is not None:
@@ -142,7 +142,7 @@ class ChatReader:
             if delta and isinstance(delta, dict):
                 events += assembly.feed(delta, choice.get("logprobs"))
             if choice.get("finish_reason") is not None:
-                self._finish(chunk, choice["finish_reason"], assembly, events)
+                self._finish(chunk, choice, assembly, events)
                 if self.ended:
                     break
         return events
@@ -170,16 +170,17 @@ class ChatReader:
             self._created = seconds_of(chunk.get("created"))
         self._extra.update(extras_of(chunk))
 
-    def _finish(self, chunk: dict[str, Any], reason: Any, assembly: Assembly, events: list[Event]) -> None:
-        found = outcome_of(reason)
+    def _finish(self, chunk: dict[str, Any], choice: dict[str, Any], assembly: Assembly, events: list[Event]) -> None:
+        found = outcome_of(choice["finish_reason"])
         if found is None:
             return
         outcome, official = found
         if not official:
             self._anomaly("finish_unknown")
         self._late_extra.update(extras_of(chunk))
+        self._usage = usage_of(chunk) or self._usage
         if outcome is Outcome.FAILED:
-            events += self._failed(UpstreamInvalid("The upstream broke its answer off.", code="upstream_error"))
+            events += self._failed(broken_off(choice))
         else:
             events += self._settle(outcome, assembly)
 
@@ -252,9 +253,27 @@ def seconds_of(created: Any) -> int | None:
     return int(created) if type(created) is float and 0 <= created < _LAST_SECOND else None
 
 
-def _is_bare_error(chunk: dict[str, Any]) -> bool:
+def usage_of(chunk: dict[str, Any]) -> dict[str, Any] | None:
+    """The usage of a chunk in the normal form, wherever servers put it: Groq beside the API's own, Moonshot into the choice."""
+    if (usage := normal(chunk.get("usage"))) is not None:
+        return usage
+    beside, choices = chunk.get("x_groq"), chunk.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return next((found for at in (beside, choice) if isinstance(at, dict) and (found := normal(at.get("usage")))), None)
+
+
+def broken_off(choice: dict[str, Any]) -> AdapterError:
+    """Why the upstream did not go on with this choice; OpenRouter says so in it."""
+    if error := choice.get("error"):
+        return from_error_object(error)
+    return UpstreamInvalid("The upstream broke its answer off.", code="upstream_error")
+
+
+def is_bare_error(event: dict[str, Any]) -> bool:
     """An error without its envelope, as vLLM and DashScope send it: `{object: "error", message}`, `{code, message}`."""
-    return chunk.get("object") == "error" or chunk.get("type") == "error" or ("message" in chunk and "code" in chunk)
+    if event.get("choices") is not None:
+        return False
+    return event.get("object") == "error" or event.get("type") == "error" or ("message" in event and "code" in event)
 
 
 def stream_reader(exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock) -> ChatReader:

@@ -126,12 +126,20 @@ def _service_tier(writing: Writing, key: str, value: Any) -> None:
 
 
 def _reasoning(writing: Writing, key: str, value: Any) -> None:
-    """The effort; `summary` is made from the answer's reasoning text, `mode` and `context` have no counterpart."""
+    """The effort; `summary` is made from the answer's reasoning text, all else has no counterpart."""
     for option, said in json_object(value, key).items():
         if option == "effort" and said is not None:
             _effort(writing, string(said, "reasoning.effort"))
-        elif option in ("mode", "context") and said not in (None, "standard", "auto"):
-            writing.lose(f"reasoning.{option}", f"reasoning.{option}", "Chat Completions has no such setting.")
+        elif option in _OWN_OPTIONS:
+            if said not in _OWN_OPTIONS[option]:
+                writing.lose(f"reasoning.{option}", f"reasoning.{option}", "Chat Completions has no such setting.")
+        elif option not in _SUMMARIES and said is not None:
+            writing.lose(f"reasoning.{option}"[:64], "unknown_parameter", "Chat Completions has no such parameter.")
+
+
+_OWN_OPTIONS: Final[dict[str, tuple[str | None, ...]]] = {"mode": (None, "standard"), "context": (None, "auto")}
+"""Of `reasoning`, what only Responses knows -> its defaults."""
+_SUMMARIES: Final = ("summary", "generate_summary")
 
 
 def _effort(writing: Writing, effort: str) -> None:

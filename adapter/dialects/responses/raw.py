@@ -36,6 +36,7 @@ class RawResponsesStream(RawStream):
         b'"response.incomplete"',
         b'"response.failed"',
         b'"response.cancelled"',
+        b"event: error",
         b"[DONE]",
     )
     done_may_follow = True
@@ -66,11 +67,11 @@ class RawResponsesStream(RawStream):
         name = shown.get("type")
         return framed(name if isinstance(name, str) and name.isascii() and name.isprintable() else None, dumps(shown))
 
-    def see(self, data: bytes, event: dict[str, Any] | None) -> None:
+    def see(self, name: str | None, data: bytes, event: dict[str, Any] | None) -> None:
         if event is None:
             self._cut_short = data == b"[DONE]"
             return
-        kind, response, answer = event.get("type"), event.get("response"), self.answer
+        kind, response, answer = event.get("type") or name, event.get("response"), self.answer
         if kind == "error" or (event.get("error") and not isinstance(response, dict)):
             answer.status, answer.error = "failed", told_error(event)
             self._error_passed = True

@@ -149,6 +149,16 @@ def test_finish_words_of_failure_fail(word: str) -> None:
     assert events[-1].items[0]["content"][0]["text"] == "x"
 
 
+def test_a_choice_that_says_why_it_was_broken_off_is_believed() -> None:
+    """OpenRouter: the error of its provider stands in the choice."""
+    why = {"code": 429, "message": "Rate limited upstream"}
+    events, _ = read_all(chunk_bytes({"content": "x"}), chunk_bytes({}, "error", choice={"error": why}))
+
+    assert isinstance(events[-1], Failed)
+    assert events[-1].error.message == "Rate limited upstream"
+    assert events[-1].error.http_status == 429
+
+
 @pytest.mark.parametrize("not_yet", [None, "", "null"])
 def test_a_finish_that_is_none_does_not_end_the_answer(not_yet: Any) -> None:
     events, _ = read_all(chunk_bytes({"content": "a"}, not_yet), chunk_bytes({"content": "b"}, "stop"))
@@ -273,6 +283,14 @@ def test_the_last_usage_counts_and_null_does_not_unsay_it() -> None:
     )
 
     assert [event for event in events if isinstance(event, Usage)] == [Usage(normal(more) or {})]
+
+
+@pytest.mark.parametrize("places", [{"x_groq": {"id": "r", "usage": USAGE}}, {"choice": {"usage": USAGE}}])
+def test_usage_that_stands_beside_its_place_in_the_last_chunk_counts(places: dict[str, Any]) -> None:
+    """Groq and Moonshot."""
+    events, _ = read_all(chunk_bytes({"content": "x"}), chunk_bytes({}, "stop", **places))
+
+    assert fold(events).usage == normal(USAGE)
 
 
 def test_absent_usage_is_not_made_up() -> None:

@@ -44,6 +44,11 @@ GENERIC_CASES: list[tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, s
     ),
     ({"include": ["message.output_text.logprobs"], "top_logprobs": 0}, {"logprobs": True, "top_logprobs": 0}, []),
     ({"top_logprobs": 2}, {"logprobs": True, "top_logprobs": 2}, []),
+    (
+        {"reasoning": {"max_tokens": 2000, "exclude": None}},
+        {},
+        [("reasoning.max_tokens", "dropped", "unknown_parameter")],
+    ),
     ({"include": ["reasoning.encrypted_content"], "top_logprobs": 0}, {}, []),
     ({"store": True, "metadata": {}}, {}, []),
     ({"metadata": {"a": "b"}}, {}, [("metadata", "dropped", "metadata")]),
