@@ -193,6 +193,7 @@ class ChatReader:
 
     def _look_after_finish(self, chunk: dict[str, Any], choice: dict[str, Any]) -> None:
         self._late_extra.update(extras_of(chunk))
+        self._usage = usage_of(chunk) or self._usage
         delta = choice.get("delta")
         if isinstance(delta, dict) and any(delta.get(key) for key in _SAYING):
             self._anomaly("content_after_finish")

@@ -3,9 +3,9 @@
 The official form is simple: `index` tells the call, the first fragment has id and name, later ones only arguments. Servers
 bend each of these, so a fragment finds its call by these rules, first match first:
 
-* an index that is a number: the call last begun at that index, unless the fragment brings another id *and* a name, which
-  begins a new call there (servers that say index 0 for all); an index never seen, with a known id and no name, means the
-  call of that id;
+* an index that is a number: the call last begun at that index, unless the fragment brings another id *and* a name, or no id,
+  a name and arguments where that call's are complete, which begins a new call there (servers that say index 0 for all); an
+  index never seen, with a known id and no name, means the call of that id;
 * an id without index: the call of that id; an unknown one belongs to a last call that has neither id nor, in this
   fragment, a new name, else begins a call;
 * neither: the fragment's position in its list where the list has several, else the last call; a name begins a new call
@@ -134,7 +134,7 @@ class ToolCalls:
             call_id = call_id if isinstance(call_id, str) else ""
             if not (name or text or call_id):
                 continue
-            slot = self._slot(fragment.get("index"), call_id, name, position, alone)
+            slot = self._slot(fragment.get("index"), call_id, name, text, position, alone)
             if native:
                 slot.native = True
             if name:
@@ -157,12 +157,12 @@ class ToolCalls:
 
     # ------------------------------------------------------------------------------------------- which call is meant
 
-    def _slot(self, index: Any, id: str, name: str, position: int, alone: bool) -> _Slot:
+    def _slot(self, index: Any, id: str, name: str, text: str, position: int, alone: bool) -> _Slot:
         if type(index) is int and index >= 0:
             slot = self._by_index.get(index)
             if slot is None:
                 slot = self._by_id.get(id) if id and not name else None
-            elif id and slot.id and id != slot.id and name:
+            elif name and (slot.id and id != slot.id if id else text.strip() and slot.complete()):
                 slot = None
             return self._seen(slot, index, id)
         if id:

@@ -120,6 +120,18 @@ def test_calls_one_after_the_other_without_index_and_id() -> None:
     assert calls_of(events) == [("call_1_0", "f", '{"a":1}'), ("call_1_1", "f", '{"b":2}')]
 
 
+def test_calls_one_after_the_other_at_one_index_without_id() -> None:
+    events, _ = read_all(
+        calling(call(0, name="f", arguments='{"a":1}')),
+        calling(call(0, name="f", arguments='{"b":')),
+        calling(call(0, arguments="2}")),
+        calling(call(0, name="f", arguments="\n")),
+        END,
+    )
+
+    assert calls_of(events) == [("call_1_0", "f", '{"a":1}'), ("call_1_1", "f", '{"b":2}\n')]
+
+
 @pytest.mark.parametrize("id", [None, ""])
 def test_a_missing_id_is_made_once(id: str | None) -> None:
     events, _ = read_all(calling(call(0, id, "f", "{")), calling(call(0, id, None, "}")), END)
