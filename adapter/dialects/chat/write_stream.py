@@ -116,7 +116,9 @@ class ChatWriter:
         self._legacy = request.carry.get("functions", False)
         self._include_usage = request.include_usage
         self._left = max(request.carry.get("n", 1), 1)
+        self._facts: dict[str, Any] = {}
         self._head = b""
+        """What every chunk begins with: the facts, and what is known beside the answer."""
         self._end = b',"usage":null}' if self._include_usage else b"}"
         self._suffix = _NO_LOGPROBS + self._end
         self._choices: dict[int, _Choice] = {}
@@ -189,17 +191,20 @@ class ChatWriter:
             return []
         choice.started = True
         if not self._head:
-            head = {
+            self._facts = {
                 "id": f"chatcmpl-{derived_token(event.id)}",
                 "object": "chat.completion.chunk",
                 "created": event.created_at,
                 "model": event.model,
             }
-            self._head = dumps(head | shown_extras(event.extra))[:-1] + b","
+            self._head = self._headed(event.extra)
         lead = self._head + choice.lead
         for kind, key in _KEYS.items():
             choice.frames[kind] = (lead + b'"%b":' % key.encode(), self._suffix)
         return [self._delta(choice, b'"role":"assistant","content":"","refusal":null')]
+
+    def _headed(self, extra: dict[str, Any]) -> bytes:
+        return dumps(self._facts | shown_extras(extra))[:-1] + b","
 
     def _delta(self, choice: _Choice, members: bytes) -> Frame:
         return (None, self._head + choice.lead + members + self._suffix)
@@ -269,6 +274,8 @@ class ChatWriter:
         if choice.finished:
             return []
         choice.finished = True
+        if event.extra:  # the tier that was asked for stands in the first chunks, the one that was given in the last
+            self._head = self._headed(self.fold.answer.extra)
         frames: list[Frame] = []
         if choice.citations:
             frames.append(self._delta(choice, b'"annotations":' + dumps(choice.citations)))

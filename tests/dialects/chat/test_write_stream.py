@@ -228,6 +228,19 @@ def test_hosted_items_and_opaque_events_are_losses() -> None:
     assert writer.ping() == []
 
 
+def test_the_tier_that_was_given_stands_in_the_last_chunks() -> None:
+    """Responses servers repeat at first what was asked for, and tell at the end what was done, as a plain reply does."""
+    given: list[Event] = [
+        Started("resp_1", "m", 5, {"service_tier": "auto"}),
+        Usage(USAGE),
+        Finished("completed", None, {"service_tier": "default"}),
+    ]
+
+    chunks = frames(given, asked=exchange("chat"))[:-1]
+
+    assert [chunk["service_tier"] for chunk in chunks] == ["auto", "default", "default"]
+
+
 def test_several_choices_finish_one_by_one_and_share_head_usage_and_done() -> None:
     writer = chat.stream_writer(exchange("chat", carry={"n": 2}))
     given = [
