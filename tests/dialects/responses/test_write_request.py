@@ -78,6 +78,15 @@ def test_a_banned_token_cannot_be_left_out() -> None:
     assert refused.value.param == "logit_bias"
 
 
+def test_a_responses_clients_penalties_go_on_as_they_came() -> None:
+    """As on the raw lane, whatever the profile says: what the client's own API takes is for its server to judge."""
+    penalties = {"presence_penalty": 0.5, "frequency_penalty": 0}
+    made = write_request(read_request({"model": "m", "input": "hi", **penalties}), GENERIC)
+
+    assert made.body.items() >= penalties.items()
+    assert made.losses == []
+
+
 def test_penalties_go_where_they_are_taken_and_defaults_are_no_loss() -> None:
     taking = profile("generic", {"penalties": True})
 
