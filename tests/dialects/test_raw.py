@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from adapter import translate
 from adapter.dialects import raw
+from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import UpstreamTruncated
+from adapter.hub.fold import fold
 from adapter.hub.grammar import check_chat
 from adapter.hub.request import DialectName, Exchange
 
@@ -200,6 +202,39 @@ def test_an_error_by_its_name_alone_is_what_a_responses_stream_failed_of() -> No
     assert out.startswith(said)
     assert out.count(b"event: error") == 1
     assert b'"code":"server_error","message":"boom"' in out[len(said) :]
+
+
+FINISHES = st.sampled_from(["null", "null", '""', '"null"', '"stop"', '"length"', '"content_filter"', '"odd"', "[1]"])
+EVENTS = st.one_of(
+    st.builds(chunk, st.sampled_from(["{}", '{"content":"h"}']), FINISHES),
+    st.sampled_from(
+        [
+            b": ping\n\n",
+            b'data: {"type":"ping"}\n\n',
+            b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
+            b'data: {"error":{"message":"boom","code":429}}\n\n',
+            b'data: {"error":"boom"}\n\n',
+            b'data: {"object":"error","message":"boom","code":400}\n\n',
+            b'event: error\ndata: {"message":"boom"}\n\n',
+            DONE,
+        ]
+    ),
+)
+
+
+@given(st.lists(EVENTS, max_size=7))
+def test_the_raw_lane_ends_as_the_hub_lane_does(events: list[bytes]) -> None:
+    """What is a failure does not depend on whether somebody had to read the answer."""
+    exchange = Exchange.unasked("chat")
+    stream, intake = DIALECTS["chat"].raw_stream(exchange), Intake(DIALECTS["chat"], exchange)
+    out = b"".join(map(stream.feed, events)) + stream.close()
+    read = fold([event for data in events for event in intake.feed(data)] + intake.close())
+
+    if not intake.answered:  # what says nothing passes, and may be all there is
+        return
+    assert stream.answer.status == read.status
+    assert str(stream.answer.error) == str(read.error)
+    assert out.count(DONE) == (0 if read.error else 1)
 
 
 def of_choice(index: int, finish: str = "null") -> bytes:
