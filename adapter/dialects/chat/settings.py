@@ -32,13 +32,7 @@ def write_settings(writing: Writing) -> None:
     for key, value in request.body.items():
         if value is None or key in _ELSEWHERE:
             continue
-        writer = _WRITERS.get(key)
-        if writer is not None:
-            writer(writing, key, value)
-        elif request.dialect == "chat":
-            writing.fields[key] = value
-        else:
-            writing.lose(key, "unknown_parameter", "Chat Completions has no such parameter.")
+        _WRITERS.get(key, _unknown)(writing, key, value)
     if request.carry:
         _carried(writing)
     # always said: some servers stream when it is left out; and usage is always asked for
@@ -60,6 +54,13 @@ def _carried(writing: Writing) -> None:
             writing.lose(key, key, "The upstream does not take this.")
 
 
+def _unknown(writing: Writing, key: str, value: Any) -> None:
+    if writing.request.dialect == "chat":
+        writing.fields[key] = value
+    else:
+        writing.lose(key, "unknown_parameter", "Chat Completions has no such parameter.")
+
+
 def _plain(*meaningless: Any, hint: bool = False) -> _Writer:
     """A field of the same name: sent where it is taken. `meaningless` values and hints are no loss elsewhere."""
 
@@ -74,6 +75,12 @@ def _plain(*meaningless: Any, hint: bool = False) -> _Writer:
 
 def _silent(_writing: Writing, _key: str, _value: Any) -> None:
     """Means nothing to a Chat upstream, or is the adapter's own business."""
+
+
+def _provider(writing: Writing, key: str, value: Any) -> None:
+    """A word is for the adapter's own routing; an object is a parameter of the upstream's (OpenRouter)."""
+    if not isinstance(value, str):
+        _unknown(writing, key, value)
 
 
 def _unsupported(reason: str) -> _Writer:
@@ -223,7 +230,7 @@ _WRITERS: Final[dict[str, _Writer]] = {
     "stream_options": _silent,
     "client_metadata": _silent,
     "internal_chat_message_metadata_passthrough": _silent,
-    "provider": _silent,
+    "provider": _provider,
 }
 
 _ELSEWHERE: Final = frozenset({"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls"})

@@ -181,10 +181,13 @@ class Toolbox:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         elif strict is True and not self._strict_lost:
             self._lose_strict(path)
+        self._lose_fields(tool, path)
+        self.offered[wire] = {"type": "function", "function": function}
+
+    def _lose_fields(self, tool: Tool, path: str) -> None:
         for key in _NO_CHAT_FIELDS:
             if tool.get(key) is not None:
-                self._writing.lose(f"{path}.{key}", key, "Chat functions have no such field.")
-        self.offered[wire] = {"type": "function", "function": function}
+                self._writing.lose(f"{path}.{key}", key, "Chat tools have no such field.")
 
     def _lose_strict(self, path: str) -> None:
         self._strict_lost = True
@@ -198,6 +201,7 @@ class Toolbox:
         description = tool.get("description")
         if description is not None:
             string(description, f"{path}.description")
+        self._lose_fields(tool, path)
         if not self._writing.profile.custom_tools:
             self.offered[wire] = {"type": "function", "function": freeform(wire, description, form)}
             return
@@ -256,6 +260,9 @@ class Toolbox:
             self.web_search_options = _web_search_options(tool, path)
             if tool.get("filters") is not None:
                 self._writing.lose(f"{path}.filters", "web_search", "web_search_options has no filters.")
+            if tool.get("external_web_access") is False:
+                reason = "web_search_options always search the live web."
+                self._writing.lose(f"{path}.external_web_access", "web_search", reason)
 
     def _emulate(self, kind: str, function: Tool, path: str) -> None:
         wire = self._take(kind, kind, None, path)

@@ -145,6 +145,8 @@ def _file(part: Part, path: str, writing: Writing) -> Part:
     if not writing.profile.files:
         writing.lose(path, "input_file", "The upstream takes no files; a note stands in its place.")
         return {"type": "text", "text": "[file omitted: this model takes no files]"}
+    if part.get("detail") not in (None, "auto"):
+        writing.lose(f"{path}.detail", "file_detail", "Chat Completions has no detail of files.")
     file: dict[str, str] = {}
     for key in ("file_id", "filename", "file_data"):
         if part.get(key) is not None:

@@ -64,6 +64,7 @@ GENERIC_CASES: list[tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, s
     ({"truncation": "auto"}, {}, [("truncation", "dropped", "truncation")]),
     ({"context_management": [{"type": "compaction"}]}, {}, [("context_management", "dropped", "context_management")]),
     ({"max_tool_calls": 3, "background": False, "client_metadata": {"a": "b"}, "provider": "x"}, {}, []),
+    ({"provider": {"order": ["x"]}}, {}, [("provider", "dropped", "unknown_parameter")]),
     ({"stream_options": {"include_obfuscation": False}}, {}, []),
     ({"acme": 1}, {}, [("acme", "dropped", "unknown_parameter")]),
     ({"user": None, "text": {"format": None}, "reasoning": None, "conversation": None}, {}, []),
@@ -162,11 +163,12 @@ def test_what_is_not_taken_is_emulated_or_reported_and_nothing_where_it_means_no
 
 def test_a_chat_clients_own_words_go_on_and_losses_name_its_own_paths() -> None:
     body = {"model": "m", "input": [user()], "top_k": 3, "store": True, "metadata": {"a": "b"}}
-    body["text"] = {"format": FORMAT}
+    body |= {"text": {"format": FORMAT}, "provider": {"order": ["x"]}}
     openai = write_request(Request(body, dialect="chat"), OPENAI)
     poor = write_request(Request(body, dialect="chat"), generic(response_format="none"))
 
     assert (openai.body["top_k"], openai.body["store"], openai.body["metadata"]) == (3, True, {"a": "b"})
+    assert openai.body["provider"] == {"order": ["x"]}
     assert lost(poor) == [("metadata", "dropped", "metadata"), ("response_format", "emulated", "response_format")]
 
 

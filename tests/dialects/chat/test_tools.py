@@ -70,6 +70,13 @@ def test_a_custom_tool_becomes_a_function_with_one_input_and_its_grammar_in_word
     assert made.exchange.tools == {"c": ToolRef(ToolKind.CUSTOM, "c")}
 
 
+@pytest.mark.parametrize("type", ["function", "custom"])
+def test_what_chat_tools_have_no_field_for_is_a_loss(type: str) -> None:
+    made = written(user(), tools=[{"type": type, "name": "f", "allowed_callers": ["programmatic"]}])
+
+    assert lost(made) == [("tools[0].allowed_callers", "dropped", "allowed_callers")]
+
+
 def test_a_custom_tool_stays_custom_where_the_server_has_such() -> None:
     form = {"type": "grammar", "syntax": "lark", "definition": "start: X"}
     made = written(user(), tools=[custom(format=form), custom("d")], to=OPENAI)
@@ -190,6 +197,7 @@ def test_web_search_becomes_web_search_options_where_the_server_has_them() -> No
         "user_location": {"type": "approximate", "city": "Bern", "region": None},
         "search_context_size": "low",
         "filters": {"allowed_domains": ["x.org"]},
+        "external_web_access": False,
     }
     made = written(user(), tools=[tool], to=profile("openai", {"web_search_options": True}))
 
@@ -197,7 +205,10 @@ def test_web_search_becomes_web_search_options_where_the_server_has_them() -> No
         "user_location": {"type": "approximate", "approximate": {"city": "Bern"}},
         "search_context_size": "low",
     }
-    assert lost(made) == [("tools[0].filters", "dropped", "web_search")]
+    assert lost(made) == [
+        ("tools[0].filters", "dropped", "web_search"),
+        ("tools[0].external_web_access", "dropped", "web_search"),
+    ]
 
 
 @pytest.mark.parametrize(

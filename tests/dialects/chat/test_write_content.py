@@ -64,6 +64,13 @@ def test_a_file_goes_where_files_are_taken_and_leaves_a_note_elsewhere() -> None
     )
 
 
+def test_a_files_detail_is_a_loss() -> None:
+    part = {"type": "input_file", "file_id": "file_1"}
+    sent = [{"type": "file", "file": {"file_id": "file_1"}}]
+    assert content(part | {"detail": "high"}) == (sent, [("input[0].content[0].detail", "dropped", "file_detail")])
+    assert content(part | {"detail": "auto"}) == (sent, [])
+
+
 def test_cache_breakpoints_go_only_where_they_are_known() -> None:
     part = A | {"prompt_cache_breakpoint": {"mode": "explicit"}}
     assert content(part) == ([{"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}], [])
