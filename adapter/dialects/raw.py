@@ -68,6 +68,10 @@ class RawStream(ABC):
         """Take note of one event of that name: `event` is its JSON object, None where the data is something else (`[DONE]`)."""
 
     @abstractmethod
+    def told(self, name: str | None, event: dict[str, Any]) -> AdapterError | None:
+        """The error that an event which passes is, if it is one."""
+
+    @abstractmethod
     def ending(self) -> list[Frame]:
         """What closes a stream whose answer is complete but whose last event is missing."""
 
@@ -179,9 +183,10 @@ class RawStream(ABC):
         self.ended = True
         if self.settling:
             return b"".join(framed(*frame) for frame in self.ending())
-        error = self.answer.error or error  # what the upstream said is why it ended so
+        # what the upstream said is why it ended so, perhaps with its last event, in a form that nobody looks for
+        error = self.answer.error or self.told(*self.last()) or error
         self.answer.status, self.answer.error = "failed", error
-        return b"".join(framed(*frame) for frame in self.failure(error, self.last_event()))
+        return b"".join(framed(*frame) for frame in self.failure(error, self.last()[1]))
 
     def _looked_at(self, passing: bytes) -> Iterator[bytes]:
         """What passes of whole events of which some are more than text. Where there are many, runs of text are not looked into:
@@ -211,11 +216,11 @@ class RawStream(ABC):
             self.events += block.count(b"data:")
             yield block
 
-    def last_event(self) -> dict[str, Any]:
-        """The last event that passed, as far as it is a JSON object."""
+    def last(self) -> tuple[str | None, dict[str, Any]]:
+        """Name and JSON object of the last event that passed, as far as it has them."""
         blocks = deque(_blocks(self._last), maxlen=1)
         said = _event(blocks[0]) if blocks else None
-        return _object(said[1]) or {} if said is not None else {}
+        return (None, {}) if said is None else (said[0], _object(said[1]) or {})
 
 
 def _end_of_events(chunk: bytes, before: bytes) -> int:

@@ -2,7 +2,7 @@
 
 Three things it does not leave as they are, because clients break on them: a `[DONE]` without any finish before it gets one
 (official SDKs refuse an answer that has none), an error behind the finish is dropped (the answer stands), and an error
-without its envelope gets it (official SDKs take it for a chunk).
+without its envelope gets it (official SDKs take it for a chunk); one that was not seen in passing does not end in `[DONE]`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,8 @@ _MARKS: Final = (
     b'"usage":{',
     b'"usage": {',
     b'"error"',
-    b"event: error",
-    b'"message"',
     b"[DONE]",
 )
-"""`message` stands in errors without an envelope, and in no chunk of the API's own."""
 _CALL_MARKS: Final = (b'"tool_calls":[', b'"tool_calls": [')
 """Looked for until the first call is seen."""
 
@@ -47,7 +44,7 @@ class RawChatStream(RawStream):
     def __init__(self, choices: int) -> None:
         super().__init__()
         self._asked = choices
-        self._finished: set[Any] = set()
+        self._finished: set[int] = set()
         """The choices that have their finish."""
         self._called = False
         self._instead: bytes | None = None
@@ -56,28 +53,35 @@ class RawChatStream(RawStream):
     def see(self, name: str | None, data: bytes, event: dict[str, Any] | None) -> None:
         if data == b"[DONE]":
             self._done()
-        elif name == "error" or (event is not None and (event.get("error") or is_bare_error(event))):
-            self._failed(event or {})
+        elif (error := self.told(name, event or {})) is not None:
+            self._failed(error, enveloped=event is not None and bool(event.get("error")))
         elif event is not None:
             self._take(event)
 
+    def told(self, name: str | None, event: dict[str, Any]) -> AdapterError | None:
+        is_error = name == "error" or event.get("error") or is_bare_error(event)
+        return from_error_object(event) if is_error else None
+
     def _done(self) -> None:
         self.ended = True
-        if self.answer.status == "in_progress":
-            self.answer.status = "completed"
-            if not self._finished:
-                self.anomalies.append(Anomaly("finish_inferred"))
-                self._instead = framed(None, self._finish()) + framed(None, b"[DONE]")
+        if self.answer.status != "in_progress":
+            return
+        if (error := self.told(*self.last())) is not None:
+            self._failed(error, enveloped=False)
+            return
+        self.answer.status = "completed"
+        if not self._finished:
+            self.anomalies.append(Anomaly("finish_inferred"))
+            self._instead = framed(None, self._finish()) + framed(None, b"[DONE]")
 
-    def _failed(self, event: dict[str, Any]) -> None:
+    def _failed(self, error: AdapterError, *, enveloped: bool) -> None:
         self.ended = True
         if self.settling:
             self.anomalies.append(Anomaly("error_after_finish"))
             self._instead = b"".join(framed(*frame) for frame in self.ending())
             return
-        error = from_error_object(event)
         self.answer.status, self.answer.error = "failed", error
-        if not event.get("error"):
+        if not enveloped:
             self._instead = framed(None, dumps(error.body()))
 
     def _take(self, event: dict[str, Any]) -> None:

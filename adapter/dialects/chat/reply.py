@@ -15,14 +15,14 @@ from adapter.dialects.chat.finishes import CALL_TYPES, Outcome, finish_reason, o
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.plain import plain_items
-from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of, usage_of
+from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Item, ItemClosed
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
-from adapter.hub.usage import as_chat, summed
+from adapter.hub.usage import as_chat, normal, summed
 from adapter.upstream.refusals import from_error_object
 
 PARAGRAPH: Final = "\n\n"
@@ -85,7 +85,7 @@ def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer
         "completed" if reason is None else "incomplete",
         reason,
         {},
-        usage_of(body),
+        normal(get("usage")),
         extras_of(body),
     )
     return answer, choice, token, anomalies

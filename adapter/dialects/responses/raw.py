@@ -36,7 +36,6 @@ class RawResponsesStream(RawStream):
         b'"response.incomplete"',
         b'"response.failed"',
         b'"response.cancelled"',
-        b"event: error",
         b"[DONE]",
     )
     done_may_follow = True
@@ -71,10 +70,9 @@ class RawResponsesStream(RawStream):
         if event is None:
             self._cut_short = data == b"[DONE]"
             return
-        kind, response, answer = event.get("type") or name, event.get("response"), self.answer
-        if kind == "error" or (event.get("error") and not isinstance(response, dict)):
-            answer.status, answer.error = "failed", told_error(event)
-            self._error_passed = True
+        kind, response, answer = event.get("type"), event.get("response"), self.answer
+        if (error := self.told(name, event)) is not None:
+            answer.status, answer.error = "failed", error
             return
         response = response if isinstance(response, dict) else {}
         if isinstance(kind, str) and kind in ENDS:
@@ -88,6 +86,13 @@ class RawResponsesStream(RawStream):
         answer.model = answer.model or str(response.get("model") or "")
         answer.created_at = answer.created_at or count(response.get("created_at")) or 0
         self._begun = self._begun or response
+
+    def told(self, name: str | None, event: dict[str, Any]) -> AdapterError | None:
+        is_error = (event.get("type") or name) == "error" or event.get("error")
+        if not is_error or isinstance(event.get("response"), dict):
+            return None
+        self._error_passed = True
+        return told_error(event)
 
     def sole(self, event: Any) -> Sole | None:
         if type(event) is not dict or event.get("error") or "response" in event:
@@ -103,7 +108,7 @@ class RawResponsesStream(RawStream):
         """For Codex. It has the number of the event before it, since the next one is the upstream's to give."""
         if not self._begun or self.ended or not self._exchange.request.client.codex:
             return []
-        number = max(_number(self.last_event()), 0)
+        number = max(_number(self.last()[1]), 0)
         return [("adapter:ping", dumps({"type": "adapter:ping", "sequence_number": number}))]
 
     def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
