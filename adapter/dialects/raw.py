@@ -206,8 +206,9 @@ class RawStream(ABC):
             elif not self.answered or any(map(block.__contains__, self.marks)):
                 said = _event(block)
                 if said is not None:
-                    event = _object(said[1])
-                    self.see(*said, event)
+                    name, data = said
+                    event = _object(data)
+                    self.see(name, data, event)
                     self.settling = self.answer.status in ("completed", "incomplete")
                     block = self.passed(block, event)
             elif many and self._refrain.willing:

@@ -18,7 +18,7 @@ from adapter.dialects.refrain import Sole
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, no_clock
-from adapter.hub.usage import count
+from adapter.hub.usage import count, normal
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
@@ -51,11 +51,16 @@ class RawChatStream(RawStream):
         """What passes in the place of the event that was seen last."""
 
     def see(self, name: str | None, data: bytes, event: dict[str, Any] | None) -> None:
-        if data == b"[DONE]":
-            self._done()
-        elif (error := self.told(name, event or {})) is not None:
-            self._failed(error, enveloped=event is not None and bool(event.get("error")))
-        elif event is not None:
+        if event is None:
+            if data == b"[DONE]":
+                self._done()
+            elif (error := self.told(name, {})) is not None:
+                self._failed(error, enveloped=False)
+        elif name is None and event.get("choices") is not None and not event.get("error"):
+            self._take(event)  # as nearly all are
+        elif (error := self.told(name, event)) is not None:
+            self._failed(error, enveloped=bool(event.get("error")))
+        else:
             self._take(event)
 
     def told(self, name: str | None, event: dict[str, Any]) -> AdapterError | None:
@@ -90,15 +95,17 @@ class RawChatStream(RawStream):
         answer.id = answer.id or str(event.get("id") or "")
         answer.model = answer.model or str(event.get("model") or "")
         answer.created_at = answer.created_at or count(event.get("created")) or 0
-        answer.usage = usage_of(event) or answer.usage
+        if (usage := event.get("usage")) is not None:
+            answer.usage = normal(usage) or answer.usage
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
-            delta = choice.get("delta")
+            delta, finish = choice.get("delta"), choice.get("finish_reason")
             if not self._called and isinstance(delta, dict) and delta.get("tool_calls"):
                 self._called, self.marks = True, _MARKS
-            if (found := outcome_of(choice.get("finish_reason"))) is not None:
+            if finish is not None and (found := outcome_of(finish)) is not None:
+                answer.usage = answer.usage or usage_of(event)
                 self._finish_choice(choice, found[0])
 
     def _finish_choice(self, choice: dict[str, Any], outcome: Outcome) -> None:
