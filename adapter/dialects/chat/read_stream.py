@@ -135,10 +135,10 @@ class ChatReader:
                 self._look_after_finish(chunk, choice)
                 continue
             assembly = self._assembly or self._start(chunk, events)
-            delta = choice.get("delta")
-            if "message" in choice and not (delta and chunk.get("object") == "chat.completion.chunk"):
+            delta, message = choice.get("delta"), choice.get("message")
+            if message and not (delta and chunk.get("object") == "chat.completion.chunk"):
                 # the whole answer: instead of all deltas, or once more behind them (Perplexity's chat.completion.done)
-                delta = (delta or choice["message"]) if assembly.empty else None
+                delta = (delta or message) if assembly.empty else None
             if delta and isinstance(delta, dict):
                 events += assembly.feed(delta, choice.get("logprobs"))
             if choice.get("finish_reason") is not None:

@@ -71,6 +71,16 @@ def test_the_ordinary_stream_event_by_event() -> None:
     assert play.reader.anomalies == []
 
 
+def test_chunks_that_hold_a_null_message_beside_their_delta_are_chunks() -> None:
+    """A gateway that writes out every field of a choice, and calls its chunks completions."""
+    events, _ = read_all(
+        chunk_bytes({"content": "a"}, choice={"message": None}, object="chat.completion"),
+        chunk_bytes({"content": "b"}, "stop", choice={"message": None}, object="chat.completion"),
+    )
+
+    assert outputs(events) == [message(text_part("ab"))]
+
+
 def test_nothing_but_a_finish_is_one_empty_message() -> None:
     events, _ = read_all(chunk_bytes({}, "stop"))
 
