@@ -321,9 +321,10 @@ class RawWhole:
             raise UpstreamTruncated("The upstream's answer is not complete JSON.") from None
         if not isinstance(value, dict):
             raise UpstreamInvalid("The upstream's answer is not a JSON object.")
-        if value.get("error") and not value.get(self._content):
-            raise from_error_object(value["error"])
-        if not isinstance(value.get(self._content), list):
+        content = value.get(self._content)
+        if (value.get("error") and not content) or (content is None and "message" in value):
+            raise from_error_object(value)
+        if not isinstance(content, list):
             raise UpstreamInvalid(f"The upstream's answer has no {self._content}.")
         self.usage = normal(value.get("usage"))
         self.id = str(value.get("id") or "")

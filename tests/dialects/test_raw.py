@@ -206,6 +206,16 @@ def test_an_error_by_its_name_alone_is_what_a_responses_stream_failed_of() -> No
     assert b'"code":"server_error","message":"boom"' in out[len(said) :]
 
 
+def test_a_failure_that_tells_why_beside_its_response_ends_the_stream_once() -> None:
+    said = RESPONSES[: RESPONSES.rindex(b"data: {")]
+    end = b'event: response.failed\ndata: {"type":"response.failed","error":{"message":"boom"}}\n\n'
+    stream = DIALECTS["responses"].raw_stream(Exchange.unasked("responses"))
+
+    assert stream.feed(said + end) + stream.close() == said + end
+    assert str(stream.answer.error) == "boom"
+    assert b'"message":"boom"' in b"".join(translate.stream([said, end], "responses", "chat"))
+
+
 FINISHES = st.sampled_from(["null", "null", '""', '"null"', '"stop"', '"length"', '"content_filter"', '"odd"', "[1]"])
 EVENTS = st.one_of(
     st.builds(chunk, st.sampled_from(["{}", '{"content":"h"}']), FINISHES),

@@ -215,6 +215,28 @@ def test_c20_an_error_as_the_first_event(client_speaks: str, upstream_speaks: st
     refused(answer, answer.status)
 
 
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_c20_an_error_without_its_envelope(client_speaks: str, stream: bool) -> None:
+    """vLLM's form, in a 200: the client's fault is his on either lane, whether the server streams or not."""
+    error = {"object": "error", "message": "Too long", "type": "BadRequestError", "param": None, "code": 400}
+    script = [SSE, event(error), event(b"[DONE]"), END] if stream else [json_reply(error)]
+
+    refused(answered(client_speaks, "chat", stream, script), 400)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_d36_an_error_without_its_envelope_amid_a_stream(client_speaks: str) -> None:
+    error = {"object": "error", "message": "The model crashed", "type": "InternalServerError", "code": 500}
+    begun = chat_stream("Hel")[:3]
+    answer = answered(client_speaks, "chat", True, [*begun, event(error), event(b"[DONE]"), END])
+
+    assert (answer.status, answer.whole) == (200, True)
+    assert b"[DONE]" not in answer.body
+    last = answer.events[-1]
+    assert (last if client_speaks == "chat" else last["response"])["error"]["message"] == "The model crashed"
+
+
 GOOD_PLAIN: dict[str, Callable[[], Any]] = {"chat": chat_reply, "responses": response}
 GOOD_STREAM: dict[str, Callable[[], Script]] = {
     "chat": lambda: chat_stream("Hel", "lo"),

@@ -76,7 +76,7 @@ class RawResponsesStream(RawStream):
             return
         response = response if isinstance(response, dict) else {}
         if isinstance(kind, str) and kind in ENDS:
-            end = ending(response, ENDS[kind])
+            end = ending(response or {"error": event.get("error")}, ENDS[kind])
             answer.status, answer.reason = end.status, end.reason
             answer.error = end.error or answer.error
             answer.usage = normal(response.get("usage"))
@@ -88,9 +88,11 @@ class RawResponsesStream(RawStream):
         self._begun = self._begun or response
 
     def told(self, name: str | None, event: dict[str, Any]) -> AdapterError | None:
-        is_error = (event.get("type") or name) == "error" or event.get("error")
-        if not is_error or isinstance(event.get("response"), dict):
-            return None
+        kind = event.get("type") or name
+        if kind != "error":
+            ends = isinstance(event.get("response"), dict) or (isinstance(kind, str) and kind in ENDS)
+            if ends or not event.get("error"):
+                return None
         self._error_passed = True
         return told_error(event)
 

@@ -168,7 +168,7 @@ class ResponsesReader:
     def _end(self, kind: str, event: dict[str, Any]) -> list[Event]:
         response = event.get("response")
         if not isinstance(response, dict):
-            response = {}
+            response = {"error": event.get("error")}
         end = ending(response, ENDS[kind])
         if end.error is not None and not self._started:
             return self._failed(end.error)
