@@ -64,7 +64,11 @@ class RawResponsesStream(RawStream):
             return block
         shown = shown_wire(event)
         name = shown.get("type")
-        return framed(name if isinstance(name, str) and name.isascii() and name.isprintable() else None, dumps(shown))
+        try:
+            data = dumps(shown)
+        except ValueError:  # read, but nested too deeply to be written again
+            return block
+        return framed(name if isinstance(name, str) and name.isascii() and name.isprintable() else None, data)
 
     def see(self, name: str | None, data: bytes, event: dict[str, Any] | None) -> None:
         if event is None:
@@ -122,13 +126,22 @@ class RawResponsesStream(RawStream):
             events.append(
                 {"type": "error", "code": error.code, "message": error.message, "param": error.param, **error.body()}
             )
-        failed = {**self._begun, "status": "failed", "error": failed_error(error)}
+        failed = {**self._repeatable(), "status": "failed", "error": failed_error(error)}
         events.append({"type": "response.failed", "response": failed})
         frames: list[Frame] = []
         for event in events:
             number += 1
             frames.append((event["type"], dumps({**event, "sequence_number": number})))
         return frames
+
+    def _repeatable(self) -> dict[str, Any]:
+        """What the stream began with, as far as it can be written again."""
+        try:
+            dumps(self._begun)
+        except ValueError:
+            answer = self.answer
+            return {"id": answer.id, "object": "response", "created_at": answer.created_at, "model": answer.model}
+        return self._begun
 
 
 def _number(event: dict[str, Any]) -> int:

@@ -72,6 +72,17 @@ def test_an_error_event_is_not_repeated() -> None:
     assert out.count(b"event: response.failed") == 1
 
 
+def test_what_is_too_deep_to_be_written_again_passes_and_is_not_repeated() -> None:
+    """JSON is read deeper than it is written."""
+    created = orjson.dumps(CREATED)[:-2] + b',"refusal":' + b"[" * 300 + b"]" * 300 + b"}}"
+    lane = raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX))
+    begun = framed("response.created", created)
+
+    assert lane.feed(begun) == begun
+    failed = orjson.loads(Decoder().feed(lane.close())[-1][1])["response"]
+    assert (failed["status"], failed["id"]) == ("failed", CREATED["response"]["id"])
+
+
 def test_a_stream_of_nothing_is_a_whole_failure() -> None:
     lane = raw_stream(EXCHANGE)
 
