@@ -11,7 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 from adapter.dialects.base import Dialect
-from adapter.errors import AdapterError, UpstreamBadContent, UpstreamEmpty, UpstreamEventTooLarge, UpstreamTruncated
+from adapter.errors import (
+    AdapterError,
+    UpstreamBadContent,
+    UpstreamEmpty,
+    UpstreamEventTooLarge,
+    UpstreamInvalid,
+    UpstreamTruncated,
+)
 from adapter.hub.events import Delta, Deltas, Event, Failed, Finished, Item, ItemClosed, Usage
 from adapter.hub.fold import Answer, fold
 from adapter.hub.items import text_bytes
@@ -19,7 +26,7 @@ from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.stop import StopScanner
 from adapter.hub.usage import estimated
-from adapter.wire.jsonio import NotJson, loads
+from adapter.wire.jsonio import NotJson, is_writable, loads
 from adapter.wire.sse import MAX_EVENT, Decoder, event_at
 
 
@@ -146,9 +153,12 @@ def parsed(body: bytes) -> Any:
         UpstreamError: it is none.
     """
     try:
-        return loads(body)
+        value = loads(body)
     except NotJson:
         raise _not_a_reply(body) from None
+    if not is_writable(value, body):
+        raise UpstreamInvalid("The upstream's answer is nested too deeply.")
+    return value
 
 
 def read_whole(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isinf
 from typing import Any, NoReturn
 
 import orjson
@@ -44,7 +45,7 @@ def loads(data: bytes) -> Any:
         if b"\\u" not in data:
             raise NotJson(refused.pos) from None
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_int=_narrow, parse_float=_finite)
     except json.JSONDecodeError as refused:
         raise NotJson(refused.pos) from None
     except (ValueError, RecursionError):
@@ -53,6 +54,19 @@ def loads(data: bytes) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _narrow(text: str) -> int | float:
+    """As orjson: an integer beyond 64 bits, which could not be written again, is a float."""
+    number = int(text) if len(text) <= 20 else 1 << 64
+    return number if -(1 << 63) <= number < 1 << 64 else _finite(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(text)
+    return number
 
 
 def dumps(value: Any) -> bytes:
@@ -69,6 +83,21 @@ def dumps(value: Any) -> bytes:
         raise ValueError("nested too deeply or not JSON") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def is_writable(value: Any, data: bytes) -> bool:
+    """Whether `value`, which was read from `data`, can be written again, inside of something else too: JSON is read four
+    times as deep as it is written. Nearly all has too few brackets to be too deep."""
+    if data.count(b"[") + data.count(b"{") < _DEEP:
+        return True
+    try:
+        dumps([[[[value]]]])
+    except ValueError:
+        return False
+    return True
+
+
+_DEEP = 250
 
 
 def loads_request(body: bytes) -> dict[str, Any]:

@@ -105,6 +105,15 @@ def test_lone_surrogate_escape_is_kept_as_an_escape() -> None:
     assert dumps(value) == b'{"a":"\\ud83d"}'
 
 
+def test_integers_beyond_64_bits_are_floats_beside_lone_surrogates_too() -> None:
+    """Whichever parser reads them: they can be written again."""
+    assert loads(b'["\\ud83d", 18446744073709551616]') == ["\ud83d", 18446744073709551616.0]
+    assert loads(b'["\\ud83d", -9223372036854775808, 18446744073709551615]')[1:] == [-(1 << 63), (1 << 64) - 1]
+    for beyond in (b"1e400", b"9" * 400, b"9" * 5000):
+        with pytest.raises(NotJson):
+            loads(b'["\\ud83d", ' + beyond + b"]")
+
+
 def test_nesting_beyond_the_parser_is_refused_not_a_crash() -> None:
     with pytest.raises(NotJson):
         loads(b"[" * 100_000 + b"]" * 100_000)

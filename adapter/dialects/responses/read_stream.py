@@ -44,7 +44,7 @@ from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Delta, Deltas, Event, Opaque
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
-from adapter.wire.jsonio import NotJson, loads
+from adapter.wire.jsonio import NotJson, is_writable, loads
 
 
 class ResponsesReader:
@@ -113,6 +113,8 @@ class ResponsesReader:
                 return [Delta(text.index, text.part_index, text.kind, delta)]
         if type(kind) is not str:
             kind = name or ""
+        if self._same_dialect and not is_writable(event, data):
+            return self._failed(UpstreamInvalid("The upstream's event is nested too deeply.", code=_INVALID_EVENT))
         return self._slowly(kind, event)
 
     def _more(self, event: Any) -> Sole | None:

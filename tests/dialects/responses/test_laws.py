@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.dialects import responses
+from adapter.dialects.intake import parsed
 from adapter.errors import AdapterError, BadRequest, UpstreamError
 from adapter.hub.events import Event, Failed, Finished
 from adapter.hub.fold import fold
@@ -49,6 +50,30 @@ def complaints(events: list[Event]) -> list[str]:
     """What the two grammars have against hub events and what is written from them."""
     out = b"".join(framed(e["type"], orjson.dumps(e)) for e in write(events))
     return [str(v) for v in check_hub(events)] + [str(v) for v in check_responses(out)]
+
+
+DEEP = b"[" * 252 + b"]" * 252
+"""As deep as it may be read, and too deep to be written inside an event."""
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"type":"response.created","response":{"id":"resp_1","odd":%b}}',
+        b'{"type":"response.output_item.done","output_index":0,"item":{"type":"acme:x","id":"i","odd":%b}}',
+        b'{"type":"acme:x","odd":%b}',
+        b'{"type":"response.completed","response":{"id":"resp_1","status":"completed","output":[],"odd":%b}}',
+    ],
+)
+def test_an_event_that_cannot_be_written_again_is_a_failure(event: bytes) -> None:
+    reader = responses.stream_reader(Exchange.unasked("responses"))
+    begun = reader.feed(None, b'{"type":"response.output_text.delta","output_index":0,"delta":"h"}')
+    events = begun + reader.feed(None, event % DEEP) + reader.close()
+
+    assert complaints(events) == []
+    assert isinstance(events[-1], Failed)
+    with pytest.raises(UpstreamError):
+        parsed(event % DEEP)
 
 
 @settings(max_examples=60)
