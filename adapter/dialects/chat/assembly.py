@@ -176,8 +176,8 @@ class Assembly:
 
     def _say_behind(self, events: list[Event]) -> None:
         """The text that waited for the calls, which are over."""
-        events += self._calls.close()
         behind, self._behind = self._behind, []
+        self._open(behind[0][0], events)
         for kind, text, logprobs in behind:
             self._text(kind, text, logprobs, events)
 
@@ -193,7 +193,7 @@ class Assembly:
         said nothing becomes one empty message: clients expect an output."""
         status = "incomplete" if incomplete else "completed"
         events: list[Event] = []
-        if self._behind and incomplete and self._calls.unfinished:
+        if self._behind and incomplete and self._calls.half:
             self._behind = []  # only the last item may be incomplete, and the call is
             self._anomaly("text_amid_call")
         if self._behind:

@@ -107,7 +107,12 @@ class ToolCalls:
 
     @property
     def unfinished(self) -> bool:
-        """The arguments of some call have begun and are not whole, so that more of them must come."""
+        """More arguments of some call may come: nothing says that they are whole."""
+        return any(not slot.complete() for slot in self._waiting)
+
+    @property
+    def half(self) -> bool:
+        """More arguments of some call had to come: what there is of them is not whole."""
         return any(slot.size and not slot.native and not slot.complete() for slot in self._waiting)
 
     def grow(self, index: int, texts: list[str]) -> list[Event] | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Failed, ItemClosed, ItemOpened
 from adapter.hub.fold import fold
@@ -201,6 +204,24 @@ def test_text_amid_the_arguments_of_a_call_waits_for_the_rest_of_them(key: str) 
     assert kinds(reader) == []
 
 
+def test_text_between_a_call_and_its_arguments_waits_for_them() -> None:
+    events, _ = read_all(
+        calling(call(0, "a", "f", "")), chunk_bytes({"content": "so"}), calling(call(0, arguments='{"x":1}')), END
+    )
+
+    assert calls_of(events) == [("a", "f", '{"x":1}')]
+    assert fold(events).output[1]["content"][0]["text"] == "so"
+
+
+@pytest.mark.parametrize("begun", [call(0, "a", "f", ""), call(0, "a")])
+def test_text_behind_a_call_that_said_nothing_is_kept_when_the_answer_is_cut(begun: dict[str, Any]) -> None:
+    events, _ = read_all(calling(begun), chunk_bytes({"content": "so"}), chunk_bytes({}, "length"))
+
+    assert check_hub(events) == []
+    last = fold(events).output[-1]
+    assert (last["status"], last["content"][0]["text"]) == ("incomplete", "so")
+
+
 def test_text_amid_interleaved_calls_comes_behind_them() -> None:
     events, _ = read_all(
         calling(call(0, "a", "f", '{"x":')),
@@ -213,6 +234,30 @@ def test_text_amid_interleaved_calls_comes_behind_them() -> None:
 
     assert calls_of(events) == [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
     assert [item["type"] for item in fold(events).output] == ["function_call", "function_call", "message"]
+
+
+@given(st.lists(st.lists(st.text("ab}{", max_size=3), max_size=3), min_size=1, max_size=3), st.data())
+def test_text_anywhere_among_the_fragments_leaves_the_calls_whole(spoken: list[list[str]], data: st.DataObject) -> None:
+    """Interleaved as may be: each call has all of its arguments, and no text is lost."""
+    left: list[list[dict[str, Any]]] = []
+    arguments = [orjson.dumps({"x": pieces}).decode() for pieces in spoken]
+    for index, whole in enumerate(arguments):
+        at = data.draw(st.integers(0, len(whole)))
+        pieces = [call(index, arguments=piece) for piece in (whole[:at], whole[at:])]
+        left.append([call(index, f"c{index}", "f", ""), *pieces])
+    lines, said = [], 0
+    while any(left):
+        begun = [fragments for fragments in left if len(fragments) < 3]
+        unbegun = [fragments for fragments in left if len(fragments) == 3][:1]
+        fragment = data.draw(st.sampled_from([f for f in begun if f] + unbegun)).pop(0)
+        text = data.draw(st.sampled_from(["", "t"]))
+        said += len(text)
+        lines.append(chunk_bytes({"content": text, "tool_calls": [fragment]}))
+    events, _ = read_all(*lines, END)
+
+    assert [text for _, _, text in sorted(calls_of(events))] == arguments
+    texts = [item["content"][0]["text"] for item in fold(events).output if item["type"] == "message"]
+    assert "".join(texts) == "t" * said
 
 
 def test_text_behind_arguments_that_never_become_json_is_kept() -> None:
