@@ -193,12 +193,12 @@ def _same(slot: Slot, item: Item) -> bool:
     if slot.type != item["type"]:
         return False
     item_id, call_id = item.get("id"), item.get("call_id")
-    return (bool(item_id) and slot.item.get("id") == item_id) or (bool(call_id) and slot.item.get("call_id") == call_id)
+    return (bool(item_id) and slot.item.get("id") == item_id) or (bool(call_id) and slot.call_id == call_id)
 
 
 def _other_call(slot: Slot, item: Item) -> bool:
-    """Both have call ids and those differ: two calls, not one that changed its item id."""
-    return bool(item.get("call_id")) and bool(slot.item.get("call_id"))
+    """Both have call ids of the upstream's and those differ: two calls, not one that changed its item id."""
+    return bool(item.get("call_id")) and bool(slot.call_id)
 
 
 def told_error(event: dict[str, Any]) -> AdapterError:

@@ -91,12 +91,14 @@ class Part:
 class Slot:
     """One output item."""
 
-    __slots__ = ("closed", "groups", "implied", "index", "item", "phase", "text", "type", "waiting")
+    __slots__ = ("call_id", "closed", "groups", "implied", "index", "item", "phase", "text", "type", "waiting")
 
     def __init__(self, item: Item, implied: bool = False) -> None:
         self.item = item
         """What is known of it; its skeleton once it is open."""
         self.type: str = item["type"]
+        self.call_id: Any = None
+        """The upstream's own, once it gave one; the client's may be another."""
         self.index = -1
         """Hub index; -1 until it opens."""
         self.implied = implied
@@ -171,6 +173,7 @@ class Assembly:
             raise UpstreamInvalid("The upstream made a tool call without a name.")
         slot.index = len(self.slots)
         self.slots.append(slot)
+        slot.call_id = slot.item.get("call_id")
         slot.item = skeleton(slot.item, self._item_id(slot))
         if slot.type in CALLS:
             slot.item["call_id"] = self._call_id(slot)
@@ -191,7 +194,7 @@ class Assembly:
         return item_id
 
     def _call_id(self, slot: Slot) -> str:
-        given = slot.item.get("call_id")
+        given = slot.call_id
         call_id = fitted_call_id(given, _CLIENT_CALL_ID) if isinstance(given, str) and given else ""
         if not call_id or (slot.type, call_id) in self._call_ids:
             self.note("call_id_minted", "a tool call without an id of its own")
@@ -235,6 +238,7 @@ class Assembly:
             if slot.type == "function_call" and status == "completed" and not slot.text.value.strip():
                 self.add(slot.text, "{}")
             whole[field] = slot.text.value
+        slot.call_id = slot.call_id or item.get("call_id")
         slot.closed = whole
         slot.waiting = None
         self.out.append(ItemClosed(slot.index, whole))

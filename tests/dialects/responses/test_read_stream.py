@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from adapter.dialects.responses import stream_reader
 from adapter.errors import UpstreamError, UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
 from adapter.hub.events import (
@@ -20,6 +22,7 @@ from adapter.hub.events import (
     Started,
     Usage,
 )
+from adapter.hub.fold import fold
 from adapter.hub.request import Exchange
 from adapter.upstream.refusals import from_error_object
 from tests.playbook import Playbook, broken, chunk, eof, sse
@@ -122,6 +125,35 @@ def test_items_that_were_never_streamed() -> None:
     whole = {**CALL, "arguments": "{}", "status": "completed"}
     play = playbook() >> completed(output=[whole])
     play << [ItemOpened(0, CALL), Delta(0, -1, ARGUMENTS, "{}"), ItemClosed(0, whole), Finished("completed")]
+
+
+def calls_of(*events: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of a whole answer."""
+    reader = stream_reader(Exchange.unasked("responses"))
+    return fold(found for one in events for found in reader.feed(None, orjson.dumps(one))).output
+
+
+def test_a_call_that_had_its_name_before_its_ids_is_the_one_that_completed_repeats() -> None:
+    """A client that gets it twice runs it twice."""
+    whole = {**CALL, "arguments": "{}", "status": "completed"}
+    (call,) = calls_of(
+        {"type": "response.function_call_arguments.done", "output_index": 0, "name": "f", "arguments": "{}"},
+        {"type": "response.output_item.done", "output_index": 0, "item": whole},
+        {"type": "response.completed", "response": {"status": "completed", "output": [whole]}},
+    )
+
+    assert (call["name"], call["arguments"]) == ("f", "{}")
+
+
+def test_a_call_id_over_64_characters_is_known_again_where_item_ids_change() -> None:
+    whole = {**CALL, "call_id": "c" * 80, "arguments": "{}", "status": "completed"}
+    (call,) = calls_of(
+        {"type": "response.output_item.added", "output_index": 0, "item": {**whole, "id": "fc_a", "arguments": ""}},
+        {"type": "response.output_item.done", "output_index": 0, "item": {**whole, "id": "fc_b"}},
+        {"type": "response.completed", "response": {"status": "completed", "output": [whole]}},
+    )
+
+    assert len(call["call_id"]) <= 64
 
 
 def test_empty_arguments_become_an_empty_object() -> None:
