@@ -213,6 +213,7 @@ class Assembly:
                 self.open(slot)
         else:
             self.finish(slot, item)
+        slot.call_id = slot.call_id or item.get("call_id")
 
     def finish(self, slot: Slot, item: Item, forced: str | None = None) -> None:
         """The item ends as `item`, with what of it was not streamed yet; `forced` overrules its status."""
@@ -238,7 +239,6 @@ class Assembly:
             if slot.type == "function_call" and status == "completed" and not slot.text.value.strip():
                 self.add(slot.text, "{}")
             whole[field] = slot.text.value
-        slot.call_id = slot.call_id or item.get("call_id")
         slot.closed = whole
         slot.waiting = None
         self.out.append(ItemClosed(slot.index, whole))

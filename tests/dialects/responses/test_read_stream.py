@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 
 from adapter.dialects.responses import stream_reader
 from adapter.errors import UpstreamError, UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
@@ -127,27 +128,36 @@ def test_items_that_were_never_streamed() -> None:
     play << [ItemOpened(0, CALL), Delta(0, -1, ARGUMENTS, "{}"), ItemClosed(0, whole), Finished("completed")]
 
 
-def calls_of(*events: dict[str, Any]) -> list[dict[str, Any]]:
-    """The calls of a whole answer."""
+def output_of(*events: dict[str, Any]) -> list[dict[str, Any]]:
+    """The items of a whole answer."""
     reader = stream_reader(Exchange.unasked("responses"))
     return fold(found for one in events for found in reader.feed(None, orjson.dumps(one))).output
 
 
-def test_a_call_that_had_its_name_before_its_ids_is_the_one_that_completed_repeats() -> None:
+WHOLE = {**CALL, "arguments": "{}", "status": "completed"}
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        {"type": "response.output_item.done", "output_index": 0, "item": WHOLE},
+        {"type": "response.reasoning_text.delta", "output_index": 1, "delta": "hm"},
+    ],
+)
+def test_a_call_that_had_its_name_before_its_ids_is_the_one_that_completed_repeats(behind: dict[str, Any]) -> None:
     """A client that gets it twice runs it twice."""
-    whole = {**CALL, "arguments": "{}", "status": "completed"}
-    (call,) = calls_of(
+    items = output_of(
         {"type": "response.function_call_arguments.done", "output_index": 0, "name": "f", "arguments": "{}"},
-        {"type": "response.output_item.done", "output_index": 0, "item": whole},
-        {"type": "response.completed", "response": {"status": "completed", "output": [whole]}},
+        behind,
+        {"type": "response.completed", "response": {"status": "completed", "output": [WHOLE]}},
     )
 
-    assert (call["name"], call["arguments"]) == ("f", "{}")
+    assert [item["arguments"] for item in items if item["type"] == "function_call"] == ["{}"]
 
 
 def test_a_call_id_over_64_characters_is_known_again_where_item_ids_change() -> None:
     whole = {**CALL, "call_id": "c" * 80, "arguments": "{}", "status": "completed"}
-    (call,) = calls_of(
+    (call,) = output_of(
         {"type": "response.output_item.added", "output_index": 0, "item": {**whole, "id": "fc_a", "arguments": ""}},
         {"type": "response.output_item.done", "output_index": 0, "item": {**whole, "id": "fc_b"}},
         {"type": "response.completed", "response": {"status": "completed", "output": [whole]}},
