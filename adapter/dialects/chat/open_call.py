@@ -20,7 +20,7 @@ _STRUCTURED: Final = frozenset({ToolKind.TOOL_SEARCH, ToolKind.LOCAL_SHELL, Tool
 class OpenCall:
     """A call that has its place in the output."""
 
-    __slots__ = ("_call_id", "_half", "_id", "_kind", "_pieces", "_ref", "_structured", "_unwrapper", "index")
+    __slots__ = ("_call_id", "_half", "_id", "_kind", "_ref", "_said", "_structured", "_unwrapper", "index")
 
     def __init__(self, index: int, token: str, call_id: str, ref: ToolRef, *, native: bool) -> None:
         """`native`: the server knows custom tools, so that the input needs no unwrapping."""
@@ -32,7 +32,7 @@ class OpenCall:
         self._kind = DeltaKind.INPUT if custom else DeltaKind.ARGUMENTS
         self._structured = ref.kind in _STRUCTURED
         self._unwrapper = InputUnwrapper() if custom and not native else None
-        self._pieces: list[str] = []
+        self._said = bytearray()  # as in `TextItem`
         self._half = ""
 
     def opened(self) -> list[Event]:
@@ -43,7 +43,7 @@ class OpenCall:
         """As `add`, for pieces that are valid Unicode."""
         if self._half or self._structured or self._unwrapper is not None:
             return [event for text in texts for event in self.add(text)]
-        self._pieces.append("".join(texts))
+        self._said += "".join(texts).encode()
         return [Deltas(self.index, NO_PART, self._kind, texts)]
 
     def add(self, text: str) -> list[Event]:
@@ -57,7 +57,7 @@ class OpenCall:
     def _given(self, text: str) -> list[Event]:
         if not text:
             return []
-        self._pieces.append(text)
+        self._said += text.encode()
         return [] if self._structured else [Delta(self.index, NO_PART, self._kind, text)]
 
     def close(self, status: str) -> tuple[list[Event], bool]:
@@ -68,7 +68,7 @@ class OpenCall:
             events += self.add(REPLACEMENT)
         if self._unwrapper is not None:
             events += self._given(self._unwrapper.close())
-        text = "".join(self._pieces)
+        text = self._said.decode()
         if self._structured:
             return self._as_asked(text, status)
         if self._kind is DeltaKind.ARGUMENTS and not text.strip():  # Codex cannot parse "", and `{}` is what it means
@@ -95,7 +95,7 @@ class OpenCall:
 
     def so_far(self) -> list[Item]:
         """The item as a failure leaves it; none for a structured call, whose half means nothing."""
-        return [] if self._structured else [self._item("".join(self._pieces), "incomplete")]
+        return [] if self._structured else [self._item(self._said.decode(), "incomplete")]
 
     def _item(self, text: str, status: str) -> Item:
         if self._kind is DeltaKind.ARGUMENTS:

@@ -32,7 +32,7 @@ REASONING_KINDS: Final = frozenset({DeltaKind.REASONING, DeltaKind.SUMMARY})
 class TextItem:
     """One message or reasoning item. `events` come out in the order of the calls; the owner knows when to close."""
 
-    __slots__ = ("_annotations", "_half", "_item", "_logprobs", "_part", "_parts", "_pieces", "index", "kind")
+    __slots__ = ("_annotations", "_half", "_item", "_logprobs", "_part", "_parts", "_said", "index", "kind")
 
     def __init__(self, index: int, id: str, first: DeltaKind) -> None:
         self.index = index
@@ -50,7 +50,7 @@ class TextItem:
         self._begin_part()
 
     def _begin_part(self) -> None:
-        self._pieces: list[str] = []
+        self._said = bytearray()  # UTF-8: pieces of a token each would take ten times that
         self._logprobs: Logprobs = []
         self._annotations: list[dict[str, Any]] = []
         self._half = ""
@@ -78,7 +78,7 @@ class TextItem:
             text, self._half = rejoined(self._half, text)
             if not text and logprobs is None:
                 return None
-        self._pieces.append(text)
+        self._said += text.encode()
         if logprobs is not None:
             self._logprobs += logprobs
         kind = self.kind
@@ -91,7 +91,7 @@ class TextItem:
         kind = self.kind
         if kind is None or self._half:
             return None
-        self._pieces.append("".join(texts))
+        self._said += "".join(texts).encode()
         return [Deltas(self.index, self._part, kind, texts)]
 
     def annotate(self, annotation: dict[str, Any]) -> Event:
@@ -106,7 +106,7 @@ class TextItem:
         events: list[Event] = []
         if self._half:
             self._half = ""
-            self._pieces.append(REPLACEMENT)
+            self._said += REPLACEMENT.encode()
             events.append(Delta(self.index, self._part, self.kind, REPLACEMENT))
         part = self._part_so_far()
         self._parts.append(part)
@@ -124,7 +124,7 @@ class TextItem:
 
     def _part_so_far(self) -> dict[str, Any]:
         assert self.kind is not None
-        text = "".join(self._pieces)
+        text = self._said.decode()
         part: dict[str, Any] = {"type": self.kind.value, _TEXT_KEY[self.kind]: text}
         if self.kind is DeltaKind.TEXT:
             part["annotations"] = self._annotations.copy()

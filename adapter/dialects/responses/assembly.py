@@ -56,22 +56,21 @@ _CLIENT_CALL_ID: Final = CallIdRule()
 class Text:
     """A text that grows by deltas: of a part, or a call's arguments or input."""
 
-    __slots__ = ("held", "index", "kind", "logprobs", "part_index", "pieces")
+    __slots__ = ("held", "index", "kind", "logprobs", "part_index", "said")
 
     def __init__(self, index: int, part_index: int, kind: DeltaKind) -> None:
         self.index = index
         self.part_index = part_index
         self.kind = kind
-        self.pieces: list[str] = []
+        self.said = bytearray()
+        """UTF-8: pieces of a token each would take ten times that."""
         self.held = ""
         self.logprobs: list[dict[str, Any]] = []
 
     @property
     def value(self) -> str:
-        """All of it; joined once, however often it is asked for."""
-        if len(self.pieces) != 1:
-            self.pieces = ["".join(self.pieces)]
-        return self.pieces[0]
+        """All of it."""
+        return self.said.decode()
 
 
 class Part:
@@ -180,7 +179,7 @@ class Assembly:
         self.out.append(ItemOpened(slot.index, slot.item))
         if slot.text is not None:
             slot.text.index = slot.index
-            if slot.text.pieces:
+            if slot.text.said:
                 self.out.append(Delta(slot.index, NO_PART, slot.text.kind, slot.text.value))
 
     def _item_id(self, slot: Slot) -> str:
@@ -316,7 +315,7 @@ class Assembly:
     def add(self, text: Text, delta: str, logprobs: Any = None) -> None:
         """A delta; not given out while the call it belongs to is not open."""
         delta, text.held = rejoined(text.held, delta)
-        text.pieces.append(delta)
+        text.said += delta.encode()
         given: list[dict[str, Any]] | None = None
         if logprobs and text.kind is DeltaKind.TEXT and (full := full_logprobs(logprobs)):
             given = logprobs if self._bare_logprobs and len(full) == len(logprobs) else full

@@ -86,7 +86,7 @@ class ResponsesReader:
         if found is None:
             return at
         texts, end = found
-        text.pieces.append("".join(texts))
+        text.said += "".join(texts).encode()
         events.append(Deltas(text.index, text.part_index, text.kind, texts))
         return end
 
@@ -109,7 +109,7 @@ class ResponsesReader:
             if delta.isascii() or delta.isprintable():  # half a surrogate pair is neither
                 if (name is None or name == kind) and self._refrain.willing:
                     self._refrain.learn(name, data, sole, self._more)
-                text.pieces.append(delta)
+                text.said += delta.encode()
                 return [Delta(text.index, text.part_index, text.kind, delta)]
         if type(kind) is not str:
             kind = name or ""
