@@ -161,7 +161,7 @@ def folded(out: bytes, target: Name) -> dict[str, Any]:
                 joined[key] += delta.get(key) or ""
             for fragment in delta.get("tool_calls") or ():
                 _join(calls.setdefault(fragment["index"], {}), fragment)
-            finish = choice["finish_reason"] or finish
+            finish = choice.get("finish_reason") or finish
     told = [(call["id"], call["type"], call[call["type"]]) for _, call in sorted(calls.items())]
     return {**joined, "calls": told, "finish_reason": finish, "model": events[0].get("model")}
 

@@ -209,6 +209,25 @@ def test_a_server_without_a_defect_breaks_no_law(dialect: str) -> None:
     assert set(report.cases) >= {named(law) for law, _, _ in DEFECTS}
 
 
+def _leaves_out_nulls(told: Any) -> None:
+    for choice in told["choices"]:
+        for key in [key for key, value in choice.items() if value is None]:
+            del choice[key]
+
+
+def test_a_stream_that_leaves_out_what_clients_read_as_null_breaks_no_law() -> None:
+    """LiteLLM's chunks have a finish_reason only at the end."""
+    assert judged(_events(_leaves_out_nulls), "chat").findings == []
+
+
+def test_what_every_event_of_a_stream_breaks_is_one_finding_that_counts_them() -> None:
+    """LiteLLM's Responses streams have no event lines."""
+    nameless = _bytes(lambda raw: b"\n".join(line for line in raw.split(b"\n") if not line.startswith(b"event:")))
+    found = [told for law, case, told in judged(nameless, "responses").findings if case == "a stream"]
+    assert len(found) == 1
+    assert found[0].startswith("sse.event_missing at event[0]: no event line for response.created (and ")
+
+
 @pytest.mark.parametrize(
     ("law", "dialect", "defect"),
     [

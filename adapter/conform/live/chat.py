@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from adapter.conform import laws
-from adapter.conform.live.dialect import Call, Dialect, data_of, events
+from adapter.conform.live.dialect import Call, Dialect, data_of, events, told_once
 from adapter.conform.live.shapes import One, Wanted
 from adapter.hub.grammar import check_chat
 
@@ -36,7 +36,7 @@ class Chat(Dialect):
     limit_keys: ClassVar = ("max_completion_tokens", "max_tokens")
 
     def grammar(self, raw: bytes) -> list[str]:
-        return [str(violation) for violation in check_chat(raw)]
+        return told_once(check_chat(raw))
 
     def ends(self, raw: bytes) -> list[str]:
         failures = ["error" for event in events(raw) if event.get("error") is not None]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final, NamedTuple
 
 from adapter.conform.laws import Name
 from adapter.conform.live.shapes import Wanted
+from adapter.hub.grammar.violation import Violation
 from adapter.wire import jsonio
 from adapter.wire.sse import Decoder
 
@@ -93,6 +95,14 @@ class Dialect(ABC):
         """What an answer counts."""
         counts = value["usage"]
         return Usage(*(counts[key] for key in self.usage_shape))
+
+
+def told_once(violations: Iterable[Violation]) -> list[str]:
+    """Each broken rule at the first event that breaks it, and how often more: servers err in all their events alike."""
+    by_rule: dict[str, list[Violation]] = {}
+    for violation in violations:
+        by_rule.setdefault(violation.code, []).append(violation)
+    return [f"{first} (and {len(more)} more)" if more else str(first) for first, *more in by_rule.values()]
 
 
 def events(raw: bytes) -> list[dict[str, Any]]:

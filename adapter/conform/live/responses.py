@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from adapter.conform.laws import TERMINALS
-from adapter.conform.live.dialect import Call, Dialect, events
+from adapter.conform.live.dialect import Call, Dialect, events, told_once
 from adapter.conform.live.shapes import Kinds, Wanted
 from adapter.hub.grammar import check_responses
 
@@ -55,7 +55,7 @@ class Responses(Dialect):
     limit_keys: ClassVar = ("max_output_tokens",)
 
     def grammar(self, raw: bytes) -> list[str]:
-        return [str(violation) for violation in check_responses(raw)]
+        return told_once(check_responses(raw))
 
     def ends(self, raw: bytes) -> list[str]:
         kinds = [event.get("type") for event in events(raw)]
