@@ -10,11 +10,11 @@
 
 If the newest is an upstream's own blob that we wrapped, it is unwrapped and everything else stays: that upstream knows what
 its blob means, and the request must go there. Older compactions of other makers are dropped, the newest stands for them.
-Anything else is foreign and refused.
+Anything else is foreign and refused, unless a single upstream (`native`) can have made it and judges it: another adapter too.
 
 **Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again. A wrapped blob is unwrapped and remembered
 with its origin: `for_upstream` leaves it out of requests that go elsewhere, where it would be refused. Reasoning that
-is neither goes on as it is; the upstream judges it.
+is neither goes on as it is, and what another adapter sealed to the single upstream; the upstream judges it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Expanded:
 
 
 def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = False) -> Expanded:
-    """The history behind a client's input items; `native` where a compaction that is not ours may pass.
+    """The history behind a client's input items; `native` where blobs that are not under our keys may pass.
 
     Raises:
         InvalidEncryptedContent: a blob that is foreign, cut, forged, another tenant's or under an old key; `param` says
@@ -91,28 +91,27 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
         return Expanded(list(items))
     marks = [index for index, item in enumerate(items) if _is_compaction(item)]
     if not marks:
-        return _with_reasoning(enumerate(items), ring, tenant, None)
+        return _with_reasoning(enumerate(items), ring, tenant, None, native)
     newest = marks[-1]
     path = f"input[{newest}].encrypted_content"
     sealed = items[newest].get("encrypted_content")
     before = [(index, item) for index, item in enumerate(items[:newest]) if not _is_compaction(item)]
     after = [(index, item) for index, item in enumerate(items) if index > newest]
-    if native and not is_ours(sealed):
-        return _with_reasoning([*before, (newest, items[newest]), *after], ring, tenant, None)
+    if native and not ring.knows(sealed):
+        return _with_reasoning([*before, (newest, items[newest]), *after], ring, tenant, None, native)
     blob = ring.open_sealed(sealed, tenant=tenant, param=path)
     match blob.kind:
         case Kind.WRAPPED:
             numbered = [*before, (newest, _unwrapped(items[newest], blob)), *after]
-            return _with_reasoning(numbered, ring, tenant, blob.origin)
+            return _with_reasoning(numbered, ring, tenant, blob.origin, native)
         case Kind.SUMMARY:
             answers = {name for _, item in after if (name := answered_name(item)) is not None}
             front = _front(items[:newest], blob, path, answers, alone=len(marks) == 1)
             if any(map(_is_compaction, front)):  # an upstream's own, in a context that goes on from it
                 return expand([*front, *(item for _, item in after)], ring, tenant)
             places = {id(item): index for index, item in enumerate(items[:newest])}
-            return _with_reasoning(
-                [*((places.get(id(item), newest), item) for item in front), *after], ring, tenant, None
-            )
+            numbered = [*((places.get(id(item), newest), item) for item in front), *after]
+            return _with_reasoning(numbered, ring, tenant, None, native)
         case Kind.REASONING:
             raise not_verified(path)
 
@@ -141,14 +140,16 @@ def _staying(items: Sequence[Item], voices: set[Voice], answers: Container[str])
     return [items[index] for index in sorted(index for unit in found for index in unit.indices)]
 
 
-def _with_reasoning(numbered: Iterable[tuple[int, Item]], ring: KeyRing, tenant: str, origin: str | None) -> Expanded:
+def _with_reasoning(
+    numbered: Iterable[tuple[int, Item]], ring: KeyRing, tenant: str, origin: str | None, native: bool
+) -> Expanded:
     """The items, each with its place in the client's input, with what our reasoning blobs hold."""
     out: list[Item] = []
     origins: dict[int, str] = {}
     told: list[int] = []
     for index, item in numbered:
         sealed = item.get("encrypted_content")
-        if item.get("type") != "reasoning" or not is_ours(sealed):
+        if item.get("type") != "reasoning" or not is_ours(sealed) or (native and not ring.knows(sealed)):
             out.append(item)
             continue
         path = f"input[{index}].encrypted_content"

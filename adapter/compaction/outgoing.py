@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from adapter.compaction.anatomy import COMPACTIONS, type_of
 from adapter.compaction.payload import seal_reasoning
-from adapter.compaction.sealing import KeyRing, Kind, is_ours
+from adapter.compaction.sealing import KeyRing, Kind
 from adapter.hub.events import Event, Item, ItemClosed, ItemOpened
 from adapter.hub.request import Request
 
@@ -59,9 +59,9 @@ def wrapping_blobs(ring: KeyRing, tenant: str, origin: str) -> Transformer:
 
 
 def wrapped_item(item: Item, ring: KeyRing, tenant: str, origin: str) -> Item:
-    """An upstream's item with its blob wrapped; the very item where it has none or has one of ours."""
+    """An upstream's item with its blob wrapped; the very item where it has none or has one under our keys."""
     blob = item.get("encrypted_content")
-    if type_of(item) not in _WITH_BLOBS or not isinstance(blob, str) or not blob or is_ours(blob):
+    if type_of(item) not in _WITH_BLOBS or not isinstance(blob, str) or not blob or ring.knows(blob):
         return item
     sealed = ring.seal(blob.encode("utf-8", "surrogatepass"), kind=Kind.WRAPPED, tenant=tenant, origin=origin)
     return {**item, "encrypted_content": sealed}

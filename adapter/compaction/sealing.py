@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "adapter:"
 _VERSION: Final = "1"
+_FIELDS: Final = 5
+_KEY_ID: Final = 3
+"""How many stand behind the prefix, and which of them is the key's."""
 SECRET_BYTES: Final = 32
 MAX_SEALED: Final = 20_971_520
 """The API's bound on `encrypted_content`, in characters."""
@@ -123,11 +126,16 @@ class KeyRing:
             raise not_verified(param)
         return opened
 
+    def knows(self, text: object) -> bool:
+        """Whether this claims to be sealed under a key we hold: an adapter behind this one has keys of its own."""
+        fields = _fields(text) if is_ours(text) else []
+        return len(fields) == _FIELDS and fields[_KEY_ID] in self._ciphers
+
     def _opened(self, text: object, tenant: str) -> Opened | None:
         if not is_ours(text) or len(text) > MAX_SEALED or not text.isascii():
             return None
-        fields = text[len(PREFIX) :].split(":")
-        if len(fields) != 5:
+        fields = _fields(text)
+        if len(fields) != _FIELDS:
             return None
         version, kind, quoted, key_id, encoded = fields
         cipher, body, origin = self._ciphers.get(key_id), _decoded(encoded), unquote(quoted)
@@ -141,8 +149,12 @@ class KeyRing:
 
 
 def is_ours(text: object) -> TypeGuard[str]:
-    """Whether this claims to be a blob of this adapter, of any version; cheap, and proves nothing."""
+    """Whether this claims to be a blob of an adapter, of any version; cheap, and proves nothing."""
     return isinstance(text, str) and text.startswith(PREFIX)
+
+
+def _fields(text: str) -> list[str]:
+    return text[len(PREFIX) :].split(":", _FIELDS)
 
 
 def not_verified(param: str | None) -> InvalidEncryptedContent:

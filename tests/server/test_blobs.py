@@ -26,6 +26,7 @@ from tests.server.scripted import (
 
 INCLUDE = {"include": ["reasoning.encrypted_content"]}
 SEALING = {"keys": [KEY]}
+OTHER_SEALING = {"keys": ["B" * 42 + "A="]}
 BLOB = "gAAAAABsomething"
 REASONING = {"type": "reasoning", "id": "rs_up1", "summary": [], "encrypted_content": BLOB}
 
@@ -161,6 +162,44 @@ def test_with_several_upstreams_a_blob_finds_its_maker_again(stream: bool) -> No
                 await ask(client, stream, input=[ASKS, item])
             assert other.seen == []
             assert maker.seen[1].json["input"][1] == REASONING
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("spare", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_adapter_behind_this_one_sealed_goes_back_to_it(stream: bool, spare: bool) -> None:
+    async def scenario() -> None:
+        section = {"profile": "deepseek", "api_key": "none"}
+        async with (
+            Upstream(thinking_chat(stream), thinking_chat(False)) as up,
+            Upstream([json_reply(response())]) as other,
+            adapter(upstream(up.url, "chat", **section), sealing=OTHER_SEALING) as behind,
+        ):
+            sections = [upstream(f"http://127.0.0.1:{behind.port}/v1", "responses", "behind")]
+            sections += [upstream(other.url, "responses", "other")] * spare
+            async with adapter(*sections, sealing=SEALING) as client:
+                item = reasoning_of(await ask(client, stream, **INCLUDE))
+                silent = {key: value for key, value in item.items() if key != "content"} | {"summary": []}
+                call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+                output = {"type": "function_call_output", "call_id": "call_1", "output": "ok"}
+                await ask(client, False, input=[ASKS, silent, call, output])
+            (turn,) = [m for m in up.seen[1].json["messages"] if m["role"] == "assistant"]
+            assert turn["reasoning_content"] == "because FACT-path"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("name", ["openai", "trigger", "threshold"])
+def test_what_an_adapter_behind_this_one_compacted_is_read_by_it(name: str) -> None:
+    async def scenario() -> None:
+        peer = CompactPeer("none_chat")
+        async with peered(peer, "up") as section, adapter(section, sealing=OTHER_SEALING) as behind:
+            over = upstream(f"http://127.0.0.1:{behind.port}/v1", "responses", "behind", compact="compaction")
+            async with adapter(over, sealing=SEALING) as client:
+                answer = final(await asked(client, WAYS[name]))
+                assert told(await continued(client, answer, WAYS[name])) == FACTS
+        assert peer.problems == []
 
     play(scenario)
 
