@@ -41,10 +41,15 @@ class Profile:
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     images: bool = True
     image_detail: bool = True
+    names: bool = True
+    """`name` of messages: who speaks."""
     files: bool = False
     """`file` content parts."""
     tool_media: bool = False
     """Image parts inside tool messages; otherwise they follow in a user message."""
+    extra_content: bool = False
+    """Takes `extra_content` of its messages and tool calls back: Gemini signs its calls there, and refuses a turn in which
+    the signature is missing."""
     assistant_null_content: bool = True
     """`content: null` beside tool_calls; otherwise `""`."""
 

@@ -188,7 +188,7 @@ def test_plain_functions_are_read_as_any_tool_is(offered: list[Any]) -> None:
     def closely() -> list[Any]:
         return [read_tools.read_tool(tool, f"tools[{i}]") for i, tool in enumerate(offered)]
 
-    assert repr(_outcome(lambda: read_tools.read_tools(offered))) == repr(_outcome(closely))
+    assert repr(_outcome(lambda: read_tools.read_tools(offered, []))) == repr(_outcome(closely))
 
 
 chat_calls = st.fixed_dictionaries(

@@ -9,7 +9,7 @@ from adapter.upstream.profiles import GENERIC, CallIdRule, profile, profile_name
 
 PROMISED = {
     "openai", "azure", "vllm", "sglang", "llama.cpp", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
-    "zhipu", "mistral", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
+    "zhipu", "mistral", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
 }  # fmt: skip
 
 

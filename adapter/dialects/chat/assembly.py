@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from adapter.dialects.chat import citations
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
 from adapter.dialects.chat.logprobs import to_responses
+from adapter.dialects.chat.reasoning_details import has_encrypted, text_of_details
 from adapter.dialects.chat.sole_text import CONTENT, REASONING
 from adapter.dialects.chat.text_items import REASONING_KINDS, Logprobs, TextItem
 from adapter.dialects.chat.tool_calls import ToolCalls
@@ -21,6 +23,8 @@ from adapter.hub.request import Exchange
 
 _TEXT: Final = DeltaKind.TEXT
 _REFUSAL: Final = DeltaKind.REFUSAL
+RARE: Final = frozenset({EXTRA_CONTENT, "images", "reasoning_details"})
+"""Keys of a message that only some servers have."""
 
 
 class _Indices:
@@ -74,13 +78,13 @@ class Assembly:
         get = delta.get
         content = get("content")
         events: list[Event] = []
-        reasoning = get("reasoning_content") or get("reasoning")
+        reasoning = get("reasoning_content") or get("reasoning") or text_of_details(get("reasoning_details"))
         if reasoning and isinstance(reasoning, str):
             self._text(self._reasoning_kind, reasoning, None, events)
         if content or logprobs:
             self._content(content, logprobs, events)
         if len(delta) > 1 or "content" not in delta:
-            self._rest(get, logprobs, events)
+            self._rest(delta, logprobs, events)
         return events
 
     def _content(self, content: Any, logprobs: Any, events: list[Event]) -> None:
@@ -113,8 +117,9 @@ class Assembly:
             text, kind = part.get("text"), _TEXT
         return (text if isinstance(text, str) else ""), kind
 
-    def _rest(self, get: Callable[[str], Any], logprobs: Any, events: list[Event]) -> None:
+    def _rest(self, delta: dict[str, Any], logprobs: Any, events: list[Event]) -> None:
         """Everything that is rarer than text."""
+        get = delta.get
         annotations = get("annotations")
         if annotations and isinstance(annotations, list):
             self._annotate(annotations, events)
@@ -127,6 +132,20 @@ class Assembly:
             self._call(fragments, events)
         elif function_call and isinstance(function_call, dict):  # some say the same call once more in the older form
             self._call([{"function": function_call}], events)
+        if not RARE.isdisjoint(delta):
+            self._rare(get)
+
+    def _rare(self, get: Callable[[str], Any]) -> None:
+        """What only some servers say."""
+        if (extra := extra_of(get(EXTRA_CONTENT))) is not None:
+            if self._item is not None and not self._item.is_reasoning:
+                self._item.extra = extra
+            else:
+                self._anomaly("extra_content_without_text")
+        if get("images"):
+            self._anomaly("image_dropped")
+        if has_encrypted(get("reasoning_details")):
+            self._anomaly("reasoning_encrypted")
 
     # -------------------------------------------------------------------------------------------------------- pieces
 
@@ -211,6 +230,14 @@ class Assembly:
         if self._early_annotations:
             self._anomaly("annotation_without_text")
         return events
+
+    def cite(self, citations: list[dict[str, Any]]) -> list[Event]:
+        """Citations of the whole answer, those that its text does not have already."""
+        if self._item is None or self._item.kind is not _TEXT:
+            self._anomaly("annotation_without_text")
+            return []
+        known = self._item.cited()
+        return [self._item.annotate(one) for one in citations if one["url"] not in known]
 
     def open_items(self) -> list[Item]:
         """What a failure leaves unfinished."""

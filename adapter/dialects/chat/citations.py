@@ -27,6 +27,14 @@ def to_responses(annotation: Any) -> dict[str, Any] | None:
     }
 
 
+def of_answer(given: Any) -> list[dict[str, Any]]:
+    """The `citations` at the top of an answer (Perplexity's: addresses, of no place in the text), flat; each once."""
+    if not given or not isinstance(given, list):
+        return []
+    urls = dict.fromkeys(mended(url) for url in given if isinstance(url, str) and url)
+    return [{"type": "url_citation", "start_index": 0, "end_index": 0, "url": url, "title": ""} for url in urls]
+
+
 def to_chat(annotation: dict[str, Any], shift: int) -> dict[str, Any] | None:
     """The flat citation as Chat nests it, its indices moved by the text of the parts before; None for other kinds."""
     if annotation.get("type") != "url_citation":

@@ -25,6 +25,7 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import no_string, string, wrong_value
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.other_items import leave_out
 from adapter.dialects.chat.pairing import Pairing
 from adapter.dialects.chat.readable import readable_reasoning
@@ -95,6 +96,7 @@ class History:
         that `_take` needs for them (the same result, a law in the tests)."""
         messages, calls, further = self._messages, self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
+        chat = self._writing.request.dialect == "chat"
         marks = "prompt_cache_options" in self._writing.profile.accepts
         turn: Message | None = None
         plain = True
@@ -111,11 +113,16 @@ class History:
                         ):
                             content = part["text"]
                     if type(content) is str:
-                        if (role := item["role"]) == "user":
+                        if (role := item["role"]) == "user" and not (chat and "name" in item):
                             turn = None
                             messages.append({"role": "user", "content": content})
                             continue
-                        if role == "assistant" and (turn is None or "tool_calls" not in turn):
+                        if (
+                            role == "assistant"
+                            and (turn is None or "tool_calls" not in turn)
+                            and "extra_content" not in item
+                            and not (chat and "name" in item)
+                        ):
                             turn = {"role": "assistant", "content": content}
                             messages.append(turn)
                             continue
@@ -124,9 +131,11 @@ class History:
                     if (
                         (wire := wires.get(item["name"])) is not None
                         and type(arguments) is str
-                        and 0 < len(call_id) <= fits
+                        and call_id
+                        and len(call_id) <= fits
                         and calls.get(call_id) is None
                         and "namespace" not in item
+                        and "extra_content" not in item
                         and (turn is None or turn is not self._renamed)
                     ):
                         function = {"name": wire, "arguments": arguments or "{}"}
@@ -170,16 +179,19 @@ class History:
     def _message(self, index: int, item: Item) -> None:
         role, content = item.get("role"), item.get("content")
         if role == "assistant":
-            self._answer(index, content)
+            self._answer(index, item)
         elif role == "user":
-            self._say({"role": "user", "content": write_content(content, self._writing, index, "content")})
+            self._say_named(
+                {"role": "user", "content": write_content(content, self._writing, index, "content")}, index, item
+            )
         elif role in ("system", "developer"):
-            self._instruct(role, index, content)
+            self._instruct(role, index, item)
         else:
             string(role, self._writing.at(index, ".role"))
             raise wrong_value(self._writing.at(index, ".role"), "user, assistant, system or developer")
 
-    def _answer(self, index: int, content: Any) -> None:
+    def _answer(self, index: int, item: Item) -> None:
+        content = item.get("content")
         text, refusal = single_text(content), ""
         if text is None:
             text, refusal = write_assistant(content, self._writing, index, "content")
@@ -189,24 +201,55 @@ class History:
             self._fuller_turn().text.append(text)
         if refusal:
             self._fuller_turn().refusal.append(refusal)
+        assert self._turn is not None
+        self._carry_extra(index, item, self._turn)
+        self._carry_name(index, item, self._turn)
         if self._reasoning:
             self._attach_reasoning()
 
-    def _instruct(self, role: str, index: int, content: Any) -> None:
-        profile = self._writing.profile
+    def _carry_extra(self, index: int, item: Item, message: Message | ToolCall) -> None:
+        """What the server gave with it to have it back."""
+        extra = item.get(EXTRA_CONTENT)
+        if not extra:
+            return
+        if self._writing.profile.extra_content:
+            message[EXTRA_CONTENT] = extra
+        else:
+            reason = "The upstream is not given back what another server signed."
+            self._writing.lose_once(self._writing.at(index, ".extra_content"), EXTRA_CONTENT, reason)
+
+    def _carry_name(self, index: int, item: Item, message: Message | None) -> None:
+        """Who speaks, of a Chat client's message. None where the message is merged with others."""
+        if not item.get("name") or self._writing.request.dialect != "chat":
+            return
+        if message is not None and self._writing.profile.names:
+            message["name"] = item["name"]
+        else:
+            self._writing.lose_once(self._writing.at(index), "name", "The upstream is not told who speaks.")
+
+    def _say_named(self, message: Message, index: int, item: Item) -> None:
+        self._carry_name(index, item, message)
+        self._say(message)
+
+    def _instruct(self, role: str, index: int, item: Item) -> None:
+        content, profile = item.get("content"), self._writing.profile
         if profile.late_system == "keep":
             if profile.instructions_role == "system":
                 role = "system"
-            self._say({"role": role, "content": write_text(content, self._writing, index, "content")})
+            message: Message = {"role": role, "content": write_text(content, self._writing, index, "content")}
+            self._say_named(message, index, item)
         elif not self._messages:
+            self._carry_name(index, item, None)
             self._lead.append(write_text(content, self._writing, index, "content"))
         else:
             reason = "The upstream takes instructions only at the beginning."
             self._writing.lose(self._writing.at(index, ".role"), "late_system", reason, Action.APPROXIMATED)
             if profile.late_system == "lead":
+                self._carry_name(index, item, None)
                 self._lead.append(write_text(content, self._writing, index, "content"))
             else:
-                self._say({"role": "user", "content": write_content(content, self._writing, index, "content")})
+                message = {"role": "user", "content": write_content(content, self._writing, index, "content")}
+                self._say_named(message, index, item)
 
     def _say(self, message: Message) -> None:
         """Another role speaks: the assistant's turn is over, and reasoning that waits will not be said any more."""
@@ -241,6 +284,7 @@ class History:
         if waiting is not None and same_call(waiting[0], tool_call):
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
             return
+        self._carry_extra(index, item, tool_call)
         self._add_call(index, call_id, tool_call)
         if self._reasoning:
             self._attach_reasoning()

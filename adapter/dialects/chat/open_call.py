@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent
 from adapter.dialects.chat.json_string import InputUnwrapper
 from adapter.dialects.chat.structured import PREFIXES, facts_of
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Deltas, Event, Item, ItemClosed, ItemOpened
@@ -20,11 +21,13 @@ _STRUCTURED: Final = frozenset({ToolKind.TOOL_SEARCH, ToolKind.LOCAL_SHELL, Tool
 class OpenCall:
     """A call that has its place in the output."""
 
-    __slots__ = ("_call_id", "_half", "_id", "_kind", "_ref", "_said", "_structured", "_unwrapper", "index")
+    __slots__ = ("_call_id", "_half", "_id", "_kind", "_ref", "_said", "_structured", "_unwrapper", "extra", "index")
 
     def __init__(self, index: int, token: str, call_id: str, ref: ToolRef, *, native: bool) -> None:
         """`native`: the server knows custom tools, so that the input needs no unwrapping."""
         self.index = index
+        self.extra: ExtraContent | None = None
+        """The server's `extra_content` of the call."""
         self._ref = ref
         self._id = f"{token}_{index}"
         self._call_id = call_id
@@ -88,6 +91,8 @@ class OpenCall:
                 ItemClosed(self.index, self._function_call(text, status)),
             ], False
         item: Item = {"id": PREFIXES[self._ref.kind] + self._id, "type": "", "call_id": self._call_id} | facts
+        if self.extra:
+            item[EXTRA_CONTENT] = self.extra
         return [  # complete, whatever cut the answer: arguments that can be read are all there
             ItemOpened(self.index, item | {"status": "in_progress"}),
             ItemClosed(self.index, item | {"status": "completed"}),
@@ -112,4 +117,6 @@ class OpenCall:
         item: Item = {**head, "status": status, "call_id": self._call_id, "name": self._ref.name, key: text}
         if self._ref.namespace is not None:
             item["namespace"] = self._ref.namespace
+        if self.extra:
+            item[EXTRA_CONTENT] = self.extra
         return item

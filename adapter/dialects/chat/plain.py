@@ -28,6 +28,10 @@ def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status:
     reasoning = get("reasoning_content") or get("reasoning")
     if get("refusal") or get("annotations") or get("function_call"):
         return None
+    if (
+        "extra_content" in message or "images" in message or "reasoning_details" in message
+    ):  # RARE, in a third of the time
+        return None
     if type(content or "") is not str or type(reasoning or "") is not str or type(calls or []) is not list:
         return None
     items: dict[int, Item] = {}
@@ -60,7 +64,7 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: dict[int
     """Adds the function calls, where they are all whole, and for functions of the client's."""
     given: set[str] = set()
     for index, call in enumerate(calls, len(items)):
-        if type(call) is not dict or "custom" in call:
+        if type(call) is not dict or "custom" in call or "extra_content" in call:
             return False
         call_id, function = call.get("id"), call.get("function")
         if type(call_id) is not str or not 0 < len(call_id) <= _LONGEST_CALL_ID or type(function) is not dict:

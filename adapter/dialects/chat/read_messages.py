@@ -11,6 +11,7 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, missing, name, no_string, string, wrong_type, wrong_value
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.read_content import read_assistant, read_text, read_user
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
@@ -26,11 +27,25 @@ _KNOWN: Final = {
     "developer": _PLAIN,
     "user": _PLAIN,
     "assistant": _PLAIN
-    | {"refusal", "tool_calls", "function_call", "audio", "annotations", "reasoning_content", "reasoning"},
+    | {
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "audio",
+        "annotations",
+        "reasoning_content",
+        "reasoning",
+        EXTRA_CONTENT,
+    },
     "tool": _PLAIN | {"tool_call_id"},
     "function": _PLAIN,
 }
 """The keys of each role. Others are no error (servers ignore them, and clients send back what they were given)."""
+
+_OF_CALLS: Final = frozenset({"id", "type", "function", "custom", "index", EXTRA_CONTENT})
+"""`index` is of a stream, and says nothing here."""
+_OF_FUNCTIONS: Final = frozenset({"name", "arguments"})
+_OF_PARTS: Final = frozenset({"type", "text", "image_url", "file", "refusal", "prompt_cache_breakpoint"})
 
 
 def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
@@ -69,7 +84,7 @@ def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
             elif size == 3 and not custom:
                 if role == "tool":
                     call_id = message["tool_call_id"]
-                    if type(content) is str and type(call_id) is str and 0 < len(call_id) <= _LONGEST:
+                    if type(content) is str and type(call_id) is str and call_id and len(call_id) <= _LONGEST:
                         items.append({"type": "function_call_output", "call_id": call_id, "output": content})
                         continue
                 elif (
@@ -108,10 +123,12 @@ class CloselyRead:
     What has to be remembered from one to the next: which calls were custom, which were legacy.
     """
 
-    __slots__ = ("_legacy", "_losses", "custom", "items")
+    __slots__ = ("_legacy", "_losses", "_told", "custom", "items")
 
     def __init__(self, items: list[Item], losses: list[Loss]) -> None:
         self._losses = losses
+        self._told: set[str] = set()
+        """The unknown keys that were reported."""
         self.items = items
         """Those of the messages so far."""
         self.custom: set[str] = set()
@@ -128,12 +145,17 @@ class CloselyRead:
         if reader is None:
             string(role, f"messages[{i}].role")
             raise wrong_value(f"messages[{i}].role", f"one of {', '.join(_READERS)}")
+        at = len(self.items)
         reader(self, i, message)
+        if message.get("name") is not None and role != "function":
+            self._name(at, message["name"], f"messages[{i}].name")
         known = _KNOWN[message["role"]]
         if not message.keys() <= known:
-            self._report_unknown(i, message, known)
-        if message.get("name") is not None and role != "function":
-            self._lose(f"messages[{i}].name", "name", "Responses messages have no participant name.")
+            self._report_unknown(f"messages[{i}]", message, known)
+        if type(content := message.get("content")) is list:
+            for j, part in enumerate(content):
+                if not part.keys() <= _OF_PARTS:
+                    self._report_unknown(f"messages[{i}].content[{j}]", part, _OF_PARTS)
 
     def _instructions(self, i: int, message: dict[str, Any]) -> None:
         content = read_text(message.get("content"), f"messages[{i}].content")
@@ -163,6 +185,10 @@ class CloselyRead:
             content = read_assistant(content, refusal, i)
         if content or not (calls or legacy):
             self.items.append({"type": "message", "role": "assistant", "content": content})
+            if message.get(EXTRA_CONTENT):
+                self.items[-1][EXTRA_CONTENT] = message[EXTRA_CONTENT]
+        elif message.get(EXTRA_CONTENT):
+            self._lose(f"messages[{i}].{EXTRA_CONTENT}", EXTRA_CONTENT, "It is carried of calls and of texts.")
         if calls is not None:
             for j, call in enumerate(calls if type(calls) is list else array(calls, f"messages[{i}].tool_calls")):
                 self.items.append(self._call(call, f"messages[{i}].tool_calls[{j}]"))
@@ -177,16 +203,23 @@ class CloselyRead:
     def _call(self, call: Any, path: str) -> Item:
         call_id = string(json_object(call, path).get("id"), f"{path}.id")
         kind = call.get("type", "function")
+        if not call.keys() <= _OF_CALLS:
+            self._report_unknown(path, call, _OF_CALLS)
+        item: Item
         if kind == "function":
             function = json_object(call.get("function"), f"{path}.function")
             called, arguments = _called(function, f"{path}.function")
-            return {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
+            if not function.keys() <= _OF_FUNCTIONS:
+                self._report_unknown(f"{path}.function", function, _OF_FUNCTIONS)
+            item = {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
+            return item | {EXTRA_CONTENT: call[EXTRA_CONTENT]} if call.get(EXTRA_CONTENT) else item
         if kind == "custom":
             custom = json_object(call.get("custom"), f"{path}.custom")
             called = name(custom.get("name"), f"{path}.custom.name")
             self.custom.add(call_id)
             text = string(custom.get("input"), f"{path}.custom.input")
-            return {"type": "custom_tool_call", "call_id": call_id, "name": called, "input": text}
+            item = {"type": "custom_tool_call", "call_id": call_id, "name": called, "input": text}
+            return item | {EXTRA_CONTENT: call[EXTRA_CONTENT]} if call.get(EXTRA_CONTENT) else item
         string(kind, f"{path}.type")
         raise wrong_value(f"{path}.type", "function or custom")
 
@@ -215,10 +248,20 @@ class CloselyRead:
             raise BadRequest("This function message answers no earlier function_call.", param=f"messages[{i}].name")
         self.items.append({"type": "function_call_output", "call_id": call_id, "output": output})
 
-    def _report_unknown(self, i: int, message: dict[str, Any], known: frozenset[str]) -> None:
-        for key in message:
-            if key not in known and message[key] is not None:
-                self._lose(f"messages[{i}].{key}", "unknown_field", "Not a field of this kind of message.")
+    def _name(self, at: int, given: Any, path: str) -> None:
+        """Gives the message among the items from `at` on its speaker's name."""
+        for item in self.items[at:]:
+            if item["type"] == "message":
+                item["name"] = string(given, path)
+                return
+        self._lose(path, "name", "Only messages that say something have the name of a participant.")
+
+    def _report_unknown(self, path: str, holder: dict[str, Any], known: frozenset[str]) -> None:
+        """Reported once a key: what stands on one message or call stands on all of a long history."""
+        for key in holder:
+            if key not in known and key not in self._told and holder[key] is not None:
+                self._told.add(key)
+                self._lose(f"{path}.{key}", "unknown_field", "Not a field that can be carried.")
 
     def _lose(self, path: str, kind: str, reason: str) -> None:
         self._losses.append(Loss(path, Action.DROPPED, kind, reason))
@@ -237,9 +280,11 @@ def _plain_calls(calls: Any) -> list[Item] | None:
         function = call["function"]
         call_id, called, arguments = call["id"], function["name"], function["arguments"]
         if (
-            call["type"] != "function"
+            len(call) + len(function) != 5
+            or call["type"] != "function"
             or type(call_id) is not str
-            or not 0 < len(call_id) <= _LONGEST
+            or not call_id
+            or len(call_id) > _LONGEST
             or type(called) is not str
             or not called
             or type(arguments) is not str

@@ -256,7 +256,7 @@ def _response_format(reading: Request, key: str, value: Any) -> None:
 
 
 def _tools(reading: Request, _key: str, value: Any) -> None:
-    reading.body["tools"] = read_tools(value) + reading.body.get("tools", [])
+    reading.body["tools"] = read_tools(value, reading.losses) + reading.body.get("tools", [])
 
 
 def _functions(reading: Request, _key: str, value: Any) -> None:

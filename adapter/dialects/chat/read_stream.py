@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.finishes import Outcome, outcome_of
 from adapter.dialects.chat.moderation import to_responses
@@ -44,6 +45,7 @@ class ChatReader:
         self._clock = clock
         self._id = self._model = ""
         self._created: int | None = None
+        self._citations: list[dict[str, Any]] = []
         self._extra: dict[str, Any] = {}
         self._late_extra: dict[str, Any] = {}
         self._assembly: Assembly | None = None
@@ -158,6 +160,7 @@ class ChatReader:
 
     def _look_at_head(self, chunk: dict[str, Any]) -> None:
         """Pins the first id, model, time and extras that say something."""
+        self._look_for_citations(chunk)
         if self._assembly is not None:
             self._late_extra.update(extras_of(chunk))
             return
@@ -170,6 +173,12 @@ class ChatReader:
             self._created = seconds_of(chunk.get("created"))
         self._extra.update(extras_of(chunk))
 
+    def _look_for_citations(self, chunk: dict[str, Any]) -> None:
+        if found := citations.of_answer(chunk.get("citations")):
+            if self._outcome is not None and not self._citations:
+                self._anomaly("citations_late")
+            self._citations = found
+
     def _finish(self, chunk: dict[str, Any], choice: dict[str, Any], assembly: Assembly, events: list[Event]) -> None:
         found = outcome_of(choice["finish_reason"])
         if found is None:
@@ -179,13 +188,15 @@ class ChatReader:
             self._anomaly("finish_unknown")
         self._late_extra.update(extras_of(chunk))
         self._usage = usage_of(chunk) or self._usage
+        self._look_for_citations(chunk)
         if outcome is Outcome.FAILED:
             events += self._failed(broken_off(choice))
         else:
             events += self._settle(outcome, assembly)
 
     def _settle(self, outcome: Outcome, assembly: Assembly) -> list[Event]:
-        events = assembly.finish(incomplete=outcome.reason is not None)
+        events = assembly.cite(self._citations) if self._citations else []
+        events += assembly.finish(incomplete=outcome.reason is not None)
         if assembly.unnamed_call:
             return events + self._failed(UpstreamInvalid("The upstream sent a tool call without a name."))
         self._outcome = outcome
@@ -194,6 +205,7 @@ class ChatReader:
     def _look_after_finish(self, chunk: dict[str, Any], choice: dict[str, Any]) -> None:
         self._late_extra.update(extras_of(chunk))
         self._usage = usage_of(chunk) or self._usage
+        self._look_for_citations(chunk)
         delta = choice.get("delta")
         if isinstance(delta, dict) and any(delta.get(key) for key in _SAYING):
             self._anomaly("content_after_finish")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.dialects.chat.finishes import CALL_TYPES, Outcome, finish_reason, outcome_of
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
@@ -36,9 +37,10 @@ def read_answer(
 ) -> tuple[Answer, list[Anomaly]]:
     """See `Dialect.read_answer`."""
     answer, choice, token, anomalies = _read(body, exchange, ids, clock)
-    items = None if choice.get("logprobs") else plain_items(choice["message"], exchange, token, answer.status)
+    unusual = choice.get("logprobs") or "citations" in body
+    items = None if unusual else plain_items(choice["message"], exchange, token, answer.status)
     if items is None:
-        steps = _assembled(choice, exchange, token, anomalies, incomplete=answer.reason is not None)
+        steps = _assembled(body, choice, exchange, token, anomalies, incomplete=answer.reason is not None)
         items = {event.index: event.item for event in steps if type(event) is ItemClosed}
     answer.items = items
     return answer, anomalies
@@ -49,7 +51,7 @@ def read_reply(
 ) -> tuple[list[Event], list[Anomaly]]:
     """See `Dialect.read_reply`."""
     answer, choice, token, anomalies = _read(body, exchange, ids, clock)
-    steps = _assembled(choice, exchange, token, anomalies, incomplete=answer.reason is not None)
+    steps = _assembled(body, choice, exchange, token, anomalies, incomplete=answer.reason is not None)
     return unfolded(answer, steps), anomalies
 
 
@@ -92,12 +94,20 @@ def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer
 
 
 def _assembled(
-    choice: dict[str, Any], exchange: Exchange, token: str, anomalies: list[Anomaly], *, incomplete: bool
+    body: dict[str, Any],
+    choice: dict[str, Any],
+    exchange: Exchange,
+    token: str,
+    anomalies: list[Anomaly],
+    *,
+    incomplete: bool,
 ) -> list[Event]:
     """The events of the items, from the whole message as one delta."""
     log = AnomalyLog()
     assembly = Assembly(exchange, token, log)
     events = assembly.feed(_numbered(choice["message"]), choice.get("logprobs"))
+    if cited := citations.of_answer(body.get("citations")):
+        events += assembly.cite(cited)
     events += assembly.finish(incomplete=incomplete)
     if assembly.unnamed_call:
         raise UpstreamInvalid("The upstream sent a tool call without a name.")
@@ -169,9 +179,12 @@ def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
     refusals: list[str] = []
     calls: list[Item] = []
     reasoned = annotated = logged = False
+    extra: ExtraContent | None = None
     for item in answer.items.values():
         kind = item.get("type")
         if kind == "message":
+            if EXTRA_CONTENT in item:
+                extra = extra_of(item[EXTRA_CONTENT]) or extra
             for part in item.get("content") or ():
                 said = part.get("type")
                 if said == "output_text":
@@ -197,6 +210,8 @@ def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
     nested = _annotations(_parts(answer, "output_text")) if annotated else None
     if nested:
         message["annotations"] = nested
+    if extra:
+        message[EXTRA_CONTENT] = extra
     if calls and legacy:
         message["function_call"] = {"name": calls[0].get("name") or "", "arguments": _arguments(calls[0])}
     elif calls:
@@ -238,12 +253,14 @@ def _annotations(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _tool_call(item: Item) -> dict[str, Any]:
     name = item.get("name") or ""
     if item["type"] == "custom_tool_call":
-        return {
-            "id": item.get("call_id"),
-            "type": "custom",
-            "custom": {"name": name, "input": item.get("input") or ""},
-        }
-    return {"id": item.get("call_id"), "type": "function", "function": {"name": name, "arguments": _arguments(item)}}
+        custom = {"name": name, "input": item.get("input") or ""}
+        call = {"id": item.get("call_id"), "type": "custom", "custom": custom}
+    else:
+        function = {"name": name, "arguments": _arguments(item)}
+        call = {"id": item.get("call_id"), "type": "function", "function": function}
+    if EXTRA_CONTENT in item and (extra := extra_of(item[EXTRA_CONTENT])) is not None:
+        call[EXTRA_CONTENT] = extra
+    return call
 
 
 def _arguments(item: Item) -> str:

@@ -10,7 +10,9 @@ CONTENT: Final = "content"
 REASONING: Final = "reasoning"
 """Places of texts; a number is the call of that index, to whose arguments they belong."""
 _REASONING_KEYS: Final = ("reasoning_content", "reasoning")
-_SAYING: Final = frozenset({CONTENT, *_REASONING_KEYS, "annotations", "refusal", "tool_calls", "function_call"})
+_SAYING: Final = frozenset(
+    {CONTENT, *_REASONING_KEYS, "annotations", "refusal", "tool_calls", "function_call", "extra_content"}
+)
 """What of a delta is looked at."""
 
 
@@ -46,6 +48,8 @@ def sole_text(chunk: Any) -> Sole | None:
 def sole_arguments(fragment: Any) -> tuple[int, str] | None:
     """A fragment of a call that brings nothing but more arguments, and the call's index."""
     if type(fragment) is not dict or type(index := fragment.get("index")) is not int or fragment.get("id"):
+        return None
+    if "extra_content" in fragment:
         return None
     function = fragment.get("function")
     if type(function) is not dict or function.get("name"):

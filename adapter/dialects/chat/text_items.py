@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent
 from adapter.hub.events import (
     Annotated,
     Delta,
@@ -32,12 +33,14 @@ REASONING_KINDS: Final = frozenset({DeltaKind.REASONING, DeltaKind.SUMMARY})
 class TextItem:
     """One message or reasoning item. `events` come out in the order of the calls; the owner knows when to close."""
 
-    __slots__ = ("_annotations", "_half", "_item", "_logprobs", "_part", "_parts", "_said", "index", "kind")
+    __slots__ = ("_annotations", "_half", "_item", "_logprobs", "_part", "_parts", "_said", "extra", "index", "kind")
 
     def __init__(self, index: int, id: str, first: DeltaKind) -> None:
         self.index = index
         self.kind: DeltaKind | None = None
         """What the open part takes; None while no part is open."""
+        self.extra: ExtraContent | None = None
+        """The server's `extra_content` of the message."""
         self._item: Item
         if first in REASONING_KINDS:
             self._item = {"id": id, "type": "reasoning", "status": "in_progress", "summary": []}
@@ -99,6 +102,10 @@ class TextItem:
         self._annotations.append(annotation)
         return Annotated(self.index, self._part, len(self._annotations) - 1, annotation)
 
+    def cited(self) -> set[str]:
+        """The addresses that the open part's annotations name."""
+        return {annotation["url"] for annotation in self._annotations}
+
     def close_part(self) -> list[Event]:
         """Closes the open part, if there is one."""
         if self.kind is None:
@@ -137,4 +144,6 @@ class TextItem:
         item = self._item | {"status": status}
         key = "content" if "content" in item else "summary"
         item[key] = parts
+        if self.extra:
+            item[EXTRA_CONTENT] = self.extra
         return item

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.dialects.chat.open_call import OpenCall
 from adapter.dialects.chat.sole_text import sole_arguments
 from adapter.hub.events import Event, Item
@@ -39,12 +40,27 @@ _CLIENT_RULE: Final = CallIdRule(max=64)
 class _Slot:
     """One call as the server tells it."""
 
-    __slots__ = ("closed", "given", "id", "index", "item", "looked_at", "name", "native", "pieces", "size", "whole_at")
+    __slots__ = (
+        "closed",
+        "extra",
+        "given",
+        "id",
+        "index",
+        "item",
+        "looked_at",
+        "name",
+        "native",
+        "pieces",
+        "size",
+        "whole_at",
+    )
 
     def __init__(self, index: int, id: str) -> None:
         self.index = index
         self.id = id
         self.name = ""
+        self.extra: ExtraContent | None = None
+        """The last `extra_content` that came with it."""
         self.native = False
         """It came in the form of a custom tool call: the text is the input itself."""
         self.item: OpenCall | None = None
@@ -137,16 +153,27 @@ class ToolCalls:
             name = name if isinstance(name, str) else ""
             call_id = fragment.get("id")
             call_id = call_id if isinstance(call_id, str) else ""
-            if not (name or text or call_id):
+            extra = extra_of(fragment.get(EXTRA_CONTENT))
+            if not (name or text or call_id or extra):
                 continue
             slot = self._slot(fragment.get("index"), call_id, name, text, position, alone)
             if native:
                 slot.native = True
+            if extra:
+                self._sign(slot, extra)
             if name:
                 slot.take_name(name)
             if text:
                 self._add(slot, text, events)
         return events
+
+    def _sign(self, slot: _Slot, extra: ExtraContent) -> None:
+        if slot.closed:
+            self._anomaly("late_extra_content")
+            return
+        slot.extra = extra
+        if slot.item is not None:
+            slot.item.extra = extra
 
     def _more_of_open(self, index: int, texts: list[str]) -> OpenCall | None:
         """The call that takes more arguments, if it is the open one that is at `index`."""
@@ -221,6 +248,7 @@ class ToolCalls:
                 self._ref(slot),
                 native=slot.native,
             )
+            item.extra = slot.extra
             events += item.opened()
         while slot.given < len(slot.pieces):
             events += item.add(slot.pieces[slot.given])

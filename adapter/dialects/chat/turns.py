@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.write_calls import ToolCall
 from adapter.dialects.chat.write_content import Part
 from adapter.upstream.profiles import Profile
 
 Message = dict[str, Any]
+
+_BESIDE: Final = ("name", EXTRA_CONTENT)
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:
@@ -37,6 +40,7 @@ class Turn:
     def complete(self, profile: Profile, silence: str | None) -> bool:
         """Puts all of it into the message; False where the reasoning was left out. `silence` stands beside calls for no text."""
         message, calls = self.message, self.message.get("tool_calls")
+        beside = {key: message[key] for key in _BESIDE if key in message}
         message.clear()
         message["role"] = "assistant"
         message["content"] = "".join(self.text) or (silence if calls else "")
@@ -49,6 +53,7 @@ class Turn:
             message[profile.reasoning_field] = reasoning
         if calls:
             message["tool_calls"] = calls
+        message |= beside
         return replayed or not reasoning
 
 

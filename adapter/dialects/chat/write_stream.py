@@ -26,6 +26,7 @@ import orjson
 
 from adapter.dialects.base import Frame
 from adapter.dialects.chat import citations
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
 from adapter.dialects.chat.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as to_chat_moderation
@@ -38,6 +39,7 @@ from adapter.hub.events import (
     Event,
     Failed,
     Finished,
+    ItemClosed,
     ItemOpened,
     PartClosed,
     PartOpened,
@@ -93,7 +95,7 @@ _WORDLESS: Final = frozenset(
 class _Choice:
     """One choice: its rendered prefixes and what it has said."""
 
-    __slots__ = ("calls", "citations", "closed_text", "finished", "frames", "lead", "reasoned", "started")
+    __slots__ = ("calls", "citations", "closed_text", "finished", "frames", "lead", "reasoned", "signed", "started")
 
     def __init__(self, index: int) -> None:
         self.lead = b'"choices":[{"index":%d,"delta":{' % index
@@ -104,6 +106,8 @@ class _Choice:
         self.closed_text = 0
         """Length of the text parts that are complete: citations count from the start of the whole content."""
         self.reasoned = False
+        self.signed: set[int] = set()
+        """The output indices of calls whose `extra_content` was told when they began."""
         self.started = False
         self.finished = False
 
@@ -238,8 +242,24 @@ class ChatWriter:
         call = b'"tool_calls":[{"index":%d,' % place
         choice.frames[event.index] = (lead + call + b'"%b":{"%b":' % (key, text_key), b"}}]" + self._suffix)
         call_id = dumps(item.get("call_id") or "")
-        members = b'"id":%b,"type":"%b","%b":{"name":%b,"%b":""}}]' % (call_id, key, key, name, text_key)
-        return [self._delta(choice, call + members)]
+        members = b'"id":%b,"type":"%b","%b":{"name":%b,"%b":""}' % (call_id, key, key, name, text_key)
+        if (extra := extra_of(item.get(EXTRA_CONTENT))) is not None:
+            members += b',"extra_content":' + dumps(extra)
+            choice.signed.add(event.index)
+        return [self._delta(choice, call + members + b"}]")]
+
+    def _on_item_closed(self, event: ItemClosed, choice: _Choice) -> list[Frame]:
+        """What its server wants back with it, where that was not known when it began."""
+        item = event.item
+        given = extra_of(item.get(EXTRA_CONTENT))
+        if given is None or event.index in choice.signed:
+            return []
+        extra = b'"extra_content":' + dumps(given)
+        if item["type"] == "message":
+            return [self._delta(choice, extra)]
+        if self._legacy or item["type"] not in _CALL_KEYS:
+            return []
+        return [self._delta(choice, b'"tool_calls":[{"index":%d,%b}]' % (choice.calls - 1, extra))]
 
     def _on_part(self, event: PartOpened, choice: _Choice) -> list[Frame]:
         kind = _REASONING.get(event.part.get("type"))
@@ -311,6 +331,7 @@ def _frame_key(event: Delta | Deltas) -> DeltaKind | int:
 _HANDLERS: Final[dict[type, Callable[[ChatWriter, Any, _Choice], list[Frame]]]] = {
     Started: ChatWriter._on_started,
     ItemOpened: ChatWriter._on_item,
+    ItemClosed: ChatWriter._on_item_closed,
     PartOpened: ChatWriter._on_part,
     PartClosed: ChatWriter._on_part_closed,
     Annotated: ChatWriter._on_annotated,

@@ -20,7 +20,7 @@ _CHAT_NAMES: Final = {
 class Writing:
     """The request, the server's profile, and what came of the writing so far: settings and losses."""
 
-    __slots__ = ("_chat", "fields", "hint", "losses", "profile", "request", "stop")
+    __slots__ = ("_chat", "_told", "fields", "hint", "losses", "profile", "request", "stop")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         self.request = request
@@ -32,6 +32,7 @@ class Writing:
         """An instruction that stands in for a response format which the server does not have."""
         self.stop: tuple[str, ...] = ()
         """Stop sequences that we have to cut at ourselves."""
+        self._told: set[str] = set()
         self._chat = request.dialect == "chat"
 
     def at(self, index: int, inside: str = "") -> str:
@@ -41,3 +42,9 @@ class Writing:
     def lose(self, path: str, kind: str, reason: str, action: Action = Action.DROPPED) -> None:
         """Declare a loss; `path` is given in Responses terms."""
         self.losses.append(Loss(_CHAT_NAMES.get(path, path) if self._chat else path, action, kind, reason))
+
+    def lose_once(self, path: str, kind: str, reason: str) -> None:
+        """As `lose`, for what may stand in every message of a long history: the first is told."""
+        if kind not in self._told:
+            self._told.add(kind)
+            self.lose(path, kind, reason)

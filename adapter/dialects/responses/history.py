@@ -17,6 +17,8 @@ from adapter.hub.request import Request
 from adapter.upstream.profiles import CallIdRule, Profile
 
 _LONGEST: Final = LONGEST_CALL_ID.max
+_OF_CHAT: Final = frozenset({"name", "extra_content"})
+_OF_CHAT_CALLS: Final = frozenset({"extra_content"})
 _REASONING_ID: Final = CallIdRule(max=40, alphabet="alnum")
 
 
@@ -51,10 +53,10 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
         item = items[index]
         kind = item["type"]
         if kind == "message":
-            if type(item["content"]) is str:
+            if type(item["content"]) is str and _OF_CHAT.isdisjoint(item):
                 continue
         elif kind == "function_call":
-            if 0 < len(item["call_id"]) <= _LONGEST:
+            if 0 < len(item["call_id"]) <= _LONGEST and _OF_CHAT_CALLS.isdisjoint(item):
                 continue
         elif kind == "function_call_output":
             if type(item["output"]) is str and 0 < len(item["call_id"]) <= _LONGEST:
@@ -78,7 +80,10 @@ class _Writing:
         self.losses: dict[str, Loss] = {}
 
     def message(self, item: Item) -> Item:
+        item = self._plain(item, _OF_CHAT)
         content = item["content"]
+        if type(content) is str:
+            return item
         if item["role"] == "assistant":
             return {**item, "content": self._spoken(content)}
         parts = detailed(content)
@@ -91,6 +96,7 @@ class _Writing:
         return "".join(part.get("text") or part.get("refusal") or "" for part in parts)
 
     def call(self, item: Item) -> Item:
+        item = self._plain(item, _OF_CHAT_CALLS)
         call_id = fitted_call_id(item["call_id"], LONGEST_CALL_ID)
         return item if call_id == item["call_id"] else {**item, "call_id": call_id}
 
@@ -109,6 +115,12 @@ class _Writing:
             return None
         text = "".join(part["text"] for part in item["content"])
         return {"type": "reasoning", "id": f"rs_{fitted_call_id(text, _REASONING_ID)}", **item}
+
+    def _plain(self, item: Item, others: frozenset[str]) -> Item:
+        """Without what only Chat messages and calls have."""
+        for key in others & item.keys():
+            self._lose(key, Action.DROPPED, f"Responses items have no {key}.")
+        return item if others.isdisjoint(item) else {key: item[key] for key in item if key not in others}
 
     def _lose(self, kind: str, action: Action, reason: str) -> None:
         self.losses.setdefault(kind, Loss("messages", action, kind, reason))

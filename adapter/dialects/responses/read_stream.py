@@ -7,7 +7,8 @@ indices (transformers), with deltas and nothing else, with nothing but done even
 * The answer begins with the first event that says anything; `response.created` only says it best.
 * An event finds its item by `output_index`, else by `item_id`, else it means the open one; a delta that finds none opens one.
 * Ids, model and time are those of the first event that gave them; sequence numbers are not looked at.
-* `error` and `response.failed` end the answer, whichever comes first; everything behind an end is ignored.
+* `error` and `response.failed` end the answer, whichever comes first; everything behind an end is ignored. Of an answer that
+  had begun an `error` waits a short time for the `response.failed` that may follow: it has the usage.
 * What the terminal object has and the stream had not is added; what they disagree on stays as it was streamed.
 * Events that have no letter in the hub's alphabet go on as they are, to clients of the same dialect.
 
@@ -60,6 +61,8 @@ class ResponsesReader:
         self._beside: dict[str, Any] = {}
         self._started = False
         self._ended = False
+        self._error: AdapterError | None = None
+        """What an `error` event said, while its `response.failed` may follow."""
         self._places = Places(self._assembly)
         self._text: Text | None = None
         """What grew last."""
@@ -74,8 +77,8 @@ class ResponsesReader:
 
     @property
     def settling(self) -> bool:
-        """Never: usage comes in the terminal event."""
-        return False
+        """The answer has failed, and only the terminal event with its usage may follow."""
+        return self._error is not None and not self._ended
 
     def more(self, whole: bytes, at: int, events: list[Event]) -> int:
         """See `StreamReader.more`."""
@@ -130,19 +133,21 @@ class ResponsesReader:
 
     def fail(self, error: AdapterError) -> list[Event]:
         """The transport broke: without a terminal event no answer of this dialect is complete."""
-        return [] if self._ended else self._failed(error)
+        return [] if self._ended else self._failed(self._error or error)
 
     # ---------------------------------------------------------------------------------------------------- dispatch
 
     def _slowly(self, kind: str, event: dict[str, Any]) -> list[Event]:
         assembly = self._assembly
+        if self._error is not None:
+            return self._failed(self._error, event.get("response") if kind in ENDS else None)
         try:
             if kind in ENDS:
                 return self._end(kind, event)
             if assembly.part_at_end is not None and kind not in _SAY_MORE:
                 assembly.close_done()
             if kind == "error" or (event.get("error") and not kind.startswith("response.")):
-                return self._failed(told_error(event))
+                return self._told(told_error(event))
             handler = _HANDLERS.get(kind)
             if handler is None:
                 self._other(kind, event)
@@ -195,10 +200,18 @@ class ResponsesReader:
                     slot.item = {**form, **slot.item}
                 self._assembly.open(slot)
 
-    def _failed(self, error: AdapterError) -> list[Event]:
-        """The answer breaks off; what was open stays open."""
+    def _told(self, error: AdapterError) -> list[Event]:
+        if not self._started:
+            return self._failed(error)
+        self._error = error
+        self._forget()
+        out, self._assembly.out = self._assembly.out, []
+        return out
+
+    def _failed(self, error: AdapterError, response: Any = None) -> list[Event]:
+        """The answer breaks off; what was open stays open. `response` is the object that says so, if one does."""
         self._ended = True
-        return ended(self._assembly, {}, Ending("failed", error=error), {})
+        return ended(self._assembly, response if type(response) is dict else {}, Ending("failed", error=error), {})
 
     def _other(self, kind: str, event: dict[str, Any]) -> None:
         """An event with no letter of ours: on as it is, under our indices and ids, while its item is open."""

@@ -25,6 +25,7 @@ from adapter.hub.events import (
 )
 from adapter.hub.fold import fold
 from adapter.hub.request import Exchange
+from adapter.hub.usage import normal
 from adapter.upstream.refusals import from_error_object
 from tests.playbook import Playbook, broken, chunk, eof, sse
 
@@ -249,19 +250,41 @@ def test_an_item_done_as_incomplete_was_complete_when_another_follows() -> None:
 def test_error_then_failed_is_one_failure_and_open_calls_stay_open() -> None:
     error = {"code": "rate_limit_exceeded", "message": "slow down"}
     play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
+    play >> chunk({"type": "error", "error": error}) << []
     (
         play
-        >> chunk({"type": "error", "error": error})
+        >> event("failed", response={"status": "failed", "error": error})
         << [Failed(from_error_object(error), [{**CALL, "status": "incomplete"}])]
     )
-    play >> event("failed", response={"status": "failed", "error": error}) << []
     play >> eof() << []
     assert play.reader.ended
 
 
+def test_the_usage_of_a_failed_behind_an_error_counts() -> None:
+    error = {"code": "rate_limit_exceeded", "message": "slow down"}
+    play = playbook() >> chunk({"type": "error", "error": error}) << []
+    assert play.reader.settling
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    (
+        play
+        >> event("failed", response={"status": "failed", "error": {"message": "other"}, "usage": usage})
+        << [
+            Usage(normal(usage) or {}),
+            Failed(from_error_object(error)),
+        ]
+    )
+
+
+def test_behind_an_error_comes_the_failure_whatever_else_comes() -> None:
+    error = {"code": "rate_limit_exceeded", "message": "slow down"}
+    failed = [Failed(from_error_object(error))]
+    for last in (eof(), broken(UpstreamTimeout("")), event("output_item.added", output_index=0, item=CALL)):
+        playbook() >> chunk({"type": "error", "error": error}) << [] >> last << failed
+
+
 def test_a_flat_error_and_a_failed_alone() -> None:
     error = {"code": "context_length_exceeded", "message": "too long"}
-    playbook() >> chunk({"type": "error", **error}) << [Failed(from_error_object(error))]
+    playbook() >> chunk({"type": "error", **error}) << [] >> eof() << [Failed(from_error_object(error))]
     playbook() >> event("failed", response={"error": error}) << [Failed(from_error_object(error))]
     playbook() >> event("cancelled", response={}) << [Failed(UpstreamError(""))]
 
