@@ -12,7 +12,8 @@ If the newest is an upstream's own blob that we wrapped, it is unwrapped and eve
 its blob means, and the request must go there. Older compactions of other makers are dropped, the newest stands for them.
 Anything else is foreign and refused, unless a single upstream (`native`) can have made it and judges it: another adapter too.
 
-**Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again. A wrapped blob is unwrapped and remembered
+**Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again; sealed signatures belong to the calls before
+them, for an upstream that takes such. A wrapped blob is unwrapped and remembered
 with its origin: `for_upstream` leaves it out of requests that go elsewhere, where it would be refused. Reasoning that
 is neither goes on as it is, and what another adapter sealed to the single upstream; the upstream judges it.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from adapter.compaction.anatomy import (
     COMPACTIONS,
@@ -34,7 +36,7 @@ from adapter.compaction.anatomy import (
 )
 from adapter.compaction.keep import placed
 from adapter.compaction.outgoing import wrapped_item
-from adapter.compaction.payload import ContextPayload, SummaryPayload, read_compaction, read_reasoning
+from adapter.compaction.payload import ContextPayload, SummaryPayload, read_compaction, read_reasoning, read_signatures
 from adapter.compaction.sealing import KeyRing, Kind, Opened, is_ours, not_verified
 from adapter.hub.events import Item
 
@@ -51,6 +53,9 @@ class Expanded:
     told: frozenset[int] = frozenset()
     """Indices in `items` of reasoning that we had sealed: text of a Chat upstream."""
 
+    signed: dict[int, Any] = field(default_factory=dict)
+    """Index in `items` -> the `extra_content` of this call that we had sealed."""
+
     @property
     def preferred_origin(self) -> str | None:
         """Where the request should go if it can: the maker of the compaction, else of the newest reasoning."""
@@ -58,16 +63,21 @@ class Expanded:
             return self.origin
         return self.reasoning_origins[max(self.reasoning_origins)] if self.reasoning_origins else None
 
-    def for_upstream(self, name: str, *, reads_reasoning: bool = True) -> list[Item]:
+    def for_upstream(self, name: str, *, reads_reasoning: bool = True, takes_extra: bool = False) -> list[Item]:
         """The history as this upstream takes it: without reasoning blobs of others, and items that were nothing else;
-        without reasoning text of a Chat upstream where it does not read such. These very items where nothing is left out."""
+        without reasoning text of a Chat upstream where it does not read such; with what calls were signed with where
+        it `takes_extra`. These very items where nothing is left out."""
         foreign = {index for index, origin in self.reasoning_origins.items() if origin != name}
         unread = frozenset() if reads_reasoning else self.told
-        if not foreign and not unread:
+        signed = self.signed if takes_extra else {}
+        if not foreign and not unread and not signed:
             return self.items
+        items = list(self.items)
+        for index, extra in signed.items():
+            items[index] = {"extra_content": extra} | items[index]
         return [
             _without_blob(item) if index in foreign else item
-            for index, item in enumerate(self.items)
+            for index, item in enumerate(items)
             if index not in unread and (index not in foreign or _readable(item))
         ]
 
@@ -112,7 +122,7 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
             places = {id(item): index for index, item in enumerate(items[:newest])}
             numbered = [*((places.get(id(item), newest), item) for item in front), *after]
             return _with_reasoning(numbered, ring, tenant, None, native)
-        case Kind.REASONING:
+        case Kind.REASONING | Kind.SIGNED:
             raise not_verified(path)
 
 
@@ -147,6 +157,7 @@ def _with_reasoning(
     out: list[Item] = []
     origins: dict[int, str] = {}
     told: list[int] = []
+    signed: dict[int, Any] = {}
     for index, item in numbered:
         sealed = item.get("encrypted_content")
         if item.get("type") != "reasoning" or not is_ours(sealed) or (native and not ring.knows(sealed)):
@@ -158,12 +169,27 @@ def _with_reasoning(
             case Kind.REASONING:
                 told.append(len(out))
                 out.append(_told(item, read_reasoning(blob.payload)))
+            case Kind.SIGNED:
+                signed |= _calls_of(read_signatures(blob.payload, path), out)
             case Kind.WRAPPED:
                 origins[len(out)] = blob.origin
                 out.append(_unwrapped(item, blob))
             case Kind.SUMMARY:
                 raise not_verified(path)
-    return Expanded(out, origin, origins, frozenset(told))
+    return Expanded(out, origin, origins, frozenset(told), signed)
+
+
+def _calls_of(signatures: dict[str, Any], before: list[Item]) -> dict[int, Any]:
+    """Signatures by the indices of their calls, of those of one id the last: servers use their ids again."""
+    found: dict[int, Any] = {}
+    waiting = dict(signatures)
+    for index in range(len(before) - 1, -1, -1):
+        if not waiting:
+            break
+        call_id = before[index].get("call_id")
+        if isinstance(call_id, str) and call_id in waiting and "output" not in before[index]:
+            found[index] = waiting.pop(call_id)
+    return found
 
 
 def _unwrapped(item: Item, blob: Opened) -> Item:

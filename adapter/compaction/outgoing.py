@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from adapter.compaction.anatomy import COMPACTIONS, type_of
-from adapter.compaction.payload import seal_reasoning
+from adapter.compaction.payload import seal_reasoning, seal_signatures
 from adapter.compaction.sealing import KeyRing, Kind
-from adapter.hub.events import Event, Item, ItemClosed, ItemOpened
+from adapter.hub.events import Event, Finished, Item, ItemClosed, ItemOpened, Started
 from adapter.hub.request import Request
 
 Transformer: TypeAlias = Callable[[Event], Event]
@@ -39,6 +39,43 @@ def sealing_reasoning(ring: KeyRing, tenant: str, origin: str) -> Transformer:
         return ItemClosed(event.index, {**event.item, "encrypted_content": seal_reasoning(text, ring, tenant, origin)})
 
     return transformed
+
+
+class SealingSignatures:
+    """For a Chat upstream: what it wants back with its calls (`extra_content`) goes into a reasoning item of its own behind them,
+    sealed, since there are clients that keep only the keys of an item that they know. One for every answer."""
+
+    def __init__(self, ring: KeyRing, tenant: str, origin: str) -> None:
+        self._ring, self._tenant, self._origin = ring, tenant, origin
+        self._signed: dict[str, Any] = {}
+        self._next = 0
+        self._token = "0"
+
+    def __call__(self, event: Event) -> list[Event]:
+        """The event, and in front of the end of an answer the item."""
+        match event:
+            case Started(id):
+                self._token = id.removeprefix("resp_")
+            case ItemClosed(index, item):
+                self._next = max(self._next, index + 1)
+                if "extra_content" in item and "call_id" in item:
+                    self._signed[item["call_id"]] = item["extra_content"]
+            case Finished("completed") if self._signed:
+                return [*self._sealed(), event]
+        return [event]
+
+    def _sealed(self) -> list[Event]:
+        item: Item = {
+            "id": f"rs_{self._token}_{self._next}",
+            "type": "reasoning",
+            "status": "in_progress",
+            "summary": [],
+        }
+        sealed = seal_signatures(self._signed, self._ring, self._tenant, self._origin)
+        return [
+            ItemOpened(self._next, item),
+            ItemClosed(self._next, {**item, "status": "completed", "encrypted_content": sealed}),
+        ]
 
 
 def wrapping_blobs(ring: KeyRing, tenant: str, origin: str) -> Transformer:

@@ -76,3 +76,23 @@ def seal_reasoning(text: str, ring: KeyRing, tenant: str, origin: str) -> str:
 def read_reasoning(data: bytes) -> str:
     """The reasoning text of an opened blob."""
     return data.decode("utf-8", "surrogatepass")
+
+
+def seal_signatures(signed: dict[str, Any], ring: KeyRing, tenant: str, origin: str) -> str:
+    """`encrypted_content` for the `extra_content` of a Chat upstream's calls, by call id."""
+    return ring.seal(dumps(signed), kind=Kind.SIGNED, tenant=tenant, origin=origin)
+
+
+def read_signatures(data: bytes, param: str | None) -> dict[str, Any]:
+    """The `extra_content` of calls, by call id.
+
+    Raises:
+        InvalidEncryptedContent: sealed by us, but in no form that this version knows.
+    """
+    try:
+        signed = loads(data)
+    except NotJson:
+        raise not_verified(param) from None
+    if not isinstance(signed, dict):
+        raise not_verified(param)
+    return signed

@@ -49,6 +49,8 @@ class Kind(Enum):
     """A compaction of ours."""
     REASONING = "reasoning"
     """The reasoning text of a Chat upstream."""
+    SIGNED = "signed"
+    """What a Chat upstream wants back with its calls."""
     WRAPPED = "wrapped"
     """An upstream's own blob; the origin is that upstream's name."""
 

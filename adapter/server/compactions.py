@@ -17,7 +17,7 @@ from adapter.compaction.expand import Expanded, expand
 from adapter.compaction.keep import worth_compacting
 from adapter.compaction.made import Made, Seals
 from adapter.compaction.options import Options, Reply
-from adapter.compaction.outgoing import asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
+from adapter.compaction.outgoing import SealingSignatures, asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
 from adapter.compaction.plan import ClientShape, Way
 from adapter.compaction.sealing import not_verified
 from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
@@ -27,7 +27,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.echo import echo
 from adapter.errors import InvalidValue
 from adapter.hub import usage as usages
-from adapter.hub.events import Event, ItemClosed, ItemOpened, Usage
+from adapter.hub.events import Event, Finished, ItemClosed, ItemOpened, Started, Usage
 from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import Exchange, Request
 from adapter.server.about import About
@@ -45,6 +45,10 @@ from adapter.upstream.router import Target
 _REPLY: Final = b"x-adapter-compact-reply"
 _COUNTED: Final = b"x-adapter-token-count"
 _FOREIGN: Final = Loss("input", Action.DROPPED, "reasoning", "The upstream cannot read the reasoning of another one.")
+_SIGNED: Final = Loss(
+    "input", Action.DROPPED, "extra_content", "The upstream is not given back what another server signed."
+)
+_FRAME: Final[frozenset[type[Event]]] = frozenset({Started, ItemClosed, Finished})
 _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
 
@@ -216,6 +220,8 @@ class Compactions:
             change = wrapping_blobs(seals.ring, seals.tenant, origin)
         elif asks_for_sealed_reasoning(request):
             change = sealing_reasoning(seals.ring, seals.tenant, origin)
+            if target.upstream.profile.extra_content:
+                answering = Changed(answering, SealingSignatures(seals.ring, seals.tenant, origin), only=_FRAME)
         else:
             return answering
         return Changed(answering, lambda event: [change(event)], only=_ITEMS)
@@ -233,7 +239,11 @@ class Compactions:
         target = self._ground.chosen(turn, by_name.get(origin or "", found[0]))
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
-        read = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning)
+        read = expanded.for_upstream(
+            target.upstream.name, reads_reasoning=reads_reasoning, takes_extra=profile.extra_content
+        )
+        if expanded.signed and not profile.extra_content:
+            request.losses.append(_SIGNED)
         if read is not expanded.items and target.upstream.dialect == "responses":  # Chat has no place for blobs anyway
             request.losses.append(_FOREIGN)
         request.body["input"] = read

@@ -92,6 +92,71 @@ def test_reasoning_of_a_chat_upstream_is_sealed_and_given_back_as_text(stream: b
     play(scenario)
 
 
+SIGNED = {"google": {"thought_signature": "EjQK"}}
+
+
+def signed_chat(stream: bool) -> Script:
+    """A Chat answer with two calls, the first of which is signed, as Gemini does it."""
+    calls: list[dict[str, Any]] = [
+        {"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}} for one in ("call_1", "call_2")
+    ]
+    calls[0]["extra_content"] = SIGNED
+    if stream:
+        return [SSE, *(event(chunk({"tool_calls": [call]})) for call in calls), *chat_stream()[2:]]
+    whole = chat_reply()
+    whole["choices"][0]["message"] |= {"content": None, "tool_calls": calls}
+    return [json_reply(whole)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_signature_comes_back_by_a_client_that_drops_unknown_keys(stream: bool) -> None:
+    """Codex keeps calls without keys that it does not know, and reasoning with its `encrypted_content`."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(signed_chat(stream), [json_reply(chat_reply())], [json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat", profile="gemini", api_key="none")) as client,
+        ):
+            answer = await ask(client, stream, **INCLUDE)
+            assert [item["type"] for item in answer["output"]] == ["function_call", "function_call", "reasoning"]
+            assert reasoning_of(answer)["encrypted_content"].startswith("adapter:1:signed:up:")
+            kept = [{k: v for k, v in item.items() if k != "extra_content"} for item in answer["output"]]
+            outputs = [{"type": "function_call_output", "call_id": one, "output": "ok"} for one in ("call_1", "call_2")]
+            await ask(client, False, input=[ASKS, *kept, *outputs])
+            (turn,) = [m for m in up.seen[1].json["messages"] if m["role"] == "assistant"]
+            assert [call.get("extra_content") for call in turn["tool_calls"]] == [SIGNED, None]
+
+            await ask(client, False, input=[ASKS, *answer["output"], *outputs])  # as an SDK does it
+            (turn,) = [m for m in up.seen[2].json["messages"] if m["role"] == "assistant"]
+            assert [call.get("extra_content") for call in turn["tool_calls"]] == [SIGNED, None]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("other", [[json_reply(chat_reply())], [json_reply(response())]])
+def test_a_sealed_signature_is_not_sent_to_another_kind_of_upstream_and_that_is_told(other: Script) -> None:
+    async def scenario() -> None:
+        dialect = "chat" if b"chat.completion" in repr(other).encode() else "responses"
+        async with (
+            Upstream(signed_chat(False)) as one,
+            Upstream(other) as two,
+            adapter(
+                upstream(one.url, "chat", "one", models=["m"], profile="gemini"),
+                upstream(two.url, dialect, "two", models=["n"]),
+            ) as client,
+        ):
+            answer = await ask(client, False, **INCLUDE)
+            kept = [{k: v for k, v in item.items() if k != "extra_content"} for item in answer["output"]]
+            outputs = [{"type": "function_call_output", "call_id": one, "output": "ok"} for one in ("call_1", "call_2")]
+            found = await client.ask("responses", model="n", input=[ASKS, *kept, *outputs])
+            assert found.status == 200, found.body
+            assert found.headers["x-adapter-losses"] == "input;dropped"
+            assert "extra_content" not in str(two.seen[0].json)
+            assert "adapter:1" not in str(two.seen[0].json)
+
+    play(scenario)
+
+
 def test_without_being_asked_nothing_is_sealed() -> None:
     async def scenario() -> None:
         async with Upstream(thinking_chat(False)) as up, adapter(upstream(up.url, "chat")) as client:
