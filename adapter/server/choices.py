@@ -64,7 +64,7 @@ class Parallel(InBatches):
             if not call.ended:
                 continue
             following = next(self._waiting, None)
-            if following is None:
+            if following is None or type(events[-1]) is Failed:  # nobody would hear what it says
                 break
             await call.finish()
             choice = following

@@ -9,6 +9,7 @@ import pytest
 
 from tests.server.harness import Response, adapter, ask_bytes, play, upstream
 from tests.server.scripted import (
+    END,
     SSE,
     Script,
     Sleep,
@@ -128,6 +129,28 @@ def test_a_choice_that_cannot_begin_behind_another_one_breaks_the_answer(stream:
             assert b'"message":"no"' in answer.body
             assert len(up.seen) == 2
             assert texts_of(await client.ask("chat")) == {"three"}
+
+    play(scenario)
+
+
+@ways
+def test_a_choice_that_fails_begins_no_further_one(stream: bool) -> None:
+    """The answer is broken, and nobody would hear what another one says."""
+    failed = {"status": "failed", "error": {"code": "server_error", "message": "no"}, "output": []}
+    end = {"type": "response.failed", "sequence_number": 5, "response": {**response(), **failed}}
+
+    async def scenario() -> None:
+        fails: Script = [json_reply({**response(), **failed})]
+        if stream:
+            begun = [event(each, each["type"]) for each in responses_events()[:5]]
+            fails = [SSE, *begun, Sleep(0.1), event(end, end["type"]) + END]
+        async with (
+            Upstream(fails, [json_reply(response("next"))]) as up,
+            adapter(upstream(up.url, "responses", max_concurrency=1)) as client,
+        ):
+            assert b'"message":"no"' in (await client.ask("chat", n=3, stream=stream)).body
+            assert texts_of(await client.ask("chat")) == {"next"}
+            assert len(up.seen) == 2
 
     play(scenario)
 
