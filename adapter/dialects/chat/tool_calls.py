@@ -108,6 +108,9 @@ class ToolCalls:
         self._last: _Slot | None = None
         self._waiting: list[_Slot] = []
         """Calls not yet closed, in order; only the first may be open."""
+        self._doubtful: dict[_Slot, None] = {}
+        """Those that spoke since they were last found complete, but for what the open one said alone: all are looked at once,
+        not for every fragment."""
         self._call_ids: dict[str, int] = {}
         """The ids that were given out -> the last number put behind one to tell another call from it."""
 
@@ -124,7 +127,12 @@ class ToolCalls:
     @property
     def unfinished(self) -> bool:
         """More arguments of some call may come: nothing says that they are whole."""
-        return any(not slot.complete() for slot in self._waiting)
+        if not self._waiting:
+            return False
+        doubtful = self._doubtful
+        while doubtful and ((last := next(reversed(doubtful))).closed or last.complete()):
+            del doubtful[last]
+        return bool(doubtful) or not self._waiting[0].complete()
 
     @property
     def half(self) -> bool:
@@ -213,6 +221,7 @@ class ToolCalls:
             slot = self._by_index[index] = _Slot(index, id)
             self._next_free = max(self._next_free, index + 1)
             self._waiting.append(slot)
+            self._doubtful[slot] = None
         elif id and not slot.id:
             slot.id = id
         if id:
@@ -229,6 +238,7 @@ class ToolCalls:
             return
         slot.pieces.append(text)
         slot.size += len(text)
+        self._doubtful[slot] = None
         first = self._waiting[0]
         while slot is not first and first.name and first.complete():
             events += self._close_first("completed")

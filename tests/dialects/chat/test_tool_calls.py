@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapter.dialects.chat.tool_calls import _Slot
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Failed, ItemClosed, ItemOpened
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub
@@ -474,3 +475,18 @@ def test_arguments_nested_too_deeply_to_be_written_are_none() -> None:
     events, _ = read_all(deep, END)
 
     assert calls_of(events) == [("a", "f", "{}")]
+
+
+def test_what_has_been_said_of_many_calls_is_not_looked_at_for_every_fragment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that nobody named, all of them whole; then text, which waits for the one whose arguments go on."""
+    looks, complete = [0], _Slot.complete
+
+    def counted(slot: _Slot) -> bool:
+        looks[0] += 1
+        return complete(slot)
+
+    monkeypatch.setattr(_Slot, "complete", counted)
+    whole = [calling(call(index, f"id{index}", None, "{}")) for index in range(300)]
+    more = [calling(call(300, arguments="x")) for _ in range(300)]
+    read_all(*whole, calling(call(300, "last", None, "{")), chunk_bytes({"content": "x"}), *more, END)
+    assert looks[0] < 2000
