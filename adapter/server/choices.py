@@ -31,7 +31,7 @@ class Parallel(InBatches):
         self._tasks = tasks
         self._waiting: Iterator[int] = iter(range(len(calls), n))
         self._open = self.choices = n
-        self._queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=2 * len(calls))
+        self._queue: asyncio.Queue[Batch | Exception] = asyncio.Queue(maxsize=2 * len(calls))
         self._followers: list[asyncio.Task[None]] = []
         self.headers = calls[0].headers
         self.exchange = calls[0].exchange
@@ -47,14 +47,23 @@ class Parallel(InBatches):
     async def batch(self) -> Batch:
         if not self._followers:
             begun = list(enumerate(self._calls))
-            self._followers = [self._tasks.start(self._follow(choice, call)) for choice, call in begun]
+            self._followers = [self._tasks.start(self._followed(choice, call)) for choice, call in begun]
         batch = await self._queue.get()
+        if isinstance(batch, Exception):
+            raise batch
         last = batch[1][-1]
         if type(last) is Failed:  # one broken choice breaks the answer
             self._open = 0
         elif type(last) is Finished:
             self._open -= 1
         return batch
+
+    async def _followed(self, choice: int, call: Answering) -> None:
+        """As `_follow`; a mistake of this server is raised where it is waited for, or that would be for ever."""
+        try:
+            await self._follow(choice, call)
+        except Exception as defect:
+            await self._queue.put(defect)
 
     async def _follow(self, choice: int, call: Answering) -> None:
         """This choice to its end, and in its place those that wait."""

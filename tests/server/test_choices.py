@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapter.server.lanes import Hub, HubWhole
 from tests.server.harness import Response, adapter, ask_bytes, play, upstream
 from tests.server.scripted import (
     END,
@@ -151,6 +152,25 @@ def test_a_choice_that_fails_begins_no_further_one(stream: bool) -> None:
             assert b'"message":"no"' in (await client.ask("chat", n=3, stream=stream)).body
             assert texts_of(await client.ask("chat")) == {"next"}
             assert len(up.seen) == 2
+
+    play(scenario)
+
+
+@ways
+def test_a_mistake_of_this_server_in_one_choice_ends_the_answer(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mistaken(self: object) -> None:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        async with (
+            Upstream(*works("one", "two", stream=stream), [json_reply(response("next"))]) as up,
+            adapter(upstream(up.url, "responses", max_concurrency=2)) as client,
+        ):
+            with monkeypatch.context() as patched:
+                patched.setattr(Hub if stream else HubWhole, "batch", mistaken)
+                answer = await asyncio.wait_for(client.ask("chat", n=2, stream=stream), 5)
+            assert b"internal_error" in answer.body
+            assert texts_of(await client.ask("chat")) == {"next"}
 
     play(scenario)
 
