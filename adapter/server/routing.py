@@ -160,19 +160,22 @@ class Way:
         """
         failover, turn = self._failover, self._turn
         self.asked = True
-        begin = self._begin
+        begin, course = self._begin, None
         while True:
             try:
                 lane = await begin()
             except AdapterError as error:
                 failover.failed(error)
                 turn.shut.add(self._name)
-                begin = self._decided().begin
+                course = self._decided()
+                begin = course.begin
                 if failover.pause:
                     await asyncio.sleep(failover.pause)
             else:
                 failover.answered()
                 del self._begin, self._decide  # and with them what was asked: there is no other target any more
+                if course is not None and course.stream:  # not the one that the pipeline knows
+                    course.exchange.answered()
                 return lane
 
     def leave(self) -> None:

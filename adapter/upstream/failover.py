@@ -157,6 +157,7 @@ class Failover:
         assert self._where is not None
         assert self._at is not None
         self._open = False
+        self._error = None  # its traceback holds all that was asked
         self._where.breaker.succeeded()
         self.tried.append((self._at.upstream.name, "ok"))
 

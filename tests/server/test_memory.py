@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.harness import ASK, Client, adapter, ask_bytes, play, upstream
-from tests.server.scripted import SSE, Script, Stall, Upstream, chunk, event, responses_events
+from tests.server.scripted import SSE, Script, Stall, Upstream, chunk, event, json_reply, responses_events
 
 LONG = 4_000_000
 HELD = 100_000
@@ -32,6 +32,23 @@ async def waiting(client: Client, speaks: str) -> asyncio.StreamWriter:
     return writer
 
 
+async def held(client: Client, speaks: str, up: Upstream, *others: Upstream) -> int:
+    """Bytes that such an answer of `up` is held in."""
+    (await waiting(client, speaks)).close()  # whatever is made once is made
+    await asyncio.wait_for(up.seen[0].finished.wait(), 2)
+    for each in (up, *others):
+        each.seen.clear()
+    tracemalloc.start()
+    writer = await waiting(client, speaks)
+    for each in (up, *others):
+        each.seen.clear()
+    await asyncio.sleep(0.05)
+    ours = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/adapter/*")])
+    tracemalloc.stop()
+    writer.close()
+    return sum(trace.size for trace in ours.traces)
+
+
 @pytest.mark.parametrize("mode", ["off", "client"])
 @pytest.mark.parametrize("client_speaks", sorted(ASK))
 @pytest.mark.parametrize("upstream_speaks", sorted(ASK))
@@ -46,16 +63,24 @@ def test_a_request_is_let_go_when_its_answer_has_begun(
             Upstream(began(upstream_speaks)) as up,
             adapter(upstream(up.url, upstream_speaks), store=store) as client,
         ):
-            (await waiting(client, client_speaks)).close()  # whatever is made once is made
-            await asyncio.wait_for(up.seen[0].finished.wait(), 2)
-            up.seen.clear()
-            tracemalloc.start()
-            writer = await waiting(client, client_speaks)
-            up.seen.clear()
-            await asyncio.sleep(0.05)
-            ours = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/adapter/*")])
-            tracemalloc.stop()
-            writer.close()
-            assert sum(trace.size for trace in ours.traces) < HELD
+            assert await held(client, client_speaks, up) < HELD
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", sorted(ASK))
+@pytest.mark.parametrize("upstream_speaks", sorted(ASK))
+def test_a_request_is_let_go_when_another_upstream_has_begun_to_answer_it(
+    client_speaks: str, upstream_speaks: str
+) -> None:
+    """It was written for both of them."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"error": {"message": "no"}}, 503)]) as down,
+            Upstream(began(upstream_speaks)) as up,
+            adapter(upstream(down.url, "chat", "down"), upstream(up.url, upstream_speaks)) as client,
+        ):
+            assert await held(client, client_speaks, up, down) < HELD
 
     play(scenario)
