@@ -160,7 +160,7 @@ class Asking:
         None where that was not the reason.
 
         Raises:
-            UnsupportedParameter: the reasoning is lost, where nothing may be.
+            AdapterError: the reasoning is lost, where nothing may be.
         """
         plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
         if plain is not None:
