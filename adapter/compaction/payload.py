@@ -55,11 +55,7 @@ def read_compaction(data: bytes, param: str | None) -> Payload:
     Raises:
         InvalidEncryptedContent: sealed by us, but in no form that this version knows.
     """
-    try:
-        content = loads(data)
-    except NotJson:
-        raise not_verified(param) from None
-    match content:
+    match _loaded(data, param):
         case {"summary": str(text)}:
             return SummaryPayload(text)
         case {"items": [*items]} if all(isinstance(item, dict) for item in items):
@@ -89,10 +85,14 @@ def read_signatures(data: bytes, param: str | None) -> dict[str, Any]:
     Raises:
         InvalidEncryptedContent: sealed by us, but in no form that this version knows.
     """
-    try:
-        signed = loads(data)
-    except NotJson:
-        raise not_verified(param) from None
+    signed = _loaded(data, param)
     if not isinstance(signed, dict):
         raise not_verified(param)
     return signed
+
+
+def _loaded(data: bytes, param: str | None) -> Any:
+    try:
+        return loads(data)
+    except NotJson:
+        raise not_verified(param) from None

@@ -64,9 +64,7 @@ class Asking:
             try:
                 return await begun(self._hub(await self._sent(turn, plan, body), plan.speaks, plan.exchange, len(body)))
             except AdapterError as refused:
-                if (mended := self._mended(turn, body, refused)) is None:
-                    raise
-                body = mended
+                body = self._mended(turn, body, refused)
 
     def answering(self, turn: Turn, plan: Plan) -> Coroutine[Any, Any, Answering]:
         """As `translating`, of all of a plan's calls, as many at once as the turn has places for.
@@ -106,9 +104,7 @@ class Asking:
                     lane = self._hub(reply, plan.speaks, exchange, len(body))
                 return await begun(lane)
             except AdapterError as refused:
-                if (mended := self._mended(turn, body, refused)) is None:
-                    raise
-                body = mended
+                body = self._mended(turn, body, refused)
 
     async def document(self, turn: Turn, target: Target, path: str, body: bytes) -> bytes:
         """A plain call whose reply is no answer of a dialect.
@@ -124,9 +120,7 @@ class Asking:
                 finally:
                     reply.close()
             except AdapterError as refused:
-                if (mended := self._mended(turn, body, refused)) is None:
-                    raise
-                body = mended
+                body = self._mended(turn, body, refused)
 
     def _sent(self, turn: Turn, plan: Plan, body: bytes) -> Coroutine[Any, Any, Reply]:
         return self._call(turn, plan.target, plan.path, body, stream=plan.stream)
@@ -155,14 +149,17 @@ class Asking:
         intake = Intake(dialect, exchange, sent=sent, ids=ids, clock=clock, estimate=estimate)
         return Hub(reply, intake, exchange, settle_within=settings.settle_within)
 
-    def _mended(self, turn: Turn, body: bytes, refused: AdapterError) -> bytes | None:
+    def _mended(self, turn: Turn, body: bytes, refused: AdapterError) -> bytes:
         """What an upstream is asked instead that cannot open reasoning it is given back: the same without it, once.
-        None where that was not the reason.
 
         Raises:
-            AdapterError: the reasoning is lost, where nothing may be.
+            AdapterError: `refused`, where that was not the reason; that the reasoning is lost, where nothing may be.
         """
         plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
-        if plain is not None:
-            report(turn, (_UNREADABLE,), self.settings.losses)
+        if plain is None:
+            try:
+                raise refused
+            finally:
+                del refused  # its traceback holds this frame, and with it the body
+        report(turn, (_UNREADABLE,), self.settings.losses)
         return plain

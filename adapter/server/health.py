@@ -67,7 +67,8 @@ class Probe:
 
 
 class Readyz:
-    """GET /readyz, which other gateways call /health: new requests are welcome; 503 while draining, and while there is a store that cannot be used."""
+    """GET /readyz, and /health as other gateways call it: new requests are welcome; 503 while draining, and while there is a
+    store that cannot be used."""
 
     def __init__(self, drain: Drain, store: Probe | None) -> None:
         self._drain = drain

@@ -34,6 +34,8 @@ _LAG_EVERY: Final = 0.5
 _WORD: Final = re.compile(r"[a-z][a-z0-9_.]{0,47}\Z")
 _MOST_WORDS: Final = 200
 """Kinds of losses and anomalies that get a series; ours are fewer."""
+_COLLECTOR: Final[Any] = MultiProcessCollector
+"""Without types in the library."""
 _OF_A_PROCESS: Final = re.compile(r"gauge_live[a-z]*_(\d+)\.db\Z")
 
 
@@ -138,7 +140,7 @@ class Summed(Collector):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._workers: Any = MultiProcessCollector(CollectorRegistry(), str(directory))  # type: ignore[no-untyped-call]
+        self._workers = _COLLECTOR(CollectorRegistry(), str(directory))
 
     def collect(self) -> Iterable[Metric]:
         for file in self._directory.glob("gauge_live*.db"):

@@ -66,6 +66,13 @@ def reasoning_of(answer: Any) -> dict[str, Any]:
     return found
 
 
+def given_back(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """The input of a next turn whose reasoning is the blob of `item` only, behind it a call that was answered."""
+    silent = {key: value for key, value in item.items() if key != "content"} | {"summary": []}
+    call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+    return [ASKS, silent, call, {"type": "function_call_output", "call_id": "call_1", "output": "ok"}]
+
+
 # ------------------------------------------------------------------------------------- reasoning of Chat upstreams
 
 
@@ -82,10 +89,7 @@ def test_reasoning_of_a_chat_upstream_is_sealed_and_given_back_as_text(stream: b
             assert item["encrypted_content"].startswith("adapter:1:reasoning:up:")
             assert "FACT-path" not in item["encrypted_content"]
 
-            silent = {key: value for key, value in item.items() if key != "content"} | {"summary": []}
-            call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
-            output = {"type": "function_call_output", "call_id": "call_1", "output": "ok"}
-            await ask(client, False, input=[ASKS, silent, call, output])
+            await ask(client, False, input=given_back(item))
             (turn,) = [m for m in up.seen[1].json["messages"] if m["role"] == "assistant"]
             assert turn["reasoning_content"] == "because FACT-path"
 
@@ -245,10 +249,7 @@ def test_what_an_adapter_behind_this_one_sealed_goes_back_to_it(stream: bool, sp
             sections += [upstream(other.url, "responses", "other")] * spare
             async with adapter(*sections, sealing=SEALING) as client:
                 item = reasoning_of(await ask(client, stream, **INCLUDE))
-                silent = {key: value for key, value in item.items() if key != "content"} | {"summary": []}
-                call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
-                output = {"type": "function_call_output", "call_id": "call_1", "output": "ok"}
-                await ask(client, False, input=[ASKS, silent, call, output])
+                await ask(client, False, input=given_back(item))
             (turn,) = [m for m in up.seen[1].json["messages"] if m["role"] == "assistant"]
             assert turn["reasoning_content"] == "because FACT-path"
 
