@@ -161,12 +161,13 @@ class _Message:
         self._item = item
         self._parts: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None
-        self._pieces: list[str] = []
+        self._said = bytearray()
+        """The text of the open part in UTF-8: pieces of a token each would take ten times that."""
         self._logprobs: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, event: Delta) -> None:
-        self._pieces.append(event.text)
+        self._said += event.text.encode()
         if event.logprobs:
             self._logprobs += event.logprobs
 
@@ -175,10 +176,10 @@ class _Message:
             case Delta():
                 self.add(event)
             case Deltas():
-                self._pieces.append("".join(event.texts))
+                self._said += "".join(event.texts).encode()
             case PartOpened():
                 self._open = event.part
-                self._pieces, self._logprobs, self._annotations = [], [], []
+                self._said, self._logprobs, self._annotations = bytearray(), [], []
             case Annotated():
                 self._annotations.append(event.annotation)
             case PartClosed():
@@ -191,7 +192,7 @@ class _Message:
         """The events that end it here."""
         events: list[Event] = []
         if self._open is not None:
-            part = self._open | {"text": "".join(self._pieces)}
+            part = self._open | {"text": self._said.decode()}
             part["annotations"], part["logprobs"] = self._annotations, self._logprobs
             events.append(PartClosed(self.index, len(self._parts), part))
             self._parts.append(part)

@@ -33,7 +33,7 @@ class NotJson(ValueError):
         self.offset = offset
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes | bytearray) -> Any:
     """One JSON value.
 
     Raises:

@@ -43,15 +43,14 @@ class _Slot:
     __slots__ = (
         "closed",
         "extra",
-        "given",
+        "held",
         "id",
         "index",
         "item",
         "looked_at",
         "name",
         "native",
-        "pieces",
-        "size",
+        "said",
         "whole_at",
     )
 
@@ -64,11 +63,11 @@ class _Slot:
         self.native = False
         """It came in the form of a custom tool call: the text is the input itself."""
         self.item: OpenCall | None = None
-        self.pieces: list[str] = []
-        """All arguments so far; the first `given` of them went to the item."""
-        self.given = 0
+        self.said = bytearray()
+        """All arguments so far, in UTF-8: see `TextItem`."""
+        self.held: list[str] = []
+        """Those of them that the item has not got yet."""
         self.closed = False
-        self.size = 0
         self.looked_at = 0
         self.whole_at = -1
 
@@ -80,17 +79,22 @@ class _Slot:
     def complete(self) -> bool:
         """Whether nothing can follow: the arguments are one JSON object. Looked at only when they have doubled since the
         last look, so that a hostile stream cannot make it quadratic."""
-        if self.size == self.whole_at:
+        said, size = self.said, len(self.said)
+        if size == self.whole_at:
             return True
-        if self.native or self.size < max(2 * self.looked_at, 2) or not self.pieces[-1].rstrip().endswith("}"):
+        if self.native or size < max(2 * self.looked_at, 2) or not said[-64:].rstrip().endswith(b"}"):
             return False
-        self.looked_at = self.size
+        self.looked_at = size
         try:
-            whole = isinstance(loads("".join(self.pieces).encode("utf-8", "replace")), dict)
+            whole = isinstance(loads(said), dict)
         except NotJson:
             return False
-        self.whole_at = self.size if whole else -1
+        self.whole_at = size if whole else -1
         return whole
+
+    def take(self, text: str) -> None:
+        """More arguments, on their way to the item. Half of a character that JSON cannot hold is no end of them."""
+        self.said += text.encode("utf-8", "replace")
 
 
 class ToolCalls:
@@ -122,7 +126,7 @@ class ToolCalls:
     @property
     def unnamed(self) -> bool:
         """A call that says something has no name, so nobody can run it."""
-        return any(not slot.name and (slot.id or slot.size) for slot in self._waiting)
+        return any(not slot.name and (slot.id or slot.said) for slot in self._waiting)
 
     @property
     def unfinished(self) -> bool:
@@ -137,7 +141,7 @@ class ToolCalls:
     @property
     def half(self) -> bool:
         """More arguments of some call had to come: what there is of them is not whole."""
-        return any(slot.size and not slot.native and not slot.complete() for slot in self._waiting)
+        return any(slot.said and not slot.native and not slot.complete() for slot in self._waiting)
 
     def grow(self, index: int, texts: list[str]) -> list[Event] | None:
         """More arguments, valid Unicode each, for the open call; None, and nothing done, where that is not the one at
@@ -189,9 +193,7 @@ class ToolCalls:
         if slot is None or slot.item is None or slot.index != index or self._by_index[index] is not slot:
             return None
         text = "".join(texts)
-        slot.pieces.append(text)
-        slot.size += len(text)
-        slot.given += 1
+        slot.take(text)
         self._last = slot
         return slot.item
 
@@ -236,8 +238,8 @@ class ToolCalls:
             if text.strip():
                 self._anomaly("late_arguments")
             return
-        slot.pieces.append(text)
-        slot.size += len(text)
+        slot.take(text)
+        slot.held.append(text)
         self._doubtful[slot] = None
         first = self._waiting[0]
         while slot is not first and first.name and first.complete():
@@ -260,9 +262,9 @@ class ToolCalls:
             )
             item.extra = slot.extra
             events += item.opened()
-        while slot.given < len(slot.pieces):
-            events += item.add(slot.pieces[slot.given])
-            slot.given += 1
+        held, slot.held = slot.held, []
+        for text in held:
+            events += item.add(text)
         return events
 
     def _close_first(self, status: str) -> list[Event]:
