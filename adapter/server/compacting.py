@@ -21,7 +21,7 @@ from adapter.compaction.shapes import UpstreamBlob, UpstreamText, read_compact_a
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import Compacted, summarise
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, ModelNotFound, UnsupportedParameter, UpstreamInvalid
+from adapter.errors import AdapterError, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
@@ -137,15 +137,21 @@ class Compactor:
                 "This conversation, or a part of it, is kept where it cannot be compacted; send the whole of it as input.",
                 param=elsewhere,
             )
-        target = self._summariser(case)
-        if target is not case.target:
-            try:
-                made = await self._summary(case, target, replace(case.options, on_failure=OnFailure.ERROR))
-            except AdapterError as refused:  # its own fault, and not that of who answers the turn
-                self.routing.health.failed(target, refused)
-            else:
-                self.routing.health.answered(target)
-                return made
+        model = case.options.model if case.options.strategy is Strategy.SUMMARY else None
+        # a history with an upstream's blob in it stays with that upstream
+        if model is not None and not any(type_of(item) in COMPACTIONS for item in case.request.items):
+            failover = self.routing.beside(case.turn, case.request.body, model, case.target)
+            target, own = failover.next(), (case.target.upstream, case.target.model)
+            if target is not None and (target.upstream, target.model) != own and failover.enter(target):
+                try:
+                    made = await self._summary(case, target, replace(case.options, on_failure=OnFailure.ERROR))
+                except AdapterError as refused:  # its own fault, and not that of who answers the turn
+                    failover.failed(refused)
+                else:
+                    failover.answered()
+                    return made
+                finally:
+                    failover.leave()
         return await self._summary(case, case.target, case.options)
 
     async def _summary(self, case: Case, target: Target, options: Options) -> Made:
@@ -176,21 +182,6 @@ class Compactor:
                 call = work.send(await ask(call))
         except StopIteration as end:
             return Made.ours(end.value, estimated=estimated)
-
-    def _summariser(self, case: Case) -> Target:
-        """Who writes the summary: the request's own target, unless a model is configured. It is the own one, too, while that
-        model's upstreams rest and where the caller may not use them; a history with an upstream's blob in it stays with that
-        upstream."""
-        model, target = case.options.model if case.options.strategy is Strategy.SUMMARY else None, case.target
-        if model is None or any(type_of(item) in COMPACTIONS for item in case.request.items):
-            return target
-        try:
-            found = self.routing.router.route(model, None, self.routing.visible(case.turn))
-        except ModelNotFound:
-            return target
-        here = (replace(one, key=target.key) for one in found if one.upstream is target.upstream)
-        health = self.routing.health
-        return next((one for one in (*here, *found) if not health.wait(one)), target)
 
     async def _otherwise(self, case: Case, refused: AdapterError) -> Made:
         """An upstream's own compaction that failed. A history too long for it is summarised in pieces: the client has no

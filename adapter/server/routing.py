@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adapter.access.groups import Access
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, ModelNotFound
 from adapter.server.plan import targets
 from adapter.server.turn import Turn
 from adapter.upstream.affinity import ordered, score, session
@@ -66,6 +66,17 @@ class Routing:
             return found
         about = session(body, turn.headers) or turn.request_id.encode()
         return tuple(_with_key(target, about) for target in ordered(about, found))
+
+    def beside(self, turn: Turn, body: dict[str, Any], model: str, serving: Target) -> Failover:
+        """The way to another model's answer that a turn over `serving` needs first: the upstream of that one before the others,
+        nobody who rests."""
+        try:
+            found = self.ranked(turn, body, self.router.route(model, None, self.visible(turn)))
+        except ModelNotFound:
+            found = ()
+        here = [replace(one, key=serving.key) for one in found if one.upstream is serving.upstream]
+        able = [one for one in _with_all_keys([*here, *found]) if not self.health.wait(one)]
+        return Failover(able, self.health, held=serving.upstream)
 
     def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Decide) -> Course:
         """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`. A place at an upstream

@@ -20,7 +20,7 @@ from typing import Final
 from adapter.errors import AdapterError, NoUpstream, Overloaded, RateLimited
 from adapter.upstream.health import Condition, Health
 from adapter.upstream.policy import Attempts, Fault
-from adapter.upstream.router import Target
+from adapter.upstream.router import Target, Upstream
 
 _OF_THE_KEY = frozenset({Fault.LIMITED, Fault.SPENT, Fault.KEYLESS})
 
@@ -39,6 +39,7 @@ class Failover:
         "_error",
         "_given",
         "_health",
+        "_held",
         "_left",
         "_open",
         "_paid_for",
@@ -53,8 +54,10 @@ class Failover:
     places: int
     """How many of the entered upstream's places are this request's; its calls are no more at once."""
 
-    def __init__(self, targets: Sequence[Target], health: Health) -> None:
+    def __init__(self, targets: Sequence[Target], health: Health, *, held: Upstream | None = None) -> None:
+        """`held`: an upstream at which a place is there for this request already, and idle."""
         self._health = health
+        self._held = held
         self._left = list(targets)
         self._attempts = Attempts(health.budget)
         self._error: AdapterError | None = None
@@ -114,7 +117,11 @@ class Failover:
         upstream = target.upstream
         where = self._where = self._health.of(upstream.name)
         bound = upstream.max_concurrency
-        self.places = places = calls if bound is None else min(calls, bound - where.running)
+        if upstream is self._held:
+            places = 0
+        else:
+            places = calls if bound is None else min(calls, bound - where.running)
+        self.places = places
         where.running += places
         where.breaker.enter(self._health.clock())
         self._open = True
@@ -189,7 +196,8 @@ class Failover:
         wait = max(wait, condition.breaker.wait(health.clock()))
         if wait > 0:
             return wait, NoUpstream("No upstream that serves this model can be reached now.")
-        if upstream.max_concurrency is not None and condition.running >= upstream.max_concurrency:
+        bound = None if upstream is self._held else upstream.max_concurrency
+        if bound is not None and condition.running >= bound:
             return 1.0, Overloaded("The upstream of this model has all the work it may have; try again.")
         return None
 

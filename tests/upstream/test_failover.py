@@ -192,6 +192,17 @@ def test_a_request_for_several_calls_gets_the_places_that_are_left_and_gives_bac
     assert several.places == 4
 
 
+def test_what_a_request_asks_beside_its_turn_at_the_same_upstream_takes_no_place_of_its_own() -> None:
+    world, narrow = World(), target("n", max_concurrency=1)
+    assert entered(Failover([narrow], world.health)) is narrow
+    beside = Failover([narrow], world.health, held=narrow.upstream)
+    assert entered(beside) is narrow
+    assert world.health.of("n").running == 1
+    beside.answered()
+    beside.leave()
+    assert world.health.of("n").running == 1
+
+
 def test_a_server_that_fails_slowly_is_not_asked_more_than_a_fifth_more() -> None:
     world = World()
     pool = [target(f"u{number}") for number in range(100)]
