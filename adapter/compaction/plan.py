@@ -8,7 +8,6 @@ nothing? Where the two fit, the upstream compacts; everywhere else the adapter s
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 from adapter.hub.request import DialectName
 
@@ -70,14 +69,6 @@ def way(client: ClientShape, upstream: UpstreamKind) -> Way:
             return Way.SUMMARISE
 
 
-_ABSENT: Final = frozenset({404, 405, 501})
-
-
 def suggested(dialect: DialectName) -> UpstreamKind:
-    """What `compact = "auto"` tries first, until `is_absent` says otherwise; then it is NONE."""
+    """What `compact = "auto"` tries first, until the upstream turns out to lack it; then it is NONE."""
     return UpstreamKind.COMPACTION if dialect == "responses" else UpstreamKind.NONE
-
-
-def is_absent(status: int, code: str | None) -> bool:
-    """Whether an upstream's error means that it has no such endpoint. An unknown model does not."""
-    return status in _ABSENT and code != "model_not_found"

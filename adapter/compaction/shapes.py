@@ -171,7 +171,13 @@ class UpstreamBlob(NamedTuple):
     usage: dict[str, Any] | None
 
 
-def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob:
+class UpstreamShell(NamedTuple):
+    """A compaction without its content: a gateway dropped the key that it does not know (GoModel in front of OpenAI)."""
+
+    usage: dict[str, Any] | None
+
+
+def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob | UpstreamShell:
     """What an upstream's `/responses/compact` answered, in whichever shape.
 
     Raises:
@@ -184,7 +190,10 @@ def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob:
     output = body.get("output")
     if isinstance(output, list):
         items = [item for item in output if isinstance(item, dict)]
-        blobs = [item for item in items if type_of(item) in COMPACTIONS and _has_blob(item)]
+        marks = [item for item in items if type_of(item) in COMPACTIONS]
+        blobs = [item for item in marks if _has_blob(item)]
+        if not blobs and any("encrypted_content" not in item for item in marks):
+            return UpstreamShell(usage)  # what else there is was retained, and is no summary
         if blobs:
             return UpstreamBlob(
                 [item for item in items if type_of(item) not in COMPACTIONS or item is blobs[-1]], usage

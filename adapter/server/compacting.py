@@ -16,8 +16,8 @@ from adapter.compaction.expand import Expanded
 from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
 from adapter.compaction.options import OnFailure, Options, Strategy
-from adapter.compaction.plan import ClientShape, UpstreamKind, Way, is_absent, suggested, way
-from adapter.compaction.shapes import UpstreamBlob, UpstreamText, read_compact_answer
+from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
+from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import Compacted, summarise
 from adapter.dialects.registry import DIALECTS
@@ -32,8 +32,9 @@ from adapter.server.plan import serialised
 from adapter.server.pump import collected
 from adapter.server.routing import Routing
 from adapter.server.turn import Turn
+from adapter.upstream.lacking import Lacking, is_absent
 from adapter.upstream.refusals import from_error_object
-from adapter.upstream.router import Target, Upstream
+from adapter.upstream.router import Target
 from adapter.wire.jsonio import NotJson, loads
 
 COMPACT_PATH: Final = "/responses/compact"
@@ -82,25 +83,25 @@ class Compactor:
     asking: Asking
     routing: Routing
     options: Options
-    absent: set[str] = field(default_factory=set)
-    """Names of upstreams that turned out to have no endpoint."""
+    lacking: Lacking = field(default_factory=Lacking)
+    """Who turned out to have no endpoint."""
 
-    def kind(self, upstream: Upstream) -> UpstreamKind:
+    def kind(self, target: Target) -> UpstreamKind:
         """What the upstream does by itself, as far as is known."""
-        if upstream.compact is not None:
-            return upstream.compact
-        return UpstreamKind.NONE if upstream.name in self.absent else suggested(upstream.dialect)
+        if target.upstream.compact is not None:
+            return target.upstream.compact
+        return UpstreamKind.NONE if target in self.lacking else suggested(target.upstream.dialect)
 
-    def way(self, shape: ClientShape, upstream: Upstream) -> Way:
+    def way(self, shape: ClientShape, target: Target) -> Way:
         """How a compaction for this client is had from it."""
-        how = way(shape, self.kind(upstream))
+        how = way(shape, self.kind(target))
         return Way.SUMMARISE if self.options.strategy is Strategy.TRIM and how is not Way.HAND_ON else how
 
     def losses(self, case: Case) -> list[Loss]:
         """What of the request a compaction will not hear of."""
         if case.going_on or case.request.body.get("reasoning") is None:
             return []
-        if self.way(case.shape, case.target.upstream) not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT):
+        if self.way(case.shape, case.target) not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT):
             return []
         reason = "The upstream's compaction takes no reasoning settings."
         return [Loss("reasoning", Action.DROPPED, "reasoning", reason)]
@@ -111,13 +112,13 @@ class Compactor:
         Raises:
             AdapterError: it could not be, and `on_failure` does not say `trim`.
         """
-        match self.way(case.shape, case.target.upstream):
+        match self.way(case.shape, case.target):
             case Way.ENDPOINT_BLOB | Way.ENDPOINT_TEXT if case.request.body.get("conversation") is None:
                 try:
                     made = await self._by_endpoint(case)
                 except AdapterError as refused:
-                    if case.target.upstream.compact is None and is_absent(refused.http_status, refused.code):
-                        self.absent.add(case.target.upstream.name)
+                    if case.target.upstream.compact is None and is_absent(refused):
+                        self.lacking.add(case.target)
                         return await self._summarised(case)
                     return await self._otherwise(case, refused)
                 return await self._summarised(case) if made is None else made
@@ -205,7 +206,7 @@ class Compactor:
     # --------------------------------------------------------------------------------------------- by the upstream
 
     async def _by_endpoint(self, case: Case) -> Made | None:
-        """None where the upstream answers with a blob that is of no use to this client."""
+        """None where the upstream answers with a blob that is of no use to this client, or with none that arrives."""
         parts = case.split
         items = _earlier(parts) if case.going_on else case.request.items
         sent = self._endpoint_body(case, items)
@@ -213,6 +214,11 @@ class Compactor:
         cost = found.usage
         case.turn.pay(cost)
         match found:
+            case UpstreamShell():
+                if case.target.upstream.compact is not None:
+                    raise UpstreamInvalid("The upstream's compaction has lost its content.")
+                self.lacking.add(case.target)
+                return None
             case UpstreamText(text):
                 usage = cost or usages.estimated(len(sent), utf8_length(text))
                 context = parts.context(text)
@@ -236,7 +242,7 @@ class Compactor:
             del sent["input"]
         return serialised(sent)
 
-    async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob:
+    async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob | UpstreamShell:
         """What the endpoint answers; an answer with nothing in it is asked for once more."""
         for again in (True, False):
             data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)

@@ -68,7 +68,7 @@ class Compactions:
         """
         target, seals = self._expanded(turn, request, found)
         upstream = target.upstream
-        takes_trigger = facts.triggered and self._compactor.way(ClientShape.TRIGGER, upstream) is Way.TRIGGER_BLOB
+        takes_trigger = facts.triggered and self._compactor.way(ClientShape.TRIGGER, target) is Way.TRIGGER_BLOB
         if facts.triggered and not takes_trigger and not upstream.compacts_in_place:
             request.body["input"] = request.items[:-1]
             case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
@@ -128,7 +128,7 @@ class Compactions:
 
     def _chat_compacted(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Course:
         target = self._ground.chosen(turn, found[0])
-        if self._compactor.way(ClientShape.CHAT, target.upstream) is Way.HAND_ON:
+        if self._compactor.way(ClientShape.CHAT, target) is Way.HAND_ON:
             return self._ground.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
         request = DIALECTS["chat"].read_request(body, turn.client)
         seals = self._seals(turn, Expanded(request.items), target, wraps=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.compaction.plan import is_absent
 from adapter.compaction.sealing import is_ours
 from adapter.compaction.sizes import total_tokens
 from adapter.dialects.responses.input_items import checked_items
@@ -16,6 +15,7 @@ from adapter.server.history import as_items
 from adapter.server.own import Document
 from adapter.server.plan import serialised
 from adapter.server.turn import Turn
+from adapter.upstream.lacking import Lacking, is_absent
 from adapter.upstream.router import Target
 from adapter.wire.jsonio import NotJson, dumps, loads
 
@@ -43,7 +43,7 @@ class Counting:
 
     def __init__(self, courses: Courses) -> None:
         self._courses = courses
-        self._absent: set[str] = set()
+        self._lacking = Lacking()
 
     async def decide(self, turn: Turn, body: dict[str, Any]) -> Course:
         """The course of one count.
@@ -76,7 +76,7 @@ class Counting:
     async def _asked(self, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:
         """The upstream's count; None where it has none."""
         upstream = target.upstream
-        if upstream.dialect != "responses" or upstream.name in self._absent or _holds_ours(body):
+        if upstream.dialect != "responses" or target in self._lacking or _holds_ours(body):
             return None
         sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
         try:
@@ -84,9 +84,9 @@ class Counting:
         except NotJson:
             told = None
         except AdapterError as refused:
-            if not is_absent(refused.http_status, refused.code):
+            if not is_absent(refused):
                 raise
-            self._absent.add(upstream.name)
+            self._lacking.add(target)
             return None
         count = told.get("input_tokens") if isinstance(told, dict) else None
         return count if type(count) is int else None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from adapter.compaction.plan import ClientShape, UpstreamKind, Way, is_absent, suggested, way
+from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
 
 BLOB_TAKERS = ["compaction", "codex_old", "trigger", "threshold", "chat"]
 TEXT_TAKERS = ["response", "gomodel"]
@@ -29,18 +27,3 @@ def test_the_table_is_the_one_that_was_decided() -> None:
 def test_auto_tries_what_the_dialect_suggests() -> None:
     assert suggested("responses") is UpstreamKind.COMPACTION
     assert suggested("chat") is UpstreamKind.NONE
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "absent"),
-    [
-        (404, None, True),
-        (405, None, True),
-        (501, "x", True),
-        (404, "model_not_found", False),
-        (400, None, False),
-        (500, None, False),
-    ],
-)
-def test_a_missing_endpoint_is_told_from_a_missing_model(status: int, code: str | None, absent: bool) -> None:
-    assert is_absent(status, code) is absent

@@ -11,6 +11,7 @@ from adapter.compaction.anatomy import type_of
 from adapter.compaction.shapes import (
     Facts,
     UpstreamBlob,
+    UpstreamShell,
     UpstreamText,
     compacted_output,
     compaction_item,
@@ -181,6 +182,15 @@ def test_of_several_blobs_the_last_is_passed_on_so_that_there_is_exactly_one() -
 
     assert isinstance(read, UpstreamBlob)
     assert [item["encrypted_content"] for item in read.output] == ["b"]
+
+
+def test_a_compaction_item_without_its_content_is_told_from_text_beside_it() -> None:
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "retained"}]}
+    body = {"output": [said, {"type": "compaction", "id": "cmp_1"}], "usage": {"input_tokens": 7, "output_tokens": 3}}
+    read = read_compact_answer(body)
+    assert isinstance(read, UpstreamShell)
+    assert read.usage is not None
+    assert read.usage["total_tokens"] == 10
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,71 @@ def test_any_way_to_say_that_there_is_no_endpoint_is_understood(status: int) -> 
     play(scenario)
 
 
+LITELLM = {
+    "message": "litellm.APIConnectionError: COMPACT responses is not supported for gemini",
+    "type": "internal_server_error",
+    "param": None,
+    "code": "500",
+}
+
+
+def test_a_gateway_that_compacts_for_one_model_and_not_for_another_is_asked_for_each_once() -> None:
+    async def scenario() -> None:
+        sealed = {"object": "response.compaction", "output": [{"type": "compaction", "encrypted_content": "gAAAAABo"}]}
+        scripts = [[json_reply({"error": LITELLM}, 500)], *[responses_stream("the summary")] * 2, [json_reply(sealed)]]
+        async with Upstream(*scripts) as up, adapter(upstream(up.url, "responses")) as client:
+            for model in ("gemini", "gemini", "gpt"):
+                answer = await client.post(COMPACT, CALL | {"model": model})
+                assert answer.status == 200, answer.body
+            assert [(seen.line.split()[1], seen.json["model"]) for seen in up.seen] == [
+                ("/v1/responses/compact", "gemini"),
+                ("/v1/responses", "gemini"),
+                ("/v1/responses", "gemini"),
+                ("/v1/responses/compact", "gpt"),
+            ]
+
+    play(scenario)
+
+
+def test_a_failure_of_an_endpoint_that_is_there_is_told_and_not_taken_for_its_absence() -> None:
+    async def scenario() -> None:
+        boom = json_reply({"error": LITELLM | {"message": "litellm.InternalServerError: OpenAIException - boom"}}, 500)
+        async with Upstream([boom]) as up, adapter(upstream(up.url, "responses")) as client:
+            for _ in range(2):
+                assert (await client.post(COMPACT, CALL)).status == 500
+            assert {seen.line.split()[1] for seen in up.seen} == {"/v1/responses/compact"}
+
+    play(scenario)
+
+
+RETAINED = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"} | {
+    "content": [{"type": "output_text", "text": "It runs."}]
+}
+SHELL = {"object": "response.compaction", "provider": "openai"} | {
+    "output": [RETAINED, {"id": "cmp_001", "type": "compaction"}],
+    "usage": {"input_tokens": 42897, "output_tokens": 12000, "total_tokens": 54912},
+}
+
+
+def test_a_compaction_whose_content_a_gateway_dropped_is_a_summary_of_ours_and_never_its_retained_messages() -> None:
+    async def scenario() -> None:
+        scripts = [[json_reply(SHELL)], *[responses_stream("the summary")] * 2]
+        async with Upstream(*scripts) as up, adapter(upstream(up.url, "responses")) as client:
+            for _ in range(2):
+                answer = await client.post(COMPACT, CALL)
+                assert answer.status == 200, answer.body
+                assert answer.json["output"][-1]["encrypted_content"].startswith("adapter:")
+            assert len(up.seen) == 3
+        async with (
+            Upstream([json_reply(SHELL)]) as up,
+            adapter(upstream(up.url, "responses", compact="compaction")) as client,
+        ):
+            answer = await client.post(COMPACT, CALL)
+            assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_invalid")
+
+    play(scenario)
+
+
 def test_an_unknown_model_is_no_missing_endpoint() -> None:
     async def scenario() -> None:
         missing = json_reply({"error": {"message": "no such model", "code": "model_not_found"}}, 404)

@@ -1,0 +1,38 @@
+"""What upstreams turned out not to have, learnt from their refusals."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from adapter.errors import AdapterError, UpstreamUnwell
+from adapter.upstream.router import Target
+
+_ABSENT: Final = frozenset({404, 405, 501})
+_UNSUPPORTED: Final = r"\bis not supported (?:for|by) "
+"""LiteLLM says "COMPACT responses is not supported for gemini" with a 500."""
+_MOST: Final = 1024
+"""Names of models come from clients: beyond that all is forgotten and learnt again."""
+
+
+def is_absent(refused: AdapterError) -> bool:
+    """Whether a refusal means that there is no such endpoint. An unknown model does not, nor a failure of one that is there."""
+    if refused.http_status in _ABSENT:
+        return refused.code != "model_not_found"
+    return isinstance(refused, UpstreamUnwell) and re.search(_UNSUPPORTED, refused.message) is not None
+
+
+class Lacking:
+    """Who lacks one endpoint, by model: a gateway has it for one model and not for another."""
+
+    def __init__(self) -> None:
+        self._found: set[tuple[str, str]] = set()
+
+    def __contains__(self, target: Target) -> bool:
+        return (target.upstream.name, target.model) in self._found
+
+    def add(self, target: Target) -> None:
+        """This one does."""
+        if len(self._found) >= _MOST:
+            self._found.clear()
+        self._found.add((target.upstream.name, target.model))

@@ -1,0 +1,44 @@
+"""An endpoint that is not there, told from one that failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from adapter.upstream.lacking import Lacking, is_absent
+from adapter.upstream.refusals import from_http
+from tests.upstream.test_failover import target
+
+SAID = {
+    "litellm_unsupported": (500, b'{"error":{"message":"litellm.APIConnectionError: COMPACT responses is not supported for gemini","type":"internal_server_error","param":null,"code":"500"}}', True),
+    "litellm_upstream_404": (404, b'{"error":{"message":"litellm.NotFoundError: NotFoundError: Hosted_vllmException - {\\"detail\\": \\"Not Found\\"}","type":"invalid_request_error","param":null,"code":"404"}}', True),
+    "litellm_failure": (500, b'{"error":{"message":"litellm.InternalServerError: InternalServerError: OpenAIException - boom","type":"internal_server_error","param":null,"code":"500"}}', False),
+    "gomodel": (501, b'{"error":{"message":"response compaction is not supported by this provider","type":"invalid_request_error"}}', True),
+    "bare_404": (404, b"", True),
+    "405": (405, b"{}", True),
+    "unknown_model": (404, b'{"error":{"message":"no such model","code":"model_not_found"}}', False),
+    "bad_request": (400, b'{"error":{"message":"`input` is not supported for this model"}}', False),
+    "page": (500, b"<html>is not supported for</html>", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_an_endpoint_that_is_not_there_is_told_from_a_failure_and_from_a_missing_model(case: str) -> None:
+    status, body, absent = SAID[case]
+    assert is_absent(from_http(status, {}, body, own_key=True)) is absent
+
+
+def test_what_a_gateway_lacks_for_one_model_it_may_have_for_another() -> None:
+    lacking, one = Lacking(), target("gateway")
+    lacking.add(one)
+    assert one in lacking
+    assert target("other") not in lacking
+    assert replace(one, model="other") not in lacking
+
+
+def test_it_never_holds_more_than_some_thousand_names() -> None:
+    lacking = Lacking()
+    for number in range(3000):
+        lacking.add(target(f"up{number}"))
+    assert sum(target(f"up{number}") in lacking for number in range(3000)) <= 1024
