@@ -128,12 +128,14 @@ class Way:
         return course
 
     def _decided(self) -> Course:
-        """The course over the next target that can be asked; its place there is taken.
+        """The course over the next target that can be asked and can carry what is asked; its place there is taken.
 
         Raises:
-            AdapterError: there is none: why the last one failed, or until when all of them rest.
+            AdapterError: there is none: why the last one failed, why the first one cannot carry it, or until when all of them
+                rest.
         """
         failover, turn = self._failover, self._turn
+        refused: AdapterError | None = None
         while (target := failover.next()) is not None:
             name = target.upstream.name
             turn.target = target
@@ -145,8 +147,10 @@ class Way:
                 found = (target, *(each for each in found if each.upstream.name != name))
             try:
                 course = self._decide(found)
-            except AdapterError as refused:
-                raise failover.first_error or refused from None
+            except AdapterError as error:
+                refused = refused or error
+                failover.skip(target)
+                continue
             chosen = self._name
             if chosen in turn.shut and chosen != name:  # the history can be read nowhere else
                 failover.skip(target)
@@ -155,7 +159,12 @@ class Way:
             if failover.enter(turn.target, course.calls):
                 return course
             turn.shut.add(chosen)
-        raise failover.error()
+        if refused is None or failover.first_error is not None:
+            raise failover.error()
+        try:
+            raise refused
+        finally:
+            del refused  # its traceback holds this frame, and with it the body
 
     @property
     def _name(self) -> str:

@@ -108,10 +108,11 @@ class Failover:
     def enter(self, target: Target, calls: int = 1) -> bool:
         """Go to a target, which need not be the one that `next` gave: a history may be bound to another. False where that one
         cannot be asked now. Of the places for so many `calls` it gets those that are free, one at least."""
-        self.skip(target)
+        if target in self._left:
+            self._left.remove(target)
         if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
             self._waits.append(refused)
-            self._left = [each for each in self._left if each.upstream is not target.upstream]
+            self.skip(target)
             return False
         self._at = target
         upstream = target.upstream
@@ -129,9 +130,9 @@ class Failover:
         return True
 
     def skip(self, target: Target) -> None:
-        """This one is of no use."""
-        if target in self._left:
-            self._left.remove(target)
+        """This one is of no use, with whichever key."""
+        self._left = [each for each in self._left if each.upstream is not target.upstream]
+        self._spare = [each for each in self._spare if each.upstream is not target.upstream]
 
     def _paid(self) -> bool:
         """Whether the next attempt is paid for; it is paid for once, however many targets are looked at."""
@@ -150,7 +151,7 @@ class Failover:
         self.tried.append((target.upstream.name, fault.value))
         self._attempts.again(fault)
         if fault not in _OF_THE_KEY:
-            self._left = [each for each in self._left if each.upstream is not target.upstream]
+            self.skip(target)
         if self._error is None or fault is not Fault.ABSENT:
             self._error = error
 
