@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.engine import Connection
 
 from adapter.errors import InvalidValue
@@ -26,9 +26,10 @@ class Completions(Room):
         completion: Json,
         messages: Sequence[Json],
         *,
+        asked: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Store a `chat.completion` object under its id, committed when this returns.
+        """Store a `chat.completion` object under its id, committed when this returns. `asked` is the model's name in the request.
 
         Raises:
             InvalidValue: metadata out of the API's bounds, or something nested too deeply.
@@ -43,8 +44,9 @@ class Completions(Room):
             "metadata": dumps(pairs, "metadata"),
             "body": dumps(completion, "messages"),
             "expires_at": self.expiry(),
+            "asked": asked,
         }
-        asked = [
+        told = [
             {"tenant": tenant, "completion_id": key, "position": place, "body": dumps(message, "messages")}
             for place, message in enumerate(messages)
         ]
@@ -53,8 +55,8 @@ class Completions(Room):
             connection.execute(delete(completions).where(*_one(tenant, key)))  # a repetition replaces
             connection.execute(insert(connection, completions).values(row))
             _label(connection, tenant, key, pairs)
-            if asked:
-                connection.execute(insert(connection, completion_messages), asked)
+            if told:
+                connection.execute(insert(connection, completion_messages), told)
 
         await self.db.write(work)
 
@@ -74,7 +76,7 @@ class Completions(Room):
         model: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Page:
-        """A page of the completions, those of `model` and with all pairs of `metadata` only, by when they were stored.
+        """A page of the completions, those of `model` (as asked for or as answered) and with all pairs of `metadata` only, by when they were stored.
 
         Raises:
             InvalidValue: `after` is none of this tenant's.
@@ -82,7 +84,7 @@ class Completions(Room):
         now = self.now()
         query = select(*_shown).where(completions.c.tenant == tenant, live(now, completions))
         if model is not None:
-            query = query.where(completions.c.model == model)
+            query = query.where(or_(completions.c.model == model, completions.c.asked == model))
         for key, value in (metadata or {}).items():
             label = completion_labels.alias()
             query = query.where(

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from adapter.errors import ConfigError
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every schema that this binary knows, oldest first; the last is its own."""
 
 _LOCK = 0x61646170746572

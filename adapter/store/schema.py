@@ -161,6 +161,7 @@ completions = Table(
     Column("metadata", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("expires_at", BigInteger),
+    Column("asked", AnyText),
     Index("completions_by_position", "tenant", "position"),
     Index("completions_by_expiry", "expires_at"),
 )

@@ -120,10 +120,13 @@ def test_the_life_of_a_completion(stream: bool, dialect: str, store: dict[str, A
             reply = chat_stream("Hello") if stream else [json_reply(chat_reply())]
         else:
             reply = responses_stream() if stream else [json_reply(response())]
-        async with Upstream(reply) as up, adapter(upstream(up.url, dialect), store=store) as client:
+        section = {"aliases": {"nickname": "m"}}
+        async with Upstream(reply) as up, adapter(upstream(up.url, dialect, **section), store=store) as client:
             await client.ask("chat", stream=stream)
             asked = [user("Hi"), {"role": "user", "content": [{"type": "text", "text": "there"}]}]
-            answer = await client.ask("chat", stream=stream, store=True, messages=asked, metadata={"k": "v"})
+            answer = await client.ask(
+                "chat", stream=stream, store=True, messages=asked, metadata={"k": "v"}, model="nickname"
+            )
             assert answer.status == 200
             assert "x-adapter-losses" not in answer.headers
             assert up.seen[-1].json.get("store") in (None, False)
@@ -136,6 +139,7 @@ def test_the_life_of_a_completion(stream: bool, dialect: str, store: dict[str, A
             for query, count in (
                 ("", 1),
                 ("?model=m", 1),
+                ("?model=nickname", 1),
                 ("?model=x", 0),
                 ("?metadata[k]=v", 1),
                 ("?metadata[k]=x", 0),

@@ -70,6 +70,22 @@ async def test_a_newer_schema_is_refused_and_left_alone(empty: str) -> None:
         await older.close()
 
 
+async def test_what_the_first_schema_holds_is_there_after_the_next(empty: str) -> None:
+    store = Store(empty)
+    await store.open()
+    made = {"id": "c1", "object": "chat.completion", "model": "m", "choices": []}
+    await store.save_completion("t", made, [{"role": "user", "content": "Hi"}])
+    for back in ("ALTER TABLE completions DROP COLUMN asked", "UPDATE alembic_version SET version_num = '0001'"):
+        await store.db.write(lambda connection, back=back: connection.execute(text(back)))
+    await store.close()
+
+    store = Store(empty)
+    await store.open()
+    await store.save_completion("t", made | {"id": "c2", "model": "m-2025"}, [], asked="m")
+    assert [one["id"] for one in (await store.completions("t", model="m")).data] == ["c1", "c2"]
+    await store.close()
+
+
 def test_the_revisions_that_the_binary_knows_are_those_it_carries() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(adapter.store.migrate.__file__).with_name("migrations")))

@@ -22,6 +22,8 @@ class KeepCompletion:
 
     store: Store
     turn: Turn
+    model: str
+    """As it was asked for."""
     messages: list[dict[str, Any]]
     metadata: dict[str, Any] | None
     passes: bool = False
@@ -47,7 +49,8 @@ class KeepCompletion:
         if any(answer.error is not None for answer in answers):
             return False
         made = DIALECTS["chat"].write_reply(answers, exchange)
-        await self.store.save_completion(self.turn.caller.tenant, made, self.messages, metadata=self.metadata)
+        tenant = self.turn.caller.tenant
+        await self.store.save_completion(tenant, made, self.messages, asked=self.model, metadata=self.metadata)
         return True
 
     async def abandon(self, answer: Answer, exchange: Exchange) -> None:

@@ -69,7 +69,8 @@ class Keeper:
         if "store" in body:
             body["store"] = False  # kept once is enough, with its labels
         body.pop("metadata", None)
-        return KeepCompletion(store=self.store, turn=turn, messages=kept, metadata=metadata)
+        model = str(body.get("model"))  # what is none is refused before anything is kept
+        return KeepCompletion(store=self.store, turn=turn, model=model, messages=kept, metadata=metadata)
 
     async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
         """See `Keeping.responses`."""
