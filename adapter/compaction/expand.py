@@ -47,9 +47,9 @@ class Expanded:
 
     items: list[Item]
     origin: str | None = None
-    """The upstream that the request must go to: the maker of the compaction that counts."""
+    """Who the request must go to: the maker of the compaction that counts, as `Target.origin` says."""
     reasoning_origins: dict[int, str] = field(default_factory=dict)
-    """Index in `items` -> the upstream that made this reasoning item's blob."""
+    """Index in `items` -> who made this reasoning item's blob, as `Target.origin` says."""
     told: frozenset[int] = frozenset()
     """Indices in `items` of reasoning that we had sealed: text of a Chat upstream."""
 
@@ -67,7 +67,8 @@ class Expanded:
         """The history as this upstream takes it: without reasoning blobs of others, and items that were nothing else;
         without reasoning text of a Chat upstream where it does not read such; with what calls were signed with where
         it `takes_extra`. These very items where nothing is left out."""
-        foreign = {index for index, origin in self.reasoning_origins.items() if origin != name}
+        # another account of the same upstream may well read it: which one it was is no reason to leave it out
+        foreign = {index for index, origin in self.reasoning_origins.items() if origin.partition("/")[0] != name}
         unread = frozenset() if reads_reasoning else self.told
         signed = self.signed if takes_extra else {}
         if not foreign and not unread and not signed:

@@ -27,10 +27,10 @@ class Seals:
     ring: KeyRing
     tenant: str
     expanded: Expanded
-    upstream: str
-    """Who goes on with the conversation: the maker of every blob that is not wrapped yet."""
+    origin: str
+    """Who goes on with the conversation, as `Target.origin` says: the maker of every blob that is not wrapped yet."""
     wraps: bool
-    """More than one upstream could serve it."""
+    """More than one upstream, or account of one, could serve it."""
 
     def again(self, items: Iterable[Item]) -> list[Item]:
         """Items of the client's history, with what was unwrapped wrapped again."""
@@ -38,7 +38,7 @@ class Seals:
 
     def wrapped(self, items: Iterable[Item]) -> list[Item]:
         """Items with every blob of the upstream's wrapped."""
-        return [wrapped_item(item, self.ring, self.tenant, self.upstream) for item in items]
+        return [wrapped_item(item, self.ring, self.tenant, self.origin) for item in items]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -213,7 +213,7 @@ class Compactions:
 
     def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals) -> Answering:
         """With the blobs that the client is to give back."""
-        origin = target.upstream.name
+        origin = target.origin
         if target.upstream.dialect == "responses":
             if not seals.wraps:
                 return answering
@@ -230,13 +230,12 @@ class Compactions:
         """The target that can go on with this history, whose items in `request` are from now on what it reads."""
         native = len(found) == 1 and found[0].upstream.dialect == "responses"
         expanded = expand(request.items, self._ground.ring, turn.caller.tenant, native=native)
-        by_name = {one.upstream.name: one for one in reversed(found)}
-        if expanded.origin is not None and expanded.origin not in by_name:
+        maker = _maker(expanded.preferred_origin, found)
+        if expanded.origin is not None and maker is None:
             raise not_verified("input")
-        origin = expanded.preferred_origin
-        if origin in turn.shut and expanded.origin is None:
-            origin = None
-        target = self._ground.chosen(turn, by_name.get(origin or "", found[0]))
+        if maker is None or (maker.upstream.name in turn.shut and expanded.origin is None):
+            maker = found[0]
+        target = self._ground.chosen(turn, maker)
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
         read = expanded.for_upstream(
@@ -247,16 +246,24 @@ class Compactions:
         if read is not expanded.items and target.upstream.dialect == "responses":  # Chat has no place for blobs anyway
             request.losses.append(_FOREIGN)
         request.body["input"] = read
-        return target, self._seals(turn, expanded, target, wraps=len(found) > 1)
+        return target, self._seals(turn, expanded, target, wraps=len(found) > 1 or target.upstream.has_keys)
 
     def _seals(self, turn: Turn, expanded: Expanded, target: Target, *, wraps: bool) -> Seals:
         return Seals(
             ring=self._ground.ring,
             tenant=turn.caller.tenant,
             expanded=expanded,
-            upstream=target.upstream.name,
+            origin=target.origin,
             wraps=wraps,
         )
+
+
+def _maker(origin: str | None, found: tuple[Target, ...]) -> Target | None:
+    """Of these the one that made a blob, with the key that it was made with: another one may be another account's."""
+    for one in found if origin is not None else ():
+        if (key := one.upstream.key_at(origin or "")) is not None:
+            return one if key == one.key else replace(one, key=key)
+    return None
 
 
 _SHAPES: Final = {

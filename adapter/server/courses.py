@@ -88,7 +88,7 @@ class Courses(Ground):
     ) -> Course:
         facts = about(body)
         if passes and not facts.ours and found[0].upstream.dialect == "responses":
-            in_place = found[0].upstream.compacts_in_place or not facts.compacts
+            in_place = not facts.compacts or (found[0].upstream.compacts_in_place and not found[0].upstream.has_keys)
             if in_place and not (len(found) > 1 and facts.blobs):
                 target = self.chosen(turn, found[0])
                 return self.raw(turn, passed(body, "responses", turn.client, target))

@@ -152,7 +152,7 @@ class Way:
                 failover.skip(target)
                 continue
             chosen = self._name
-            if chosen in turn.shut and chosen != name:  # the history can be read nowhere else
+            if chosen in turn.shut and turn.target is not target:  # the history can be read nowhere else
                 failover.skip(target)
                 continue
             assert turn.target is not None

@@ -112,7 +112,6 @@ class Failover:
             self._left.remove(target)
         if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
             self._waits.append(refused)
-            self.skip(target)
             return False
         self._at = target
         upstream = target.upstream

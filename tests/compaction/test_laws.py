@@ -40,7 +40,7 @@ def compacted(items: list[Item], *, going_on: bool, text: str = "the facts", **o
 def output_of(done: Compacted, *, whole: bool) -> list[Item]:
     """What the client of a compact call gets, and gives back whole."""
     made = Made.ours(done)
-    seals = Seals(ring=RING, tenant="t", expanded=Expanded([]), upstream="up", wraps=False)
+    seals = Seals(ring=RING, tenant="t", expanded=Expanded([]), origin="up", wraps=False)
     if whole:
         return [compaction_item(made.blob(seals), "t")]
     return made.reply_output(seals, "t")

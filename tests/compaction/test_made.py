@@ -15,7 +15,7 @@ THEIRS: Item = {"type": "compaction", "id": "cmp_up", "encrypted_content": "gAAA
 
 
 def seals(expanded: Expanded | None = None, *, wraps: bool = True) -> Seals:
-    return Seals(ring=RING, tenant="t", expanded=expanded or Expanded([]), upstream="up", wraps=wraps)
+    return Seals(ring=RING, tenant="t", expanded=expanded or Expanded([]), origin="up", wraps=wraps)
 
 
 def theirs(output: list[Item], context: list[Item] | None = None) -> Made:
