@@ -8,7 +8,7 @@ provider wants beside it. A unit is *open* while one of its calls has no output.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -73,12 +73,18 @@ class Unit:
 
     voice: Voice
     indices: list[int] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    """Names of calls that have no output yet; a name stands here as often as calls bear it."""
+    waiting: Counter[str] = field(default_factory=Counter)
+    """Names of calls that have no output yet, and how many calls bear each."""
 
     @property
     def open(self) -> bool:
         return bool(self.waiting)
+
+    def answer(self, name: str) -> None:
+        """One of its calls that bear this name has its output."""
+        self.waiting[name] -= 1
+        if not self.waiting[name]:
+            del self.waiting[name]
 
 
 def type_of(item: Item) -> str:
@@ -142,7 +148,7 @@ def units(items: Sequence[Item]) -> list[Unit]:
         if asked is not None:
             if waiting := callers.get(asked):
                 answered[asked], _ = waiting.popleft()
-                answered[asked].waiting.remove(asked)
+                answered[asked].answer(asked)
             unit = answered.get(asked)
         elif called is not None and callers.get(called) and _same_call(callers[called][-1][1], item):
             callers[called][-1][0].indices.append(index)
@@ -153,7 +159,7 @@ def units(items: Sequence[Item]) -> list[Unit]:
         unit.indices.append(index)
         run = unit if speaker is Voice.MODEL else None
         if called is not None:
-            unit.waiting.append(called)
+            unit.waiting[called] += 1
             callers.setdefault(called, deque()).append((unit, item))
     return found
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from adapter import translate
+from adapter.compaction.anatomy import units
 
 USER = {"role": "user", "content": "x"}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
@@ -64,3 +65,15 @@ def test_work_is_linear_in_calls_that_all_have_one_id() -> None:
 
     seconds(100)
     assert min(seconds(8000) for _ in range(2)) < 60 * min(seconds(500) for _ in range(3))
+
+
+def test_work_is_linear_in_calls_that_are_answered_backwards_and_compacted() -> None:
+    def seconds(n: int) -> float:
+        calls = [{**CALL, "call_id": f"c{number}"} for number in range(n)]
+        outputs = [{**OUTPUT, "call_id": f"c{number}"} for number in reversed(range(n))]
+        begun = process_time()
+        assert len(units([*calls, *outputs])) == 1
+        return process_time() - begun
+
+    seconds(100)
+    assert min(seconds(16_000) for _ in range(2)) < 60 * min(seconds(1000) for _ in range(3))

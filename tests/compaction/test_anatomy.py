@@ -75,7 +75,7 @@ def test_calls_too_deep_to_compare_are_two() -> None:
             deep = [deep]
         calls.append({"type": "shell_call", "call_id": "a", "action": deep})
 
-    assert units(calls)[0].waiting == ["a", "a"]
+    assert units(calls)[0].waiting == {"a": 2}
 
 
 def test_an_output_without_its_call_stands_alone() -> None:

@@ -49,7 +49,7 @@ def output_of(done: Compacted, *, whole: bool) -> list[Item]:
 def answers_to(items: list[Item]) -> list[Item]:
     """An output for every call that waits for one."""
     kinds = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
-    waiting = [name for unit in units(items) for name in unit.waiting]
+    waiting = [name for unit in units(items) for name in unit.waiting.elements()]
     types = {item["call_id"]: kinds[item["type"]] for item in items if item["type"] in kinds}
     return [{"type": types[name], "call_id": name, "output": "late"} for name in waiting]
 
