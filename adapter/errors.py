@@ -281,6 +281,10 @@ class UpstreamInvalid(UpstreamError):
     code = "upstream_invalid"
 
 
+class NoSummary(UpstreamError):
+    """A model was asked for the summary of a conversation and gave none: empty, or refused. Its server works."""
+
+
 class UpstreamBadContent(UpstreamError):
     """The answer is not JSON or SSE at all (a login page, a proxy's error page)."""
 

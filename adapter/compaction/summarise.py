@@ -28,7 +28,7 @@ from adapter.compaction.pieces import SEPARATOR_BYTES, Pieces
 from adapter.compaction.render import blocks, transcript
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.trim import trim
-from adapter.errors import AdapterError, PayloadTooLarge, UpstreamError
+from adapter.errors import AdapterError, NoSummary, PayloadTooLarge, UpstreamError
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
@@ -88,7 +88,7 @@ def summarise(
     `going_on` as in `keep.split`; `trim_tokens` replaces `options.trim_tokens`, for a threshold below it.
 
     Raises:
-        AdapterError: what the upstream failed with, or `UpstreamError` where it gave no summary twice.
+        AdapterError: what the upstream failed with, or `NoSummary` where it gave none twice.
     """
     history = [item for item in request.items if type_of(item) != TRIGGER]
     parts = split(history, options, going_on=going_on)
@@ -198,7 +198,7 @@ class _Asking:
             summary = _text(answer).strip()
             if summary and not _refused(answer):
                 return f"{summary}\n{CUT_OFF}" if answer.status == "incomplete" else summary
-        raise UpstreamError("The model gave no summary of the conversation, asked twice; nothing was compacted.")
+        raise NoSummary("The model gave no summary of the conversation, asked twice; nothing was compacted.")
 
 
 def _as_they_are(texts: list[str], limit: int) -> Iterable[str]:

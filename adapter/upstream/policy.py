@@ -12,6 +12,7 @@ What a failed attempt means is its `Fault`; what a fault leads to is one row of 
     SPENT      another target           yes                 quota, billing: the key rests for long
     KEYLESS    another target           yes                 401, 403 for our own key: the key rests
     ABSENT     another target           yes                 404: this one does not have the model
+    VAIN       another target           yes                 it answered, and with no summary of what it was given
 
 *Charged* retries come out of a budget of a fifth of all requests, over a small float: when everything fails, retries must
 not double the load. A target that is gone has done no work, so going elsewhere adds none: such a retry is free, and
@@ -32,6 +33,7 @@ from adapter.errors import (
     AdapterError,
     Blame,
     ModelNotFound,
+    NoSummary,
     RateLimited,
     UpstreamAuth,
     UpstreamError,
@@ -74,6 +76,7 @@ class Fault(Enum):
     SPENT = "spent"
     KEYLESS = "keyless"
     ABSENT = "absent"
+    VAIN = "vain"
 
 
 FREE: Final = frozenset({Fault.GONE})
@@ -96,6 +99,8 @@ def fault_of(error: AdapterError) -> Fault:
             return Fault.BROKEN
         case UpstreamRefused():
             return Fault.SPENT if error.code == "insufficient_quota" else _refused(error)
+        case NoSummary():
+            return Fault.VAIN
         case UpstreamError():
             return Fault.BROKEN
         case RateLimited():

@@ -424,6 +424,34 @@ def test_an_empty_summary_is_asked_for_twice_and_then_an_error(dialect: str) -> 
     play(scenario)
 
 
+@pytest.mark.parametrize("delta", [{"content": ""}, {"refusal": "No."}])
+def test_histories_that_a_model_will_not_summarise_do_not_keep_its_upstream_from_everybody(
+    delta: dict[str, Any],
+) -> None:
+    async def scenario() -> None:
+        nothing = [SSE, event(chunk(delta)), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(nothing) as up, adapter(upstream(up.url, "chat")) as client:
+            for _ in range(6):
+                assert (await client.post(COMPACT, CALL)).status == 502
+            assert len(up.seen) == 12
+            assert (await client.ask("chat", stream=True)).status == 200
+
+    play(scenario)
+
+
+def test_a_summary_that_one_model_will_not_give_is_asked_of_the_next() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("")) as first,
+            Upstream(chat_stream("the summary")) as second,
+            adapter(upstream(first.url, "chat", "first"), upstream(second.url, "chat", "second")) as client,
+        ):
+            assert (await client.post(COMPACT, CALL)).status == 200
+            assert (len(first.seen), len(second.seen)) == (2, 1)
+
+    play(scenario)
+
+
 def test_an_empty_answer_of_the_endpoint_is_asked_for_twice_and_then_an_error() -> None:
     async def scenario() -> None:
         empty = json_reply({"object": "response.compaction", "output": []})

@@ -34,6 +34,7 @@ from adapter.upstream.policy import Attempts, Breaker, Budget, Fault, State, fau
         (errors.UpstreamAuth("x"), Fault.KEYLESS),
         (errors.RateLimited("x"), Fault.LIMITED),
         (errors.ModelNotFound("x"), Fault.ABSENT),
+        (errors.NoSummary("x"), Fault.VAIN),
     ],
 )
 def test_what_an_error_means(error: AdapterError, fault: Fault) -> None:
