@@ -219,7 +219,8 @@ class JoiningProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has left, which the server tells only the last of its requests."""
+        """The client has left, which the server tells only the last of its requests. What was to be written is not."""
+        cast(Joining, self.transport).held.clear()
         serving = self.serving
         if serving is not None and serving is not self.cycle:
             serving.disconnected = not serving.response_complete

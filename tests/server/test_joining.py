@@ -103,6 +103,17 @@ class Client(Wire):
     def resume_reading(self) -> None: ...
 
 
+def _connected(app: Any, client: Client, others: int) -> Any:
+    """A connection of `client` to a server that is answering so many others."""
+    config = uvicorn.Config(app, interface="asgi3", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    state = ServerState()
+    state.tasks |= {asyncio.ensure_future(asyncio.sleep(0)) for _ in range(others)}
+    served = JoiningProtocol(config, state, {})
+    served.connection_made(cast(Any, client))
+    return served
+
+
 @pytest.mark.parametrize("others", [0, 1])
 @pytest.mark.parametrize("shape", Shape)
 def test_the_head_of_an_answer_and_what_follows_it_are_one_write(shape: Shape, others: int) -> None:
@@ -120,12 +131,7 @@ def test_the_head_of_an_answer_and_what_follows_it_are_one_write(shape: Shape, o
     client = Client()
 
     async def scenario() -> None:
-        config = uvicorn.Config(app, interface="asgi3", lifespan="off", log_config=None, access_log=False)
-        config.load()
-        state = ServerState()
-        state.tasks |= {asyncio.ensure_future(asyncio.sleep(0)) for _ in range(others)}
-        served = JoiningProtocol(config, state, {})
-        served.connection_made(cast(Any, client))
+        served = _connected(app, client, others)
         served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
         async with asyncio.timeout(5):
             while not served.cycle.response_complete or served.transport.held:
@@ -137,3 +143,22 @@ def test_the_head_of_an_answer_and_what_follows_it_are_one_write(shape: Shape, o
     assert first.startswith(HEAD[:15])
     assert first.endswith(b"{}" if shape is Shape.PLAIN else b"data: {}\n\n\r\n")
     assert len(client.writes) == (1 if shape is Shape.PLAIN else 2)
+
+
+def test_an_answer_whose_client_is_gone_before_it_is_written_is_not_written() -> None:
+    client = Client()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await Outlet(send).whole(200, [], b"{}")
+
+    async def scenario() -> None:
+        served = _connected(app, client, others=1)
+        served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        async with asyncio.timeout(5):
+            while not served.transport.held:
+                await asyncio.sleep(0)
+        served.connection_lost(ConnectionResetError())
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert client.writes == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orjson import loads
 
 from adapter.hub.grammar import check_responses
 from adapter.store.store import Store
@@ -258,6 +259,31 @@ def test_deleted_while_it_runs(store: dict[str, Any]) -> None:
             assert (await client.get(f"/v1/responses/{known}")).status == 404
 
     play(scenario)
+
+
+def test_its_access_line_says_how_far_it_got_and_what_was_mended(
+    store: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        unmetered = {key: value for key, value in chat_reply().items() if key != "usage"}
+        refused = json_reply({"error": {"message": "full", "code": "context_length_exceeded"}}, 400)
+        async with (
+            Upstream([json_reply(unmetered)], [refused], SILENT, SLOW) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+        ):
+            for status in ("completed", "failed"):
+                known = (await client.ask("responses", background=True)).json["id"]
+                await until(client, known, status)
+            await client.post(f"/v1/responses/{await begun(client)}/cancel", b"")
+            known = await begun(client)
+            await _read_some(client, known)
+            await client.post(f"/v1/responses/{known}/cancel", b"")
+
+    play(scenario)
+    lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line["lane"] == "background"]
+    assert [line["phase"] for line in lines] == ["end", "upstream", "upstream", "answer"]
+    assert lines[0]["anomalies"] == ["usage_estimated"]
+    assert ["first_event_ms" in line for line in lines] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from adapter.errors import AdapterError, BadRequest, InternalError, Overloaded, ShuttingDown, StoreUnavailable
@@ -247,6 +248,7 @@ class Background:
             writing.cancel()
             losing.cancel()
             run.signal.send()
+            turn.lane = "background"  # by which way is what its client's turn says
 
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
         body = job.request["body"]
@@ -264,7 +266,9 @@ class Background:
             created_at=shown["created_at"],
         )
         recording.begin(course.exchange, Started(job.id, shown["model"], kind.created_at, kind.facts))
+        turn.sent = monotonic()
         lane = await course.begin()
+        turn.first_event = monotonic()
         try:
             if isinstance(lane, NOT_KNOWN):
                 raise AssertionError("a background answer has to be known")
@@ -277,6 +281,7 @@ class Background:
                     else:
                         recording.feed(event)
                 turn.outlet.events = recording.said
+            turn.anomalies = lane.anomalies
             await self._end(turn, job, recording, last)
             await lane.finish()
         finally:
