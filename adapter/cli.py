@@ -114,7 +114,8 @@ def _check_places(settings: Settings) -> None:
 def described(settings: Settings) -> str:
     """What these settings would serve, for a human; without keys."""
     server = settings.server
-    lines = [f"listens on http://{server.host}:{server.port}, workers {server.workers}, losses {server.losses}"]
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    lines = [f"listens on http://{host}:{server.port}, workers {server.workers}, losses {server.losses}"]
     lines += [_who_may_ask(settings), _what_is_kept(settings)]
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
@@ -181,13 +182,13 @@ def _of_store(config: Path | None, verb: str) -> None:
     section = load(config).store
     if section.mode == "off":
         raise ConfigError('store.mode is "off": nothing is stored')
-    from adapter.store import verbs
+    from adapter.store import opening, verbs
 
     url = None if section.url is None else section.url.get_secret_value()
     try:
         click.echo(verbs.stats(url) if verb == "stats" else verbs.purge(url))
     except StoreUnavailable as fault:
-        end(1, f"adapter: {fault.message}")
+        end(1, f"adapter: {opening.why(fault)}")
 
 
 @main.command(name="codex-config")

@@ -192,7 +192,7 @@ def _read(path: Path) -> dict[str, Any]:
     import tomllib  # 1 % of a start that reads no file
 
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))  # Windows' editors begin it with a mark
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as refused:
@@ -253,6 +253,8 @@ def checked_url(where: str, url: str, key: str) -> str:
         port_is_one = parts.port != 0  # the property raises for what is no port
     except ValueError:
         raise ConfigError(f"{where}: not a URL") from None
+    if " " in url or not url.isprintable():  # which the parser drops
+        raise ConfigError(f"{where}: holds a blank or a line break")
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
         raise ConfigError(f"{where}: must begin with http:// or https:// and name a host")
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -307,6 +309,14 @@ def _store(store: Store) -> Store:
     return store.model_copy(update={"url": SecretStr(_secret("store.url", store.url.get_secret_value()))})
 
 
+_SHAPES: Final = {
+    "tuple_type": "must be an array: […], or [[…]] above each table",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+}
+"""What is meant, in the words of TOML."""
+
+
 def _one_line(refused: ValidationError) -> str:
     # a misspelt key comes before the required one that it leaves missing
     errors = sorted(
@@ -316,7 +326,7 @@ def _one_line(refused: ValidationError) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     text = f"unknown key{hint(str(first['loc'][-1]), _model_at(first['loc'][:-1]).model_fields)}"
     if first["type"] != "extra_forbidden":
-        text = first["msg"][:1].lower() + first["msg"][1:]
+        text = _SHAPES.get(first["type"]) or first["msg"][:1].lower() + first["msg"][1:]
     more = f" (and {len(others)} more)" if others else ""
     return f"{path}: {text}{more}"
 

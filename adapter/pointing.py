@@ -7,8 +7,10 @@ import os
 import time
 from typing import Final
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
 
+from adapter.access.sections import is_loopback
 from adapter.codex import KEY_VARIABLE, config_block
 from adapter.config import Server, Settings
 from adapter.errors import ConfigError
@@ -61,10 +63,12 @@ def _first_model(base_url: str) -> str:
 
 
 def _read(request: Request) -> bytes:
+    here = is_loopback(urlsplit(request.full_url).hostname or "")  # where no proxy can reach
+    opener = build_opener(*[ProxyHandler({})] if here else [])
     deadline = time.monotonic() + _STARTING
     while True:
         try:
-            with urlopen(request, timeout=_PATIENCE) as answer:
+            with opener.open(request, timeout=_PATIENCE) as answer:
                 data: bytes = answer.read()
                 return data
         except URLError as refused:

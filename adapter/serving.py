@@ -145,12 +145,12 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
         click.echo(f"adapter: nothing is stored: {missing}", err=True)
         return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
-    from adapter.store.opening import check
+    from adapter.store.opening import check, why
 
     try:
         asyncio.run(check(section))
     except StoreUnavailable as fault:  # it may be there later; until then what is to be stored gets a 503
-        click.echo(f"adapter: {fault.message}", err=True)
+        click.echo(f"adapter: {why(fault)}", err=True)
     return settings
 
 

@@ -91,8 +91,12 @@ def test_codex_needs_a_key_where_keys_are_in_their_file_only(tmp_path: Path) -> 
     assert "env_key" in block["model_providers"]["adapter"]
 
 
-def test_without_a_model_it_is_the_first_that_the_adapter_lists(tmp_path: Path) -> None:
-    """The adapter may still be starting."""
+def test_without_a_model_it_is_the_first_that_the_adapter_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The adapter may still be starting; and a proxy of the environment would not find it."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
 
     class Adapter(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -139,6 +139,12 @@ def test_a_mistake_is_one_line_that_names_the_key(tmp_path: Path, mistake: str) 
     assert "CANARY" not in message
 
 
+def test_the_mark_that_windows_editors_begin_a_file_with_says_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "adapter.toml"
+    file.write_text("[server]\nport = 9000\n", "utf-8-sig")
+    assert load(file).server.port == 9000
+
+
 def test_a_missing_file_is_told() -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load(Path("/nowhere/adapter.toml"))

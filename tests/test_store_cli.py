@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def test_a_store_that_cannot_be_looked_at(tmp_path: Path) -> None:
         ('[store]\nmode = "off"\n', 2, "nothing is stored"),
         ('[store]\nurl = "mysql://x"\n', 2, "'mysql' is not supported"),
         ('[store]\nurl = "$NO_SUCH_VARIABLE"\n', 2, "NO_SUCH_VARIABLE is not set"),
-        ('[store]\nurl = "postgresql://nobody@127.0.0.1:1/x"\n', 1, "not available"),
+        ('[store]\nurl = "postgresql://nobody@127.0.0.1:1/x"\n', 1, "(gone). [Errno 111] Connect call failed"),
+        (f'[store]\nurl = "sqlite:///{tmp_path}"\n', 2, "is a directory; name a file in it"),
         ('[store]\nmode = "sometimes"\n', 2, "store.mode"),
         ("[store]\nttl = -1\n", 2, "store.ttl"),
         ('[store]\npath = "x"\n', 2, "store.path: unknown key"),
@@ -51,6 +53,18 @@ def test_a_damaged_store_is_found_before_serving(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="damaged"):
         serving.with_store(settings, {})
+
+
+def test_why_a_store_cannot_be_used_is_told_at_start(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store.db").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "store.db")
+    settings = load(None, {"store": {"url": f"sqlite:///{tmp_path}/store.db"}})
+
+    assert serving.with_store(settings, {}) is settings
+
+    assert capsys.readouterr().err.endswith(f"(gone). [Errno 13] Permission denied: '{tmp_path}/store.db'\n")
 
 
 def test_without_a_place_for_the_default_nothing_is_stored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from errno import EACCES
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -211,9 +212,13 @@ class Database:
     def _make_file(self) -> int:
         """Its size, made if need be. Prompts lie in it: only the owner may read it, and SQLite's companions of it."""
         path = Path(self.url.database or "")
+        if path.is_dir():
+            raise ConfigError(f"store.url: {path} is a directory; name a file in it")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if not os.access(path, os.R_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES), str(path))
         return path.stat().st_size
 
     def _check_pages(self, connection: Connection) -> None:

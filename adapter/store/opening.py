@@ -3,6 +3,7 @@ several workers can look without it."""
 
 from __future__ import annotations
 
+from adapter.errors import StoreUnavailable
 from adapter.sections import Store as Section
 from adapter.store.store import Store
 
@@ -29,3 +30,9 @@ async def check(section: Section) -> None:
         await store.open()
     finally:
         await store.close()
+
+
+def why(fault: StoreUnavailable) -> str:
+    """A line for the operator, who sees no trace: what the database or the system says."""
+    said = getattr(fault.__cause__, "orig", None) or fault.__cause__
+    return fault.message if said is None else f"{fault.message} {' '.join(str(said).split())}"

@@ -41,6 +41,7 @@ def purge(url: str | None) -> str:
 async def _stats(url: str | None) -> Stats:
     store = Store(url)
     try:
+        await store.open()
         return await store.stats()
     finally:
         await store.close()
@@ -49,6 +50,7 @@ async def _stats(url: str | None) -> Stats:
 async def _purge(url: str | None) -> Purged:
     store = Store(url)
     try:
+        await store.open()
         return await store.purge_expired()
     finally:
         await store.close()
