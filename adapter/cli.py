@@ -55,6 +55,7 @@ def serve(
     with starting():
         from adapter import serving
 
+        serving.open_streams()
         server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
         overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
         if upstream is not None:

@@ -8,10 +8,11 @@ import logging
 import math
 import os
 import socket
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -43,6 +44,15 @@ _AFTER_DEADLINE: Final = 5
 """Seconds for the failures that the drain writes at its deadline to get out."""
 
 
+def open_streams() -> None:
+    """Whoever started this process may have closed its standard streams: what is said would go to sockets in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # at the lowest number that is free, which is its own
+            os.set_inheritable(stream.fileno(), True)  # to the workers
+            setattr(sys, name, stream)
+
+
 def serve(settings: Settings, *, demo: bool = False) -> None:
     """Listen and serve until a signal comes.
 
@@ -56,9 +66,9 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
     listener = bound(server.host, server.port)
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(f"adapter: listening on {url}, serving {', '.join(u.name for u in settings.upstreams)}")
+    _say(f"adapter: listening on {url}, serving {', '.join(u.name for u in settings.upstreams)}")
     if demo:
-        click.echo(pasteable(f"{url}/v1"))
+        _say(pasteable(f"{url}/v1"))
     graceful = math.ceil(server.drain_delay + server.drain_timeout + _AFTER_DEADLINE)
     config = uvicorn.Config(
         partial(_application, settings),
@@ -95,6 +105,12 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
             metrics.close()
 
 
+def _say(line: str, *, err: bool = False) -> None:
+    """For whoever started this; nothing fails for want of a reader or of space on the disk."""
+    with suppress(OSError):
+        click.echo(line, err=err)
+
+
 def _socket_protocol(**made: Any) -> asyncio.Protocol:
     """Imported with the first WebSocket: 8 ms and 1 MB that a client of plain HTTP does not need."""
     from adapter.server.protocol import SocketProtocol
@@ -127,7 +143,7 @@ def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings
     directory = state_directory(environ)
     made = load_or_make_key_file(None if directory is None else directory / "sealing.key")
     if made.warning is not None:
-        click.echo(f"adapter: {made.warning}", err=True)
+        _say(f"adapter: {made.warning}", err=True)
     key = SecretStr(b64encode(made.secret).decode("ascii"))
     return settings.model_copy(update={"sealing": settings.sealing.model_copy(update={"keys": (key,)})})
 
@@ -143,14 +159,14 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     if section.mode == "off":
         return settings
     if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
-        click.echo(f"adapter: nothing is stored: {missing}", err=True)
+        _say(f"adapter: nothing is stored: {missing}", err=True)
         return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
     from adapter.store.opening import check, why
 
     try:
         asyncio.run(check(section))
     except StoreUnavailable as fault:  # it may be there later; until then what is to be stored gets a 503
-        click.echo(f"adapter: {why(fault)}", err=True)
+        _say(f"adapter: {why(fault)}", err=True)
     return settings
 
 

@@ -187,6 +187,31 @@ def test_serve_demo_prints_what_can_be_pasted_and_answers_it(workers: int) -> No
         process.communicate()
 
 
+@pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_nothing_fails_for_want_of_standard_streams(streams: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    start = [sys.executable, "-m", "adapter", "serve", "--demo", "--port", str(port)]
+    process = subprocess.Popen(["sh", "-c", f'exec "$@" {streams}', "sh", *start], cwd=ROOT)
+    deadline = time.monotonic() + 20
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert b"ok" in _opened(urllib.request.Request(f"http://127.0.0.1:{port}/livez"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _opened(request: urllib.request.Request) -> bytes:
     deadline = time.monotonic() + 20
     while True:
