@@ -91,6 +91,8 @@ class Pipeline:
         self.books.opened(turn)
         try:
             await work
+            if turn.outlet.unheard and turn.outcome is Outcome.OK:
+                turn.outcome = Outcome.CLIENT_GONE
         except AdapterError as error:
             await _refuse(turn, error)
         except ClientGone:

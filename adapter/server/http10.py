@@ -30,6 +30,11 @@ class Unchunked:
         self.cycle = cycle
         cycle.waiting_for_100_continue = False  # HTTP/1.0 knows no interim answers
 
+    @property
+    def disconnected(self) -> bool:
+        """As the answer's own."""
+        return self.cycle.disconnected
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As the application's own."""
         cycle = self.cycle

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from enum import Enum, auto
 from time import monotonic
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from starlette.types import Send
 
@@ -59,7 +59,7 @@ class Outlet:
     )
 
     def __init__(self, send: Send) -> None:
-        self._send = send
+        self._send: Any = send
         self._direct: DirectWriter | None = None
         """For what is `put`; None where everything is `write`'s."""
         self._quiet: asyncio.Future[None] | None = None
@@ -117,6 +117,15 @@ class Outlet:
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()
+
+    @property
+    def unheard(self) -> bool:
+        """The client had left before the end was written, which the server does not tell whoever writes."""
+        try:
+            left: bool = self._send.__self__.disconnected
+        except AttributeError:  # no answer of the server's own kind
+            return False
+        return left
 
     def ready(self) -> bool:
         """What is `put` now is sent at once: the status is out, neither hand writes, and the client reads."""

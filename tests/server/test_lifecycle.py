@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from adapter.server.joining import JoiningProtocol
 from tests.server.harness import Client, adapter, ask_bytes, play, read_head, read_response, request_bytes, upstream
 from tests.server.scripted import (
     END,
@@ -31,6 +32,7 @@ from tests.server.scripted import (
     head,
     json_reply,
     piece,
+    response,
     responses_events,
     responses_stream,
 )
@@ -75,6 +77,47 @@ def test_e3_e4_a_client_that_leaves_closes_its_upstream(client_speaks: str, upst
             await asyncio.wait_for(up.seen[0].finished.wait(), 2)
             assert up.seen[0].closed is not None
             assert up.seen[0].closed - left < 1
+
+    play(scenario)
+
+
+@lanes
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_a_moment_before_its_answer_is_one_that_left(
+    client_speaks: str,
+    upstream_speaks: str,
+    stream: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody has begun to watch it, and the server takes what is written to it all the same."""
+
+    async def scenario() -> None:
+        gone = asyncio.Event()
+        lost = JoiningProtocol.connection_lost
+
+        def losing(protocol: JoiningProtocol, error: Exception | None) -> None:
+            lost(protocol, error)
+            gone.set()
+
+        class Waiting(Upstream):
+            async def _play(self, *step: Any) -> bool:
+                await gone.wait()
+                return await super()._play(*step)
+
+        monkeypatch.setattr(JoiningProtocol, "connection_lost", losing)
+        chat = upstream_speaks == "chat"
+        if stream:
+            script = chat_stream("Hello") if chat else responses_stream()
+        else:
+            script = [json_reply(chat_reply() if chat else response())]
+        async with Waiting(script) as up, adapter(upstream(up.url, upstream_speaks)) as client:
+            _, writer = await client.open(ask_bytes(client_speaks, stream=stream))
+            await up.arrived.wait()
+            writer.transport.abort()
+            while not (said := capfd.readouterr().out):
+                await asyncio.sleep(0.01)
+            assert '"outcome":"client_gone"' in said
 
     play(scenario)
 

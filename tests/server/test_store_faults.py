@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import sqlite3
@@ -200,6 +201,38 @@ def test_a_client_that_leaves_while_its_turn_is_being_announced_leaves_nothing(
         assert rows == []
 
     play(scenario)
+
+
+def test_a_client_that_leaves_before_its_turn_cannot_be_announced_leaves_no_trace(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        arrived, gate = asyncio.Event(), asyncio.Event()
+
+        async def gated(database: Database, work: Callable[..., T]) -> T:
+            arrived.set()
+            await gate.wait()
+            raise StoreUnavailable("gone")
+
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store={"url": f"sqlite:///{path}"}) as client,
+        ):
+            await client.get("/v1/responses/resp_1")  # the store is open
+            monkeypatch.setattr(Database, "_write", gated)
+            _, writer = await client.open(ask_bytes("responses"))
+            await arrived.wait()
+            writer.close()
+            while "client_gone" not in capfd.readouterr().out:
+                await asyncio.sleep(0.05)
+            gate.set()
+        gc.collect()
+
+    play(scenario)
+    assert told == []
 
 
 async def locked(path: Path) -> sqlite3.Connection:

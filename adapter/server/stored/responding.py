@@ -139,7 +139,7 @@ class KeepResponse:
 
     async def _forget(self, announcing: asyncio.Task[None]) -> None:
         """The upstream did not answer, or the client left before it was asked: it got no id."""
-        await asyncio.wait([announcing])
+        await asyncio.gather(announcing, return_exceptions=True)  # its failure is no news any more
         with suppress(StoreUnavailable):  # then the row is failed when its lease ends
             await self.store.delete_response(self.turn.caller.tenant, self.kind.id)
 
