@@ -235,6 +235,12 @@ class UpstreamError(AdapterError):
     retryable = True
 
 
+class UpstreamLimited(RateLimited):
+    """Its limit, not one of ours."""
+
+    blame = Blame.UPSTREAM
+
+
 class UpstreamRefused(UpstreamError):
     """The upstream answered with an error of its own; status, type, code and message are passed on."""
 

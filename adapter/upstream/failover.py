@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Final
 
-from adapter.errors import AdapterError, NoUpstream, Overloaded, RateLimited
+from adapter.errors import AdapterError, NoUpstream, Overloaded, UpstreamLimited
 from adapter.upstream.health import Condition, Health
 from adapter.upstream.policy import Attempts, Fault
 from adapter.upstream.router import Target, Upstream
@@ -191,7 +191,7 @@ class Failover:
         if spare and why in _SPARE:
             wait = 0.0
         if why is Fault.LIMITED:
-            return wait, RateLimited("The upstream's rate limit is reached.")
+            return wait, UpstreamLimited("The upstream's rate limit is reached.")
         condition = health.of(upstream.name)
         wait = max(wait, condition.breaker.wait(health.clock()))
         if wait > 0:

@@ -26,9 +26,9 @@ from adapter.errors import (
     ModelNotFound,
     Overloaded,
     PayloadTooLarge,
-    RateLimited,
     UpstreamAuth,
     UpstreamBadContent,
+    UpstreamLimited,
     UpstreamRedirect,
     UpstreamRefused,
     UpstreamUnwell,
@@ -187,7 +187,7 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
     if status == 429:
         wait = retry_after(headers, said.message)
         limit = {"code": facts["code"], "type": facts["type"], "param": said.param}
-        reached = RateLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
+        reached = UpstreamLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
         reached.headers = _limits(headers)
         return reached
     if status >= 500 or status in _PASSING:

@@ -566,3 +566,20 @@ def test_the_access_line_says_who_what_where_and_how_it_ended(capfd: pytest.Capt
         "client",
     )
     assert second["key_id"] is None
+
+
+def test_whose_limit_it_was_that_refused_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    async def scenario() -> None:
+        rules = limited(key_limits={"requests_per_minute": 1})
+        busy = [json_reply({"error": {"message": "slow down"}}, 429, "retry-after: 60")]
+        async with (
+            Upstream(GOOD["chat"], busy) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=rules) as client,
+        ):
+            asked = [await ask(client, secret) for secret in (ALICE, ALICE, CAROL, ALICE_2)]
+            assert [answer.status for answer in asked] == [200, 429, 429, 429]
+            assert len(up.seen) == 2  # it rests then
+
+    play(scenario)
+    lines = [orjson.loads(text) for text in capfd.readouterr().out.splitlines() if '"event":"request"' in text]
+    assert [line.get("blame") for line in lines] == [None, "client", "upstream", "upstream"]

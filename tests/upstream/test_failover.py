@@ -49,7 +49,7 @@ def entered(failover: Failover) -> Target | None:
 
 GONE = errors.UpstreamUnreachable("gone")
 SICK = errors.UpstreamUnwell("sick", status=503)
-LIMITED = errors.RateLimited("slow down", retry_after=7)
+LIMITED = errors.UpstreamLimited("slow down", retry_after=7)
 WRONG = errors.UpstreamRefused("wrong", status=400)
 ABSENT = errors.ModelNotFound("none")
 SPENT = errors.UpstreamRefused("spent", status=429, code="insufficient_quota")
@@ -137,7 +137,7 @@ def test_where_everything_rests_the_client_hears_how_long() -> None:
     world.run([A], LIMITED)
     world.now += 2
     asked, error = world.run([A])
-    assert (asked, type(error), error and error.retry_after) == ([], errors.RateLimited, 5)
+    assert (asked, type(error), error and error.retry_after) == ([], errors.UpstreamLimited, 5)
 
 
 def test_c30_where_every_breaker_is_open_there_is_no_upstream_for_a_while() -> None:

@@ -13,9 +13,9 @@ from adapter.errors import (
     AdapterError,
     ModelNotFound,
     PayloadTooLarge,
-    RateLimited,
     UpstreamAuth,
     UpstreamBadContent,
+    UpstreamLimited,
     UpstreamRedirect,
     UpstreamRefused,
     UpstreamUnwell,
@@ -218,7 +218,7 @@ def test_too_large_is_413(status: int) -> None:
 def test_rate_limits_keep_how_long_to_wait(headers: dict[str, str], message: str, seconds: int) -> None:
     error = refused(429, openai(message, type="tokens", code="rate_limit_exceeded"), **headers)
 
-    assert isinstance(error, RateLimited)
+    assert isinstance(error, UpstreamLimited)
     assert error.retry_after == seconds
     assert (error.http_status, error.type, error.code) == (429, "tokens", "rate_limit_exceeded")
 
@@ -226,7 +226,7 @@ def test_rate_limits_keep_how_long_to_wait(headers: dict[str, str], message: str
 def test_a_rate_limit_worded_as_quota_with_a_wait_is_a_rate_limit() -> None:
     error = refused(429, openai("You exceeded your current quota"), retry_after="30")
 
-    assert (type(error), error.retry_after) == (RateLimited, 30)
+    assert (type(error), error.retry_after) == (UpstreamLimited, 30)
 
 
 @pytest.mark.parametrize(
