@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+from adapter import __version__
 from adapter.config import checked_url
 from adapter.conform.laws import Name
 from adapter.conform.live.asking import Asker
-from adapter.conform.live.running import NotUsable, run
-from adapter.conform.report import Report
+from adapter.conform.live.running import NotUsable, names, run
+from adapter.conform.report import Known, Report
 from adapter.errors import ConfigError
 
 _SEEDS: Final = 10**6
@@ -27,20 +28,32 @@ def conform(
     examples: int,
     seed: int | None,
     timeout: float,
+    known: Sequence[str],
+    tell: Callable[[str], None],
 ) -> Report:
-    """What the server at `url` breaks of its dialect.
+    """What the server at `url` breaks of its dialect. `tell` is given a line for each answer.
 
     Raises:
         ConfigError: what was given makes no request, or there is no server that answers one.
     """
     base_url = checked_url("URL", url, "the variable that --key-env names")
     fields = _key(key_env) | dict(map(_field, headers))
+    name, accepted = cast(Name, dialect), [_known(text) for text in known]
+    chosen = random.randrange(_SEEDS) if seed is None else seed
     with Asker(base_url, fields, timeout) as asker:
-        chosen = random.randrange(_SEEDS) if seed is None else seed
         try:
-            return run(asker.ask, cast(Name, dialect), model, examples=examples, seed=chosen)
+            report = run(asker.ask, name, model, examples=examples, seed=chosen, known=accepted, tell=tell)
         except NotUsable as refused:
             raise ConfigError(f"{base_url}: {refused}") from None
+    report.facts = {"url": base_url, "dialect": dialect, "model": model, "seed": chosen, "adapter": __version__}
+    return report
+
+
+def _known(text: str) -> Known:
+    known = Known.read(text)
+    if known.law not in names():
+        raise ConfigError(f"--except: no law is called {known.law!r}; they are {', '.join(names())}")
+    return known
 
 
 def _key(variable: str | None) -> dict[str, str]:

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A failure that somebody knows of and accepts: a whole law's, or what its findings have in common."""
+
+    law: str
+    words: str = ""
+    """Stand in the finding or in the name of its case; empty: all findings of the law."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """From `LAW` or `LAW: WORDS`."""
+        law, _, words = text.partition(":")
+        return cls(law.strip(), words.strip())
+
+    def __str__(self) -> str:
+        return f"{self.law}: {self.words}" if self.words else self.law
+
+    def covers(self, law: str, case: str, finding: str) -> bool:
+        """This finding is meant."""
+        return law == self.law and (self.words in finding or self.words in case)
 
 
 @dataclass(slots=True)
 class Report:
-    """Grows case by case; `ok` while no law was broken."""
+    """Grows case by case; `ok` while nothing was found but what is known."""
 
+    known: Sequence[Known] = ()
+    """What may be broken."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the report is about, for machines."""
     cases: dict[str, int] = field(default_factory=dict)
     """Law -> how many cases it was asked about."""
     findings: list[tuple[str, str, str]] = field(default_factory=list)
@@ -33,31 +60,66 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """No law was broken."""
-        return not self.findings
+        """No law was broken, but for what is known."""
+        return all(map(self.is_known, self.findings))
+
+    def is_known(self, finding: tuple[str, str, str]) -> bool:
+        """A failure that covers it is known."""
+        return any(known.covers(*finding) for known in self.known)
+
+    def outlived(self) -> list[Known]:
+        """What is known, and was not found."""
+        return [known for known in self.known if not any(known.covers(*finding) for finding in self.findings)]
 
     def text(self) -> str:
-        """One line a law, then the broken ones with what they ask for and every finding, then a line a remark, and in the
-        end how it went."""
-        broken = {law: [(case, found) for each, case, found in self.findings if each == law] for law in self.cases}
-        lines = [f"{'FAIL' if broken[law] else 'ok  '} {law}: {_counted(n, 'case')}" for law, n in self.cases.items()]
-        for law, found in broken.items():
-            if found and law in self.about:
-                lines.append(f"     {law} means: {self.about[law]}")
-            lines += [f"     {law} · {case}: {finding}" for case, finding in found]
-        lines += [f"note {case}: {text}" for case, text in self.remarks]
-        return "\n".join([*lines, self._verdict(sum(map(bool, broken.values())))])
+        """One line a law, then the broken ones with what they ask for and every finding once, with all its cases; then a line
+        a remark, and in the end how it went."""
+        told = {law: [finding for finding in self.findings if finding[0] == law] for law in self.cases}
+        lines = [f"{self.word(told[law])} {law}: {_counted(n, 'case')}" for law, n in self.cases.items()]
+        for law, findings in told.items():
+            if findings and law in self.about:
+                lines.append(f"      {law} means: {self.about[law]}")
+            for what, cases in _by_finding(findings).items():
+                known = "known: " if all(self.is_known((law, case, what)) for case in cases) else ""
+                lines.append(f"      {law} · {', '.join(cases)}: {known}{what}")
+        lines += [f"note  {case}: {text}" for case, text in self.remarks]
+        return "\n".join([*lines, self._verdict()])
 
-    def _verdict(self, broken: int) -> str:
-        if not broken:
-            return f"{_counted(len(self.cases), 'law')}, none is broken."
-        return f"{_counted(len(self.cases), 'law')}, {broken} broken: {_counted(len(self.findings), 'finding')} above."
+    def word(self, findings: Sequence[tuple[str, str, str]]) -> str:
+        """How a law or a case went that these are the findings of."""
+        if not findings:
+            return "ok   "
+        return "known" if all(map(self.is_known, findings)) else "FAIL "
+
+    def _verdict(self) -> str:
+        found = [finding for finding in self.findings if not self.is_known(finding)]
+        broken = len({law for law, _, _ in found})
+        result = f"{broken} broken: {_counted(len(found), 'finding')} above" if found else "none is broken"
+        known = len(self.findings) - len(found)
+        more = f", but for {_counted(known, 'finding')} that {'is' if known == 1 else 'are'} known" if known else ""
+        return f"{_counted(len(self.cases), 'law')}, {result}{more}."
 
     def json(self) -> str:
-        """The same for machines."""
-        found = [{"law": law, "case": case, "finding": finding} for law, case, finding in self.findings]
+        """The same for machines; of every law its number of cases, of findings and of those that are not known."""
+        laws = {}
+        for law, number in self.cases.items():
+            findings = [finding for finding in self.findings if finding[0] == law]
+            broken = sum(not self.is_known(finding) for finding in findings)
+            laws[law] = {"cases": number, "findings": len(findings), "broken": broken, "about": self.about.get(law)}
+        found = [
+            {"law": law, "case": case, "finding": what, "known": self.is_known((law, case, what))}
+            for law, case, what in self.findings
+        ]
         remarks = [{"case": case, "remark": text} for case, text in self.remarks]
-        return json.dumps({"ok": self.ok, "cases": self.cases, "findings": found, "remarks": remarks})
+        return json.dumps({"ok": self.ok, **self.facts, "laws": laws, "findings": found, "remarks": remarks})
+
+
+def _by_finding(findings: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """Servers err in many answers alike: each finding, and its cases."""
+    cases: dict[str, list[str]] = {}
+    for _, case, what in findings:
+        cases.setdefault(what, []).append(case)
+    return cases
 
 
 def _counted(number: int, noun: str) -> str:

@@ -21,8 +21,11 @@ def question(body: dict[str, Any], size: int) -> Question:
     """What a Responses body asks.
 
     Raises:
-        Bad: input of a wrong shape, or outputs without their calls.
+        Bad: input of a wrong shape, outputs without their calls, or an earlier response: the demo stores none.
     """
+    if previous := body.get("previous_response_id"):
+        message = f"Previous response with id '{previous}' not found."
+        raise Bad(message, "previous_response_id", "previous_response_not_found")
     items = input_items(body)
     tools = [*_tools(body.get("tools") or ()), *_tools_in(items)]
     must, may, only = _choice(body.get("tool_choice"))

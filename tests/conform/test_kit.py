@@ -115,7 +115,7 @@ def test_a_report_names_the_law_and_the_case() -> None:
     assert report.ok
     report.add("grammar", "case 2", ["seq at event[0]: …"])
     assert not report.ok
-    assert "FAIL grammar: 2 cases" in report.text()
+    assert "FAIL  grammar: 2 cases" in report.text()
     assert json.loads(report.json())["findings"][0]["case"] == "case 2"
 
 

@@ -61,8 +61,8 @@ def test_the_demo_model_keeps_every_law(demo_url: str, dialect: str) -> None:
     result = conform(demo_url, "--seed", "1", dialect=dialect)
     assert result.exit_code == 0, result.output
     assert "FAIL" not in result.stdout
-    assert result.stdout.splitlines()[-1] == f"{result.stdout.count('ok   ')} laws, none is broken."
-    assert "ok   fits its schema: 2 cases" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"{result.stdout.count('ok    ')} laws, none is broken."
+    assert "ok    fits-its-schema: 2 cases" in result.stdout
     assert "--seed 1" in result.stdout
 
 
@@ -73,12 +73,12 @@ def test_the_adapter_keeps_every_law_over_either_upstream(adapter_url: str, dial
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout.splitlines()[-1])  # access lines of the adapter in this process stand before it
     assert report["findings"] == []
-    assert report["cases"]["any request is answered or refused"] > 10
+    assert report["laws"]["any-request-is-answered-or-refused"]["cases"] > 10
     assert not any("not supported" in remark["remark"] for remark in report["remarks"])
 
 
 def test_no_examples_draws_none_and_a_seed_is_chosen_where_none_is_given(demo_url: str) -> None:
-    assert "any request" not in conform(demo_url, "--examples", "0").stdout
+    assert "any-request" not in conform(demo_url, "--examples", "0").stdout
     assert "from --seed " in conform(demo_url, "--examples", "1").stdout
 
 
@@ -88,7 +88,7 @@ def test_without_hypothesis_the_fixed_questions_are_asked(demo_url: str, monkeyp
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     result = conform(demo_url)
     assert result.exit_code == 0
-    assert "ok   is refused: 9 cases" in result.stdout
+    assert "ok    is-refused: 9 cases" in result.stdout
     assert (
         "not asked: this needs hypothesis, pip install 'responses-chat-adapter[conform]'"
         in result.stdout.splitlines()[-2]
@@ -142,11 +142,11 @@ def test_a_broken_law_is_told_and_ends_with_1(with_key: tuple[str, ...]) -> None
         text = conform(url, *with_key, "--examples", "0")
         machines = conform(url, *with_key, "--examples", "0", "--json")
     assert (text.exit_code, machines.exit_code) == (1, 1)
-    assert "FAIL is json: 18 cases" in text.stdout
+    assert "FAIL  is-json: 23 cases" in text.stdout
     assert text.stdout.splitlines()[-1].endswith(" laws, 1 broken: 1 finding above.")
-    about, found = (line.strip() for line in text.stdout.splitlines() if line.startswith("     is json"))
-    assert about.startswith("is json means: Plain answers and refusals are JSON objects")
-    assert found.startswith("is json · an unknown path: the content type is text/plain, expected application/json")
+    about, found = (line.strip() for line in text.stdout.splitlines() if line.startswith("      is-json"))
+    assert about.startswith("is-json means: Plain answers and refusals are JSON objects")
+    assert found.startswith("is-json · an unknown path: the content type is text/plain, expected application/json")
     assert json.loads(machines.stdout)["ok"] is False
     assert echo.headers["authorization"] == f"Bearer {KEY}"
     assert (echo.headers["x-api-key"], echo.headers["x-trace"]) == ("token CANARY-9876", "7")
@@ -179,12 +179,63 @@ def test_an_answer_that_breaks_off_or_never_comes_is_a_finding() -> None:
         async with Upstream(*scripts) as up:
             result = await asyncio.to_thread(conform, up.url, "--examples", "0", "--timeout", "0.3")
             assert result.exit_code == 1
-            found = [line for line in result.stdout.splitlines() if "comes whole · a stream" in line]
+            found = [line for line in result.stdout.splitlines() if "comes-whole · " in line]
             assert "ClientPayloadError" in found[0]
             assert "not finished within 0.3 s" in found[1]
             assert "ServerDisconnectedError" in found[2]
 
     play(scenario)
+
+
+# ---------------------------------------------------------------------------------------------------------- what is known
+
+
+def test_a_known_failure_is_told_and_ends_with_0() -> None:
+    """A whole law, or by the words of a case or of a finding."""
+    for known in ("is-json", "is-json: an unknown path", "is-json:text/plain"):
+        with served(Echo()) as url:
+            text = conform(url, "--examples", "0", "--except", known)
+            machines = conform(url, "--examples", "0", "--json", "--except", known)
+        assert (text.exit_code, machines.exit_code) == (0, 0)
+        assert "known is-json: 23 cases" in text.stdout
+        assert "is-json · an unknown path: known: the content type is text/plain" in text.stdout
+        assert text.stdout.splitlines()[-1].endswith(" laws, none is broken, but for 1 finding that is known.")
+        report = json.loads(machines.stdout)
+        assert (report["ok"], [finding["known"] for finding in report["findings"]]) == (True, [True])
+        assert report["laws"]["is-json"] | {"about": ""} == {"cases": 23, "findings": 1, "broken": 0, "about": ""}
+
+
+def test_another_failure_than_the_known_one_ends_with_1() -> None:
+    with served(Echo()) as url:
+        result = conform(url, "--examples", "0", "--except", "is-json: text/html", "--except", "says-why")
+    assert result.exit_code == 1
+    notes = [line for line in result.stdout.splitlines() if line.startswith("note  --except")]
+    assert notes == [
+        "note  --except 'is-json: text/html': nothing of it was found",
+        "note  --except 'says-why': nothing of it was found",
+    ]
+
+
+def test_a_report_for_machines_says_what_was_asked(demo_url: str) -> None:
+    report = json.loads(conform(demo_url, "--examples", "1", "--seed", "7", "--json").stdout)
+    asked = {"url": demo_url, "dialect": "chat", "model": "demo-chat", "seed": 7}
+    assert asked.items() <= report.items()
+
+
+# --------------------------------------------------------------------------------------------------------- its progress
+
+
+def test_progress_is_a_line_for_each_answer_and_leaves_the_report_alone() -> None:
+    with served(Echo()) as url:
+        silent = conform(url, "--examples", "2", "--seed", "1")
+        loud = conform(url, "--examples", "2", "--seed", "1", "--progress")
+        known = conform(url, "--examples", "0", "--progress", "--except", "is-json")
+    assert (silent.stdout, silent.stderr) == (loud.stdout, "")
+    lines = loud.stderr.splitlines()
+    assert lines[0] == "ok    a tiny max_completion_tokens"
+    assert "ok    a call that must be, then results" in lines
+    assert lines[-3:] == ["FAIL  an unknown path: is-json", *["ok    a drawn request"] * 2]
+    assert known.stderr.splitlines()[-1] == "known an unknown path: is-json"
 
 
 # ------------------------------------------------------------------------------------------------- what cannot be asked
@@ -201,6 +252,7 @@ def test_bad_usage_ends_with_2_and_one_line(demo_url: str, monkeypatch: pytest.M
         (demo_url, "--key-env", "NOT_SET_HERE"): "NOT_SET_HERE",
         (demo_url, "--key-env", "ODD_KEY"): "--key-env",
         (demo_url, "--header", "CANARY"): "'name: value'",
+        (demo_url, "--except", "is json"): "no law is called 'is json'; they are comes-whole, is-answered, ",
         (demo_url, "--header", "a b: CANARY"): "'name: value'",
         (demo_url, "--header", "a: CANARY\r\nb: c"): "--header",
     }

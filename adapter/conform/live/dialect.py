@@ -98,11 +98,11 @@ class Dialect(ABC):
 
 
 def told_once(violations: Iterable[Violation]) -> list[str]:
-    """Each broken rule at the first event that breaks it, and how often more: servers err in all their events alike."""
+    """Each broken rule at the first event that breaks it, and whether others do: servers err in all their events alike."""
     by_rule: dict[str, list[Violation]] = {}
     for violation in violations:
         by_rule.setdefault(violation.code, []).append(violation)
-    return [f"{first} (and {len(more)} more)" if more else str(first) for first, *more in by_rule.values()]
+    return [f"{first} (and later ones)" if more else str(first) for first, *more in by_rule.values()]
 
 
 def events(raw: bytes) -> list[dict[str, Any]]:

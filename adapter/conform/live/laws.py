@@ -67,17 +67,17 @@ Law: TypeAlias = Callable[[Case], Findings]
 
 
 def judged(case: Case, laws: Iterable[Law]) -> Iterator[tuple[Law, Findings]]:
-    """Each law with what it found, up to the first broken gate."""
+    """Each law with what it found, up to the first broken gate. A grammar is one where what is broken cannot be read."""
     for law in laws:
         found = law(case)
         yield law, found
-        if found and law in GATES:
+        if found and (law in GATES or (law is is_grammatical and not isinstance(case.value, dict))):
             return
 
 
 def named(law: Callable[..., Findings]) -> str:
-    """A law's name in a report."""
-    return law.__name__.replace("_", " ")
+    """A law's name in reports and on the command line."""
+    return law.__name__.replace("_", "-")
 
 
 # -------------------------------------------------------------------------------------------------------- every answer
@@ -132,10 +132,14 @@ def usage_adds_up(case: Case) -> Findings:
 
 
 def calls_only_what_is_offered(case: Case) -> Findings:
-    """A call names a tool of the request, and `tool_choice: none` forbids all (OpenAPI file, tool_choice)."""
+    """A call names a tool of the request; `tool_choice: none` forbids all, and a tool's name all others (OpenAPI file)."""
     names = {call.name for call in case.dialect.calls(case.value)}
-    if names and case.body.get("tool_choice") == "none":
+    choice = case.body.get("tool_choice")
+    if names and choice == "none":
         return [f"tool_choice is 'none', and {', '.join(sorted(names))} is called"]
+    only = _chosen(choice)
+    if only is not None:
+        return [f"tool_choice names {shown(only)}, and {shown(name)} is called" for name in sorted(names - {only})]
     try:
         tools = {name for _, name in offered(case.body)}
     except (AttributeError, KeyError, TypeError):  # a drawn request whose tools are none, and whom the server takes
@@ -181,7 +185,9 @@ def ends_once(case: Case) -> Findings:
 
 
 def is_grammatical(case: Case) -> Findings:
-    """The events come in the order and with the fields of `adapter.hub.grammar`."""
+    """The events are JSON, framed as server-sent events, in the order and with the fields of OpenAI's OpenAPI file and guide to
+    streaming: clients put answers together from them. Each finding begins with the name of a rule and the event's place.
+    """
     return case.dialect.grammar(case.answer.raw)
 
 
@@ -207,11 +213,23 @@ def keeps_its_limit(case: Case) -> Findings:
 
 
 def calls_when_it_must(case: Case) -> Findings:
-    """Under `tool_choice: required` the model must call a tool (OpenAPI file), unless the limit came before it."""
-    called = case.dialect.calls(case.value) or case.dialect.cut(case.value)
-    return (
-        [] if called else [f"tool_choice is 'required', and nothing is called: {shown(case.dialect.text(case.value))}"]
-    )
+    """Where tool_choice is `required` or names a tool the model must call one (OpenAPI file), unless the limit came before."""
+    if case.dialect.calls(case.value) or case.dialect.cut(case.value):
+        return []
+    choice, text = case.body["tool_choice"], shown(case.dialect.text(case.value))
+    return [f"tool_choice is {shown(_chosen(choice) or choice)}, and nothing is called: {text}"]
+
+
+def calls_one_at_a_time(case: Case) -> Findings:
+    """Under `parallel_tool_calls: false` there is one call at most (guide to function calling)."""
+    count = len(case.dialect.calls(case.value))
+    return [f"parallel_tool_calls is false, and there are {count} calls"] if count > 1 else []
+
+
+def stops_before_its_stop(case: Case) -> Findings:
+    """The text of an answer does not contain the stop sequence (OpenAPI file, stop)."""
+    stop, text = case.body["stop"], case.dialect.text(case.value)
+    return [f"the stop sequence {shown(stop)} is in the answer: {shown(text)}"] if stop in text else []
 
 
 def fits_its_schema(case: Case) -> Findings:
@@ -265,7 +283,6 @@ GATES: Final = (
     has_the_shape,
     is_an_event_stream,
     ends_once,
-    is_grammatical,
     is_refused,
 )
 _WHOLE: Final = (
@@ -293,6 +310,14 @@ def _parsed(text: str) -> Any:
         return jsonio.loads(text.encode("utf-8", "surrogatepass"))
     except jsonio.NotJson:
         return None
+
+
+def _chosen(choice: Any) -> str | None:
+    """The tool that a `tool_choice` names, in either dialect."""
+    match choice:
+        case {"type": "function", "function": {"name": str(name)}} | {"type": "function", "name": str(name)}:
+            return name
+    return None
 
 
 def _twice(ids: list[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from adapter.conform.laws import Findings, Name
@@ -18,74 +19,167 @@ from adapter.conform.live.laws import (
     keeps_its_limit,
     named,
 )
-from adapter.conform.live.questions import Question, limits, questions
-from adapter.conform.report import Report
+from adapter.conform.live.questions import Question, laws_of, limits, questions
+from adapter.conform.report import Known, Report
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio
 
 Ask: TypeAlias = Callable[[str, bytes], Answer]
 """Sends bytes to a path behind the base URL and returns what came back, whatever that is."""
-DRAWN: Final = "any request is answered or refused"
+DRAWN: Final = "any-request-is-answered-or-refused"
+_ABOUT_DRAWN: Final = """Requests that Hypothesis draws get an answer or a refusal that keeps the laws above. What other answers
+broke is not told again."""
 _LIMIT: Final = "the limit of all other questions"
+_NUMBER: Final = re.compile(r"\d+")
 
 
 class NotUsable(Exception):
     """There is nothing to judge: no server, another one, or one that lets nobody in. The text says which."""
 
 
-def run(ask: Ask, name: Name, model: str, *, examples: int, seed: int) -> Report:
-    """Ask everything and judge it.
+def names() -> list[str]:
+    """The laws that a run asks about, as they are called in reports; in one of the dialects, or in both."""
+    every = dict.fromkeys(named(law) for law in (*laws_of("chat"), *laws_of("responses")))
+    return [*every, named(ids_are_never_reused), DRAWN]
+
+
+def run(
+    ask: Ask,
+    name: Name,
+    model: str,
+    *,
+    examples: int,
+    seed: int,
+    known: Sequence[Known] = (),
+    tell: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Ask everything and judge it. `tell` is given a line for each answer, as it is judged.
 
     Raises:
         NotUsable: the first question finds no server to ask.
     """
-    dialect, table = questions(name)
-    report, ids = Report(), list[tuple[str, Any]]()
-    limit_key = _limit(ask, report, ids, dialect, model)
-    for question in table:
-        case = _asked(ask, dialect, question, model, limit_key)
-        _report(report, ids, question, case)
-        if question.results and isinstance(case.value, dict) and case.answer.status == 200:
-            _send_results(ask, report, ids, question, case)
-    law = ids_are_never_reused
-    report.add(named(law), "all answers", law(ids), about=law.__doc__)
+    running = _Run(ask, questions(name)[0], model, Report(known=known), tell)
+    running.find_the_limit()
+    for question in questions(name)[1]:
+        running.put(question)
+    running.end_the_table()
     if examples:
-        _draw(ask, report, dialect, model, limit_key, examples, seed)
-    return report
+        running.draw(examples, seed)
+    for outlived in running.report.outlived():
+        running.report.remark(f"--except '{outlived}'", "nothing of it was found")
+    return running.report
 
 
-def _limit(ask: Ask, report: Report, ids: list[tuple[str, Any]], dialect: Dialect, model: str) -> str:
-    """Under which name everything else says its limit: the first that the server takes. These are the first questions,
-    which show whether there is a server at all.
+class _Run:
+    """One server, and what is known of it by now."""
 
-    Raises:
-        NotUsable: there is none.
-    """
-    taken: list[str] = []
-    for key, question in limits(dialect):
-        case = _asked(ask, dialect, question, model, key)
-        _check_usable(case.answer, dialect, model)
-        _report(report, ids, question, case)
-        broken = [law for law, found in judged(case, question.laws) if found]
-        if case.answer.status == 200 and keeps_its_limit not in broken:
-            taken.append(key)
-    keys = dialect.limit_keys
-    others = [key for key in keys if key not in taken]
-    if not taken:
-        report.remark(_LIMIT, f"none that the server keeps ({', '.join(keys)}): answers may be long, and cost more")
-    elif len(keys) > 1:
-        report.remark(_LIMIT, "; ".join([taken[0], *(f"{key} is not taken" for key in others)]))
-    return (*taken, *keys)[0]
+    def __init__(self, ask: Ask, dialect: Dialect, model: str, report: Report, tell: Callable[[str], None]) -> None:
+        self.report = report
+        self._ask, self._dialect, self._model, self._tell = ask, dialect, model, tell
+        self._limit_key = dialect.limit_keys[0]
+        self._ids: list[tuple[str, Any]] = []
+        self._found: set[tuple[bool, str, str]] = set()
+        """(streamed, law, what was found, without its numbers)."""
 
+    def find_the_limit(self) -> None:
+        """Under which name everything else says its limit: the first that the server takes. These are the first questions,
+        which show whether there is a server at all.
 
-def _asked(ask: Ask, dialect: Dialect, question: Question, model: str, limit_key: str) -> Case:
-    if isinstance(question.body, bytes):
-        body, raw = dict[str, Any](), question.body
-    else:
-        limit = {} if question.limit is None else {limit_key: question.limit}
-        body = {"model": model, **question.body, **limit}
-        raw = jsonio.dumps(body)
-    return Case(dialect, body, ask(question.path or dialect.path, raw))
+        Raises:
+            NotUsable: there is none.
+        """
+        taken: list[str] = []
+        for key, question in limits(self._dialect):
+            case = self._asked(question)
+            _check_usable(case.answer, self._dialect, self._model)
+            broken = self._report(question, case)
+            if case.answer.status == 200 and named(keeps_its_limit) not in broken:
+                taken.append(key)
+        keys = self._dialect.limit_keys
+        others = [key for key in keys if key not in taken]
+        if not taken:
+            text = f"none that the server keeps ({', '.join(keys)}): answers may be long, and cost more"
+            self.report.remark(_LIMIT, text)
+        elif len(keys) > 1:
+            self.report.remark(_LIMIT, "; ".join([taken[0], *(f"{key} is not taken" for key in others)]))
+        self._limit_key = (*taken, *keys)[0]
+
+    def put(self, question: Question) -> None:
+        """Ask one question of the table; where the answer's calls have results, send them."""
+        case = self._asked(question)
+        if self._report(question, case) or not question.results or case.answer.status != 200:
+            return
+        if case.dialect.calls(case.value) and not case.dialect.cut(case.value):
+            body = case.dialect.with_results(case.body, case.value)
+            second = Question(name=f"{question.name}, then results", body=body, laws=PLAIN)
+            self._report(second, self._sent(body))
+
+    def end_the_table(self) -> None:
+        """What only all answers together can break."""
+        law = ids_are_never_reused
+        self.report.add(named(law), "all answers", law(self._ids), about=law.__doc__)
+
+    def draw(self, examples: int, seed: int) -> None:
+        """Ask what Hypothesis draws, and report the smallest request whose answer breaks what no other answer broke."""
+        try:
+            from adapter.conform.live import drawing
+        except ModuleNotFoundError as missing:
+            if missing.name != "hypothesis":
+                raise
+            text = "not asked: this needs hypothesis, pip install 'responses-chat-adapter[conform]'"
+            self.report.remark(DRAWN, text)
+            return
+        refused = old = 0
+
+        def judge(body: dict[str, Any]) -> Findings:
+            nonlocal refused, old
+            case = self._sent(body)
+            refused += 400 <= case.answer.status < 500
+            found = _drawn_findings(case)
+            new = [(law, what) for law, what in found if _mark(case, law, what) not in self._found]
+            old += bool(found) and not new
+            told = [f"{law}: {what}" for law, what in new]
+            self._told("a drawn request", [(DRAWN, f"--seed {seed}", what) for what in told])
+            return told
+
+        asked, smallest = drawing.search(
+            judge, self._dialect.name, self._model, self._limit_key, examples=examples, seed=seed
+        )
+        shown_request = "" if smallest is None else jsonio.dumps(smallest.body).decode()
+        found = [] if smallest is None else [f"{'; '.join(smallest.findings)}; the smallest request: {shown_request}"]
+        self.report.add(DRAWN, f"--seed {seed}", found, count=asked, about=_ABOUT_DRAWN)
+        counted = f"{asked} requests from --seed {seed}, which asks the same again; {refused} were refused"
+        self.report.remark(DRAWN, f"{counted}, {old} answered with faults that are told above" if old else counted)
+
+    def _asked(self, question: Question) -> Case:
+        if isinstance(question.body, bytes):
+            return Case(self._dialect, {}, self._ask(question.path or self._dialect.path, question.body))
+        limit = {} if question.limit is None else {self._limit_key: question.limit}
+        return self._sent({"model": self._model, **question.body, **limit}, question.path)
+
+    def _sent(self, body: dict[str, Any], path: str | None = None) -> Case:
+        return Case(self._dialect, body, self._ask(path or self._dialect.path, jsonio.dumps(body)))
+
+    def _report(self, question: Question, case: Case) -> list[str]:
+        """The names of the laws that the answer breaks."""
+        refusal = _lacks(question, case)
+        if refusal:
+            self.report.remark(question.name, f"not supported: {refusal}")
+            self._tell(f"ok    {question.name}: not supported")
+            return []
+        every = []
+        for law, found in judged(case, question.laws):
+            self.report.add(named(law), question.name, found, about=law.__doc__)
+            self._found |= {_mark(case, named(law), what) for what in found}
+            every += [(named(law), question.name, what) for what in found]
+        if question.laws is not REFUSAL and isinstance(case.value, dict) and isinstance(case.value.get("id"), str):
+            self._ids.append((question.name, case.value["id"]))
+        return self._told(question.name, every)
+
+    def _told(self, name: str, findings: Sequence[tuple[str, str, str]]) -> list[str]:
+        broken = list(dict.fromkeys(law for law, _, _ in findings))
+        self._tell(f"{self.report.word(findings)} {name}{': ' if broken else ''}{', '.join(broken)}")
+        return broken
 
 
 def _check_usable(answer: Answer, dialect: Dialect, model: str) -> None:
@@ -103,17 +197,6 @@ def _check_usable(answer: Answer, dialect: Dialect, model: str) -> None:
         raise NotUsable(f"it is to be found at another URL, status {answer.status}")
 
 
-def _report(report: Report, ids: list[tuple[str, Any]], question: Question, case: Case) -> None:
-    refusal = _lacks(question, case)
-    if refusal:
-        report.remark(question.name, f"not supported: {refusal}")
-        return
-    for law, found in judged(case, question.laws):
-        report.add(named(law), question.name, found, about=law.__doc__)
-    if question.laws is not REFUSAL and isinstance(case.value, dict) and isinstance(case.value.get("id"), str):
-        ids.append((question.name, case.value["id"]))
-
-
 def _lacks(question: Question, case: Case) -> str:
     """The message of a lawful refusal that names what the server lacks; nothing for every other answer."""
     if not question.lacking or any(found for _, found in judged(case, REFUSAL)):
@@ -123,43 +206,15 @@ def _lacks(question: Question, case: Case) -> str:
     return shown(error["message"], 200) if any(word in told for word in question.lacking) else ""
 
 
-def _send_results(ask: Ask, report: Report, ids: list[tuple[str, Any]], question: Question, case: Case) -> None:
-    if any(found for _, found in judged(case, question.laws)) or not case.dialect.calls(case.value):
-        return
-    if case.dialect.cut(case.value):
-        return
-    body = case.dialect.with_results(case.body, case.value)
-    second = Question(name=f"{question.name}, then results", body=body, laws=PLAIN)
-    _report(report, ids, second, Case(case.dialect, body, ask(case.dialect.path, jsonio.dumps(body))))
+def _mark(case: Case, law: str, what: str) -> tuple[bool, str, str]:
+    """What two findings have in common that tell of one fault."""
+    return case.body.get("stream") is True, law, _NUMBER.sub("0", what)
 
 
-def _draw(ask: Ask, report: Report, dialect: Dialect, model: str, limit_key: str, examples: int, seed: int) -> None:
-    try:
-        from adapter.conform.live import drawing
-    except ModuleNotFoundError as missing:
-        if missing.name != "hypothesis":
-            raise
-        report.remark(DRAWN, "not asked: this needs hypothesis, pip install 'responses-chat-adapter[conform]'")
-        return
-    refused = 0
-
-    def judge(body: dict[str, Any]) -> Findings:
-        nonlocal refused
-        case = Case(dialect, body, ask(dialect.path, jsonio.dumps(body)))
-        refused += 400 <= case.answer.status < 500
-        return drawn_findings(case)
-
-    asked, smallest = drawing.search(judge, dialect.name, model, limit_key, examples=examples, seed=seed)
-    shown_request = "" if smallest is None else jsonio.dumps(smallest.body).decode()
-    found = [] if smallest is None else [f"{'; '.join(smallest.findings)}; the smallest request: {shown_request}"]
-    report.add(DRAWN, f"--seed {seed}", found, count=asked)
-    report.remark(DRAWN, f"{asked} requests from --seed {seed}, which asks the same again; {refused} were refused")
-
-
-def drawn_findings(case: Case) -> Findings:
+def _drawn_findings(case: Case) -> list[tuple[str, str]]:
     """What an answer to a drawn request breaks: it is a refusal, or it keeps the laws of answers."""
     if 400 <= case.answer.status < 500:
         laws = REFUSAL
     else:
         laws = STREAM if case.body.get("stream") is True else PLAIN
-    return [f"{named(law)}: {finding}" for law, found in judged(case, laws) for finding in found]
+    return [(named(law), finding) for law, found in judged(case, laws) for finding in found]
