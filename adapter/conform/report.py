@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
+
+_NUMBER: Final = re.compile(r"\d+")
+_SHOWN: Final = 3
+"""Cases that are named of those that have a finding in common; the JSON names all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,9 @@ class Report:
         for law, findings in told.items():
             if findings and law in self.about:
                 lines.append(f"      {law} means: {self.about[law]}")
-            for what, cases in _by_finding(findings).items():
-                known = "known: " if all(self.is_known((law, case, what)) for case in cases) else ""
-                lines.append(f"      {law} · {', '.join(cases)}: {known}{what}")
+            for group in _alike(findings):
+                known = "known: " if all(map(self.is_known, group)) else ""
+                lines.append(f"      {law} · {_some([case for _, case, _ in group])}: {known}{group[0][2]}")
         lines += [f"note  {case}: {text}" for case, text in self.remarks]
         return "\n".join([*lines, self._verdict()])
 
@@ -114,12 +119,22 @@ class Report:
         return json.dumps({"ok": self.ok, **self.facts, "laws": laws, "findings": found, "remarks": remarks})
 
 
-def _by_finding(findings: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
-    """Servers err in many answers alike: each finding, and its cases."""
-    cases: dict[str, list[str]] = {}
-    for _, case, what in findings:
-        cases.setdefault(what, []).append(case)
-    return cases
+def mark(finding: str) -> str:
+    """What two findings have in common that tell of one fault: all but their numbers."""
+    return _NUMBER.sub("0", finding)
+
+
+def _alike(findings: Iterable[tuple[str, str, str]]) -> Iterable[list[tuple[str, str, str]]]:
+    """Servers err in many answers alike: those findings together."""
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for finding in findings:
+        groups.setdefault(mark(finding[2]), []).append(finding)
+    return groups.values()
+
+
+def _some(cases: Sequence[str]) -> str:
+    more = len(cases) - _SHOWN
+    return "; ".join([*cases[:_SHOWN], *([f"{more} more"] if more > 0 else [])])
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What the laws ask of a dialect. Whoever implements it may rely on shapes: laws that read values come behind those that check them."""
+"""What the laws ask of a dialect. Whoever implements it may rely on shapes: an answer without them is read no further."""
 
 from __future__ import annotations
 

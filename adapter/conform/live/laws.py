@@ -1,7 +1,7 @@
 """What any server's answers must keep. Each law takes a case and returns findings; none, and the law holds.
 
 Laws stand in a tuple in the order in which they are asked. Those in `GATES` end the asking when they are broken: what is no
-JSON has no shape, and what has not the shape cannot be read for more.
+JSON has no shape. What has a shape of its own is read as far as that goes: one run shows as much as it can.
 """
 
 from __future__ import annotations
@@ -67,11 +67,18 @@ Law: TypeAlias = Callable[[Case], Findings]
 
 
 def judged(case: Case, laws: Iterable[Law]) -> Iterator[tuple[Law, Findings]]:
-    """Each law with what it found, up to the first broken gate. A grammar is one where what is broken cannot be read."""
+    """Each law with what it found, up to the first broken gate; without those that a misshapen answer leaves nothing to read."""
+    broken = False
     for law in laws:
-        found = law(case)
+        try:
+            found = law(case)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            if not broken:
+                raise
+            continue
         yield law, found
-        if found and (law in GATES or (law is is_grammatical and not isinstance(case.value, dict))):
+        broken = broken or bool(found)
+        if found and (law in GATES or not isinstance(case.value, dict)):
             return
 
 
@@ -121,11 +128,14 @@ def ends_as_it_says(case: Case) -> Findings:
 
 
 def usage_adds_up(case: Case) -> Findings:
-    """Input and output tokens are the total, as both usage objects define it, and none is negative: bills are made of them."""
+    """Input and output tokens are the total, as both usage objects define it, none is negative, and an answer that says or calls
+    something took some: bills are made of them."""
     if case.value.get("usage") is None:
         return []
     usage = case.dialect.usage(case.value)
     found = [f"negative usage: {usage}"] if min(usage) < 0 else []
+    if usage.output == 0 and (said := case.dialect.text(case.value) or case.dialect.calls(case.value)):
+        found.append(f"0 output tokens for {shown(said)}")
     if usage.input + usage.output != usage.total:
         found.append(f"{usage.input} + {usage.output} tokens are said to be {usage.total}")
     return found
@@ -280,7 +290,6 @@ GATES: Final = (
     comes_whole,
     is_answered,
     is_json,
-    has_the_shape,
     is_an_event_stream,
     ends_once,
     is_refused,

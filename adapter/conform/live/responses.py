@@ -69,10 +69,10 @@ class Responses(Dialect):
         return "" if self.folded(raw).get("usage") is not None else "the last event's response tells no usage"
 
     def finish_problems(self, body: dict[str, Any], value: dict[str, Any]) -> list[str]:
-        status, details = value["status"], value["incomplete_details"]
+        status, details = value["status"], value.get("incomplete_details")
         if status not in ("completed", "incomplete"):
             return [f"status is {status!r} in an answer that nobody asked to be given later"]
-        found = [f"status is {status!r} beside an error"] if value["error"] is not None else []
+        found = [f"status is {status!r} beside an error"] if value.get("error") is not None else []
         if status == "incomplete" and details is None:
             found.append("status is 'incomplete' without incomplete_details")
         if status == "completed" and details is not None:

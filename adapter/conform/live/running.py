@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -20,7 +19,7 @@ from adapter.conform.live.laws import (
     named,
 )
 from adapter.conform.live.questions import Question, laws_of, limits, questions
-from adapter.conform.report import Known, Report
+from adapter.conform.report import Known, Report, mark
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio
 
@@ -30,7 +29,6 @@ DRAWN: Final = "any-request-is-answered-or-refused"
 _ABOUT_DRAWN: Final = """Requests that Hypothesis draws get an answer or a refusal that keeps the laws above. What other answers
 broke is not told again."""
 _LIMIT: Final = "the limit of all other questions"
-_NUMBER: Final = re.compile(r"\d+")
 
 
 class NotUsable(Exception):
@@ -79,7 +77,7 @@ class _Run:
         self._limit_key = dialect.limit_keys[0]
         self._ids: list[tuple[str, Any]] = []
         self._found: set[tuple[bool, str, str]] = set()
-        """(streamed, law, what was found, without its numbers)."""
+        """(streamed, law, the mark of what was found)."""
 
     def find_the_limit(self) -> None:
         """Under which name everything else says its limit: the first that the server takes. These are the first questions,
@@ -207,8 +205,8 @@ def _lacks(question: Question, case: Case) -> str:
 
 
 def _mark(case: Case, law: str, what: str) -> tuple[bool, str, str]:
-    """What two findings have in common that tell of one fault."""
-    return case.body.get("stream") is True, law, _NUMBER.sub("0", what)
+    """A fault of streams may be another one than that of plain answers."""
+    return case.body.get("stream") is True, law, mark(what)
 
 
 def _drawn_findings(case: Case) -> list[tuple[str, str]]:
