@@ -86,7 +86,9 @@ class Report:
                 lines.append(f"      {law} means: {self.about[law]}")
             for group in _alike(findings):
                 known = "known: " if all(map(self.is_known, group)) else ""
-                lines.append(f"      {law} · {_some([case for _, case, _ in group])}: {known}{group[0][2]}")
+                lines.append(
+                    f"      {law} · {_some(list(dict.fromkeys(case for _, case, _ in group)))}: {known}{group[0][2]}"
+                )
         lines += [f"note  {case}: {text}" for case, text in self.remarks]
         return "\n".join([*lines, self._verdict()])
 

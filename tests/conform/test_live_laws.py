@@ -399,6 +399,19 @@ def test_an_answer_without_a_field_is_judged_for_the_others() -> None:
     assert broken(report) == {"has-the-shape", "ends-as-it-says"}
 
 
+def test_arguments_of_a_tool_that_is_not_strict_are_the_models() -> None:
+    """A model without a mind calls with `0.0`; the OpenAPI file promises nothing else."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    body = {"model": "demo-chat", "messages": [{"role": "user", "content": "call f"}], "tools": [tool]}
+    said = json.loads(asked("/chat/completions", json.dumps(body).encode()).raw)
+    said["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] = "0.0"
+    raw = json.dumps(said).encode()
+    assert laws.arguments_are_objects(_case("chat", body, "application/json", raw)) == []
+    tool["function"]["strict"] = True  # type: ignore[index]
+    found = laws.arguments_are_objects(_case("chat", body, "application/json", raw))
+    assert found == ["arguments '0.0' are no JSON object"]
+
+
 @pytest.mark.parametrize("dialect", BOTH)
 def test_what_is_drawn_tells_no_fault_again_and_searches_for_none_that_is_told(dialect: str) -> None:
     """Every answer lacks something: the table says so, and no request is made small for it."""

@@ -150,18 +150,23 @@ def calls_only_what_is_offered(case: Case) -> Findings:
     only = _chosen(choice)
     if only is not None:
         return [f"tool_choice names {shown(only)}, and {shown(name)} is called" for name in sorted(names - {only})]
-    try:
-        tools = {name for _, name in offered(case.body)}
-    except (AttributeError, KeyError, TypeError):  # a drawn request whose tools are none, and whom the server takes
+    tools = _strictness(case.body)
+    if tools is None:
         return []
-    return [f"{shown(name)} is called, offered: {', '.join(sorted(tools)) or 'nothing'}" for name in names - tools]
+    told = ", ".join(sorted(tools)) or "nothing"
+    return [f"{shown(name)} is called, offered: {told}" for name in sorted(names - tools.keys())]
 
 
 def arguments_are_objects(case: Case) -> Findings:
-    """A call's arguments are a string that holds one JSON object (OpenAPI file, arguments), unless the answer was cut."""
+    """A call of a strict tool has arguments that hold one JSON object (guide to function calling), unless the answer was cut.
+
+    What a model writes for other tools is not the server's to promise (OpenAPI file, arguments).
+    """
     if case.dialect.cut(case.value):
         return []
-    written = [call.arguments for call in case.dialect.calls(case.value) if call.arguments is not None]
+    tools = _strictness(case.body) or {}
+    calls = case.dialect.calls(case.value)
+    written = [call.arguments for call in calls if call.arguments is not None and tools.get(call.name)]
     return [f"arguments {shown(text)} are no JSON object" for text in written if not isinstance(_parsed(text), dict)]
 
 
@@ -318,6 +323,15 @@ def _parsed(text: str) -> Any:
     try:
         return jsonio.loads(text.encode("utf-8", "surrogatepass"))
     except jsonio.NotJson:
+        return None
+
+
+def _strictness(body: dict[str, Any]) -> dict[str, bool] | None:
+    """The tools of a request, and whether their calls are held to their schema; None where a drawn request's are no tools."""
+    try:
+        tools = offered(body).items()
+        return {name: tool.get("function", tool).get("strict") is True for (_, name), tool in tools}
+    except (AttributeError, KeyError, TypeError):
         return None
 
 

@@ -50,7 +50,7 @@ _SCHEMA: Final = {
     "required": ["city", "people"],
     "additionalProperties": False,
 }
-_TOOLS: Final = ("tools", "tool_choice", "tool choice", "function")
+_TOOLS: Final = ("tools", "tool_choice", "tool choice", "function", "strict")
 _PARALLEL: Final = (*_TOOLS, "parallel")
 _FORMATS: Final = ("response_format", "json_schema", "text.format")
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -133,7 +133,7 @@ def _chat_history() -> dict[str, Any]:
 
 def _chat_tool(name: str) -> dict[str, Any]:
     about = f"Tells the {name.removeprefix('get_')} of a city."
-    return {"type": "function", "function": {"name": name, "description": about, "parameters": _CITY}}
+    return {"type": "function", "function": {"name": name, "description": about, "parameters": _CITY, "strict": True}}
 
 
 _STREAMED: Final[dict[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
