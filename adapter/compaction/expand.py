@@ -12,8 +12,8 @@ If the newest is an upstream's own blob that we wrapped, it is unwrapped and eve
 its blob means, and the request must go there. Older compactions of other makers are dropped, the newest stands for them.
 Anything else is foreign and refused, unless a single upstream (`native`) can have made it and judges it: another adapter too.
 
-**Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again; sealed signatures belong to the calls before
-them, for an upstream that takes such. A wrapped blob is unwrapped and remembered
+**Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again; sealed signatures belong to the calls and
+the message before them, for an upstream that takes such. A wrapped blob is unwrapped and remembered
 with its origin: `for_upstream` leaves it out of requests that go elsewhere, where it would be refused. Reasoning that
 is neither goes on as it is, and what another adapter sealed to the single upstream; the upstream judges it.
 """
@@ -36,7 +36,14 @@ from adapter.compaction.anatomy import (
 )
 from adapter.compaction.keep import placed
 from adapter.compaction.outgoing import wrapped_item
-from adapter.compaction.payload import ContextPayload, SummaryPayload, read_compaction, read_reasoning, read_signatures
+from adapter.compaction.payload import (
+    TEXT,
+    ContextPayload,
+    SummaryPayload,
+    read_compaction,
+    read_reasoning,
+    read_signatures,
+)
 from adapter.compaction.sealing import KeyRing, Kind, Opened, is_ours, not_verified
 from adapter.hub.events import Item
 
@@ -54,7 +61,7 @@ class Expanded:
     """Indices in `items` of reasoning that we had sealed: text of a Chat upstream."""
 
     signed: dict[int, Any] = field(default_factory=dict)
-    """Index in `items` -> the `extra_content` of this call that we had sealed."""
+    """Index in `items` -> the `extra_content` of this call or message that we had sealed."""
 
     @property
     def preferred_origin(self) -> str | None:
@@ -65,7 +72,7 @@ class Expanded:
 
     def for_upstream(self, name: str, *, reads_reasoning: bool = True, takes_extra: bool = False) -> list[Item]:
         """The history as this upstream takes it: without reasoning blobs of others, and items that were nothing else;
-        without reasoning text of a Chat upstream where it does not read such; with what calls were signed with where
+        without reasoning text of a Chat upstream where it does not read such; with what items were signed with where
         it `takes_extra`. These very items where nothing is left out."""
         # another account of the same upstream may well read it: which one it was is no reason to leave it out
         foreign = {index for index, origin in self.reasoning_origins.items() if origin.partition("/")[0] != name}
@@ -171,7 +178,7 @@ def _with_reasoning(
                 told.append(len(out))
                 out.append(_told(item, read_reasoning(blob.payload)))
             case Kind.SIGNED:
-                signed |= _calls_of(read_signatures(blob.payload, path), out)
+                signed |= _places_of(read_signatures(blob.payload, path), out)
             case Kind.WRAPPED:
                 origins[len(out)] = blob.origin
                 out.append(_unwrapped(item, blob))
@@ -180,16 +187,17 @@ def _with_reasoning(
     return Expanded(out, origin, origins, frozenset(told), signed)
 
 
-def _calls_of(signatures: dict[str, Any], before: list[Item]) -> dict[int, Any]:
-    """Signatures by the indices of their calls, of those of one id the last: servers use their ids again."""
+def _places_of(signatures: dict[str, Any], before: list[Item]) -> dict[int, Any]:
+    """Signatures by the indices of their items: the last call of an id, since servers use their ids again, the last message."""
     found: dict[int, Any] = {}
     waiting = dict(signatures)
     for index in range(len(before) - 1, -1, -1):
         if not waiting:
             break
-        call_id = before[index].get("call_id")
-        if isinstance(call_id, str) and call_id in waiting and "output" not in before[index]:
-            found[index] = waiting.pop(call_id)
+        item = before[index]
+        signed = TEXT if item.get("role") == "assistant" else item.get("call_id")
+        if isinstance(signed, str) and signed in waiting and "output" not in item:
+            found[index] = waiting.pop(signed)
     return found
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from adapter.compaction.anatomy import COMPACTIONS, type_of
-from adapter.compaction.payload import seal_reasoning, seal_signatures
+from adapter.compaction.payload import TEXT, seal_reasoning, seal_signatures
 from adapter.compaction.sealing import KeyRing, Kind
-from adapter.hub.events import Event, Finished, Item, ItemClosed, ItemOpened, Started
+from adapter.hub.events import Event, Failed, Finished, Item, ItemClosed, ItemOpened, Started
 from adapter.hub.request import Request
 
 Transformer: TypeAlias = Callable[[Event], Event]
@@ -42,8 +42,8 @@ def sealing_reasoning(ring: KeyRing, tenant: str, origin: str) -> Transformer:
 
 
 class SealingSignatures:
-    """For a Chat upstream: what it wants back with its calls (`extra_content`) goes into a reasoning item of its own behind them,
-    sealed, since there are clients that keep only the keys of an item that they know. One for every answer."""
+    """For a Chat upstream: what it wants back with its calls and its text (`extra_content`) goes into a reasoning item of its own
+    behind them, sealed, since there are clients that keep only the keys of an item that they know. One for every answer."""
 
     def __init__(self, ring: KeyRing, tenant: str, origin: str) -> None:
         self._ring, self._tenant, self._origin = ring, tenant, origin
@@ -52,19 +52,22 @@ class SealingSignatures:
         self._token = "0"
 
     def __call__(self, event: Event) -> list[Event]:
-        """The event, and in front of the end of an answer the item."""
+        """The event, and in front of the end of an answer the item: of one that is cut or breaks off, too, whose calls may have
+        been run. Nothing may follow an item that is cut."""
+        if isinstance(event, ItemOpened | ItemClosed):
+            self._next = max(self._next, event.index + 1)
         match event:
             case Started(id):
                 self._token = id.removeprefix("resp_")
-            case ItemClosed(index, item):
-                self._next = max(self._next, index + 1)
-                if "extra_content" in item and "call_id" in item:
-                    self._signed[item["call_id"]] = item["extra_content"]
-            case Finished("completed") if self._signed:
+            case ItemClosed(_, {"status": "incomplete"}) | Finished() | Failed():
                 return [*self._sealed(), event]
+            case ItemClosed(_, item) if "extra_content" in item:
+                self._signed[item.get("call_id", TEXT)] = item["extra_content"]
         return [event]
 
     def _sealed(self) -> list[Event]:
+        if not self._signed:
+            return []
         item: Item = {
             "id": f"rs_{self._token}_{self._next}",
             "type": "reasoning",
@@ -72,6 +75,7 @@ class SealingSignatures:
             "summary": [],
         }
         sealed = seal_signatures(self._signed, self._ring, self._tenant, self._origin)
+        self._signed = {}
         return [
             ItemOpened(self._next, item),
             ItemClosed(self._next, {**item, "status": "completed", "encrypted_content": sealed}),

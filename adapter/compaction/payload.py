@@ -7,12 +7,15 @@ drop everything before the blob (in-conversation compaction), and where there is
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from adapter.compaction.sealing import KeyRing, Kind, not_verified
 from adapter.errors import InvalidValue
 from adapter.hub.events import Item
 from adapter.wire.jsonio import NotJson, dumps, loads
+
+TEXT: Final = ""
+"""Stands for the id of a call where the message is signed: no call has it."""
 
 
 class SummaryPayload(NamedTuple):
@@ -75,12 +78,12 @@ def read_reasoning(data: bytes) -> str:
 
 
 def seal_signatures(signed: dict[str, Any], ring: KeyRing, tenant: str, origin: str) -> str:
-    """`encrypted_content` for the `extra_content` of a Chat upstream's calls, by call id."""
+    """`encrypted_content` for the `extra_content` of a Chat upstream's calls, by call id, and of its text."""
     return ring.seal(dumps(signed), kind=Kind.SIGNED, tenant=tenant, origin=origin)
 
 
 def read_signatures(data: bytes, param: str | None) -> dict[str, Any]:
-    """The `extra_content` of calls, by call id.
+    """The `extra_content` of calls, by call id, and of the text.
 
     Raises:
         InvalidEncryptedContent: sealed by us, but in no form that this version knows.

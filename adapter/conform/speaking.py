@@ -246,7 +246,12 @@ def chat_usage(spoken: Spoken) -> dict[str, Any] | None:
 def chat_call(item: dict[str, Any], text: str) -> dict[str, Any]:
     """A call item as a tool call that says `text`."""
     kind, key = ("custom", "input") if item["type"] == "custom_tool_call" else ("function", "arguments")
-    return {"id": item["call_id"], "type": kind, kind: {"name": item["name"], key: text}}
+    return {"id": item["call_id"], "type": kind, kind: {"name": item["name"], key: text}} | chat_signed(item)
+
+
+def chat_signed(item: dict[str, Any]) -> dict[str, Any]:
+    """What the server wants back with a text or a call, as a member of its message or call."""
+    return {"extra_content": item["extra_content"]} if "extra_content" in item else {}
 
 
 def chat_message(spoken: Spoken) -> dict[str, Any]:
@@ -259,6 +264,9 @@ def chat_message(spoken: Spoken) -> dict[str, Any]:
         message["tool_calls"] = [chat_call(item, item[STRINGS[item["type"]][0]]) for item in spoken.calls]
     elif not spoken.refusal:
         message["content"] = spoken.text
+    for item in spoken.items:
+        if item["type"] == "message":
+            message |= chat_signed(item)
     return message
 
 
@@ -287,6 +295,8 @@ def chat_chunks(spoken: Spoken) -> list[dict[str, Any]]:
                 thoughts += 1
             for piece in spoken.cut(part[PART_EVENTS[part["type"]][0]]):
                 say({key: piece})
+        if item["type"] == "message" and chat_signed(item):
+            say({"content": "", **chat_signed(item)})
         if item["type"] in STRINGS:
             call = chat_call(item, "")
             kind, key = call["type"], STRINGS[item["type"]][0]

@@ -114,9 +114,7 @@ def _messages(messages: Any, profile: Profile) -> Iterator[str]:
         if role not in _MESSAGE_KEYS:
             yield f"messages[{i}]: role {role!r}"
             continue
-        known = _MESSAGE_KEYS[role] | (
-            {profile.reasoning_field} if role == "assistant" and profile.reasoning_replay != "none" else set()
-        )
+        known = _MESSAGE_KEYS[role] | (_replayed(profile) if role == "assistant" else set())
         if not message.keys() <= known or not {"role", "content"} <= message.keys():
             yield f"messages[{i}]: keys {sorted(message)}"
         if role == "tool":
@@ -135,6 +133,12 @@ def _messages(messages: Any, profile: Profile) -> Iterator[str]:
         yield from (f"messages[{i}]: {problem}" for problem in _content(message, profile))
     if expected:
         yield "calls without answers at the end"
+
+
+def _replayed(profile: Profile) -> set[str]:
+    """What of its answers goes back to the server beside texts and calls."""
+    replayed = {profile.reasoning_field} if profile.reasoning_replay != "none" else set()
+    return replayed | {key for key in ("extra_content", "reasoning_details") if getattr(profile, key)}
 
 
 def _content(message: dict[str, Any], profile: Profile) -> Iterator[str]:

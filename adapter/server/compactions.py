@@ -27,7 +27,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.echo import echo
 from adapter.errors import InvalidValue
 from adapter.hub import usage as usages
-from adapter.hub.events import Event, Finished, ItemClosed, ItemOpened, Started, Usage
+from adapter.hub.events import Event, Failed, Finished, ItemClosed, ItemOpened, Started, Usage
 from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import Exchange, Request
 from adapter.server.about import About
@@ -48,7 +48,7 @@ _FOREIGN: Final = Loss("input", Action.DROPPED, "reasoning", "The upstream canno
 _SIGNED: Final = Loss(
     "input", Action.DROPPED, "extra_content", "The upstream is not given back what another server signed."
 )
-_FRAME: Final[frozenset[type[Event]]] = frozenset({Started, ItemClosed, Finished})
+_FRAME: Final[frozenset[type[Event]]] = frozenset({Started, ItemOpened, ItemClosed, Finished, Failed})
 _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
 
@@ -218,12 +218,13 @@ class Compactions:
             if not seals.wraps:
                 return answering
             change = wrapping_blobs(seals.ring, seals.tenant, origin)
-        elif asks_for_sealed_reasoning(request):
-            change = sealing_reasoning(seals.ring, seals.tenant, origin)
-            if target.upstream.profile.extra_content:
-                answering = Changed(answering, SealingSignatures(seals.ring, seals.tenant, origin), only=_FRAME)
         else:
-            return answering
+            asked = asks_for_sealed_reasoning(request)
+            if target.upstream.profile.signs and (asked or request.client.codex):
+                answering = Changed(answering, SealingSignatures(seals.ring, seals.tenant, origin), only=_FRAME)
+            if not asked:
+                return answering
+            change = sealing_reasoning(seals.ring, seals.tenant, origin)
         return Changed(answering, lambda event: [change(event)], only=_ITEMS)
 
     def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
@@ -238,10 +239,8 @@ class Compactions:
         target = self._ground.chosen(turn, maker)
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
-        read = expanded.for_upstream(
-            target.upstream.name, reads_reasoning=reads_reasoning, takes_extra=profile.extra_content
-        )
-        if expanded.signed and not profile.extra_content:
+        read = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning, takes_extra=profile.signs)
+        if expanded.signed and not profile.signs:
             request.losses.append(_SIGNED)
         if read is not expanded.items and target.upstream.dialect == "responses":  # Chat has no place for blobs anyway
             request.losses.append(_FOREIGN)

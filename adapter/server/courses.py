@@ -94,7 +94,9 @@ class Courses(Ground):
                 return self.raw(turn, passed(body, "responses", turn.client, target))
         request = DIALECTS["responses"].read_request(body, turn.client)
         request.previous = previous
-        if facts.plain:
+        # Codex asks for blobs only where it knows that a model reasons, gives all of them back, and keeps nothing else
+        seals = request.client.codex and found[0].upstream.profile.signs
+        if facts.plain and not seals:
             return self.hub(turn, request, self.chosen(turn, found[0]))
         return self.compactions.responses(turn, request, found, facts)
 

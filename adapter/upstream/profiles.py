@@ -50,6 +50,8 @@ class Profile:
     extra_content: bool = False
     """Takes `extra_content` of its messages and tool calls back: Gemini signs its calls there, and refuses a turn in which
     the signature is missing."""
+    reasoning_details: bool = False
+    """Takes `reasoning_details` of its answers back: OpenRouter, which makes of reasoning without them what its upstreams refuse."""
     assistant_null_content: bool = True
     """`content: null` beside tool_calls; otherwise `""`."""
 
@@ -100,6 +102,11 @@ class Profile:
     """Takes presence_penalty and frequency_penalty on Responses."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
+
+    @property
+    def signs(self) -> bool:
+        """Wants something back with its answers that a client may drop."""
+        return self.extra_content or self.reasoning_details
 
 
 GENERIC = Profile()

@@ -13,6 +13,7 @@ from tests.server.harness import Client, adapter, play, upstream
 from tests.server.scripted import (
     END,
     SSE,
+    Close,
     Script,
     Upstream,
     chat_reply,
@@ -133,6 +134,73 @@ def test_a_signature_comes_back_by_a_client_that_drops_unknown_keys(stream: bool
             await ask(client, False, input=[ASKS, *answer["output"], *outputs])  # as an SDK does it
             (turn,) = [m for m in up.seen[2].json["messages"] if m["role"] == "assistant"]
             assert [call.get("extra_content") for call in turn["tool_calls"]] == [SIGNED, None]
+
+    play(scenario)
+
+
+DETAILS = [
+    {"type": "reasoning.text", "text": "because FACT-path", "signature": "EsQB", "format": "f", "index": 0},
+    {"type": "reasoning.encrypted", "data": "gAAA", "id": "rs_1", "format": "f", "index": 1},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_details_come_back_by_a_client_that_drops_unknown_keys(stream: bool) -> None:
+    async def scenario() -> None:
+        whole = chat_reply("Hello")
+        whole["choices"][0]["message"]["reasoning_details"] = DETAILS
+        pieces = [event(chunk({"reasoning_details": [one]})) for one in DETAILS]
+        script = [SSE, *pieces, *chat_stream("Hello")[1:]] if stream else [json_reply(whole)]
+        async with (
+            Upstream(script, [json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat", profile="openrouter", api_key="none")) as client,
+        ):
+            answer = await ask(client, stream, **INCLUDE)
+            kept = [{k: v for k, v in item.items() if k != "extra_content"} for item in answer["output"]]
+            assert [item["type"] for item in kept] == ["reasoning", "message", "reasoning"]
+            await ask(client, False, input=[ASKS, *kept, ASKS])
+            assert up.seen[1].json["messages"][1] == {
+                "role": "assistant",
+                "content": "Hello",
+                "reasoning_details": DETAILS,
+            }
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_signature_of_a_call_that_was_run_is_sealed_before_an_answer_ends_badly(broken: bool) -> None:
+    """Codex runs a call as soon as it is whole, keeps it when the rest breaks off, and asks again with it."""
+
+    async def scenario() -> None:
+        called = [*signed_chat(True)[:2], event(chunk({"content": "and"}))]
+        rest: Script = [Close()] if broken else [event(chunk({}, "length")), *chat_stream()[-2:]]
+        async with (
+            Upstream([*called, *rest]) as up,
+            adapter(upstream(up.url, "chat", profile="gemini")) as client,
+        ):
+            found = await client.ask("responses", stream=True, **INCLUDE)
+            done = [e["item"] for e in found.events if e["type"] == "response.output_item.done"]
+            assert [item["type"] for item in done[:2]] == ["function_call", "reasoning"]
+            assert done[1]["encrypted_content"].startswith("adapter:1:signed:up:")
+            assert found.events[-1]["type"] == ("response.failed" if broken else "response.incomplete")
+
+    play(scenario)
+
+
+def test_codex_that_does_not_ask_for_blobs_is_given_signatures_all_the_same() -> None:
+    """Codex 0.120.0 asks for them only where it knows that the model reasons; it gives back all that it was given."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(signed_chat(True), thinking_chat(True)) as up,
+            adapter(upstream(up.url, "chat", profile="gemini")) as client,
+        ):
+            for codex in (True, False):
+                headers = {"user_agent": "codex_exec/0.120.0 (Linux)"} if codex else {}
+                found = await client.ask("responses", stream=True, headers=headers)
+                sealed = [item for item in final(found)["output"] if "encrypted_content" in item]
+                assert len(sealed) == codex
 
     play(scenario)
 

@@ -11,9 +11,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from adapter.dialects.chat import citations
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.dialects.chat.logprobs import to_responses
-from adapter.dialects.chat.reasoning_details import has_encrypted, text_of_details
+from adapter.dialects.chat.reasoning_details import (
+    REASONING_DETAILS,
+    DetailsSoFar,
+    as_extra,
+    has_encrypted,
+    text_of_details,
+)
 from adapter.dialects.chat.sole_text import CONTENT, REASONING
 from adapter.dialects.chat.text_items import REASONING_KINDS, Logprobs, TextItem
 from adapter.dialects.chat.tool_calls import ToolCalls
@@ -23,7 +29,7 @@ from adapter.hub.request import Exchange
 
 _TEXT: Final = DeltaKind.TEXT
 _REFUSAL: Final = DeltaKind.REFUSAL
-RARE: Final = frozenset({EXTRA_CONTENT, "images", "reasoning_details"})
+RARE: Final = frozenset({EXTRA_CONTENT, "images", REASONING_DETAILS})
 """Keys of a message that only some servers have."""
 
 
@@ -51,6 +57,7 @@ class Assembly:
         self._item: TextItem | None = None
         self._calls = ToolCalls(exchange.tools, token, self._indices.take, anomaly)
         self._reasoning_kind = reasoning_kind(exchange)
+        self._details = DetailsSoFar() if exchange.profile.reasoning_details else None
         self._early_annotations: list[dict[str, Any]] = []
         self._behind: list[tuple[DeltaKind, str, Logprobs | None]] = []
         """Text that came amid a call."""
@@ -78,7 +85,7 @@ class Assembly:
         get = delta.get
         content = get("content")
         events: list[Event] = []
-        reasoning = get("reasoning_content") or get("reasoning") or text_of_details(get("reasoning_details"))
+        reasoning = get("reasoning_content") or get("reasoning") or text_of_details(get(REASONING_DETAILS))
         if reasoning and isinstance(reasoning, str):
             self._text(self._reasoning_kind, reasoning, None, events)
         if content or logprobs:
@@ -144,7 +151,9 @@ class Assembly:
                 self._anomaly("extra_content_without_text")
         if get("images"):
             self._anomaly("image_dropped")
-        if has_encrypted(get("reasoning_details")):
+        if self._details is not None:
+            self._details.add(get(REASONING_DETAILS))
+        elif has_encrypted(get(REASONING_DETAILS)):
             self._anomaly("reasoning_encrypted")
 
     # -------------------------------------------------------------------------------------------------------- pieces
@@ -217,6 +226,8 @@ class Assembly:
             self._anomaly("text_amid_call")
         if self._behind:
             self._say_behind(events)
+        if self._details is not None and not incomplete and (details := self._details.whole()):
+            self._sign(as_extra(details))
         if self._item is None:
             events += self._calls.close(status)
         if self._calls.unnamed and incomplete:
@@ -230,6 +241,15 @@ class Assembly:
         if self._early_annotations:
             self._anomaly("annotation_without_text")
         return events
+
+    def _sign(self, extra: ExtraContent) -> None:
+        """What the server wants back with the answer goes with its last item."""
+        if self._item is None and self._calls.pending:
+            self._calls.sign_last(extra)
+        elif self._item is not None and not self._item.is_reasoning:
+            self._item.extra = extra | (self._item.extra or {})
+        else:
+            self._anomaly("extra_content_without_text")
 
     def cite(self, citations: list[dict[str, Any]]) -> list[Event]:
         """Citations of the whole answer, those that its text does not have already."""

@@ -29,6 +29,7 @@ from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.other_items import leave_out
 from adapter.dialects.chat.pairing import Pairing
 from adapter.dialects.chat.readable import readable_reasoning
+from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.dialects.chat.tools import Toolbox
 from adapter.dialects.chat.turns import Message, Turn, same_call, with_media
 from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, ToolCall
@@ -208,13 +209,16 @@ class History:
             self._attach_reasoning()
 
     def _carry_extra(self, index: int, item: Item, message: Message | ToolCall) -> None:
-        """What the server gave with it to have it back."""
-        extra = item.get(EXTRA_CONTENT)
-        if not extra:
+        """What the server gave with it, to have it back: with the call or the text, or with the turn."""
+        if not item.get(EXTRA_CONTENT):
             return
-        if self._writing.profile.extra_content:
+        profile, turn = self._writing.profile, self._turn
+        details, extra = parted(item[EXTRA_CONTENT])
+        if details and profile.reasoning_details and turn is not None:
+            turn[REASONING_DETAILS] = [*turn.get(REASONING_DETAILS, ()), *details]
+        if extra and profile.extra_content:
             message[EXTRA_CONTENT] = extra
-        else:
+        if (details and not profile.reasoning_details) or (extra and not profile.extra_content):
             reason = "The upstream is not given back what another server signed."
             self._writing.lose_once(self._writing.at(index, ".extra_content"), EXTRA_CONTENT, reason)
 
@@ -284,8 +288,8 @@ class History:
         if waiting is not None and same_call(waiting[0], tool_call):
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
             return
-        self._carry_extra(index, item, tool_call)
         self._add_call(index, call_id, tool_call)
+        self._carry_extra(index, item, tool_call)
         if self._reasoning:
             self._attach_reasoning()
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from adapter.dialects.chat.checks import array, json_object, missing, name, no_string, string, wrong_type, wrong_value
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.read_content import read_assistant, read_text, read_user
+from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, as_extra
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
 from adapter.hub.losses import Action, Loss
@@ -36,6 +37,7 @@ _KNOWN: Final = {
         "reasoning_content",
         "reasoning",
         EXTRA_CONTENT,
+        REASONING_DETAILS,
     },
     "tool": _PLAIN | {"tool_call_id"},
     "function": _PLAIN,
@@ -199,6 +201,9 @@ class CloselyRead:
             called, arguments = _called(json_object(legacy, path), path)
             self._legacy[called] = call_id = f"call_legacy_{i}"
             self.items.append({"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments})
+        if (details := message.get(REASONING_DETAILS)) and type(details) is list:
+            extra = self.items[-1].get(EXTRA_CONTENT)
+            self.items[-1][EXTRA_CONTENT] = as_extra(details) | (extra if type(extra) is dict else {})
 
     def _call(self, call: Any, path: str) -> Item:
         call_id = string(json_object(call, path).get("id"), f"{path}.id")

@@ -17,6 +17,7 @@ from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of
+from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Item, ItemClosed
 from adapter.hub.fold import Answer, unfolded
@@ -180,8 +181,11 @@ def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
     calls: list[Item] = []
     reasoned = annotated = logged = False
     extra: ExtraContent | None = None
+    details: list[Any] = []
     for item in answer.items.values():
         kind = item.get("type")
+        if EXTRA_CONTENT in item:
+            details += parted(item[EXTRA_CONTENT])[0]
         if kind == "message":
             if EXTRA_CONTENT in item:
                 extra = extra_of(item[EXTRA_CONTENT]) or extra
@@ -212,6 +216,8 @@ def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
         message["annotations"] = nested
     if extra:
         message[EXTRA_CONTENT] = extra
+    if details:
+        message[REASONING_DETAILS] = details
     if calls and legacy:
         message["function_call"] = {"name": calls[0].get("name") or "", "arguments": _arguments(calls[0])}
     elif calls:

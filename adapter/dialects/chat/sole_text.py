@@ -11,7 +11,16 @@ REASONING: Final = "reasoning"
 """Places of texts; a number is the call of that index, to whose arguments they belong."""
 _REASONING_KEYS: Final = ("reasoning_content", "reasoning")
 _SAYING: Final = frozenset(
-    {CONTENT, *_REASONING_KEYS, "annotations", "refusal", "tool_calls", "function_call", "extra_content"}
+    {
+        CONTENT,
+        *_REASONING_KEYS,
+        "annotations",
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "extra_content",
+        "reasoning_details",
+    }
 )
 """What of a delta is looked at."""
 

@@ -179,6 +179,10 @@ class ToolCalls:
                 self._add(slot, text, events)
         return events
 
+    def sign_last(self, extra: ExtraContent) -> None:
+        """The last call is to go back with this, too."""
+        self._sign(self._waiting[-1], extra | (self._waiting[-1].extra or {}))
+
     def _sign(self, slot: _Slot, extra: ExtraContent) -> None:
         if slot.closed:
             self._anomaly("late_extra_content")

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
+from adapter.dialects.chat.reasoning_details import REASONING_DETAILS
 from adapter.dialects.chat.write_calls import ToolCall
 from adapter.dialects.chat.write_content import Part
 from adapter.upstream.profiles import Profile
 
 Message = dict[str, Any]
 
-_BESIDE: Final = ("name", EXTRA_CONTENT)
+_BESIDE: Final = ("name", EXTRA_CONTENT, REASONING_DETAILS)
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:
@@ -54,7 +55,7 @@ class Turn:
         if calls:
             message["tool_calls"] = calls
         message |= beside
-        return replayed or not reasoning
+        return replayed or not reasoning or REASONING_DETAILS in beside
 
 
 def with_media(messages: list[Message], media: dict[int, Sequence[Part]]) -> list[Message]:

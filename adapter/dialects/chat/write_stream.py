@@ -30,6 +30,7 @@ from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
 from adapter.dialects.chat.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as to_chat_moderation
+from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
 from adapter.hub.events import (
     Annotated,
@@ -251,15 +252,19 @@ class ChatWriter:
     def _on_item_closed(self, event: ItemClosed, choice: _Choice) -> list[Frame]:
         """What its server wants back with it, where that was not known when it began."""
         item = event.item
-        given = extra_of(item.get(EXTRA_CONTENT))
-        if given is None or event.index in choice.signed:
+        if EXTRA_CONTENT not in item:
             return []
+        details, _ = parted(item[EXTRA_CONTENT])
+        frames = [self._delta(choice, b'"reasoning_details":' + dumps(details))] if details else []
+        given = extra_of(item[EXTRA_CONTENT])
+        if given is None or event.index in choice.signed:
+            return frames
         extra = b'"extra_content":' + dumps(given)
         if item["type"] == "message":
-            return [self._delta(choice, extra)]
-        if self._legacy or item["type"] not in _CALL_KEYS:
-            return []
-        return [self._delta(choice, b'"tool_calls":[{"index":%d,%b}]' % (choice.calls - 1, extra))]
+            frames.append(self._delta(choice, extra))
+        elif not self._legacy and item["type"] in _CALL_KEYS:
+            frames.append(self._delta(choice, b'"tool_calls":[{"index":%d,%b}]' % (choice.calls - 1, extra)))
+        return frames
 
     def _on_part(self, event: PartOpened, choice: _Choice) -> list[Frame]:
         kind = _REASONING.get(event.part.get("type"))

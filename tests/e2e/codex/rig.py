@@ -22,7 +22,7 @@ from typing import Any, Literal
 import uvicorn
 
 from adapter.conform.peers import ChatPeer, Peer, ResponsesPeer, Switchboard, Turn
-from adapter.upstream.profiles import profile
+from adapter.upstream.profiles import GENERIC, profile
 from tests.e2e.conftest import ROOT, free_port, wait_until_ready
 
 Lane = Literal["chat", "responses"]
@@ -32,8 +32,11 @@ PING_AFTER = 0.5
 """Seconds of silence after which the adapter pings Codex."""
 PATIENCE = 60
 """Seconds for one run of the binary; it needs about one."""
-THINKS = {"reasoning_replay": "tool_turns"}
-"""A Chat server that wants its reasoning back; its models end in -thinks."""
+SERVERS = {
+    "thinks": profile("generic", {"reasoning_replay": "tool_turns"}),
+    **{name: profile(name) for name in ("gemini", "openrouter", "deepseek", "vllm", "llama.cpp", "ollama")},
+}
+"""Kinds of Chat servers by the last word of their models' names: one that wants its reasoning back, and some by profile."""
 
 
 def binary(version: str) -> Path | None:
@@ -136,8 +139,8 @@ class Rig:
 
         `block` is the whole configuration where it is given.
         """
-        thinks = profile("generic", THINKS if model.endswith("-thinks") else {})
-        peer: Peer = ChatPeer(script, profile=thinks) if lane == "chat" else ResponsesPeer(script)
+        server = SERVERS.get(model.rpartition("-")[2], GENERIC)
+        peer: Peer = ChatPeer(script, profile=server) if lane == "chat" else ResponsesPeer(script)
         self.board.peers[key] = peer
         home, work = folder / "home", folder / "project"
         home.mkdir(parents=True, exist_ok=True)
@@ -180,8 +183,11 @@ def rig(folder: Path) -> Iterator[Rig]:
 
 def _config(lane: Lane, upstream: str) -> str:
     head = f'base_url = "{upstream}"\ndialect = "{lane}"\napi_key = "client"\ncompact = "none"\n'
-    text = f'[server]\nping_after = {PING_AFTER}\n[[upstreams]]\nname = "thinks"\nmodels = ["*-thinks"]\n{head}[upstreams.capabilities]\n'
-    text += "".join(f'{key} = "{value}"\n' for key, value in THINKS.items())
+    text = f"[server]\nping_after = {PING_AFTER}\n"
+    for name, server in SERVERS.items():
+        text += f'[[upstreams]]\nname = "{name}"\nmodels = ["*-{name}"]\n{head}profile = "{server.name}"\n'
+        if name != server.name:
+            text += f'[upstreams.capabilities]\nreasoning_replay = "{server.reasoning_replay}"\n'
     return text + f'[[upstreams]]\nname = "scripted"\npriority = 1\n{head}'
 
 

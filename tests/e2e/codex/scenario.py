@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from adapter.conform.peers import Turn
+from adapter.conform.speaking import Spoken, chat_stream, responses_stream
 from tests.e2e.codex.families import FAMILIES, VERSIONS, Family
 from tests.e2e.codex.rig import LANES, Lane, Rig, Run
 
@@ -21,8 +22,8 @@ class Scenario:
     flags: ClassVar[Sequence[str]] = ()
     config: ClassVar[str] = ""
     """Further lines of config.toml."""
-    thinks: ClassVar[bool] = False
-    """The server wants its reasoning back."""
+    server: ClassVar[str] = ""
+    """The kind of server, one of the rig's; empty for one that wants nothing in particular."""
     retries: ClassVar[int] = 2
     refuses: ClassVar[bool] = False
     """The strict server is meant to find something."""
@@ -79,7 +80,7 @@ class Cell:
         given.prepare(folder / "project")
         options: dict[str, Any] = {"prompts": given.prompts, "config": given.config, "retries": given.retries}
         flags = [flag.format(folder=folder) for flag in given.flags]
-        model = self.family.slug + ("-thinks" if given.thinks else "")
+        model = "-".join(filter(None, (self.family.slug, given.server)))
         script = given.script(self.family)
         options["provider"] = "supports_websockets = true" if self.transport == "ws" else ""
         return rig.run(self.id, folder, self.version, self.lane, model, script, flags=flags, **options)
@@ -93,6 +94,11 @@ class Cell:
         assert any(run.over_socket) == (self.transport == "ws")
         assert all(run.over_socket) or self.transport == "http" or self.scenario.gives_up
         self.scenario.check(run, self.family)
+
+
+def events_of(spoken: Spoken, body: dict[str, Any]) -> int:
+    """How many events the stream of an answer has."""
+    return (chat_stream(spoken) if "messages" in body else responses_stream(spoken)).count(b"\n\n")
 
 
 def table(scenarios: Sequence[Scenario]) -> list[Cell]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from adapter.conform.peers import Answer, Line, Slow, Torn, Turn, fails
 from tests.e2e.codex.families import Family, answer, refusal, says, text
 from tests.e2e.codex.rig import Lane, Run
-from tests.e2e.codex.scenario import Scenario
+from tests.e2e.codex.scenario import Scenario, events_of
 
 
 class Refusal(Scenario):
@@ -74,8 +74,8 @@ class DiesBehindCall(Scenario):
 
     def script(self, family: Family) -> list[Turn]:
         def first(body: dict[str, Any]) -> Answer:
-            torn = answer(family.shell(body, "echo x >> ran.txt", "torn"), text("and now"))
-            return Torn(torn, _events(torn, body) - 5)
+            torn = answer(family.shell(body, "echo x >> ran.txt", "torn"), text("and now for something else"))
+            return Torn(torn, events_of(torn, body) - 5)
 
         return [first, says("whole")]
 
@@ -252,13 +252,6 @@ class OverflowInStream(Scenario):
     def check(self, run: Run, family: Family) -> None:
         assert "ran out of room" in run.failure
         assert len(run.requests) == 1
-
-
-def _events(spoken: Any, body: dict[str, Any]) -> int:
-    """How many events the stream of an answer has."""
-    from adapter.conform.speaking import chat_stream, responses_stream
-
-    return (chat_stream(spoken) if "messages" in body else responses_stream(spoken)).count(b"\n\n")
 
 
 def _error(message: str, **facts: Any) -> dict[str, Any]:

@@ -195,7 +195,7 @@ class ViewImage(Scenario):
 class Reasoning(Scenario):
     """Reasoning between tool turns goes back to the server that wants it; a blob comes back untouched."""
 
-    thinks = True
+    server = "thinks"
 
     def script(self, family: Family) -> list[Turn]:
         return [
