@@ -117,6 +117,9 @@ def _messages(messages: Any, profile: Profile) -> Iterator[str]:
         known = _MESSAGE_KEYS[role] | (_replayed(profile) if role == "assistant" else set())
         if not message.keys() <= known or not {"role", "content"} <= message.keys():
             yield f"messages[{i}]: keys {sorted(message)}"
+        thought = profile.reasoning_replay == "all" or "tool_calls" in message
+        if role == "assistant" and profile.reasoning_demanded and thought and not message.get(profile.reasoning_field):
+            yield f"messages[{i}]: the reasoning is missing"
         if role == "tool":
             if not expected or message["tool_call_id"] != expected.pop(0):
                 yield f"messages[{i}]: answers no call that waits here"

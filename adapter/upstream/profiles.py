@@ -36,8 +36,10 @@ class Profile:
     """System or developer messages after the first turn: kept in place, sent as user messages in place, or moved into
     the leading one. `keep` also leaves several leading messages unmerged."""
     reasoning_replay: Literal["none", "tool_turns", "all"] = "none"
-    """On which assistant messages of the history reasoning text goes back: none, those that have tool calls (DeepSeek and
-    Moonshot refuse a history without it; of older turns they ignore it), or all."""
+    """On which assistant messages of the history reasoning text goes back: none, those that have tool calls, or all."""
+    reasoning_demanded: bool = False
+    """Refuses a history in which one of these messages has none: Moonshot those with tool calls, DeepSeek all where there are
+    tools. What another model said, or this one without a thought, gets one that says nothing."""
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     images: bool = True
     image_detail: bool = True

@@ -13,6 +13,8 @@ from adapter.upstream.profiles import Profile
 
 Message = dict[str, Any]
 
+_NO_REASONING: Final = " "
+"""Moonshot takes "" for none."""
 _BESIDE: Final = ("name", EXTRA_CONTENT, REASONING_DETAILS)
 
 
@@ -48,14 +50,25 @@ class Turn:
         refusal, reasoning = "".join(self.refusal), "".join(self.reasoning)
         if refusal:
             message["refusal"] = refusal
-        replay = profile.reasoning_replay
-        replayed = replay == "all" or (replay == "tool_turns" and bool(calls))
+        replayed = _replays(profile, calls)
         if reasoning and replayed:
             message[profile.reasoning_field] = reasoning
         if calls:
             message["tool_calls"] = calls
         message |= beside
         return replayed or not reasoning or REASONING_DETAILS in beside
+
+
+def _replays(profile: Profile, calls: Any) -> bool:
+    """Whether reasoning goes back on a message with these calls."""
+    return profile.reasoning_replay == "all" or (profile.reasoning_replay == "tool_turns" and bool(calls))
+
+
+def demand_reasoning(messages: list[Message], profile: Profile) -> None:
+    """Every message that reasoning goes back on has some."""
+    for message in messages:
+        if message["role"] == "assistant" and _replays(profile, message.get("tool_calls")):
+            message.setdefault(profile.reasoning_field, _NO_REASONING)
 
 
 def with_media(messages: list[Message], media: dict[int, Sequence[Part]]) -> list[Message]:

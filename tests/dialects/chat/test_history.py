@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapter.errors import BadRequest, InvalidEncryptedContent, InvalidType, InvalidValue, UnsupportedParameter
+from adapter.upstream.profiles import profile
 from tests.dialects.chat.writing import (
     OPENAI,
     bot,
@@ -381,6 +382,22 @@ def test_reasoning_goes_back_everywhere_under_the_field_of_the_server() -> None:
     )
     assert made.body["messages"] == [bot("done", reasoning="short")]
     assert made.losses == []
+
+
+@pytest.mark.parametrize(("to", "on_texts"), [("moonshot", False), ("deepseek", True)])
+def test_what_was_said_without_a_thought_gets_one_where_the_server_refuses_it_without(to: str, on_texts: bool) -> None:
+    """As after a switch of models; Moonshot takes an empty one for none."""
+    history = user(), call("a"), output("a"), reasoning("y"), call("b"), output("b"), said("done"), user()
+    empty = {"reasoning_content": " "}
+    assert messages(*history, to=profile(to)) == [
+        HI,
+        bot(None, chat_call("a")) | empty,
+        tool("a"),
+        bot(None, chat_call("b")) | {"reasoning_content": "y"},
+        tool("b"),
+        bot("done") | (empty if on_texts else {}),
+        HI,
+    ]
 
 
 def test_reasoning_that_is_not_given_back_is_reported_once() -> None:

@@ -209,6 +209,29 @@ class Reasoning(Scenario):
         assert reasoning(run.requests[-1]) == [("First I list.", "gAAAA+blob/=="), ("Then I count.", "gAAAA+blob/==")]
 
 
+class Thoughtless(Scenario):
+    """A server that refuses a history in which an answer lacks its reasoning takes one that had none."""
+
+    server = "deepseek"
+    prompts = ("go", "go on")
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "" if lane == "chat" else "such servers speak Chat Completions only"
+
+    def script(self, family: Family) -> list[Turn]:
+        return [
+            lambda body: answer(thought("First I list."), family.shell(body, "echo 1", "one")),
+            lambda body: answer(family.shell(body, "echo 2", "two")),
+            answer(thought("That was it."), text("listed")),
+            says("went on"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["listed", "went on"]
+        said = [m["reasoning_content"] for m in run.requests[-1]["messages"] if m["role"] == "assistant"]
+        assert said == ["First I list.", " ", "That was it."]
+
+
 class OutputSchema(Scenario):
     """--output-schema reaches the server as a schema, and its JSON comes back as the final message."""
 
@@ -355,6 +378,7 @@ WORK: tuple[Scenario, ...] = (
     Mcp(),
     ViewImage(),
     Reasoning(),
+    Thoughtless(),
     OutputSchema(),
     LocalCompaction(),
     Resume(),
