@@ -22,7 +22,8 @@ from adapter.hub.losses import Anomaly
 from adapter.wire.jsonio import NotJson, loads
 from adapter.wire.sse import MAX_EVENT, Decoder, SseEvent, event_at, framed
 
-_BOUNDARIES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_BOUNDARIES: Final = (b"\n\n", b"\n\r\n", b"\n\r", b"\r\r\n", b"\r\r")
+"""A line end and a blank line; a CRLF ends like an LF."""
 ENDED_EARLY: Final = "The upstream's stream ended before its answer was complete."
 _DONE: Final = b"[DONE]"
 _LF: Final = 0x0A
@@ -30,7 +31,7 @@ _CR: Final = 0x0D
 """As numbers: to look for one byte is twice as fast as to look for a string."""
 _MANY: Final = 4096
 """Bytes of a read that is worth a lesson."""
-_BLOCK_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_BLOCK_END: Final = re.compile(rb"\n\n|[\n\r]\r\n?")
 
 
 class RawStream(ABC):

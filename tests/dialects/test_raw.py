@@ -43,6 +43,16 @@ def test_a_whole_stream_passes_byte_for_byte(dialect: DialectName, stream: bytes
     assert passed(dialect, stream) == stream
 
 
+@pytest.mark.parametrize("blank", [b"\n\r\n", b"\n\r", b"\r\n\n", b"\r\n\r", b"\r\r\n"])
+@pytest.mark.parametrize(("dialect", "stream"), STREAMS)
+def test_a_blank_line_that_ends_otherwise_than_the_line_before_it_ends_its_event(
+    dialect: DialectName, stream: bytes, blank: bytes
+) -> None:
+    stream = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n\n", blank)
+    assert passed(dialect, stream) == stream
+    assert passed(dialect, *(bytes([byte]) for byte in stream)).rstrip() == stream.rstrip()
+
+
 @pytest.mark.parametrize(("dialect", "stream"), STREAMS)
 def test_byte_by_byte_is_the_same(dialect: DialectName, stream: bytes) -> None:
     assert passed(dialect, *(bytes([byte]) for byte in stream)) == stream
