@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
@@ -117,8 +116,7 @@ class RawStream(ABC):
         self._parts = [rest] if rest else []
         self._held = len(rest)
         if self.answered and not any(map(passing.__contains__, self.marks)):
-            self._last = passing
-            self.events += passing.count(b"data:")
+            self._note(passing)
             if self._refrain.willing:
                 self._listen(passing)
             return passing
@@ -214,15 +212,21 @@ class RawStream(ABC):
                     block = self.passed(block, event)
             elif many and self._refrain.willing:
                 self._learned(block)
-            self._last = block
-            self.events += block.count(b"data:")
+            self._note(block)
             yield block
 
     def last(self) -> tuple[str | None, dict[str, Any]]:
         """Name and JSON object of the last event that passed, as far as it has them."""
-        blocks = deque(_blocks(self._last), maxlen=1)
-        said = _event(blocks[0]) if blocks else None
+        said: SseEvent | None = None
+        for block in _blocks(self._last):
+            said = _event(block) or said
         return (None, {}) if said is None else (said[0], _object(said[1]) or {})
+
+    def _note(self, passing: bytes) -> None:
+        """What passes is the last that did, unless it is comments only: those have no number to go on from."""
+        if events := passing.count(b"data:"):
+            self._last = passing
+            self.events += events
 
 
 def _end_of_events(chunk: bytes, before: bytes) -> int:

@@ -84,6 +84,21 @@ def test_unfinished_tail_is_dropped_when_the_transport_breaks() -> None:
     assert b"[DONE]" not in ending
 
 
+@pytest.mark.parametrize("reads", [1, 2])
+def test_a_failure_behind_comments_goes_on_with_the_numbers_of_the_events(reads: int) -> None:
+    """Keep-alives of an upstream that then falls silent: each counted as what passed last."""
+    events = b'data: {"type":"response.created","sequence_number":0,"response":{"id":"resp_1"}}\n\n' + b"".join(
+        b'data: {"type":"response.output_text.delta","sequence_number":%d,"delta":"h"}\n\n' % n for n in (1, 2)
+    )
+    stream = DIALECTS["responses"].raw_stream(Exchange.unasked("responses"))
+    for part in (events + b": ping\n\n",) if reads == 1 else (events, b": ping\n\n"):
+        stream.feed(part)
+
+    out = stream.fail(UpstreamTruncated("gone"))
+
+    assert [n in out for n in (b'"sequence_number":3', b'"sequence_number":4')] == [True, True]
+
+
 def test_missing_done_is_added_behind_a_finish() -> None:
     assert passed("chat", CHAT.removesuffix(b"data: [DONE]\n\n")) == CHAT
 
