@@ -37,6 +37,8 @@ ID_PREFIXES: Final = {
 FIXED: Final = ("id", "type", "role", "call_id", "name", "namespace")
 """What an item says when it opens and may not say otherwise when it closes."""
 _STATUS_REQUIRED: Final = frozenset({"message", *CALLS})
+_NEVER_INCOMPLETE: Final = frozenset({"web_search_call", "image_generation_call"})
+"""Hosted items whose status has no `incomplete`: what did not come to its end has failed."""
 _OPEN_STATUSES: Final = ("in_progress", "searching", "interpreting", "generating", "queued")
 
 KINDS: Final = {
@@ -90,7 +92,7 @@ def final_status(item: Item, kind: str, forced: str | None) -> str | None:
     if "status" not in item:
         return None
     if forced and (given in ("incomplete", None) or given in _OPEN_STATUSES):
-        return forced
+        return "failed" if forced == "incomplete" and kind in _NEVER_INCOMPLETE else forced
     return "completed" if kind == "reasoning" and given in _OPEN_STATUSES else given
 
 

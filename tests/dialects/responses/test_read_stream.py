@@ -234,6 +234,24 @@ def test_an_incomplete_answer_closes_what_is_open_as_incomplete() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("item", "status"),
+    [
+        ({"type": "web_search_call", "id": "ws_1", "status": "searching", "action": {"type": "search"}}, "failed"),
+        ({"type": "image_generation_call", "id": "ig_1", "status": "generating", "result": None}, "failed"),
+        ({"type": "code_interpreter_call", "id": "ci_1", "status": "interpreting", "code": "1"}, "incomplete"),
+    ],
+)
+def test_a_hosted_tool_that_an_incomplete_answer_leaves_open_ends_in_a_status_that_it_can_have(
+    item: dict[str, Any], status: str
+) -> None:
+    opened = {**item, "status": "in_progress"}
+    play = playbook() >> event("output_item.added", output_index=0, item=item) << [ItemOpened(0, opened)]
+    end = event("incomplete", response={"incomplete_details": {"reason": "max_output_tokens"}})
+
+    play >> end << [ItemClosed(0, {**opened, "status": status}), Finished("incomplete", "max_output_tokens")]
+
+
 def test_an_item_done_as_incomplete_was_complete_when_another_follows() -> None:
     play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
     play >> event("output_item.done", output_index=0, item={**MESSAGE, "status": "incomplete"}) << []
