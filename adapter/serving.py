@@ -48,9 +48,9 @@ def open_streams() -> None:
     """Whoever started this process may have closed its standard streams: what is said would go to sockets in their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            stream = open(os.devnull, mode)  # at the lowest number that is free, which is its own
-            os.set_inheritable(stream.fileno(), True)  # to the workers
-            setattr(sys, name, stream)
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is its own
+            os.set_inheritable(number, True)  # to the workers
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def serve(settings: Settings, *, demo: bool = False) -> None:
