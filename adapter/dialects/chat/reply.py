@@ -186,9 +186,9 @@ def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
         kind = item.get("type")
         if EXTRA_CONTENT in item:
             details += parted(item[EXTRA_CONTENT])[0]
-        if kind == "message":
-            if EXTRA_CONTENT in item:
+            if kind == "message":
                 extra = extra_of(item[EXTRA_CONTENT]) or extra
+        if kind == "message":
             for part in item.get("content") or ():
                 said = part.get("type")
                 if said == "output_text":
