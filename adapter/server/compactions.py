@@ -90,7 +90,9 @@ class Compactions:
         """
         if shape(body) is Shape.CHAT:
             turn.dialect = "chat"
-            return self._chat_compact(turn, body)
+            keep = self._ground.keeping.chat(turn, body)
+            course = self._chat_compact(turn, body, passes=keep is None)
+            return course if keep is None else keep.course(course)
         reply = self._reply(turn, body)
         call = read_call(body)
         asked = (
@@ -122,20 +124,22 @@ class Compactions:
         turn.lane = "compact"
         return Course(stream=False, exchange=Exchange(request=request), begin=begin)
 
-    def _chat_compact(self, turn: Turn, body: dict[str, Any]) -> Course:
+    def _chat_compact(self, turn: Turn, body: dict[str, Any], *, passes: bool) -> Course:
         found = self._ground.routing.found(turn, body)
-        return self._ground.routing.over(turn, found, found, lambda found: self._chat_compacted(turn, body, found))
+        return self._ground.routing.over(
+            turn, found, found, lambda found: self._chat_compacted(turn, body, found, passes=passes)
+        )
 
-    def _chat_compacted(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Course:
+    def _chat_compacted(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         target = self._ground.chosen(turn, found[0])
-        if self._compactor.way(ClientShape.CHAT, target) is Way.HAND_ON:
+        if passes and self._compactor.way(ClientShape.CHAT, target) is Way.HAND_ON:
             return self._ground.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
         request = DIALECTS["chat"].read_request(body, turn.client)
         seals = self._seals(turn, Expanded(request.items), target, wraps=False)
         case = self._case(turn, ClientShape.CHAT, request, seals, target)
         if worth_compacting(case.split, case.options):
             return self._compacted_then_asked(case, seals, Going.on(case, body))
-        if target.upstream.dialect == "chat":
+        if target.upstream.dialect == "chat" and passes:
             return self._ground.raw(turn, passed(body, "chat", turn.client, target))
         return self._ground.hub(turn, request, target)
 

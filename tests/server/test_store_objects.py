@@ -173,3 +173,29 @@ def test_choices_are_stored_together(store: dict[str, Any]) -> None:
             assert kept["choices"] == answer["choices"]
 
     play(scenario)
+
+
+@pytest.mark.parametrize("compact", ["chat", "none"])
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_a_chat_shaped_compact_call_is_kept_as_any_completion(
+    dialect: str, long: bool, compact: str, store: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        good = chat_stream if dialect == "chat" else responses_stream
+        asked = [user("Hi"), {"role": "assistant", "content": "x" * (40_000 if long else 4)}, user("and now?")]
+        scripts = [good("the summary")] * long + [good("Hello")]
+        async with (
+            Upstream(*scripts) as up,
+            adapter(upstream(up.url, dialect, compact=compact), store=store) as client,
+        ):
+            body = {"model": "m", "messages": asked, "stream": True, "store": True, "metadata": {"k": "v"}}
+            answer = await client.post("/v1/responses/compact", body)
+            assert answer.status == 200, answer.body
+            (kept,) = (await client.get(PATH["chat"])).json["data"]
+            assert (kept["id"], kept["metadata"]) == (answer.events[0]["id"], {"k": "v"})
+            assert kept["choices"][0]["message"]["content"] == "Hello"
+            told = (await client.get(f"{PATH['chat']}/{kept['id']}/messages")).json["data"]
+            assert [message["content"] for message in told] == [message["content"] for message in asked]
+
+    play(scenario)
