@@ -41,7 +41,7 @@ SMALLEST_PIECE: Final = 4_096
 MOST_PIECES: Final = 8
 """A history that would need more is clipped harder first: what tools said is cut before calls multiply."""
 
-_TOO_LONG: Final = frozenset({"context_length_exceeded", PayloadTooLarge.code})
+TOO_LONG: Final = frozenset({"context_length_exceeded", PayloadTooLarge.code})
 """The window's bound, and that on a request's bytes or tokens a minute: less at once goes through either."""
 _LEAST_CLIP: Final = 512
 _BYTES_A_TOKEN: Final = 3
@@ -172,7 +172,7 @@ class _Asking:
                 summaries.append((yield from self._ask(piece, what, part)))
             except AdapterError as refused:
                 self._limit = min(self._limit, _length(piece)) // 2
-                if refused.code not in _TOO_LONG or self._limit < SMALLEST_PIECE:
+                if refused.code not in TOO_LONG or self._limit < SMALLEST_PIECE:
                     raise
                 if summaries:
                     pieces.give_back(piece)

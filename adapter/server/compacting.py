@@ -19,7 +19,7 @@ from adapter.compaction.options import OnFailure, Options, Strategy
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
 from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
 from adapter.compaction.sizes import utf8_length
-from adapter.compaction.summarise import Compacted, summarise
+from adapter.compaction.summarise import TOO_LONG, Compacted, summarise
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
@@ -192,7 +192,7 @@ class Compactor:
             AdapterError: `refused`, unless `on_failure` says `trim` and all of the history is here; why the summary failed.
         """
         kept_there = _kept_elsewhere(case.request) is not None
-        if refused.code == "context_length_exceeded" and not kept_there:
+        if refused.code in TOO_LONG and not kept_there:
             return await self._summarised(case)
         if kept_there or case.options.on_failure is OnFailure.ERROR:
             raise refused

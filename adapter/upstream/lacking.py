@@ -9,8 +9,8 @@ from adapter.errors import AdapterError, UpstreamUnwell
 from adapter.upstream.router import Target
 
 _ABSENT: Final = frozenset({404, 405, 501})
-_UNSUPPORTED: Final = r"\bis not supported (?:for|by) "
-"""LiteLLM says "COMPACT responses is not supported for gemini" with a 500."""
+_UNSUPPORTED: Final = r"\bis not supported (?:for|by) |\bUnexpected endpoint or method\b"
+"""LiteLLM says "COMPACT responses is not supported for gemini" with a 500, LM Studio the other with a 200."""
 _MOST: Final = 1024
 """Names of models come from clients: beyond that all is forgotten and learnt again."""
 

@@ -110,6 +110,20 @@ def test_a_gateway_that_compacts_for_one_model_and_not_for_another_is_asked_for_
     play(scenario)
 
 
+def test_a_server_that_answers_200_for_what_it_has_not_is_understood() -> None:
+    async def scenario() -> None:
+        lm_studio = {"error": "Unexpected endpoint or method. (POST /v1/responses/compact)"}
+        async with (
+            Upstream([json_reply(lm_studio)], responses_stream("the summary")) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            for _ in range(2):
+                assert (await client.post(COMPACT, CALL)).status == 200
+            assert len(up.seen) == 3
+
+    play(scenario)
+
+
 def test_a_failure_of_an_endpoint_that_is_there_is_told_and_not_taken_for_its_absence() -> None:
     async def scenario() -> None:
         boom = json_reply({"error": LITELLM | {"message": "litellm.InternalServerError: OpenAIException - boom"}}, 500)

@@ -110,10 +110,11 @@ def test_a_history_too_long_is_summarised_in_pieces_however_the_server_words_it(
     play(scenario)
 
 
+@pytest.mark.parametrize("vendor", ["openai", "groq"])
 @pytest.mark.parametrize("kind", ["compaction", "response", "trigger"])
-def test_a_history_too_long_for_the_upstreams_own_compaction_is_summarised(kind: str) -> None:
+def test_a_history_too_long_for_the_upstreams_own_compaction_is_summarised(kind: str, vendor: str) -> None:
     async def scenario() -> None:
-        status, body = TOO_LONG["openai"]
+        status, body = TOO_LONG[vendor]
         async with (
             Upstream([json_reply(body, status)], responses_stream("the summary")) as up,
             adapter(upstream(up.url, "responses", compact=kind)) as client,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from adapter.upstream.lacking import Lacking, is_absent
-from adapter.upstream.refusals import from_http
+from adapter.upstream.refusals import from_error_object, from_http
 from tests.upstream.test_failover import target
 
 SAID = {
@@ -27,6 +27,11 @@ SAID = {
 def test_an_endpoint_that_is_not_there_is_told_from_a_failure_and_from_a_missing_model(case: str) -> None:
     status, body, absent = SAID[case]
     assert is_absent(from_http(status, {}, body, own_key=True)) is absent
+
+
+def test_an_error_in_a_200_may_say_so_too() -> None:
+    assert is_absent(from_error_object("Unexpected endpoint or method. (POST /v1/responses/compact)"))
+    assert not is_absent(from_error_object("Model is unloaded."))
 
 
 def test_what_a_gateway_lacks_for_one_model_it_may_have_for_another() -> None:
