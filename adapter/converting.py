@@ -48,7 +48,7 @@ def convert(
     if what == "reply":
         reply = translate.reply(loads_request(given.read()), dialect, client, exchange=exchange, profile=profile)
         out.write(dumps(reply.value) + b"\n")
-        _note([], reply.anomalies, notes)
+        _note(reply.losses, reply.anomalies, notes)
         return
     stream = translate.stream(_parts(given), dialect, client, exchange=exchange, profile=profile)
     for part in stream:

@@ -32,7 +32,7 @@ class Translated(NamedTuple):
     value: dict[str, Any]
     """The body in the target dialect."""
     losses: list[Loss]
-    """What of a request could not be carried; empty for replies."""
+    """What could not be carried."""
     exchange: Exchange
     """What the request decided about how its answer is read; hand it to `reply` or `stream`."""
     anomalies: list[Anomaly]
@@ -88,7 +88,8 @@ def reply(
     )
     if answer.error is not None:
         raise answer.error
-    return Translated(DIALECTS[target].write_reply([answer], exchange), [], exchange, anomalies)
+    losses = DIALECTS[target].unsaid([answer], exchange)
+    return Translated(DIALECTS[target].write_reply([answer], exchange), losses, exchange, anomalies)
 
 
 class TranslatedStream(Iterator[bytes]):

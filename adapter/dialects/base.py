@@ -116,6 +116,9 @@ class Dialect(Protocol):
     def write_reply(self, answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
         """The client's plain reply; several answers only where the client asked for n > 1."""
 
+    def unsaid(self, answers: Sequence[Answer], exchange: Exchange) -> list[Loss]:
+        """What of the answers `write_reply` cannot say; for log and metric."""
+
     def stream_reader(self, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ...) -> StreamReader:
         """A fresh machine for one upstream stream."""
 

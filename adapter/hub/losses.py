@@ -6,8 +6,9 @@ An *anomaly* is about the answer: something the upstream did that its own API do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Policy: TypeAlias = Literal["report", "reject", "ignore"]
 """What a server does about losses."""
@@ -31,6 +32,17 @@ class Loss(NamedTuple):
     """A word from a closed vocabulary, fit for a metric label: the field or type concerned (`logit_bias`, `web_search`)."""
     reason: str
     """One sentence for a human; holds no user data."""
+
+
+def unknown_fields(path: str, holder: Mapping[str, Any], known: frozenset[str]) -> list[Loss]:
+    """A loss for each key of the object at `path` that is not among `known` and says something."""
+    if holder.keys() <= known:
+        return []
+    return [
+        Loss(f"{path}.{key[:64]}", Action.DROPPED, "unknown_field", "Not a field that can be carried.")
+        for key, value in holder.items()
+        if key not in known and value is not None
+    ]
 
 
 class Anomaly(NamedTuple):

@@ -180,6 +180,7 @@ class Pipeline:
                         answers = await collected(answering)
                         reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                         _note(turn, answers[0], answering.anomalies)
+                        turn.losses = [*turn.losses, *DIALECTS[turn.dialect].unsaid(answers, answering.exchange)]
                         if len(answers) > 1:
                             turn.usage = summed([answer.usage for answer in answers])
                         await outlet.whole(200, _JSON, dumps(reply))

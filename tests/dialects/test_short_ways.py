@@ -186,7 +186,7 @@ def test_plain_items_are_written_as_any_item_is(given_items: list[Any], to: Prof
 )
 def test_plain_functions_are_read_as_any_tool_is(offered: list[Any]) -> None:
     def closely() -> list[Any]:
-        return [read_tools.read_tool(tool, f"tools[{i}]") for i, tool in enumerate(offered)]
+        return [read_tools.read_tool(tool, f"tools[{i}]", []) for i, tool in enumerate(offered)]
 
     assert repr(_outcome(lambda: read_tools.read_tools(offered, []))) == repr(_outcome(closely))
 

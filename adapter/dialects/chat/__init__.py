@@ -8,6 +8,7 @@ from adapter.dialects.chat.raw import raw_stream
 from adapter.dialects.chat.read_request import read_request
 from adapter.dialects.chat.read_stream import stream_reader
 from adapter.dialects.chat.reply import read_answer, read_reply, write_reply
+from adapter.dialects.chat.unsaid import unsaid
 from adapter.dialects.chat.write_request import write_request
 from adapter.dialects.chat.write_stream import stream_writer
 from adapter.hub.request import DialectName
@@ -22,6 +23,7 @@ __all__ = [
     "read_request",
     "stream_reader",
     "stream_writer",
+    "unsaid",
     "write_reply",
     "write_request",
 ]

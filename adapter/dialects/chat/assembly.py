@@ -29,7 +29,7 @@ from adapter.hub.request import Exchange
 
 _TEXT: Final = DeltaKind.TEXT
 _REFUSAL: Final = DeltaKind.REFUSAL
-RARE: Final = frozenset({EXTRA_CONTENT, "images", REASONING_DETAILS})
+RARE: Final = frozenset({EXTRA_CONTENT, "audio", "images", REASONING_DETAILS})
 """Keys of a message that only some servers have."""
 
 
@@ -149,6 +149,8 @@ class Assembly:
                 self._item.extra = extra
             else:
                 self._anomaly("extra_content_without_text")
+        if get("audio"):
+            self._anomaly("audio_dropped")
         if get("images"):
             self._anomaly("image_dropped")
         if self._details is not None:

@@ -26,7 +26,7 @@ def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status:
     get = message.get
     content, calls = get("content"), get("tool_calls")
     reasoning = get("reasoning_content") or get("reasoning")
-    if get("refusal") or get("annotations") or get("function_call"):
+    if get("refusal") or get("annotations") or get("function_call") or get("audio"):
         return None
     if (
         "extra_content" in message or "images" in message or "reasoning_details" in message

@@ -16,7 +16,7 @@ from adapter.dialects.chat.read_content import read_assistant, read_text, read_u
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, as_extra
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
-from adapter.hub.losses import Action, Loss
+from adapter.hub.losses import Action, Loss, unknown_fields
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Seen
 
@@ -34,6 +34,7 @@ _KNOWN: Final = {
         "function_call",
         "audio",
         "annotations",
+        "parsed",
         "reasoning_content",
         "reasoning",
         EXTRA_CONTENT,
@@ -42,12 +43,18 @@ _KNOWN: Final = {
     "tool": _PLAIN | {"tool_call_id"},
     "function": _PLAIN,
 }
-"""The keys of each role. Others are no error (servers ignore them, and clients send back what they were given)."""
+"""The keys of each role. Others are no error (servers ignore them, and clients send back what they were given). `parsed` and
+`parsed_arguments` are what SDKs made of the JSON beside them."""
 
 _OF_CALLS: Final = frozenset({"id", "type", "function", "custom", "index", EXTRA_CONTENT})
 """`index` is of a stream, and says nothing here."""
-_OF_FUNCTIONS: Final = frozenset({"name", "arguments"})
+_OF_FUNCTIONS: Final = frozenset({"name", "arguments", "parsed_arguments"})
+_OF_CUSTOMS: Final = frozenset({"name", "input"})
 _OF_PARTS: Final = frozenset({"type", "text", "image_url", "file", "refusal", "prompt_cache_breakpoint"})
+_INSIDE_PARTS: Final = {
+    "image_url": frozenset({"url", "detail", "media_type"}),
+    "file": frozenset({"file_id", "filename", "file_data"}),
+}
 
 
 def read_messages(messages: Any, losses: list[Loss]) -> list[Item]:
@@ -151,13 +158,13 @@ class CloselyRead:
         reader(self, i, message)
         if message.get("name") is not None and role != "function":
             self._name(at, message["name"], f"messages[{i}].name")
-        known = _KNOWN[message["role"]]
-        if not message.keys() <= known:
-            self._report_unknown(f"messages[{i}]", message, known)
+        self._report_unknown(f"messages[{i}]", message, _KNOWN[message["role"]])
         if type(content := message.get("content")) is list:
             for j, part in enumerate(content):
-                if not part.keys() <= _OF_PARTS:
-                    self._report_unknown(f"messages[{i}].content[{j}]", part, _OF_PARTS)
+                self._report_unknown(f"messages[{i}].content[{j}]", part, _OF_PARTS)
+                for key, of in _INSIDE_PARTS.items():
+                    if type(inner := part.get(key)) is dict:
+                        self._report_unknown(f"messages[{i}].content[{j}].{key}", inner, of)
 
     def _instructions(self, i: int, message: dict[str, Any]) -> None:
         content = read_text(message.get("content"), f"messages[{i}].content")
@@ -199,6 +206,7 @@ class CloselyRead:
         if legacy is not None:
             path = f"messages[{i}].function_call"
             called, arguments = _called(json_object(legacy, path), path)
+            self._report_unknown(path, legacy, _OF_FUNCTIONS)
             self._legacy[called] = call_id = f"call_legacy_{i}"
             self.items.append({"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments})
         if (details := message.get(REASONING_DETAILS)) and type(details) is list:
@@ -208,14 +216,12 @@ class CloselyRead:
     def _call(self, call: Any, path: str) -> Item:
         call_id = string(json_object(call, path).get("id"), f"{path}.id")
         kind = call.get("type", "function")
-        if not call.keys() <= _OF_CALLS:
-            self._report_unknown(path, call, _OF_CALLS)
+        self._report_unknown(path, call, _OF_CALLS)
         item: Item
         if kind == "function":
             function = json_object(call.get("function"), f"{path}.function")
             called, arguments = _called(function, f"{path}.function")
-            if not function.keys() <= _OF_FUNCTIONS:
-                self._report_unknown(f"{path}.function", function, _OF_FUNCTIONS)
+            self._report_unknown(f"{path}.function", function, _OF_FUNCTIONS)
             item = {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
             return item | {EXTRA_CONTENT: call[EXTRA_CONTENT]} if call.get(EXTRA_CONTENT) else item
         if kind == "custom":
@@ -223,6 +229,7 @@ class CloselyRead:
             called = name(custom.get("name"), f"{path}.custom.name")
             self.custom.add(call_id)
             text = string(custom.get("input"), f"{path}.custom.input")
+            self._report_unknown(f"{path}.custom", custom, _OF_CUSTOMS)
             item = {"type": "custom_tool_call", "call_id": call_id, "name": called, "input": text}
             return item | {EXTRA_CONTENT: call[EXTRA_CONTENT]} if call.get(EXTRA_CONTENT) else item
         string(kind, f"{path}.type")
@@ -263,10 +270,10 @@ class CloselyRead:
 
     def _report_unknown(self, path: str, holder: dict[str, Any], known: frozenset[str]) -> None:
         """Reported once a key: what stands on one message or call stands on all of a long history."""
-        for key in holder:
-            if key not in known and key not in self._told and holder[key] is not None:
+        for loss in unknown_fields(path, holder, known):
+            if (key := loss.path[len(path) :]) not in self._told:
                 self._told.add(key)
-                self._lose(f"{path}.{key}", "unknown_field", "Not a field that can be carried.")
+                self._losses.append(loss)
 
     def _lose(self, path: str, kind: str, reason: str) -> None:
         self._losses.append(Loss(path, Action.DROPPED, kind, reason))

@@ -19,7 +19,7 @@ from adapter.dialects.chat.read_tools import (
     read_web_search_options,
 )
 from adapter.errors import UnsupportedParameter
-from adapter.hub.losses import Action, Loss
+from adapter.hub.losses import Action, Loss, unknown_fields
 from adapter.hub.request import ClientTraits, Request
 
 _RESPONSES_ONLY: Final = frozenset(
@@ -172,6 +172,11 @@ def _stream_options(reading: Request, key: str, value: Any) -> None:
         if not isinstance(obfuscation, bool):
             raise wrong_type(f"{key}.include_obfuscation", "a boolean", obfuscation)
         reading.body[key] = {"include_obfuscation": obfuscation}
+    if len(value) != (usage is not None) + (obfuscation is not None):
+        reading.losses += unknown_fields(key, value, _STREAM_OPTIONS)
+
+
+_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})
 
 
 def _logprobs(reading: Request, key: str, value: Any) -> None:
@@ -250,9 +255,16 @@ def _response_format(reading: Request, key: str, value: Any) -> None:
         if strict is not None and not isinstance(strict, bool):
             raise wrong_type(f"{key}.json_schema.strict", "a boolean", strict)
         made["strict"] = strict is True
+        reading.losses += unknown_fields(f"{key}.json_schema", given, _JSON_SCHEMA)
     elif kind not in ("text", "json_object"):
         raise wrong_value(f"{key}.type", "text, json_object or json_schema")
+    reading.losses += unknown_fields(key, value, _OF_SCHEMAS if kind == "json_schema" else _OF_OTHERS)
     reading.body.setdefault("text", {})["format"] = made
+
+
+_OF_SCHEMAS: Final = frozenset({"type", "json_schema"})
+_OF_OTHERS: Final = frozenset({"type"})
+_JSON_SCHEMA: Final = frozenset({"name", "description", "schema", "strict"})
 
 
 def _tools(reading: Request, _key: str, value: Any) -> None:
@@ -260,20 +272,20 @@ def _tools(reading: Request, _key: str, value: Any) -> None:
 
 
 def _functions(reading: Request, _key: str, value: Any) -> None:
-    reading.body["tools"] = read_functions(value) + reading.body.get("tools", [])
+    reading.body["tools"] = read_functions(value, reading.losses) + reading.body.get("tools", [])
     reading.carry["functions"] = True
 
 
 def _web_search_options(reading: Request, _key: str, value: Any) -> None:
-    reading.body["tools"] = [*reading.body.get("tools", []), read_web_search_options(value)]
+    reading.body["tools"] = [*reading.body.get("tools", []), read_web_search_options(value, reading.losses)]
 
 
 def _tool_choice(reading: Request, _key: str, value: Any) -> None:
-    reading.body["tool_choice"] = read_tool_choice(value)
+    reading.body["tool_choice"] = read_tool_choice(value, reading.losses)
 
 
 def _function_call(reading: Request, _key: str, value: Any) -> None:
-    reading.body.setdefault("tool_choice", read_function_call(value))
+    reading.body.setdefault("tool_choice", read_function_call(value, reading.losses))
     reading.carry["functions"] = True
 
 

@@ -6,9 +6,20 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
-from adapter.hub.losses import Action, Loss
+from adapter.hub.losses import Loss, unknown_fields
 
 Tool = dict[str, Any]
+
+_OF_TOOLS: Final = frozenset({"type", "function", "custom"})
+_OF_FUNCTIONS: Final = frozenset({"name", "description", "parameters", "strict"})
+_OF_CUSTOMS: Final = frozenset({"name", "description", "format"})
+_OF_FORMATS: Final = frozenset({"type", "grammar"})
+_OF_GRAMMARS: Final = frozenset({"syntax", "definition"})
+_OF_CHOICES: Final = frozenset({"type", "function", "custom", "allowed_tools"})
+_OF_ALLOWED: Final = frozenset({"mode", "tools"})
+_OF_NAMES: Final = frozenset({"name"})
+_OF_OPTIONS: Final = frozenset({"user_location", "search_context_size"})
+_OF_LOCATIONS: Final = frozenset({"type", "approximate"})
 
 
 def no_parameters() -> dict[str, Any]:
@@ -23,8 +34,7 @@ def read_tools(tools: Any, losses: list[Loss]) -> list[Tool]:
     same result, a law in the tests).
     """
     read: list[Tool] = []
-    others: dict[str, str] = {}
-    """Unknown key -> where it stands first: what stands on one tool stands on many."""
+    unknown: list[Loss] = []
     rest, last = iter(array(tools, "tools")), len(tools) - 1
     for tool in rest:
         try:
@@ -54,33 +64,28 @@ def read_tools(tools: Any, losses: list[Loss]) -> list[Tool]:
         except (KeyError, TypeError):
             pass
         path = f"tools[{last - length_hint(rest)}]"
-        read.append(read_tool(tool, path))
-        others |= {
-            key: f"{at}.{key}"
-            for at, holder, known in (
-                (path, tool, _OF_TOOLS),
-                (f"{path}.function", tool.get("function"), _OF_FUNCTIONS),
-            )
-            for key in (holder if isinstance(holder, dict) else ())
-            if key not in known and key not in others and holder[key] is not None
-        }
-    losses += [
-        Loss(at, Action.DROPPED, "unknown_field", "Not a field of a tool that can be carried.")
-        for at in others.values()
-    ]
+        read.append(read_tool(tool, path, unknown))
+    losses += _once_a_key(unknown)
     return read
 
 
-_OF_TOOLS: Final = frozenset({"type", "function", "custom"})
-_OF_FUNCTIONS: Final = frozenset({"name", "description", "parameters", "strict"})
+def _once_a_key(unknown: list[Loss]) -> list[Loss]:
+    """What stands on one tool stands on many: the first of each key."""
+    first: dict[str, Loss] = {}
+    for loss in unknown:
+        first.setdefault(loss.path.rpartition(".")[2], loss)
+    return list(first.values())
 
 
-def read_functions(functions: Any) -> list[Tool]:
+def read_functions(functions: Any, losses: list[Loss]) -> list[Tool]:
     """The deprecated `functions`, as function tools."""
-    return [_function(function, f"functions[{i}]") for i, function in enumerate(array(functions, "functions"))]
+    unknown: list[Loss] = []
+    read = [_function(function, f"functions[{i}]", unknown) for i, function in enumerate(array(functions, "functions"))]
+    losses += _once_a_key(unknown)
+    return read
 
 
-def read_function_call(choice: Any) -> Any:
+def read_function_call(choice: Any, losses: list[Loss]) -> Any:
     """The deprecated `function_call`, as a tool choice."""
     if isinstance(choice, str):
         if choice not in ("none", "auto"):
@@ -88,10 +93,11 @@ def read_function_call(choice: Any) -> Any:
         return choice
     if not isinstance(choice, dict):
         raise wrong_type("function_call", "a string or an object", choice)
+    losses += unknown_fields("function_call", choice, _OF_NAMES)
     return {"type": "function", "name": name(choice.get("name"), "function_call.name")}
 
 
-def read_tool_choice(choice: Any) -> Any:
+def read_tool_choice(choice: Any, losses: list[Loss]) -> Any:
     """`tool_choice` in all its forms."""
     if isinstance(choice, str):
         if choice not in ("none", "auto", "required"):
@@ -100,44 +106,50 @@ def read_tool_choice(choice: Any) -> Any:
     if not isinstance(choice, dict):
         raise wrong_type("tool_choice", "a string or an object", choice)
     if choice.get("type") != "allowed_tools":
-        return _named(choice, "tool_choice")
+        return _named(choice, "tool_choice", losses)
+    losses += unknown_fields("tool_choice", choice, _OF_CHOICES)
     allowed = json_object(choice.get("allowed_tools"), "tool_choice.allowed_tools")
+    losses += unknown_fields("tool_choice.allowed_tools", allowed, _OF_ALLOWED)
     path = "tool_choice.allowed_tools.tools"
-    tools = [_named(tool, f"{path}[{i}]") for i, tool in enumerate(array(allowed.get("tools"), path))]
+    tools = [_named(tool, f"{path}[{i}]", losses) for i, tool in enumerate(array(allowed.get("tools"), path))]
     mode = string(allowed.get("mode"), "tool_choice.allowed_tools.mode")
     if mode not in ("auto", "required"):
         raise wrong_value("tool_choice.allowed_tools.mode", "auto or required")
     return {"type": "allowed_tools", "mode": mode, "tools": tools}
 
 
-def read_web_search_options(options: Any) -> Tool:
+def read_web_search_options(options: Any, losses: list[Loss]) -> Tool:
     """`web_search_options`, as the web_search tool; its location is flattened."""
     at = "web_search_options"
     tool: Tool = {"type": "web_search"}
     location = json_object(options, at).get("user_location")
     if location is not None:
         approximate = json_object(location, f"{at}.user_location").get("approximate")
+        losses += unknown_fields(f"{at}.user_location", location, _OF_LOCATIONS)
         approximate = json_object(approximate, f"{at}.user_location.approximate")
         tool["user_location"] = {**approximate, "type": "approximate"}
     if options.get("search_context_size") is not None:
         tool["search_context_size"] = string(options["search_context_size"], f"{at}.search_context_size")
+    losses += unknown_fields(at, options, _OF_OPTIONS)
     return tool
 
 
-def read_tool(tool: Any, path: str) -> Tool:
+def read_tool(tool: Any, path: str, losses: list[Loss]) -> Tool:
     """One tool of any kind."""
     kind = string(json_object(tool, path).get("type"), f"{path}.type")
+    losses += unknown_fields(path, tool, _OF_TOOLS)
     match kind:
         case "function":
-            return _function(tool.get("function"), f"{path}.function")
+            return _function(tool.get("function"), f"{path}.function", losses)
         case "custom":
-            return _custom(json_object(tool.get("custom"), f"{path}.custom"), f"{path}.custom")
+            return _custom(json_object(tool.get("custom"), f"{path}.custom"), f"{path}.custom", losses)
         case _:
             raise wrong_value(f"{path}.type", "function or custom")
 
 
-def _function(function: Any, path: str) -> Tool:
+def _function(function: Any, path: str, losses: list[Loss]) -> Tool:
     called = name(json_object(function, path).get("name"), f"{path}.name")
+    losses += unknown_fields(path, function, _OF_FUNCTIONS)
     read: Tool = {"type": "function", "name": called}
     if function.get("description") is not None:
         read["description"] = string(function["description"], f"{path}.description")
@@ -150,18 +162,21 @@ def _function(function: Any, path: str) -> Tool:
     return read
 
 
-def _custom(custom: dict[str, Any], path: str) -> Tool:
+def _custom(custom: dict[str, Any], path: str, losses: list[Loss]) -> Tool:
     read: Tool = {"type": "custom", "name": name(custom.get("name"), f"{path}.name")}
+    losses += unknown_fields(path, custom, _OF_CUSTOMS)
     if custom.get("description") is not None:
         read["description"] = string(custom["description"], f"{path}.description")
     if custom.get("format") is None:
         return read
     form = json_object(custom["format"], f"{path}.format")
+    losses += unknown_fields(f"{path}.format", form, _OF_FORMATS)
     match string(form.get("type"), f"{path}.format.type"):
         case "text":
             read["format"] = {"type": "text"}
         case "grammar":
             grammar = json_object(form.get("grammar"), f"{path}.format.grammar")
+            losses += unknown_fields(f"{path}.format.grammar", grammar, _OF_GRAMMARS)
             read["format"] = {
                 "type": "grammar",
                 "syntax": string(grammar.get("syntax"), f"{path}.format.grammar.syntax"),
@@ -172,11 +187,14 @@ def _custom(custom: dict[str, Any], path: str) -> Tool:
     return read
 
 
-def _named(choice: Any, path: str) -> dict[str, Any]:
+def _named(choice: Any, path: str, losses: list[Loss]) -> dict[str, Any]:
     """`{type, <type>: {name}}` -> `{type, name}`."""
     kind = string(json_object(choice, path).get("type"), f"{path}.type")
     if kind not in ("function", "custom"):
         raise wrong_value(f"{path}.type", "function, custom or allowed_tools")
     if choice.get(kind) is None:
         raise missing(f"{path}.{kind}")
-    return {"type": kind, "name": name(json_object(choice[kind], f"{path}.{kind}").get("name"), f"{path}.{kind}.name")}
+    called = name(json_object(choice[kind], f"{path}.{kind}").get("name"), f"{path}.{kind}.name")
+    losses += unknown_fields(path, choice, _OF_CHOICES)
+    losses += unknown_fields(f"{path}.{kind}", choice[kind], _OF_NAMES)
+    return {"type": kind, "name": called}

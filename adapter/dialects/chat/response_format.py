@@ -8,6 +8,8 @@ from adapter.dialects.chat.checks import json_object, json_text, string, wrong_v
 from adapter.dialects.chat.writing import Writing
 from adapter.hub.losses import Action
 
+_OF_SCHEMAS: Final = frozenset({"type", "name", "description", "schema", "strict"})
+_OF_OTHERS: Final = frozenset({"type"})
 _ONLY_JSON: Final = "Answer with one JSON object and nothing else: no prose around it and no code fence."
 
 
@@ -17,7 +19,9 @@ def write_format(writing: Writing, form: dict[str, Any]) -> tuple[dict[str, Any]
     A server that knows less than was asked gets the most that it knows, and is told the rest in words, a loss.
     """
     most = writing.profile.response_format
-    match string(form.get("type"), "text.format.type"):
+    kind = string(form.get("type"), "text.format.type")
+    writing.lose_unknown("text.format", form, _OF_SCHEMAS if kind == "json_schema" else _OF_OTHERS)
+    match kind:
         case "text":
             return None, None
         case "json_object":

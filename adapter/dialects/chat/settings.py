@@ -77,6 +77,14 @@ def _silent(_writing: Writing, _key: str, _value: Any) -> None:
     """Means nothing to a Chat upstream, or is the adapter's own business."""
 
 
+def _stream_options(writing: Writing, key: str, value: Any) -> None:
+    """Usage always comes at a Responses stream's end, and nothing is obfuscated here."""
+    writing.lose_unknown(key, value, _STREAM_OPTIONS)
+
+
+_STREAM_OPTIONS: Final = frozenset({"include_obfuscation", "include_usage"})
+
+
 def _provider(writing: Writing, key: str, value: Any) -> None:
     """A word is for the adapter's own routing; an object is a parameter of the upstream's (OpenRouter)."""
     if not isinstance(value, str):
@@ -227,7 +235,7 @@ _WRITERS: Final[dict[str, _Writer]] = {
     "previous_response_id": _previous,
     "max_tool_calls": _silent,
     "stream": _silent,
-    "stream_options": _silent,
+    "stream_options": _stream_options,
     "client_metadata": _silent,
     "internal_chat_message_metadata_passthrough": _silent,
     "provider": _provider,

@@ -6,7 +6,7 @@ fewer tools.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
 from adapter.dialects.chat.tools import HOSTED, WEB_SEARCHES, Tool, Toolbox
@@ -75,7 +75,7 @@ def _choice(choice: Any, writing: Writing, box: Toolbox) -> tuple[Any, dict[str,
         case {"type": "allowed_tools"}:
             return _allowed(choice, writing, box)
         case dict():
-            wire = _named(choice, "tool_choice", box)
+            wire = _named(choice, "tool_choice", writing, box)
             if wire is None:
                 raise _cannot_force(box, "tool_choice", hosted=True)
             if writing.profile.tool_choice_named:
@@ -87,11 +87,12 @@ def _choice(choice: Any, writing: Writing, box: Toolbox) -> tuple[Any, dict[str,
 
 def _allowed(choice: dict[str, Any], writing: Writing, box: Toolbox) -> tuple[Any, dict[str, Tool]]:
     mode = string(choice.get("mode"), "tool_choice.mode")
+    writing.lose_unknown("tool_choice", choice, _OF_ALLOWED)
     if mode not in ("auto", "required"):
         raise wrong_value("tool_choice.mode", "auto or required")
     wires: dict[str, None] = {}
     for i, tool in enumerate(array(choice.get("tools"), "tool_choice.tools")):
-        wire = _named(tool, f"tool_choice.tools[{i}]", box)
+        wire = _named(tool, f"tool_choice.tools[{i}]", writing, box)
         if wire is not None:
             wires[wire] = None
     if mode == "required" and not wires:
@@ -102,7 +103,11 @@ def _allowed(choice: dict[str, Any], writing: Writing, box: Toolbox) -> tuple[An
     return mode, {wire: tool for wire, tool in box.offered.items() if wire in wires}
 
 
-def _named(choice: Any, path: str, box: Toolbox) -> str | None:
+_OF_ALLOWED: Final = frozenset({"type", "mode", "tools"})
+_OF_NAMED: Final = frozenset({"type", "name", "namespace"})
+
+
+def _named(choice: Any, path: str, writing: Writing, box: Toolbox) -> str | None:
     """The wire name of the tool that is named; None for one that the server would have to run."""
     kind = string(json_object(choice, path).get("type"), f"{path}.type")
     match kind:
@@ -122,6 +127,7 @@ def _named(choice: Any, path: str, box: Toolbox) -> str | None:
         return None
     if wire is None:
         raise wrong_value(path, "a tool that is among the tools")
+    writing.lose_unknown(path, choice, _OF_NAMED)
     return wire
 
 

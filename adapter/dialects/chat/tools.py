@@ -50,7 +50,22 @@ HOSTED: Final = WEB_SEARCHES | frozenset(
 """Tools that the model server itself runs."""
 
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]")
-_NO_CHAT_FIELDS: Final = ("output_schema", "allowed_callers")
+_OF_FUNCTIONS: Final = frozenset({"type", "name", "description", "parameters", "strict", "defer_loading"})
+"""That a tool need not be known before it is searched for (`defer_loading`) forbids nobody to offer it at once."""
+_NO_CHAT_FIELDS: Final = frozenset({"output_schema", "allowed_callers"})
+_FIELDS: Final = {
+    "function": _OF_FUNCTIONS | _NO_CHAT_FIELDS,
+    "custom": frozenset({"type", "name", "description", "format", "defer_loading"}) | _NO_CHAT_FIELDS,
+    "namespace": frozenset({"type", "name", "description", "tools"}),
+    "tool_search": frozenset({"type", "execution", "description", "parameters"}),
+    "local_shell": frozenset({"type"}),
+    "shell": frozenset({"type", "environment", "allowed_callers"}),
+    "apply_patch": frozenset({"type", "allowed_callers"}),
+    "web_search": frozenset({"type", "user_location", "search_context_size", "filters", "external_web_access"}),
+}
+"""What of a tool that is offered is carried, means nothing here, or is declared by its own name."""
+_OF_FORMATS: Final = frozenset({"type", "syntax", "definition"})
+_OF_ENVIRONMENTS: Final = frozenset({"type"})
 _TOP_LEVEL: Final = (None, "", "functions")
 
 
@@ -132,7 +147,7 @@ class Toolbox:
         rest, last = iter(tools), len(tools) - 1
         for tool in rest:
             try:
-                if tool["type"] == "function" and "output_schema" not in tool and "allowed_callers" not in tool:
+                if tool["type"] == "function":
                     called, parameters = tool["name"], tool["parameters"]
                     description = tool.get("description")
                     if (
@@ -144,6 +159,7 @@ class Toolbox:
                         and called.isascii()
                         and len(called) <= name_max
                         and called not in offered
+                        and len(tool) == 3 + ("description" in tool) + ("strict" in tool)
                     ):
                         function: Tool = (
                             {"name": called, "parameters": parameters}
@@ -181,13 +197,15 @@ class Toolbox:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         elif strict is True and not self._strict_lost:
             self._lose_strict(path)
-        self._lose_fields(tool, path)
+        self._lose_fields("function", tool, path)
         self.offered[wire] = {"type": "function", "function": function}
 
-    def _lose_fields(self, tool: Tool, path: str) -> None:
-        for key in _NO_CHAT_FIELDS:
-            if tool.get(key) is not None:
+    def _lose_fields(self, kind: str, tool: Tool, path: str) -> None:
+        """What a tool that is offered says and Chat's cannot."""
+        for key in tool:
+            if key in _NO_CHAT_FIELDS and tool[key] not in (None, ["direct"]):  # a model calls Chat's tools directly
                 self._writing.lose(f"{path}.{key}", key, "Chat tools have no such field.")
+        self._writing.lose_unknown(path, tool, _FIELDS[kind])
 
     def _lose_strict(self, path: str) -> None:
         self._strict_lost = True
@@ -201,7 +219,8 @@ class Toolbox:
         description = tool.get("description")
         if description is not None:
             string(description, f"{path}.description")
-        self._lose_fields(tool, path)
+        self._lose_fields("custom", tool, path)
+        self._writing.lose_unknown(f"{path}.format", form, _OF_FORMATS)
         if not self._writing.profile.custom_tools:
             self.offered[wire] = {"type": "function", "function": freeform(wire, description, form)}
             return
@@ -222,6 +241,7 @@ class Toolbox:
             if tool.get("description"):
                 reason = "The tools of a namespace are offered one by one; only its name is kept."
                 self._writing.lose(f"{path}.description", "namespace", reason)
+        self._lose_fields("namespace", tool, path)
         for i, inner in enumerate(array(tool.get("tools"), f"{path}.tools")):
             inside = f"{path}.tools[{i}]"
             if json_object(inner, inside).get("type") == "namespace":
@@ -233,25 +253,27 @@ class Toolbox:
         if tool.get("execution") != "client":
             self._drop("tool_search", path)
             return
-        self._emulate("tool_search", TOOL_SEARCH, path)
+        self._emulate("tool_search", TOOL_SEARCH, tool, path)
         function = self.offered[self.wire("tool_search", "tool_search")]["function"]
         if tool.get("description") is not None:
             function["description"] = string(tool["description"], f"{path}.description")
         if tool.get("parameters") is not None:
             function["parameters"] = json_object(tool["parameters"], f"{path}.parameters")
 
-    def _local_shell(self, _tool: Tool, path: str, _namespace: str | None) -> None:
-        self._emulate("local_shell", LOCAL_SHELL, path)
+    def _local_shell(self, tool: Tool, path: str, _namespace: str | None) -> None:
+        self._emulate("local_shell", LOCAL_SHELL, tool, path)
 
     def _shell(self, tool: Tool, path: str, _namespace: str | None) -> None:
         environment = tool.get("environment")
         if isinstance(environment, dict) and environment.get("type") != "local":
             self._drop("shell", path)  # runs in a container of the server's
-        else:
-            self._emulate("shell", SHELL, path)
+            return
+        self._emulate("shell", SHELL, tool, path)
+        if isinstance(environment, dict):
+            self._writing.lose_unknown(f"{path}.environment", environment, _OF_ENVIRONMENTS)
 
-    def _apply_patch(self, _tool: Tool, path: str, _namespace: str | None) -> None:
-        self._emulate("apply_patch", APPLY_PATCH, path)
+    def _apply_patch(self, tool: Tool, path: str, _namespace: str | None) -> None:
+        self._emulate("apply_patch", APPLY_PATCH, tool, path)
 
     def _web_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if not self._writing.profile.web_search_options:
@@ -263,8 +285,11 @@ class Toolbox:
             if tool.get("external_web_access") is False:
                 reason = "web_search_options always search the live web."
                 self._writing.lose(f"{path}.external_web_access", "web_search", reason)
+            self._lose_fields("web_search", tool, path)
 
-    def _emulate(self, kind: str, function: Tool, path: str) -> None:
+    def _emulate(self, kind: str, function: Tool, tool: Tool, path: str) -> None:
+        """Offer `tool` as that function."""
+        self._lose_fields(kind, tool, path)
         wire = self._take(kind, kind, None, path)
         if wire is not None:
             self.offered[wire] = {"type": "function", "function": {**function, "name": wire}}

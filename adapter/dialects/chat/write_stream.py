@@ -32,6 +32,7 @@ from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
+from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss
 from adapter.hub.events import (
     Annotated,
     Delta,
@@ -49,7 +50,7 @@ from adapter.hub.events import (
     singly,
 )
 from adapter.hub.fold import Fold
-from adapter.hub.losses import Action, Loss
+from adapter.hub.losses import Loss
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock
 from adapter.hub.usage import as_chat, summed
 from adapter.wire.jsonio import dumps
@@ -70,27 +71,6 @@ _CALL_KEYS: Final = {
     "function_call": (b"function", b"arguments"),
     "custom_tool_call": (b"custom", b"input"),
 }
-
-
-_WORDLESS: Final = frozenset(
-    {
-        "apply_patch_call",
-        "code_interpreter_call",
-        "compaction",
-        "computer_call",
-        "file_search_call",
-        "image_generation_call",
-        "local_shell_call",
-        "mcp_approval_request",
-        "mcp_call",
-        "mcp_list_tools",
-        "program",
-        "shell_call",
-        "tool_search_call",
-        "web_search_call",
-    }
-)
-"""Items by their names in the loss report; types that we do not know are all called `item`: it is a metric's label."""
 
 
 class _Choice:
@@ -229,13 +209,13 @@ class ChatWriter:
         kind = item.get("type")
         if kind not in CALL_TYPES:
             if kind not in ("message", "reasoning"):
-                self._lose(kind if kind in _WORDLESS else "item", "Chat Completions has no such item.")
+                self.losses.append(item_loss(kind))
             return []
         lead, name, place = self._head + choice.lead, dumps(item.get("name") or ""), choice.calls
         choice.calls += 1
         if self._legacy:
             if place > 0:
-                self._lose("function_call", "The deprecated function_call holds one call only.")
+                self.losses.append(FURTHER_CALL)
                 return []
             choice.frames[event.index] = (lead + b'"function_call":{"arguments":', b"}" + self._suffix)
             return [self._delta(choice, b'"function_call":{"name":' + name + b',"arguments":""}')]
@@ -290,7 +270,7 @@ class ChatWriter:
     def _on_annotated(self, event: Annotated, choice: _Choice) -> list[Frame]:
         citation = citations.to_chat(event.annotation, choice.closed_text)
         if citation is None:
-            self._lose("annotation", "Chat Completions has URL citations only.")
+            self.losses.append(ANNOTATION)
         else:
             choice.citations.append(citation)
         return []
@@ -324,9 +304,6 @@ class ChatWriter:
     def _on_failed(self, event: Failed, choice: _Choice) -> list[Frame]:
         self._ended = True
         return [(None, dumps(event.error.body()))]
-
-    def _lose(self, kind: str, reason: str) -> None:
-        self.losses.append(Loss("output", Action.DROPPED, kind, reason))
 
 
 def _frame_key(event: Delta | Deltas) -> DeltaKind | int:

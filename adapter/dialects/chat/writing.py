@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.hub.losses import Action, Loss
+from adapter.hub.losses import Action, Loss, unknown_fields
 from adapter.hub.request import Request
 from adapter.upstream.profiles import Profile
 
@@ -48,3 +48,10 @@ class Writing:
         if kind not in self._told:
             self._told.add(kind)
             self.lose(path, kind, reason)
+
+    def lose_unknown(self, path: str, holder: dict[str, Any], known: frozenset[str]) -> None:
+        """Declare what the object at `path` says under keys that are not among `known`; a key that was told is told."""
+        for loss in unknown_fields(path, holder, known):
+            if (key := loss.path[len(path) :]) not in self._told:
+                self._told.add(key)
+                self.losses.append(loss)

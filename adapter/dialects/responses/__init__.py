@@ -3,7 +3,7 @@
 from adapter.dialects.responses.raw import raw_stream
 from adapter.dialects.responses.read_request import read_request
 from adapter.dialects.responses.read_stream import stream_reader
-from adapter.dialects.responses.reply import read_answer, read_reply, write_reply
+from adapter.dialects.responses.reply import read_answer, read_reply, unsaid, write_reply
 from adapter.dialects.responses.write_request import write_request
 from adapter.dialects.responses.write_stream import stream_writer
 from adapter.hub.request import DialectName
@@ -18,6 +18,7 @@ __all__ = [
     "read_request",
     "stream_reader",
     "stream_writer",
+    "unsaid",
     "write_reply",
     "write_request",
 ]

@@ -21,7 +21,7 @@ from adapter.dialects.responses.traits import shown_item
 from adapter.errors import AdapterError, UpstreamInvalid
 from adapter.hub.events import Event, Item
 from adapter.hub.fold import Answer, fold
-from adapter.hub.losses import Anomaly
+from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import normal
 
@@ -120,6 +120,11 @@ def answer_facts(
     made["output"] = output
     made["usage"] = answer.usage
     return made
+
+
+def unsaid(_answers: Sequence[Answer], _exchange: Exchange) -> list[Loss]:
+    """Nothing: the hub speaks this dialect."""
+    return []
 
 
 def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:

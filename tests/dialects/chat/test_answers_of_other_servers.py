@@ -62,6 +62,11 @@ def test_an_image_that_was_made_is_not_lost_in_silence() -> None:
     assert [anomaly.kind for anomaly in reader.anomalies] == ["image_dropped"]
 
 
+def test_audio_that_nobody_asked_for_is_not_lost_in_silence() -> None:
+    assert reply({"audio": {"id": "a", "data": "AA", "transcript": "x"}})[1] == ["audio_dropped"]
+    assert reply({"audio": None})[1] == []
+
+
 def test_citations_of_an_answer_are_annotations_of_its_text() -> None:
     (item,), anomalies = reply({}, citations=CITED)
     assert urls(item) == CITED[:2]
