@@ -266,10 +266,10 @@ def test_bad_usage_ends_with_2_and_one_line(demo_url: str, monkeypatch: pytest.M
 
 def test_a_server_that_says_nothing_cannot_be_asked() -> None:
     async def scenario() -> None:
-        async with Upstream([Stall()]) as up:
+        async with Upstream([Stall()], [Stall()]) as up:
             result = await asyncio.to_thread(conform, up.url, "--timeout", "0.1")
             assert "no answer: not finished within 0.1 s" in refused(result)
-            assert len(up.seen) == 1
+            assert len(up.seen) == 2, "one for each name of the limit"
 
     play(scenario)
 

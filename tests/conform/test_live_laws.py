@@ -358,6 +358,13 @@ def test_a_server_that_takes_no_notice_of_the_limits_new_name_breaks_the_law_onc
     assert ("the limit of all other questions", f"{OLD}; {NEW} is not taken") in report.remarks
 
 
+def test_a_server_that_never_ends_without_its_own_name_of_the_limit_is_asked_by_that_name() -> None:
+    """Ollama knows no max_completion_tokens, and a model may go on for ever."""
+    report = judged(_if(lambda body, _: NEW in body, status=0, raw=b"", fault="not finished within 60 s"), "chat")
+    assert [(law, case) for law, case, _ in report.findings] == [("comes-whole", f"a tiny {NEW}")]
+    assert ("the limit of all other questions", f"{OLD}; {NEW} is not taken") in report.remarks
+
+
 def test_a_server_that_takes_both_names_is_asked_by_the_new_one() -> None:
     assert judged(Defect(), "chat").remarks == [("the limit of all other questions", NEW)]
     assert judged(Defect(), "responses").remarks == []
