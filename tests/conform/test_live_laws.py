@@ -95,6 +95,18 @@ def _finish(old: str, new: str) -> Defect:
     return _plain(change)
 
 
+def _unfinished(told: Any) -> None:
+    if told["status"] == "completed":
+        told["output"][0]["status"] = "in_progress"
+
+
+def _completed(told: Any) -> None:
+    """As Ollama's responses end, at their limit as well."""
+    told |= {"status": "completed", "incomplete_details": None}
+    for item in told["output"]:
+        item["status"] = "completed"
+
+
 def _usage(told: Any) -> None:
     if told.get("usage"):
         told["usage"]["total_tokens"] += 1
@@ -185,7 +197,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Defect]] = [
     (laws.ends_as_it_says, ("responses",), _plain(_set(error={"code": "server_error", "message": "oh"}))),
     (laws.ends_as_it_says, ("responses",), _plain(_set(incomplete_details=None))),
     (laws.ends_as_it_says, ("responses",), _plain(_set(incomplete_details={"reason": "max_output_tokens"}))),
-    (laws.ends_as_it_says, ("responses",), _plain(_set(status="completed", incomplete_details=None))),
+    (laws.ends_as_it_says, ("responses",), _plain(_unfinished)),
     (laws.usage_adds_up, BOTH, _plain(_usage)),
     (laws.usage_adds_up, BOTH, _events(_usage)),
     (laws.usage_adds_up, BOTH, _plain(_counts_no_output)),
@@ -193,6 +205,8 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Defect]] = [
     (laws.arguments_are_objects, BOTH, _calls(_each(arguments="[]"))),
     (laws.ids_are_distinct, BOTH, _plain(_same_ids)),
     (laws.keeps_its_limit, BOTH, Defect(hears=_roomy)),
+    (laws.says_that_it_is_cut, ("chat",), _finish("length", "stop")),
+    (laws.says_that_it_is_cut, ("responses",), _plain(_completed)),
     (laws.is_an_event_stream, BOTH, _if(lambda _, answer: answer.media_type == STREAM, media_type="application/json")),
     (laws.ends_once, BOTH, _bytes(lambda raw: raw + _tail(raw))),
     (laws.ends_once, BOTH, _bytes(lambda raw: raw.removesuffix(_tail(raw)))),

@@ -227,6 +227,17 @@ def keeps_its_limit(case: Case) -> Findings:
     return [f"{told} tokens, and at most {limits[0]} were asked for"] if told > limits[0] else []
 
 
+def says_that_it_is_cut(case: Case) -> Findings:
+    """An answer that the limit ends has the finish_reason `length`, or the status `incomplete`: else its beginning is taken for
+    all of it (OpenAPI file). This is asked of answers that do not come to their end by themselves.
+    """
+    limits = [case.body[key] for key in case.dialect.limit_keys if key in case.body]
+    if case.dialect.cut(case.value) or case.value.get("usage") is None:
+        return []
+    told = case.dialect.usage(case.value).output
+    return [f"it ends as if it were whole after {told} tokens, which is its limit"] if told in limits else []
+
+
 def calls_when_it_must(case: Case) -> Findings:
     """Where tool_choice is `required` or names a tool the model must call one (OpenAPI file), unless the limit came before."""
     if case.dialect.calls(case.value) or case.dialect.cut(case.value):

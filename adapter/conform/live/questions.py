@@ -21,6 +21,7 @@ from adapter.conform.live.laws import (
     calls_one_at_a_time,
     calls_when_it_must,
     fits_its_schema,
+    says_that_it_is_cut,
     stops_before_its_stop,
 )
 from adapter.conform.live.responses import Responses
@@ -90,7 +91,10 @@ def limits(dialect: Dialect) -> Iterator[tuple[str, Question]]:
     for key in dialect.limit_keys:
         story = f"{_STORY} Its name is {key}."
         body = {**(_chat(story) if dialect.name == "chat" else _responses(story)), key: TINY}
-        yield key, Question(name=f"a tiny {key}", body=body, laws=PLAIN, limit=None, lacking=_LIMITS)
+        yield (
+            key,
+            Question(name=f"a tiny {key}", body=body, laws=(*PLAIN, says_that_it_is_cut), limit=None, lacking=_LIMITS),
+        )
 
 
 def _refusals(field: str, good: Any) -> Iterator[Question]:
@@ -106,9 +110,11 @@ def _refusals(field: str, good: Any) -> Iterator[Question]:
         "an unknown model, streamed": {"model": NOBODY, field: good, "stream": True},
     }
     for name, body in bodies.items():
-        yield Question(name=name, body=body, laws=REFUSAL, limit=None)
+        yield Question(
+            name=name, body=body, laws=REFUSAL, limit=TINY
+        )  # a server that takes it is not to speak for long
     yield Question(
-        name="an unknown path", body={field: good}, laws=REFUSAL, limit=None, path="/adapter-conform/no-such-path"
+        name="an unknown path", body={field: good}, laws=REFUSAL, limit=TINY, path="/adapter-conform/no-such-path"
     )
 
 
@@ -154,7 +160,7 @@ CHAT: Final = (
     Question(name="a stream with usage", body=_chat("Say hello and count.", **_STREAMED), laws=STREAM),
     Question(name="a stream that declines usage", laws=STREAM, lacking=("include_usage",),
              body=_chat("Say hello, do not count.", stream=True, stream_options={"include_usage": False})),
-    Question(name="a tiny limit, streamed", laws=STREAM, limit=TINY, lacking=_LIMITS,
+    Question(name="a tiny limit, streamed", laws=(*STREAM, says_that_it_is_cut), limit=TINY, lacking=_LIMITS,
              body=_chat(f"{_STORY} Tell it slowly.", **_STREAMED)),
     Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, results=True,
              body=_chat(_FORCED, **_CHAT_FORCED)),
@@ -216,7 +222,7 @@ RESPONSES: Final = (
     Question(name="a plain answer", body=_responses("Say hello."), laws=PLAIN),
     Question(name="a conversation", body=_responses_history(), laws=PLAIN),
     Question(name="a stream", body=_responses("Say hello, in pieces.", stream=True), laws=STREAM),
-    Question(name="a tiny limit, streamed", laws=STREAM, limit=TINY, lacking=_LIMITS,
+    Question(name="a tiny limit, streamed", laws=(*STREAM, says_that_it_is_cut), limit=TINY, lacking=_LIMITS,
              body=_responses(f"{_STORY} Slowly.", stream=True)),
     Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, results=True,
              body=_responses(_FORCED, **_RESPONSES_FORCED)),
@@ -237,7 +243,7 @@ RESPONSES: Final = (
     Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_responses(f"{_FACTS} About.", stream=True, **_RESPONSES_FORMAT)),
     *_refusals("input", "Say hello."),
-    Question(name="an unknown previous response", laws=REFUSAL, limit=None,
+    Question(name="an unknown previous response", laws=REFUSAL, limit=TINY,
              body=_responses("Say hello.", previous_response_id="resp_adapter_conform_no_such_response")),
 )
 # fmt: on
