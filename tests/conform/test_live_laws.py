@@ -117,6 +117,11 @@ def _counts_no_output(told: Any) -> None:
         told["usage"] |= {key: 0, "total_tokens": told["usage"]["total_tokens"] - told["usage"][key]}
 
 
+def _miscounts(body: dict[str, Any], told: Any) -> Any:
+    _usage(told)
+    return told
+
+
 def _without(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda body: {key: value for key, value in body.items() if key not in keys}
 
@@ -407,6 +412,18 @@ def test_the_smallest_request_that_breaks_a_server_is_shown(dialect: str, field:
     assert smallest[field] in ("0", [{"role": "user", "content": "0"}])
     assert not smallest.keys() & {"tools", "instructions", "reasoning", "reasoning_effort", "response_format"}
     assert judged(failing, dialect, examples=40, seed=3).json() == report.json()
+
+
+def test_a_stream_without_its_done_is_judged_for_what_it_says() -> None:
+    """The server of transformers sends no [DONE]; that its usage is wrong is seen all the same."""
+    report = judged(
+        Defect(
+            says=_miscounts,
+            answers=lambda body, it: replace(it, raw=it.raw.removesuffix(DONE)),
+        ),
+        "chat",
+    )
+    assert {law for law, case, _ in report.findings if case == "a stream with usage"} == {"ends-once", "usage-adds-up"}
 
 
 def test_an_answer_without_a_field_is_judged_for_the_others() -> None:

@@ -54,13 +54,19 @@ class Case:
 
     @cached_property
     def value(self) -> Any:
-        """The answer's JSON; of a stream the answer that it adds up to. None where there is none."""
+        """The answer's JSON; of a stream the answer that it adds up to. None where there is none, as of a stream that failed."""
         try:
             if self.answer.media_type == _STREAM:
-                return self.dialect.folded(self.answer.raw)
+                failed = len(self.ends) > 1 or not {*self.ends} <= {*self.dialect.good_ends}
+                return None if failed else self.dialect.folded(self.answer.raw)
             return jsonio.loads(self.answer.raw)
         except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError):
             return None
+
+    @cached_property
+    def ends(self) -> list[str]:
+        """Everything in a stream that says that it is over."""
+        return self.dialect.ends(self.answer.raw)
 
 
 Law: TypeAlias = Callable[[Case], Findings]
@@ -191,11 +197,10 @@ def is_an_event_stream(case: Case) -> Findings:
 
 def ends_once(case: Case) -> Findings:
     """A stream that answers ends exactly once: Chat with [DONE], Responses with response.completed or .incomplete."""
-    ends = case.dialect.ends(case.answer.raw)
-    if len(ends) == 1 and ends[0] in case.dialect.good_ends:
+    if len(case.ends) == 1 and case.ends[0] in case.dialect.good_ends:
         return []
     return [
-        f"it ends with {', '.join(ends) or 'nothing'}, expected {' or '.join(case.dialect.good_ends)}: {_tail(case)}"
+        f"it ends with {', '.join(case.ends) or 'nothing'}, expected {' or '.join(case.dialect.good_ends)}: {_tail(case)}"
     ]
 
 
@@ -307,7 +312,6 @@ GATES: Final = (
     is_answered,
     is_json,
     is_an_event_stream,
-    ends_once,
     is_refused,
 )
 _WHOLE: Final = (
