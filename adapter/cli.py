@@ -285,7 +285,7 @@ def conform(
     In CI, --seed makes two runs ask the same, and known failures are named until they are mended:
 
     \b
-      adapter conform http://127.0.0.1:8000/v1 --dialect chat --model m --seed 1 --json
+      adapter conform http://127.0.0.1:8000/v1 --dialect chat --model m --seed 1 --json \\
         --except 'is-refused: an unknown model' --except fits-its-schema
     """
     from adapter import conforming

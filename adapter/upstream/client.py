@@ -140,7 +140,7 @@ class Reply:
             self.kind = Kind.STREAM
             self._ear.hears_data(first)
         elif self._response.content_type == Kind.JSON.value:
-            raise UpstreamInvalid("The upstream's answer is not valid JSON.")
+            raise UpstreamInvalid("The upstream's answer is no JSON object.")
         else:
             raise UpstreamBadContent("The upstream answered with something that is neither JSON nor an event stream.")
 
