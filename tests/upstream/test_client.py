@@ -145,6 +145,17 @@ def test_a_read_reply_gives_its_connection_back_and_a_left_one_does_not() -> Non
     play(scenario)
 
 
+def test_an_answer_of_null_is_told_as_what_it_is() -> None:
+    """It is valid JSON, and no object: so a bridge answers whose own upstream streamed."""
+
+    async def scenario() -> None:
+        async with Upstream([head(200, length=4), b"null", Close()]) as up, client() as calls:
+            with pytest.raises(UpstreamInvalid, match="no JSON object"):
+                await calls.post(target(up), "/x", b"{}", {}, stream=False)
+
+    play(scenario)
+
+
 def test_a_reply_over_the_limit_is_not_read_to_its_end() -> None:
     async def scenario() -> None:
         script = [head(200), piece(b'{"a":"'), *[piece(b"x" * 50_000)] * 20, Close()]
