@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -68,7 +69,10 @@ def create(settings: Settings) -> ASGIApp:
         if stored is not None:
             stored.start()
         try:
-            yield
+            with suppress(
+                asyncio.CancelledError
+            ):  # a second Ctrl-C: the server goes without a word, and its loop ends this
+                yield
         finally:
             if stored is not None:
                 await stored.close(drain.left)

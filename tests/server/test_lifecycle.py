@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -477,6 +477,30 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
                 refused = await asyncio.wait_for(read_response(waiting), 5)
                 assert (refused.status, refused.json["error"]["code"]) == (503, "server_shutting_down")
                 assert await _gone(process) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    play(scenario, 40)
+
+
+def test_e2_a_second_ctrl_c_ends_it_at_once_and_without_a_traceback() -> None:
+    async def scenario() -> None:
+        async with Upstream([*begun("chat"), Stall()]) as up:
+            process, client = await _served(up.url)
+            try:
+                reader, _ = await client.open(ask_bytes("responses", stream=True))
+                await reader.readuntil(b"response.output_text.delta")
+                process.send_signal(signal.SIGINT)
+                with suppress(ConnectionError):
+                    while True:
+                        await client.get("/livez")
+                process.send_signal(signal.SIGINT)
+                assert b"server_shutting_down" in await asyncio.wait_for(reader.read(), 5)
+                assert await _gone(process) in (0, -signal.SIGINT)
+                assert process.stderr is not None
+                assert await process.stderr.read() == b""
             finally:
                 if process.returncode is None:
                     process.kill()
