@@ -29,6 +29,7 @@ from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.server.joining import JoiningProtocol
 from adapter.state import state_directory
+from adapter.telemetry.log import log
 
 if TYPE_CHECKING:
     from adapter.telemetry.metrics import Listener
@@ -42,6 +43,8 @@ _SILENT_SOCKET: Final = 120
 """Seconds that a ping may go unanswered: an agent may run its tools without a look at its socket."""
 _AFTER_DEADLINE: Final = 5
 """Seconds for the failures that the drain writes at its deadline to get out."""
+_WORKER_STARTS: Final = 30
+"""Seconds in which a worker must answer its parent, from its start on: a machine that is short of a worker is a busy one."""
 
 
 def open_streams() -> None:
@@ -88,6 +91,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         workers=server.workers,
         timeout_keep_alive=_IDLE_CLIENT,
         timeout_graceful_shutdown=graceful,
+        timeout_worker_healthcheck=_WORKER_STARTS,
     )
     metrics: Listener | None = None
     try:
@@ -96,13 +100,25 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         else:
             metrics = _metrics_of_workers(settings)
             gc.enable()
-            Multiprocess(config, sockets=[listener]).run()
+            Workers(config, sockets=[listener]).run()
     except KeyboardInterrupt:
         pass
     finally:
         listener.close()
         if metrics is not None:
             metrics.close()
+
+
+class Workers(Multiprocess):
+    """The parent of several workers, which says when it has lost one."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Start another one in the place of each that has died, or does not answer."""
+        before = [process.pid for process in self.processes]
+        super().keep_subprocess_alive()
+        for place, process in enumerate(self.processes):
+            if process.pid != before[place]:
+                log.error("worker_died", pid=before[place])
 
 
 def _say(line: str, *, err: bool = False) -> None:

@@ -15,9 +15,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import uvicorn
 from click.testing import CliRunner
 
+from adapter import serving
 from adapter.cli import main
+from adapter.config import load
 
 ROOT = Path(__file__).parents[1]
 GOOD = '[[upstreams]]\nname = "local"\nbase_url = "http://127.0.0.1:8000/v1"\ndialect = "chat"\naliases = { a = "b" }\n'
@@ -185,6 +188,23 @@ def test_serve_demo_prints_what_can_be_pasted_and_answers_it(workers: int) -> No
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_worker_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is busy, for want of that worker, one that was killed for it would be started again for ever."""
+    given: list[uvicorn.Config] = []
+
+    class Parent:
+        def __init__(self, config: uvicorn.Config, sockets: object) -> None:
+            given.append(config)
+
+        def run(self) -> None: ...
+
+    monkeypatch.setattr(serving, "Workers", Parent)
+    settings = {"server": {"workers": 2, "port": 0}, "store": {"mode": "off"}}
+    up = {"name": "up", "base_url": "http://127.0.0.1:1/v1", "dialect": "chat"}
+    serving.serve(load(None, {**settings, "upstreams": [up]}))
+    assert given[0].timeout_worker_healthcheck >= 30
 
 
 @pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])

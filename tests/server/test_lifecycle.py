@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orjson import loads
 
 from adapter.server.joining import JoiningProtocol
 from tests.server.harness import Client, adapter, ask_bytes, play, read_head, read_response, request_bytes, upstream
@@ -436,6 +437,40 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
                     await process.wait()
 
     play(scenario, 40)
+
+
+def _workers(parent: int) -> list[int]:
+    """The processes that were started by this one to serve."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            started_by = (place / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(started_by) == parent and b"spawn_main" in (place / "cmdline").read_bytes():
+                found.append(int(place.name))
+    return found
+
+
+def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up:
+            process, client = await _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off")
+            try:
+                assert (await client.ask("chat")).status == 200
+                dead, *_ = _workers(process.pid)
+                os.kill(dead, signal.SIGKILL)
+                assert process.stdout is not None
+                while b"worker_died" not in (said := await asyncio.wait_for(process.stdout.readline(), 20)):
+                    assert said
+                assert loads(said)["pid"] == dead
+                assert (await client.ask("chat")).status == 200
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.wait_for(process.wait(), 30) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    await process.wait()
+
+    play(scenario, 60)
 
 
 def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drains(tmp_path: Path) -> None:
