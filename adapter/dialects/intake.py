@@ -97,6 +97,10 @@ class Intake:
                 if at < size:
                     at = more(whole, at, events)
 
+    def unfinished(self) -> list[Item]:
+        """What the answer has begun and not closed: all of it that a reader gets who is told that it breaks off here."""
+        return [] if self.ended else self._reader.open_items()
+
     def close(self) -> list[Event]:
         """The upstream closed its stream."""
         if self.ended:

@@ -39,6 +39,12 @@ class Answer:
         """The output items in their order."""
         return list(self.items.values())
 
+    def leave(self, open_items: list[Item]) -> None:
+        """It ends here, with these items unfinished: they have the indices that no closed item has, in their order."""
+        free = (index for index in count() if index not in self.items)
+        self.items |= zip(free, open_items, strict=False)
+        self.items = dict(sorted(self.items.items()))
+
 
 class Fold:
     """Feeds on events, keeps the answer. Deltas, parts, annotations and opaque events may be left out: items come whole."""
@@ -72,10 +78,7 @@ class Fold:
         elif type(event) is Failed:
             answer.status, answer.error = "failed", event.error
             answer.extra.update(event.extra)
-            # what is open has the indices that no closed item has, in their order
-            free = (index for index in count() if index not in answer.items)
-            answer.items |= zip(free, event.items, strict=False)
-            answer.items = dict(sorted(answer.items.items()))
+            answer.leave(event.items)
 
 
 def fold(events: Iterable[Event]) -> Answer:

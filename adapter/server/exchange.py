@@ -27,7 +27,7 @@ from adapter.dialects.base import StreamWriter
 from adapter.dialects.params import for_client
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, Blame, InternalError, RequestTimeout
-from adapter.hub.events import Failed
+from adapter.hub.events import Failed, Item
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
@@ -173,6 +173,7 @@ class Pipeline:
                     case _ if course.stream:
                         if writer is None or answering.exchange is not course.exchange:
                             writer = _writer(turn, pulse, answering.exchange)
+                        _ends(turn, writer, answering.unfinished)
                         await stream_events(outlet, writer, answering)
                         _note(turn, writer.fold.answer, answering.anomalies)
                         turn.losses = [*turn.losses, *writer.losses]
@@ -227,10 +228,15 @@ def _prepared(turn: Turn, pulse: Pulse, course: Course) -> StreamWriter | None:
 def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:
     """The client's stream writer, which from now on also ends the stream when it must."""
     writer = DIALECTS[turn.dialect].stream_writer(exchange, clock=clock)
-    turn.ending = lambda error: b"".join(framed(*frame) for frame in writer.feed(Failed(error)))
+    _ends(turn, writer, list)
     if turn.client.codex:
         pulse.ping = writer.ping
     return writer
+
+
+def _ends(turn: Turn, writer: StreamWriter, unfinished: Callable[[], list[Item]]) -> None:
+    """From now on the stream ends like this when it must."""
+    turn.ending = lambda error: b"".join(framed(*frame) for frame in writer.feed(Failed(error, unfinished())))
 
 
 def _note(turn: Turn, answer: Answer, anomalies: list[Anomaly]) -> None:

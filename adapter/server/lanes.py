@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Started
+from adapter.hub.events import Event, Failed, Item, Started
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
@@ -57,6 +57,9 @@ class Answering(Protocol):
 
     async def batch(self) -> Batch:
         """The next events, some at least; to be asked for until `ended`."""
+
+    def unfinished(self) -> list[Item]:
+        """What the batches of the one choice have begun and not closed."""
 
     async def finish(self) -> None:
         """The client has everything: let go of the upstream."""
@@ -164,6 +167,9 @@ class Hub:
             events = intake.feed(chunk) if chunk else intake.close()
         return 0, events
 
+    def unfinished(self) -> list[Item]:
+        return [] if self._first else self.intake.unfinished()
+
     async def finish(self) -> None:
         await _let_go(self._reply)
 
@@ -176,6 +182,10 @@ class InBatches:
 
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
         """As `Answering.pass_on`; here nothing is, and all is in the batches."""
+
+    def unfinished(self) -> list[Item]:
+        """As `Answering.unfinished`: what comes whole has nothing open, and of several choices none is the one."""
+        return []
 
 
 class HubWhole(InBatches):

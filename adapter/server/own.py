@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adapter.hub.events import Event
+from adapter.hub.events import Event, Item
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange
 from adapter.server.lanes import Answering, Batch, InBatches
@@ -77,6 +77,9 @@ class Changed:
         if only is None or any(type(event) in only for event in events):
             return [made for event in events for made in change(event)]
         return events
+
+    def unfinished(self) -> list[Item]:
+        return self.answering.unfinished()
 
     async def finish(self) -> None:
         await self.answering.finish()

@@ -221,7 +221,7 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
             opened(client) as waiting,
         ):
             await say(ws, input="Hi")
-            while (await told(ws))["type"] != "response.output_text.delta":
+            while (told_first := await told(ws))["type"] != "response.output_text.delta":
                 pass
             await say(waiting, input="Hi")
             await asyncio.sleep(0.2)
@@ -229,6 +229,8 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
             events = await answer(ws)
             assert [e["type"] for e in events[-2:]] == ["error", "response.failed"]
             assert events[-2]["error"]["code"] == "server_shutting_down"
+            told_before = "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta")
+            assert events[-1]["response"]["output"][0]["content"][0]["text"] == told_first["delta"] + told_before
             assert refused(await answer(waiting)) == (503, "server_shutting_down")
             assert [await closed_with(ws), await closed_with(waiting)] == [1012, 1012]
             assert await asyncio.wait_for(process.wait(), 10) in (0, -signal.SIGTERM)

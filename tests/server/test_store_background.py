@@ -151,7 +151,9 @@ def test_a_stream_that_was_read_is_not_begun_again(store: dict[str, Any]) -> Non
             async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
                 failed = await until(client, known, "completed", "failed")
                 assert failed["status"] == "failed"
+                assert failed["output"][0]["content"][0]["text"]
                 told = await client.get(f"/v1/responses/{known}?stream=true")
+                assert told.events[-1]["response"] == failed
                 assert told.types[-2:] == ["error", "response.failed"]
                 assert told.events[-2]["code"] == "server_shutting_down"
                 assert check_responses(told.events) == []

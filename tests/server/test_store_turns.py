@@ -279,6 +279,8 @@ def test_a_stream_that_breaks_is_stored_as_failed(store: dict[str, Any]) -> None
 
 
 def test_a_client_that_leaves_has_cancelled(store: dict[str, Any]) -> None:
+    """What it was told until then is kept, too."""
+
     async def scenario() -> None:
         slow = [SSE, event(chunk({"role": "assistant", "content": "Hal"})), Stall()]
         async with Upstream(slow) as up, adapter(upstream(up.url, "chat"), store=store) as client:
@@ -292,6 +294,7 @@ def test_a_client_that_leaves_has_cancelled(store: dict[str, Any]) -> None:
             while (left := (await got(client, known)).json)["status"] == "in_progress":
                 await asyncio.sleep(0.05)
             assert left["status"] == "cancelled"
+            assert (left["output"][0]["status"], left["output"][0]["content"][0]["text"]) == ("incomplete", "Hal")
 
     play(scenario)
 

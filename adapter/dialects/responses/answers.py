@@ -114,7 +114,7 @@ def ended(assembly: Assembly, response: dict[str, Any], end: Ending, changed: di
     output = output_of(response)
     if end.error is not None:
         assembly.close_done()
-        return [*_taken(assembly), *counted, Failed(end.error, [slot.partial() for slot in assembly.open_slots()])]
+        return [*_taken(assembly), *counted, Failed(end.error, assembly.open_items())]
     cut = _settle(assembly, output, end.status)
     if cut and end.status == "completed":
         assembly.note(STATUS_MENDED.kind, STATUS_MENDED.detail)

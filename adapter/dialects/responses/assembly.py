@@ -112,7 +112,7 @@ class Slot:
 
     def partial(self) -> Item:
         """The item as far as it came."""
-        item = {**self.item, "status": "incomplete"}
+        item = {**self.item, "status": final_status(self.item, self.type, "incomplete")}
         if self.text is not None:
             item[CALLS[self.type][1]] = self.text.value
         for group, parts in self.groups.items():
@@ -151,6 +151,10 @@ class Assembly:
 
     def open_slots(self) -> Iterator[Slot]:
         return (slot for slot in self.slots if slot.closed is None)
+
+    def open_items(self) -> list[Item]:
+        """Those items, as far as they have come."""
+        return [slot.partial() for slot in self.open_slots()]
 
     # ------------------------------------------------------------------------------------------------------- items
 

@@ -269,9 +269,9 @@ class Background:
         turn.sent = monotonic()
         lane = await course.begin()
         turn.first_event = monotonic()
+        if isinstance(lane, NOT_KNOWN):
+            raise AssertionError("a background answer has to be known")
         try:
-            if isinstance(lane, NOT_KNOWN):
-                raise AssertionError("a background answer has to be known")
             last: Finished | Failed | None = None
             while last is None:
                 _, events = await lane.batch()
@@ -284,6 +284,9 @@ class Background:
             turn.anomalies = lane.anomalies
             await self._end(turn, job, recording, last)
             await lane.finish()
+        except BaseException:
+            recording.unfinished = lane.unfinished()
+            raise
         finally:
             lane.close()
 
@@ -307,7 +310,7 @@ class Background:
     async def _fail(self, job: Job, recording: Recording, error: AdapterError, after: int | None = None) -> None:
         """The end of a response that did not get one from its upstream."""
         if recording.begun:
-            frames, made = recording.end(Failed(error))
+            frames, made = recording.end(Failed(error, recording.unfinished))
         else:
             frames, made = failed_frames(recording.object, error, -1 if after is None else after)
         await self._save(job, recording, made, frames)

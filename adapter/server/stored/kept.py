@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from adapter.errors import AdapterError
-from adapter.hub.events import Event, Failed, Finished
+from adapter.hub.events import Event, Failed, Finished, Item
 from adapter.hub.fold import Answer, Fold
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange
@@ -109,6 +109,9 @@ class Kept:
             if not turn.outlet.committed:
                 turn.outlet.headers.append(_FAILED_HEADER)
 
+    def unfinished(self) -> list[Item]:
+        return self._answering.unfinished()
+
     async def finish(self) -> None:
         await self._answering.finish()
 
@@ -116,4 +119,5 @@ class Kept:
         self._answering.close()
         if not self.ended:
             self.ended = True
+            self._folds[0].answer.leave(self.unfinished())
             self._start(self._saver.abandon(self._folds[0].answer, self.exchange))

@@ -9,7 +9,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.reply import failed_error
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
-from adapter.hub.events import Event, Failed, Finished, Started
+from adapter.hub.events import Event, Failed, Finished, Item, Started
 from adapter.hub.request import Exchange
 from adapter.server.asking import clock
 from adapter.store.log import EventWriter
@@ -28,6 +28,8 @@ class Recording:
         """The response as it was accepted."""
         self.pen = pen
         self.streamed = streamed
+        self.unfinished: list[Item] = []
+        """What its answer left open where it broke off here."""
         self._writer: ResponsesWriter | None = None
         self._number = 0
 
