@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
 from adapter.dialects.responses.assembly import Assembly, Slot
 from adapter.dialects.responses.echo import ANSWER_KEYS
+from adapter.dialects.responses.output_items import without_nulls
 from adapter.errors import AdapterError, UpstreamError
 from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
 from adapter.hub.losses import Anomaly
@@ -130,7 +131,7 @@ def _taken(assembly: Assembly) -> list[Event]:
 def output_of(response: dict[str, Any]) -> list[Item]:
     """The items of a Response; one that has only `output_text` gets its message."""
     output = response.get("output")
-    items = [item for item in output if is_item(item)] if isinstance(output, list) else []
+    items = [without_nulls(item) for item in output if is_item(item)] if isinstance(output, list) else []
     text = response.get("output_text")
     if not items and isinstance(text, str) and text:
         items = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]

@@ -34,6 +34,8 @@ ID_PREFIXES: Final = {
     "mcp_call": "mcp",
     "compaction": "cmp",
 }
+_NEVER_NULL: Final = ("content", "namespace")
+"""What an item has or has not; other fields (`encrypted_content`, `result`) may be null."""
 FIXED: Final = ("id", "type", "role", "call_id", "name", "namespace")
 """What an item says when it opens and may not say otherwise when it closes."""
 _STATUS_REQUIRED: Final = frozenset({"message", *CALLS})
@@ -55,6 +57,14 @@ PLAIN_TEXT: Final = {"message": "output_text", "content": "reasoning_text", "sum
 def whole_text(value: Any) -> str:
     """A text that came in one piece, as valid Unicode."""
     return mended(value) if isinstance(value, str) else ""
+
+
+def without_nulls(item: Item) -> Item:
+    """The item without the nulls that the API does not know: some servers (vLLM) write every field of their models."""
+    nulls = [key for key in _NEVER_NULL if key in item and item[key] is None]
+    if not nulls or item["type"] not in ID_PREFIXES:
+        return item
+    return {key: value for key, value in item.items() if key not in nulls}
 
 
 def skeleton(item: Item, id: str) -> Item:
@@ -93,7 +103,7 @@ def final_status(item: Item, kind: str, forced: str | None) -> str | None:
         return None
     if forced and (given in ("incomplete", None) or given in _OPEN_STATUSES):
         return "failed" if forced == "incomplete" and kind in _NEVER_INCOMPLETE else forced
-    return "completed" if kind == "reasoning" and given in _OPEN_STATUSES else given
+    return "completed" if given is None or (kind == "reasoning" and given in _OPEN_STATUSES) else given
 
 
 def part_lists(item: Item) -> list[tuple[str, list[dict[str, Any]]]]:

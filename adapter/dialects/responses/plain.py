@@ -14,6 +14,7 @@ from adapter.dialects.responses.output_items import (
     called_with,
     final_status,
     normal_parts,
+    without_nulls,
 )
 from adapter.hub.events import Item
 
@@ -52,6 +53,7 @@ def _closed(item: Item, status: str, seen: set[Any]) -> Item | None:
         return whole
     if type(kind) is not str or not kind or kind in OPENS_LATE:
         return None
+    item = without_nulls(item)
     whole = item.copy()
     if kind in CALLS:
         name, call_id, field = item.get("name"), item.get("call_id"), CALLS[kind][1]

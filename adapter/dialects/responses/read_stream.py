@@ -39,6 +39,7 @@ from adapter.dialects.responses.output_items import (
     normal_annotation,
     normal_part,
     whole_text,
+    without_nulls,
 )
 from adapter.dialects.responses.places import HOMES, Places
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
@@ -254,6 +255,7 @@ class ResponsesReader:
         item, index = event.get("item"), event.get("output_index")
         if not is_item(item):
             return self._assembly.note("item_invalid", "output_item.added without an item")
+        item = without_nulls(item)
         self._forget()
         known = self._places.by_index.get(index) if type(index) is int else None
         if known is not None and known.closed is None and known.type == item["type"]:
@@ -268,6 +270,7 @@ class ResponsesReader:
         item, index = event.get("item"), event.get("output_index")
         if not is_item(item):
             return self._assembly.note("item_invalid", "output_item.done without an item")
+        item = without_nulls(item)
         self._forget()
         slot = self._places.by_index.get(index) if type(index) is int else None
         if slot is None or slot.type != item["type"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapter import translate
 from adapter.dialects import chat
 from adapter.dialects.responses import read_answer, read_reply, read_request, write_reply
 from adapter.errors import AdapterError, UpstreamInvalid
@@ -14,6 +15,7 @@ from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub
 from adapter.hub.request import ClientTraits, Exchange
 from adapter.upstream.profiles import GENERIC
+from adapter.wire.jsonio import dumps
 from tests.validator import load, needs_validator
 
 UNASKED = Exchange.unasked("responses")
@@ -67,6 +69,33 @@ def test_the_official_file_takes_what_is_written(changes: dict[str, Any]) -> Non
     assert validate is not None
 
     assert validate.errors(validate.check(through({**MINIMAL, **changes}), "response")) == []
+
+
+@needs_validator
+def test_nulls_that_the_api_does_not_know_are_left_out() -> None:
+    """vLLM writes every field of its models, said or not."""
+    output = [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "content": None, "encrypted_content": None, "status": None},
+        {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}", "namespace": None},
+    ]
+    stream = b"".join(
+        b"data: %b\n\n" % dumps(event)
+        for event in (
+            {"type": "response.created", "response": {"id": "resp_1", "model": "m"}},
+            *({"type": "response.output_item.added", "output_index": n, "item": output[n]} for n in (0, 1)),
+            *({"type": "response.output_item.done", "output_index": n, "item": output[n]} for n in (0, 1)),
+            {"type": "response.completed", "response": {**MINIMAL, "output": output, "status": "completed"}},
+        )
+    )
+    validate = load()
+    assert validate is not None
+
+    whole = translate.reply({**MINIMAL, "output": output}, "responses", "responses", clock=lambda: 5).value
+    streamed = b"".join(translate.stream([stream], "responses", "responses", clock=lambda: 5))
+
+    assert validate.errors(validate.check(whole, "response")) == []
+    assert validate.errors(validate.check_responses_sse(streamed, allow_overlap=True)) == []
+    assert whole["output"][0]["status"] == "completed"
 
 
 def test_an_incomplete_reply_ends_in_an_incomplete_item() -> None:
