@@ -164,6 +164,7 @@ class Pipeline:
                         turn.usage = answering.usage or _estimated(turn, answering)
                         await outlet.whole(200, _JSON, answering.body)
                     case RawStreaming():
+                        turn.ending = answering.observer.fail
                         if turn.client.codex:
                             pulse.ping = answering.observer.ping
                         await stream_raw(outlet, answering)

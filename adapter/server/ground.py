@@ -45,12 +45,10 @@ class Ground:
         turn.lane = "raw"
 
         def observe() -> RawStream:
-            observer = DIALECTS[plan.speaks].raw_stream(plan.exchange, clock=clock)
-            turn.ending = observer.fail
-            return observer
+            return DIALECTS[plan.speaks].raw_stream(plan.exchange, clock=clock)
 
         if plan.stream:
-            turn.ending = lambda error: observe().fail(error)  # as long as the upstream has said nothing
+            turn.ending = lambda error: observe().fail(error)  # as long as no upstream has answered
         return Course(
             stream=plan.stream,
             exchange=plan.exchange,

@@ -243,6 +243,47 @@ def test_a_failure_behind_the_commit_and_before_any_event(client_speaks: str, up
     play(scenario)
 
 
+LATE: dict[str, Script] = {
+    "an_error_frame": [SSE, event({"error": {"message": "no", "code": "server_error"}}), END],
+    "an_error_event": [
+        SSE,
+        event({"type": "error", "code": "server_error", "message": "no", "param": None}, "error"),
+        END,
+    ],
+    "a_failed_response": [
+        SSE,
+        event({"type": "response.failed", "response": {"error": {"code": "server_error", "message": "no"}}}),
+        END,
+    ],
+    "comments_only": [SSE, piece(b": wait\n\n"), END],
+    "nothing": [SSE, END],
+    "done": [SSE, event(b"[DONE]"), END],
+}
+
+
+@pytest.mark.parametrize(
+    ("client_speaks", "upstream_speaks", "late"),
+    [(*lane, late) for lane in LANES for late in LATE if (late, lane[1]) != ("a_failed_response", "chat")],
+)
+def test_a_stream_that_fails_behind_the_commit_before_it_answers_is_told(
+    client_speaks: str, upstream_speaks: str, late: str
+) -> None:
+    """The lane has seen the end of such a stream, and still owes the client its own."""
+
+    async def scenario() -> None:
+        script: Script = [Sleep(0.3), *LATE[late]]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), commit_after=0.1) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            assert (answer.status, answer.whole) == (200, True)
+            if client_speaks == "chat":
+                (failure,) = answer.events
+                assert set(failure) == {"error"}
+            else:
+                assert answer.types == ["response.created", "error", "response.failed"]
+
+    play(scenario)
+
+
 @lanes
 def test_a_plain_answer_that_takes_long_is_kept_alive_by_white_space(client_speaks: str, upstream_speaks: str) -> None:
     async def scenario() -> None:

@@ -56,6 +56,8 @@ class RawResponsesStream(RawStream):
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
         if self._cut_short:  # clients stop reading at [DONE]: the failure takes its place
             return self.end(UpstreamTruncated(ENDED_EARLY))
+        if self.answer.error is not None and not self._error_passed and not self.ended:  # no event of this dialect
+            return self.end(self.answer.error)
         if not self._rewords or event is None:
             return block
         response = event.get("response")
@@ -97,7 +99,7 @@ class RawResponsesStream(RawStream):
             ends = isinstance(event.get("response"), dict) or (isinstance(kind, str) and kind in ENDS)
             if ends or not event.get("error"):
                 return None
-        self._error_passed = True
+        self._error_passed = kind == "error"
         return told_error(event)
 
     def sole(self, event: Any) -> Sole | None:

@@ -62,6 +62,35 @@ def test_a_broken_stream_gets_its_end_under_its_own_numbers() -> None:
     assert b'"code":"upstream_timeout"' in out
 
 
+@pytest.mark.parametrize("reads", [1, 2])
+@pytest.mark.parametrize("silence", [b": ping\n\n", b": ping\n\n: ping\n\n", b"retry: 5\n\n"])
+def test_a_stream_that_breaks_behind_comments_keeps_its_numbers(silence: bytes, reads: int) -> None:
+    """Servers that wait for their model send comments, and may break off then."""
+    said = wire(CREATED, IN_PROGRESS)
+    for lane in (raw_stream(EXCHANGE), raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX))):
+        out = lane.feed(said + silence) if reads == 1 else lane.feed(said) + lane.feed(silence)
+        pings = lane.ping()
+        out += lane.fail(UpstreamTimeout("late"))
+
+        assert check_responses(out) == []
+        assert out.endswith(b'"sequence_number":3}\n\n')
+        assert all(data.endswith(b'"sequence_number":1}') for _, data in pings)
+
+
+def test_an_error_without_a_type_is_told_as_an_event_of_this_dialect() -> None:
+    """A message of a socket without a type is nothing to its client."""
+    said = wire(CREATED, IN_PROGRESS)
+    lane = raw_stream(EXCHANGE)
+    out = lane.feed(said + b'data: {"error":{"message":"boom","type":"server_error","code":"overloaded"}}\n\n')
+
+    assert lane.ended
+    assert out.startswith(said)
+    assert check_responses(out) == []
+    assert [name for name, _ in Decoder().feed(out[len(said) :])] == ["error", "response.failed"]
+    assert b'"message":"boom"' in out
+    assert lane.answer.status == "failed"
+
+
 def test_an_error_event_is_not_repeated() -> None:
     error = {"type": "error", "code": "server_error", "message": "no", "param": None}
     lane = raw_stream(EXCHANGE)
