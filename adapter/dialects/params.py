@@ -35,12 +35,19 @@ _NAMES: Final[dict[DialectName, dict[str, str]]] = {
     },
 }
 """Client's dialect -> the other dialect's name of a field -> its own."""
+_INSIDE: Final[dict[DialectName, re.Pattern[str]]] = {
+    "responses": re.compile(r"(tool_choice|tools)(?:\[\d+\])?\.(?:function|custom|allowed_tools)\b"),
+    "chat": re.compile(r"(tool_choice|tools)(?:\[\d+\])?\.(?!(?:type|function|custom|allowed_tools)\b)"),
+}
+"""Client's dialect -> a place inside a tool, or a choice of tools, as the other dialect writes it."""
 _FIELD: Final = re.compile(r"text\.(?:format|verbosity)|reasoning\.effort|\w+")
 
 
 def for_client(param: str | None, dialect: DialectName) -> str | None:
     """An upstream's `param` for a client of `dialect`; one that names a field of the client's own API is left as it is."""
-    found = None if param is None else _FIELD.match(param)
-    if found is None:
-        return param
-    return _NAMES[dialect].get(found[0], param)
+    if param is None:
+        return None
+    if (inside := _INSIDE[dialect].match(param)) is not None:
+        return inside[1]
+    found = _FIELD.match(param)
+    return param if found is None else _NAMES[dialect].get(found[0], param)

@@ -334,7 +334,7 @@ class RawWhole:
         content = value.get(self._content)
         if (value.get("error") and not content) or (content is None and "message" in value):
             raise from_error_object(value)
-        if not isinstance(content, list):
+        if not isinstance(content, list) or (not content and self._content == "choices"):
             raise UpstreamInvalid(f"The upstream's answer has no {self._content}.")
         self.usage = normal(value.get("usage"))
         self.id = str(value.get("id") or "")

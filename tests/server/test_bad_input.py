@@ -289,7 +289,7 @@ def test_a17_nothing_said_is_refused(client_speaks: str, upstream_speaks: str) -
     async def scenario() -> None:
         async with Upstream([json_reply({})]) as up, adapter(upstream(up.url, upstream_speaks)) as client:
             field = "messages" if client_speaks == "chat" else "input"
-            for nothing in ([], None):
+            for nothing in ([], None, *([""] if client_speaks == "responses" else [])):
                 _refused(await client.ask(client_speaks, **{field: nothing}), 400, param=field)
 
     play(scenario)

@@ -103,6 +103,18 @@ def test_trouble_before_the_first_byte(
     assert b"SECRET" not in answer.body
 
 
+@pytest.mark.parametrize("upstream_speaks", ["chat"])
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_c23_a_chat_answer_with_an_empty_list_of_choices(
+    client_speaks: str, upstream_speaks: str, stream: bool
+) -> None:
+    """Clients take the first choice without a look. An empty output of a Responses server is one that says nothing."""
+    refused(
+        answered(client_speaks, upstream_speaks, stream, [json_reply(chat_reply(choices=[]))]), 502, "upstream_invalid"
+    )
+
+
 @cells
 def test_c1_refused(client_speaks: str, upstream_speaks: str, stream: bool) -> None:
     async def scenario() -> None:

@@ -111,7 +111,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
 
 def _input(body: dict[str, Any]) -> Seen:
     given = body.get("input")
-    if type(given) is str:
+    if given and type(given) is str:
         return [{"type": "message", "role": "user", "content": given}], ()
     if given:
         return seen_items(given, "input")
