@@ -15,6 +15,7 @@ from adapter.errors import (
     PayloadTooLarge,
     RateLimited,
     RequestTimeout,
+    UpstreamAuth,
 )
 from adapter.hub.request import ClientTraits
 from adapter.wire.headers import RawHeaders
@@ -22,7 +23,7 @@ from adapter.wire.jsonio import dumps
 from adapter.wire.tokens import token
 
 _PERMANENT: Final = frozenset({401, 403, 404, 408, 409, 413, 422})
-"""Codex sends a request six times for each of these and only once for 400."""
+"""Codex sends a request six times for each of these, thirty times for a 502, and only once for 400."""
 _RETRY_AFTER: Final = 5
 """Seconds; Codex does not try again after a 429 that names none."""
 _ONCE: Final = {ClientTraits.CODEX: (PayloadTooLarge,), ClientTraits.CODEX_EARLY: (PayloadTooLarge, ModelNotFound)}
@@ -37,7 +38,9 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
     headers: RawHeaders = [(b"content-type", b"application/json")]
     retry_after = error.retry_after
     if client.codex:
-        if status in _PERMANENT and (error.blame is Blame.UPSTREAM or isinstance(error, _ONCE[client])):
+        if isinstance(error, UpstreamAuth) or (
+            status in _PERMANENT and (error.blame is Blame.UPSTREAM or isinstance(error, _ONCE[client]))
+        ):
             status = 400
         elif status == 429 and retry_after is None:
             retry_after = _RETRY_AFTER

@@ -180,7 +180,7 @@ class Failover:
     def error(self) -> AdapterError:
         """What the client hears when nothing is left to try."""
         error = self._error or _nowhere(self._waits)
-        if self._attempts.made > 1 or self._attempts.last is Fault.SPENT:
+        if self._attempts.made > 1 or self._attempts.last in _SPARE:  # a key does not mend in the time of a retry
             error.should_retry = False
         return error
 

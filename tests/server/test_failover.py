@@ -220,6 +220,21 @@ def test_c15_a_spent_quota_alone_keeps_its_code_and_is_not_to_be_retried() -> No
     play(scenario)
 
 
+@pytest.mark.parametrize(("originator", "status"), [("codex_exec", 400), ("someone", 502)])
+def test_c10_a_refused_key_of_ours_is_not_to_be_tried_again(originator: str, status: int) -> None:
+    """No client can mend it. Official SDKs send a 502 three times, Codex thirty times."""
+
+    async def scenario() -> None:
+        refusal = json_reply({"error": {"message": "bad key", "code": "invalid_api_key"}}, 401)
+        async with Upstream([refusal]) as up, adapter(upstream(up.url, "chat", api_key="sk-one")) as client:
+            for _ in range(2):
+                answer = await client.ask("responses", stream=True, headers={"originator": originator})
+                refused(answer, status, "upstream_auth")
+                assert answer.headers["x-should-retry"] == "false"
+
+    play(scenario)
+
+
 def test_c30_three_of_four_dead_and_then_all() -> None:
     async def scenario() -> None:
         with socket.socket() as taken:
