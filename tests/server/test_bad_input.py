@@ -185,6 +185,26 @@ def test_a9_an_unknown_parameter_passes_on_the_raw_lane_and_is_reported_across_d
     play(scenario)
 
 
+def test_a12_unknown_parts_and_tools_pass_on_the_raw_lane_and_are_reported_across_dialects() -> None:
+    video = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
+    body = {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, video]}],
+        "tools": [{"type": "web_search"}],
+    }
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            assert (await client.ask("chat", **body)).status == 200
+            assert up.seen[0].json["messages"][0]["content"][1] == video
+            assert up.seen[0].json["tools"] == body["tools"]
+        async with Upstream([json_reply(response())]) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat", **body)
+            assert answer.headers["x-adapter-losses"] == "messages[0].content[1];dropped, tools[0];dropped"
+            assert up.seen[0].json["input"][0]["content"] == [{"type": "input_text", "text": "Hi"}]
+
+    play(scenario)
+
+
 def test_a12_policy_reject_refuses_what_would_be_lost() -> None:
     async def scenario() -> None:
         async with (

@@ -1,39 +1,56 @@
-"""Message content of a Chat client -> Responses parts."""
+"""Message content of a Chat client -> Responses parts.
+
+A part of a kind that Responses has no word for (a video, somebody's thoughts) is left out, a loss. Audio is refused: the
+answer would be about something else.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from adapter.dialects.chat.checks import json_object, missing, string, wrong_type, wrong_value
 from adapter.errors import UnsupportedParameter
+from adapter.hub.losses import Action, Loss
 
 Part = dict[str, Any]
 
 _DETAILS = frozenset({"auto", "low", "high", "original"})
 
 
-def read_text(content: Any, path: str) -> str | list[Part]:
+def read_text(content: Any, path: str, losses: list[Loss]) -> str | list[Part]:
     """Content that may only be text (system, developer): a string, or a list of input_text parts."""
     if isinstance(content, str):
         return content
     if (texts := _plain_texts(content)) is not None:
         return texts
-    return [_text(part, f"{path}[{i}]") for i, part in enumerate(_parts(content, path))]
+    return _read(content, path, _text, losses)
 
 
-def read_user(content: Any, path: str) -> str | list[Part]:
+def read_user(content: Any, path: str, losses: list[Loss]) -> str | list[Part]:
     """What a user, or a tool, says: a string, or a list of input_text, input_image and input_file parts."""
     if isinstance(content, str):
         return content
     if (texts := _plain_texts(content)) is not None:
         return texts
-    return [_user_part(part, f"{path}[{i}]") for i, part in enumerate(_parts(content, path))]
+    return _read(content, path, _user_part, losses)
+
+
+def _read(content: Any, path: str, read: Callable[[Any, str], Part | None], losses: list[Loss]) -> str | list[Part]:
+    """The parts that can be read; an empty text where that is none."""
+    made: list[Part] = []
+    for i, part in enumerate(_parts(content, path)):
+        if (one := read(part, f"{path}[{i}]")) is not None:
+            made.append(one)
+        else:
+            losses.append(_loss(part["type"], f"{path}[{i}]"))
+    return made or ""
 
 
 def _plain_texts(content: Any) -> list[Part] | None:
     """The parts of a list that holds nothing but text, as most do, in a quarter of the time of a closer look (the same result,
     a law in the tests); None for any other content."""
-    if type(content) is not list:
+    if type(content) is not list or not content:
         return None
     read: list[Part] = []
     try:
@@ -47,7 +64,7 @@ def _plain_texts(content: Any) -> list[Part] | None:
     return read
 
 
-def read_assistant(content: Any, refusal: Any, message: int) -> str | list[Part]:
+def read_assistant(content: Any, refusal: Any, message: int, losses: list[Loss]) -> str | list[Part]:
     """An assistant's text, joined: a string, or output_text and refusal parts where the assistant refused."""
     refusals = [] if refusal is None else [string(refusal, f"messages[{message}].refusal")]
     text = ""
@@ -62,7 +79,7 @@ def read_assistant(content: Any, refusal: Any, message: int) -> str | list[Part]
                 case "text":
                     text += string(part.get("text"), f"{at}[{i}].text")
                 case _:
-                    raise _unknown(kind, f"{at}[{i}].type", "text or refusal")
+                    losses.append(_loss(kind, f"{at}[{i}]"))
     if not refusals:
         return text
     parts: list[Part] = [{"type": "output_text", "text": text, "annotations": []}] if text else []
@@ -79,14 +96,14 @@ def _kind(part: Any, path: str) -> str:
     return string(json_object(part, path).get("type"), f"{path}.type")
 
 
-def _text(part: Any, path: str) -> Part:
-    if (kind := _kind(part, path)) != "text":
-        raise _unknown(kind, f"{path}.type", "text")
+def _text(part: Any, path: str) -> Part | None:
+    if _kind(part, path) != "text":
+        return None
     return _marked(part, {"type": "input_text", "text": string(part.get("text"), f"{path}.text")})
 
 
-def _user_part(part: Any, path: str) -> Part:
-    match kind := _kind(part, path):
+def _user_part(part: Any, path: str) -> Part | None:
+    match _kind(part, path):
         case "text":
             return _text(part, path)
         case "image_url":
@@ -94,13 +111,19 @@ def _user_part(part: Any, path: str) -> Part:
         case "file":
             return _marked(part, _file(json_object(part.get("file"), f"{path}.file"), f"{path}.file"))
         case _:
-            raise _unknown(kind, f"{path}.type", "text, image_url or file")
+            return None
 
 
-def _unknown(kind: str, path: str, expected: str) -> Exception:
+def _loss(kind: str, path: str) -> Loss:
+    """A part that has no place in this message.
+
+    Raises:
+        UnsupportedParameter: it is audio.
+    """
     if kind == "input_audio":
-        return UnsupportedParameter("Audio input is not supported: Responses takes text, images and files.", param=path)
-    return wrong_value(path, expected)
+        reason = "Audio input is not supported: Responses takes text, images and files."
+        raise UnsupportedParameter(reason, param=f"{path}.type")
+    return Loss(path, Action.DROPPED, "content_part", "This kind of content has no place in this message.")
 
 
 def _image(image: Any, path: str) -> Part:

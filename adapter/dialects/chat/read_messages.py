@@ -50,6 +50,7 @@ _OF_CALLS: Final = frozenset({"id", "type", "function", "custom", "index", EXTRA
 """`index` is of a stream, and says nothing here."""
 _OF_FUNCTIONS: Final = frozenset({"name", "arguments", "parsed_arguments"})
 _OF_CUSTOMS: Final = frozenset({"name", "input"})
+_PARTS: Final = frozenset({"text", "image_url", "file", "refusal"})
 _OF_PARTS: Final = frozenset({"type", "text", "image_url", "file", "refusal", "prompt_cache_breakpoint"})
 _INSIDE_PARTS: Final = {
     "image_url": frozenset({"url", "detail", "media_type"}),
@@ -161,19 +162,21 @@ class CloselyRead:
         self._report_unknown(f"messages[{i}]", message, _KNOWN[message["role"]])
         if type(content := message.get("content")) is list:
             for j, part in enumerate(content):
+                if part["type"] not in _PARTS:  # lost as a whole
+                    continue
                 self._report_unknown(f"messages[{i}].content[{j}]", part, _OF_PARTS)
                 for key, of in _INSIDE_PARTS.items():
                     if type(inner := part.get(key)) is dict:
                         self._report_unknown(f"messages[{i}].content[{j}].{key}", inner, of)
 
     def _instructions(self, i: int, message: dict[str, Any]) -> None:
-        content = read_text(message.get("content"), f"messages[{i}].content")
+        content = read_text(message.get("content"), f"messages[{i}].content", self._losses)
         self.items.append({"type": "message", "role": message["role"], "content": content})
 
     def _user(self, i: int, message: dict[str, Any]) -> None:
         content = message.get("content")
         if not isinstance(content, str):
-            content = read_user(content, f"messages[{i}].content")
+            content = read_user(content, f"messages[{i}].content", self._losses)
         self.items.append({"type": "message", "role": "user", "content": content})
 
     def _assistant(self, i: int, message: dict[str, Any]) -> None:
@@ -191,7 +194,7 @@ class CloselyRead:
         if content is None and refusal is None:  # as most messages with calls are
             content = ""
         elif refusal is not None or not isinstance(content, str):
-            content = read_assistant(content, refusal, i)
+            content = read_assistant(content, refusal, i, self._losses)
         if content or not (calls or legacy):
             self.items.append({"type": "message", "role": "assistant", "content": content})
             if message.get(EXTRA_CONTENT):
@@ -245,7 +248,7 @@ class CloselyRead:
         if not isinstance(call_id, str):
             raise no_string(call_id, f"messages[{i}].tool_call_id")
         if not isinstance(output, str):
-            output = read_user(output, f"messages[{i}].content")
+            output = read_user(output, f"messages[{i}].content", self._losses)
         kind = "custom_tool_call_output" if call_id in self.custom else "function_call_output"
         self.items.append({"type": kind, "call_id": call_id, "output": output})
 
@@ -254,7 +257,7 @@ class CloselyRead:
         content = message.get("content")
         if "content" not in message:
             raise missing(f"messages[{i}].content")
-        output = "" if content is None else read_text(content, f"messages[{i}].content")
+        output = "" if content is None else read_text(content, f"messages[{i}].content", self._losses)
         call_id = self._legacy.pop(called, None)
         if call_id is None:
             raise BadRequest("This function message answers no earlier function_call.", param=f"messages[{i}].name")

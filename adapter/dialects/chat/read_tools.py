@@ -6,7 +6,7 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
-from adapter.hub.losses import Loss, unknown_fields
+from adapter.hub.losses import Action, Loss, unknown_fields
 
 Tool = dict[str, Any]
 
@@ -63,8 +63,8 @@ def read_tools(tools: Any, losses: list[Loss]) -> list[Tool]:
                     continue
         except (KeyError, TypeError):
             pass
-        path = f"tools[{last - length_hint(rest)}]"
-        read.append(read_tool(tool, path, unknown))
+        if (made := read_tool(tool, f"tools[{last - length_hint(rest)}]", unknown)) is not None:
+            read.append(made)
     losses += _once_a_key(unknown)
     return read
 
@@ -134,17 +134,19 @@ def read_web_search_options(options: Any, losses: list[Loss]) -> Tool:
     return tool
 
 
-def read_tool(tool: Any, path: str, losses: list[Loss]) -> Tool:
-    """One tool of any kind."""
-    kind = string(json_object(tool, path).get("type"), f"{path}.type")
-    losses += unknown_fields(path, tool, _OF_TOOLS)
-    match kind:
+def read_tool(tool: Any, path: str, losses: list[Loss]) -> Tool | None:
+    """One tool; None for one of a kind that Chat Completions does not know: what some server runs under such a name is its
+    own."""
+    match string(json_object(tool, path).get("type"), f"{path}.type"):
         case "function":
-            return _function(tool.get("function"), f"{path}.function", losses)
+            read = _function(tool.get("function"), f"{path}.function", losses)
         case "custom":
-            return _custom(json_object(tool.get("custom"), f"{path}.custom"), f"{path}.custom", losses)
+            read = _custom(json_object(tool.get("custom"), f"{path}.custom"), f"{path}.custom", losses)
         case _:
-            raise wrong_value(f"{path}.type", "function or custom")
+            losses.append(Loss(path, Action.DROPPED, "unknown_tool", "Chat Completions has no such tool."))
+            return None
+    losses += unknown_fields(path, tool, _OF_TOOLS)
+    return read
 
 
 def _function(function: Any, path: str, losses: list[Loss]) -> Tool:

@@ -158,7 +158,6 @@ WRONG: list[tuple[Any, str, type[BadRequest]]] = [
     (USER | {"content": ["x"]}, "messages[0].content[0]", InvalidType),
     (USER | {"content": [{}]}, "messages[0].content[0].type", MissingParameter),
     (USER | {"content": [{"type": "text"}]}, "messages[0].content[0].text", MissingParameter),
-    (USER | {"content": [{"type": "video"}]}, "messages[0].content[0].type", InvalidValue),
     (USER | {"content": [{"type": "input_audio"}]}, "messages[0].content[0].type", UnsupportedParameter),
     (USER | {"content": [{"type": "image_url"}]}, "messages[0].content[0].image_url", MissingParameter),
     (
@@ -177,7 +176,6 @@ WRONG: list[tuple[Any, str, type[BadRequest]]] = [
         InvalidValue,
     ),
     (USER | {"content": [{"type": "file", "file": {}}]}, "messages[0].content[0].file", InvalidValue),
-    ({"role": "system", "content": [{"type": "image_url"}]}, "messages[0].content[0].type", InvalidValue),
     ({"role": "assistant", "audio": {"id": "a"}}, "messages[0].audio", UnsupportedParameter),
     (BOT | {"refusal": 5}, "messages[0].refusal", InvalidType),
     (BOT | {"tool_calls": {}}, "messages[0].tool_calls", InvalidType),
@@ -205,3 +203,30 @@ def test_a_wrong_message_is_refused_by_its_path(message: Any, param: str, error:
 
     assert type(refused.value) is error
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("role", "part"),
+    [
+        ("user", {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}),
+        ("system", {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        ("assistant", {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}),
+    ],
+)
+def test_a_part_that_responses_has_no_place_for_is_lost_and_the_rest_is_said(role: str, part: dict[str, Any]) -> None:
+    losses: list[Loss] = []
+
+    (item,) = read_messages([{"role": role, "content": [part, {"type": "text", "text": "Hi"}]}], losses)
+
+    said = item["content"]
+    assert (said if isinstance(said, str) else [each["text"] for each in said]) in ("Hi", ["Hi"])
+    assert [(loss.path, loss.kind) for loss in losses] == [("messages[0].content[0]", "content_part")]
+
+
+def test_a_message_of_which_nothing_can_be_carried_is_empty() -> None:
+    losses: list[Loss] = []
+
+    assert read_messages([USER | {"content": [{"type": "video"}]}], losses) == [
+        {"type": "message", "role": "user", "content": ""}
+    ]
+    assert len(losses) == 1

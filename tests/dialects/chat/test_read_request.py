@@ -241,7 +241,6 @@ WRONG: list[tuple[dict[str, Any], str, type[BadRequest]]] = [
         "tools[0].function.strict",
         InvalidType,
     ),
-    ({"tools": [{"type": "web_search"}]}, "tools[0].type", InvalidValue),
     (
         {"tools": [{"type": "custom", "custom": {"name": "c", "format": {"type": "x"}}}]},
         "tools[0].custom.format.type",
