@@ -50,8 +50,10 @@ class Profile:
     tool_media: bool = False
     """Image parts inside tool messages; otherwise they follow in a user message."""
     extra_content: bool = False
-    """Takes `extra_content` of its messages and tool calls back: Gemini signs its calls there, and refuses a turn in which
-    the signature is missing."""
+    """Takes `extra_content` of its messages and tool calls back: Gemini signs its calls there."""
+    signatures_demanded: bool = False
+    """Refuses a history with calls that are not signed: those of another model, and of clients that drop what they do not know,
+    are sent with the mark that Google has for them."""
     reasoning_details: bool = False
     """Takes `reasoning_details` of its answers back: OpenRouter, which makes of reasoning without them what its upstreams refuse."""
     assistant_null_content: bool = True

@@ -8,13 +8,17 @@ name.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from adapter.hub.surrogates import mended
 
 ExtraContent = dict[str, dict[str, Any]]
 
 EXTRA_CONTENT = "extra_content"
+
+UNSIGNED: Final[ExtraContent] = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+"""What Google's documentation of thought signatures has for calls that Gemini did not make: another model did, or whoever kept
+them lost what they were signed with."""
 
 
 def extra_of(given: Any) -> ExtraContent | None:

@@ -32,7 +32,7 @@ from adapter.dialects.chat.pairing import Pairing
 from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.turns import Message, Turn, demand_reasoning, same_call, with_media
+from adapter.dialects.chat.turns import Message, Turn, demand_reasoning, demand_signatures, same_call, with_media
 from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, ToolCall
 from adapter.dialects.chat.write_content import Part, single_text, write_assistant, write_content, write_text
 from adapter.dialects.chat.writing import Writing
@@ -409,6 +409,8 @@ class History:
                 self._lose_reasoning(turn.reasoning_at)
         if profile.reasoning_demanded:
             demand_reasoning(self._messages, profile)
+        if profile.signatures_demanded:
+            demand_signatures(self._messages)
         messages = with_media(self._messages, self._media) if self._media else self._messages
         if hint:
             self._lead.append(hint)

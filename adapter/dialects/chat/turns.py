@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT, UNSIGNED
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS
 from adapter.dialects.chat.write_calls import ToolCall
 from adapter.dialects.chat.write_content import Part
@@ -69,6 +69,14 @@ def demand_reasoning(messages: list[Message], profile: Profile) -> None:
     for message in messages:
         if message["role"] == "assistant" and _replays(profile, message.get("tool_calls")):
             message.setdefault(profile.reasoning_field, _NO_REASONING)
+
+
+def demand_signatures(messages: list[Message]) -> None:
+    """The calls of every message are signed: the first is, as it is where they were made at once."""
+    for message in messages:
+        calls = message.get("tool_calls")
+        if calls and not any(EXTRA_CONTENT in call for call in calls):
+            calls[0][EXTRA_CONTENT] = UNSIGNED
 
 
 def with_media(messages: list[Message], media: dict[int, Sequence[Part]]) -> list[Message]:

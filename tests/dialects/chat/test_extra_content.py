@@ -111,6 +111,18 @@ def test_the_signature_of_a_turn_with_reasoning_stays() -> None:
     assert asked("gemini", reasoning, said)[0] == [{"role": "assistant", "content": "b", "extra_content": SIGNED}]
 
 
+def test_calls_that_nobody_signed_go_with_googles_mark_for_them_to_a_server_that_demands_signatures() -> None:
+    """Another model made them, or the client dropped what it does not know: Gemini 3 refuses such a history."""
+    mark = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+    second, told = ITEM | {"call_id": "c2"}, OUTPUT | {"call_id": "c2"}
+    messages, losses = asked("gemini", ITEM, second, OUTPUT, told)
+    assert messages[0]["tool_calls"] == [CALL | {"extra_content": mark}, CALL | {"id": "c2"}]
+    assert losses == []
+    signed, _ = asked("gemini", ITEM | {"extra_content": SIGNED}, second, OUTPUT, told)
+    assert signed[0]["tool_calls"] == [CALL | {"extra_content": SIGNED}, CALL | {"id": "c2"}]
+    assert asked("generic", ITEM, OUTPUT)[0][0]["tool_calls"] == [CALL]
+
+
 def test_other_servers_are_not_sent_the_signature_and_it_is_told_once() -> None:
     second = ITEM | {"call_id": "c2", "extra_content": SIGNED}, OUTPUT | {"call_id": "c2"}
     messages, losses = asked("generic", ITEM | {"extra_content": SIGNED}, OUTPUT, *second)
