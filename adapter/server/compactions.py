@@ -209,6 +209,8 @@ class Compactions:
     def _hub(self, turn: Turn, request: Request, target: Target, seals: Seals) -> Course:
         """Translated, with the blobs that the client is to give back."""
         plan = self._ground.translated(turn, request, target)
+        if request.body.get("background") is True and target.upstream.stateful and not plan.stream:
+            return self._ground.raw(turn, plan)  # it has only begun, and is fetched from there: nothing to seal
 
         async def begin() -> Lane:
             return self._sealed(await self._ground.asking.answering(turn, plan), request, target, seals)

@@ -131,46 +131,62 @@ class Way:
         """The course over the next target that can be asked and can carry what is asked; its place there is taken.
 
         Raises:
-            AdapterError: there is none: why the last one failed, why the first one cannot carry it, or until when all of them
-                rest.
+            AdapterError: there is none: why the last one failed, until when those rest that could carry it, or why the first
+                one cannot.
         """
         failover, turn = self._failover, self._turn
         refused: AdapterError | None = None
-        while (target := failover.next()) is not None:
-            name = target.upstream.name
-            turn.target = target
-            if turn.losses is not self._losses:  # noted for another target
-                turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(OURS)]
-            turn.losses = self._losses.copy()
-            found = self._found
-            if target is not found[0] or len(found) > 1:
-                found = (target, *(each for each in found if each.upstream.name != name))
-            try:
-                course = self._decide(found)
-            except AdapterError as error:
-                refused = refused or error
-                failover.skip(target)
-                continue
-            chosen = self._name
-            if chosen in turn.shut and turn.target is not target:  # the history can be read nowhere else
-                failover.skip(target)
-                continue
-            assert turn.target is not None
-            if failover.enter(turn.target, course.calls):
-                return course
-            turn.shut.add(chosen)
-        if refused is None or failover.first_error is not None:
-            raise failover.error()
         try:
+            while (target := failover.next()) is not None:
+                try:
+                    course = self._course(target)
+                except AdapterError as error:
+                    refused = refused or error
+                    failover.skip(target)
+                    continue
+                chosen = self._chosen
+                if chosen.upstream.name in turn.shut and chosen is not target:  # the history can be read nowhere else
+                    failover.skip(target)
+                    continue
+                if failover.enter(chosen, course.calls):
+                    return course
+                turn.shut.add(chosen.upstream.name)
+            if (asked := failover.asked) is not None:  # others were only looked at
+                turn.target, turn.model, turn.upstream = asked, asked.model, asked.upstream.name
+                raise failover.error()
+            if refused is None or any(map(self._carries, failover.passed_over)):
+                raise failover.error()
             raise refused
         finally:
             del refused  # its traceback holds this frame, and with it the body
 
+    def _course(self, target: Target) -> Course:
+        """The course over this target, or over the one to which the history goes.
+
+        Raises:
+            AdapterError: it cannot be carried there.
+        """
+        turn, found = self._turn, self._found
+        turn.target = target
+        if turn.losses is not self._losses:  # noted for another target
+            turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(OURS)]
+        turn.losses = self._losses.copy()
+        if target is not found[0] or len(found) > 1:
+            found = (target, *(each for each in found if each.upstream.name != target.upstream.name))
+        return self._decide(found)
+
+    def _carries(self, target: Target) -> bool:
+        try:
+            self._course(target)
+        except AdapterError:
+            return False
+        return True
+
     @property
-    def _name(self) -> str:
-        """The upstream that the turn was decided for."""
+    def _chosen(self) -> Target:
+        """Whom the turn was decided for."""
         assert self._turn.target is not None
-        return self._turn.target.upstream.name
+        return self._turn.target
 
     async def _begun(self) -> Lane:
         """The answer, begun.
@@ -186,7 +202,7 @@ class Way:
                 lane = await begin()
             except AdapterError as error:
                 failover.failed(error)
-                turn.shut.add(self._name)
+                turn.shut.add(self._chosen.upstream.name)
                 course = self._decided()
                 begin = course.begin
                 if failover.pause:

@@ -147,7 +147,7 @@ class Turn:
     def let_go(self) -> None:
         """The turn is over. What it was decided and is ended by holds it: a circle of objects would wait for the garbage
         collector, and looking for such took an eighth of a plain request's CPU."""
-        self.way = self.ending = None
+        self.way = self.ending = self.error = None
 
     def cut(self, by: Outcome, error: AdapterError | None = None) -> None:
         """End this turn from outside, with `error` as its answer where there still is somebody to read it."""

@@ -69,7 +69,7 @@ class Failover:
         """A target was entered that has neither failed nor answered."""
         self._again = True
         self._paid_for = False
-        self._waits: list[tuple[float, AdapterError]] = []
+        self._waits: list[tuple[float, AdapterError, Target]] = []
         self._spare: list[Target] = []
         self.pause = 0.0
         """Seconds to wait before the target that `next` gave is asked."""
@@ -90,8 +90,8 @@ class Failover:
             refused = self._shut(self._left[0])
             if refused is None:
                 return self._left[0] if not attempts.made or self._paid() else None
-            self._waits.append(refused)
             target = self._left.pop(0)
+            self._waits.append((*refused, target))
             if self._health.resting(target)[1] in _SPARE:
                 self._spare.append(target)
         while self._spare and not attempts.made:
@@ -111,7 +111,7 @@ class Failover:
         if target in self._left:
             self._left.remove(target)
         if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
-            self._waits.append(refused)
+            self._waits.append((*refused, target))
             return False
         self._at = target
         upstream = target.upstream
@@ -155,9 +155,14 @@ class Failover:
             self._error = error
 
     @property
-    def first_error(self) -> AdapterError | None:
-        """Why an attempt failed that counts for the client; None as long as none did."""
-        return self._error
+    def asked(self) -> Target | None:
+        """Who was asked last; None as long as nobody was."""
+        return self._at
+
+    @property
+    def passed_over(self) -> list[Target]:
+        """Who could not be asked now, each upstream once."""
+        return list({target.upstream.name: target for _, _, target in self._waits}.values())
 
     def answered(self) -> None:
         """The first event is there: from here on there is no other target."""
@@ -180,6 +185,7 @@ class Failover:
     def error(self) -> AdapterError:
         """What the client hears when nothing is left to try."""
         error = self._error or _nowhere(self._waits)
+        self._error, self._waits = None, []  # whose traceback will hold this
         if self._attempts.made > 1 or self._attempts.last in _SPARE:  # a key does not mend in the time of a retry
             error.should_retry = False
         return error
@@ -202,8 +208,8 @@ class Failover:
         return None
 
 
-def _nowhere(waits: Sequence[tuple[float, AdapterError]]) -> AdapterError:
+def _nowhere(waits: Sequence[tuple[float, AdapterError, Target]]) -> AdapterError:
     """Nothing could be tried at all: what the target that is back first stands for."""
-    wait, error = min(waits, key=lambda entry: entry[0])
+    wait, error, _ = min(waits, key=lambda entry: entry[0])
     error.retry_after = max(1, ceil(wait))
     return error

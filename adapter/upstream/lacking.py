@@ -16,9 +16,10 @@ _MOST: Final = 1024
 
 
 def is_absent(refused: AdapterError) -> bool:
-    """Whether a refusal means that there is no such endpoint. An unknown model does not, nor a failure of one that is there."""
+    """Whether a refusal means that there is no such endpoint. An unknown model does not, nor a failure of one that is there, nor
+    one that names a part of the request: OpenAI says 404 of an item that it does not keep."""
     if refused.http_status in _ABSENT:
-        return refused.code != "model_not_found"
+        return refused.code != "model_not_found" and refused.param is None
     return isinstance(refused, UpstreamUnwell) and re.search(_UNSUPPORTED, refused.message) is not None
 
 

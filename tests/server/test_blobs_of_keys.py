@@ -149,6 +149,29 @@ def test_reasoning_alone_passes_untouched_with_several_keys() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("spare", [False, True])
+@pytest.mark.parametrize("what", ["threshold", "trigger", "blobs"])
+def test_a_background_response_that_its_upstream_keeps_has_only_begun_and_passes(what: str, spare: bool) -> None:
+    """Whatever may hold a blob that were to be wrapped comes later."""
+    asked: dict[str, Any] = {
+        "threshold": {"context_management": [{"type": "compaction", "compact_threshold": 100_000}]},
+        "trigger": {"input": [ASKS, {"type": "compaction_trigger"}]},
+        "blobs": {"include": ["reasoning.encrypted_content"]},
+    }[what]
+
+    async def scenario() -> None:
+        begun = response(status="queued") | {"output": [], "background": True, "usage": None}
+        async with Upstream([json_reply(begun)]) as up, Upstream() as other:
+            sections = [upstream(up.url, "responses", profile="openai", **TWO)]
+            sections += [upstream(other.url, "responses", "other", profile="openai")] * spare
+            async with adapter(*sections) as client:
+                found = await client.ask("responses", background=True, store=True, **asked)
+                assert (found.status, found.json) == (200, begun), found.body
+                assert up.seen[0].json["background"] is True
+
+    play(scenario)
+
+
 def test_many_conversations_at_once_keep_to_their_keys() -> None:
     async def scenario() -> None:
         async with accounts() as (_, client):

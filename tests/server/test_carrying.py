@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
-from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import Upstream, chat_reply, json_reply, response
+from tests.server.harness import Client, adapter, ask_bytes, play, upstream
+from tests.server.scripted import Stall, Upstream, chat_reply, json_reply, response
 
 CHAT = [json_reply(chat_reply())]
 RESPONSES = [json_reply(response())]
@@ -70,7 +71,9 @@ def test_what_nobody_can_carry_is_refused_as_the_first_one_would() -> None:
     play(scenario)
 
 
-def test_an_upstream_that_failed_is_what_is_told_where_the_others_cannot_carry_the_request() -> None:
+def test_an_upstream_that_failed_is_what_is_told_where_the_others_cannot_carry_the_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     async def scenario() -> None:
         sick = [json_reply({"error": {"message": "The engine is overloaded"}}, 503)]
         async with (
@@ -82,6 +85,56 @@ def test_an_upstream_that_failed_is_what_is_told_where_the_others_cannot_carry_t
         ):
             assert (await client.ask("chat", **LOST["chat"])).status == 503
             assert second.seen == []
+
+    play(scenario)
+    assert orjson.loads(capsys.readouterr().out.splitlines()[-1])["upstream"] == "first"
+
+
+LIMITED = json_reply({"error": {"message": "Slow down"}}, 429, "Retry-After: 7")
+
+
+async def limited(client: Client, **asked: Any) -> None:
+    found = await client.ask("chat", **asked)
+    assert found.status == 429, found.body
+    assert found.headers["retry-after"] == "7"
+
+
+def test_one_that_rests_and_could_carry_it_is_waited_for_whatever_the_others_cannot() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([LIMITED]) as first,
+            Upstream(RESPONSES) as second,
+            adapter(
+                upstream(first.url, "chat", "first", api_key="none"),
+                upstream(second.url, "responses", "second"),
+                losses="reject",
+            ) as client,
+        ):
+            await limited(client, **LOST["chat"])
+            await limited(client, **LOST["chat"])
+            assert (len(first.seen), second.seen) == (1, [])
+            assert (await client.ask("chat", messages=[])).status == 400, "and this one cannot be mended"
+            assert (await client.ask("chat")).status == 200
+
+    play(scenario)
+
+
+def test_one_that_is_full_and_could_carry_it_is_waited_for_too() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([Stall()]) as first,
+            Upstream(RESPONSES) as second,
+            adapter(
+                upstream(second.url, "responses", "second"),
+                upstream(first.url, "chat", "first", max_concurrency=1),
+                losses="reject",
+            ) as client,
+        ):
+            _, busy = await client.open(ask_bytes("chat", **LOST["chat"]))
+            await first.arrived.wait()
+            found = await client.ask("chat", **LOST["chat"])
+            assert (found.status, found.headers["retry-after"]) == (503, "1"), found.body
+            busy.close()
 
     play(scenario)
 

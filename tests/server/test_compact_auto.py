@@ -130,6 +130,23 @@ def test_a_compaction_whose_content_a_gateway_dropped_is_a_summary_of_ours_and_n
     play(scenario)
 
 
+def test_an_item_that_the_upstream_does_not_keep_is_no_missing_endpoint() -> None:
+    async def scenario() -> None:
+        error = {"message": "Item with id 'rs_1' not found.", "type": "invalid_request_error", "param": "input"}
+        sealed = {"object": "response.compaction", "output": [{"type": "compaction", "encrypted_content": "gAAAAABo"}]}
+        async with (
+            Upstream([json_reply({"error": error}, 404)], [json_reply(sealed)]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.post(COMPACT, CALL)
+            assert (answer.status, answer.json["error"]["param"]) == (404, "input")
+            again = await client.post(COMPACT, CALL)
+            assert again.status == 200, again.body
+            assert [seen.line.split()[1] for seen in up.seen] == ["/v1/responses/compact"] * 2
+
+    play(scenario)
+
+
 def test_an_unknown_model_is_no_missing_endpoint() -> None:
     async def scenario() -> None:
         missing = json_reply({"error": {"message": "no such model", "code": "model_not_found"}}, 404)

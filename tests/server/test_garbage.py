@@ -7,10 +7,11 @@ import asyncio
 import gc
 from collections import Counter
 from types import FunctionType
+from typing import Any
 
 import pytest
 
-from tests.server.harness import adapter, play, upstream
+from tests.server.harness import Client, adapter, play, upstream
 from tests.server.scripted import (
     Script,
     Sleep,
@@ -38,6 +39,28 @@ OURS = "adapter."
 ROUNDS = 5
 
 
+async def left(client: Client, dialect: str, **asked: Any) -> dict[str, int]:
+    """What the rounds of this request leave."""
+    for _ in range(3):  # caches fill
+        await client.ask(dialect, **asked)
+    await asyncio.sleep(0.1)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(ROUNDS):
+            await client.ask(dialect, **asked)
+        await asyncio.sleep(0.1)
+        gc.collect()
+        named = [each if isinstance(each, FunctionType) else type(each) for each in gc.garbage]
+        found = Counter(each.__qualname__ for each in named if each.__module__.startswith(OURS))
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    return {name: count for name, count in found.items() if count >= ROUNDS}
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("upstream_speaks", ["chat", "responses"])
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
@@ -50,23 +73,41 @@ def test_a_served_request_leaves_nothing_to_the_garbage_collector(
             Upstream(SCRIPTS[upstream_speaks, stream]) as up,
             adapter(upstream(up.url, upstream_speaks)) as client,
         ):
-            for _ in range(3):  # caches fill
-                assert (await client.ask(client_speaks, stream=stream, **extra)).status == 200
-            await asyncio.sleep(0.1)
-            gc.collect()
-            gc.disable()
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            try:
-                for _ in range(ROUNDS):
-                    await client.ask(client_speaks, stream=stream, **extra)
-                await asyncio.sleep(0.1)
-                gc.collect()
-                named = [each if isinstance(each, FunctionType) else type(each) for each in gc.garbage]
-                left = Counter(each.__qualname__ for each in named if each.__module__.startswith(OURS))
-            finally:
-                gc.set_debug(0)
-                gc.garbage.clear()
-                gc.enable()
-            assert not {name: count for name, count in left.items() if count >= ROUNDS}
+            assert (await client.ask(client_speaks, stream=stream, **extra)).status == 200
+            assert not await left(client, client_speaks, stream=stream, **extra)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [(SCRIPTS["chat", False], 200), ([json_reply({"error": {"message": "no"}}, 429)], 429)]
+)
+def test_a_request_that_an_upstream_could_not_carry_leaves_nothing_either(script: Script, status: int) -> None:
+    """Whether another one answers it, or is to be waited for."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(script) as up,
+            Upstream() as other,
+            adapter(
+                upstream(other.url, "responses", "other"), upstream(up.url, "chat", api_key="none"), losses="reject"
+            ) as client,
+        ):
+            assert (await client.ask("chat", seed=1)).status == status
+            assert not await left(client, "chat", seed=1)
+            assert other.seen == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_a_request_that_nobody_answered_leaves_nothing_either(client_speaks: str, status: int) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"error": {"message": "no"}}, status)]) as up,
+            adapter(upstream(up.url, "chat", api_key="none")) as client,
+        ):
+            assert not await left(client, client_speaks)
 
     play(scenario)

@@ -18,6 +18,7 @@ SAID = {
     "bare_404": (404, b"", True),
     "405": (405, b"{}", True),
     "unknown_model": (404, b'{"error":{"message":"no such model","code":"model_not_found"}}', False),
+    "openai_unknown_item": (404, b'{"error":{"message":"Item with id \'rs_1\' not found. Items are not persisted when `store` is set to false.","type":"invalid_request_error","param":"input","code":null}}', False),
     "bad_request": (400, b'{"error":{"message":"`input` is not supported for this model"}}', False),
     "page": (500, b"<html>is not supported for</html>", False),
 }  # fmt: skip
