@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
@@ -45,6 +46,8 @@ _AFTER_DEADLINE: Final = 5
 """Seconds for the failures that the drain writes at its deadline to get out."""
 _WORKER_STARTS: Final = 30
 """Seconds in which a worker must answer its parent, from its start on: a machine that is short of a worker is a busy one."""
+_A_PING: Final = 0.5
+"""Seconds that the parent is deaf while it waits for a worker."""
 
 
 def open_streams() -> None:
@@ -113,7 +116,15 @@ class Workers(Multiprocess):
     """The parent of several workers, which says when it has lost one."""
 
     def keep_subprocess_alive(self) -> None:
-        """Start another one in the place of each that has died, or does not answer."""
+        """Start another one in the place of each that has died, or does not answer. Nobody is waited for once a signal came,
+        nor one that has died since it was asked."""
+        for process in self.processes:
+            until = monotonic() + _WORKER_STARTS
+            while process.process.is_alive() and not process.ping(_A_PING):
+                if self.signal_queue:
+                    return
+                if monotonic() > until:
+                    process.kill()
         before = [process.pid for process in self.processes]
         super().keep_subprocess_alive()
         for place, process in enumerate(self.processes):

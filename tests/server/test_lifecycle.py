@@ -491,13 +491,19 @@ def _workers(parent: int) -> list[int]:
     return found
 
 
-def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so() -> None:
+@pytest.mark.parametrize("asked", [False, True], ids=["idle", "asked"])
+def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> None:
+    """Also one that its parent waits for an answer of, as of one that dies while it starts."""
+
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up:
             process, client = await _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off")
             try:
                 assert (await client.ask("chat")).status == 200
                 dead, *_ = _workers(process.pid)
+                if asked:
+                    os.kill(dead, signal.SIGSTOP)
+                    await asyncio.sleep(1)
                 os.kill(dead, signal.SIGKILL)
                 assert process.stdout is not None
                 while b"worker_died" not in (said := await asyncio.wait_for(process.stdout.readline(), 20)):
