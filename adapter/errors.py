@@ -287,8 +287,8 @@ class UpstreamInvalid(UpstreamError):
     code = "upstream_invalid"
 
 
-class NoSummary(UpstreamError):
-    """A model was asked for the summary of a conversation and gave none: empty, or refused. Its server works."""
+class NoSummary(UpstreamInvalid):
+    """A model was asked to make a conversation short and did not: empty, refused, or without content. Its server works."""
 
 
 class UpstreamBadContent(UpstreamError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from adapter.compaction.anatomy import CALLS, COMPACTIONS, CUT_OFF, OUTPUTS, type_of
-from adapter.errors import UpstreamInvalid
+from adapter.errors import NoSummary, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 
@@ -181,8 +181,9 @@ def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob | UpstreamShel
     """What an upstream's `/responses/compact` answered, in whichever shape.
 
     Raises:
-        UpstreamInvalid: no object, or one that holds neither a blob nor text: a compaction that lost the history. Nor is text
-            one that a filter has ended.
+        UpstreamInvalid: no object.
+        NoSummary: it holds neither a blob nor text: a compaction that lost the history. Nor is text one that a filter has
+            ended.
     """
     if not isinstance(body, dict):
         raise UpstreamInvalid("The upstream's compaction is not a JSON object.")
@@ -203,7 +204,7 @@ def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob | UpstreamShel
         text = _chosen(body.get("choices"))
     ended_by = _ended_by(body) if text.strip() else None
     if not text.strip() or ended_by == "content_filter":
-        raise UpstreamInvalid("The upstream's compaction is empty.")
+        raise NoSummary("The upstream's compaction is empty.")
     return UpstreamText(text if ended_by is None else f"{text}\n{CUT_OFF}", usage)
 
 

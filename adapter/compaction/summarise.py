@@ -198,7 +198,8 @@ class _Asking:
             summary = _text(answer).strip()
             if summary and not _refused(answer):
                 return f"{summary}\n{CUT_OFF}" if answer.status == "incomplete" else summary
-        raise NoSummary("The model gave no summary of the conversation, asked twice; nothing was compacted.")
+        why = "The model gave no summary of the conversation, asked twice; nothing was compacted."
+        raise NoSummary(why, code=UpstreamError.code)
 
 
 def _as_they_are(texts: list[str], limit: int) -> Iterable[str]:

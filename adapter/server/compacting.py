@@ -21,7 +21,7 @@ from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText,
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import TOO_LONG, Compacted, summarise
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, UnsupportedParameter, UpstreamInvalid
+from adapter.errors import AdapterError, NoSummary, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
@@ -216,7 +216,7 @@ class Compactor:
         match found:
             case UpstreamShell():
                 if case.target.upstream.compact is not None:
-                    raise UpstreamInvalid("The upstream's compaction has lost its content.")
+                    raise NoSummary("The upstream's compaction has lost its content.")
                 self.lacking.add(case.target)
                 return None
             case UpstreamText(text):
@@ -277,7 +277,7 @@ class Compactor:
             if blobs:
                 break
         else:
-            raise UpstreamInvalid("The upstream answered a compaction trigger without a compaction.")
+            raise NoSummary("The upstream answered a compaction trigger without a compaction.")
         kept, blob = parts.retained, blobs[-1]
         usage = answer.usage or usages.estimated(0, utf8_length(blob["encrypted_content"]))
         estimated = answer.usage is None or any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)

@@ -28,6 +28,7 @@ from tests.server.harness import adapter, play, request_bytes, upstream
 from tests.server.scripted import (
     END,
     SSE,
+    Script,
     Sleep,
     Stall,
     Upstream,
@@ -300,6 +301,29 @@ def test_histories_that_a_model_will_not_summarise_do_not_keep_its_upstream_from
                 assert (await client.post(COMPACT, CALL)).status == 502
             assert len(up.seen) == 12
             assert (await client.ask("chat", stream=True)).status == 200
+
+    play(scenario)
+
+
+EMPTY: dict[str, Any] = {"object": "response.compaction", "output": []}
+SHELL: dict[str, Any] = EMPTY | {"output": [{"id": "cmp_1", "type": "compaction"}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "script"),
+    [("compaction", [json_reply(EMPTY)]), ("compaction", [json_reply(SHELL)]), ("trigger", responses_stream("Hello"))],
+    ids=["empty", "without_content", "trigger_ignored"],
+)
+def test_compactions_that_an_upstream_answers_without_one_do_not_keep_it_from_everybody(
+    kind: str, script: Script
+) -> None:
+    async def scenario() -> None:
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses", compact=kind)) as client:
+            for _ in range(6):
+                answer = await client.post(COMPACT, CALL)
+                assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_invalid")
+            up.scripts = [responses_stream("Hello")]
+            assert (await client.ask("responses", stream=True)).status == 200
 
     play(scenario)
 
