@@ -43,6 +43,16 @@ def test_what_a_gateway_lacks_for_one_model_it_may_have_for_another() -> None:
     assert replace(one, model="other") not in lacking
 
 
+def test_what_was_missing_is_tried_again_after_an_hour() -> None:
+    now = [1000.0]
+    lacking, one = Lacking(lambda: now[0]), target("gateway")
+    lacking.add(one)
+    now[0] += 3599
+    assert one in lacking
+    now[0] += 2
+    assert one not in lacking
+
+
 def test_it_never_holds_more_than_some_thousand_names() -> None:
     lacking = Lacking()
     for number in range(3000):
