@@ -114,8 +114,21 @@ def test_plain_items_are_checked_as_any_item_is(given_items: list[Any]) -> None:
 
 
 texts = st.sampled_from(["", "hi"])
+given_back = st.lists(
+    st.sampled_from(["id", "status", "phase", "created_by", "annotations", "logprobs", "parsed", "name", "namespace"])
+    | st.sampled_from(["prompt_cache_breakpoint", "extra_content", "vendor_key"]),
+    max_size=3,
+).flatmap(
+    lambda keys: st.fixed_dictionaries(dict.fromkeys(keys, st.sampled_from([None, "x", [], {"google": {"s": "x"}}])))
+)
+"""Keys beside those that an item or a part must have: of those that have none, and of those that come back with all."""
 said = texts | st.lists(
-    st.builds(lambda kind, text: {"type": kind, "text": text}, st.sampled_from(["input_text", "output_text"]), texts)
+    st.builds(
+        lambda kind, text, more: {"type": kind, "text": text, **more},
+        st.sampled_from(["input_text", "output_text"]),
+        texts,
+        given_back,
+    )
     | st.sampled_from(
         [
             {"type": "refusal", "refusal": "no"},
@@ -129,9 +142,10 @@ ids = st.sampled_from(["a", "b", "a_2", "", "x" * 70])
 paired = st.lists(
     st.one_of(
         st.builds(
-            lambda role, content: [{"type": "message", "role": role, "content": content}],
+            lambda role, content, more: [{"type": "message", "role": role, "content": content, **more}],
             st.sampled_from(["user", "assistant", "assistant", "developer"]),
             said,
+            given_back,
         ),
         st.builds(
             lambda call_id, name, arguments, more: [
@@ -140,10 +154,15 @@ paired = st.lists(
             ids,
             st.sampled_from(["f", "g", "unknown"]),
             texts,
-            st.sampled_from([{}, {}, {"namespace": "n"}, {"namespace": None}]),
+            given_back,
         ),
         st.builds(
-            lambda call_id, output: [{"type": "function_call_output", "call_id": call_id, "output": output}], ids, said
+            lambda call_id, output, more: [
+                {"type": "function_call_output", "call_id": call_id, "output": output, **more}
+            ],
+            ids,
+            said,
+            given_back,
         ),
         st.builds(lambda call_id: [{"type": "custom_tool_call", "call_id": call_id, "name": "g", "input": "x"}], ids),
         st.just([{"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "why"}]}]),

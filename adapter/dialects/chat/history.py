@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat.checks import no_string, string, wrong_value
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
-from adapter.dialects.chat.item_fields import is_call, is_message, is_output, report_unknown
+from adapter.dialects.chat.item_fields import is_call, is_message, is_output, is_text, report_unknown
 from adapter.dialects.chat.other_items import leave_out
 from adapter.dialects.chat.pairing import Pairing
 from adapter.dialects.chat.readable import readable_reasoning
@@ -96,7 +96,7 @@ class History:
     def _take_all(self, items: list[Item]) -> None:
         """Takes each item. The forms that nearly all of a long history has are written at sight, in a third of the time
         that `_take` needs for them (the same result, a law in the tests). That an item has no unknown keys is seen by their
-        number: a set takes several times as long."""
+        number, where it is one of the usual: to look for each key takes longer."""
         messages, calls, further = self._messages, self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
         turn: Message | None = None
@@ -110,11 +110,13 @@ class History:
                     if type(content) is not str and len(content) == 1:
                         part = content[0]
                         if ((of := part["type"]) == "input_text" or of == "output_text") and (
-                            len(part) == 2 or len(part) == 2 + ("annotations" in part) + ("logprobs" in part)
+                            (size := len(part)) == 2 or (size == 3 and "annotations" in part) or is_text(part)
                         ):
                             content = part["text"]
                     if type(content) is str and (
-                        (size := len(item)) == 3 or size == 3 + ("id" in item) + ("status" in item) or is_message(item)
+                        (size := len(item)) == 3
+                        or (size == 5 and "id" in item and "status" in item)
+                        or is_message(item)
                     ):
                         if (role := item["role"]) == "user":
                             turn = None
@@ -133,7 +135,9 @@ class History:
                         and len(call_id) <= fits
                         and calls.get(call_id) is None
                         and (
-                            (size := len(item)) == 4 or size == 4 + ("id" in item) + ("status" in item) or is_call(item)
+                            (size := len(item)) == 4
+                            or (size == 6 and "id" in item and "status" in item)
+                            or is_call(item)
                         )
                         and (turn is None or turn is not self._renamed)
                     ):

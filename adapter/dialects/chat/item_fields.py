@@ -19,11 +19,12 @@ _MESSAGE: Final = _GIVEN | {"role", "content", "phase"}
 _CALL: Final = _GIVEN | {"call_id", "name", "arguments", "parsed_arguments"}
 _OUTPUT: Final = _GIVEN | {"call_id", "name", "namespace", "output"}
 """The call has the name as well."""
-_TEXT: Final = frozenset({"type", "text", "annotations", "logprobs", "parsed", "prompt_cache_breakpoint"})
+_TEXT: Final = frozenset({"type", "text", "annotations", "logprobs", "parsed"})
 
 is_message: Final = _MESSAGE.issuperset
 is_call: Final = _CALL.issuperset
 is_output: Final = _OUTPUT.issuperset
+is_text: Final = _TEXT.issuperset
 """Whether an object has no other keys than these, which need no closer look."""
 
 _FIELDS: Final[dict[str, frozenset[str]]] = {
@@ -45,8 +46,8 @@ _FIELDS: Final[dict[str, frozenset[str]]] = {
 }
 """Of items that are left out, none of the keys is looked at: the whole is a loss."""
 _PARTS: Final[dict[str, frozenset[str]]] = {
-    "input_text": _TEXT,
-    "output_text": _TEXT,
+    "input_text": _TEXT | {"prompt_cache_breakpoint"},
+    "output_text": _TEXT | {"prompt_cache_breakpoint"},
     "refusal": frozenset({"type", "refusal"}),
     "input_image": frozenset({"type", "image_url", "file_id", "detail", "prompt_cache_breakpoint"}),
     "input_file": frozenset(
@@ -57,7 +58,6 @@ _PARTED: Final = {
     "message": "content",
     "function_call_output": "output",
     "custom_tool_call_output": "output",
-    "local_shell_call_output": "output",
 }
 """Where items have parts."""
 

@@ -138,3 +138,11 @@ def test_a_tool_that_only_the_model_may_call_loses_nothing() -> None:
     assert (
         lost(written(user(), to=OPENAI, tools=[function, {"type": "apply_patch", "allowed_callers": ["direct"]}])) == []
     )
+
+
+def test_a_second_output_that_nobody_reads_may_have_any_shape() -> None:
+    action = {"type": "exec", "command": ["ls"], "env": {}}
+    answered = {"type": "local_shell_call_output", "id": "a", "output": "1"}
+    made = written({"type": "local_shell_call", "call_id": "a", "action": action}, answered, answered | {"output": [1]})
+
+    assert lost(made) == [("input[2]", "dropped", "duplicate_output")]
