@@ -13,7 +13,7 @@ from adapter.dialects.chat.writing import Writing
 from adapter.hub.events import Item
 
 _GIVEN: Final = frozenset(
-    {"type", "id", "status", "created_by", "caller", "internal_chat_message_metadata_passthrough"}
+    {"type", "id", "status", "created_by", "caller", "async", "internal_chat_message_metadata_passthrough"}
 )
 _MESSAGE: Final = _GIVEN | {"role", "content", "phase"}
 _CALL: Final = _GIVEN | {"call_id", "name", "arguments", "parsed_arguments"}

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.chat.extra_content import ExtraContent
+from adapter.hub.surrogates import mended
 
 REASONING_DETAILS: Final = "reasoning_details"
 _MAKER: Final = "openrouter"
@@ -85,7 +86,7 @@ class DetailsSoFar:
     def _join(self) -> None:
         if self._pieces:
             last = self._details[-1]
-            last[_TEXTS[last["type"]]] = "".join(self._pieces)
+            last[_TEXTS[last["type"]]] = mended("".join(self._pieces))
             self._pieces = []
 
     def whole(self) -> list[dict[str, Any]]:

@@ -85,6 +85,17 @@ def test_texts_of_two_indices_are_two_and_one_without_an_index_is_the_next_ones(
         assert sent("openrouter", *output)[0][0]["reasoning_details"] == kept
 
 
+def test_half_a_character_is_mended_in_details_as_in_the_reasoning() -> None:
+    """Clients in Rust refuse the whole event otherwise; two halves are one."""
+    data = [chunk_bytes({"reasoning_details": [TEXT | {"text": text}]}) for text in ("aHIGH", "LOWbHIGH")]
+    data = [one.replace(b"HIGH", rb"\ud83d").replace(b"LOW", rb"\ude00") for one in data]
+    output = fold(
+        read_all(*data, chunk_bytes({"content": "x"}), chunk_bytes(finish="stop"), asked=OPENROUTER)[0]
+    ).output
+    assert output[0]["content"][0]["text"] == "a😀b\ufffd"
+    assert sent("openrouter", *output)[0][0]["reasoning_details"] == [TEXT | {"text": "a😀b\ufffd"}]
+
+
 def test_details_of_an_answer_that_was_cut_stay_behind() -> None:
     """Their signature is missing, and OpenRouter's servers refuse such."""
     output = streamed(*FRAGMENTS[:2], {"content": "5"}, finish="length")

@@ -116,7 +116,7 @@ def test_items_that_come_back_as_they_were_given_lose_nothing() -> None:
     made = written(
         user() | {"id": "msg_0", "status": "completed"} | passed,
         said("x") | {"content": [text], "created_by": "assistant"},
-        call("a", parsed_arguments={}, status="completed", caller={"type": "direct"}),
+        call("a", parsed_arguments={}, status="completed", caller={"type": "direct"}) | {"async": False},
         output("a", status="completed", created_by="x", name="f") | {"id": "fco_1"},
         {"type": "shell_call", "call_id": "s", "action": {"commands": ["ls"]}, "environment": {"type": "local"}},
         {"type": "shell_call_output", "call_id": "s", "output": [], "max_output_length": 5, "status": "completed"},
