@@ -76,8 +76,8 @@ class RawStream(ABC):
         """What closes a stream whose answer is complete but whose last event is missing."""
 
     @abstractmethod
-    def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
-        """What ends a broken stream; `last` is the last event that passed."""
+    def failure(self, error: AdapterError) -> list[Frame]:
+        """What ends a broken stream."""
 
     @abstractmethod
     def sole(self, event: Any) -> Sole | None:
@@ -185,7 +185,7 @@ class RawStream(ABC):
         # what the upstream said is why it ended so, perhaps with its last event, in a form that nobody looks for
         error = self.answer.error or self.told(*self.last()) or error
         self.answer.status, self.answer.error = "failed", error
-        return b"".join(framed(*frame) for frame in self.failure(error, self.last()[1]))
+        return b"".join(framed(*frame) for frame in self.failure(error))
 
     def _looked_at(self, passing: bytes) -> Iterator[bytes]:
         """What passes of whole events of which some are more than text. Where there are many, runs of text are not looked into:

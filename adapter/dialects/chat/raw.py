@@ -138,7 +138,7 @@ class RawChatStream(RawStream):
         self.anomalies.append(Anomaly("done_missing"))
         return [(None, b"[DONE]")]
 
-    def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
+    def failure(self, error: AdapterError) -> list[Frame]:
         return [(None, dumps(error.body()))]
 
 

@@ -47,6 +47,8 @@ class RawResponsesStream(RawStream):
         self._begun: dict[str, Any] = {}
         """The Response of `response.created`, which a failure repeats."""
         self._error_passed = False
+        self._reached = -1
+        """The number before an event that has none, as errors that gateways put together."""
         self._cut_short = False
         """`[DONE]` came and no terminal event before it."""
         self._rewords = not exchange.request.client.shows_refusals
@@ -58,7 +60,11 @@ class RawResponsesStream(RawStream):
             return self.end(UpstreamTruncated(ENDED_EARLY))
         if self.answer.error is not None and not self._error_passed and not self.ended:  # no event of this dialect
             return self.end(self.answer.error)
-        if not self._rewords or event is None:
+        if event is None:
+            return block
+        if "sequence_number" not in event:
+            self._reached = self._number()
+        if not self._rewords:
             return block
         response = event.get("response")
         whole = not isinstance(response, dict) or countable(response.get("usage"))
@@ -116,13 +122,13 @@ class RawResponsesStream(RawStream):
         """For Codex. It has the number of the event before it, since the next one is the upstream's to give."""
         if not self._begun or self.ended or not self._exchange.request.client.codex:
             return []
-        number = max(_number(self.last()[1]), 0)
+        number = max(self._number(), 0)
         return [("adapter:ping", dumps({"type": "adapter:ping", "sequence_number": number}))]
 
-    def failure(self, error: AdapterError, last: dict[str, Any]) -> list[Frame]:
+    def failure(self, error: AdapterError) -> list[Frame]:
         if not self._begun and not self._error_passed:
             return ResponsesWriter(self._exchange, clock=self._clock).feed(Failed(error))
-        number = _number(last)
+        number = self._number()
         events: list[dict[str, Any]] = []
         if not self._error_passed:
             events.append(
@@ -136,6 +142,11 @@ class RawResponsesStream(RawStream):
             frames.append((event["type"], dumps({**event, "sequence_number": number})))
         return frames
 
+    def _number(self) -> int:
+        """That of the last event that passed and has one; -1 before the first."""
+        last = self.last()[1]
+        return max(self._reached, (count(last.get("sequence_number")) if "sequence_number" in last else -1) or 0)
+
     def _repeatable(self) -> dict[str, Any]:
         """What the stream began with, as far as it can be written again."""
         try:
@@ -144,10 +155,6 @@ class RawResponsesStream(RawStream):
             answer = self.answer
             return {"id": answer.id, "object": "response", "created_at": answer.created_at, "model": answer.model}
         return self._begun
-
-
-def _number(event: dict[str, Any]) -> int:
-    return (count(event.get("sequence_number")) if "sequence_number" in event else -1) or 0
 
 
 def raw_stream(exchange: Exchange, *, clock: Clock = no_clock) -> RawResponsesStream:

@@ -180,3 +180,18 @@ def test_a_refusal_is_text_for_codex_and_passes_untouched_for_others() -> None:
     assert (events[2]["type"], events[2]["delta"]) == ("response.output_text.delta", "I will not.")
     assert (events[3]["type"], events[3]["text"]) == ("response.output_text.done", "I will not.")
     assert events[4]["item"]["content"] == events[5]["response"]["output"][0]["content"] == [text]
+
+
+@pytest.mark.parametrize("reads", [1, 2])
+@pytest.mark.parametrize("name", [b"event: error\n", b""])
+def test_a_failure_behind_an_error_without_a_number_goes_on_with_the_numbers_before_it(name: bytes, reads: int) -> None:
+    """Gateways put such errors together by hand."""
+    begun = b'data: {"type":"response.created","sequence_number":6,"response":{"id":"resp_1"}}\n\n'
+    error = name + b'data: {"type":"error","error":{"message":"x"}}\n\n'
+    stream = raw_stream(Exchange.unasked("responses"))
+
+    passed = b"".join(map(stream.feed, (begun + error,) if reads == 1 else (begun, error)))
+
+    assert passed == begun + error
+    assert b'"response.failed"' in (end := stream.close())
+    assert b'"sequence_number":7' in end
