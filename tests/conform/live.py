@@ -92,9 +92,11 @@ class Defect:
         return b"\n".join(lines)
 
 
-def judged(ask: Callable[[str, bytes], Answer], dialect: Any, *, examples: int = 0, seed: int = 1) -> Report:
+def judged(
+    ask: Callable[[str, bytes], Answer], dialect: Any, *, examples: int = 0, seed: int = 1, **more: Any
+) -> Report:
     """The report about a server."""
-    return run(ask, dialect, f"demo-{dialect}", examples=examples, seed=seed)
+    return run(ask, dialect, f"demo-{dialect}", examples=examples, seed=seed, **more)
 
 
 def broken(report: Report) -> set[str]:

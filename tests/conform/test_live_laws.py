@@ -17,6 +17,7 @@ from adapter.conform.live import laws
 from adapter.conform.live.laws import Answer, Case, named
 from adapter.conform.live.questions import NOBODY, questions
 from adapter.conform.live.shapes import Kinds, One, lacks
+from adapter.conform.report import Known
 from tests.conform.live import Defect, asked, broken, judged
 
 STREAM, DONE = "text/event-stream", b"data: [DONE]\n\n"
@@ -456,7 +457,18 @@ def test_what_is_drawn_tells_no_fault_again_and_searches_for_none_that_is_told(d
     report = judged(_plain(lambda told: told.pop("model")), dialect, examples=20, seed=3)
     assert broken(report) == {"has-the-shape"}
     assert report.cases["any-request-is-answered-or-refused"] <= 20
-    assert "answered with faults that are told above" in report.remarks[-1][1]
+    assert "answered with faults that are told above or known" in report.remarks[-1][1]
+
+
+def test_a_law_that_is_known_to_be_broken_is_not_searched_for_among_what_is_drawn() -> None:
+    """The finding quotes the answer, so each drawn one has a new one."""
+
+    def counts_nothing(told: Any) -> None:
+        told["usage"] |= {"completion_tokens": 0, "total_tokens": told["usage"]["prompt_tokens"]}
+
+    report = judged(_plain(counts_nothing), "chat", examples=20, seed=3, known=[Known("usage-adds-up")])
+    assert broken(report) == {"usage-adds-up"}
+    assert report.ok
 
 
 def test_a_fault_that_streams_have_is_told_of_a_drawn_plain_answer() -> None:

@@ -131,16 +131,21 @@ class _Run:
             self.report.remark(DRAWN, text)
             return
         refused = old = 0
+        name = "a drawn request"
 
         def judge(body: dict[str, Any]) -> Findings:
             nonlocal refused, old
             case = self._sent(body)
             refused += 400 <= case.answer.status < 500
             found = _drawn_findings(case)
-            new = [(law, what) for law, what in found if _mark(case, law, what) not in self._found]
+            new = [
+                (law, what)
+                for law, what in found
+                if _mark(case, law, what) not in self._found and not self.report.is_known((law, name, what))
+            ]
             old += bool(found) and not new
             told = [f"{law}: {what}" for law, what in new]
-            self._told("a drawn request", [(DRAWN, f"--seed {seed}", what) for what in told])
+            self._told(name, [(DRAWN, f"--seed {seed}", what) for what in told])
             return told
 
         asked, smallest = drawing.search(
@@ -150,7 +155,9 @@ class _Run:
         found = [] if smallest is None else [f"{'; '.join(smallest.findings)}; the smallest request: {shown_request}"]
         self.report.add(DRAWN, f"--seed {seed}", found, count=asked, about=_ABOUT_DRAWN)
         counted = f"{asked} requests from --seed {seed}, which asks the same again; {refused} were refused"
-        self.report.remark(DRAWN, f"{counted}, {old} answered with faults that are told above" if old else counted)
+        self.report.remark(
+            DRAWN, f"{counted}, {old} answered with faults that are told above or known" if old else counted
+        )
 
     def _asked(self, question: Question) -> Case:
         if isinstance(question.body, bytes):
