@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -197,8 +198,8 @@ def test_a_client_that_leaves_while_its_turn_is_being_announced_leaves_nothing(
             while "client_gone" not in capfd.readouterr().out:
                 await asyncio.sleep(0.05)
             gate.set()
-        rows = sqlite3.connect(path).execute("SELECT status FROM responses").fetchall()
-        assert rows == []
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("SELECT status FROM responses").fetchall() == []
 
     play(scenario)
 
