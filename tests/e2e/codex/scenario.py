@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,16 @@ class Cell:
         return self.scenario.excluded(self.family, self.version, self.lane)
 
     def run(self, rig: Rig, folder: Path) -> Run:
-        """Let Codex work."""
+        """Let Codex work. Of two commands that it runs at once, 0.120.0 now and then never ends one (twice in some fifty tables,
+        while nobody asked the adapter for anything): such a run is no run, and is done again, once."""
+        try:
+            return self._run(rig, folder)
+        except subprocess.TimeoutExpired as stuck:
+            if not _stuck_in_a_command(stuck.stdout or b""):
+                raise
+            return self._run(rig, folder / "again")
+
+    def _run(self, rig: Rig, folder: Path) -> Run:
         given = self.scenario
         (folder / "project").mkdir(parents=True)
         given.prepare(folder / "project")
@@ -94,6 +105,16 @@ class Cell:
         assert any(run.over_socket) == (self.transport == "ws")
         assert all(run.over_socket) or self.transport == "http" or self.scenario.gives_up
         self.scenario.check(run, self.family)
+
+
+def _stuck_in_a_command(said: bytes) -> bool:
+    """Codex has begun a command of its own, and not ended it."""
+    events = [json.loads(line) for line in said.splitlines() if line.startswith(b"{")]
+    commands = [event for event in events if event.get("item", {}).get("type") == "command_execution"]
+    begun, ended = (
+        [event for event in commands if event["type"] == kind] for kind in ("item.started", "item.completed")
+    )
+    return len(begun) > len(ended)
 
 
 def events_of(spoken: Spoken, body: dict[str, Any]) -> int:
