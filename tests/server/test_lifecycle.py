@@ -18,7 +18,17 @@ import pytest
 from orjson import loads
 
 from adapter.server.joining import JoiningProtocol
-from tests.server.harness import Client, adapter, ask_bytes, play, read_head, read_response, request_bytes, upstream
+from tests.server.harness import (
+    Client,
+    Response,
+    adapter,
+    ask_bytes,
+    play,
+    read_head,
+    read_response,
+    request_bytes,
+    upstream,
+)
 from tests.server.scripted import (
     END,
     SSE,
@@ -225,20 +235,24 @@ def test_an_upstream_that_is_slow_to_answer_gets_its_status_and_comments(
     play(scenario)
 
 
+def _is_one_failure(answer: Response, client_speaks: str) -> None:
+    """A committed stream that says nothing but that it has failed."""
+    assert (answer.status, answer.whole) == (200, True)
+    if client_speaks == "chat":
+        (failure,) = answer.events
+        assert set(failure) == {"error"}
+    else:
+        assert answer.types == ["response.created", "error", "response.failed"]
+        assert [event["sequence_number"] for event in answer.events] == [0, 1, 2]
+
+
 @lanes
 def test_a_failure_behind_the_commit_and_before_any_event(client_speaks: str, upstream_speaks: str) -> None:
     async def scenario() -> None:
         error = {"error": {"message": "no", "type": "server_error", "code": None, "param": None}}
         script: Script = [Sleep(0.3), json_reply(error, 500)]
         async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), commit_after=0.1) as client:
-            answer = await client.ask(client_speaks, stream=True)
-            assert (answer.status, answer.whole) == (200, True)
-            if client_speaks == "chat":
-                (failure,) = answer.events
-                assert set(failure) == {"error"}
-            else:
-                assert answer.types == ["response.created", "error", "response.failed"]
-                assert [e["sequence_number"] for e in answer.events] == [0, 1, 2]
+            _is_one_failure(await client.ask(client_speaks, stream=True), client_speaks)
 
     play(scenario)
 
@@ -273,13 +287,7 @@ def test_a_stream_that_fails_behind_the_commit_before_it_answers_is_told(
     async def scenario() -> None:
         script: Script = [Sleep(0.3), *LATE[late]]
         async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), commit_after=0.1) as client:
-            answer = await client.ask(client_speaks, stream=True)
-            assert (answer.status, answer.whole) == (200, True)
-            if client_speaks == "chat":
-                (failure,) = answer.events
-                assert set(failure) == {"error"}
-            else:
-                assert answer.types == ["response.created", "error", "response.failed"]
+            _is_one_failure(await client.ask(client_speaks, stream=True), client_speaks)
 
     play(scenario)
 

@@ -226,17 +226,19 @@ class CloselyRead:
             called, arguments = _called(function, f"{path}.function")
             self._report_unknown(f"{path}.function", function, _OF_FUNCTIONS)
             item = {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
-            return item | {EXTRA_CONTENT: call[EXTRA_CONTENT]} if call.get(EXTRA_CONTENT) else item
-        if kind == "custom":
+        elif kind == "custom":
             custom = json_object(call.get("custom"), f"{path}.custom")
             called = name(custom.get("name"), f"{path}.custom.name")
             self.custom.add(call_id)
             text = string(custom.get("input"), f"{path}.custom.input")
             self._report_unknown(f"{path}.custom", custom, _OF_CUSTOMS)
             item = {"type": "custom_tool_call", "call_id": call_id, "name": called, "input": text}
-            return item | {EXTRA_CONTENT: call[EXTRA_CONTENT]} if call.get(EXTRA_CONTENT) else item
-        string(kind, f"{path}.type")
-        raise wrong_value(f"{path}.type", "function or custom")
+        else:
+            string(kind, f"{path}.type")
+            raise wrong_value(f"{path}.type", "function or custom")
+        if call.get(EXTRA_CONTENT):
+            item[EXTRA_CONTENT] = call[EXTRA_CONTENT]
+        return item
 
     def _remember(self, item: Item) -> None:
         """An id that was a custom call's may come again as a function call's."""
