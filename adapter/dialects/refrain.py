@@ -129,14 +129,11 @@ class Refrain:
         if len(whole) - at > _LONGEST:
             found = self.bodies(whole[at : at + _LONGEST])
             return found and (found[0], found[1] + at)
-        head, end, template = self._head, self._end, self._joint
-        number, numbered, noisy = self._number, self._numbered, self._before_noise
-        if numbered:
-            if self._counts_first:
-                head = head % number
-                number += 1
-            else:
-                end = end % number
+        head, template, noisy = self._head, self._joint, self._before_noise
+        number, numbered = self._number, self._numbered
+        if self._counts_first:
+            head = head % number
+            number += 1
         start = at + len(head)
         if whole[at:start] != head:
             return None
@@ -149,9 +146,11 @@ class Refrain:
             stop = find(_QUOTE, start)
             after = stop + size
             while whole[stop:after] != separator:
-                if separator is joint and whole[stop : (after := stop + len(end))] == end:
-                    bodies.append(whole[start:stop])
-                    return self._heard(bodies, after)
+                if separator is joint:
+                    end = self._end % number if numbered and not self._counts_first else self._end
+                    if whole[stop : (after := stop + len(end))] == end:
+                        bodies.append(whole[start:stop])
+                        return self._heard(bodies, after)
                 if stop < 1 or whole[stop - 1] != _BACKSLASH:  # this event is another one, at its end
                     if noisy and separator is joint:
                         start -= len(bodies.pop()) + len(noisy)
@@ -169,8 +168,6 @@ class Refrain:
                 number += 1
                 separator = joint = template % number
                 size = len(separator)
-                if end is not self._end:
-                    end = self._end % number
             if noisy:
                 separator = noisy
                 size = len(separator)
@@ -199,14 +196,17 @@ class Refrain:
         self._number = int(number[1]) if number is not None else 0
         if self.texts(event) is not None:  # it fits: only its number was not the one that was due
             return
-        if self._credit >= _WORTH:
+        if sole is None or self._credit < _WORTH:
+            self._credit -= 1
+            if self._credit < _WORTH:
+                self._forget()
+        else:
             self._credit -= _WORTH
             self._forget()
-            if sole is not None:
-                self.place, text = sole
-                self._take(event, text, number)
-                if self._head and not self._proven(says, len(event) - len(data) - 2):
-                    self._forget()
+            self.place, text = sole
+            self._take(event, text, number)
+            if self._head and not self._proven(says, len(event) - len(data) - 2):
+                self._forget()
         self._number += 1
 
     def _forget(self) -> None:

@@ -17,7 +17,7 @@ MAX_EVENT: Final = 16 * 1024 * 1024
 
 SseEvent: TypeAlias = tuple[str | None, bytes]
 
-_BOM: Final = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
 
 
 class Decoder:
@@ -68,12 +68,12 @@ class Decoder:
         """The read without a BOM and with LF line ends."""
         if not self._started:
             chunk = b"".join(self._parts) + chunk
-            if len(chunk) < 3 and _BOM.startswith(chunk):
+            if len(chunk) < 3 and BOM.startswith(chunk):
                 self._parts = [chunk]
                 return b""
             self._started = True
             self._parts = []
-            chunk = chunk.removeprefix(_BOM)
+            chunk = chunk.removeprefix(BOM)
         if self._after_cr and chunk:  # the LF of a CRLF that was cut in two
             self._after_cr = False
             if chunk[:1] == b"\n":
@@ -175,7 +175,7 @@ def framed(name: str | None, data: bytes) -> bytes:
 @lru_cache(maxsize=256)
 def _head(name: str) -> bytes:
     """What stands before the data: nearly all events have one of a few dozen names."""
-    return b"event: " + name.encode("ascii") + b"\ndata: "
+    return b"event: " + name.encode() + b"\ndata: "
 
 
 def comment(text: str = "") -> bytes:

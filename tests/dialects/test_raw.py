@@ -69,6 +69,33 @@ def test_any_cut_and_any_end_say_the_same(case: tuple[DialectName, bytes], cuts:
     assert passed(dialect, *parts) == passed(dialect, stream)
 
 
+@pytest.mark.parametrize(("dialect", "stream"), STREAMS)
+def test_a_byte_order_mark_hides_nothing_of_the_first_event(dialect: DialectName, stream: bytes) -> None:
+    stream = b"\xef\xbb\xbf" + stream[stream.index(b'data: {"id"') if dialect == "chat" else 0 :]
+    observer = DIALECTS[dialect].raw_stream(Exchange.unasked(dialect))
+    first = stream.index(b"\n\n") + 2
+
+    assert observer.feed(stream[:first]) == stream[:first]
+    assert observer.answered
+    assert observer.answer.id
+    assert observer.feed(stream[first:]) == stream[first:]
+
+
+@pytest.mark.parametrize("name", ["é", "é.delta", "\u2028", "\ufffd"])
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_the_name_of_an_event_may_be_any_text(dialect: DialectName, name: str) -> None:
+    texts = {
+        "chat": b'{"id":"c","choices":[{"index":0,"delta":{"content":"h%d"},"finish_reason":null}]}',
+        "responses": b'{"type":"response.output_text.delta","delta":"h%d"}',
+    }
+    whole = dict(STREAMS)[dialect].replace(b"\r\n", b"\n")
+    events = b"".join(b"event: %b\ndata: %b\n\n" % (name.encode(), texts[dialect] % i) for i in range(30))
+    first = whole.index(b"\n\n", 10) + 2
+    stream = whole[:first] + events + whole[first:]
+
+    assert passed(dialect, *stream.splitlines(keepends=True)) == stream
+
+
 def test_what_follows_the_terminal_event_is_cut() -> None:
     assert passed("chat", CHAT + b"data: [DONE]\n\ndata: more\n\n") == CHAT
     assert passed("responses", RESPONSES + b"data: [DONE]\n\ndata: more\n\n") == RESPONSES + b"data: [DONE]\n\n"

@@ -352,13 +352,15 @@ def test_usual_parts_get_the_normal_form_that_any_part_gets(part: dict[str, Any]
 
 
 @FAST
-@given(st.text(st.sampled_from("ab\n\r"), max_size=20).map(str.encode))
-def test_blocks_are_those_between_blank_lines(data: bytes) -> None:
-    blocks = list(raw._blocks(data))
-    ends = [block[: -len(end.group())] for block in blocks if (end := raw._BLOCK_END.search(block))]
-    assert b"".join(blocks) == data
-    assert ends == raw._BLOCK_END.split(data)[: len(ends)]
-    assert all(raw._BLOCK_END.search(block) for block in blocks[:-1])
+@given(
+    st.lists(
+        st.sampled_from([b"data: a", b"data: b\ndata: c", b"event: x", b": c", b"id: 1", b"", b"data"]), max_size=9
+    )
+)
+def test_events_of_plain_lines_are_those_of_lines_that_end_in_any_way(lines: list[bytes]) -> None:
+    whole = b"".join(line + b"\n" for line in lines) + b"\n\n"
+    others = [b"\r", b"\r\n"]
+    assert len({repr(list(raw._events(whole.replace(b"\n", end)))) for end in [b"\n", *others]}) == 1
 
 
 @FAST

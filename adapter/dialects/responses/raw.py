@@ -24,6 +24,8 @@ from adapter.wire.sse import framed
 
 _REFUSALS: Final = (b'"refusal"', b'"response.refusal.')
 """Of these one stands in every event that holds a refusal, and in hardly any other."""
+_QUIET: Final = (".delta", ".done", ".added")
+"""What the names of events end in that are neither the beginning nor the end of an answer."""
 
 
 class RawResponsesStream(RawStream):
@@ -39,6 +41,7 @@ class RawResponsesStream(RawStream):
         b"[DONE]",
     )
     done_may_follow = True
+    text_names = ".delta"
 
     def __init__(self, exchange: Exchange, clock: Clock) -> None:
         super().__init__()
@@ -52,8 +55,21 @@ class RawResponsesStream(RawStream):
         self._cut_short = False
         """`[DONE]` came and no terminal event before it."""
         self._rewords = not exchange.request.client.shows_refusals
+        self._loud: tuple[bytes, ...] = self.marks[:1]
+        """The marks that may stand in any event."""
         if self._rewords:
-            self.marks = (*self.marks, *_REFUSALS)
+            self.marks, self._loud = (*self.marks, *_REFUSALS), (*self._loud, *_REFUSALS)
+
+    def quiet(self, name: str | None, data: bytes) -> bool:
+        """An item, a part or a text as it begins, grows or ends: to look for every mark in what they say at the end of a stream
+        took as long as ten reads of text."""
+        return (
+            name is not None
+            and name.endswith(_QUIET)
+            and name not in ENDS
+            and data.startswith(b'{"type":"%b",' % name.encode())
+            and not any(map(data.__contains__, self._loud))
+        )
 
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
         if self._cut_short:  # clients stop reading at [DONE]: the failure takes its place
