@@ -54,15 +54,15 @@ WORKLOADS: Final = (
     Workload("30 kB history c=32", "plain", 32, 192, payloads.KB30),
     Workload("300 kB history c=4", "plain", 4, 32, payloads.KB300, TRANSLATORS),
     Workload("1 MB history c=4", "plain", 4, 16, payloads.MB1, TRANSLATORS),
-    Workload("burst c=1", "stream-200-burst", 1, 10),
-    Workload("burst c=32", "stream-200-burst", 32, 64),
-    Workload("burst c=256", "stream-200-burst", 256, 256),
+    Workload("burst c=1", "stream-200-burst", 1, 50),
+    Workload("burst c=32", "stream-200-burst", 32, 256),
+    Workload("burst c=256", "stream-200-burst", 256, 768),
     Workload("long burst c=1", "stream-10000-burst", 1, 1, only=TRANSLATORS),
     Workload("paced c=1", "stream-200-paced", 1, 1),
-    Workload("paced c=32", "stream-200-paced", 32, 32),
+    Workload("paced c=32", "stream-200-paced", 32, 64),
     Workload("first event c=1", "stream-5-burst", 1, 150),
 )
-"""Sized so that one workload over one case stays near half a second."""
+"""Sized so that one workload takes a tenth to half a second of a candidate's CPU: less, and bursts moved by a fifth between runs."""
 
 QUICK: Final = frozenset(
     {"plain c=1", "plain c=32", "burst c=1", "burst c=32", "burst c=256", "paced c=32", "first event c=1"}
