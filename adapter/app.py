@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
@@ -33,9 +33,6 @@ from adapter.upstream.health import Health
 from adapter.upstream.models import Catalog
 from adapter.upstream.router import Router, Upstream
 
-if TYPE_CHECKING:
-    from adapter.server.stored.parts import Stored
-
 
 def create(settings: Settings) -> ASGIApp:
     """The adapter that these settings describe."""
@@ -44,17 +41,19 @@ def create(settings: Settings) -> ASGIApp:
     client, tasks = UpstreamClient(_trusted(settings)), Tasks()
     doors = Doors.of(settings, tasks)
     routing = Routing(router=upstreams, health=Health(time.monotonic, random.random), access=doors.access)
-    stored = _stored(settings)
-    if stored is not None and doors.meters is not None:
-        stored.store.db.observe = doors.meters.stored_in
+    stored = None
+    if settings.store.mode != "off":
+        from adapter.server.stored.ondemand import OnDemand
+
+        stored = OnDemand(settings.store, None if doors.meters is None else doors.meters.stored_in)
     asking = Asking(client=client, settings=server, tasks=tasks)
     courses = Courses(
         routing=routing,
         asking=asking,
         compaction=settings.compaction.options(),
         ring=settings.sealing.ring(),
-        history=NoHistory() if stored is None else stored.history,
-        keeping=KeepsNothing() if stored is None else stored.keeping,
+        history=NoHistory() if stored is None else stored,
+        keeping=KeepsNothing() if stored is None else stored,
     )
     books = Books(access_log=server.access_log, meter=doors.meter, meters=doors.meters)
     pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=doors.gate, books=books)
@@ -84,7 +83,7 @@ def create(settings: Settings) -> ASGIApp:
 
     models = Models(Catalog(client, upstreams, time.monotonic), doors.gate, doors.access)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
-    probe = None if stored is None else Probe(stored.store.ready, tasks, clock=time.monotonic)
+    probe = None if stored is None else Probe(stored.ready, tasks, clock=time.monotonic)
     return router(pipeline, models, Livez(), Readyz(drain, probe), lifespan, endpoints)
 
 
@@ -95,12 +94,3 @@ def _trusted(settings: Settings) -> ssl.SSLContext | None:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _stored(settings: Settings) -> Stored | None:
-    """What `[store]` adds; with `mode = "off"` nothing of it is even imported."""
-    if settings.store.mode == "off":
-        return None
-    from adapter.server.stored.parts import Stored
-
-    return Stored.of(settings.store)

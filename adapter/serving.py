@@ -30,6 +30,7 @@ from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.server.joining import JoiningProtocol
 from adapter.state import state_directory
+from adapter.store.paths import begins_at_once
 from adapter.telemetry.log import log
 
 if TYPE_CHECKING:
@@ -185,9 +186,13 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     section = settings.store
     if section.mode == "off":
         return settings
-    if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
-        _say(f"adapter: nothing is stored: {missing}", err=True)
-        return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
+    if section.url is None:
+        missing = _missing_place(environ)
+        if missing is not None and not section.model_fields_set:
+            _say(f"adapter: nothing is stored: {missing}", err=True)
+            return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
+        if missing is None and not begins_at_once(section, environ):
+            return settings  # there is nothing to look at yet
     from adapter.store.opening import check, why
 
     try:

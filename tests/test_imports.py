@@ -47,12 +47,18 @@ async def _imported(path: Path, config: str, asked: str) -> set[str]:
 async def test_without_a_store_nothing_of_it_is_imported(tmp_path: Path) -> None:
     imported = await _imported(tmp_path, OFF, "chat/completions")
     assert "adapter.server.exchange" in imported
-    assert not imported & (NEVER | {"sqlalchemy", "alembic", "aiosqlite", "sqlite3", "adapter.store"})
+    assert not imported & (NEVER | {"sqlalchemy", "alembic", "aiosqlite", "sqlite3", "adapter.server.stored"})
+
+
+async def test_a_store_is_imported_by_the_first_request_that_is_about_it(tmp_path: Path) -> None:
+    imported = await _imported(tmp_path, "", "chat/completions")
+    assert "adapter.server.stored.ondemand" in imported
+    assert not imported & (NEVER | {"sqlalchemy", "alembic", "aiosqlite", "sqlite3"})
 
 
 @pytest.mark.parametrize("asked", ["chat/completions", "responses"])
 async def test_a_store_that_is_as_it_should_be_needs_neither_orm_nor_migrations(tmp_path: Path, asked: str) -> None:
-    made = await _imported(tmp_path, "", "chat/completions")
+    made = await _imported(tmp_path, "", "responses")
     again = await _imported(tmp_path, "", asked)
     others = {"sqlalchemy.orm", "sqlalchemy.dialects.postgresql", "asyncpg"}
     assert "sqlalchemy" in again

@@ -75,13 +75,19 @@ def test_without_a_place_for_the_default_nothing_is_stored(capsys: pytest.Captur
         paths.default_path({})
 
 
-def test_the_default_store_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_store_is_not_made_before_something_is_stored(tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    assert serving.with_store(load(None), environ).store.mode == "client"
+    assert list((tmp_path / "adapter").iterdir()) == []
+
+
+def test_the_default_store_of_an_earlier_run_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "store.db").write_bytes(b"no database " * 1000)
 
-    settings = serving.with_store(load(None), {"XDG_STATE_HOME": str(tmp_path)})
-
-    assert settings.store.mode == "client"
-    assert (tmp_path / "adapter" / "store.db").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(ConfigError, match="damaged"):
+        serving.with_store(load(None), {"XDG_STATE_HOME": str(tmp_path)})
 
 
 def test_a_database_that_is_away_at_start_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:

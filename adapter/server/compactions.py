@@ -90,7 +90,7 @@ class Compactions:
         """
         if shape(body) is Shape.CHAT:
             turn.dialect = "chat"
-            keep = self._ground.keeping.chat(turn, body)
+            keep = await self._ground.keeping.chat(turn, body)
             course = self._chat_compact(turn, body, passes=keep is None)
             return course if keep is None else keep.course(course)
         reply = self._reply(turn, body)

@@ -44,7 +44,7 @@ class Courses(Ground):
         Raises:
             AdapterError: the request cannot be served.
         """
-        keep = self.keeping.chat(turn, body)
+        keep = await self.keeping.chat(turn, body)
         found = self.routing.found(turn, body)
         course = self.routing.over(turn, found, found, lambda found: self._chat(turn, body, found, passes=keep is None))
         return course if keep is None else keep.course(course)

@@ -38,7 +38,7 @@ class Keeping(Protocol):
             AdapterError: it refers to what is not there, or asks for what cannot be kept.
         """
 
-    def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
+    async def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
         """For a turn on Chat Completions.
 
         Raises:
@@ -57,6 +57,6 @@ class KeepsNothing:
         """Nothing."""
         return None
 
-    def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
+    async def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
         """Nothing."""
         return None

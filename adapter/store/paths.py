@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adapter.errors import ConfigError
+from adapter.sections import Store as Section
 from adapter.state import state_directory
 
 
@@ -22,3 +23,12 @@ def default_path(environ: Mapping[str, str]) -> Path:
             'say where, as "sqlite:////var/lib/adapter/store.db" or "postgresql://user@host/database", or set store.mode = "off"'
         )
     return state / "store.db"
+
+
+def begins_at_once(section: Section, environ: Mapping[str, str]) -> bool:
+    """Whether there may be a database to look after: one that the operator named, or an earlier run's.
+
+    Raises:
+        ConfigError: as `default_path`.
+    """
+    return section.url is not None or default_path(environ).exists()

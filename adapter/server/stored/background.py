@@ -112,8 +112,7 @@ class Background:
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     lease: float = LEASE
     poll: float = _POLL
-    pipeline: Pipeline = field(init=False)
-    """Set when it is there; it needs the courses, which need this."""
+    pipeline: Pipeline
     _tasks: Tasks = field(default_factory=Tasks)
 
     def keep(self, keep: KeepResponse, body: dict[str, Any]) -> Keep:

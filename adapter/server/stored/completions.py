@@ -73,16 +73,3 @@ def _found(value: dict[str, Any] | None, call: Call) -> dict[str, Any]:
 
 def _unknown(call: Call) -> AdapterError:
     return NotFound(f"Chat completion with id '{call.id[:200]}' not found.")
-
-
-def routes(stored: StoredCompletions) -> dict[str, dict[str, Any]]:
-    """Path -> method -> (handler, whether it has a body)."""
-    return {
-        "/chat/completions": {"GET": (stored.list, False)},
-        "/chat/completions/{id}": {
-            "GET": (stored.get, False),
-            "POST": (stored.update, True),
-            "DELETE": (stored.delete, False),
-        },
-        "/chat/completions/{id}/messages": {"GET": (stored.messages, False)},
-    }

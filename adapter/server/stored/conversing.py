@@ -102,17 +102,3 @@ def _unknown(call: Call) -> AdapterError:
 
 def _unknown_item(call: Call) -> AdapterError:
     return NotFound(f"Item with id '{call.path['item_id'][:200]}' not found in this conversation.")
-
-
-def routes(stored: StoredConversations) -> dict[str, dict[str, Any]]:
-    """Path -> method -> (handler, whether it has a body)."""
-    return {
-        "/conversations": {"POST": (stored.create, True)},
-        "/conversations/{id}": {
-            "GET": (stored.get, False),
-            "POST": (stored.update, True),
-            "DELETE": (stored.delete, False),
-        },
-        "/conversations/{id}/items": {"GET": (stored.items, False), "POST": (stored.add, True)},
-        "/conversations/{id}/items/{item_id}": {"GET": (stored.item, False), "DELETE": (stored.delete_item, False)},
-    }

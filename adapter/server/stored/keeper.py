@@ -57,10 +57,12 @@ class Keeper:
         """See `Keeping.kept_by`."""
         return await self.store.kept_by(caller.tenant, response_id)
 
-    def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
-        """See `Keeping.chat`."""
-        if body.get("store") is not True and self.mode != "always":
-            return None
+    def chat(self, turn: Turn, body: dict[str, Any]) -> Keep:
+        """For a turn on Chat Completions that is to be kept.
+
+        Raises:
+            BadRequest: its labels cannot be.
+        """
         messages, metadata = body.get("messages"), body.get("metadata")
         kept = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
         if metadata is not None and not isinstance(metadata, dict):

@@ -6,14 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from starlette.types import ASGIApp
-
 from adapter.config import Store as Section
 from adapter.errors import StoreUnavailable
 from adapter.server.exchange import Pipeline
-from adapter.server.stored import completions, conversing, retrieval
 from adapter.server.stored.background import Background
-from adapter.server.stored.calls import Endpoint
 from adapter.server.stored.completions import StoredCompletions
 from adapter.server.stored.conversing import StoredConversations
 from adapter.server.stored.keeper import Keeper, StoredHistory
@@ -31,7 +27,7 @@ _ABANDONED: Final = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Stored:
     """What `[store]` adds."""
 
@@ -39,10 +35,13 @@ class Stored:
     history: StoredHistory
     keeping: Keeper
     background: Background
+    responses: StoredResponses
+    conversations: StoredConversations
+    completions: StoredCompletions
     _tasks: Tasks = field(default_factory=Tasks)
 
     @classmethod
-    def of(cls, section: Section) -> Stored:
+    def of(cls, section: Section, pipeline: Pipeline) -> Stored:
         """From the configuration; nothing is opened yet.
 
         Raises:
@@ -50,26 +49,16 @@ class Stored:
         """
         assert section.mode != "off"
         store = opened(section)
-        background = Background(store=store)
-        keeping = Keeper(store=store, mode=section.mode, background=background)
-        return cls(store, StoredHistory(store=store), keeping, background)
-
-    def endpoints(self, pipeline: Pipeline) -> dict[str, dict[str, ASGIApp]]:
-        """Path -> method -> application; the background can work from now on."""
-        self.background.pipeline = pipeline
-        responses = StoredResponses(store=self.store, background=self.background, pipeline=pipeline)
-        tables = {
-            "responses": retrieval.routes(responses) | conversing.routes(StoredConversations(store=self.store)),
-            "chat": completions.routes(StoredCompletions(store=self.store)),
-        }
-        return {
-            path: {
-                method: Endpoint(pipeline, handler, "chat" if dialect == "chat" else "responses", has_body=has_body)
-                for method, (handler, has_body) in methods.items()
-            }
-            for dialect, table in tables.items()
-            for path, methods in table.items()
-        }
+        background = Background(store=store, pipeline=pipeline)
+        return cls(
+            store=store,
+            history=StoredHistory(store=store),
+            keeping=Keeper(store=store, mode=section.mode, background=background),
+            background=background,
+            responses=StoredResponses(store=store, background=background, pipeline=pipeline),
+            conversations=StoredConversations(store=store),
+            completions=StoredCompletions(store=store),
+        )
 
     def start(self) -> None:
         """Look after what is stored, for as long as the process lives."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from adapter.errors import NotFound
-from adapter.store.store import Store
+
+if TYPE_CHECKING:
+    from adapter.store.store import Store
 
 _REFERENCE: Final = "item_reference"
+
+
+def named(items: list[Any]) -> list[str]:
+    """The ids in the references among some items."""
+    return [item["id"] for item in items if _is_reference(item)]
 
 
 async def looked_up(store: Store, tenant: str, items: list[Any], path: Callable[[int], str]) -> list[Any]:
@@ -18,10 +25,10 @@ async def looked_up(store: Store, tenant: str, items: list[Any], path: Callable[
     Raises:
         NotFound: one names nothing.
     """
-    named = [item["id"] for item in items if _is_reference(item)]
-    if not named:
+    ids = named(items)
+    if not ids:
         return items
-    found = await store.find_items(tenant, named)
+    found = await store.find_items(tenant, ids)
     made: list[Any] = []
     for index, item in enumerate(items):
         if not _is_reference(item):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlencode
 
 from adapter.dialects.registry import DIALECTS
@@ -137,12 +137,3 @@ class StoredResponses:
 def _unknown(id: str) -> AdapterError:
     """One answer for unknown, expired, deleted and another tenant's."""
     return NotFound(f"Response with id '{id[:200]}' not found.")
-
-
-def routes(stored: StoredResponses) -> dict[str, dict[str, Any]]:
-    """Path -> method -> (handler, whether it has a body)."""
-    return {
-        "/responses/{id}": {"GET": (stored.get, False), "DELETE": (stored.delete, False)},
-        "/responses/{id}/cancel": {"POST": (stored.cancel, False)},
-        "/responses/{id}/input_items": {"GET": (stored.input_items, False)},
-    }

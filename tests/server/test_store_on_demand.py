@@ -1,0 +1,140 @@
+"""The default store: there is none until something is to be stored, and from then on it is there with the process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.server.stored.parts import Stored
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import Upstream, chat_reply, json_reply
+
+DEFAULT: dict[str, Any] = {"mode": "client"}
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "adapter" / "store.db"
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[Stored]:
+    """The stores that began."""
+    seen: list[Stored] = []
+    start = Stored.start
+
+    def noted(stored: Stored) -> None:
+        seen.append(stored)
+        start(stored)
+
+    monkeypatch.setattr(Stored, "start", noted)
+    return seen
+
+
+def test_turns_that_are_not_to_be_stored_make_no_database(database: Path, begun: list[Stored]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store=DEFAULT) as client,
+        ):
+            for answer in (
+                await client.ask("chat"),
+                await client.ask("chat", store=False),
+                await client.ask("responses", store=False),
+                await client.ask("responses", store=False, background=False, input=[{"role": "user", "content": "Hi"}]),
+            ):
+                assert answer.status == 200
+            ready = await client.get("/readyz")
+            assert ready.json == {"status": "ready", "store": "ok"}
+
+    play(scenario)
+    assert not database.exists()
+    assert begun == []
+
+
+def test_the_first_stored_turns_make_one_private_database(database: Path, begun: list[Stored]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store=DEFAULT) as client,
+        ):
+            answers = await asyncio.gather(*(client.ask("responses", input=f"{i}") for i in range(5)))
+            for answer in answers:
+                found = await client.get(f"/v1/responses/{answer.json['id']}")
+                assert found.json == answer.json
+            further = await client.ask("responses", previous_response_id=answers[0].json["id"], store=False)
+            assert further.status == 200
+
+    play(scenario)
+    assert database.stat().st_mode & 0o777 == 0o600
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
+        ({"background": True}, "background"),
+    ],
+)
+def test_what_a_turn_names_is_looked_for_although_nothing_is_stored(
+    fields: dict[str, Any], param: str | None, database: Path, begun: list[Stored]
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store=DEFAULT) as client,
+        ):
+            answer = await client.ask("responses", **({"store": False} | fields))
+            assert answer.status in (400, 404)
+            assert answer.json["error"]["param"] == param
+
+    play(scenario)
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/resp_1", "/v1/chat/completions", "/v1/conversations/conv_1/items"])
+def test_what_is_stored_can_be_asked_for_before_anything_is(path: str, database: Path, begun: list[Stored]) -> None:
+    async def scenario() -> None:
+        async with Upstream([]) as up, adapter(upstream(up.url, "chat"), store=DEFAULT) as client:
+            answer = await client.get(path)
+            assert answer.status == (200 if path.endswith("completions") else 404)
+
+    play(scenario)
+    assert len(begun) == 1
+
+
+def test_a_database_of_an_earlier_run_is_looked_after_from_the_start(database: Path, begun: list[Stored]) -> None:
+    async def stored() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store=DEFAULT) as client,
+        ):
+            await client.ask("responses")
+
+    async def again() -> None:
+        async with Upstream([]) as up, adapter(upstream(up.url, "chat"), store=DEFAULT):
+            assert len(begun) == 2
+
+    play(stored)
+    play(again)
+
+
+def test_every_turn_is_stored_where_the_operator_wants_it(database: Path, begun: list[Stored]) -> None:
+    async def scenario() -> None:
+        always = {"mode": "always"}
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store=always) as client,
+        ):
+            answer = await client.ask("chat")
+            found = await client.get(f"/v1/chat/completions/{answer.json['id']}")
+            assert found.json["choices"] == answer.json["choices"]
+
+    play(scenario)
