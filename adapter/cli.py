@@ -243,7 +243,11 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
     "--seed", type=click.IntRange(0), metavar="N", help="Draw what an earlier run drew; its report says the number."
 )
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=60, show_default=True, help="Seconds an answer."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Seconds an answer, and seconds to wait for a server that is loading (503) or has no room (429).",
 )
 @click.option(
     "--except",

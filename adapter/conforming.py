@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Sequence
+from time import sleep
 from typing import Final, cast
 
 from adapter import __version__
 from adapter.config import checked_url
 from adapter.conform.laws import Name
 from adapter.conform.live.asking import Asker
+from adapter.conform.live.patience import Patient
 from adapter.conform.live.running import NotUsable, names, run
 from adapter.conform.report import Known, Report
 from adapter.errors import ConfigError
@@ -41,8 +43,9 @@ def conform(
     name, accepted = cast(Name, dialect), [_known(text) for text in known]
     chosen = random.randrange(_SEEDS) if seed is None else seed
     with Asker(base_url, fields, timeout) as asker:
+        ask = Patient(asker.ask, timeout, sleep, tell)
         try:
-            report = run(asker.ask, name, model, examples=examples, seed=chosen, known=accepted, tell=tell)
+            report = run(ask, name, model, examples=examples, seed=chosen, known=accepted, tell=tell)
         except NotUsable as refused:
             raise ConfigError(f"{base_url}: {refused}") from None
     report.facts = {"url": base_url, "dialect": dialect, "model": model, "seed": chosen, "adapter": __version__}

@@ -155,7 +155,7 @@ def folded(out: bytes, target: Name) -> dict[str, Any]:
     calls: dict[int, dict[str, Any]] = {}
     finish = None
     for chunk in events:
-        for choice in chunk.get("choices", ()):
+        for choice in (choice for choice in chunk.get("choices", ()) if choice["index"] == 0):
             delta = choice["delta"]
             for key in joined:
                 joined[key] += delta.get(key) or ""

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-_NUMBER: Final = re.compile(r"\d+")
+_VARIES: Final = re.compile(r"""«.*»|'[^'…]*['…]|"[^"…]*["…]|\d+""")
+"""What differs between two answers that break a law alike: what is quoted of them, and numbers."""
+_QUOTED: Final = 200
+"""Characters of an answer that a finding shows."""
 _SHOWN: Final = 3
 """Cases that are named of those that have a finding in common; the JSON names all."""
 
@@ -51,6 +54,8 @@ class Report:
     """(case, what else there is to know): no law was broken by it."""
     about: dict[str, str] = field(default_factory=dict)
     """Law -> what it asks for and by whose authority, as far as that was told."""
+    asked: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Case -> (path, body) of its request, of cases that have findings."""
 
     def add(self, law: str, case: str, findings: Sequence[object], *, count: int = 1, about: str | None = None) -> None:
         """One law was asked about one case, or about `count` of one kind; violations and sentences are both taken."""
@@ -77,18 +82,21 @@ class Report:
         return [known for known in self.known if not any(known.covers(*finding) for finding in self.findings)]
 
     def text(self) -> str:
-        """One line a law, then the broken ones with what they ask for and every finding once, with all its cases; then a line
-        a remark, and in the end how it went."""
+        """One line a law, then the broken ones with what they ask for and every finding once, with all its cases; then the
+        requests that show them, a line a remark, and in the end how it went."""
         told = {law: [finding for finding in self.findings if finding[0] == law] for law in self.cases}
         lines = [f"{self.word(told[law])} {law}: {_counted(n, 'case')}" for law, n in self.cases.items()]
+        shown: dict[str, None] = {}
         for law, findings in told.items():
             if findings and law in self.about:
                 lines.append(f"      {law} means: {self.about[law]}")
             for group in _alike(findings):
                 known = "known: " if all(map(self.is_known, group)) else ""
+                shown[group[0][1]] = None
                 lines.append(
                     f"      {law} · {_some(list(dict.fromkeys(case for _, case, _ in group)))}: {known}{group[0][2]}"
                 )
+        lines += [f"asked {case}: POST {' '.join(self.asked[case])}" for case in shown if case in self.asked]
         lines += [f"note  {case}: {text}" for case, text in self.remarks]
         return "\n".join([*lines, self._verdict()])
 
@@ -118,12 +126,20 @@ class Report:
             for law, case, what in self.findings
         ]
         remarks = [{"case": case, "remark": text} for case, text in self.remarks]
-        return json.dumps({"ok": self.ok, **self.facts, "laws": laws, "findings": found, "remarks": remarks})
+        asked = {case: {"path": path, "body": body} for case, (path, body) in self.asked.items()}
+        told = {"laws": laws, "findings": found, "requests": asked, "remarks": remarks}
+        return json.dumps({"ok": self.ok, **self.facts, **told})
+
+
+def quoted(raw: bytes) -> str:
+    """What a server said, or its beginning, in one line of a finding."""
+    text = " ".join(raw[: 4 * _QUOTED].decode("utf-8", "replace").split())
+    return f"«{text if len(text) <= _QUOTED else text[: _QUOTED - 1] + '…'}»"
 
 
 def mark(finding: str) -> str:
-    """What two findings have in common that tell of one fault: all but their numbers."""
-    return _NUMBER.sub("0", finding)
+    """What two findings have in common that tell of one fault: all but their numbers, and what they quote."""
+    return _VARIES.sub("0", finding)
 
 
 def _alike(findings: Iterable[tuple[str, str, str]]) -> Iterable[list[tuple[str, str, str]]]:

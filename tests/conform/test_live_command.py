@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Iterator, MutableMapping
 from typing import Any
@@ -153,7 +154,7 @@ def test_a_broken_law_is_told_and_ends_with_1(with_key: tuple[str, ...]) -> None
     assert echo.headers["content-type"] == "application/json; charset=utf-8"
 
 
-@pytest.mark.parametrize("status", [308, 401, 403, 404, 500])
+@pytest.mark.parametrize("status", [308, 401, 403, 404, 405, 500])
 def test_a_key_that_the_server_repeats_is_never_shown(with_key: tuple[str, ...], status: int) -> None:
     with served(Echo(shut=status)) as url:
         result = conform(url, *with_key, "--examples", "2")
@@ -185,6 +186,37 @@ def test_an_answer_that_breaks_off_or_never_comes_is_a_finding() -> None:
             assert "ServerDisconnectedError" in found[2]
 
     play(scenario)
+
+
+class Busy:
+    """The demo model, which has no room for the first requests, or for any."""
+
+    def __init__(self, status: int, times: float, *, retry_after: str) -> None:
+        self.left = times
+        self._status = status
+        self._retry_after = retry_after.encode()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" or self.left <= 0:
+            await demo(scope, receive, send)
+            return
+        self.left -= 1
+        headers = [(b"content-type", b"application/json"), (b"retry-after", self._retry_after)]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"error": {"message": "Not now.", "type": "busy"}}'})
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_has_no_room_now_is_waited_for(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("adapter.conforming.sleep", pauses.append)
+    with served(Busy(status, 2, retry_after="9")) as url:
+        result = conform(url, "--examples", "0", "--progress")
+    assert (result.exit_code, pauses) == (0, [9, 9])
+    assert result.stderr.splitlines()[:2] == [f"wait  9 s: status {status}"] * 2
+    with served(Busy(status, math.inf, retry_after="61")) as url:
+        assert f"no room, status {status} (--timeout" in refused(conform(url))
+    assert pauses == [9, 9]
 
 
 # ---------------------------------------------------------------------------------------------------------- what is known

@@ -185,10 +185,53 @@ def _tail(raw: bytes) -> bytes:
     return raw.rstrip().rpartition(b"\n\n")[2] + b"\n\n"
 
 
+def _twice(told: Any) -> None:
+    for choice in list(told["choices"]):
+        told["choices"].append({**choice, "index": 1})
+
+
+def _deltas(change: Callable[[dict[str, Any]], None]) -> Defect:
+    """A defect in the deltas of streams: Chat's delta, or an event of Responses that has one."""
+
+    def says(body: dict[str, Any], told: Any) -> Any:
+        if told.get("object") == "chat.completion.chunk":
+            for choice in told["choices"]:
+                change(choice["delta"])
+        elif "delta" in told:
+            change(told)
+        return told
+
+    return Defect(says=says)
+
+
+def _in_parts(delta: dict[str, Any]) -> None:
+    """As servers say it that stream the parts of messages."""
+    for key in ("content", "delta"):
+        if delta.get(key):
+            delta[key] = [{"type": "text", "text": delta[key]}]
+
+
+def _null_arguments(delta: dict[str, Any]) -> None:
+    for call in delta.get("tool_calls") or ():
+        call["function"]["arguments"] = call["function"]["arguments"] or None
+
+
+def _half(delta: dict[str, Any]) -> None:
+    if delta.get("content") == "You ":
+        delta["content"] += "\ud83d"
+
+
+def _failed(body: dict[str, Any], answer: Answer) -> Answer:
+    """An error that goes out with the status of an answer."""
+    error = b'{"error": {"message": "CUDA is out of memory", "type": "server_error"}}'
+    return Answer(200, "application/json", error) if answer.status == 200 and "tools" in body else answer
+
+
 DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Defect]] = [
     (laws.comes_whole, BOTH, _if(_on_tools, fault="the connection broke")),
     (laws.is_answered, BOTH, _if(_on_tools, status=500)),
     (laws.is_answered, BOTH, _if(lambda body, _: "function_call_output" in str(body) or "'tool'" in str(body), status=400)),
+    (laws.is_answered, BOTH, Defect(answers=_failed)),
     (laws.is_json, BOTH, _if(lambda _, answer: answer.media_type != STREAM and answer.status == 200, media_type="")),
     (laws.is_json, BOTH, _if(_refuses, media_type="text/html")),
     (laws.is_json, BOTH, _if(_refuses, raw=b'"no"')),
@@ -197,6 +240,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Defect]] = [
     (laws.has_the_shape, ("chat",), _plain(lambda told: told["choices"].append(told["choices"][0]))),
     (laws.has_the_shape, ("chat",), _events(_set(created="now"))),
     (laws.has_the_shape, ("responses",), _events(_set(tools=None))),
+    (laws.has_the_shape, ("responses",), _plain(lambda told: told["usage"].pop("input_tokens_details"))),
     (laws.ends_as_it_says, ("chat",), _finish("tool_calls", "stop")),
     (laws.ends_as_it_says, ("chat",), _finish("stop", "tool_calls")),
     (laws.ends_as_it_says, ("responses",), _plain(_set(status="queued"))),
@@ -222,6 +266,13 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Defect]] = [
     (laws.is_grammatical, ("chat",), _bytes(lambda raw: raw.replace(b'"role":"assistant",', b""))),
     (laws.is_grammatical, ("responses",), _bytes(lambda raw: raw.replace(b"_number\":0", b"_number\":1"))),
     (laws.is_grammatical, BOTH, _bytes(lambda raw: raw.replace(b"data: {", b"data: {{", 1))),
+    (laws.is_grammatical, BOTH, _bytes(lambda raw: b"\xef\xbb\xbf" + raw)),
+    (laws.is_grammatical, ("chat",), _events(_set(object="chat.completion"))),
+    (laws.is_grammatical, ("chat",), _events(_twice)),
+    (laws.is_grammatical, ("chat",), _deltas(_half)),
+    (laws.is_grammatical, BOTH, _deltas(_in_parts)),
+    (laws.is_grammatical, ("chat",), _deltas(_null_arguments)),
+    (laws.is_grammatical, ("responses",), _deltas(lambda told: told.pop("item_id", None))),
     (laws.usage_comes_as_asked, ("chat",), Defect(hears=_without("stream_options"))),
     (laws.usage_comes_as_asked, ("chat",), Defect(hears=_counts)),
     (laws.usage_comes_as_asked, ("responses",), _events(_set(usage=None))),
@@ -266,8 +317,41 @@ def test_a_stream_that_leaves_out_what_clients_read_as_null_breaks_no_law() -> N
 def test_what_every_event_of_a_stream_breaks_is_one_finding() -> None:
     """LiteLLM's Responses streams have no event lines."""
     nameless = _bytes(lambda raw: b"\n".join(line for line in raw.split(b"\n") if not line.startswith(b"event:")))
-    found = [told for law, case, told in judged(nameless, "responses").findings if case == "a stream"]
-    assert found == ["sse.event_missing at event[0]: no event line for response.created (and later ones)"]
+    (found,) = [told for law, case, told in judged(nameless, "responses").findings if case == "a stream"]
+    assert found.startswith("sse.event_missing at event[0]: no event line for response.created (and later ones): «{")
+
+
+def test_what_breaks_the_grammar_is_shown_with_its_event() -> None:
+    """A ping that Chat has no name for."""
+    ping = _bytes(lambda raw: raw.replace(b"\n\n", b'\n\nevent: ping\ndata: {"type": "ping"}\n\n', 1))
+    told = [line.strip() for line in judged(ping, "chat").text().splitlines() if "malformed" in line]
+    cases = "a stream; a stream with usage; a stream that declines usage; 4 more"
+    event = '«{"type": "ping"}»'
+    assert told == [f"is-grammatical · {cases}: malformed at chunk[1]: a chunk without a list of choices: {event}"]
+
+
+def test_a_failure_inside_a_stream_is_shown_and_told_once() -> None:
+    """Whatever was said before it."""
+    failure = b'data: {"error": {"message": "CUDA is out of memory"}}\n\n'
+    fails = _bytes(lambda raw: b"\n\n".join(raw.split(b"\n\n")[:3]) + b"\n\n" + failure)
+    report = judged(fails, "chat", examples=20)
+    told = [line for line in report.text().splitlines() if " · " in line]
+    assert len(told) == 1
+    assert told[0].endswith('expected [DONE]; its last event: «{"error": {"message": "CUDA is out of memory"}}»')
+
+
+def test_whatever_ends_a_stream_too_early_is_named_too() -> None:
+    """Events without blank lines between them: no client sees one."""
+    found = judged(_bytes(lambda raw: raw.replace(b"\n\n", b"\n")), "responses").findings
+    assert ("is-grammatical", "a stream", "empty at end: no events") in found
+
+
+def test_the_request_that_shows_a_fault_is_shown() -> None:
+    report = judged(Defect(hears=_without("stop")), "chat")
+    path, body = report.asked["a stop sequence"]
+    assert (path, json.loads(body)["stop"]) == ("/chat/completions", "l")
+    assert f"asked a stop sequence: POST /chat/completions {body}" in report.text().splitlines()
+    assert json.loads(report.json())["requests"] == {"a stop sequence": {"path": path, "body": body}}
 
 
 def test_what_all_answers_break_alike_is_told_once() -> None:
@@ -302,7 +386,10 @@ def test_a_stream_that_breaks_the_grammar_and_adds_up_is_judged_for_what_it_says
     ],
 )
 def test_a_server_with_one_defect_breaks_the_law_against_it(law: Any, dialect: str, defect: Defect) -> None:
-    assert broken(judged(defect, dialect)) == {named(law)}
+    also = (
+        {named(laws.is_grammatical)} if law is laws.ends_once else set()
+    )  # what comes after an end, and a failure's fields
+    assert broken(judged(defect, dialect)) - also == {named(law)}
 
 
 def test_no_law_is_without_a_defect() -> None:

@@ -6,6 +6,7 @@
     dialect.py      what laws ask of a dialect;  chat.py, responses.py  their answers
     drawing.py      requests that Hypothesis draws and makes small (needs hypothesis, the extra `conform`)
     running.py      asks the table, then what is drawn, and reports
+    patience.py     asks again where the answer is "not now"
     asking.py       the one module with a socket
 
 The laws speak of the protocol and never of what a model says, since no two models say the same. What a server may lack it may

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final, Self
 
 import aiohttp
 
 from adapter.conform.live.laws import Answer
+from adapter.upstream.refusals import retry_after
 
 _BOUND: Final = 8 * 1024 * 1024
 """Bytes of an answer; the largest that is asked for has a thousand times less."""
@@ -39,9 +41,7 @@ class Asker:
     def ask(self, path: str, raw: bytes) -> Answer:
         """One request. Secrets that the server repeats are blacked out before anybody sees them."""
         answer = self._runner.run(self._asked(self.base_url + path, raw))
-        return Answer(
-            answer.status, answer.media_type, self._hidden(answer.raw), self._hidden(answer.fault.encode()).decode()
-        )
+        return replace(answer, raw=self._hidden(answer.raw), fault=self._hidden(answer.fault.encode()).decode())
 
     async def _opened(self) -> aiohttp.ClientSession:
         # a connection for each: one that the server closes between two requests is no finding
@@ -52,21 +52,23 @@ class Asker:
         )
 
     async def _asked(self, url: str, raw: bytes) -> Answer:
-        status, kind, fault, body = 0, "", "", bytearray()
+        status, kind, fault, again, body = 0, "", "", None, bytearray()
         try:
             async with self._session.post(url, data=raw, allow_redirects=False) as response:
                 status = response.status
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+                if "retry-after" in response.headers or "retry-after-ms" in response.headers:
+                    again = retry_after(response.headers)
                 async for piece in response.content.iter_any():
                     body += piece
                     if len(body) > _BOUND:
                         fault = f"more than {_BOUND} bytes"
                         break
         except TimeoutError:
-            fault = f"not finished within {self._timeout:g} s"
+            fault = f"not finished within {self._timeout:g} s (--timeout)"
         except (aiohttp.ClientError, OSError, ValueError) as trouble:
             fault = " ".join(f"{type(trouble).__name__}: {trouble}".split())
-        return Answer(status, kind, bytes(body), fault)
+        return Answer(status, kind, bytes(body), fault, again)
 
     def _hidden(self, data: bytes) -> bytes:
         for secret in self._secrets:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from adapter.conform import laws
-from adapter.conform.live.dialect import Call, Dialect, data_of, events, told_once
+from adapter.conform.live.dialect import Call, Dialect, data_of, events
 from adapter.conform.live.shapes import One, Wanted
-from adapter.hub.grammar import check_chat
+from adapter.hub.grammar import ChatChecker
 
 _FUNCTION: Final[Wanted] = {"id": str, "type": "function", "function": {"name": str, "arguments": str}}
 _MESSAGE: Final[Wanted] = {
@@ -31,14 +31,14 @@ class Chat(Dialect):
         "model": str,
         "choices": One({"index": int, "message": _MESSAGE, "finish_reason": _FINISHES}),
     }
-    usage_shape: ClassVar[Wanted] = {"prompt_tokens": int, "completion_tokens": int, "total_tokens": int}
+    counts: ClassVar = ("prompt_tokens", "completion_tokens", "total_tokens")
+    usage_shape: ClassVar[Wanted] = dict.fromkeys(counts, int)
     good_ends: ClassVar = ("[DONE]",)
     limit_keys: ClassVar = ("max_completion_tokens", "max_tokens")
+    end_rules: ClassVar = ("done.missing", "done.repeat")
 
-    def grammar(self, raw: bytes) -> list[str]:
-        return told_once(
-            violation for violation in check_chat(raw) if violation.code != "done.missing"
-        )  # `ends` tells it
+    def checker(self) -> ChatChecker:
+        return ChatChecker(n=1)
 
     def ends(self, raw: bytes) -> list[str]:
         failures = ["error" for event in events(raw) if event.get("error") is not None]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from typing import Any, ClassVar, Final, NamedTuple
 
 from adapter.conform.laws import Name
 from adapter.conform.live.shapes import Wanted
+from adapter.conform.report import quoted
+from adapter.hub.grammar import ChatChecker, ResponsesChecker, framing
 from adapter.hub.grammar.violation import Violation
 from adapter.wire import jsonio
 from adapter.wire.sse import Decoder
 
 ERROR: Final[Wanted] = {"error": {"message": str, "type": str, "param?": (None, str)}}
 """The body of every refusal, in both dialects."""
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 class Call(NamedTuple):
@@ -42,14 +45,19 @@ class Dialect(ABC):
     shape: ClassVar[Wanted]
     """A finished answer, but for its usage."""
     usage_shape: ClassVar[Wanted]
+    counts: ClassVar[tuple[str, str, str]]
+    """How its usage calls what went in, what came out, and both."""
     good_ends: ClassVar[tuple[str, ...]]
     """How a stream ends that answers its request."""
     limit_keys: ClassVar[tuple[str, ...]]
     """The names of the parameter that bounds an answer's tokens, the best one first."""
 
+    end_rules: ClassVar[tuple[str, ...]]
+    """Rules of the grammar about how often a stream ends, of which `ends` tells."""
+
     @abstractmethod
-    def grammar(self, raw: bytes) -> list[str]:
-        """What a stream breaks of the grammar."""
+    def checker(self) -> ChatChecker | ResponsesChecker:
+        """The grammar of one stream."""
 
     @abstractmethod
     def ends(self, raw: bytes) -> list[str]:
@@ -91,18 +99,48 @@ class Dialect(ABC):
     def with_results(self, body: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
         """The request that sends the results of an answer's calls back."""
 
+    def grammar(self, raw: bytes) -> list[str]:
+        """What a stream breaks of the grammar: each rule at the first event that breaks it, and whether others do, since
+        servers err in all their events alike."""
+        frames, broken = framing.framed(raw)
+        found = [(violation, b"") for violation in broken]
+        if raw.startswith(_BOM):
+            bom = Violation(
+                "sse.bom", "byte 0", "the stream begins with a byte order mark; the SDKs lose its first event"
+            )
+            found.append((bom, b""))
+        checker = self.checker()
+        for place, (name, data) in enumerate(frames):
+            found += [(violation, data) for violation in checker.feed_frame(name, data)]
+            if _holds_half_a_character(data):
+                half = Violation("json.half", f"frame[{place}]", "a string holds half a character, which is no Unicode")
+                found.append((half, data))
+        by_rule: dict[str, list[tuple[Violation, bytes]]] = {}
+        for violation, data in [*found, *((violation, b"") for violation in checker.end())]:
+            if violation.code not in self.end_rules:
+                by_rule.setdefault(violation.code, []).append((violation, data))
+        return [_told(*first, more=bool(more)) for first, *more in by_rule.values()]
+
     def usage(self, value: dict[str, Any]) -> Usage:
         """What an answer counts."""
         counts = value["usage"]
-        return Usage(*(counts[key] for key in self.usage_shape))
+        return Usage(*(counts[key] for key in self.counts))
 
 
-def told_once(violations: Iterable[Violation]) -> list[str]:
-    """Each broken rule at the first event that breaks it, and whether others do: servers err in all their events alike."""
-    by_rule: dict[str, list[Violation]] = {}
-    for violation in violations:
-        by_rule.setdefault(violation.code, []).append(violation)
-    return [f"{first} (and later ones)" if more else str(first) for first, *more in by_rule.values()]
+def _told(violation: Violation, data: bytes, *, more: bool) -> str:
+    text = f"{violation} (and later ones)" if more else str(violation)
+    return f"{text}: {quoted(data)}" if data else text
+
+
+def _holds_half_a_character(data: bytes) -> bool:
+    """As a server says that cuts its text between two UTF-16 units: the SDKs hand it on, and it fails where it is written."""
+    try:
+        json.dumps(jsonio.loads(data), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except jsonio.NotJson:
+        pass
+    return False
 
 
 def events(raw: bytes) -> list[dict[str, Any]]:

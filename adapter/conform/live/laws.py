@@ -6,7 +6,6 @@ JSON has no shape. What has a shape of its own is read as far as that goes: one 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from typing import Any, Final, TypeAlias
 
 from adapter.conform.acting import offered
 from adapter.conform.laws import Findings
-from adapter.conform.live.dialect import ERROR, Dialect
+from adapter.conform.live.dialect import ERROR, Dialect, data_of
 from adapter.conform.live.shapes import lacks
+from adapter.conform.report import quoted
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio
 
-_EXCERPT: Final = 200
-"""Characters of an answer that a finding shows."""
 _STREAM: Final = "text/event-stream"
 
 
@@ -35,12 +33,13 @@ class Answer:
     raw: bytes
     fault: str = ""
     """Why the answer did not come to its end; empty where it did."""
+    retry_after: int | None = None
+    """Seconds after which the server wants to be asked again, where it says so."""
 
     @property
     def excerpt(self) -> str:
         """Its beginning, for people, in one line."""
-        text = " ".join(self.raw[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-        return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+        return quoted(self.raw)
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,8 @@ def judged(case: Case, laws: Iterable[Law]) -> Iterator[tuple[Law, Findings]]:
     """Each law with what it found, up to the first broken gate; without those that a misshapen answer leaves nothing to read."""
     broken = False
     for law in laws:
+        if broken and law not in OF_BYTES and not isinstance(case.value, dict):
+            return
         try:
             found = law(case)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
@@ -84,7 +85,7 @@ def judged(case: Case, laws: Iterable[Law]) -> Iterator[tuple[Law, Findings]]:
             continue
         yield law, found
         broken = broken or bool(found)
-        if found and (law in GATES or not isinstance(case.value, dict)):
+        if found and law in GATES:
             return
 
 
@@ -103,13 +104,17 @@ def comes_whole(case: Case) -> Findings:
 
 def is_answered(case: Case) -> Findings:
     """A good request is answered with the status 200, the one success of both APIs in OpenAI's OpenAPI file."""
-    return [] if case.answer.status == 200 else [f"status {case.answer.status}: {case.answer.excerpt}"]
+    if case.answer.status != 200:
+        return [f"status {case.answer.status}: {case.answer.excerpt}"]
+    failed = isinstance(case.value, dict) and "object" not in case.value and case.value.get("error") is not None
+    return [f"the status is 200, and the body an error: {case.answer.excerpt}"] if failed else []
 
 
 def is_json(case: Case) -> Findings:
     """Plain answers and refusals are JSON objects, and say so in their content type; SDKs do not parse anything else."""
     if case.answer.media_type != "application/json":
-        return [f"the content type is {case.answer.media_type or 'missing'}, expected application/json"]
+        kind = case.answer.media_type or "missing"
+        return [f"the content type is {kind}, expected application/json: {case.answer.excerpt}"]
     return [] if isinstance(case.value, dict) else [f"the body is no JSON object: {case.answer.excerpt}"]
 
 
@@ -199,8 +204,9 @@ def ends_once(case: Case) -> Findings:
     """A stream that answers ends exactly once: Chat with [DONE], Responses with response.completed or .incomplete."""
     if len(case.ends) == 1 and case.ends[0] in case.dialect.good_ends:
         return []
+    told, expected = ", ".join(case.ends) or "nothing", " or ".join(case.dialect.good_ends)
     return [
-        f"it ends with {', '.join(case.ends) or 'nothing'}, expected {' or '.join(case.dialect.good_ends)}: {_tail(case)}"
+        f"it ends with {told}, expected {expected}; its last event: {quoted(b''.join(data_of(case.answer.raw)[-1:]))}"
     ]
 
 
@@ -314,6 +320,8 @@ GATES: Final = (
     is_an_event_stream,
     is_refused,
 )
+OF_BYTES: Final = (ends_once, is_grammatical)
+"""What is asked of a stream that adds up to no answer, too."""
 _WHOLE: Final = (
     has_the_shape,
     ends_as_it_says,
@@ -360,7 +368,3 @@ def _chosen(choice: Any) -> str | None:
 
 def _twice(ids: list[str]) -> list[str]:
     return [own for own, count in Counter(ids).items() if count > 1]
-
-
-def _tail(case: Case) -> str:
-    return json.dumps(" ".join(case.answer.raw[-_EXCERPT:].decode("utf-8", "replace").split()), ensure_ascii=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from adapter.conform.laws import TERMINALS
-from adapter.conform.live.dialect import Call, Dialect, events, told_once
+from adapter.conform.live.dialect import Call, Dialect, events
 from adapter.conform.live.shapes import Kinds, Wanted
-from adapter.hub.grammar import check_responses
+from adapter.hub.grammar import ResponsesChecker
 
 _STATUSES: Final = ("in_progress", "completed", "incomplete")
 _PART: Final = Kinds({"output_text": {"text": str, "annotations": list}, "refusal": {"refusal": str}})
@@ -50,12 +50,18 @@ class Responses(Dialect):
         "tool_choice": (str, dict),
         "tools": list,
     }
-    usage_shape: ClassVar[Wanted] = {"input_tokens": int, "output_tokens": int, "total_tokens": int}
+    counts: ClassVar = ("input_tokens", "output_tokens", "total_tokens")
+    usage_shape: ClassVar[Wanted] = {
+        **dict.fromkeys(counts, int),
+        "input_tokens_details": {"cached_tokens": int},
+        "output_tokens_details": {"reasoning_tokens": int},
+    }
     good_ends: ClassVar = ("response.completed", "response.incomplete")
     limit_keys: ClassVar = ("max_output_tokens",)
+    end_rules: ClassVar = ("no_terminal",)
 
-    def grammar(self, raw: bytes) -> list[str]:
-        return told_once(check_responses(raw))
+    def checker(self) -> ResponsesChecker:
+        return ResponsesChecker()
 
     def ends(self, raw: bytes) -> list[str]:
         kinds = [event.get("type") for event in events(raw)]

@@ -180,6 +180,9 @@ class _Run:
             self.report.add(named(law), question.name, found, about=law.__doc__)
             self._found |= {_mark(case, named(law), what) for what in found}
             every += [(named(law), question.name, what) for what in found]
+        if every:
+            raw = question.body if isinstance(question.body, bytes) else jsonio.dumps(case.body)
+            self.report.asked[question.name] = question.path or self._dialect.path, raw.decode()
         if question.laws is not REFUSAL and isinstance(case.value, dict) and isinstance(case.value.get("id"), str):
             self._ids.append((question.name, case.value["id"]))
         return self._told(question.name, every)
@@ -192,15 +195,21 @@ class _Run:
 
 def _check_usable(answer: Answer, dialect: Dialect, model: str) -> None:
     if answer.fault:
-        raise NotUsable(f"no answer: {answer.fault}")
+        hint = " (SSL_CERT_FILE names certificates to trust)" if "CERTIFICATE_VERIFY_FAILED" in answer.fault else ""
+        raise NotUsable(f"no answer{hint}: {answer.fault}")
     if answer.status in (401, 403):
         hint = "--key-env names the variable that holds one"
         raise NotUsable(
             f"it takes no request without a key that it knows ({hint}), status {answer.status}: {answer.excerpt}"
         )
-    if answer.status == 404:
+    if answer.status in (404, 405):
         hint = f"URL ends where {dialect.path} begins, and GET URL/models lists the models"
-        raise NotUsable(f"this path or the model {model!r} is unknown, status 404 ({hint}): {answer.excerpt}")
+        raise NotUsable(
+            f"this path or the model {model!r} is unknown, status {answer.status} ({hint}): {answer.excerpt}"
+        )
+    if answer.status in (429, 503):
+        hint = "--timeout says how long it is waited for"
+        raise NotUsable(f"it is loading or has no room, status {answer.status} ({hint}): {answer.excerpt}")
     if 300 <= answer.status < 400:
         raise NotUsable(f"it is to be found at another URL, status {answer.status}")
 

@@ -215,6 +215,10 @@ def _find(body: ItemBody, kind: str, event: dict[str, Any], type_: str | None) -
     return part, broken
 
 
+def _no_text(kind: str, delta: Any) -> Broken:
+    return [] if isinstance(delta, str) else [("malformed", f"delta of {kind} is {shown(delta)}, expected a string")]
+
+
 def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
     def check(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
         part, broken = _find(body, kind, event, type_)
@@ -222,6 +226,7 @@ def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]
             if part.text_done is not None:
                 broken.append(("text.after_done", f"{kind} after its text was done"))
             delta, logprobs = event.get("delta"), event.get("logprobs")
+            broken += _no_text(kind, delta)
             part.text += delta if isinstance(delta, str) else ""
             part.logprobs += len(logprobs) if isinstance(logprobs, list) else 0
         return broken
@@ -297,7 +302,7 @@ def _string(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
         delta = event.get("delta")
         body.string += delta if isinstance(delta, str) else ""
         body.deltas += 1
-        return broken
+        return broken + _no_text(kind, delta)
     if body.string_done is not None:
         broken.append(("str.done_repeat", f"a second {kind}"))
     body.string_done = event.get(field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, Final
 
 from adapter.hub.grammar import framing
@@ -10,6 +11,8 @@ from adapter.wire.jsonio import NotJson
 
 HEAD: Final = ("id", "created", "model", "object")
 """Equal in every chunk."""
+TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+"""Fields of a delta that clients append."""
 
 
 class _Choice:
@@ -84,7 +87,7 @@ class ChatChecker:
         indices = sorted(index for index in self._choices if isinstance(index, int))
         if indices != list(range(len(indices))):
             self._broken("choice.index", f"choice indices {indices} do not count from 0", at="end")
-        if self._n_asked is not None and len(indices) != self._n_asked:
+        if self._n_asked is not None and self._choices and len(indices) != self._n_asked:
             self._broken("choice.count", f"{len(indices)} choices, n was {self._n_asked}", at="end")
         if self._include_usage and not self._usage:
             self._broken("usage.missing", "include_usage was asked and no usage came", at="end")
@@ -104,6 +107,8 @@ class ChatChecker:
         head = {key: chunk.get(key) for key in HEAD}
         if self._head is None:
             self._head = head
+            if head["object"] != "chat.completion.chunk":
+                self._broken("malformed", f"object is {shown(head['object'])}, expected 'chat.completion.chunk'")
         for key in HEAD:
             if head[key] != self._head[key]:
                 self._broken("head.unstable", f"{key} {shown(head[key])}, was {shown(self._head[key])}")
@@ -140,6 +145,9 @@ class ChatChecker:
         choice = self._choices.setdefault(index, _Choice())
         if choice.finish is not None:
             self._broken("choice.after_finish", "a delta after finish_reason", at=at)
+        for key in TEXTS:
+            if not isinstance(delta.get(key), (str, NoneType)):
+                self._broken("malformed", f"{key} is {shown(delta[key])}, expected a string", at=f"{at}.delta")
         choice.function_call = choice.function_call or isinstance(delta.get("function_call"), dict)
         fragments = delta.get("tool_calls")
         for fragment in fragments if isinstance(fragments, list) else ():
@@ -159,6 +167,9 @@ class ChatChecker:
         kind = fragment.get("type") or (known or {}).get("type") or "function"
         inner = fragment.get(kind) if isinstance(kind, str) else None
         name = inner.get("name") if isinstance(inner, dict) else None
+        for key in ("arguments", "input"):
+            if isinstance(inner, dict) and not isinstance(inner.get(key, ""), str):
+                self._broken("malformed", f"{key} of call {index} is {shown(inner[key])}, expected a string", at=at)
         own_id = fragment.get("id")
         if known is not None:
             if own_id not in (None, "") and own_id != known["id"]:

@@ -19,7 +19,12 @@ def read(stream: Streamed) -> tuple[list[tuple[str | None, bytes] | dict[str, An
     """The frames or events of `stream`, and what is wrong with its framing."""
     if not isinstance(stream, (bytes, bytearray, memoryview)):
         return list(stream), []
-    raw = bytes(stream)
+    frames, violations = framed(bytes(stream))
+    return [*frames], violations
+
+
+def framed(raw: bytes) -> tuple[list[sse.SseEvent], list[Violation]]:
+    """The same of bytes."""
     violations: list[Violation] = []
     try:
         raw.decode("utf-8")
@@ -39,7 +44,7 @@ def read(stream: Streamed) -> tuple[list[tuple[str | None, bytes] | dict[str, An
         )
     elif raw and not raw.endswith((b"\n", b"\r")):
         violations.append(Violation("sse.unterminated", "end", "the stream does not end in a line end"))
-    return [*events], violations
+    return events, violations
 
 
 def parsed(data: bytes) -> Any:

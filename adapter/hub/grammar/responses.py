@@ -232,6 +232,8 @@ class ResponsesChecker:
         check: Callable[[ItemBody, str, dict[str, Any]], list[tuple[str, str]]],
     ) -> None:
         body = self._item(event)
+        if not isinstance(event.get("item_id"), str):
+            self._broken("malformed", f"{kind} without item_id")
         if body is not None:
             for code, message in check(body, kind, event):
                 self._broken(code, message)
