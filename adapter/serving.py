@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 import os
+import signal
 import socket
 import sys
 import threading
@@ -114,7 +115,19 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
 
 
 class Workers(Multiprocess):
-    """The parent of several workers, which says when it has lost one."""
+    """The parent of several workers, which says when it has lost one, and passes every signal on."""
+
+    def join_all(self) -> None:
+        """Wait for the workers to end. Who connects when none of them listens any more is refused; a further signal is passed
+        on as the one that ends them at once."""
+        for listener in self.sockets:
+            listener.close()
+        while living := [process.process for process in self.processes if process.process.is_alive()]:
+            if self.signal_queue:
+                self.signal_queue.clear()
+                for process in living:
+                    os.kill(cast(int, process.pid), signal.SIGINT)
+            living[0].join(_A_PING)
 
     def keep_subprocess_alive(self) -> None:
         """Start another one in the place of each that has died, or does not answer. Nobody is waited for once a signal came,
@@ -126,6 +139,8 @@ class Workers(Multiprocess):
                     return
                 if monotonic() > until:
                     process.kill()
+        if all(process.process.is_alive() for process in self.processes):
+            return  # uvicorn would ask them all again, and wait half a minute for one that dies before it answers
         before = [process.pid for process in self.processes]
         super().keep_subprocess_alive()
         for place, process in enumerate(self.processes):

@@ -23,10 +23,9 @@ class Drain:
     """Whether this process is on its way out, and what happens then."""
 
     def __init__(self, running: Iterable[Turn], *, delay: float, timeout: float, worker: bool = False) -> None:
-        """`worker`: one of several, whose parent sends it what it was sent itself."""
+        """`worker`: one of several, whose parent sends it a SIGTERM for the first signal and a SIGINT for every other one."""
         self.draining = False
-        self._sent_twice = worker
-        """One more signal is the first one: systemd and terminals send theirs to the workers, too, besides the parent."""
+        self._worker = worker
         self._running = running
         self._delay = delay
         self._timeout = timeout
@@ -46,7 +45,7 @@ class Drain:
 
         def heard(number: int, frame: FrameType | None) -> None:
             server = self._previous.get(number)
-            loop.call_soon_threadsafe(self.begin, lambda: server(number, frame) if callable(server) else None)
+            loop.call_soon_threadsafe(self.begin, number, lambda: server(number, frame) if callable(server) else None)
 
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, heard)
@@ -57,13 +56,12 @@ class Drain:
             signal.signal(number, previous)
         self._previous.clear()
 
-    def begin(self, stop_accepting: Callable[[], None]) -> None:
+    def begin(self, number: int, stop_accepting: Callable[[], None]) -> None:
         """Turn not ready; after the delay stop accepting; at the deadline fail what still runs. A second signal stops at
         once."""
         loop = asyncio.get_running_loop()
-        if self.draining and self._sent_twice:
-            self._sent_twice = False
-            return
+        if self.draining and self._worker and number == signal.SIGTERM:
+            return  # the parent's: systemd and terminals send theirs to the workers, too
         if self.draining:
             self._fail_running()
             stop_accepting()

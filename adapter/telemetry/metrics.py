@@ -124,6 +124,7 @@ class Listener:
         except OSError as refused:
             raise ConfigError(f"metrics.port: cannot listen on {host}:{port} ({refused.strerror})") from None
         self._server, self._thread = served
+        self._server.set_app(_at_their_path(self._server.get_app()))
         self.port: int = self._server.server_port
 
     def close(self) -> None:
@@ -133,6 +134,18 @@ class Listener:
         self._thread.join()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _at_their_path(metrics: Any) -> Any:
+    """What tells metrics at every path, told nowhere else: a probe of another path is not to be content with them."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/metrics":
+            return metrics(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"This port has /metrics only.\n"]
+
+    return application
 
 
 class Summed(Collector):

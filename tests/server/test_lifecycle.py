@@ -12,12 +12,15 @@ import sys
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
+import uvicorn
 from orjson import loads
 
 from adapter.server.joining import JoiningProtocol
+from adapter.serving import Workers
 from tests.server.harness import (
     Client,
     Response,
@@ -488,6 +491,30 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
     play(scenario, 40)
 
 
+def test_e2_a_second_signal_to_the_parent_of_several_workers_ends_them_at_once() -> None:
+    """As `docker stop` sends the first and somebody who is impatient the second: the workers hear of neither by themselves."""
+
+    async def scenario() -> None:
+        async with Upstream([*begun("chat"), Stall()]) as up:
+            process, client = await _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off")
+            try:
+                reader, _ = await client.open(ask_bytes("responses", stream=True))
+                await reader.readuntil(b"response.output_text.delta")
+                process.send_signal(signal.SIGTERM)
+                with suppress(ConnectionError, asyncio.IncompleteReadError):  # refused, or closed in the backlog
+                    while True:
+                        await asyncio.wait_for(client.get("/livez"), 5)
+                process.send_signal(signal.SIGTERM)
+                assert b"server_shutting_down" in await asyncio.wait_for(reader.read(), 5)
+                assert await _gone(process) in (0, -signal.SIGTERM)
+            finally:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    await process.wait()
+
+    play(scenario, 40)
+
+
 def _workers(parent: int) -> list[int]:
     """The processes that were started by this one to serve."""
     found = []
@@ -526,6 +553,30 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
                     await process.wait()
 
     play(scenario, 60)
+
+
+class Answering:
+    """A worker that answers one ping, and dies."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.process = self
+
+    def is_alive(self, timeout: float = 0) -> bool:
+        assert not timeout, "asked again, for half a minute"
+        return True
+
+    def ping(self, timeout: float) -> bool:
+        return True
+
+
+def test_e5_a_worker_that_has_answered_is_not_asked_again_with_more_patience() -> None:
+    """It may die before that, and its parent would hear of nothing meanwhile."""
+    workers = Workers.__new__(Workers)
+    workers.signal_queue, workers.processes = [], [Answering()]  # type: ignore[list-item]
+    workers.config, workers.should_exit = uvicorn.Config("none"), Event()
+    workers.keep_subprocess_alive()
 
 
 def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drains(tmp_path: Path) -> None:

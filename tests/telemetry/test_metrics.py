@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -60,6 +61,20 @@ def test_workers_are_summed_and_a_dead_one_has_nothing_in_flight(monkeypatch: py
         directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
         listener.close()
     assert not os.path.exists(directory)
+
+
+def test_the_port_of_metrics_has_nothing_else() -> None:
+    """A probe that asks there for readiness would be told that all is well, always."""
+    listener = Listener(CollectorRegistry(), "127.0.0.1", 0)
+    try:
+        assert scraped(listener.port) == {}
+        for path in ("/readyz", "/", "/favicon.ico", "/v1/models", "/metrics/x"):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"http://127.0.0.1:{listener.port}{path}", timeout=5)
+            assert refused.value.code == 404
+            refused.value.close()
+    finally:
+        listener.close()
 
 
 def test_a_port_that_is_taken_is_a_configuration_error() -> None:
