@@ -18,7 +18,8 @@ is busy. (`sqlalchemy.ext.asyncio`, the usual face of the same, makes a greenlet
 * PostgreSQL: every wait has an end: connecting, the pool, a lock, a statement, an idle transaction.
 
 Opening (migrations included) happens at the first call or at `open()`, and again after it failed, at most once a second:
-a database that is down at start costs stored requests a 503 and heals without a restart.
+a database that is down at start costs stored requests a 503 and heals without a restart. So does a SQLite file that was
+deleted, or replaced by a backup: what is written into the old one would be acknowledged, and nowhere.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from adapter.errors import ConfigError, StoreUnavailable
 from adapter.store import migrate
 from adapter.store.faults import foreign, may_run_again, unavailable
 from adapter.store.paths import default_path
+from adapter.telemetry.log import log
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -104,6 +106,8 @@ class Database:
         self._turn = asyncio.Lock()
         self._opening = asyncio.Lock()
         self._opened = False
+        self._file: tuple[int, int] | None = None
+        """Which SQLite file is open."""
         self._failed: tuple[float, StoreUnavailable] | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self.observe: Callable[[str, float], None] = lambda operation, seconds: None
@@ -169,17 +173,22 @@ class Database:
             ConfigError: it never will be: newer schema, not a database, damaged.
             StoreUnavailable: it is not now.
         """
-        if not self._opened:
+        if not self._open_still():
             await self._finish("open", self._open())
 
     async def _open(self) -> None:
         async with self._opening:
-            if self._opened:
+            if self._open_still():
                 return
             if self._failed is not None and time.monotonic() - self._failed[0] < _REOPEN_AFTER:
                 raise StoreUnavailable(self._failed[1].reason)
+            if self._opened:
+                log.error("store_replaced", file=self.url.database)
+                self._opened = False
+                await greenlet_spawn(self.engine.dispose)  # calls that are running end on what they have
             try:
                 await self._prepare()
+                self._file = self._file_there()
             except self._foreign as fault:
                 refused = unavailable(fault)
                 if refused.reason == "corrupt":
@@ -187,6 +196,17 @@ class Database:
                 self._failed = time.monotonic(), refused
                 raise refused from fault
             self._opened = True
+
+    def _open_still(self) -> bool:
+        """It is, and a SQLite file is where it was."""
+        return self._opened and (not self.is_sqlite or self._file == self._file_there())
+
+    def _file_there(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.url.database or "")
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     async def _prepare(self) -> None:
         """Check and migrate. Of processes that make a new SQLite file at once, the switch to WAL refuses all but one
@@ -260,7 +280,7 @@ class Database:
         return await self._finish("write", self._write(work))
 
     async def _ready(self) -> None:
-        if not self._opened:
+        if not self._open_still():
             try:
                 await self.open()
             except ConfigError as damaged:

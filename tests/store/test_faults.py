@@ -9,6 +9,7 @@ import sqlite3
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,43 @@ def test_sqlite_over_its_quota(path: Path) -> None:
             await store.close()
 
     assert asyncio.run(reopened())
+
+
+@pytest.mark.parametrize("gone", ["*", "store.db"], ids=["all", "without its companions"])
+async def test_sqlite_file_that_is_deleted_is_made_anew(embedded: Store, path: Path, gone: str) -> None:
+    """Also for those who had connections to the old one: what is acknowledged is there after a restart."""
+    await save(embedded)
+    await asyncio.gather(*(embedded.response("t", "resp_1") for _ in range(5)))
+    for file in path.parent.glob(gone if gone == path.name else f"{path.name}*"):
+        file.unlink()
+    assert await asyncio.gather(*(embedded.response("t", "resp_1") for _ in range(5))) == [None] * 5
+    assert await save(embedded, "resp_2")
+    await embedded.ready()
+    again = Store(f"sqlite:///{path}", limits=SHORT)
+    assert await again.response("t", "resp_2") is not None
+    await again.close()
+
+
+async def test_sqlite_file_that_is_replaced_by_a_backup_is_read(embedded: Store, path: Path) -> None:
+    await save(embedded)
+    backup = path.with_name("backup.db")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    await save(embedded, "resp_2")
+    for file in path.parent.glob("store.db*"):
+        file.unlink()
+    backup.rename(path)
+    assert await embedded.response("t", "resp_1") is not None
+    assert await embedded.response("t", "resp_2") is None
+
+
+async def test_sqlite_file_that_is_replaced_by_another_kind_is_left_alone(embedded: Store, path: Path) -> None:
+    await save(embedded)
+    for file in path.parent.glob("store.db*"):
+        file.unlink()
+    path.write_bytes(b"no database " * 1000)
+    assert await reason(save(embedded, "resp_2")) == "corrupt"
+    assert path.read_bytes() == b"no database " * 1000
 
 
 async def test_sqlite_read_only(embedded: Store) -> None:
