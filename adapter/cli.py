@@ -114,9 +114,10 @@ def _check_places(settings: Settings) -> None:
 
 def described(settings: Settings) -> str:
     """What these settings would serve, for a human; without keys."""
-    server = settings.server
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    lines = [f"listens on http://{host}:{server.port}, workers {server.workers}, losses {server.losses}"]
+    server, metrics = settings.server, settings.metrics
+    lines = [f"listens on {_url(server.host, server.port)}, workers {server.workers}, losses {server.losses}"]
+    if metrics.port is not None:
+        lines.append(f"metrics at {_url(metrics.host, metrics.port)}/metrics")
     lines += [_who_may_ask(settings), _what_is_kept(settings)]
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
@@ -127,6 +128,10 @@ def described(settings: Settings) -> str:
         )
         lines += [f"  alias {alias} -> {name}" for alias, name in upstream.aliases.items()]
     return "\n".join(lines)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _who_may_ask(settings: Settings) -> str:

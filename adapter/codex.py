@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from adapter.access.sections import Section
 
@@ -41,7 +41,7 @@ _INSTRUCTIONS: Final = (
 class Codex(Section):
     """One of `[[upstreams.codex]]`: what Codex is told of some models. The first whose patterns match counts."""
 
-    models: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = Field(default=("*",), min_length=1)
     context_window: PositiveInt | None = None
     """In tokens: at 90 % of it Codex compacts. None: the upstream's `window`, else what Codex takes for unknown models."""
     reasoning_levels: tuple[Effort, ...] | None = None

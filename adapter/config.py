@@ -115,7 +115,8 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     except ValidationError as refused:
         raise ConfigError(_one_line(refused)) from None
     except SettingsError as refused:
-        raise ConfigError(f"environment: {refused}") from None
+        said = str(refused).partition(" from source ")[0]
+        raise ConfigError(f"environment: {said}: arrays and tables are written as JSON there") from None
     if settings.keys_file is not None and not settings.keys_file.exists():  # nobody would be asked for a key
         raise ConfigError(f"keys_file: {settings.keys_file} is not there; `adapter keys add` makes it")
     # of the plain class, so that it can be handed to worker processes
@@ -304,15 +305,19 @@ def _sealing(sealing: Sealing) -> Sealing:
 
 
 def _store(store: Store) -> Store:
+    """An empty URL is none: so a variable of the environment is unset."""
     if store.url is None:
         return store
-    return store.model_copy(update={"url": SecretStr(_secret("store.url", store.url.get_secret_value()))})
+    url = _secret("store.url", store.url.get_secret_value())
+    return store.model_copy(update={"url": SecretStr(url) if url else None})
 
 
 _SHAPES: Final = {
     "tuple_type": "must be an array: […], or [[…]] above each table",
     "dict_type": "must be a table",
     "model_type": "must be a table",
+    "path_type": "must be the path of a file",
+    "too_short": "an empty list allows nothing; leave it out for what is usual",
 }
 """What is meant, in the words of TOML."""
 

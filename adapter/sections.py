@@ -80,7 +80,7 @@ class Upstream(Section):
     max_concurrency: PositiveInt | None = None
     """Requests that may run there at once, in one worker: a slow upstream must not eat the others."""
     profile: str = "generic"
-    models: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = Field(default=("*",), min_length=1)
     aliases: dict[str, str] = Field(default_factory=dict)
     capabilities: dict[str, Any] = Field(default_factory=dict)
     connect_timeout: PositiveFloat = 10

@@ -186,7 +186,11 @@ def test_text_becomes_what_the_key_holds(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
     [
-        ("ADAPTER_UPSTREAMS", "[", 'environment: error parsing value for field "upstreams"'),
+        (
+            "ADAPTER_UPSTREAMS",
+            "[",
+            'error parsing value for field "upstreams": arrays and tables are written as JSON there',
+        ),
         ("ADAPTER_SERVER__OPEN", "perhaps", "server.open: input should be a valid boolean, unable to interpret input"),
         ("ADAPTER_SERVER__WORKERS", "0", "server.workers: input should be greater than 0"),
         ("ADAPTER_STORE__TTL", "-1", "store.ttl: input should be greater than or equal to 0"),

@@ -101,6 +101,7 @@ def test_check_says_what_is_kept(tmp_path: Path) -> None:
     upstream = '[[upstreams]]\nname = "a"\nbase_url = "http://x/v1"\ndialect = "chat"\n'
     for text, says in (
         ("", "stores what clients ask for in a SQLite file in the state directory, for 2592000 s"),
+        ('[store]\nurl = ""\n', "stores what clients ask for in a SQLite file in the state directory, for 2592000 s"),
         ('[store]\nmode = "off"\n', "nothing is stored"),
         ('[store]\nmode = "always"\nttl = 0\nurl = "postgresql://h/d"\n', "stores every answer in store.url, for ever"),
     ):

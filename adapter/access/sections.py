@@ -59,8 +59,8 @@ class GroupSection(Section):
     """One of `[[groups]]`."""
 
     name: str
-    models: tuple[str, ...] = ("*",)
-    upstreams: tuple[str, ...] = ("*",)
+    models: tuple[str, ...] = Field(default=("*",), min_length=1)
+    upstreams: tuple[str, ...] = Field(default=("*",), min_length=1)
     limits: LimitsSection = LimitsSection()
     """For all keys of the group together."""
     owner_limits: LimitsSection = LimitsSection()
@@ -149,8 +149,6 @@ def check_groups(groups: Sequence[GroupSection], keys: Sequence[Key], upstreams:
         for pattern in group.upstreams:
             if not any(map(globs([pattern]).match, upstreams)):
                 raise ConfigError(f"{where}.upstreams: {pattern!r} is no upstream{hint(pattern, upstreams)}")
-        if not group.models:
-            raise ConfigError(f"{where}.models: an empty list allows nothing; leave it out to allow every model")
     known = names or [EVERYONE]
     for key in keys:
         if not key.groups:
