@@ -125,6 +125,7 @@ PART = {"type": "output_text", "text": "hi", "annotations": [], "logprobs": []}
 OPEN = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
 DONE = {**OPEN, "status": "completed", "content": [PART]}
 CALL = {"type": "function_call", "id": "fc_1", "status": "in_progress", "call_id": "c", "name": "f", "arguments": ""}
+FRAGMENT = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
 START = Started("resp_1", "m", 0)
 TEXT: list[Event] = [
     ItemOpened(0, OPEN),
@@ -244,3 +245,36 @@ def test_a_chat_stream_of_bytes_must_say_done() -> None:
     assert [violation.code for violation in check_chat(b'data: {"error":{"message":"x"}}\n\n')] == []
     assert "done.missing" in {violation.code for violation in check_chat(b'data: {"choices":[]}\n\n')}
     assert "done.missing" not in {violation.code for violation in check_chat([{"choices": []}])}
+
+
+def test_events_inside_an_item_say_its_id_where_the_api_has_them_say_it() -> None:
+    """Those of a shell call's commands say the item's place only."""
+
+    for kind, item, told in (
+        ("response.function_call_arguments.delta", CALL, ["malformed"]),
+        ("response.shell_call_command.added", {"type": "shell_call", "id": "sh_1", "status": "in_progress"}, []),
+    ):
+        checker = ResponsesChecker()
+        checker.feed(
+            {"type": "response.created", "sequence_number": 0, "response": {"id": "r", "status": "in_progress"}}
+        )
+        assert (
+            checker.feed({"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item})
+            == []
+        )
+        event = {"type": kind, "sequence_number": 2, "output_index": 0, "delta": "", "command_index": 0}
+        assert [violation.code for violation in checker.feed(event)] == told
+
+
+def test_texts_of_deltas_are_strings() -> None:
+    """What the API does not define (`reasoning`) may be anything."""
+
+    head = {"id": "c", "created": 1, "model": "m", "object": "chat.completion.chunk"}
+    for delta, told in (
+        ({"content": [{"type": "text", "text": "hi"}]}, ["malformed"]),
+        ({"refusal": 5}, ["malformed"]),
+        ({"tool_calls": [{**FRAGMENT, "function": {"name": "f", "arguments": {}}}]}, ["malformed"]),
+        ({"content": None, "refusal": None, "tool_calls": [FRAGMENT], "reasoning": {"text": "hm"}}, []),
+    ):
+        chunk = {**head, "choices": [{"index": 0, "delta": {"role": "assistant", **delta}}]}
+        assert [violation.code for violation in ChatChecker().feed(chunk)] == told

@@ -11,7 +11,7 @@ from adapter.wire.jsonio import NotJson
 
 HEAD: Final = ("id", "created", "model", "object")
 """Equal in every chunk."""
-TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+TEXTS: Final = ("content", "refusal")
 """Fields of a delta that clients append."""
 
 

@@ -21,6 +21,8 @@ STATUS_OF_EVENT: Final = {
 TERMINAL: Final = ("response.completed", "response.incomplete", "response.failed")
 CONSTANT: Final = ("created_at", "object")
 """Top-level facts that are the same in every event; the id has a code of its own, and a gateway may reroute `model`."""
+NAMELESS: Final = "response.shell_call_command."
+"""Events inside an item that say its place and not its id."""
 REENCRYPTED: Final = ("encrypted_content", "fingerprint")
 """OpenAI encrypts anew between `output_item.done` and the terminal event."""
 
@@ -232,7 +234,7 @@ class ResponsesChecker:
         check: Callable[[ItemBody, str, dict[str, Any]], list[tuple[str, str]]],
     ) -> None:
         body = self._item(event)
-        if not isinstance(event.get("item_id"), str):
+        if not isinstance(event.get("item_id"), str) and not kind.startswith(NAMELESS):
             self._broken("malformed", f"{kind} without item_id")
         if body is not None:
             for code, message in check(body, kind, event):
