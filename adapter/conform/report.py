@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-_VARIES: Final = re.compile(r"""«.*»|'[^'…]*['…]|"[^"…]*["…]|\d+""")
+_VARIES: Final = re.compile("«.*»|'[^'…]*['…]|[0-9]+")
 """What differs between two answers that break a law alike: what is quoted of them, and numbers."""
 _QUOTED: Final = 200
 """Characters of an answer that a finding shows."""
@@ -131,10 +131,15 @@ class Report:
         return json.dumps({"ok": self.ok, **self.facts, **told})
 
 
-def quoted(raw: bytes) -> str:
-    """What a server said, or its beginning, in one line of a finding."""
+def excerpt(raw: bytes) -> str:
+    """What a server said, or its beginning, in one line."""
     text = " ".join(raw[: 4 * _QUOTED].decode("utf-8", "replace").split())
-    return f"«{text if len(text) <= _QUOTED else text[: _QUOTED - 1] + '…'}»"
+    return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"
+
+
+def quoted(raw: bytes) -> str:
+    """The same of what a model says, which is no part of a fault."""
+    return f"«{excerpt(raw)}»"
 
 
 def mark(finding: str) -> str:

@@ -502,6 +502,23 @@ def test_the_smallest_request_that_breaks_a_server_is_shown(dialect: str, field:
     assert judged(failing, dialect, examples=40, seed=3).json() == report.json()
 
 
+def test_another_failure_than_those_that_are_told_is_searched_for() -> None:
+    """A server without tools that also crashes on a parameter: what it says of either tells them apart."""
+
+    def answers(body: dict[str, Any], answer: Answer) -> Answer:
+        if "temperature" in body:
+            return Answer(
+                500, "application/json", b'{"error": {"message": "division by zero", "type": "server_error"}}'
+            )
+        if "tools" in body:
+            return Answer(500, "application/json", b'{"error": {"message": "not implemented", "type": "server_error"}}')
+        return answer
+
+    found = {law: told for law, _, told in judged(Defect(answers=answers), "chat", examples=40, seed=3).findings}
+    assert "not implemented" in found["is-answered"]
+    assert "division by zero" in found["any-request-is-answered-or-refused"]
+
+
 def test_a_stream_without_its_done_is_judged_for_what_it_says() -> None:
     """The server of transformers sends no [DONE]; that its usage is wrong is seen all the same."""
     report = judged(

@@ -16,7 +16,7 @@ from adapter.conform.acting import offered
 from adapter.conform.laws import Findings
 from adapter.conform.live.dialect import ERROR, Dialect, data_of
 from adapter.conform.live.shapes import lacks
-from adapter.conform.report import quoted
+from adapter.conform.report import excerpt, quoted
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio
 
@@ -38,8 +38,8 @@ class Answer:
 
     @property
     def excerpt(self) -> str:
-        """Its beginning, for people, in one line."""
-        return quoted(self.raw)
+        """Its beginning, for people, in one line. What is no answer of a model says which fault it is."""
+        return quoted(self.raw) if self.status == 200 else excerpt(self.raw)
 
 
 @dataclass(frozen=True)
