@@ -174,10 +174,10 @@ class JoiningProtocol(HttpToolsProtocol):
         """
         if _is_hostless(self.headers):
             raise httptools.HttpParserError(_HOSTLESS)
-        if super()._should_upgrade():
+        method = self.scope["method"]
+        if method == "GET" and super()._should_upgrade():  # RFC 6455, 4.1: nothing else opens a WebSocket
             self.handle_websocket_upgrade()
             return b""
-        method = self.scope["method"]
         if method == "CONNECT":
             raise httptools.HttpParserError("CONNECT is for proxies")
         first = f"{method} {self.url.decode('latin-1')} HTTP/{self.scope['http_version']}".encode("latin-1")

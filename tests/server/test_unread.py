@@ -26,6 +26,7 @@ from tests.server.scripted import END, SSE, Script, Sleep, Upstream, chat_reply,
 
 CHUNKED = f"POST {PATH['chat']} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n".encode()
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+SOCKET = b"upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
 LIVE = request_bytes("GET", "/livez")
 KEY = "ak-unread-" + "k" * 30
 
@@ -306,6 +307,42 @@ def test_an_offer_without_a_body_is_not_taken_either(offered: str) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("more", [b"", SOCKET])
+def test_an_offer_of_a_socket_with_a_body_is_a_request_as_any_other(more: bytes) -> None:
+    """A proxy that says `Upgrade: websocket` with whatever it passes on; only a GET can open one."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            fields = b"host: x\r\nconnection: upgrade\r\n" + (more or b"upgrade: websocket\r\n")
+            reader, writer = await client.open(ask_bytes("chat").replace(b"host: x\r\n", fields, 1) + LIVE)
+            assert (await read_response(reader)).status == 200
+            assert up.seen[0].json["messages"] == ASK["chat"]["messages"]
+            assert (await read_response(reader)).body == b'{"status":"ok"}'
+            writer.close()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"authorization: Bearer " + b"k" * 9000 + b"\r\n",
+        b"".join(b"x-%d: y\r\n" % n for n in range(150)),
+        b"content-length: 5\r\n",
+    ],
+    ids=["a long field", "many fields", "a body"],
+)
+def test_an_offer_of_a_socket_that_cannot_be_read_is_refused(more: bytes) -> None:
+    """It was neither answered nor closed."""
+
+    async def scenario() -> None:
+        async with adapter() as client:
+            head = b"GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n" + SOCKET + more + b"\r\n"
+            assert "WebSocket" in refused(await everything(client, head)).json["error"]["message"]
+
+    play(scenario)
+
+
 def test_however_many_offers_come_in_one_read_each_is_served() -> None:
     async def scenario() -> None:
         async with adapter() as client:
@@ -365,7 +402,6 @@ def test_two_hosts_are_refused() -> None:
 
 
 HOSTLESS = b"GET /livez HTTP/1.1\r\naccept: */*\r\n\r\n"
-SOCKET = b"upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
 
 
 @pytest.mark.parametrize(
