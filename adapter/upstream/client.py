@@ -135,6 +135,7 @@ class Reply:
             raise UpstreamEmpty("The upstream answered with an empty body.")
         self._first = first
         if start[:1] in (b"{", b"["):
+            self._first = first.removeprefix(_BOM)  # as .NET's servers begin; a parser may refuse it (RFC 8259, 8.1)
             self.kind = Kind.JSON
         elif start.startswith(_MARKS[1:]) or (start[:1] != b"<" and self._response.content_type == Kind.STREAM.value):
             self.kind = Kind.STREAM
@@ -364,7 +365,7 @@ class UpstreamClient:
         status = response.status
         if status in _REDIRECTS:
             raise UpstreamRedirect("The upstream answered with a redirect, which is not followed.")
-        if status >= 400:
+        if 400 <= status <= 599:
             raise refusals.from_http(status, response.headers, await _error_body(reply), own_key=own_key)
         if status in (204, 205):
             raise UpstreamEmpty("The upstream answered with an empty body.")

@@ -119,11 +119,11 @@ def _said(value: Any) -> _Said:
 
 
 def _message(value: dict[str, Any]) -> str:
-    for key in ("message", "detail", "msg", "error_message", "error_msg"):
+    for key in ("message", "detail", "msg", "error_message", "error_msg", "errors"):
         found = value.get(key)
         if isinstance(found, dict):  # {"message": {"detail": [...]}}
             found = _message(found)
-        if isinstance(found, list):  # FastAPI: [{"loc": [...], "msg": "field required"}]
+        if isinstance(found, list):  # FastAPI: [{"loc": [...], "msg": "field required"}], Cloudflare: [{"code", "message"}]
             found = "; ".join(filter(None, (_message(entry) for entry in found[:5] if isinstance(entry, dict))))
         if isinstance(found, str) and found:
             return found

@@ -88,6 +88,7 @@ REFUSALS: list[tuple[str, Script, int, str]] = [
     ),
     ("c5_closed_before_any_byte", [Close()], 502, "upstream_unreachable"),
     ("c5_reset_before_any_byte", [Reset()], 502, "upstream_unreachable"),
+    ("c7_a_status_that_http_does_not_have", [json_reply({"error": {"message": "x"}}, 999)], 502, "upstream_bad_content"),
     ("c7_garbage_instead_of_http", [b"SSH-2.0-OpenSSH\r\n\r\n", Close()], 502, "upstream_bad_content"),
 ]
 
@@ -301,6 +302,15 @@ def test_d47_the_body_tells_what_it_is(
     else:
         body = orjson.dumps(GOOD_PLAIN[upstream_speaks]())
         script = [head(200, content_type, length=len(body)) + body]
+    says_hello(client_speaks, stream, answered(client_speaks, upstream_speaks, stream, script))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 4])
+@cells
+def test_one_bom_before_json_is_taken(client_speaks: str, upstream_speaks: str, stream: bool, cut: int) -> None:
+    """As before a stream, and before a client's body."""
+    body = b"\xef\xbb\xbf" + orjson.dumps(GOOD_PLAIN[upstream_speaks]())
+    script: Script = [head(200), *map(piece, filter(None, (body[:cut], body[cut:]))), END]
     says_hello(client_speaks, stream, answered(client_speaks, upstream_speaks, stream, script))
 
 

@@ -137,6 +137,8 @@ class Assembly:
         fragments, function_call = get("tool_calls"), get("function_call")
         if fragments and isinstance(fragments, list):
             self._call(fragments, events)
+        elif fragments and isinstance(fragments, dict):  # TGI up to 3.0: the one call by itself
+            self._call([fragments], events)
         elif function_call and isinstance(function_call, dict):  # some say the same call once more in the older form
             self._call([{"function": function_call}], events)
         if not RARE.isdisjoint(delta):
