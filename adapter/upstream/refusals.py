@@ -123,7 +123,9 @@ def _message(value: dict[str, Any]) -> str:
         found = value.get(key)
         if isinstance(found, dict):  # {"message": {"detail": [...]}}
             found = _message(found)
-        if isinstance(found, list):  # FastAPI: [{"loc": [...], "msg": "field required"}], Cloudflare: [{"code", "message"}]
+        if isinstance(
+            found, list
+        ):  # FastAPI: [{"loc": [...], "msg": "field required"}], Cloudflare: [{"code", "message"}]
             found = "; ".join(filter(None, (_message(entry) for entry in found[:5] if isinstance(entry, dict))))
         if isinstance(found, str) and found:
             return found

@@ -88,7 +88,12 @@ REFUSALS: list[tuple[str, Script, int, str]] = [
     ),
     ("c5_closed_before_any_byte", [Close()], 502, "upstream_unreachable"),
     ("c5_reset_before_any_byte", [Reset()], 502, "upstream_unreachable"),
-    ("c7_a_status_that_http_does_not_have", [json_reply({"error": {"message": "x"}}, 999)], 502, "upstream_bad_content"),
+    (
+        "c7_a_status_that_http_does_not_have",
+        [json_reply({"error": {"message": "x"}}, 999)],
+        502,
+        "upstream_bad_content",
+    ),
     ("c7_garbage_instead_of_http", [b"SSH-2.0-OpenSSH\r\n\r\n", Close()], 502, "upstream_bad_content"),
 ]
 

@@ -164,7 +164,10 @@ def test_a_clients_fault_keeps_status_and_message(status: int) -> None:
         ({"detail": [{"loc": ["body", "x"], "msg": "field required"}, {"msg": "bad"}]}, "field required; bad"),
         ({"object": "error", "message": {"detail": [{"msg": "extra"}]}}, "extra"),
         ({"error": "plain"}, "plain"),
-        ({"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None}, "no route"),
+        (
+            {"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None},
+            "no route",
+        ),
         ([], "The upstream refused the request with status 422."),
         (b"<html>", "The upstream refused the request with status 422."),
         (b"", "The upstream refused the request with status 422."),
