@@ -212,6 +212,21 @@ def test_e1_a_running_answer_finishes_while_the_server_drains() -> None:
     play(scenario, 40)
 
 
+def test_text_that_is_no_unicode_closes_the_connection_and_is_no_defect_of_the_servers() -> None:
+    """It was a traceback on stderr for each."""
+
+    async def scenario() -> None:
+        async with Upstream([Stall()]) as up, served(up.url) as (process, client):
+            async with opened(client) as ws:
+                await ws.send(b"\xff", text=True)
+                assert await closed_with(ws) == 1007
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            assert await process.stderr.read() == b""
+
+    play(scenario, 40)
+
+
 def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
     async def scenario() -> None:
         async with (
