@@ -174,8 +174,9 @@ class JoiningProtocol(HttpToolsProtocol):
         """
         if _is_hostless(self.headers):
             raise httptools.HttpParserError(_HOSTLESS)
-        method = self.scope["method"]
-        if method == "GET" and super()._should_upgrade():  # RFC 6455, 4.1: nothing else opens a WebSocket
+        method, before = self.scope["method"], self.cycle
+        due = before is not None and not before.response_complete  # what is said now would stand before its answer
+        if method == "GET" and not due and super()._should_upgrade():  # RFC 6455, 4.1: nothing else opens a WebSocket
             self.handle_websocket_upgrade()
             return b""
         if method == "CONNECT":

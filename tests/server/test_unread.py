@@ -22,7 +22,7 @@ from tests.server.harness import (
     request_bytes,
     upstream,
 )
-from tests.server.scripted import END, SSE, Script, Sleep, Upstream, chat_reply, chunk, event, json_reply
+from tests.server.scripted import END, SSE, Script, Sleep, Stall, Upstream, chat_reply, chunk, event, json_reply
 
 CHUNKED = f"POST {PATH['chat']} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n".encode()
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
@@ -339,6 +339,25 @@ def test_an_offer_of_a_socket_that_cannot_be_read_is_refused(more: bytes) -> Non
         async with adapter() as client:
             head = b"GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n" + SOCKET + more + b"\r\n"
             assert "WebSocket" in refused(await everything(client, head)).json["error"]["message"]
+
+    play(scenario)
+
+
+def test_an_offer_of_a_socket_before_the_answer_to_another_request_is_not_taken() -> None:
+    """It was taken at once: its 101 stood before that answer, which nobody was told of whose client had left."""
+
+    async def scenario() -> None:
+        async with Upstream([Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
+            head = b"GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n" + SOCKET + b"\r\n"
+            reader, writer = await client.open(LIVE + head)
+            assert [(await read_response(reader)).status for _ in range(2)] == [200, 405]
+            writer.write(head)
+            assert (await read_head(reader)).status == 101
+            writer.close()
+            _, writer = await client.open(ask_bytes("chat", stream=True) + head)
+            await up.arrived.wait()
+            writer.transport.abort()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 2)
 
     play(scenario)
 
