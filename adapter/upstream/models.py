@@ -92,7 +92,7 @@ def _entries(body: bytes) -> list[dict[str, Any]]:
         value = loads(body)
     except NotJson:
         return []
-    data = value.get("data") if isinstance(value, dict) else None
+    data = value.get("data") if isinstance(value, dict) else value  # Together's is a list by itself
     return [
         entry
         for entry in (data if isinstance(data, list) else ())

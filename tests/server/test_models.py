@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from orjson import dumps
+
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import Upstream, json_reply
 
@@ -60,6 +62,18 @@ def test_one_model_also_with_a_slash_in_its_name() -> None:
             assert (await client.get("/models/m")).json["object"] == "model"
             missing = await client.get("/v1/models/none")
             assert (missing.status, missing.json["error"]["code"]) == (404, "model_not_found")
+
+    play(scenario)
+
+
+def test_a_list_without_its_envelope_is_read() -> None:
+    """Together's."""
+
+    async def scenario() -> None:
+        body = dumps(_list("meta/llama", "m")["data"])
+        async with Upstream([json_reply(body)]) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.get("/v1/models")
+            assert [entry["id"] for entry in answer.json["data"]] == ["meta/llama", "m"]
 
     play(scenario)
 
