@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
+from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Item, Started
 from adapter.hub.fold import Answer, unfolded
@@ -23,7 +24,6 @@ from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import normal
 from adapter.upstream.client import Reply
-from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, loads
 
 Batch: TypeAlias = tuple[int, list[Event]]
@@ -311,7 +311,7 @@ class RawWhole:
 
     def __init__(self, reply: Reply, dialect: DialectName, *, reply_limit: int) -> None:
         self._reply = reply
-        self._content = _CONTENT[dialect]
+        self._check = DIALECTS[dialect].check_reply
         self._reply_limit = reply_limit
         self.body = b""
         self.id = ""
@@ -331,11 +331,7 @@ class RawWhole:
             raise UpstreamTruncated("The upstream's answer is not complete JSON.") from None
         if not isinstance(value, dict):
             raise UpstreamInvalid("The upstream's answer is not a JSON object.")
-        content = value.get(self._content)
-        if (value.get("error") and not content) or (content is None and "message" in value):
-            raise from_error_object(value)
-        if not isinstance(content, list) or (not content and self._content == "choices"):
-            raise UpstreamInvalid(f"The upstream's answer has no {self._content}.")
+        self._check(value)
         self.usage = normal(value.get("usage"))
         self.id = str(value.get("id") or "")
 
@@ -345,9 +341,6 @@ class RawWhole:
     def close(self) -> None:
         """As `Answering.close`."""
         self._reply.close()
-
-
-_CONTENT: Final[dict[DialectName, str]] = {"chat": "choices", "responses": "output"}
 
 
 async def _let_go(reply: Reply) -> None:

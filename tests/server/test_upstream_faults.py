@@ -243,6 +243,24 @@ def test_c20_an_error_without_its_envelope(client_speaks: str, stream: bool) -> 
     refused(answered(client_speaks, "chat", stream, script), 400)
 
 
+@pytest.mark.parametrize(
+    ("choice", "status"),
+    [
+        ({"finish_reason": "error", "error": {"code": 503, "message": "Overloaded"}}, 503),
+        ({"finish_reason": "insufficient_system_resource"}, 502),
+    ],
+    ids=["openrouter", "deepseek"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_c20_a_choice_that_was_broken_off_is_no_answer(
+    client_speaks: str, stream: bool, choice: dict[str, Any], status: int
+) -> None:
+    """In a plain reply nothing has been said yet: it is refused, and another upstream may be asked."""
+    half = {"index": 0, "message": {"role": "assistant", "content": "Hal"}, **choice}
+    refused(answered(client_speaks, "chat", stream, [json_reply(chat_reply(choices=[half]))]), status)
+
+
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 def test_d36_an_error_without_its_envelope_amid_a_stream(client_speaks: str) -> None:
     error = {"object": "error", "message": "The model crashed", "type": "InternalServerError", "code": 500}

@@ -54,6 +54,11 @@ def outcome_of(finish_reason: Any) -> tuple[Outcome, bool] | None:
     return _VENDORS.get(finish_reason.lower(), Outcome.COMPLETED), False
 
 
+def is_failure(finish_reason: Any) -> bool:
+    """Whether it says that the answer was broken off."""
+    return type(finish_reason) is str and _VENDORS.get(finish_reason.lower()) is Outcome.FAILED
+
+
 CALL_TYPES: Final = frozenset({"function_call", "custom_tool_call"})
 """Items that a Chat client must run."""
 

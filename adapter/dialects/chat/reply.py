@@ -12,7 +12,7 @@ from typing import Any, Final
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
-from adapter.dialects.chat.finishes import CALL_TYPES, Outcome, finish_reason, outcome_of
+from adapter.dialects.chat.finishes import CALL_TYPES, Outcome, finish_reason, is_failure, outcome_of
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.plain import plain_items
@@ -29,6 +29,8 @@ from adapter.upstream.refusals import from_error_object
 
 PARAGRAPH: Final = "\n\n"
 """What stands between two parts of reasoning, which Chat has only one string for."""
+_GOOD: Final = ("stop", "tool_calls")
+"""How nearly all answers end."""
 SERVICE_TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 """The API's own; strict clients refuse the words of other servers."""
 
@@ -54,6 +56,19 @@ def read_reply(
     answer, choice, token, anomalies = _read(body, exchange, ids, clock)
     steps = _assembled(body, choice, exchange, token, anomalies, incomplete=answer.reason is not None)
     return unfolded(answer, steps), anomalies
+
+
+def check_reply(body: dict[str, Any]) -> None:
+    """See `Dialect.check_reply`."""
+    choices = body.get("choices")
+    if type(choices) is list and choices:
+        for choice in choices:
+            if type(choice) is dict and (ending := choice.get("finish_reason")) not in _GOOD and is_failure(ending):
+                raise broken_off(choice)
+    elif body.get("error") or (choices is None and "message" in body):
+        raise from_error_object(body)
+    else:
+        raise UpstreamInvalid("The upstream's answer has no choices.")
 
 
 def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer, dict[str, Any], str, list[Anomaly]]:

@@ -24,6 +24,7 @@ from adapter.hub.fold import Answer, fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import normal
+from adapter.upstream.refusals import from_error_object
 
 
 def read_answer(
@@ -46,6 +47,15 @@ def read_answer(
     response_id, model, created_at = head(body, exchange, ids, clock)
     usage, beside = normal(body.get("usage")), said_beside(body, exchange)
     return Answer(response_id, model, created_at, status, reason, items, usage, beside), mended
+
+
+def check_reply(body: dict[str, Any]) -> None:
+    """See `Dialect.check_reply`. A response that failed with an output says so itself."""
+    output = body.get("output")
+    if not output and (body.get("error") or (output is None and "message" in body)):
+        raise from_error_object(body)
+    if type(output) is not list:
+        raise UpstreamInvalid("The upstream's answer has no output.")
 
 
 def read_reply(
