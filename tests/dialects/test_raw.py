@@ -96,6 +96,17 @@ def test_the_name_of_an_event_may_be_any_text(dialect: DialectName, name: str) -
     assert passed(dialect, *stream.splitlines(keepends=True)) == stream
 
 
+@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource"])
+def test_a_finish_that_is_a_failure_does_not_end_like_an_answer(reason: str) -> None:
+    observer = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    stream = observer.feed(CHAT.replace(b'"stop"', b'"%b"' % reason.encode())) + observer.close()
+
+    assert b"[DONE]" not in stream
+    assert b'"error":{"message":"The upstream broke its answer off."' in stream
+    assert observer.answer.status == "failed"
+    assert observer.answer.error is not None
+
+
 def test_what_follows_the_terminal_event_is_cut() -> None:
     assert passed("chat", CHAT + b"data: [DONE]\n\ndata: more\n\n") == CHAT
     assert passed("responses", RESPONSES + b"data: [DONE]\n\ndata: more\n\n") == RESPONSES + b"data: [DONE]\n\n"

@@ -71,7 +71,7 @@ def test_an_unknown_provider_is_refused_by_name() -> None:
 
 def test_a_model_that_nobody_serves_is_not_found() -> None:
     with pytest.raises(ModelNotFound):
-        _router({"name": "a", "models": ()}).route("m")
+        _router({"name": "a", "models": ("x",)}).route("m")
     with pytest.raises(ModelNotFound):
         _router({"name": "a", "models": ("x",)}, {"name": "b"}).route("m", "a")
 

@@ -2,7 +2,8 @@
 
 Three things it does not leave as they are, because clients break on them: a `[DONE]` without any finish before it gets one
 (official SDKs refuse an answer that has none), an error behind the finish is dropped (the answer stands), and an error
-without its envelope gets it (official SDKs take it for a chunk); one that was not seen in passing does not end in `[DONE]`.
+without its envelope, or that only a finish tells of, gets it (official SDKs take it for a chunk); one that was not seen in
+passing does not end in `[DONE]`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from adapter.dialects.base import Frame
 from adapter.dialects.chat.finishes import Outcome, outcome_of
-from adapter.dialects.chat.read_stream import is_bare_error, usage_of
+from adapter.dialects.chat.read_stream import broken_off, is_bare_error, usage_of
 from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.raw import RawStream
 from adapter.dialects.refrain import Sole
@@ -112,7 +113,7 @@ class RawChatStream(RawStream):
         """The answer is complete when all the choices that were asked for are."""
         answer, index = self.answer, choice.get("index")
         if outcome is Outcome.FAILED:
-            answer.status = "failed"
+            self._failed(broken_off(choice), enveloped=False)
         elif answer.status == "in_progress":
             self._finished.add(index if type(index) is int else 0)
             if len(self._finished) >= self._asked:
