@@ -102,7 +102,8 @@ class ResponsesWriter:
         self.written += len(texts)
         if len(texts) == 1:
             return event % (number, orjson.dumps(texts[0]))
-        return b"".join([event % (n, orjson.dumps(text)) for n, text in enumerate(texts, number)])
+        said = orjson.dumps(texts, option=orjson.OPT_INDENT_2)[4:-2]  # one on a line: no text holds a line end as it is
+        return b"".join([event % (n, text) for n, text in enumerate(said.split(b",\n  "), number)])
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The frames that one hub event amounts to."""
