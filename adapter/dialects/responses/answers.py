@@ -182,12 +182,12 @@ def aligned(slots: list[Slot], output: list[Item]) -> tuple[dict[int, Item], lis
             rest.append(item)
     missing: list[Item] = []
     for item in rest:
-        free = (slot for slot in slots if slot.index not in forms and slot.type == item["type"])
-        slot = next((slot for slot in free if not _other_call(slot, item)), None)
-        if slot is None:
-            missing.append(item)
+        free = [slot for slot in slots if slot.index not in forms and slot.type == item["type"]]
+        fits = [slot for slot in free if not _other_call(slot, item)]
+        if fits:
+            forms[fits[0].index] = item
         else:
-            forms[slot.index] = item
+            missing.append(item)
     return forms, missing
 
 
