@@ -19,7 +19,7 @@ from adapter.errors import (
     UpstreamInvalid,
     UpstreamTruncated,
 )
-from adapter.hub.events import Delta, Deltas, Event, Failed, Finished, Item, ItemClosed, Usage
+from adapter.hub.events import Event, Failed, Finished, Item, ItemClosed, Usage
 from adapter.hub.fold import Answer, fold
 from adapter.hub.items import text_bytes
 from adapter.hub.losses import Anomaly
@@ -129,12 +129,9 @@ class Intake:
         if not events:
             return events
         for event in events:
-            kind = type(event)
-            if kind is Deltas or kind is Delta:
-                continue
-            if isinstance(event, ItemClosed):
+            if type(event) is ItemClosed:
                 self._closed.append(event.item)
-            elif kind is Usage:
+            elif type(event) is Usage:
                 self._counted = True
         last = events[-1]
         if not self.answered:

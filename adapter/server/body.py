@@ -44,8 +44,8 @@ def _charset(parameter: bytes) -> bytes:
     return value.strip(b'" ') if name.strip() == b"charset" else b"utf-8"
 
 
-async def read_body(receive: Receive, headers: Headers, *, limit: int, deadline: Deadline) -> bytes:
-    """The whole body. Every 64 KiB received put the deadline off by a second.
+async def read_body(receive: Receive, headers: Headers, *, limit: int, deadline: Deadline | None) -> bytes:
+    """The whole body. Every 64 KiB received put the deadline off by a second, where there is one.
 
     Raises:
         PayloadTooLarge: it is longer than `limit`; nothing is read past that.
@@ -68,7 +68,8 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int, deadline:
             parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
-        deadline.put_off(len(part) / _BYTES_FOR_A_SECOND)
+        if deadline is not None:
+            deadline.put_off(len(part) / _BYTES_FOR_A_SECOND)
 
 
 class Deadline:

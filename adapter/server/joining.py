@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, cast
 
 import httptools
-from starlette.types import Send
+from starlette.types import Receive, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -276,6 +276,12 @@ def together(send: Send) -> AbstractContextManager[None]:
     """What `send` sends inside of it is one write, where the server is ours."""
     cycle = _cycle(send)
     return _ALONE if cycle is None else cast(Joining, cycle.transport)
+
+
+def has_arrived(receive: Receive) -> bool:
+    """All of the body is there that `receive` receives: it will not wait. False also where the server is another one."""
+    cycle = getattr(receive, "__self__", None)
+    return type(cycle) is RequestResponseCycle and not cycle.more_body
 
 
 def _cycle(send: Send) -> RequestResponseCycle | None:

@@ -7,6 +7,7 @@ event. Data stays bytes: UTF-8 is decoded by the JSON parser, on whole events on
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -18,6 +19,8 @@ MAX_EVENT: Final = 16 * 1024 * 1024
 SseEvent: TypeAlias = tuple[str | None, bytes]
 
 BOM: Final = b"\xef\xbb\xbf"
+_LF: Final = 0x0A
+_NAMED: Final = re.compile(rb"event: ([^\n]*)\ndata: ").match
 
 
 class Decoder:
@@ -133,14 +136,15 @@ def event_at(whole: bytes, at: int) -> tuple[SseEvent | None, int]:
     Nearly every event is one `data: ` line, or an `event: ` line and a `data: ` line; what is anything else takes three
     times as long.
     """
-    end = whole.find(b"\n", at)
     if whole[at : at + 6] == b"data: ":
-        if whole[end + 1 : end + 2] == b"\n":
+        end = whole.find(b"\n", at)
+        if whole[end + 1] == _LF:
             return (None, whole[at + 6 : end]), end + 2
-    elif whole[at : at + 7] == b"event: " and whole[end + 1 : end + 7] == b"data: ":
-        name, data_at, end = whole[at + 7 : end], end + 7, whole.find(b"\n", end + 7)
-        if whole[end + 1 : end + 2] == b"\n":
-            return (_name(name), whole[data_at:end]), end + 2
+    elif (named := _NAMED(whole, at)) is not None:  # a fifth less than to look for the line ends
+        data_at = named.end()
+        end = whole.find(b"\n", data_at)
+        if whole[end + 1] == _LF:
+            return (_name(named[1]), whole[data_at:end]), end + 2
     end = whole.find(b"\n\n", at)
     return (_parsed(whole[at:end]), end + 2) if end >= 0 else (None, len(whole))  # one blank line too many
 

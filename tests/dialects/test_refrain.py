@@ -374,7 +374,7 @@ PLACES = [
 several = st.builds(
     lambda place, said: Deltas(place[0], place[1], place[2], said),
     st.sampled_from(PLACES),
-    st.lists(st.sampled_from(["a", "", '"', "é", "%d"]), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["a", "", '"', '",', "\\", ",", "é", "%d"]), min_size=1, max_size=4),
 )
 
 

@@ -274,9 +274,11 @@ def usage_of(chunk: dict[str, Any]) -> dict[str, Any] | None:
     """The usage of a chunk in the normal form, wherever servers put it: Groq beside the API's own, Moonshot into the choice."""
     if (usage := normal(chunk.get("usage"))) is not None:
         return usage
-    beside, choices = chunk.get("x_groq"), chunk.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return next((found for at in (beside, choice) if isinstance(at, dict) and (found := normal(at.get("usage")))), None)
+    choices = chunk.get("choices")
+    for at in (chunk.get("x_groq"), choices[0] if isinstance(choices, list) and choices else None):
+        if isinstance(at, dict) and (found := normal(at.get("usage"))) is not None:
+            return found
+    return None
 
 
 def broken_off(choice: dict[str, Any]) -> AdapterError:

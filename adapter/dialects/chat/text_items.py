@@ -50,12 +50,6 @@ class TextItem:
             self._item = {"id": id, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
         self._parts: list[dict[str, Any]] = []
         self._part = -1
-        self._begin_part()
-
-    def _begin_part(self) -> None:
-        self._said = bytearray()  # UTF-8: pieces of a token each would take ten times that
-        self._logprobs: Logprobs = []
-        self._annotations: list[dict[str, Any]] = []
         self._half = ""
 
     @property
@@ -72,7 +66,9 @@ class TextItem:
         events = self.close_part()
         self.kind = kind
         self._part += 1
-        self._begin_part()
+        self._said = bytearray()  # UTF-8: pieces of a token each would take ten times that
+        self._logprobs: Logprobs = []
+        self._annotations: list[dict[str, Any]] = []
         return [*events, PartOpened(self.index, self._part, self._part_so_far())]
 
     def add(self, text: str, logprobs: Logprobs | None) -> Event | None:

@@ -59,10 +59,10 @@ from adapter.wire.sse import framed
 _DONE: Final[Frame] = (None, b"[DONE]")
 _NO_LOGPROBS: Final = b'},"logprobs":null,"finish_reason":null}]'
 _KEYS: Final = {
-    DeltaKind.TEXT: "content",
-    DeltaKind.REFUSAL: "refusal",
-    DeltaKind.REASONING: "reasoning_content",
-    DeltaKind.SUMMARY: "reasoning_content",
+    DeltaKind.TEXT: b'"content":',
+    DeltaKind.REFUSAL: b'"refusal":',
+    DeltaKind.REASONING: b'"reasoning_content":',
+    DeltaKind.SUMMARY: b'"reasoning_content":',
 }
 _REASONING: Final[dict[Any, DeltaKind]] = {kind.value: kind for kind in (DeltaKind.REASONING, DeltaKind.SUMMARY)}
 
@@ -76,9 +76,21 @@ _CALL_KEYS: Final = {
 class _Choice:
     """One choice: its rendered prefixes and what it has said."""
 
-    __slots__ = ("calls", "citations", "closed_text", "finished", "frames", "lead", "reasoned", "signed", "started")
+    __slots__ = (
+        "calls",
+        "citations",
+        "closed_text",
+        "finished",
+        "frames",
+        "index",
+        "lead",
+        "reasoned",
+        "signed",
+        "started",
+    )
 
     def __init__(self, index: int) -> None:
+        self.index = index
         self.lead = b'"choices":[{"index":%d,"delta":{' % index
         self.frames: dict[Any, tuple[bytes, bytes]] = {}
         """What stands before and behind a delta's text, by kind of text and, for calls, by output index."""
@@ -120,13 +132,13 @@ class ChatWriter:
             if type(event) is Deltas and (data := self._more(event, choice)):
                 parts.append(data)
             else:
-                frames = self.feed(event, choice)
-                parts += [framed(*frame) for frame in frames]
-                self.written += len(frames)
+                for frame in self.feed(event, choice):
+                    parts.append(framed(*frame))
+                    self.written += 1
         return b"".join(parts)
 
     def _more(self, event: Deltas, choice: int) -> bytes:
-        """Many of the commonest chunk; nothing where they are not. 0.15 µs for each; with a frame for each it was 1 µs."""
+        """Many of the commonest chunk; nothing where they are not. 0.1 µs for each; with a frame for each it was 1 µs."""
         state = self._choices.get(choice)
         frame = None if state is None or self._ended else state.frames.get(_frame_key(event))
         texts = event.texts
@@ -136,34 +148,18 @@ class ChatWriter:
         if len(texts) == 1:
             return b"".join((b"data: ", frame[0], orjson.dumps(texts[0]), frame[1], b"\n\n"))
         before, after = b"data: " + frame[0], frame[1] + b"\n\n"
-        return before + (after + before).join(map(orjson.dumps, texts)) + after
+        said = orjson.dumps(texts, option=orjson.OPT_INDENT_2)[4:-2]  # one on a line: no text holds a line end as it is
+        return before + said.replace(b",\n  ", after + before) + after
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The chunks of one hub event."""
-        if self._ended:
+        handler = _HANDLERS.get(type(event))
+        if self._ended or handler is None:
             return []
-        if type(event) is Deltas:
-            return [frame for one in singly([event]) for frame in self.feed(one, choice)]
         state = self._choices.get(choice)
         if state is None:
             state = self._choices[choice] = _Choice(choice)
-        if type(event) is Delta:
-            if event.logprobs:
-                return self._with_logprobs(event, state)
-            if not event.text:
-                return []
-            frame = state.frames.get(_frame_key(event))
-            if frame is None:
-                return self._on_new_paragraph(event, state)
-            return [(None, frame[0] + orjson.dumps(event.text) + frame[1])]
-        if type(event) is Usage:
-            self._usages[choice] = event.usage
-            self.fold.answer.usage = summed(self._usages.values())
-            return []
-        if choice == 0 or type(event) is Failed:
-            self.fold.feed(event)
-        handler = _HANDLERS.get(type(event))
-        return [] if handler is None else handler(self, event, state)
+        return handler(self, event, state)
 
     def ping(self) -> list[Frame]:
         """Comments are enough for Chat clients."""
@@ -172,6 +168,7 @@ class ChatWriter:
     # --------------------------------------------------------------------------------------------------------- events
 
     def _on_started(self, event: Started, choice: _Choice) -> list[Frame]:
+        self._fold(event, choice)
         if choice.started:
             return []
         choice.started = True
@@ -185,14 +182,31 @@ class ChatWriter:
             self._head = self._headed(event.extra)
         lead = self._head + choice.lead
         for kind, key in _KEYS.items():
-            choice.frames[kind] = (lead + b'"%b":' % key.encode(), self._suffix)
+            choice.frames[kind] = (lead + key, self._suffix)
         return [self._delta(choice, b'"role":"assistant","content":"","refusal":null')]
+
+    def _fold(self, event: Event, choice: _Choice) -> None:
+        if choice.index == 0:
+            self.fold.feed(event)
 
     def _headed(self, extra: dict[str, Any]) -> bytes:
         return dumps(self._facts | shown_extras(extra))[:-1] + b","
 
     def _delta(self, choice: _Choice, members: bytes) -> Frame:
         return (None, self._head + choice.lead + members + self._suffix)
+
+    def _on_delta(self, event: Delta, choice: _Choice) -> list[Frame]:
+        if event.logprobs:
+            return self._with_logprobs(event, choice)
+        if not event.text:
+            return []
+        frame = choice.frames.get(_frame_key(event))
+        if frame is None:
+            return self._on_new_paragraph(event, choice)
+        return [(None, frame[0] + orjson.dumps(event.text) + frame[1])]
+
+    def _on_deltas(self, event: Deltas, choice: _Choice) -> list[Frame]:
+        return [frame for one in singly([event]) for frame in self.feed(one, choice.index)]
 
     def _with_logprobs(self, event: Delta, choice: _Choice) -> list[Frame]:
         frame = choice.frames.get(event.kind)
@@ -231,6 +245,7 @@ class ChatWriter:
 
     def _on_item_closed(self, event: ItemClosed, choice: _Choice) -> list[Frame]:
         """What its server wants back with it, where that was not known when it began."""
+        self._fold(event, choice)
         item = event.item
         if EXTRA_CONTENT not in item:
             return []
@@ -275,7 +290,13 @@ class ChatWriter:
             choice.citations.append(citation)
         return []
 
+    def _on_usage(self, event: Usage, choice: _Choice) -> list[Frame]:
+        self._usages[choice.index] = event.usage
+        self.fold.answer.usage = summed(self._usages.values())
+        return []
+
     def _on_finished(self, event: Finished, choice: _Choice) -> list[Frame]:
+        self._fold(event, choice)
         if choice.finished:
             return []
         choice.finished = True
@@ -302,6 +323,7 @@ class ChatWriter:
         return [*frames, _DONE]
 
     def _on_failed(self, event: Failed, choice: _Choice) -> list[Frame]:
+        self.fold.feed(event)
         self._ended = True
         return [(None, dumps(event.error.body()))]
 
@@ -312,6 +334,9 @@ def _frame_key(event: Delta | Deltas) -> DeltaKind | int:
 
 _HANDLERS: Final[dict[type, Callable[[ChatWriter, Any, _Choice], list[Frame]]]] = {
     Started: ChatWriter._on_started,
+    Delta: ChatWriter._on_delta,
+    Deltas: ChatWriter._on_deltas,
+    Usage: ChatWriter._on_usage,
     ItemOpened: ChatWriter._on_item,
     ItemClosed: ChatWriter._on_item_closed,
     PartOpened: ChatWriter._on_part,

@@ -140,16 +140,16 @@ def output_of(response: dict[str, Any]) -> list[Item]:
 
 def is_item(item: Any) -> TypeGuard[Item]:
     """An object with a type that an answer can hold: compaction replies repeat the user's messages."""
-    if not isinstance(item, dict) or not isinstance(item.get("type"), str) or not item["type"]:
+    if type(item) is not dict or type(kind := item.get("type")) is not str or not kind:
         return False
-    return item["type"] != "message" or item.get("role") in (None, "assistant")
+    return kind != "message" or item.get("role") in (None, "assistant")
 
 
 def _settle(assembly: Assembly, output: list[Item], status: str) -> bool:
     """Close what is open and add what was never streamed; whether the answer ends in an incomplete item."""
     forms, missing = aligned(assembly.slots, output)
     last_open: list[tuple[Slot, Item]] = []
-    for slot in list(assembly.open_slots()):
+    for slot in assembly.open_slots():
         form = slot.waiting or forms.get(slot.index)
         if ((form or {}).get("status") or status) == "incomplete":
             last_open.append((slot, form or slot.item))
@@ -174,19 +174,20 @@ def aligned(slots: list[Slot], output: list[Item]) -> tuple[dict[int, Item], lis
     forms: dict[int, Item] = {}
     rest: list[Item] = []
     for item in output:
-        slot = next((slot for slot in slots if slot.index not in forms and _same(slot, item)), None)
-        if slot is None:
-            rest.append(item)
+        for slot in slots:
+            if slot.index not in forms and _same(slot, item):
+                forms[slot.index] = item
+                break
         else:
-            forms[slot.index] = item
+            rest.append(item)
     missing: list[Item] = []
     for item in rest:
-        free = (slot for slot in slots if slot.index not in forms and slot.type == item["type"])
-        slot = next((slot for slot in free if not _other_call(slot, item)), None)
-        if slot is None:
-            missing.append(item)
+        free = [slot for slot in slots if slot.index not in forms and slot.type == item["type"]]
+        fits = [slot for slot in free if not _other_call(slot, item)]
+        if fits:
+            forms[fits[0].index] = item
         else:
-            forms[slot.index] = item
+            missing.append(item)
     return forms, missing
 
 

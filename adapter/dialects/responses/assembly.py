@@ -14,7 +14,6 @@ Both readers stand on this: the stream reader hands in what each event says, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from adapter.dialects.responses.output_items import (
@@ -122,9 +121,14 @@ class Slot:
 
 
 def _finished(part: Part) -> dict[str, Any]:
-    whole = {**part.skeleton, text_field(part.skeleton["type"]): part.text.value}
+    """The part as the upstream itself closed it, where it did, with the text, annotations and logprobs that were streamed."""
+    whole = (part.said or part.skeleton).copy()
+    whole[text_field(whole["type"])] = part.text.value
     if whole["type"] == "output_text":
-        whole |= {"annotations": list(part.annotations), "logprobs": full_logprobs(part.text.logprobs)}
+        whole["annotations"] = part.annotations.copy()
+        streamed = full_logprobs(part.text.logprobs)
+        if len(streamed) != len(whole["logprobs"]):
+            whole["logprobs"] = streamed
     return whole
 
 
@@ -149,8 +153,8 @@ class Assembly:
         if all(anomaly.kind != kind for anomaly in self.anomalies):
             self.anomalies.append(Anomaly(kind, detail))
 
-    def open_slots(self) -> Iterator[Slot]:
-        return (slot for slot in self.slots if slot.closed is None)
+    def open_slots(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.closed is None]
 
     def open_items(self) -> list[Item]:
         """Those items, as far as they have come."""
@@ -166,7 +170,7 @@ class Assembly:
 
     def open(self, slot: Slot) -> None:
         """The item begins."""
-        for other in list(self.open_slots()):
+        for other in self.open_slots():
             if other.waiting is not None:
                 self.note("incomplete_not_last", "an item was incomplete and another followed")
                 self.finish(other, other.waiting, "completed")
@@ -292,7 +296,7 @@ class Assembly:
             return
         if not part.said:
             self.complete(part.text)
-        part.closed = _as_said(part)
+        part.closed = _finished(part)
         self.out.append(PartClosed(part.text.index, part.text.part_index, part.closed))
 
     def _take(self, part: Part, whole: dict[str, Any]) -> None:
@@ -346,14 +350,3 @@ class Assembly:
 def is_other(part: Part, whole: dict[str, Any]) -> bool:
     """The part was opened as something else than was said in the end: nothing was said in it."""
     return part.skeleton["type"] != whole["type"] and not part.text.value
-
-
-def _as_said(part: Part) -> dict[str, Any]:
-    """The upstream's own closed part, with the text, annotations and logprobs that were streamed."""
-    said, streamed = part.said, _finished(part)
-    if streamed["type"] == "output_text" and len(said.get("logprobs", ())) == len(streamed["logprobs"]):
-        streamed["logprobs"] = said.get("logprobs", [])
-    return {**said, **{key: streamed[key] for key in streamed if key in _STREAMED or not said}}
-
-
-_STREAMED: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})

@@ -82,7 +82,7 @@ def echo(request: Request, extra: dict[str, Any], onto: Mapping[str, Any] = _DEF
     made["reasoning"] = {"effort": None, "summary": None}
     made["text"] = {"format": {"type": "text"}}
     for key, value in extra.items():
-        if key not in _FOREIGN and _fits(made, key, value):
+        if key not in _FOREIGN and (type(value) is type(made.get(key)) or _fits(made, key, value)):
             made[key] = value
     body = request.body
     for key, value in body.items():  # few of all that may be said
@@ -106,9 +106,11 @@ def echo(request: Request, extra: dict[str, Any], onto: Mapping[str, Any] = _DEF
 def _fits(made: dict[str, Any], key: str, value: Any) -> bool:
     """An upstream's value may replace ours: of the type that clients rely on, and null only where null is usual."""
     default = made.get(key)
-    if default is None or type(value) is type(default):
-        return True
-    return (type(default) is float and type(value) is int) or (key == "tool_choice" and type(value) is dict)
+    return (
+        default is None
+        or (type(default) is float and type(value) is int)
+        or (key == "tool_choice" and type(value) is dict)
+    )
 
 
 def _text(text: dict[str, Any]) -> dict[str, Any]:

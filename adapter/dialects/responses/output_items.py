@@ -61,10 +61,10 @@ def whole_text(value: Any) -> str:
 
 def without_nulls(item: Item) -> Item:
     """The item without the nulls that the API does not know: some servers (vLLM) write every field of their models."""
-    nulls = [key for key in _NEVER_NULL if key in item and item[key] is None]
-    if not nulls or item["type"] not in ID_PREFIXES:
+    get = item.get
+    if (get("content", "") is not None and get("namespace", "") is not None) or item["type"] not in ID_PREFIXES:
         return item
-    return {key: value for key, value in item.items() if key not in nulls}
+    return {key: value for key, value in item.items() if value is not None or key not in _NEVER_NULL}
 
 
 def skeleton(item: Item, id: str) -> Item:

@@ -68,8 +68,8 @@ class ResponsesWriter:
         self._echo = b""
         self._echoed: dict[str, Any] = {}
         """What the echo took from the upstream."""
-        self._items: dict[int, dict[str, Any]] = {}
-        """The skeletons of the open items, for their ids."""
+        self._places: dict[int, bytes] = {}
+        """Of the open items, rendered: all of their events say it."""
         self._logprobs: dict[tuple[int, int], list[dict[str, Any]]] = {}
         """Of the open parts, as their deltas said them."""
         self._translate = not exchange.request.client.shows_refusals
@@ -90,9 +90,9 @@ class ResponsesWriter:
             if type(event) is Deltas and (event.index, event.part_index, event.kind) == self._at:
                 parts.append(self._more(event.texts))
             else:
-                frames = self.feed(event, choice)
-                parts += [framed(*frame) for frame in frames]
-                self.written += len(frames)
+                for frame in self.feed(event, choice):
+                    parts.append(framed(*frame))
+                    self.written += 1
         return b"".join(parts)
 
     def _more(self, texts: list[str]) -> bytes:
@@ -102,7 +102,8 @@ class ResponsesWriter:
         self.written += len(texts)
         if len(texts) == 1:
             return event % (number, orjson.dumps(texts[0]))
-        return b"".join([event % (n, orjson.dumps(text)) for n, text in enumerate(texts, number)])
+        said = orjson.dumps(texts, option=orjson.OPT_INDENT_2)[4:-2]  # one on a line: no text holds a line end as it is
+        return b"".join([event % (n, text) for n, text in enumerate(said.split(b",\n  "), number)])
 
     def feed(self, event: Event, choice: int = 0) -> list[Frame]:
         """The frames that one hub event amounts to."""
@@ -112,8 +113,6 @@ class ResponsesWriter:
             return [self._one_more(event.text)]
         if self._translate:
             event = shown_event(event)
-        if type(event) is not Opaque:
-            self.fold.feed(event)
         return _WRITERS[type(event)](self, event)
 
     def ping(self) -> list[Frame]:
@@ -130,26 +129,29 @@ class ResponsesWriter:
         self.fold.feed(event)
         self._queued = True
         self._repeat(event.extra)
-        return [self._whole("response.created"), self._whole("response.queued")]
+        return self._whole("response.created", "response.queued")
 
     def _started(self, event: Started) -> list[Frame]:
+        self.fold.feed(event)
         self._live = True
         self._repeat(event.extra)
         if self._queued:
             self._queued = False
-            return [self._whole("response.in_progress")]
-        return [self._whole("response.created"), self._whole("response.in_progress")]
+            return self._whole("response.in_progress")
+        return self._whole("response.created", "response.in_progress")
 
     def _finished(self, event: Finished) -> list[Frame]:
+        self.fold.feed(event)
         self._live = False
         answer = self.fold.answer
         self._repeat(answer.extra)
         if event.status != "completed":
-            return [self._whole("response.incomplete")]
+            return self._whole("response.incomplete")
         completed_at = answer.extra.get("completed_at")
-        return [self._whole("response.completed", max(answer.created_at, completed_at or self._clock()))]
+        return self._whole("response.completed", completed_at=max(answer.created_at, completed_at or self._clock()))
 
     def _failed(self, event: Failed) -> list[Frame]:
+        self.fold.feed(event)
         answer, error = self.fold.answer, event.error
         frames: list[Frame] = []
         if not self._echo:  # nothing was sent yet
@@ -157,34 +159,34 @@ class ResponsesWriter:
             answer.model = self._exchange.request.model
             answer.created_at = self._clock()
             self._repeat({})
-            frames.append(self._whole("response.created"))
+            frames = self._whole("response.created")
         else:
             self._repeat(answer.extra)
         self._live = self._queued = False
         flat = {"code": error.code, "message": error.message, "param": error.param}
         frames.append(self._framed("error", {**flat, **error.body()}))
-        frames.append(self._whole("response.failed"))
-        return frames
+        return frames + self._whole("response.failed")
 
     def _repeat(self, extra: dict[str, Any]) -> None:
         """Renders the echo of the request, unless it would be the same again."""
-        facts = {key: value for key, value in extra.items() if key != "completed_at"}
+        facts = extra.copy()
+        facts.pop("completed_at", None)
         if not self._echo or facts != self._echoed:
             self._echo = dumps(echo(self._exchange.request, extra))[1:]
             self._echoed = facts
 
-    def _whole(self, name: str, completed_at: int | None = None) -> Frame:
-        """An event with the Response as it now stands; its status is the one that the event says."""
+    def _whole(self, *names: str, completed_at: int | None = None) -> list[Frame]:
+        """Events with the Response as it now stands; its status is the one that they say."""
         answer = self.fold.answer
-        ends = name in _ENDS
+        ends = names[0] in _ENDS
         facts = answer_facts(answer, answer.output if ends else [], completed_at)
         if not ends:
             facts |= {"status": "queued" if self._queued else "in_progress", "error": None, "usage": None}
-        head = b'{"type":"%b","sequence_number":%d,"response":' % (name.encode(), self._number)
-        self._number += 1
-        return name, head + dumps(facts)[:-1] + b"," + self._echo + b"}"
+        response = b'"response":%b,%b' % (dumps(facts)[:-1], self._echo)
+        return [self._said(name, response) for name in names]
 
-    def _usage(self, _: Usage) -> list[Frame]:
+    def _usage(self, event: Usage) -> list[Frame]:
+        self.fold.feed(event)
         return []
 
     def _opaque(self, event: Opaque) -> list[Frame]:
@@ -194,26 +196,28 @@ class ResponsesWriter:
     # --------------------------------------------------------------------------------------------- items and parts
 
     def _item_opened(self, event: ItemOpened) -> list[Frame]:
-        self._items[event.index] = event.item
-        return [self._framed("response.output_item.added", {"output_index": event.index, "item": event.item})]
+        index, item = event.index, event.item
+        self._places[index] = b'"item_id":%b,"output_index":%d' % (dumps(item["id"]), index)
+        return [self._said("response.output_item.added", b'"output_index":%d,"item":%b' % (index, dumps(item)))]
 
     def _item_closed(self, event: ItemClosed) -> list[Frame]:
+        self.fold.feed(event)
         self._at = None
-        item, frames = event.item, []
+        index, item, frames = event.index, event.item, []
         match item.get("type"):
             case "function_call":
-                said = {"name": item["name"], "arguments": item["arguments"]}
-                frames = [self._framed("response.function_call_arguments.done", {**self._place(event.index), **said})]
+                said = b',"name":%b,"arguments":%b' % (dumps(item["name"]), dumps(item["arguments"]))
+                frames = [self._said("response.function_call_arguments.done", self._places[index] + said)]
             case "custom_tool_call":
-                said = {"input": item["input"]}
-                frames = [self._framed("response.custom_tool_call_input.done", {**self._place(event.index), **said})]
-        frames.append(self._framed("response.output_item.done", {"output_index": event.index, "item": item}))
-        self._items.pop(event.index, None)
+                said = b',"input":%b' % dumps(item["input"])
+                frames = [self._said("response.custom_tool_call_input.done", self._places[index] + said)]
+        frames.append(self._said("response.output_item.done", b'"output_index":%d,"item":%b' % (index, dumps(item))))
+        self._places.pop(index, None)
         return frames
 
     def _part_opened(self, event: PartOpened) -> list[Frame]:
         name, place = self._part_place(event.part, event.index, event.part_index)
-        return [self._framed(f"response.{name}.added", {**place, "part": event.part})]
+        return [self._said(f"response.{name}.added", b'%b,"part":%b' % (place, dumps(event.part)))]
 
     def _part_closed(self, event: PartClosed) -> list[Frame]:
         self._at = None
@@ -223,35 +227,34 @@ class ResponsesWriter:
         kind = KINDS.get(part.get("type", ""))
         if kind is not None:
             events, _, field = _TEXTS[kind]
-            said = {field: part[field]}
+            said = b'%b,"%b":%b' % (place, field.encode(), dumps(part[field]))
             if kind is DeltaKind.TEXT:
-                said["logprobs"] = self._logprobs.pop((event.index, event.part_index), [])
-            frames.append(self._framed(f"{events}.done", {**place, **said}))
-        frames.append(self._framed(f"response.{name}.done", {**place, "part": part}))
+                said += b',"logprobs":%b' % dumps(self._logprobs.pop((event.index, event.part_index), []))
+            frames.append(self._said(f"{events}.done", said))
+        frames.append(self._said(f"response.{name}.done", b'%b,"part":%b' % (place, dumps(part))))
         return frames
 
     def _annotated(self, event: Annotated) -> list[Frame]:
         said = {"annotation_index": event.annotation_index, "annotation": event.annotation}
-        place = {**self._place(event.index), "content_index": event.part_index}
-        return [self._framed("response.output_text.annotation.added", {**place, **said})]
+        place = b'%b,"content_index":%d,' % (self._places[event.index], event.part_index)
+        return [self._said("response.output_text.annotation.added", place + dumps(said)[1:-1])]
 
     def _delta(self, event: Delta) -> list[Frame]:
         """The first delta of a text, one after another text's, or one with logprobs."""
         events, index_key, _ = _TEXTS[event.kind]
         name = f"{events}.delta"
-        place = self._place(event.index)
+        place = self._places[event.index]
         if index_key:
-            place[index_key] = event.part_index
+            place += b',"%b":%d' % (index_key.encode(), event.part_index)
         if event.logprobs and event.kind is DeltaKind.TEXT:
             self._logprobs.setdefault((event.index, event.part_index), []).extend(event.logprobs)
-            return [self._framed(name, {**place, "delta": event.text, "logprobs": event.logprobs})]
+            return [self._said(name, place + b"," + dumps({"delta": event.text, "logprobs": event.logprobs})[1:-1])]
         if event.kind is DeltaKind.TEXT:
-            place["logprobs"] = []
+            place += b',"logprobs":[]'
         self._at = (event.index, event.part_index, event.kind)
         self._delta_name = name
-        self._delta_data = (
-            dumps({"type": name, **place})[:-1].replace(b"%", b"%%") + b',"sequence_number":%d,"delta":%b}'
-        )
+        head = b'{"type":"%b",%b' % (name.encode(), place)
+        self._delta_data = head.replace(b"%", b"%%") + b',"sequence_number":%d,"delta":%b}'
         self._delta_event = framed(name, self._delta_data)
         return [self._one_more(event.text)]
 
@@ -262,13 +265,16 @@ class ResponsesWriter:
 
     # ---------------------------------------------------------------------------------------------------- rendering
 
-    def _place(self, index: int) -> dict[str, Any]:
-        return {"item_id": self._items.get(index, _NOWHERE).get("id"), "output_index": index}
+    def _part_place(self, part: dict[str, Any], index: int, part_index: int) -> tuple[str, bytes]:
+        if part.get("type") == "summary_text":
+            return "reasoning_summary_part", b'%b,"summary_index":%d' % (self._places[index], part_index)
+        return "content_part", b'%b,"content_index":%d' % (self._places[index], part_index)
 
-    def _part_place(self, part: dict[str, Any], index: int, part_index: int) -> tuple[str, dict[str, Any]]:
-        summary = part.get("type") == "summary_text"
-        place = {**self._place(index), "summary_index" if summary else "content_index": part_index}
-        return "reasoning_summary_part" if summary else "content_part", place
+    def _said(self, name: str, members: bytes) -> Frame:
+        """An event that says this, rendered."""
+        number = self._number
+        self._number = number + 1
+        return name, b'{"type":"%b","sequence_number":%d,%b}' % (name.encode(), number, members)
 
     def _framed(self, name: str, said: dict[str, Any]) -> Frame:
         number = self._number
@@ -276,7 +282,6 @@ class ResponsesWriter:
         return name, dumps({"type": name, "sequence_number": number, **said})
 
 
-_NOWHERE: Final[dict[str, Any]] = {}
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _TEXTS: Final = {
     DeltaKind.TEXT: ("response.output_text", "content_index", "text"),

@@ -307,6 +307,33 @@ def test_a_flat_error_and_a_failed_alone() -> None:
     playbook() >> event("cancelled", response={}) << [Failed(UpstreamError(""))]
 
 
+@pytest.mark.parametrize("metadata", [{}, {"of": "response.created"}, {"of": '"response.created"'}])
+@pytest.mark.parametrize("numbers", [(None, None), (0, 1), (0, 0), (1, 2)])
+@pytest.mark.parametrize("number_first", [True, False])
+@pytest.mark.parametrize("client", ["chat", "responses"])
+def test_an_in_progress_that_repeats_created_says_no_more_than_one_that_is_spelled_otherwise(
+    metadata: dict[str, str], numbers: tuple[int | None, int | None], number_first: bool, client: Any
+) -> None:
+    def lines(space: str) -> list[tuple[str, bytes]]:
+        spelled = []
+        for name, number in zip(("response.created", "response.in_progress"), numbers, strict=True):
+            numbered = {} if number is None else {"sequence_number": number}
+            rest = {"response": {"id": "resp_1", "model": "m", "metadata": metadata}}
+            said = {"type": name, **(numbered | rest if number_first else rest | numbered)}
+            spelled.append((name, orjson.dumps(said) + space.encode()))
+        return spelled
+
+    def read(opening: list[tuple[str, bytes]]) -> list[Event]:
+        reader = stream_reader(Exchange.unasked(client))
+        delta = ("response.output_text.delta", orjson.dumps({"type": "response.output_text.delta", "delta": "Hi"}))
+        events = [event for line in (*opening, delta, *opening) for event in reader.feed(*line)]
+        return [*events, *reader.close()]
+
+    repeated, spelled_otherwise = read(lines("")), read(lines(" "))
+    assert repeated[:-1] == spelled_otherwise[:-1]
+    assert [type(event) for event in repeated] == [Started, ItemOpened, PartOpened, Delta, Failed]
+
+
 def test_an_error_before_anything_else_starts_nothing() -> None:
     play = Playbook(stream_reader(Exchange.unasked("responses")))
     (
