@@ -8,12 +8,14 @@ is dropped: the server then closes the connection without the final chunk, which
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from time import monotonic
 from typing import Any, ClassVar
 
 from starlette.types import Send
 
+from adapter.errors import AdapterError
 from adapter.server.joining import DirectWriter, direct_writer, together
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
@@ -49,6 +51,7 @@ class Outlet:
         "_send",
         "committed",
         "ended",
+        "ending",
         "events",
         "headers",
         "last_data",
@@ -71,6 +74,8 @@ class Outlet:
         """The status has been sent."""
         self.ended = False
         """Nothing more is sent, or was sent whole."""
+        self.ending: Callable[[AdapterError], bytes] | None = None
+        """What ends a stream that cannot go on, behind all that was written of it; None as long as the answer is no stream."""
         self.status = 0
         """What was sent; 0 as long as none was."""
         self.events = 0

@@ -27,7 +27,7 @@ from adapter.dialects.chat.moderation import to_responses
 from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.refrain import Refrain
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
+from adapter.hub.events import Event, Failed, Finished, Started, Usage
 from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
@@ -120,10 +120,6 @@ class ChatReader:
             return [] if self.ended else self._failed(error)
         self._anomaly("error_after_finish")
         return self._finished()
-
-    def open_items(self) -> list[Item]:
-        """See `StreamReader.open_items`."""
-        return [] if self._assembly is None else self._assembly.open_items()
 
     # --------------------------------------------------------------------------------------------------------- phases
 
@@ -244,8 +240,10 @@ class ChatReader:
             self._anomaly("error_after_finish")
             return []
         self.ended = True
-        usage: list[Event] = [] if self._usage is None or self._assembly is None else [Usage(self._usage)]
-        return [*usage, Failed(error, self.open_items())]
+        if self._assembly is None:
+            return [Failed(error)]
+        usage: list[Event] = [] if self._usage is None else [Usage(self._usage)]
+        return [*usage, Failed(error, self._assembly.open_items())]
 
 
 _LAST_SECOND: Final = 1 << 40
