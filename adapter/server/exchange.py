@@ -152,10 +152,8 @@ class Pipeline:
             writer = _prepared(turn, pulse, course)
             pulse.start()
             turn.sent = monotonic()
-            answering = await course.begin()
+            answering = await course.begun()
             turn.first_event = monotonic()
-            if course.stream:
-                course.exchange.answered()
             outlet.headers += _passing_back(turn, returned(answering.headers))
             try:
                 match answering:

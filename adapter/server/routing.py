@@ -196,22 +196,19 @@ class Way:
         """
         failover, turn = self._failover, self._turn
         self.asked = True
-        begin, course = self._begin, None
+        begin = self._begin
         while True:
             try:
                 lane = await begin()
             except AdapterError as error:
                 failover.failed(error)
                 turn.shut.add(self._chosen.upstream.name)
-                course = self._decided()
-                begin = course.begin
+                begin = self._decided().begun
                 if failover.pause:
                     await asyncio.sleep(failover.pause)
             else:
                 failover.answered()
                 del self._begin, self._decide  # and with them what was asked: there is no other target any more
-                if course is not None and course.stream:  # not the one that the pipeline knows
-                    course.exchange.answered()
                 return lane
 
     def leave(self) -> None:

@@ -269,7 +269,7 @@ class Background:
         )
         recording.begin(course.exchange, kind)
         turn.sent = monotonic()
-        lane = await course.begin()
+        lane = await course.begun()
         turn.first_event = monotonic()
         try:
             answering = recording.answering = known(lane)
@@ -306,7 +306,12 @@ class Background:
         while True:
             try:
                 await self.store.save_response(
-                    job.tenant, made, upstream=turn.upstream or None, job=job, events=events, streamed=recording.streamed
+                    job.tenant,
+                    made,
+                    upstream=turn.upstream or None,
+                    job=job,
+                    events=events,
+                    streamed=recording.streamed,
                 )
                 return
             except StoreUnavailable:
