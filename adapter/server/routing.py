@@ -67,6 +67,10 @@ class Routing:
         about = session(body, turn.headers) or turn.request_id.encode()
         return tuple(_with_key(target, about) for target in ordered(about, found))
 
+    def shared(self, turn: Turn, target: Target) -> bool:
+        """Whether others serve this model, too, whoever was named this time: the next turn may name nobody."""
+        return len(self.router.route(target.asked, None, self.visible(turn))) > 1
+
     def beside(self, turn: Turn, body: dict[str, Any], model: str, serving: Target) -> Failover:
         """The way to another model's answer that a turn over `serving` needs first: the upstream of that one before the others,
         nobody who rests."""
