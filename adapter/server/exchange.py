@@ -16,9 +16,10 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
@@ -50,6 +51,8 @@ from adapter.telemetry.log import log
 from adapter.wire.headers import RawHeaders, returned
 from adapter.wire.jsonio import dumps, loads_request
 
+_LAST_WORDS_WITHIN: Final = 1.0
+"""Seconds for a client to take how its answer was ended; what it did not read for longer fills its connection."""
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
 
 Decide: TypeAlias = Callable[[Turn, dict[str, Any]], Awaitable[Course]]
@@ -100,12 +103,8 @@ class Pipeline:
             if turn.cut_by is None:
                 raise
             turn.task.uncancel()
+            await _cut(turn)
             turn.outcome = turn.cut_by
-            if turn.cut_with is not None:
-                await _refuse(turn, turn.cut_with)
-                turn.outcome = turn.cut_by
-            else:
-                turn.outlet.drop()
         except Exception as defect:
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(defect.__traceback__)[-8:]]
             log.error("defect", request_id=turn.request_id, kind=type(defect).__name__, at=frames)
@@ -235,6 +234,16 @@ def _note(turn: Turn, answer: Answer, anomalies: list[Anomaly]) -> None:
     turn.usage, turn.anomalies = answer.usage, anomalies
     if answer.error is not None:
         turn.error, turn.outcome = answer.error, Outcome.FAILED
+
+
+async def _cut(turn: Turn) -> None:
+    """End what was ended from outside; with its connection where there is nobody to tell, or nobody who reads."""
+    if turn.cut_with is not None and not turn.outlet.ended:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_WITHIN):
+                await _refuse(turn, turn.cut_with)
+                return
+    turn.outlet.abort()
 
 
 async def _refuse(turn: Turn, error: AdapterError) -> None:

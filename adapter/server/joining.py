@@ -277,6 +277,14 @@ def together(send: Send) -> AbstractContextManager[None]:
     return _ALONE if cycle is None else cast(Joining, cycle.transport)
 
 
+def abort(send: Send) -> None:
+    """Close the connection of the client that the server's `send` sends to: what it has not taken it does not get."""
+    server = getattr(send, "__self__", None)
+    transport = getattr(server.cycle if type(server) is Unchunked else server, "transport", None)
+    if transport is not None:
+        transport.abort()
+
+
 def _cycle(send: Send) -> RequestResponseCycle | None:
     cycle = getattr(send, "__self__", None)
     if type(cycle) is Unchunked:

@@ -88,18 +88,15 @@ class SocketOutlet(Outlet):
     """One answer as messages. Nothing is held back but the first: there is no status, an error just is another message."""
 
     has_status: ClassVar[bool] = False
-    __slots__ = ("_decoder", "_tag", "_thread")
+    __slots__ = ("_decoder", "_tag", "_thread", "aborted")
 
     def __init__(self, send: Send, thread: LocalThread | None = None, lane: str | None = None) -> None:
         super().__init__(send)
         self._thread = thread
         self._decoder = Decoder(limit=sys.maxsize)
+        self.aborted = False
+        """Nobody takes what is sent: the connection, which is not only this answer's, is to be closed."""
         self._tag = b"" if lane is None else _member("stream_id", lane)
-
-    @property
-    def done(self) -> bool:
-        """The client has all of it."""
-        return self.ended and self.writing_since is None
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """An error envelope, with the status that it would have had and the wait that a header would have told."""
@@ -137,6 +134,10 @@ class SocketOutlet(Outlet):
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()
+
+    def abort(self) -> None:
+        """As `Outlet.abort`."""
+        self.ended = self.aborted = True
 
     async def _message(self, event: bytes) -> None:
         text = _with(event, self._tag).decode("utf-8", "replace")

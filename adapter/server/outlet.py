@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from starlette.types import Send
 
 from adapter.errors import AdapterError
-from adapter.server.joining import DirectWriter, direct_writer, together
+from adapter.server.joining import DirectWriter, abort, direct_writer, together
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 
@@ -124,6 +124,11 @@ class Outlet:
         self.last_write = self.last_data = monotonic()
 
     @property
+    def done(self) -> bool:
+        """It has ended, and no send waits for the client to read."""
+        return self.ended and self.writing_since is None
+
+    @property
     def unheard(self) -> bool:
         """The client had left before the end was written, which the server does not tell whoever writes."""
         try:
@@ -170,5 +175,10 @@ class Outlet:
         self.last_data = last_data
 
     def drop(self) -> None:
-        """No end: the server closes the connection when the endpoint returns."""
+        """No end: the server closes the connection when the endpoint returns, and the client gets what was sent."""
         self.ended = True
+
+    def abort(self) -> None:
+        """No end, and nobody who would take what was sent: the connection is closed at once."""
+        self.ended = True
+        abort(self._send)

@@ -147,6 +147,6 @@ class Turn:
 
     def cut(self, by: Outcome, error: AdapterError | None = None) -> None:
         """End this turn from outside, with `error` as its answer where there still is somebody to read it."""
-        if self.cut_by is None and not self.outlet.ended:
+        if self.cut_by is None and not self.outlet.done:
             self.cut_by, self.cut_with = by, error
             self.task.cancel()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,15 +19,19 @@ from adapter.errors import ShuttingDown
 from adapter.hub.grammar import check_responses
 from adapter.hub.request import Exchange
 from adapter.server.drain import Drain
+from adapter.server.joining import JoiningProtocol
 from adapter.server.lanes import Hub, RawStreaming
 from adapter.server.outlet import Outlet, Shape
+from adapter.server.protocol import SocketProtocol
 from adapter.server.pump import MAX_EVENTS, stream_events
 from adapter.store.engine import Database
 from adapter.store.saving import Saving
 from tests.server.harness import Client, Response, adapter, ask_bytes, play, read_head, upstream
 from tests.server.scripted import (
+    END,
     SSE,
     Script,
+    Sleep,
     Stall,
     Upstream,
     chat_stream,
@@ -32,6 +39,8 @@ from tests.server.scripted import (
     event,
     responses_events,
 )
+from tests.server.sockets import opened, say
+from tests.server.test_socket_life import served
 
 ERROR = ShuttingDown("This server is shutting down; send the request again.")
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -205,6 +214,91 @@ def test_a_background_response_that_is_being_stored_when_the_server_stops_is_com
             assert len(up.seen) == 1
 
     play(scenario)
+
+
+# ----------------------------------------------------------------------------------------- the client that does not read
+
+STUCK: dict[str, Script] = {
+    "amid the answer": [SSE, *[event(chunk({"content": os.urandom(30_000).hex()}))] * 1500, Stall()],
+    "before its end": [
+        SSE,
+        event(chunk({"content": os.urandom(7_000_000).hex()})),
+        Sleep(0.5),
+        event(chunk({}, "stop")),
+        event(b"[DONE]"),
+        END,
+    ],
+}
+stuck = pytest.mark.parametrize("where", STUCK)
+surfaces = pytest.mark.parametrize("surface", ["chat", "responses", "socket"])
+
+
+@asynccontextmanager
+async def not_reading(client: Client, surface: str) -> AsyncIterator[None]:
+    """A client that has asked and does not read, but for a socket's handshake."""
+    if surface == "socket":
+        async with opened(client) as ws:
+            ws.transport.pause_reading()
+            await say(ws, input="Hi")
+            yield
+            ws.transport.abort()
+    else:
+        _, writer = await client.open(ask_bytes(surface, stream=True))
+        yield
+        writer.transport.abort()
+
+
+@surfaces
+@stuck
+def test_b3_a_client_that_does_not_read_loses_its_connection(
+    surface: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have kept it, and what was written to it, for as long as it liked; its upstream and its place there, too."""
+
+    async def scenario() -> None:
+        lost = asyncio.Event()
+        kind = SocketProtocol if surface == "socket" else JoiningProtocol
+        real = kind.connection_lost
+
+        def losing(protocol: Any, error: Exception | None) -> None:
+            real(protocol, error)
+            lost.set()
+
+        monkeypatch.setattr(kind, "connection_lost", losing)
+        async with (
+            Upstream(STUCK[where], chat_stream("Hello")) as up,
+            adapter(
+                upstream(up.url, "chat", max_concurrency=1), keepalive=0.1, commit_after=0.1, write_timeout=0.3
+            ) as client,
+            not_reading(client, surface),
+        ):
+            await asyncio.wait_for(lost.wait(), 10)
+            assert (await client.ask("chat", stream=True)).events[-1] == "[DONE]"
+
+    play(scenario, 40)
+
+
+@surfaces
+@stuck
+def test_e1_a_client_that_does_not_read_does_not_keep_the_server(surface: str, where: str) -> None:
+    """At the deadline it is told what it would not hear, for a moment."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(STUCK[where]) as up,
+            served(up.url, drain_timeout="0.5") as (process, client),
+            not_reading(client, surface),
+        ):
+            await up.arrived.wait()
+            await asyncio.sleep(1)
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 20) in (0, -signal.SIGTERM)
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert b'"outcome":"shut_down"' in await process.stdout.read()
+            assert await process.stderr.read() == b""
+
+    play(scenario, 40)
 
 
 # ------------------------------------------------------------------------------------- what is there and was not sent
