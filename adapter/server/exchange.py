@@ -51,8 +51,8 @@ from adapter.telemetry.log import log
 from adapter.wire.headers import RawHeaders, returned
 from adapter.wire.jsonio import dumps, loads_request
 
-_LAST_WORDS_WITHIN: Final = 1.0
-"""Seconds for a client to take how its answer was ended; what it did not read for longer fills its connection."""
+_LAST_WORDS_WITHIN: Final = 3.0
+"""Seconds for a client that is slow to take how its answer was ended; less than a server that stops has after its deadline."""
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
 
 Decide: TypeAlias = Callable[[Turn, dict[str, Any]], Awaitable[Course]]
