@@ -49,6 +49,7 @@ class Outlet:
         "_direct",
         "_quiet",
         "_send",
+        "_unsent",
         "committed",
         "ended",
         "ending",
@@ -65,6 +66,8 @@ class Outlet:
         self._send: Any = send
         self._direct: DirectWriter | None = None
         """For what is `put`; None where everything is `write`'s."""
+        self._unsent = b""
+        """What was to be written, and still is where whoever waited for that was ended: it goes out before what comes next."""
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -106,10 +109,12 @@ class Outlet:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """One piece of the body, the status before it where that is still due; with `last` also the end."""
+        self._unsent += data
         if self.writing_since is not None:
             await self._quiet_now()
         if self.ended:
             return
+        data, self._unsent = self._unsent, b""
         self.ended = last
         self.writing_since = monotonic()
         try:
@@ -119,6 +124,11 @@ class Outlet:
                 with together(self._send):
                     await self.commit()
                     await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        except (
+            asyncio.CancelledError
+        ):  # the server waits for the client to read before it takes anything, and never behind that
+            self._unsent, self.ended = data + self._unsent, False
+            raise
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()

@@ -18,6 +18,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.errors import ShuttingDown
 from adapter.hub.grammar import check_responses
 from adapter.hub.request import Exchange
+from adapter.server import exchange
 from adapter.server.drain import Drain
 from adapter.server.joining import JoiningProtocol
 from adapter.server.lanes import Hub, RawStreaming
@@ -26,7 +27,7 @@ from adapter.server.protocol import SocketProtocol
 from adapter.server.pump import MAX_EVENTS, stream_events
 from adapter.store.engine import Database
 from adapter.store.saving import Saving
-from tests.server.harness import Client, Response, adapter, ask_bytes, play, read_head, upstream
+from tests.server.harness import Client, Response, adapter, ask_bytes, play, read_head, read_response, upstream
 from tests.server.scripted import (
     END,
     SSE,
@@ -39,7 +40,7 @@ from tests.server.scripted import (
     event,
     responses_events,
 )
-from tests.server.sockets import opened, say
+from tests.server.sockets import answer, opened, say
 from tests.server.test_socket_life import served
 
 ERROR = ShuttingDown("This server is shutting down; send the request again.")
@@ -56,7 +57,7 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def at_once() -> None:
         for _ in range(2):
-            drains[-1].begin(lambda: None)
+            drains[-1].begin(signal.SIGINT, lambda: None)
 
     monkeypatch.setattr(Drain, "listen", lambda drain: drains.append(drain))
     return at_once
@@ -299,6 +300,56 @@ def test_e1_a_client_that_does_not_read_does_not_keep_the_server(surface: str, w
             assert await process.stderr.read() == b""
 
     play(scenario, 40)
+
+
+@stuck
+@pytest.mark.parametrize("surface", ["chat", "responses", "socket"])
+def test_what_waits_for_a_slow_client_when_the_server_stops_comes_before_its_end(
+    surface: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads on in time: nothing is missing in the middle, and what was complete is."""
+    drains: list[Drain] = []
+    monkeypatch.setattr(Drain, "listen", lambda drain: drains.append(drain))
+    monkeypatch.setattr(exchange, "_LAST_WORDS_WITHIN", 30)
+
+    async def blocked() -> None:
+        """Until a send waits for the client, and what was on its way is there."""
+        since = None
+        while since is None or since != [turn.outlet.writing_since for turn in drains[0]._running]:
+            since = [turn.outlet.writing_since for turn in drains[0]._running]
+            since = since if all(since) and since else None
+            await asyncio.sleep(1)
+        for _ in range(2):
+            drains[0].begin(signal.SIGINT, lambda: None)
+        await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        async with Upstream(STUCK[where]) as up, adapter(upstream(up.url, "chat"), keepalive=0.2) as client:
+            if surface == "socket":
+                async with opened(client) as ws:
+                    ws.transport.pause_reading()
+                    await say(ws, input="Hi")
+                    await blocked()
+                    ws.transport.resume_reading()
+                    events = await answer(ws)
+            else:
+                reader, writer = await client.open(ask_bytes(surface, stream=True))
+                await blocked()
+                found = await read_response(reader)
+                writer.close()
+                assert found.whole
+                events = found.events
+            if surface == "chat":
+                text = "".join(e["choices"][0]["delta"].get("content", "") for e in events if "choices" in e)
+                assert (events[-1] == "[DONE]") is (where == "before its end")
+                assert len(text) == 14_000_000 or "error" in events[-1]
+            else:
+                assert check_responses(events) == []
+                assert events[-1]["type"] == f"response.{'completed' if where == 'before its end' else 'failed'}"
+                text = "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta")
+                assert text == events[-1]["response"]["output"][0]["content"][0]["text"]
+
+    play(scenario, 60)
 
 
 # ------------------------------------------------------------------------------------- what is there and was not sent
