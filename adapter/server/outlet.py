@@ -126,7 +126,7 @@ class Outlet:
                     await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         except (
             asyncio.CancelledError
-        ):  # the server waits for the client to read before it takes anything, and never behind that
+        ):  # the server waits for the client before it takes anything, and never behind that
             self._unsent, self.ended = data + self._unsent, False
             raise
         finally:
