@@ -340,6 +340,10 @@ class NoUpstream(AdapterError):
     retryable = True
 
 
+class Abandoned(AdapterError):
+    """Its client left while it was made; nobody is told, and what is stored of it says that it was cancelled."""
+
+
 class ShuttingDown(AdapterError):
     """The process is draining and the deadline has come."""
 

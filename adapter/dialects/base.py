@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from adapter.errors import AdapterError
-from adapter.hub.events import Event, Item
+from adapter.hub.events import Event
 from adapter.hub.fold import Answer, Fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, Request, Written
@@ -36,9 +36,6 @@ class StreamReader(Protocol):
 
     def feed(self, name: str | None, data: bytes) -> list[Event]:
         """The hub events that one SSE event of the upstream amounts to."""
-
-    def open_items(self) -> list[Item]:
-        """What was begun and is not closed, as far as it has come."""
 
     def close(self) -> list[Event]:
         """End of the stream: the missing terminal event, Finished where the answer was complete, else Failed."""

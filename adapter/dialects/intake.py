@@ -97,10 +97,6 @@ class Intake:
                 if at < size:
                     at = more(whole, at, events)
 
-    def unfinished(self) -> list[Item]:
-        """What the answer has begun and not closed: all of it that a reader gets who is told that it breaks off here."""
-        return [] if self.ended else self._reader.open_items()
-
     def close(self) -> list[Event]:
         """The upstream closed its stream."""
         if self.ended:
@@ -118,7 +114,7 @@ class Intake:
         return self._passed(events)
 
     def fail(self, error: AdapterError) -> list[Event]:
-        """The transport broke or a deadline passed."""
+        """The transport broke, or nobody waits any longer: the end of an answer that is complete, or else the failure."""
         return [] if self.ended else self._passed(self._reader.fail(error))
 
     def _passed(self, events: list[Event]) -> list[Event]:

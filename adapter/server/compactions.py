@@ -251,7 +251,8 @@ class Compactions:
         if read is not expanded.items and target.upstream.dialect == "responses":  # Chat has no place for blobs anyway
             request.losses.append(_FOREIGN)
         request.body["input"] = read
-        return target, self._seals(turn, expanded, target, wraps=len(found) > 1 or target.upstream.has_keys)
+        wraps = target.upstream.has_keys or self._ground.routing.shared(turn, target)
+        return target, self._seals(turn, expanded, target, wraps=wraps)
 
     def _seals(self, turn: Turn, expanded: Expanded, target: Target, *, wraps: bool) -> Seals:
         return Seals(

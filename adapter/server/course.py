@@ -25,3 +25,16 @@ class Course:
     raw: bool = False
     calls: int = 1
     """How many upstream calls it may have at once."""
+
+    def begun(self) -> Awaitable[Lane]:
+        """The answer, begun. With that the request of a stream is let go, which may run for long.
+
+        Raises:
+            AdapterError: there is none.
+        """
+        return self._streaming() if self.stream else self.begin()
+
+    async def _streaming(self) -> Lane:
+        lane = await self.begin()
+        self.exchange.answered()
+        return lane

@@ -89,7 +89,7 @@ class Courses(Ground):
         facts = about(body)
         if passes and not facts.ours and found[0].upstream.dialect == "responses":
             in_place = not facts.compacts or (found[0].upstream.compacts_in_place and not found[0].upstream.has_keys)
-            if in_place and not (len(found) > 1 and facts.blobs):
+            if in_place and not (facts.blobs and self.routing.shared(turn, found[0])):
                 target = self.chosen(turn, found[0])
                 return self.raw(turn, passed(body, "responses", turn.client, target))
         request = DIALECTS["responses"].read_request(body, turn.client)

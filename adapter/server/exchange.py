@@ -16,9 +16,10 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
@@ -27,7 +28,7 @@ from adapter.dialects.base import StreamWriter
 from adapter.dialects.params import for_client
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, Blame, InternalError, RequestTimeout
-from adapter.hub.events import Failed, Item
+from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
@@ -50,8 +51,9 @@ from adapter.server.turn import Outcome, Turn
 from adapter.telemetry.log import log
 from adapter.wire.headers import RawHeaders, returned
 from adapter.wire.jsonio import dumps, loads_request
-from adapter.wire.sse import framed
 
+_LAST_WORDS_WITHIN: Final = 3.0
+"""Seconds for a client that is slow to take how its answer was ended; less than a server that stops has after its deadline."""
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
 
 Decide: TypeAlias = Callable[[Turn, dict[str, Any]], Awaitable[Course]]
@@ -102,12 +104,8 @@ class Pipeline:
             if turn.cut_by is None:
                 raise
             turn.task.uncancel()
+            await _cut(turn)
             turn.outcome = turn.cut_by
-            if turn.cut_with is not None:
-                await _refuse(turn, turn.cut_with)
-                turn.outcome = turn.cut_by
-            else:
-                turn.outlet.drop()
         except Exception as defect:
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(defect.__traceback__)[-8:]]
             log.error("defect", request_id=turn.request_id, kind=type(defect).__name__, at=frames)
@@ -156,10 +154,8 @@ class Pipeline:
             writer = _prepared(turn, pulse, course)
             pulse.start()
             turn.sent = monotonic()
-            answering = await course.begin()
+            answering = await course.begun()
             turn.first_event = monotonic()
-            if course.stream:
-                course.exchange.answered()
             outlet.headers += _passing_back(turn, returned(answering.headers))
             try:
                 match answering:
@@ -167,7 +163,6 @@ class Pipeline:
                         turn.usage = answering.usage or _estimated(turn, answering)
                         await outlet.whole(200, _JSON, answering.body)
                     case RawStreaming():
-                        turn.ending = answering.observer.fail
                         if turn.client.codex:
                             pulse.ping = answering.observer.ping
                         await stream_raw(outlet, answering)
@@ -177,7 +172,6 @@ class Pipeline:
                     case _ if course.stream:
                         if writer is None or answering.exchange is not course.exchange:
                             writer = _writer(turn, pulse, answering.exchange)
-                        _ends(turn, writer, answering.unfinished)
                         await stream_events(outlet, writer, answering)
                         _note(turn, writer.fold.answer, answering.anomalies)
                         turn.losses = [*turn.losses, *writer.losses]
@@ -230,17 +224,12 @@ def _prepared(turn: Turn, pulse: Pulse, course: Course) -> StreamWriter | None:
 
 
 def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:
-    """The client's stream writer, which from now on also ends the stream when it must."""
+    """The client's stream writer, which until there is an answer also ends the stream when it must."""
     writer = DIALECTS[turn.dialect].stream_writer(exchange, clock=clock)
-    _ends(turn, writer, list)
+    turn.outlet.ending = lambda error: writer.write([Failed(error)])
     if turn.client.codex:
         pulse.ping = writer.ping
     return writer
-
-
-def _ends(turn: Turn, writer: StreamWriter, unfinished: Callable[[], list[Item]]) -> None:
-    """From now on the stream ends like this when it must."""
-    turn.ending = lambda error: b"".join(framed(*frame) for frame in writer.feed(Failed(error, unfinished())))
 
 
 def _note(turn: Turn, answer: Answer, anomalies: list[Anomaly]) -> None:
@@ -248,6 +237,16 @@ def _note(turn: Turn, answer: Answer, anomalies: list[Anomaly]) -> None:
     turn.usage, turn.anomalies = answer.usage, anomalies
     if answer.error is not None:
         turn.error, turn.outcome = answer.error, Outcome.FAILED
+
+
+async def _cut(turn: Turn) -> None:
+    """End what was ended from outside; with its connection where there is nobody to tell, or nobody who reads."""
+    if turn.cut_with is not None and not turn.outlet.ended:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_WITHIN):
+                await _refuse(turn, turn.cut_with)
+                return
+    turn.outlet.abort()
 
 
 async def _refuse(turn: Turn, error: AdapterError) -> None:
@@ -261,11 +260,11 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
     turn.outcome = Outcome.FAILED if outlet.committed else Outcome.REFUSED
     if not outlet.committed:
         told = told_in_stream(error, turn.client)
-        if told is None or turn.ending is None:
+        if told is None or outlet.ending is None:
             await outlet.whole(*refusal(error, turn.client))
         else:
-            await outlet.write(turn.ending(told), last=True)
-    elif turn.ending is not None:
-        await outlet.write(turn.ending(error), last=True)
+            await outlet.write(outlet.ending(told), last=True)
+    elif outlet.ending is not None:
+        await outlet.write(outlet.ending(error), last=True)
     else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
         outlet.drop()

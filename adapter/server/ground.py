@@ -48,7 +48,7 @@ class Ground:
             return DIALECTS[plan.speaks].raw_stream(plan.exchange, clock=clock)
 
         if plan.stream:
-            turn.ending = lambda error: observe().fail(error)  # as long as no upstream has answered
+            turn.outlet.ending = lambda error: observe().fail(error)  # as long as no upstream has answered
         return Course(
             stream=plan.stream,
             exchange=plan.exchange,

@@ -284,6 +284,14 @@ def has_arrived(receive: Receive) -> bool:
     return type(cycle) is RequestResponseCycle and not cycle.more_body
 
 
+def abort(send: Send) -> None:
+    """Close the connection of the client that the server's `send` sends to: what it has not taken it does not get."""
+    server = getattr(send, "__self__", None)
+    transport = getattr(server.cycle if type(server) is Unchunked else server, "transport", None)
+    if transport is not None:
+        transport.abort()
+
+
 def _cycle(send: Send) -> RequestResponseCycle | None:
     cycle = getattr(send, "__self__", None)
     if type(cycle) is Unchunked:

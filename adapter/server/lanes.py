@@ -18,7 +18,7 @@ from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Item, Started
+from adapter.hub.events import Event, Failed, Started
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
@@ -58,8 +58,9 @@ class Answering(Protocol):
     async def batch(self) -> Batch:
         """The next events, some at least; to be asked for until `ended`."""
 
-    def unfinished(self) -> list[Item]:
-        """What the batches of the one choice have begun and not closed."""
+    def fail(self, error: AdapterError) -> list[Event]:
+        """What closes an answer that breaks off on this side: what it has of events that no batch has given, and its end, which
+        is `error` where that is not there. Nothing where the last batch was given; events are the first choice's."""
 
     async def finish(self) -> None:
         """The client has everything: let go of the upstream."""
@@ -167,8 +168,9 @@ class Hub:
             events = intake.feed(chunk) if chunk else intake.close()
         return 0, events
 
-    def unfinished(self) -> list[Item]:
-        return [] if self._first else self.intake.unfinished()
+    def fail(self, error: AdapterError) -> list[Event]:
+        first, self._first = self._first, []
+        return first + self.intake.fail(error)
 
     async def finish(self) -> None:
         await _let_go(self._reply)
@@ -183,8 +185,8 @@ class InBatches:
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
         """As `Answering.pass_on`; here nothing is, and all is in the batches."""
 
-    def unfinished(self) -> list[Item]:
-        """As `Answering.unfinished`: what comes whole has nothing open, and of several choices none is the one."""
+    def fail(self, error: AdapterError) -> list[Event]:
+        """As `Answering.fail`: what comes in one batch does not break off."""
         return []
 
 
@@ -296,6 +298,11 @@ class RawStreaming:
                 return observer.fail(error)
             data = observer.feed(chunk) if chunk else observer.close()
         return data
+
+    def fail(self, error: AdapterError) -> bytes:
+        """As `Answering.fail`."""
+        first, self._first = self._first, []
+        return b"".join(first) + self.observer.fail(error)
 
     async def finish(self) -> None:
         """As `Answering.finish`."""

@@ -9,6 +9,7 @@ error messages have theirs and Codex looks for some: an event of our own would b
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from time import monotonic
 from typing import Any, ClassVar, Final, NamedTuple
@@ -88,18 +89,17 @@ class SocketOutlet(Outlet):
     """One answer as messages. Nothing is held back but the first: there is no status, an error just is another message."""
 
     has_status: ClassVar[bool] = False
-    __slots__ = ("_decoder", "_tag", "_thread")
+    __slots__ = ("_decoder", "_events", "_tag", "_thread", "aborted")
 
     def __init__(self, send: Send, thread: LocalThread | None = None, lane: str | None = None) -> None:
         super().__init__(send)
         self._thread = thread
         self._decoder = Decoder(limit=sys.maxsize)
+        self._events: list[bytes] = []
+        """As `Outlet._unsent`."""
+        self.aborted = False
+        """Nobody takes what is sent: the connection, which is not only this answer's, is to be closed."""
         self._tag = b"" if lane is None else _member("stream_id", lane)
-
-    @property
-    def done(self) -> bool:
-        """The client has all of it."""
-        return self.ended and self.writing_since is None
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """An error envelope, with the status that it would have had and the wait that a header would have told."""
@@ -119,6 +119,7 @@ class SocketOutlet(Outlet):
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """The events in `data`, a message each; comments are none."""
+        self._events += [event for _, event in self._decoder.feed(data) if event != b"[DONE]"]
         if self.writing_since is not None:
             await self._quiet_now()
         if self.ended:
@@ -126,17 +127,25 @@ class SocketOutlet(Outlet):
         self.ended = last
         self.writing_since = monotonic()
         try:
-            for _, event in self._decoder.feed(data):
-                if event != b"[DONE]":
-                    if self._thread is not None:
-                        self._thread.hear(event)
-                    if not self.committed:
-                        self.committed, self.status = True, 200
-                        event = _with(event, _headers(self.headers))
-                    await self._message(event)
+            while self._events:
+                event = self._events[0]
+                if self._thread is not None:
+                    self._thread.hear(event)
+                if not self.committed:
+                    event = _with(event, _headers(self.headers))
+                await self._message(event)
+                self.committed, self.status = True, 200
+                del self._events[0]
+        except asyncio.CancelledError:
+            self.ended = False
+            raise
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()
+
+    def abort(self) -> None:
+        """As `Outlet.abort`."""
+        self.ended = self.aborted = True
 
     async def _message(self, event: bytes) -> None:
         text = _with(event, self._tag).decode("utf-8", "replace")

@@ -8,13 +8,15 @@ is dropped: the server then closes the connection without the final chunk, which
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from time import monotonic
 from typing import Any, ClassVar
 
 from starlette.types import Send
 
-from adapter.server.joining import DirectWriter, direct_writer, together
+from adapter.errors import AdapterError
+from adapter.server.joining import DirectWriter, abort, direct_writer, together
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 
@@ -47,8 +49,10 @@ class Outlet:
         "_direct",
         "_quiet",
         "_send",
+        "_unsent",
         "committed",
         "ended",
+        "ending",
         "events",
         "headers",
         "last_data",
@@ -62,6 +66,8 @@ class Outlet:
         self._send: Any = send
         self._direct: DirectWriter | None = None
         """For what is `put`; None where everything is `write`'s."""
+        self._unsent = b""
+        """What was to be written, and still is where whoever waited for that was ended: it goes out before what comes next."""
         self._quiet: asyncio.Future[None] | None = None
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
@@ -71,6 +77,8 @@ class Outlet:
         """The status has been sent."""
         self.ended = False
         """Nothing more is sent, or was sent whole."""
+        self.ending: Callable[[AdapterError], bytes] | None = None
+        """What ends a stream that cannot go on, behind all that was written of it; None as long as the answer is no stream."""
         self.status = 0
         """What was sent; 0 as long as none was."""
         self.events = 0
@@ -101,10 +109,12 @@ class Outlet:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """One piece of the body, the status before it where that is still due; with `last` also the end."""
+        self._unsent += data
         if self.writing_since is not None:
             await self._quiet_now()
         if self.ended:
             return
+        data, self._unsent = self._unsent, b""
         self.ended = last
         self.writing_since = monotonic()
         try:
@@ -114,9 +124,19 @@ class Outlet:
                 with together(self._send):
                     await self.commit()
                     await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        except (
+            asyncio.CancelledError
+        ):  # the server waits for the client before it takes anything, and never behind that
+            self._unsent, self.ended = data + self._unsent, False
+            raise
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()
+
+    @property
+    def done(self) -> bool:
+        """It has ended, and no send waits for the client to read."""
+        return self.ended and self.writing_since is None
 
     @property
     def unheard(self) -> bool:
@@ -165,5 +185,10 @@ class Outlet:
         self.last_data = last_data
 
     def drop(self) -> None:
-        """No end: the server closes the connection when the endpoint returns."""
+        """No end: the server closes the connection when the endpoint returns, and the client gets what was sent."""
         self.ended = True
+
+    def abort(self) -> None:
+        """No end, and nobody who would take what was sent: the connection is closed at once."""
+        self.ended = True
+        abort(self._send)

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adapter.hub.events import Event, Item
+from adapter.errors import AdapterError
+from adapter.hub.events import Event
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange
 from adapter.server.lanes import Answering, Batch, InBatches
@@ -78,8 +79,8 @@ class Changed:
             return [made for event in events for made in change(event)]
         return events
 
-    def unfinished(self) -> list[Item]:
-        return self.answering.unfinished()
+    def fail(self, error: AdapterError) -> list[Event]:
+        return self._changed(self.answering.fail(error))
 
     async def finish(self) -> None:
         await self.answering.finish()

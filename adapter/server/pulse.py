@@ -75,7 +75,7 @@ class Pulse:
     def _look(self) -> None:
         """Does what is due, or looks again when something may be."""
         outlet, tempo = self._turn.outlet, self._tempo
-        if outlet.ended:
+        if outlet.done:
             return
         now = monotonic()
         if outlet.busy:  # a send waits for the client
@@ -91,8 +91,9 @@ class Pulse:
             ping_due = inf if ping is None else outlet.last_data + tempo.ping_after
             if now >= min(due, ping_due):
                 self._beating = self._tasks.start(self._beat(ping if now >= ping_due else None))
-                return
-            again = min(due, ping_due, now + tempo.ping_after) - now
+                again = tempo.write_timeout
+            else:
+                again = min(due, ping_due, now + tempo.ping_after) - now
         self._alarm = self._tasks.alarms.after(again, self._look)
 
     async def _beat(self, ping: Callable[[], list[Frame]] | None) -> None:
@@ -101,4 +102,6 @@ class Pulse:
             await outlet.write(b"".join(framed(*frame) for frame in ping()))
         else:
             await outlet.keep_alive()
+        assert self._alarm is not None  # it rings where the send waits for the client
+        self._alarm.cancel()
         self._look()

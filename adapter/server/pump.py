@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapter.dialects.base import StreamWriter
+from adapter.errors import AdapterError
 from adapter.hub.events import Deltas, Event
 from adapter.hub.fold import Answer, Fold
 from adapter.server.lanes import Answering, HubWhole, RawStreaming
@@ -22,37 +23,35 @@ from adapter.server.own import Written
 
 MAX_EVENTS: Final = 256
 """About a millisecond of work where each is looked at, and one TCP window."""
+_NONE: Final[Sequence[Event]] = ()
 
 
 async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answering) -> None:
     """Write the answer as the client's stream, to its end."""
+    choice, rest = 0, _NONE
+
+    def ending(error: AdapterError) -> bytes:
+        return writer.write(rest, choice) + writer.write(answering.fail(error))
 
     def at_once(events: list[Event]) -> None:
         if data := writer.write(events):
             outlet.put(data)
 
+    outlet.ending = ending
     try:
         while not outlet.ended:
             if outlet.ready():
                 await answering.pass_on(at_once, outlet.ready)
-            choice, events = await answering.batch()
-            await _write(outlet, writer, choice, events, last=answering.ended)
+            choice, rest = await answering.batch()
+            while rest:
+                some, rest = (rest, _NONE) if len(rest) == 1 else _parted(rest)
+                data, last = writer.write(some, choice), answering.ended and not rest
+                if data or last:
+                    await outlet.write(data, last=last)
+                if rest:
+                    await asyncio.sleep(0)
     finally:
         outlet.events = writer.written
-
-
-async def _write(
-    outlet: Outlet, writer: StreamWriter, choice: int, events: Sequence[Event], *, last: bool = False
-) -> None:
-    """The part of the stream that some events amount to, in one send where it fits; with `last` they end the answer."""
-    while True:
-        some, events = (events, ()) if len(events) == 1 else _parted(events)
-        data = writer.write(some, choice)
-        if data or last:
-            await outlet.write(data, last=last and not events)
-        if not events:
-            return
-        await asyncio.sleep(0)
 
 
 def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
@@ -62,11 +61,12 @@ def _parted(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
         count += len(event.texts) if type(event) is Deltas else 1
         if count > MAX_EVENTS and at:
             return events[:at], events[at:]
-    return events, ()
+    return events, _NONE
 
 
 async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
     """Pass an upstream's bytes on, to the end of the answer."""
+    outlet.ending = answering.fail
     try:
         while not outlet.ended:
             if outlet.ready():

@@ -67,6 +67,10 @@ class Routing:
         about = session(body, turn.headers) or turn.request_id.encode()
         return tuple(_with_key(target, about) for target in ordered(about, found))
 
+    def shared(self, turn: Turn, target: Target) -> bool:
+        """Whether others serve this model, too, whoever was named this time: the next turn may name nobody."""
+        return len(self.router.route(target.asked, None, self.visible(turn))) > 1
+
     def beside(self, turn: Turn, body: dict[str, Any], model: str, serving: Target) -> Failover:
         """The way to another model's answer that a turn over `serving` needs first: the upstream of that one before the others,
         nobody who rests."""
@@ -196,22 +200,19 @@ class Way:
         """
         failover, turn = self._failover, self._turn
         self.asked = True
-        begin, course = self._begin, None
+        begin = self._begin
         while True:
             try:
                 lane = await begin()
             except AdapterError as error:
                 failover.failed(error)
                 turn.shut.add(self._chosen.upstream.name)
-                course = self._decided()
-                begin = course.begin
+                begin = self._decided().begun
                 if failover.pause:
                     await asyncio.sleep(failover.pause)
             else:
                 failover.answered()
                 del self._begin, self._decide  # and with them what was asked: there is no other target any more
-                if course is not None and course.stream:  # not the one that the pipeline knows
-                    course.exchange.answered()
                 return lane
 
     def leave(self) -> None:

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from adapter.errors import AdapterError, BadRequest, ShuttingDown
 from adapter.server.exchange import Pipeline
+from adapter.server.joining import abort
 from adapter.server.messages import Create, SocketOutlet, lane, read_create, read_frame
 from adapter.server.prewarm import prepared
 from adapter.server.recent import LocalThread, Recent
@@ -126,7 +127,7 @@ class Session:
             await self._pipeline.run(turn, self._work(turn, create))
         finally:
             self._turns.discard(turn)
-        if turn.outcome is Outcome.CLIENT_TOO_SLOW:
+        if outlet.aborted and not self._closed:
             self._give_up()
         elif self._closing is not None and self._idle:
             await self._close(self._closing)
@@ -165,6 +166,7 @@ class Session:
     def _give_up(self) -> None:
         """The client does not read: nothing can be said any more, not even why."""
         self._given_up = self._closed = True
+        abort(self._send_message)
         self._reading.cancel()
 
     # ------------------------------------------------------------------------------------------------------- helpers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +51,6 @@ class Turn:
         "cut_by",
         "cut_with",
         "dialect",
-        "ending",
         "error",
         "first_event",
         "headers",
@@ -100,8 +98,6 @@ class Turn:
         self.stored = ""
         """What became of it in the store: kept, failed, refused; empty where nothing was to be stored."""
         self.stream = False
-        self.ending: Callable[[AdapterError], bytes] | None = None
-        """What ends a stream that cannot go on; None as long as the answer is no stream."""
         self.model = self.upstream = self.lane = ""
         """Configured names only; empty until routed."""
         self.losses: list[Loss] = []
@@ -147,10 +143,10 @@ class Turn:
     def let_go(self) -> None:
         """The turn is over. What it was decided and is ended by holds it: a circle of objects would wait for the garbage
         collector, and looking for such took an eighth of a plain request's CPU."""
-        self.way = self.ending = self.error = None
+        self.way = self.outlet.ending = self.error = None
 
     def cut(self, by: Outcome, error: AdapterError | None = None) -> None:
         """End this turn from outside, with `error` as its answer where there still is somebody to read it."""
-        if self.cut_by is None and not self.outlet.ended:
+        if self.cut_by is None and not self.outlet.done:
             self.cut_by, self.cut_with = by, error
             self.task.cancel()

@@ -9,4 +9,5 @@ async def watch(turn: Turn) -> None:
     """Wait for it. The body has been read: nothing else takes from `receive`."""
     while (await turn.receive())["type"] != "http.disconnect":
         continue
-    turn.cut(Outcome.CLIENT_GONE)
+    if not turn.outlet.ended:
+        turn.cut(Outcome.CLIENT_GONE)

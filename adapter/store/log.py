@@ -57,8 +57,7 @@ class EventWriter:
         self._stopping = True
         self._wake.set()
         await self._idle.wait()
-        rest, self._batch = self._batch, []
-        return rest
+        return self._batch
 
     async def run(self) -> None:
         """Write batches until stopped or lost."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -375,6 +376,39 @@ def test_of_two_upstreams_the_maker_of_the_compaction_goes_on(name: str) -> None
                 assert told(await continued(client, answer, WAYS[name])) == FACTS
         assert two.seen == []
         assert one.problems == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("name", ["openai", "trigger", "threshold"])
+@pytest.mark.parametrize("hint", [{"provider": "one"}, {"model": "one/m"}])
+def test_a_compaction_by_an_upstream_that_was_named_finds_it_again_without_the_name(
+    name: str, hint: dict[str, str]
+) -> None:
+    async def scenario() -> None:
+        one, two = CompactPeer("compaction"), CompactPeer("none_responses")
+        way = replace(WAYS[name], body=WAYS[name].body | hint)
+        async with peered(one, "one") as first, peered(two, "two") as second:
+            async with adapter(second, first, sealing=SEALING) as client:
+                answer = final(await asked(client, way))
+                assert "peer:" not in json.dumps(answer)
+                assert told(await continued(client, answer, WAYS[name])) == FACTS
+        assert two.seen == []
+        assert one.problems == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_blob_of_an_upstream_that_was_named_finds_it_again_without_the_name(stream: bool) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(response())]) as other, Upstream(thinking_responses(stream)) as maker:
+            sections = upstream(other.url, "responses", "other"), upstream(maker.url, "responses", "maker")
+            async with adapter(*sections, sealing=SEALING) as client:
+                item = reasoning_of(await ask(client, stream, provider="maker", **INCLUDE))
+                await ask(client, stream, input=[ASKS, item])
+            assert other.seen == []
+            assert maker.seen[1].json["input"][1] == REASONING
 
     play(scenario)
 

@@ -41,7 +41,7 @@ def test_who_comes_second_waits_for_the_first_send() -> None:
     play(scenario)
 
 
-def test_who_gives_up_waiting_or_sending_blocks_nobody() -> None:
+def test_who_gives_up_waiting_or_sending_blocks_nobody_and_loses_nothing() -> None:
     async def scenario() -> None:
         client = Client()
         outlet = Outlet(client.send)
@@ -56,7 +56,7 @@ def test_who_gives_up_waiting_or_sending_blocks_nobody() -> None:
         assert not outlet.busy
         client.reads.set()
         await outlet.write(b"3", last=True)
-        assert client.read == [b"3"]
+        assert client.read == [b"123"]
 
     play(scenario)
 

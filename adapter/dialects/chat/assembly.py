@@ -72,6 +72,11 @@ class Assembly:
         """After `finish`: a call is left that nobody can run."""
         return self._calls.unnamed
 
+    @property
+    def half_call(self) -> bool:
+        """The arguments of a call are not whole."""
+        return self._calls.half
+
     def grow(self, place: Place, texts: list[str]) -> list[Event] | None:
         """More text, valid Unicode, where such text is open; None, and nothing done, where it is not: `feed` it."""
         item = self._item
@@ -225,7 +230,7 @@ class Assembly:
         said nothing becomes one empty message: clients expect an output."""
         status = "incomplete" if incomplete else "completed"
         events: list[Event] = []
-        if self._behind and incomplete and self._calls.half:
+        if self._behind and incomplete and self.half_call:
             self._behind = []  # only the last item may be incomplete, and the call is
             self._anomaly("text_amid_call")
         if self._behind:

@@ -7,7 +7,7 @@ stands. *Ended*: the terminal event was given.
 
     waiting ─ choice ─▶ answering ─ finish ─▶ settling ─ [DONE], end ─▶ ended (Finished)
     waiting, answering ─ error, end, not an event ─▶ ended (Failed)
-    answering ─ [DONE] ─▶ ended (Finished, the finish inferred)
+    answering ─ [DONE] ─▶ ended (Finished, the finish inferred; Failed amid the arguments of a call, which a client would run)
 
 The terminal event waits for `[DONE]` or the end of the stream, since usage comes after the finish; the last usage counts
 (some servers send a running total with every chunk). Nothing that an upstream sends raises.
@@ -27,7 +27,7 @@ from adapter.dialects.chat.moderation import to_responses
 from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.refrain import Refrain
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
+from adapter.hub.events import Event, Failed, Finished, Started, Usage
 from adapter.hub.losses import Anomaly, AnomalyLog
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
@@ -112,9 +112,7 @@ class ChatReader:
         """The upstream closed its stream."""
         if self.ended:
             return []
-        if self._outcome is not None:
-            return self._finished()
-        return self._failed(UpstreamTruncated("The upstream's stream ended before its answer was complete."))
+        return self._finished() if self._outcome is not None else self._truncated()
 
     def fail(self, error: AdapterError) -> list[Event]:
         """The transport broke."""
@@ -122,10 +120,6 @@ class ChatReader:
             return [] if self.ended else self._failed(error)
         self._anomaly("error_after_finish")
         return self._finished()
-
-    def open_items(self) -> list[Item]:
-        """See `StreamReader.open_items`."""
-        return [] if self._assembly is None else self._assembly.open_items()
 
     # --------------------------------------------------------------------------------------------------------- phases
 
@@ -219,6 +213,8 @@ class ChatReader:
             return self._finished()
         if self._assembly is None:
             return self._failed(UpstreamEmpty("The upstream's stream holds no answer."))
+        if self._assembly.half_call:
+            return self._truncated()
         self._anomaly("finish_inferred")
         events = self._settle(Outcome.COMPLETED, self._assembly)
         return events if self.ended else events + self._finished()
@@ -235,14 +231,19 @@ class ChatReader:
     def _broken(self, message: str) -> list[Event]:
         return self._failed(UpstreamInvalid(message, code="upstream_invalid_event"))
 
+    def _truncated(self) -> list[Event]:
+        return self._failed(UpstreamTruncated("The upstream's stream ended before its answer was complete."))
+
     def _failed(self, error: AdapterError) -> list[Event]:
         """The failure; after the finish an error is only an anomaly."""
         if self._outcome is not None:
             self._anomaly("error_after_finish")
             return []
         self.ended = True
-        usage: list[Event] = [] if self._usage is None or self._assembly is None else [Usage(self._usage)]
-        return [*usage, Failed(error, self.open_items())]
+        if self._assembly is None:
+            return [Failed(error)]
+        usage: list[Event] = [] if self._usage is None else [Usage(self._usage)]
+        return [*usage, Failed(error, self._assembly.open_items())]
 
 
 _LAST_SECOND: Final = 1 << 40

@@ -85,12 +85,15 @@ class _Slot:
         if self.native or size < max(2 * self.looked_at, 2) or not said[-64:].rstrip().endswith(b"}"):
             return False
         self.looked_at = size
+        self.whole_at = size if self.whole() else -1
+        return self.whole_at == size
+
+    def whole(self) -> bool:
+        """Whether the arguments are one JSON object."""
         try:
-            whole = isinstance(loads(said), dict)
+            return isinstance(loads(self.said), dict)
         except NotJson:
             return False
-        self.whole_at = size if whole else -1
-        return whole
 
     def take(self, text: str) -> None:
         """More arguments, on their way to the item. Half of a character that JSON cannot hold is no end of them."""
@@ -141,7 +144,7 @@ class ToolCalls:
     @property
     def half(self) -> bool:
         """More arguments of some call had to come: what there is of them is not whole."""
-        return any(slot.said and not slot.native and not slot.complete() for slot in self._waiting)
+        return any(slot.said.strip() and not slot.native and not slot.whole() for slot in self._waiting)
 
     def grow(self, index: int, texts: list[str]) -> list[Event] | None:
         """More arguments, valid Unicode each, for the open call; None, and nothing done, where that is not the one at

@@ -43,7 +43,7 @@ from adapter.dialects.responses.output_items import (
 )
 from adapter.dialects.responses.places import HOMES, Places
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Delta, Deltas, Event, Item, Opaque
+from adapter.hub.events import Delta, Deltas, Event, Opaque
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.wire.jsonio import NotJson, is_writable, loads
@@ -139,10 +139,6 @@ class ResponsesReader:
     def fail(self, error: AdapterError) -> list[Event]:
         """The transport broke: without a terminal event no answer of this dialect is complete."""
         return [] if self._ended else self._failed(self._error or error)
-
-    def open_items(self) -> list[Item]:
-        """See `StreamReader.open_items`."""
-        return self._assembly.open_items()
 
     # ---------------------------------------------------------------------------------------------------- dispatch
 

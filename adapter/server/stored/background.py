@@ -22,7 +22,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from adapter.errors import AdapterError, BadRequest, InternalError, Overloaded, ShuttingDown, StoreUnavailable
-from adapter.hub.events import Failed, Finished, Started
+from adapter.hub.events import Failed
 from adapter.server.caller import Caller
 from adapter.server.course import Course, Lane
 from adapter.server.exchange import Pipeline
@@ -30,8 +30,8 @@ from adapter.server.keeping import Keep
 from adapter.server.outlet import Outlet
 from adapter.server.own import Document
 from adapter.server.stored.following import Following, Signal
-from adapter.server.stored.kept import NOT_KNOWN
-from adapter.server.stored.recording import Recording, failed_frames
+from adapter.server.stored.kept import known
+from adapter.server.stored.recording import Recording
 from adapter.server.stored.responding import KeepResponse, Kind
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
@@ -230,18 +230,21 @@ class Background:
         try:
             if job.last_sequence > Recording.PROLOGUE or job.attempt > _ATTEMPTS:
                 error = InternalError("The server that made this response stopped before it was complete.")
-                await self._fail(job, recording, error, after=job.last_sequence)
+                recording.fail(error, after=job.last_sequence)
+                await self._save(turn, job, recording)
                 return
             try:
                 await self._answer(turn, job, recording, has_key=has_key)
             except AdapterError as error:
                 turn.error, turn.outcome = error, Outcome.FAILED
-                await self._fail(job, recording, error)
+                recording.fail(error)
+                await self._save(turn, job, recording)
             except asyncio.CancelledError:
                 await self._stopped(turn, job, recording)
                 raise
             except Exception:
-                await self._fail(job, recording, InternalError("This server made a mistake; it has been logged."))
+                recording.fail(InternalError("This server made a mistake; it has been logged."))
+                await self._save(turn, job, recording)
                 raise
         finally:
             writing.cancel()
@@ -264,28 +267,21 @@ class Background:
             background=True,
             created_at=shown["created_at"],
         )
-        recording.begin(course.exchange, Started(job.id, shown["model"], kind.created_at, kind.facts))
+        recording.begin(course.exchange, kind)
         turn.sent = monotonic()
-        lane = await course.begin()
+        lane = await course.begun()
         turn.first_event = monotonic()
-        if isinstance(lane, NOT_KNOWN):
-            raise AssertionError("a background answer has to be known")
         try:
-            last: Finished | Failed | None = None
-            while last is None:
-                _, events = await lane.batch()
-                for event in map(kind.mine, events):
-                    if isinstance(event, (Finished, Failed)):
-                        last = event
-                    else:
-                        recording.feed(event)
+            answering = recording.answering = known(lane)
+            while recording.end is None:
+                _, events = await answering.batch()
+                recording.feed(events)
                 turn.outlet.events = recording.said
-            turn.anomalies = lane.anomalies
-            await self._end(turn, job, recording, last)
+            turn.anomalies = answering.anomalies
+            if isinstance(last := events[-1], Failed):
+                turn.error, turn.outcome = last.error, Outcome.FAILED
+            await self._save(turn, job, recording)
             await lane.finish()
-        except BaseException:
-            recording.unfinished = lane.unfinished()
-            raise
         finally:
             lane.close()
 
@@ -299,34 +295,23 @@ class Background:
             else:
                 return course
 
-    async def _end(self, turn: Turn, job: Job, recording: Recording, last: Finished | Failed) -> None:
-        frames, made = recording.end(last)
-        turn.usage = made.get("usage")
-        if isinstance(last, Failed):
-            turn.error, turn.outcome = last.error, Outcome.FAILED
-        await self._save(job, recording, made, frames, turn)
-
-    async def _fail(self, job: Job, recording: Recording, error: AdapterError, after: int | None = None) -> None:
-        """The end of a response that did not get one from its upstream."""
-        if recording.begun:
-            frames, made = recording.end(Failed(error, recording.unfinished))
-        else:
-            frames, made = failed_frames(recording.object, error, -1 if after is None else after)
-        await self._save(job, recording, made, frames)
-
-    async def _save(
-        self, job: Job, recording: Recording, made: dict[str, Any], frames: list[LoggedEvent], turn: Turn | None = None
-    ) -> None:
+    async def _save(self, turn: Turn, job: Job, recording: Recording) -> None:
         """Store the end, for as long as this worker holds the response; after that another one ends it."""
-        rest = await recording.pen.stop()
-        events = [*rest, *frames] if recording.streamed else []
+        assert recording.end is not None
+        frames, made = recording.end
+        turn.usage = made["usage"]
+        events = [*await recording.pen.stop(), *frames] if recording.streamed else []
         clock = asyncio.get_running_loop().time
         until = clock() + self.lease / 2
-        upstream = None if turn is None else turn.upstream
         while True:
             try:
                 await self.store.save_response(
-                    job.tenant, made, upstream=upstream, job=job, events=events, streamed=recording.streamed
+                    job.tenant,
+                    made,
+                    upstream=turn.upstream or None,
+                    job=job,
+                    events=events,
+                    streamed=recording.streamed,
                 )
                 return
             except StoreUnavailable:
@@ -342,7 +327,8 @@ class Background:
         error = turn.cut_with or ShuttingDown("This server is shutting down; send the request again.")
         try:
             if recording.told:
-                await self._fail(job, recording, error)
+                recording.fail(error)
+                await self._save(turn, job, recording)
             else:
                 rest = await recording.pen.stop()
                 if rest:

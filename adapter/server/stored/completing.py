@@ -11,7 +11,7 @@ from adapter.hub.events import Event
 from adapter.hub.fold import Answer
 from adapter.hub.request import Exchange
 from adapter.server.course import Course, Lane
-from adapter.server.stored.kept import NOT_KNOWN, Kept
+from adapter.server.stored.kept import Kept, known
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 
@@ -33,10 +33,7 @@ class KeepCompletion:
 
         async def begin() -> Lane:
             await self.store.ready()
-            lane = await course.begin()
-            if isinstance(lane, NOT_KNOWN):
-                raise AssertionError("an answer that is to be stored has to be known")
-            return Kept(lane, self, _nothing)
+            return Kept(known(await course.begin()), self, _nothing)
 
         return replace(course, begin=begin)
 

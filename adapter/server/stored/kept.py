@@ -8,18 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from adapter.errors import AdapterError
-from adapter.hub.events import Event, Failed, Finished, Item
+from adapter.errors import Abandoned, AdapterError
+from adapter.hub.events import Event, Failed, Finished
 from adapter.hub.fold import Answer, Fold
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange
+from adapter.server.course import Lane
 from adapter.server.lanes import Answering, Batch, RawStreaming, RawWhole
 from adapter.server.own import Document, Written
 from adapter.server.turn import Turn
 
-NOT_KNOWN: Final = (RawStreaming, RawWhole, Written, Document)
-"""Lanes whose answer nobody here knows: what is to be stored takes none of them."""
 _FAILED_HEADER: Final = (b"x-adapter-store", b"failed")
+
+
+def known(lane: Lane) -> Answering:
+    """The answer that is to be stored: none that only passes, or is told elsewhere."""
+    if isinstance(lane, RawStreaming | RawWhole | Written | Document):
+        raise AssertionError("an answer that is to be stored has to be known")
+    return lane
 
 
 class Saver(Protocol):
@@ -38,7 +44,7 @@ class Saver(Protocol):
         """
 
     async def abandon(self, answer: Answer, exchange: Exchange) -> None:
-        """Store that nobody waited for the end."""
+        """Store an answer that broke off on this side."""
 
 
 class Kept:
@@ -109,8 +115,13 @@ class Kept:
             if not turn.outlet.committed:
                 turn.outlet.headers.append(_FAILED_HEADER)
 
-    def unfinished(self) -> list[Item]:
-        return self._answering.unfinished()
+    def fail(self, error: AdapterError) -> list[Event]:
+        """As `Answering.fail`. What is complete is told before it is stored, and so not as stored."""
+        events: list[Event] = [] if self._last is None else [self._last[1]]
+        events += self._noted(self._answering.fail(error), 0)
+        if events and type(last := events[-1]) is Finished:
+            last.extra = {**last.extra, "store": False}
+        return events
 
     async def finish(self) -> None:
         await self._answering.finish()
@@ -119,5 +130,9 @@ class Kept:
         self._answering.close()
         if not self.ended:
             self.ended = True
-            self._folds[0].answer.leave(self.unfinished())
-            self._start(self._saver.abandon(self._folds[0].answer, self.exchange))
+            self._start(self._abandon())
+
+    async def _abandon(self) -> None:
+        """Whoever is still there has been told how it ends."""
+        self.fail(self._saver.turn.cut_with or Abandoned("The client left."))
+        await self._saver.abandon(self._folds[0].answer, self.exchange)

@@ -9,9 +9,11 @@ from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.reply import failed_error
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
-from adapter.hub.events import Event, Failed, Finished, Item, Started
+from adapter.hub.events import Event, Failed, Finished, Started
 from adapter.hub.request import Exchange
 from adapter.server.asking import clock
+from adapter.server.lanes import Answering
+from adapter.server.stored.responding import Kind
 from adapter.store.log import EventWriter
 from adapter.store.values import LoggedEvent
 from adapter.wire.jsonio import dumps
@@ -28,15 +30,12 @@ class Recording:
         """The response as it was accepted."""
         self.pen = pen
         self.streamed = streamed
-        self.unfinished: list[Item] = []
-        """What its answer left open where it broke off here."""
+        self.answering: Answering | None = None
+        """Its answer, once there is one."""
+        self.end: tuple[list[LoggedEvent], dict[str, Any]] | None = None
+        """The last events, to be committed with the object, once it has ended."""
         self._writer: ResponsesWriter | None = None
         self._number = 0
-
-    @property
-    def begun(self) -> bool:
-        """Its own events have begun."""
-        return self._writer is not None
 
     @property
     def said(self) -> int:
@@ -45,25 +44,32 @@ class Recording:
 
     @property
     def told(self) -> bool:
-        """Something of the answer may have been read."""
-        return self.streamed and self.said > 0
+        """It has ended, or something of the answer may have been read: nobody else is to begin again."""
+        return self.end is not None or (self.streamed and self.said > 0)
 
-    def begin(self, exchange: Exchange, queued: Started) -> None:
+    def begin(self, exchange: Exchange, kind: Kind) -> None:
         """The events that every attempt begins with alike."""
-        self._exchange = exchange
+        self._exchange, self._kind = exchange, kind
         self._writer = ResponsesWriter(exchange, clock=clock)
-        self._log(self._writer.queue(queued))
+        self._log(self._writer.queue(Started(kind.id, self.object["model"], kind.created_at, kind.facts)))
 
-    def feed(self, event: Event) -> None:
-        """One event of the answer."""
+    def feed(self, events: list[Event]) -> None:
+        """Events of the answer."""
         assert self._writer is not None
-        self._log(self._writer.feed(event))
+        for event in map(self._kind.mine, events):
+            frames = self._writer.feed(event)
+            if isinstance(event, (Finished, Failed)):
+                made = DIALECTS["responses"].write_reply([self._writer.fold.answer], self._exchange)
+                self.end = self._numbered(frames), made
+            else:
+                self._log(frames)
 
-    def end(self, last: Finished | Failed) -> tuple[list[LoggedEvent], dict[str, Any]]:
-        """The last events, to be committed with the object, which is the second."""
-        assert self._writer is not None
-        frames = self._numbered(self._writer.feed(last))
-        return frames, DIALECTS["responses"].write_reply([self._writer.fold.answer], self._exchange)
+    def fail(self, error: AdapterError, after: int = -1) -> None:
+        """It ends here, if it has not ended: as its answer does, or as what another process wrote up to number `after`."""
+        if self.end is None and self._writer is None:
+            self.end = _failed(self.object, error, after)
+        elif self.end is None:
+            self.feed([Failed(error)] if self.answering is None else self.answering.fail(error))
 
     def _log(self, frames: list[Frame]) -> None:
         for event in self._numbered(frames):
@@ -76,7 +82,7 @@ class Recording:
         return numbered
 
 
-def failed_frames(object: dict[str, Any], error: AdapterError, after: int) -> tuple[list[LoggedEvent], dict[str, Any]]:
+def _failed(object: dict[str, Any], error: AdapterError, after: int) -> tuple[list[LoggedEvent], dict[str, Any]]:
     """The end of a response whose events another process wrote up to number `after`, or nobody did."""
     made = {**object, "status": "failed", "error": failed_error(error)}
     events: list[dict[str, Any]] = []

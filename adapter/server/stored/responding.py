@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, PreviousResponseNotFound, StoreUnavailable
+from adapter.errors import Abandoned, AdapterError, PreviousResponseNotFound, StoreUnavailable
 from adapter.hub.events import Event, Finished, Item, Started
 from adapter.hub.fold import Answer
 from adapter.hub.request import Exchange
@@ -17,7 +17,7 @@ from adapter.server.asking import clock
 from adapter.server.course import Course, Lane
 from adapter.server.lanes import Hub, HubWhole, RawStreaming, RawWhole
 from adapter.server.own import Changed
-from adapter.server.stored.kept import NOT_KNOWN, Kept
+from adapter.server.stored.kept import Kept, known
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 
@@ -88,9 +88,7 @@ class KeepResponse:
             except BaseException:
                 self.start(self._forget(announcing))
                 raise
-            if isinstance(lane, NOT_KNOWN):
-                raise AssertionError("an answer that is to be stored has to be known")
-            return Kept(lane, self, self.start)
+            return Kept(known(lane), self, self.start)
 
         return replace(course, begin=begin)
 
@@ -103,15 +101,10 @@ class KeepResponse:
         return await self._save(DIALECTS["responses"].write_reply(answers, exchange))
 
     async def abandon(self, answer: Answer, exchange: Exchange) -> None:
-        """What there is of it, as cancelled, or as failed where it was this server that had to stop."""
-        if not answer.id:
-            answer.id, answer.created_at, answer.model = self.kind.id, self.kind.created_at, exchange.request.model
-            answer.extra = self.kind.facts
-        if self.turn.cut_with is not None:
-            answer.status, answer.error = "failed", self.turn.cut_with
+        """What there is of it, as cancelled where it was the client that left."""
         made = DIALECTS["responses"].write_reply([answer], exchange)
-        if answer.status == "in_progress":
-            made["status"] = "cancelled"
+        if isinstance(answer.error, Abandoned):
+            made |= {"status": "cancelled", "error": None}
         try:
             await self._save(made)
             self.turn.stored = "kept"

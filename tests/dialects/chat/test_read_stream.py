@@ -101,6 +101,32 @@ def test_done_without_finish_is_inferred() -> None:
     assert kinds(reader) == ["finish_inferred"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "completed"),
+    [
+        (['{"path": "/srv/old'], False),
+        (['{"path": "/srv/ol', "d", '/x"}'], True),
+        (['{"a":{}', "}"], True),
+        (['{"a":{}'], False),
+        (["[1, 2"], False),
+        ([""], True),
+        ([" "], True),
+    ],
+)
+def test_done_without_finish_amid_a_call_is_truncated(arguments: list[str], completed: bool) -> None:
+    """A client would run it; a call whose arguments are whole is complete, and one that has none is as it always is."""
+    chunks = [chunk_bytes({"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "f", "arguments": ""}}]})]
+    chunks += [chunk_bytes({"tool_calls": [{"index": 0, "function": {"arguments": text}}]}) for text in arguments]
+    events, reader = read_all(*chunks)
+
+    assert any(isinstance(event, ItemClosed) for event in events) is completed
+    assert isinstance(events[-1], Finished) is completed
+    assert kinds(reader) == (["finish_inferred"] if completed else [])
+    if isinstance(events[-1], Failed):
+        assert isinstance(events[-1].error, UpstreamTruncated)
+        assert [item["arguments"] for item in events[-1].items] == ["".join(arguments)]
+
+
 def test_end_without_finish_and_done_is_truncated_and_keeps_what_came() -> None:
     events, _ = read_all(chunk_bytes({"content": "x"}), end=None)
 
