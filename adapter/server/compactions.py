@@ -67,19 +67,20 @@ class Compactions:
             AdapterError: the request cannot be served.
         """
         target, seals = self._expanded(turn, request, found)
-        upstream = target.upstream
-        takes_trigger = facts.triggered and self._compactor.way(ClientShape.TRIGGER, target) is Way.TRIGGER_BLOB
-        if facts.triggered and not takes_trigger and not upstream.compacts_in_place:
-            request.body["input"] = request.items[:-1]
-            case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
-            return self._triggered(case, seals)
-        if not upstream.compacts_in_place and (limit := threshold(request.body)) is not None:
+        if target.upstream.compacts_in_place:
+            return self._hub(turn, request, target, seals)
+        limit = threshold(request.body)
+        if limit is not None:
             del request.body["context_management"]
-            if is_due(request, limit):
-                case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
-                case = replace(case, options=case.options.within(limit))
-                if case.split.rest:
-                    return self._compacted_then_asked(case, seals, Going.on(case))
+        if facts.triggered:  # whatever the history's length, the compaction is all of the answer
+            if self._compactor.way(ClientShape.TRIGGER, target) is not Way.TRIGGER_BLOB:
+                request.body["input"] = request.items[:-1]
+                return self._triggered(self._case(turn, ClientShape.TRIGGER, request, seals, target), seals)
+        elif limit is not None and is_due(request, limit):
+            case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
+            case = replace(case, options=case.options.within(limit))
+            if case.split.rest:
+                return self._compacted_then_asked(case, seals, Going.on(case))
         return self._hub(turn, request, target, seals)
 
     async def compact(self, turn: Turn, body: dict[str, Any]) -> Course:
