@@ -19,7 +19,7 @@ from adapter.compaction.options import OnFailure, Options, Strategy
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
 from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
 from adapter.compaction.sizes import utf8_length
-from adapter.compaction.summarise import TOO_LONG, Compacted, summarise
+from adapter.compaction.summarise import TOO_LONG, Compacted, summarise, trimmed
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, NoSummary, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
@@ -164,16 +164,10 @@ class Compactor:
         async def ask(call: Request) -> Answer | AdapterError:
             nonlocal estimated
             try:
-                answering = await self.asking.ask(case.turn, call, target)
-                try:
-                    (answer,) = await collected(answering)
-                    await answering.finish()
-                finally:
-                    answering.close()
+                answer, guessed = await self._answer(case.turn, call, target)
             except AdapterError as refused:
                 return refused
-            case.turn.pay(answer.usage)
-            estimated |= any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
+            estimated |= guessed
             return answer
 
         work = summarise(asked, options, going_on=case.going_on)
@@ -183,6 +177,21 @@ class Compactor:
                 call = work.send(await ask(call))
         except StopIteration as end:
             return Made.ours(end.value, estimated=estimated)
+
+    async def _answer(self, turn: Turn, call: Request, target: Target) -> tuple[Answer, bool]:
+        """The whole answer to a call, paid for, and whether its usage is an estimate.
+
+        Raises:
+            AdapterError: there is none.
+        """
+        answering = await self.asking.ask(turn, call, target)
+        try:
+            (answer,) = await collected(answering)
+            await answering.finish()
+        finally:
+            answering.close()
+        turn.pay(answer.usage)
+        return answer, any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
 
     async def _otherwise(self, case: Case, refused: AdapterError) -> Made:
         """An upstream's own compaction that failed. A history too long for it is summarised in pieces: the client has no
@@ -196,12 +205,7 @@ class Compactor:
             return await self._summarised(case)
         if kept_there or case.options.on_failure is OnFailure.ERROR:
             raise refused
-        work = summarise(case.request, replace(case.options, strategy=Strategy.TRIM), going_on=case.going_on)
-        try:
-            next(work)
-        except StopIteration as end:
-            return Made.ours(end.value)
-        raise refused
+        return Made.ours(trimmed(case.request, case.options, going_on=case.going_on))
 
     # --------------------------------------------------------------------------------------------- by the upstream
 
@@ -222,7 +226,7 @@ class Compactor:
             case UpstreamText(text):
                 usage = cost or usages.estimated(len(sent), utf8_length(text))
                 context = parts.context(text)
-                return Made.ours(Compacted(parts, context, text, Strategy.SUMMARY, usage, cost is None, 1))
+                return Made.ours(Compacted(parts, context, text, Strategy.SUMMARY, usage, cost is None))
             case UpstreamBlob(output):
                 if not case.shape.takes_blob or case.target.upstream.dialect != "responses":
                     return None
@@ -266,13 +270,7 @@ class Compactor:
         body.update({key: case.request.body[key] for key in _TO_TRIGGER if case.request.body.get(key) is not None})
         asked = replace(case.request, body=body, carry={}, stream=True, include_usage=True)
         for _ in range(2):
-            answering = await self.asking.ask(case.turn, asked, case.target)
-            try:
-                (answer,) = await collected(answering)
-                await answering.finish()
-            finally:
-                answering.close()
-            case.turn.pay(answer.usage)
+            answer, guessed = await self._answer(case.turn, asked, case.target)
             blobs = [item for item in answer.output if type_of(item) in COMPACTIONS and item.get("encrypted_content")]
             if blobs:
                 break
@@ -280,7 +278,7 @@ class Compactor:
             raise NoSummary("The upstream answered a compaction trigger without a compaction.")
         kept, blob = parts.retained, blobs[-1]
         usage = answer.usage or usages.estimated(0, utf8_length(blob["encrypted_content"]))
-        estimated = answer.usage is None or any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
+        estimated = answer.usage is None or guessed
         context = [*kept[: parts.cut], blob, *kept[parts.cut :]]
         return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
 
