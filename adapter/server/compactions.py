@@ -22,9 +22,10 @@ from adapter.compaction.plan import ClientShape, Way
 from adapter.compaction.sealing import not_verified
 from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
 from adapter.compaction.streams import preceded, triggered
-from adapter.compaction.triggers import is_due, is_triggered, threshold
+from adapter.compaction.triggers import is_due, is_triggered
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.echo import echo
+from adapter.dialects.responses.read_request import compact_threshold
 from adapter.errors import InvalidValue
 from adapter.hub import usage as usages
 from adapter.hub.events import Event, Failed, Finished, ItemClosed, ItemOpened, Started, Usage
@@ -69,7 +70,7 @@ class Compactions:
         target, seals = self._expanded(turn, request, found)
         if target.upstream.compacts_in_place:
             return self._hub(turn, request, target, seals)
-        limit = threshold(request.body)
+        limit = compact_threshold(request.body.get("context_management"))
         if limit is not None:
             del request.body["context_management"]
         if facts.triggered:  # whatever the history's length, the compaction is all of the answer
