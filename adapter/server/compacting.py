@@ -248,20 +248,21 @@ class Compactor:
 
     async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob | UpstreamShell:
         """What the endpoint answers; an answer with nothing in it is asked for once more."""
-        for again in (True, False):
-            data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)
-            try:
-                body = loads(data)
-            except NotJson:
-                raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
-            if (why := _failure(body)) is not None:
-                raise from_error_object(why)
-            try:
-                return read_compact_answer(body)
-            except UpstreamInvalid:
-                if not again:
-                    raise
-        raise AssertionError("unreachable")
+        body = await self._endpoint(case, sent)
+        try:
+            return read_compact_answer(body)
+        except UpstreamInvalid:
+            return read_compact_answer(await self._endpoint(case, sent))
+
+    async def _endpoint(self, case: Case, sent: bytes) -> Any:
+        data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)
+        try:
+            body = loads(data)
+        except NotJson:
+            raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
+        if (why := _failure(body)) is not None:
+            raise from_error_object(why)
+        return body
 
     async def _by_trigger(self, case: Case) -> Made:
         parts = case.split
