@@ -46,6 +46,21 @@ def texts(item: Item) -> Iterator[str]:
                     yield from texts(part)
 
 
+def readable_reasoning(item: Item) -> str:
+    """The text of a reasoning item (`content`), else its summary; "" where all of it is encrypted.
+
+    Reasoning is a hint: parts that are malformed are passed over, they are no reason to refuse a request.
+    """
+    return _joined(item.get("content"), "") or _joined(item.get("summary"), "\n\n")
+
+
+def _joined(parts: Any, glue: str) -> str:
+    if not parts or not isinstance(parts, list):
+        return ""
+    found = [part.get("text") for part in parts if isinstance(part, dict)]
+    return glue.join([text for text in found if isinstance(text, str)])
+
+
 def text_bytes(item: Item) -> int:
     """The size of `texts(item)` in UTF-8: what the token estimate counts."""
     return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts(item))

@@ -221,19 +221,13 @@ class Compactions:
 
     def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals) -> Answering:
         """With the blobs that the client is to give back."""
-        origin = target.origin
+        holder = seals.ring, seals.tenant, target.origin
         if target.upstream.dialect == "responses":
-            if not seals.wraps:
-                return answering
-            change = wrapping_blobs(seals.ring, seals.tenant, origin)
-        else:
-            asked = asks_for_sealed_reasoning(request)
-            if target.upstream.profile.signs and (asked or request.client.codex):
-                answering = Changed(answering, SealingSignatures(seals.ring, seals.tenant, origin), only=_FRAME)
-            if not asked:
-                return answering
-            change = sealing_reasoning(seals.ring, seals.tenant, origin)
-        return Changed(answering, lambda event: [change(event)], only=_ITEMS)
+            return Changed(answering, wrapping_blobs(*holder), only=_ITEMS) if seals.wraps else answering
+        asked = asks_for_sealed_reasoning(request)
+        if target.upstream.profile.signs and (asked or request.client.codex):
+            answering = Changed(answering, SealingSignatures(*holder), only=_FRAME)
+        return Changed(answering, sealing_reasoning(*holder), only=_ITEMS) if asked else answering
 
     def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
         """The target that can go on with this history, whose items in `request` are from now on what it reads."""

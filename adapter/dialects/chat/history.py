@@ -29,7 +29,6 @@ from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.item_fields import is_call, is_message, is_output, is_text, report_unknown
 from adapter.dialects.chat.other_items import leave_out
 from adapter.dialects.chat.pairing import Pairing
-from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.dialects.chat.tools import Toolbox
 from adapter.dialects.chat.turns import Message, Turn, demand_reasoning, demand_signatures, same_call, with_media
@@ -38,6 +37,7 @@ from adapter.dialects.chat.write_content import Part, single_text, write_assista
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
+from adapter.hub.items import readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
 
