@@ -109,7 +109,7 @@ class Compactions:
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
         target, seals = self._expanded(turn, request, found)
-        case = self._case(turn, _SHAPES[reply, turn.client.codex], request, seals, target)
+        case = self._case(turn, ClientShape(reply.value), request, seals, target)
 
         async def begin() -> Lane:
             made = await self._made(case)
@@ -265,16 +265,6 @@ def _maker(origin: str | None, found: tuple[Target, ...]) -> Target | None:
         if (key := one.upstream.key_at(origin or "")) is not None:
             return one if key == one.key else replace(one, key=key)
     return None
-
-
-_SHAPES: Final = {
-    (Reply.COMPACTION, False): ClientShape.COMPACTION,
-    (Reply.COMPACTION, True): ClientShape.CODEX_OLD,
-    (Reply.RESPONSE, False): ClientShape.RESPONSE,
-    (Reply.RESPONSE, True): ClientShape.RESPONSE,
-    (Reply.GOMODEL, False): ClientShape.GOMODEL,
-    (Reply.GOMODEL, True): ClientShape.GOMODEL,
-}
 
 
 def _costing(cost: dict[str, Any]) -> Callable[[Event], list[Event]]:
