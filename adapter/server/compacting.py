@@ -12,7 +12,6 @@ from itertools import chain
 from typing import Any, Final
 
 from adapter.compaction.anatomy import COMPACTIONS, REFERENCE, TRIGGER, Voice, type_of, units, voice
-from adapter.compaction.expand import Expanded
 from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
 from adapter.compaction.options import OnFailure, Options, Strategy
@@ -61,7 +60,6 @@ class Case:
     shape: ClientShape
     request: Request
     """Its items are what the target reads; a trigger is no part of them."""
-    expanded: Expanded
     target: Target
     options: Options
 

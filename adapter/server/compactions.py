@@ -76,9 +76,9 @@ class Compactions:
         if facts.triggered:  # whatever the history's length, the compaction is all of the answer
             if self._compactor.way(ClientShape.TRIGGER, target) is not Way.TRIGGER_BLOB:
                 request.body["input"] = request.items[:-1]
-                return self._triggered(self._case(turn, ClientShape.TRIGGER, request, seals, target), seals)
+                return self._triggered(self._case(turn, ClientShape.TRIGGER, request, target), seals)
         elif limit is not None and is_due(request, limit):
-            case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
+            case = self._case(turn, ClientShape.THRESHOLD, request, target)
             case = replace(case, options=case.options.within(limit))
             if case.split.rest:
                 return self._compacted_then_asked(case, seals, Going.on(case))
@@ -109,7 +109,7 @@ class Compactions:
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
         target, seals = self._expanded(turn, request, found)
-        case = self._case(turn, ClientShape(reply.value), request, seals, target)
+        case = self._case(turn, ClientShape(reply.value), request, target)
 
         async def begin() -> Lane:
             made = await self._made(case)
@@ -138,7 +138,7 @@ class Compactions:
             return self._ground.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
         request = DIALECTS["chat"].read_request(body, turn.client)
         seals = self._seals(turn, Expanded(request.items), target, wraps=False)
-        case = self._case(turn, ClientShape.CHAT, request, seals, target)
+        case = self._case(turn, ClientShape.CHAT, request, target)
         if worth_compacting(case.split, case.options):
             return self._compacted_then_asked(case, seals, Going.on(case, body))
         if target.upstream.dialect == "chat" and passes:
@@ -202,9 +202,9 @@ class Compactions:
         model = body.get("model")
         return self._compactor.options.reply_for(model if isinstance(model, str) else "", turn.caller.key_id)
 
-    def _case(self, turn: Turn, shape: ClientShape, request: Request, seals: Seals, target: Target) -> Case:
+    def _case(self, turn: Turn, shape: ClientShape, request: Request, target: Target) -> Case:
         options = self._compactor.options
-        return Case(turn=turn, shape=shape, request=request, expanded=seals.expanded, target=target, options=options)
+        return Case(turn=turn, shape=shape, request=request, target=target, options=options)
 
     # --------------------------------------------------------------------------------------------------------- blobs
 
