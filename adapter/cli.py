@@ -190,9 +190,8 @@ def _of_store(config: Path | None, verb: str) -> None:
         raise ConfigError('store.mode is "off": nothing is stored')
     from adapter.store import opening, verbs
 
-    url = None if section.url is None else section.url.get_secret_value()
     try:
-        click.echo(verbs.stats(url) if verb == "stats" else verbs.purge(url))
+        click.echo(verbs.stats(section) if verb == "stats" else verbs.purge(section))
     except StoreUnavailable as fault:
         end(1, f"adapter: {opening.why(fault)}")
 

@@ -65,12 +65,16 @@ class AdapterError(Exception):
 # ------------------------------------------------------------------------------------------------ the client's fault
 
 
-class BadRequest(AdapterError):
-    """The request is wrong and will be wrong again."""
+class ClientError(AdapterError):
+    """The request, or who sends it, is to change; 400 where a class says no other status."""
 
     status = 400
     type = "invalid_request_error"
     blame = Blame.CLIENT
+
+
+class BadRequest(ClientError):
+    """The request is wrong and will be wrong again."""
 
 
 class InvalidJson(BadRequest):
@@ -125,30 +129,24 @@ class HostileRequest(BadRequest):
     """Framing or shape that no honest client sends (two lengths, two credentials, absurd nesting)."""
 
 
-class Unauthorized(AdapterError):
+class Unauthorized(ClientError):
     """No key, or one that is not known."""
 
     status = 401
-    type = "invalid_request_error"
     code = "invalid_api_key"
-    blame = Blame.CLIENT
 
 
-class Forbidden(AdapterError):
+class Forbidden(ClientError):
     """A known key that may not do this."""
 
     status = 403
-    type = "invalid_request_error"
     code = "permission_denied"
-    blame = Blame.CLIENT
 
 
-class NotFound(AdapterError):
+class NotFound(ClientError):
     """No such path, or no such stored object for this caller."""
 
     status = 404
-    type = "invalid_request_error"
-    blame = Blame.CLIENT
 
 
 class ModelNotFound(NotFound):
@@ -157,59 +155,47 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
-class MethodNotAllowed(AdapterError):
+class MethodNotAllowed(ClientError):
     """The path exists, the method does not."""
 
     status = 405
-    type = "invalid_request_error"
-    blame = Blame.CLIENT
     allow = ""
     """For the `allow` header: the methods that this path has."""
 
 
-class RequestTimeout(AdapterError):
+class RequestTimeout(ClientError):
     """The client did not send its body in time."""
 
     status = 408
-    type = "invalid_request_error"
     code = "request_timeout"
-    blame = Blame.CLIENT
 
 
-class PayloadTooLarge(AdapterError):
+class PayloadTooLarge(ClientError):
     """The body is over the bound; it was not read past it."""
 
     status = 413
-    type = "invalid_request_error"
     code = "payload_too_large"
-    blame = Blame.CLIENT
 
 
-class UpgradeRequired(AdapterError):
+class UpgradeRequired(ClientError):
     """What was asked for exists over another protocol than the one that it was asked in."""
 
     status = 426
-    type = "invalid_request_error"
     code = "websocket_unavailable"
-    blame = Blame.CLIENT
 
 
-class UnsupportedMediaType(AdapterError):
+class UnsupportedMediaType(ClientError):
     """A content type or encoding that is not JSON in UTF-8."""
 
     status = 415
-    type = "invalid_request_error"
     code = "unsupported_media_type"
-    blame = Blame.CLIENT
 
 
-class HeadersTooLarge(AdapterError):
+class HeadersTooLarge(ClientError):
     """More header bytes or lines than any client needs."""
 
     status = 431
-    type = "invalid_request_error"
     code = "headers_too_large"
-    blame = Blame.CLIENT
 
 
 class RateLimited(AdapterError):
@@ -249,11 +235,10 @@ class UpstreamRefused(UpstreamError):
     def __init__(self, message: str, *, status: int, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.upstream_status = status
-        self.answer_status = status
 
     @property
     def http_status(self) -> int:
-        return self.answer_status
+        return self.upstream_status
 
 
 class UpstreamUnwell(UpstreamRefused):
@@ -331,53 +316,46 @@ class InternalError(AdapterError):
     code = "internal_error"
 
 
-class NoUpstream(AdapterError):
-    """Every upstream that serves the model is down or cooling."""
+class Unavailable(AdapterError):
+    """Something that it takes is not there now."""
 
     status = 503
     type = "service_unavailable_error"
-    code = "no_upstream"
     retryable = True
+
+
+class NoUpstream(Unavailable):
+    """Every upstream that serves the model is down or cooling."""
+
+    code = "no_upstream"
 
 
 class Abandoned(AdapterError):
     """Its client left while it was made; nobody is told, and what is stored of it says that it was cancelled."""
 
 
-class ShuttingDown(AdapterError):
+class ShuttingDown(Unavailable):
     """The process is draining and the deadline has come."""
 
-    status = 503
-    type = "service_unavailable_error"
     code = "server_shutting_down"
-    retryable = True
 
 
-class Overloaded(AdapterError):
+class Overloaded(Unavailable):
     """More work at once than the configured bound."""
 
-    status = 503
-    type = "service_unavailable_error"
     code = "server_is_overloaded"
-    retryable = True
 
 
-class LimitsUnavailable(AdapterError):
+class LimitsUnavailable(Unavailable):
     """Limits are configured and their store does not answer: how much was used cannot be known."""
 
-    status = 503
-    type = "service_unavailable_error"
     code = "limits_unavailable"
-    retryable = True
 
 
-class StoreUnavailable(AdapterError):
+class StoreUnavailable(Unavailable):
     """The database of stored responses cannot be used now; requests that need no stored state go on."""
 
-    status = 503
-    type = "service_unavailable_error"
     code = "store_unavailable"
-    retryable = True
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The store of responses and conversations is not available ({reason}).", retry_after=1)

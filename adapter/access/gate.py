@@ -11,9 +11,9 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from adapter.access.caller import Caller
 from adapter.access.keys import Keys
 from adapter.errors import RateLimited, Unauthorized
-from adapter.server.caller import Caller
 from adapter.wire.headers import Headers, credential
 
 _BURST: Final = 20.0

@@ -75,10 +75,8 @@ class Access:
         Raises:
             Forbidden: none of them allows it.
         """
-        for name in groups:
-            group = self._groups.get(name)
-            if group is not None and group.allows_model(model) and any(map(group.allows_upstream, upstreams)):
-                return group
+        if (group := self._first(groups, model, upstreams)) is not None:
+            return group
         raise Forbidden(
             "This key may not use this model; GET /v1/models lists those it may. Ask whoever gave you the key to put it "
             "into a group that has the model.",
@@ -88,12 +86,13 @@ class Access:
 
     def allows(self, groups: Sequence[str], model: str, upstream: str) -> bool:
         """Whether a key of these groups may ask for `model` on this upstream."""
-        return any(
-            (group := self._groups.get(name)) is not None
-            and group.allows_model(model)
-            and group.allows_upstream(upstream)
-            for name in groups
-        )
+        return self._first(groups, model, (upstream,)) is not None
+
+    def _first(self, groups: Sequence[str], model: str, upstreams: Sequence[str]) -> Group | None:
+        """Of these the first that allows the model on one of the upstreams."""
+        known = (self._groups[name] for name in groups if name in self._groups)
+        able = (one for one in known if one.allows_model(model) and any(map(one.allows_upstream, upstreams)))
+        return next(able, None)
 
     def _counters(self, group: Group, owner: str, key_id: str) -> tuple[Counter, ...]:
         """All bounds of a request through `group`, the narrowest subject first."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, flock
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,27 +66,6 @@ def new_secret() -> str:
     return _MADE + secrets.token_urlsafe(32)
 
 
-class KeyRing:
-    """Finds the key behind a secret."""
-
-    def __init__(self, keys: Iterable[Key], clock: Callable[[], float]) -> None:
-        """`clock`: Unix seconds."""
-        self._clock = clock
-        self._keys: dict[str, tuple[Key, float | None]] = {}
-        for key in keys:
-            self._keys[key.digest] = (key, None)
-            if key.previous is not None:
-                self._keys.setdefault(key.previous, (key, key.previous_until))
-
-    def find(self, secret: str) -> Key | None:
-        """The key, as long as it opens."""
-        found = self._keys.get(digest_of(secret))
-        if found is None:
-            return None
-        key, until = found
-        return key if until is None or self._clock() < until else None
-
-
 class Keys:
     """The keys of the configuration and of the file, the file's as they are now."""
 
@@ -98,7 +78,7 @@ class Keys:
         monotonic: Callable[[], float],
         refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`refused` is told when a changed file cannot be read; the keys before the change go on.
+        """`clock` gives Unix seconds. `refused` is told when a changed file cannot be read; the keys before the change go on.
 
         Raises:
             ConfigError: the file cannot be read now.
@@ -110,13 +90,15 @@ class Keys:
         self._refused = refused
         self._look_at = monotonic() + _LOOK_EVERY
         self._state = file.state() if file is not None else None
-        self._ring = KeyRing(all_keys(self._configured, file.read() if file is not None else ()), clock)
+        self._opening = self._read()
+        """By digest, the key that it opens, and until when."""
 
     def find(self, secret: str) -> Key | None:
         """The key behind a secret, by the file as it was at most a second ago."""
         if self._file is not None and self._monotonic() >= self._look_at:
             self._look(self._file)
-        return self._ring.find(secret)
+        key, until = self._opening.get(digest_of(secret), (None, 0))
+        return key if self._clock() < until else None
 
     def _look(self, file: KeyFile) -> None:
         self._look_at = self._monotonic() + _LOOK_EVERY
@@ -125,9 +107,14 @@ class Keys:
             return
         self._state = state
         try:
-            self._ring = KeyRing(all_keys(self._configured, file.read()), self._clock)
+            self._opening = self._read()
         except ConfigError as refused:
             self._refused(str(refused))
+
+    def _read(self) -> dict[str, tuple[Key, float]]:
+        keys = all_keys(self._configured, () if self._file is None else self._file.read())
+        rotated = {key.previous: (key, key.previous_until) for key in reversed(keys) if key.previous is not None}
+        return rotated | {key.digest: (key, inf) for key in keys}
 
 
 def all_keys(configured: Sequence[Key], filed: Sequence[Key]) -> tuple[Key, ...]:

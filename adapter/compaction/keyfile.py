@@ -16,17 +16,16 @@ _OTHERS_BITS = 0o077
 
 
 @dataclass(slots=True)
-class KeyFile:
-    """A secret and where it is kept."""
+class SealingKey:
+    """A secret, and what the operator should know of it."""
 
     secret: bytes = field(repr=False)
-    stored: bool
-    """False: in memory only. Blobs sealed under it die with this process and mean nothing to other replicas."""
     warning: str | None = None
-    """One line for the operator, where something about the file is not as it should be."""
+    """One line, where something about its file is not as it should be; or there is none, and what is sealed under it dies with
+    this process and means nothing to other replicas."""
 
 
-def load_or_make_key_file(path: Path | None) -> KeyFile:
+def load_or_make_key_file(path: Path | None) -> SealingKey:
     """The secret in the file, made with mode 0600 if there is none; call it before workers start. Without a path it is made
     for this process only.
 
@@ -48,14 +47,12 @@ def load_or_make_key_file(path: Path | None) -> KeyFile:
         secret = secret_from_base64(text)
     except ConfigError:
         raise ConfigError(f"{path} does not hold a sealing key (base64 of {SECRET_BYTES} bytes)") from None
-    return KeyFile(
-        secret, stored=True, warning=f"{path} can be read by others; its mode should be 0600" if exposed else None
-    )
+    return SealingKey(secret, f"{path} can be read by others; its mode should be 0600" if exposed else None)
 
 
-def _in_memory(reason: str) -> KeyFile:
+def _in_memory(reason: str) -> SealingKey:
     warning = f"the sealing key lives in memory only: {reason}; sealed content will not survive a restart"
-    return KeyFile(secrets.token_bytes(SECRET_BYTES), stored=False, warning=warning)
+    return SealingKey(secrets.token_bytes(SECRET_BYTES), warning)
 
 
 def _make(path: Path) -> None:

@@ -77,7 +77,7 @@ class Made:
         if isinstance(payload, ContextPayload):
             payload = ContextPayload(seals.again(payload.items))
         blob = compaction_item(seal_compaction(payload, seals.ring, seals.tenant), token)
-        return compacted_output(seals.again(self.summary.retained), blob, token)
+        return compacted_output(seals.again(self.summary.split.retained), blob, token)
 
     def blob(self, seals: Seals) -> str:
         """For a client that gets one item and may drop everything before it."""

@@ -1,7 +1,7 @@
 """Blobs on the way out: hub events and reply items whose `encrypted_content` a client will give back to us.
 
-Transformers are plain functions from event to event, made once per answer: the pump maps them over the stream, the plain
-answer folds what comes out, so both say the same.
+A transformer gives the events that take one's place and is made once per answer: the pump maps it over the stream, the
+plain answer folds what comes out, so both say the same.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from adapter.compaction.anatomy import COMPACTIONS, type_of
+from adapter.compaction.anatomy import EXPANDED, type_of
 from adapter.compaction.payload import TEXT, seal_reasoning, seal_signatures
 from adapter.compaction.sealing import KeyRing, Kind
 from adapter.hub.events import Event, Failed, Finished, Item, ItemClosed, ItemOpened, Started
+from adapter.hub.items import readable_reasoning
 from adapter.hub.request import Request
 
-Transformer: TypeAlias = Callable[[Event], Event]
+Transformer: TypeAlias = Callable[[Event], list[Event]]
 
 _INCLUDE: Final = "reasoning.encrypted_content"
-_WITH_BLOBS: Final = COMPACTIONS | {"reasoning"}
 
 
 def asks_for_sealed_reasoning(request: Request) -> bool:
@@ -30,13 +30,13 @@ def asks_for_sealed_reasoning(request: Request) -> bool:
 def sealing_reasoning(ring: KeyRing, tenant: str, origin: str) -> Transformer:
     """For a Chat upstream: every closed reasoning item gets its own text as `encrypted_content`, sealed."""
 
-    def transformed(event: Event) -> Event:
-        if not isinstance(event, ItemClosed) or event.item.get("type") != "reasoning":
-            return event
-        text = _reasoning_text(event.item)
-        if not text or event.item.get("encrypted_content"):
-            return event
-        return ItemClosed(event.index, {**event.item, "encrypted_content": seal_reasoning(text, ring, tenant, origin)})
+    def transformed(event: Event) -> list[Event]:
+        if isinstance(event, ItemClosed) and event.item.get("type") == "reasoning":
+            text = readable_reasoning(event.item)
+            if text and not event.item.get("encrypted_content"):
+                sealed = seal_reasoning(text, ring, tenant, origin)
+                return [ItemClosed(event.index, {**event.item, "encrypted_content": sealed})]
+        return [event]
 
     return transformed
 
@@ -85,16 +85,10 @@ class SealingSignatures:
 def wrapping_blobs(ring: KeyRing, tenant: str, origin: str) -> Transformer:
     """For a Responses upstream: its own blobs are wrapped, so that they find their way back to it."""
 
-    def transformed(event: Event) -> Event:
-        match event:
-            case ItemOpened(index, item):
-                wrapped = wrapped_item(item, ring, tenant, origin)
-                return event if wrapped is item else ItemOpened(index, wrapped)
-            case ItemClosed(index, item):
-                wrapped = wrapped_item(item, ring, tenant, origin)
-                return event if wrapped is item else ItemClosed(index, wrapped)
-            case _:
-                return event
+    def transformed(event: Event) -> list[Event]:
+        if isinstance(event, ItemOpened | ItemClosed):
+            return [type(event)(event.index, wrapped_item(event.item, ring, tenant, origin))]
+        return [event]
 
     return transformed
 
@@ -102,19 +96,7 @@ def wrapping_blobs(ring: KeyRing, tenant: str, origin: str) -> Transformer:
 def wrapped_item(item: Item, ring: KeyRing, tenant: str, origin: str) -> Item:
     """An upstream's item with its blob wrapped; the very item where it has none or has one under our keys."""
     blob = item.get("encrypted_content")
-    if type_of(item) not in _WITH_BLOBS or not isinstance(blob, str) or not blob or ring.knows(blob):
+    if type_of(item) not in EXPANDED or not isinstance(blob, str) or not blob or ring.knows(blob):
         return item
     sealed = ring.seal(blob.encode("utf-8", "surrogatepass"), kind=Kind.WRAPPED, tenant=tenant, origin=origin)
     return {**item, "encrypted_content": sealed}
-
-
-def _reasoning_text(item: Item) -> str:
-    """The text itself where the item has it, else its summary: Chat upstreams give one or the other."""
-    return _joined(item.get("content")) or _joined(item.get("summary"))
-
-
-def _joined(parts: Any) -> str:
-    if not isinstance(parts, list):
-        return ""
-    texts = [part.get("text") for part in parts if isinstance(part, dict)]
-    return "\n\n".join(text for text in texts if isinstance(text, str) and text)

@@ -19,7 +19,6 @@ class ClientShape(Enum):
     RESPONSE = "response"
     GOMODEL = "gomodel"
     CHAT = "chat"
-    CODEX_OLD = "codex_old"
     TRIGGER = "trigger"
     THRESHOLD = "threshold"
 

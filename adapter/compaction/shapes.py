@@ -7,12 +7,13 @@ fourth, chat-shaped, is an ordinary Chat answer to a shortened conversation; onl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from adapter.compaction.anatomy import CALLS, COMPACTIONS, CUT_OFF, OUTPUTS, type_of
 from adapter.errors import NoSummary, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
+from adapter.hub.items import ID_PREFIXES, OTHER_ID
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,27 +110,12 @@ def _message(facts: Facts, text: str) -> Item:
     }
 
 
-_PREFIXES: Final = {
-    "message": "msg",
-    "function_call": "fc",
-    "custom_tool_call": "ctc",
-    "reasoning": "rs",
-    "tool_search_call": "tsc",
-    "local_shell_call": "lsh",
-    "shell_call": "sh",
-    "apply_patch_call": "apc",
-    "function_call_output": "fco",
-    "custom_tool_call_output": "ctco",
-    "additional_tools": "at",
-}
-
-
 def shown(item: Item, token: str, index: int) -> Item:
     """A retained item as an answer shows it: with an id and, where its kind has one, a status; otherwise as it was."""
     type_ = type_of(item)
     out = {**item}
     if not isinstance(out.get("id"), str) or not out["id"]:
-        out["id"] = f"{_PREFIXES.get(type_, 'item')}_{token}_{index}"
+        out["id"] = f"{ID_PREFIXES.get(type_, OTHER_ID)}{token}_{index}"
     if type_ in ("message", "reasoning") or type_ in CALLS or type_ in OUTPUTS:
         out["status"] = out.get("status") or "completed"
     if type_ == "message":

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from adapter.compaction.anatomy import COMPACTIONS, CUT_OFF, TRIGGER, type_of
+from adapter.compaction.anatomy import COMPACTIONS, CUT_OFF, type_of
 from adapter.compaction.keep import Split, split
 from adapter.compaction.options import OnFailure, Options, Strategy
 from adapter.compaction.payload import ContextPayload, Payload, SummaryPayload
@@ -66,12 +66,6 @@ class Compacted:
     """What the calls cost together; zeros without calls."""
     estimated: bool
     """Some of that is the estimate of `hub.usage`, since a call reported none."""
-    calls: int
-
-    @property
-    def retained(self) -> list[Item]:
-        """The items that stay word for word, a subsequence of the history."""
-        return self.split.retained
 
     def payload(self, *, whole: bool) -> Payload:
         """What to seal; `whole` where the client may drop everything before the blob."""
@@ -81,34 +75,36 @@ class Compacted:
 
 
 def summarise(
-    request: Request, options: Options, *, going_on: bool, trim_tokens: int | None = None
+    request: Request, options: Options, *, going_on: bool
 ) -> Generator[Request, Answer | AdapterError, Compacted]:
     """Compact the history of `request`, whose items hold no blobs of ours any more (`expand`); a trigger is no part of it.
 
-    `going_on` as in `keep.split`; `trim_tokens` replaces `options.trim_tokens`, for a threshold below it.
+    `going_on` as in `keep.split`.
 
     Raises:
         AdapterError: what the upstream failed with, or `NoSummary` where it gave none twice.
     """
-    history = [item for item in request.items if type_of(item) != TRIGGER]
-    parts = split(history, options, going_on=going_on)
+    parts = split(request.items, options, going_on=going_on)
     bill = _Bill()
-    target = options.trim_tokens if trim_tokens is None else trim_tokens
     if options.strategy is Strategy.TRIM:
-        return _trimmed(parts, options, target, bill)
+        return _trimmed(parts, options, bill)
     try:
         text = yield from _summary(request, options, bill)
     except AdapterError:
         if options.on_failure is OnFailure.ERROR:
             raise
-        return _trimmed(parts, options, target, bill)
-    return Compacted(parts, parts.context(text), text, Strategy.SUMMARY, bill.usage, bill.estimated, bill.calls)
+        return _trimmed(parts, options, bill)
+    return Compacted(parts, parts.context(text), text, Strategy.SUMMARY, bill.usage, bill.estimated)
 
 
-def _trimmed(parts: Split, options: Options, target: int, bill: _Bill) -> Compacted:
-    context = trim(parts, target)
-    text = transcript(context, options.clips)
-    return Compacted(parts, context, text, Strategy.TRIM, bill.usage, bill.estimated, bill.calls)
+def trimmed(request: Request, options: Options, *, going_on: bool) -> Compacted:
+    """As `summarise`, cut by the rules of `trim`, whatever the options say: no call is made."""
+    return _trimmed(split(request.items, options, going_on=going_on), options, _Bill())
+
+
+def _trimmed(parts: Split, options: Options, bill: _Bill) -> Compacted:
+    context = trim(parts, options.trim_tokens)
+    return Compacted(parts, context, transcript(context, options.clips), Strategy.TRIM, bill.usage, bill.estimated)
 
 
 @dataclass(slots=True)
@@ -117,7 +113,6 @@ class _Bill:
 
     usage: dict[str, Any] = field(default_factory=lambda: usages.estimated(0, 0))
     estimated: bool = False
-    calls: int = 0
 
     def add(self, asked: int, answer: Answer) -> None:
         cost = answer.usage
@@ -188,7 +183,6 @@ class _Asking:
         text = "\n\n".join(piece)
         call = _call(self._request, self._options, _task(text, what, part), self._opaque)
         for _ in range(2):
-            self._bill.calls += 1
             answer = yield call
             if isinstance(answer, AdapterError):
                 raise answer

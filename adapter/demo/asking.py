@@ -48,3 +48,11 @@ def structured(format_: Any, *, nested: bool) -> Any:
             return {}
         case _:
             return None
+
+
+def text_of(content: Any) -> str:
+    """All text of a content, in either dialect."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from adapter.demo.asking import Bad, image_type, structured
+from adapter.demo.asking import Bad, image_type, structured, text_of
 from adapter.demo.brain import Question, Said, Tool, answer, pieces
 
 CREATED = 1_764_000_000
@@ -89,26 +89,19 @@ def _last_turn(messages: list[Any]) -> dict[str, Any]:
             name = names.get(message.get("tool_call_id"))
             if name is None:
                 raise Bad("messages with role 'tool' must be a response to a preceding message with 'tool_calls'.")
-            turn["outputs"].append((name, _text(message.get("content"))))
+            turn["outputs"].append((name, text_of(message.get("content"))))
         before = role
     return turn
 
 
 def _user(content: Any, turn: dict[str, Any]) -> None:
-    turn["user"] = f"{turn['user']} {_text(content)}".strip()
+    turn["user"] = f"{turn['user']} {text_of(content)}".strip()
     for part in content if isinstance(content, list) else ():
         match part:
             case {"type": "image_url", "image_url": {"url": str(url)}}:
                 turn["images"].append(image_type(url))
             case {"type": "file", "file": dict(file)}:
                 turn["files"].append(str(file.get("filename", "file")))
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 # --------------------------------------------------------------------------------------------------------- speaking

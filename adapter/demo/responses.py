@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from adapter.demo.asking import check_types
+from adapter.demo.asking import check_types, text_of
 from adapter.demo.brain import Said, Tool, answer, pieces, summary
 from adapter.demo.chat import CREATED
 from adapter.demo.native import NATIVE
-from adapter.demo.responses_asked import input_items, question, text_of
+from adapter.demo.responses_asked import input_items, question
 
 SEALED: Final = "demo-summary:"
 """The demo's compaction is not encrypted: it is a demo, and its summary is a list of what was said."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from adapter.demo.asking import Bad, image_type, structured
+from adapter.demo.asking import Bad, image_type, structured, text_of
 from adapter.demo.brain import Question, Tool
 from adapter.demo.native import NATIVE
 
@@ -150,13 +150,6 @@ def _media(content: Any, turn: dict[str, Any]) -> None:
                 turn["images"].append(image_type(str(part.get("image_url") or "")))
             case {"type": "input_file"}:
                 turn["files"].append(str(part.get("filename") or "file"))
-
-
-def text_of(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 def _pair(item: dict[str, Any]) -> Any:

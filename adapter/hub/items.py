@@ -7,6 +7,29 @@ from typing import Any, Final
 
 from adapter.hub.events import Item
 
+ID_PREFIXES: Final = {
+    "message": "msg_",
+    "reasoning": "rs_",
+    "function_call": "fc_",
+    "function_call_output": "fco_",
+    "custom_tool_call": "ctc_",
+    "custom_tool_call_output": "ctco_",
+    "tool_search_call": "tsc_",
+    "tool_search_output": "tso_",
+    "local_shell_call": "lsh_",
+    "shell_call": "sh_",
+    "apply_patch_call": "apc_",
+    "web_search_call": "ws_",
+    "file_search_call": "fs_",
+    "code_interpreter_call": "ci_",
+    "image_generation_call": "ig_",
+    "mcp_call": "mcp_",
+    "compaction": "cmp_",
+    "additional_tools": "at_",
+}
+"""How the API begins the ids of its items, by their types."""
+OTHER_ID: Final = "item_"
+"""How ours of any other type begin."""
 _TEXT_KEYS: Final = ("text", "refusal", "arguments", "input", "output", "content", "summary")
 """Where an item or a part keeps what was said: a string, or a list of parts that have these keys again."""
 
@@ -21,6 +44,21 @@ def texts(item: Item) -> Iterator[str]:
             for part in value:
                 if isinstance(part, dict):
                     yield from texts(part)
+
+
+def readable_reasoning(item: Item) -> str:
+    """The text of a reasoning item (`content`), else its summary; "" where all of it is encrypted.
+
+    Reasoning is a hint: parts that are malformed are passed over, they are no reason to refuse a request.
+    """
+    return _joined(item.get("content"), "") or _joined(item.get("summary"), "\n\n")
+
+
+def _joined(parts: Any, glue: str) -> str:
+    if not parts or not isinstance(parts, list):
+        return ""
+    found = [part.get("text") for part in parts if isinstance(part, dict)]
+    return glue.join([text for text in found if isinstance(text, str)])
 
 
 def text_bytes(item: Item) -> int:

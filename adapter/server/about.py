@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from adapter.compaction.anatomy import EXPANDED, TRIGGER, type_of
 from adapter.compaction.sealing import is_ours
-from adapter.compaction.triggers import is_triggered, threshold
+from adapter.compaction.triggers import is_triggered
+from adapter.dialects.responses.read_request import compact_threshold
 
 _BLOBS: Final = "reasoning.encrypted_content"
 
@@ -42,7 +43,7 @@ def about(body: dict[str, Any]) -> About:
         BadRequest: a trigger or a threshold that cannot be.
     """
     include = body.get("include")
-    found = About(watched=threshold(body) is not None)
+    found = About(watched=compact_threshold(body.get("context_management")) is not None)
     found.blobs = found.watched or (isinstance(include, list) and _BLOBS in include)
     items = body.get("input")
     if not isinstance(items, list):

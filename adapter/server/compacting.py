@@ -12,14 +12,13 @@ from itertools import chain
 from typing import Any, Final
 
 from adapter.compaction.anatomy import COMPACTIONS, REFERENCE, TRIGGER, Voice, type_of, units, voice
-from adapter.compaction.expand import Expanded
 from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
 from adapter.compaction.options import OnFailure, Options, Strategy
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
 from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
 from adapter.compaction.sizes import utf8_length
-from adapter.compaction.summarise import TOO_LONG, Compacted, summarise
+from adapter.compaction.summarise import TOO_LONG, Compacted, summarise, trimmed
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, NoSummary, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
@@ -61,7 +60,6 @@ class Case:
     shape: ClientShape
     request: Request
     """Its items are what the target reads; a trigger is no part of them."""
-    expanded: Expanded
     target: Target
     options: Options
 
@@ -164,16 +162,10 @@ class Compactor:
         async def ask(call: Request) -> Answer | AdapterError:
             nonlocal estimated
             try:
-                answering = await self.asking.ask(case.turn, call, target)
-                try:
-                    (answer,) = await collected(answering)
-                    await answering.finish()
-                finally:
-                    answering.close()
+                answer, guessed = await self._answer(case.turn, call, target)
             except AdapterError as refused:
                 return refused
-            case.turn.pay(answer.usage)
-            estimated |= any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
+            estimated |= guessed
             return answer
 
         work = summarise(asked, options, going_on=case.going_on)
@@ -183,6 +175,21 @@ class Compactor:
                 call = work.send(await ask(call))
         except StopIteration as end:
             return Made.ours(end.value, estimated=estimated)
+
+    async def _answer(self, turn: Turn, call: Request, target: Target) -> tuple[Answer, bool]:
+        """The whole answer to a call, paid for, and whether its usage is an estimate.
+
+        Raises:
+            AdapterError: there is none.
+        """
+        answering = await self.asking.ask(turn, call, target)
+        try:
+            (answer,) = await collected(answering)
+            await answering.finish()
+        finally:
+            answering.close()
+        turn.pay(answer.usage)
+        return answer, any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
 
     async def _otherwise(self, case: Case, refused: AdapterError) -> Made:
         """An upstream's own compaction that failed. A history too long for it is summarised in pieces: the client has no
@@ -196,12 +203,7 @@ class Compactor:
             return await self._summarised(case)
         if kept_there or case.options.on_failure is OnFailure.ERROR:
             raise refused
-        work = summarise(case.request, replace(case.options, strategy=Strategy.TRIM), going_on=case.going_on)
-        try:
-            next(work)
-        except StopIteration as end:
-            return Made.ours(end.value)
-        raise refused
+        return Made.ours(trimmed(case.request, case.options, going_on=case.going_on))
 
     # --------------------------------------------------------------------------------------------- by the upstream
 
@@ -222,7 +224,7 @@ class Compactor:
             case UpstreamText(text):
                 usage = cost or usages.estimated(len(sent), utf8_length(text))
                 context = parts.context(text)
-                return Made.ours(Compacted(parts, context, text, Strategy.SUMMARY, usage, cost is None, 1))
+                return Made.ours(Compacted(parts, context, text, Strategy.SUMMARY, usage, cost is None))
             case UpstreamBlob(output):
                 if not case.shape.takes_blob or case.target.upstream.dialect != "responses":
                     return None
@@ -244,20 +246,21 @@ class Compactor:
 
     async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob | UpstreamShell:
         """What the endpoint answers; an answer with nothing in it is asked for once more."""
-        for again in (True, False):
-            data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)
-            try:
-                body = loads(data)
-            except NotJson:
-                raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
-            if (why := _failure(body)) is not None:
-                raise from_error_object(why)
-            try:
-                return read_compact_answer(body)
-            except UpstreamInvalid:
-                if not again:
-                    raise
-        raise AssertionError("unreachable")
+        body = await self._endpoint(case, sent)
+        try:
+            return read_compact_answer(body)
+        except UpstreamInvalid:
+            return read_compact_answer(await self._endpoint(case, sent))
+
+    async def _endpoint(self, case: Case, sent: bytes) -> Any:
+        data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)
+        try:
+            body = loads(data)
+        except NotJson:
+            raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
+        if (why := _failure(body)) is not None:
+            raise from_error_object(why)
+        return body
 
     async def _by_trigger(self, case: Case) -> Made:
         parts = case.split
@@ -266,13 +269,7 @@ class Compactor:
         body.update({key: case.request.body[key] for key in _TO_TRIGGER if case.request.body.get(key) is not None})
         asked = replace(case.request, body=body, carry={}, stream=True, include_usage=True)
         for _ in range(2):
-            answering = await self.asking.ask(case.turn, asked, case.target)
-            try:
-                (answer,) = await collected(answering)
-                await answering.finish()
-            finally:
-                answering.close()
-            case.turn.pay(answer.usage)
+            answer, guessed = await self._answer(case.turn, asked, case.target)
             blobs = [item for item in answer.output if type_of(item) in COMPACTIONS and item.get("encrypted_content")]
             if blobs:
                 break
@@ -280,7 +277,7 @@ class Compactor:
             raise NoSummary("The upstream answered a compaction trigger without a compaction.")
         kept, blob = parts.retained, blobs[-1]
         usage = answer.usage or usages.estimated(0, utf8_length(blob["encrypted_content"]))
-        estimated = answer.usage is None or any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
+        estimated = answer.usage is None or guessed
         context = [*kept[: parts.cut], blob, *kept[parts.cut :]]
         return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
 

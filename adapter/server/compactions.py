@@ -22,9 +22,10 @@ from adapter.compaction.plan import ClientShape, Way
 from adapter.compaction.sealing import not_verified
 from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
 from adapter.compaction.streams import preceded, triggered
-from adapter.compaction.triggers import is_due, is_triggered, threshold
+from adapter.compaction.triggers import is_due, is_triggered
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.echo import echo
+from adapter.dialects.responses.read_request import compact_threshold
 from adapter.errors import InvalidValue
 from adapter.hub import usage as usages
 from adapter.hub.events import Event, Failed, Finished, ItemClosed, ItemOpened, Started, Usage
@@ -67,19 +68,20 @@ class Compactions:
             AdapterError: the request cannot be served.
         """
         target, seals = self._expanded(turn, request, found)
-        upstream = target.upstream
-        takes_trigger = facts.triggered and self._compactor.way(ClientShape.TRIGGER, target) is Way.TRIGGER_BLOB
-        if facts.triggered and not takes_trigger and not upstream.compacts_in_place:
-            request.body["input"] = request.items[:-1]
-            case = self._case(turn, ClientShape.TRIGGER, request, seals, target)
-            return self._triggered(case, seals)
-        if not upstream.compacts_in_place and (limit := threshold(request.body)) is not None:
+        if target.upstream.compacts_in_place:
+            return self._hub(turn, request, target, seals)
+        limit = compact_threshold(request.body.get("context_management"))
+        if limit is not None:
             del request.body["context_management"]
-            if is_due(request, limit):
-                case = self._case(turn, ClientShape.THRESHOLD, request, seals, target)
-                case = replace(case, options=case.options.within(limit))
-                if case.split.rest:
-                    return self._compacted_then_asked(case, seals, Going.on(case))
+        if facts.triggered:  # whatever the history's length, the compaction is all of the answer
+            if self._compactor.way(ClientShape.TRIGGER, target) is not Way.TRIGGER_BLOB:
+                request.body["input"] = request.items[:-1]
+                return self._triggered(self._case(turn, ClientShape.TRIGGER, request, target), seals)
+        elif limit is not None and is_due(request, limit):
+            case = self._case(turn, ClientShape.THRESHOLD, request, target)
+            case = replace(case, options=case.options.within(limit))
+            if case.split.rest:
+                return self._compacted_then_asked(case, seals, Going.on(case))
         return self._hub(turn, request, target, seals)
 
     async def compact(self, turn: Turn, body: dict[str, Any]) -> Course:
@@ -107,7 +109,7 @@ class Compactions:
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
         target, seals = self._expanded(turn, request, found)
-        case = self._case(turn, _SHAPES[reply, turn.client.codex], request, seals, target)
+        case = self._case(turn, ClientShape(reply.value), request, target)
 
         async def begin() -> Lane:
             made = await self._made(case)
@@ -136,7 +138,7 @@ class Compactions:
             return self._ground.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
         request = DIALECTS["chat"].read_request(body, turn.client)
         seals = self._seals(turn, Expanded(request.items), target, wraps=False)
-        case = self._case(turn, ClientShape.CHAT, request, seals, target)
+        case = self._case(turn, ClientShape.CHAT, request, target)
         if worth_compacting(case.split, case.options):
             return self._compacted_then_asked(case, seals, Going.on(case, body))
         if target.upstream.dialect == "chat" and passes:
@@ -200,9 +202,9 @@ class Compactions:
         model = body.get("model")
         return self._compactor.options.reply_for(model if isinstance(model, str) else "", turn.caller.key_id)
 
-    def _case(self, turn: Turn, shape: ClientShape, request: Request, seals: Seals, target: Target) -> Case:
+    def _case(self, turn: Turn, shape: ClientShape, request: Request, target: Target) -> Case:
         options = self._compactor.options
-        return Case(turn=turn, shape=shape, request=request, expanded=seals.expanded, target=target, options=options)
+        return Case(turn=turn, shape=shape, request=request, target=target, options=options)
 
     # --------------------------------------------------------------------------------------------------------- blobs
 
@@ -219,19 +221,13 @@ class Compactions:
 
     def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals) -> Answering:
         """With the blobs that the client is to give back."""
-        origin = target.origin
+        holder = seals.ring, seals.tenant, target.origin
         if target.upstream.dialect == "responses":
-            if not seals.wraps:
-                return answering
-            change = wrapping_blobs(seals.ring, seals.tenant, origin)
-        else:
-            asked = asks_for_sealed_reasoning(request)
-            if target.upstream.profile.signs and (asked or request.client.codex):
-                answering = Changed(answering, SealingSignatures(seals.ring, seals.tenant, origin), only=_FRAME)
-            if not asked:
-                return answering
-            change = sealing_reasoning(seals.ring, seals.tenant, origin)
-        return Changed(answering, lambda event: [change(event)], only=_ITEMS)
+            return Changed(answering, wrapping_blobs(*holder), only=_ITEMS) if seals.wraps else answering
+        asked = asks_for_sealed_reasoning(request)
+        if target.upstream.profile.signs and (asked or request.client.codex):
+            answering = Changed(answering, SealingSignatures(*holder), only=_FRAME)
+        return Changed(answering, sealing_reasoning(*holder), only=_ITEMS) if asked else answering
 
     def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
         """The target that can go on with this history, whose items in `request` are from now on what it reads."""
@@ -270,16 +266,6 @@ def _maker(origin: str | None, found: tuple[Target, ...]) -> Target | None:
         if (key := one.upstream.key_at(origin or "")) is not None:
             return one if key == one.key else replace(one, key=key)
     return None
-
-
-_SHAPES: Final = {
-    (Reply.COMPACTION, False): ClientShape.COMPACTION,
-    (Reply.COMPACTION, True): ClientShape.CODEX_OLD,
-    (Reply.RESPONSE, False): ClientShape.RESPONSE,
-    (Reply.RESPONSE, True): ClientShape.RESPONSE,
-    (Reply.GOMODEL, False): ClientShape.GOMODEL,
-    (Reply.GOMODEL, True): ClientShape.GOMODEL,
-}
 
 
 def _costing(cost: dict[str, Any]) -> Callable[[Event], list[Event]]:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapter.access.caller import Gate, OpenGate
 from adapter.access.gate import KeyGate
 from adapter.access.groups import Access
 from adapter.access.keys import KeyFile, Keys
@@ -17,7 +18,6 @@ from adapter.access.meter import Meter
 from adapter.access.sections import configured_keys
 from adapter.access.shared import Shared
 from adapter.config import Settings
-from adapter.server.caller import Gate, OpenGate
 from adapter.server.tasks import Tasks
 from adapter.telemetry.log import log
 

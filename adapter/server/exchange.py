@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
+from adapter.access.caller import Gate, OpenGate
 from adapter.config import Server
 from adapter.dialects.base import StreamWriter
 from adapter.dialects.params import for_client
@@ -35,7 +36,6 @@ from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import estimated, summed
 from adapter.server.asking import clock
 from adapter.server.body import ClientGone, Deadline, check_form, read_body
-from adapter.server.caller import Gate, OpenGate
 from adapter.server.course import Course
 from adapter.server.courses import Courses
 from adapter.server.joining import has_arrived

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from adapter.access.caller import Caller
 from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
 from adapter.hub.events import Item
-from adapter.server.caller import Caller
 
 
 class History(Protocol):

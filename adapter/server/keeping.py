@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from adapter.server.caller import Caller
+from adapter.access.caller import Caller
 from adapter.server.recall import Recalled
 from adapter.server.turn import Turn
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from adapter.access.caller import Gate
 from adapter.access.groups import Access
 from adapter.codex import entry
 from adapter.errors import AdapterError, ModelNotFound
-from adapter.server.caller import Gate
 from adapter.server.exchange import peer
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal

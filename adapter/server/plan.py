@@ -31,8 +31,6 @@ class Plan:
     """What every upstream call of this request is sent."""
     exchange: Exchange
     stream: bool
-    raw: bool
-    """Bytes pass where the upstream answers in the form that was asked for."""
     calls: int
     """How many upstream calls make the answer (n)."""
     losses: list[Loss]
@@ -87,7 +85,6 @@ def passed(
         body=serialised(sent),
         exchange=Exchange(request=request, profile=target.upstream.profile),
         stream=stream,
-        raw=True,
         calls=1,
         losses=request.losses,
     )
@@ -114,7 +111,6 @@ def written(request: Request, target: Target) -> Plan:
         body=serialised(made.body),
         exchange=made.exchange,
         stream=request.stream,
-        raw=False,
         calls=calls,
         losses=losses,
     )

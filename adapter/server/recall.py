@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from adapter.access.caller import Caller
 from adapter.compaction.anatomy import TRIGGER
 from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
-from adapter.server.caller import Caller
 from adapter.server.history import History, as_items, check_calls
 from adapter.server.turn import Turn
 from adapter.upstream.router import Target

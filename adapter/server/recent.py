@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from adapter.access.caller import Caller
 from adapter.hub.events import Item
-from adapter.server.caller import Caller
 from adapter.server.history import History, as_items
 from adapter.wire.jsonio import NotJson, dumps, loads
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import Message, Receive, Scope, Send
 
+from adapter.access.caller import Caller
 from adapter.errors import AdapterError, Forbidden, RateLimited, UpgradeRequired
-from adapter.server.caller import Caller
 from adapter.server.exchange import Pipeline
 from adapter.server.outlet import Outlet
 from adapter.server.refusal import refusal

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope
 
+from adapter.access.caller import ANYONE
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, DialectName
-from adapter.server.caller import ANYONE
 from adapter.server.history import History
 from adapter.server.outlet import Outlet
 from adapter.wire.headers import Headers, RawHeaders, check_fields, client_traits, credential, request_id

@@ -156,7 +156,4 @@ class Background(Room):
                 )
             return len(rows)
 
-        total = 0
-        while (failed := await self.db.write(work)) > 0:
-            total += failed
-        return total
+        return await self.db.sweep(work)

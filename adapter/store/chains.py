@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import and_, delete, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, select, tuple_
 from sqlalchemy.engine import Connection
 
 from adapter.errors import BadRequest
@@ -78,13 +78,17 @@ def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[byte
     return [row.body for row in rows if row.body is not None]
 
 
+def childless() -> ColumnElement[bool]:
+    """No response goes on from this one."""
+    child = responses.alias("child")
+    return ~exists().where(child.c.tenant == responses.c.tenant, child.c.previous == responses.c.id)
+
+
 def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> int:
     """Remove those of `ends` (tenant, id) that are gone and childless, and what that frees above them."""
-    child = responses.alias("child")
-    childless = ~exists().where(child.c.tenant == responses.c.tenant, child.c.previous == responses.c.id)
     removable = (
         select(responses.c.tenant, responses.c.id, responses.c.previous)
-        .where(tuple_(responses.c.tenant, responses.c.id).in_(ends), ~live(now), childless)
+        .where(tuple_(responses.c.tenant, responses.c.id).in_(ends), ~live(now), childless())
         .cte("removable", recursive=True)
     )
     parent, sibling = responses.alias("parent"), responses.alias("sibling")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, literal, select, update
+from sqlalchemy import and_, delete, select, update
 from sqlalchemy.engine import Connection
 
 from adapter.errors import InvalidValue
@@ -175,18 +175,14 @@ class Conversations(Room):
         """
         if not can_exist(id):
             return None
-        start = select(_link.c.position).where(*_inside(tenant, id), _link.c.item_id == after).scalar_subquery()
-        head = select(conversations.c.id, start if after is not None else literal(-1)).where(*_one(tenant, id))
-
-        def work(connection: Connection) -> Page | None:
-            found = connection.execute(head).first()
-            if found is None:
-                return None
-            return page(
-                connection, _bodies(tenant, id), _link.c.position, start=found[1], limit=limit, order=order, after=after
+        owner = select(conversations.c.id).where(*_one(tenant, id))
+        place = select(_link.c.position).where(*_inside(tenant, id), _link.c.item_id == after)
+        rows = _bodies(tenant, id)
+        return await self.db.read(
+            lambda connection: page(
+                connection, owner, place, rows, _link.c.position, limit=limit, order=order, after=after
             )
-
-        return await self.db.read(work)
+        )
 
     async def conversation_item(self, tenant: str, id: str, item_id: str) -> Item | None:
         """One item; None if conversation or item is unknown."""

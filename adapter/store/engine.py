@@ -279,6 +279,17 @@ class Database:
         await self._ready()
         return await self._finish("write", self._write(work))
 
+    async def sweep(self, work: Work[int]) -> int:
+        """`write` it, a batch each time, until it finds nothing more to do; how much that was.
+
+        Raises:
+            StoreUnavailable: as `write`.
+        """
+        total = 0
+        while (done := await self.write(work)) > 0:
+            total += done
+        return total
+
     async def _ready(self) -> None:
         if not self._open_still():
             try:

@@ -17,25 +17,12 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.engine import Connection
 
 from adapter.hub.events import Item
+from adapter.hub.items import ID_PREFIXES, OTHER_ID
 from adapter.store.room import insert
 from adapter.store.schema import conversation_items, items, response_items
 from adapter.store.values import Items, can_exist, dumps
 from adapter.wire import jsonio
 
-_PREFIXES = {
-    "message": "msg_",
-    "reasoning": "rs_",
-    "function_call": "fc_",
-    "function_call_output": "fco_",
-    "custom_tool_call": "ctc_",
-    "custom_tool_call_output": "cto_",
-    "tool_search_call": "tsc_",
-    "tool_search_output": "tso_",
-    "local_shell_call": "lsh_",
-    "shell_call": "sh_",
-    "apply_patch_call": "apc_",
-    "compaction": "cmp_",
-}
 CHUNK = 500
 """Values in one IN list; SQLite takes 32,766 in a statement, PostgreSQL plans short lists better."""
 
@@ -76,7 +63,7 @@ def renamed(row: ItemRow, salt: str) -> ItemRow:
 
 def _minted(value: Item, body: bytes, salt: str, place: int) -> str:
     source = b"%s\0%d\0%s" % (salt.encode("utf-8", "surrogatepass"), place, body)
-    return _PREFIXES.get(value.get("type", ""), "item_") + blake2b(source, digest_size=16).hexdigest()
+    return ID_PREFIXES.get(value.get("type", ""), OTHER_ID) + blake2b(source, digest_size=16).hexdigest()
 
 
 def _row(known: str, body: bytes) -> ItemRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, null
 from sqlalchemy.engine import Connection
 
 from adapter.errors import InvalidValue
@@ -14,23 +14,28 @@ from adapter.wire import jsonio
 
 def page(
     connection: Connection,
+    owner: Select[Any],
+    place: Select[Any],
     rows: Select[Any],
     position: Any,
     *,
-    start: int | None,
     limit: int,
     order: Order,
     after: str | None,
-) -> Page:
-    """One page of (id, JSON) rows by `position`; `start` is where `after` stands, None if it stands nowhere.
+) -> Page | None:
+    """One page of (id, JSON) rows by `position`; None without an `owner`. `place` selects where `after` stands.
 
     Raises:
         InvalidValue: `after` stands nowhere.
     """
+    found = connection.execute(owner.add_columns(null() if after is None else place.scalar_subquery())).first()
+    if found is None:
+        return None
     if after is not None:
+        start = found[-1]
         if start is None:
             raise InvalidValue("`after` is not an id of this list.", param="after")
         rows = rows.where(position > start if order == "asc" else position < start)
     rows = rows.order_by(position.asc() if order == "asc" else position.desc()).limit(limit + 1)
-    found = connection.execute(rows).all()
-    return Page([jsonio.loads(row[1]) | {"id": row[0]} for row in found[:limit]], len(found) > limit)
+    listed = connection.execute(rows).all()
+    return Page([jsonio.loads(row[1]) | {"id": row[0]} for row in listed[:limit]], len(listed) > limit)

@@ -150,17 +150,14 @@ class Responses(Room):
         link = response_items
         mine = and_(link.c.tenant == tenant, link.c.response_id == id, link.c.output == INPUT)
         known = and_(items.c.tenant == tenant, items.c.digest == link.c.digest)
-        start = select(func.max(link.c.position)).where(mine, known, items.c.id == after).scalar_subquery()
-        head = select(responses.c.id, start if after is not None else literal(-1)).where(*self._one(tenant, id))
-
-        def work(connection: Connection) -> Page | None:
-            found = connection.execute(head).first()
-            if found is None:
-                return None
-            rows = select(items.c.id, items.c.body).where(mine, known)
-            return page(connection, rows, link.c.position, start=found[1], limit=limit, order=order, after=after)
-
-        return await self.db.read(work)
+        owner = select(responses.c.id).where(*self._one(tenant, id))
+        place = select(func.max(link.c.position)).where(mine, known, items.c.id == after)
+        rows = select(items.c.id, items.c.body).where(mine, known)
+        return await self.db.read(
+            lambda connection: page(
+                connection, owner, place, rows, link.c.position, limit=limit, order=order, after=after
+            )
+        )
 
     async def resolve(self, tenant: str, response_id: str) -> list[Item] | None:
         """What a request continues: all items of the chain that ends in `response_id`, oldest first, as they came.

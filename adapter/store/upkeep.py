@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CompoundSelect, delete, exists, false, func, literal, select, text, tuple_, union_all, update
+from sqlalchemy import CompoundSelect, delete, false, func, literal, select, text, tuple_, union_all, update
 from sqlalchemy.engine import Connection
 
 from adapter.store import chains
@@ -33,12 +33,10 @@ class Upkeep(Room):
         return Purged(responses=await self._purge_responses(), completions=await self._purge_completions())
 
     async def _purge_responses(self) -> int:
-        child = responses.alias("child")
-        childless = ~exists().where(child.c.tenant == responses.c.tenant, child.c.previous == responses.c.id)
         now = self.now()
         ends = (
             select(responses.c.tenant, responses.c.id)
-            .where(responses.c.expires_at <= now, childless)
+            .where(responses.c.expires_at <= now, chains.childless())
             .order_by(responses.c.expires_at)
             .limit(_BATCH)
         )
@@ -47,10 +45,7 @@ class Upkeep(Room):
             found = connection.execute(ends).all()
             return chains.remove(connection, found, now) if found else 0
 
-        total = 0
-        while (removed := await self.db.write(work)) > 0:
-            total += removed
-        return total
+        return await self.db.sweep(work)
 
     async def _purge_completions(self) -> int:
         table = completions
@@ -63,10 +58,7 @@ class Upkeep(Room):
                 connection.execute(delete(table).where(tuple_(table.c.tenant, table.c.id).in_(found)))
             return len(found)
 
-        total = 0
-        while (removed := await self.db.write(work)) > 0:
-            total += removed
-        return total
+        return await self.db.sweep(work)
 
     async def stats(self) -> Stats:
         """Counts by table and status, and the size on disk; reads whole tables, so it is for the operator only."""

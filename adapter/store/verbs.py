@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+from adapter.sections import Store as Section
+from adapter.store.opening import opened
 from adapter.store.store import Store
-from adapter.store.values import Purged, Stats
+
+T = TypeVar("T")
 
 
-def stats(url: str | None) -> str:
-    """What the store at `url` holds.
+def stats(section: Section) -> str:
+    """What the store of a configuration holds.
 
     Raises:
         ConfigError: it cannot be opened, ever.
         StoreUnavailable: it cannot be reached now.
     """
-    found = asyncio.run(_stats(url))
+    found = asyncio.run(_told(section, Store.stats))
     lines = [
         f"backend    {found.backend}, schema {found.schema}",
         f"size       {found.bytes / (1 << 20):.1f} MiB",
@@ -27,30 +32,21 @@ def stats(url: str | None) -> str:
     return "\n".join(lines)
 
 
-def purge(url: str | None) -> str:
-    """Remove what has expired from the store at `url`.
+def purge(section: Section) -> str:
+    """Remove what has expired from the store of a configuration.
 
     Raises:
         ConfigError: it cannot be opened, ever.
         StoreUnavailable: it cannot be reached now.
     """
-    removed = asyncio.run(_purge(url))
+    removed = asyncio.run(_told(section, Store.purge_expired))
     return f"removed {removed.responses} responses and {removed.completions} chat completions"
 
 
-async def _stats(url: str | None) -> Stats:
-    store = Store(url)
+async def _told(section: Section, verb: Callable[[Store], Awaitable[T]]) -> T:
+    store = opened(section)
     try:
         await store.open()
-        return await store.stats()
-    finally:
-        await store.close()
-
-
-async def _purge(url: str | None) -> Purged:
-    store = Store(url)
-    try:
-        await store.open()
-        return await store.purge_expired()
+        return await verb(store)
     finally:
         await store.close()

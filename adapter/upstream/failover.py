@@ -84,7 +84,7 @@ class Failover:
 
     def _next(self) -> Target | None:
         attempts = self._attempts
-        if attempts.stopped or attempts.last is Fault.CALLER:
+        if attempts.stopped:
             return None
         while self._left:
             refused = self._shut(self._left[0])
@@ -148,7 +148,7 @@ class Failover:
         self.pause = 0.0
         fault = self._health.failed(target, error)
         self.tried.append((target.upstream.name, fault.value))
-        self._attempts.again(fault)
+        self._attempts.failed(fault)
         if fault not in _OF_THE_KEY:
             self.skip(target)
         if self._error is None or fault is not Fault.ABSENT:

@@ -53,10 +53,6 @@ class Health:
         """Seconds until it may be asked; 0: now."""
         return max(self.resting(target)[0], self.of(target.upstream.name).breaker.wait(self.clock()))
 
-    def answered(self, target: Target) -> None:
-        """An attempt was answered."""
-        self.of(target.upstream.name).breaker.succeeded()
-
     def failed(self, target: Target, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
         fault, now = fault_of(error), self.clock()

@@ -42,6 +42,7 @@ from adapter.errors import (
     UpstreamUnreachable,
     UpstreamUnwell,
 )
+from adapter.upstream.refusals import PASSING
 
 ATTEMPTS: Final = 3
 """Of one request, the charged ones and the first; clients retry as well, and the numbers multiply."""
@@ -51,7 +52,6 @@ FLOAT: Final = 10.0
 """Retries that a quiet server may make before it has had the requests for them."""
 _MOST_SAVED: Final = 100.0
 
-RESTS: Final = {"spent": 600.0, "keyless": 60.0}
 LONGEST_REST: Final = 300.0
 """Seconds; a server that names more is asked again after these."""
 
@@ -81,7 +81,8 @@ class Fault(Enum):
 
 FREE: Final = frozenset({Fault.GONE})
 COUNTS: Final = frozenset({Fault.GONE, Fault.SLOW, Fault.BROKEN})
-_PASSING_STATUSES: Final = frozenset({408, 409, 425})
+_RESTS: Final = {Fault.SPENT: 600.0, Fault.KEYLESS: 60.0}
+"""Seconds."""
 
 
 def fault_of(error: AdapterError) -> Fault:
@@ -93,12 +94,14 @@ def fault_of(error: AdapterError) -> Fault:
             return Fault.SLOW
         case UpstreamAuth():
             return Fault.KEYLESS
-        case UpstreamUnwell() if error.upstream_status in _PASSING_STATUSES:
+        case UpstreamUnwell() if error.upstream_status in PASSING:
             return Fault.PASSING
         case UpstreamUnwell():
             return Fault.BROKEN
+        case UpstreamRefused() if error.code == "insufficient_quota":
+            return Fault.SPENT
         case UpstreamRefused():
-            return Fault.SPENT if error.code == "insufficient_quota" else _refused(error)
+            return Fault.BROKEN if error.upstream_status >= 500 else Fault.CALLER
         case NoSummary():
             return Fault.VAIN
         case UpstreamError():
@@ -110,15 +113,11 @@ def fault_of(error: AdapterError) -> Fault:
     return Fault.CALLER if error.blame is not Blame.UPSTREAM else Fault.BROKEN
 
 
-def _refused(error: UpstreamRefused) -> Fault:
-    return Fault.BROKEN if error.upstream_status >= 500 else Fault.CALLER
-
-
 def rest_of(fault: Fault, error: AdapterError) -> float:
     """Seconds that the target's key is left alone after this."""
     if fault is Fault.LIMITED:
         return min(float(error.retry_after or 1), LONGEST_REST)
-    return RESTS.get(fault.value, 0.0)
+    return _RESTS.get(fault, 0.0)
 
 
 class Budget:
@@ -202,20 +201,15 @@ class Attempts:
     charged: int = 0
     last: Fault | None = None
     stopped: bool = False
-    """The budget or the bound on attempts ended it."""
+    """The fault, the budget or the bound on attempts ended it."""
 
-    def again(self, fault: Fault) -> bool:
-        """Whether anything may be tried after this fault; what is spent is booked."""
+    def failed(self, fault: Fault) -> None:
+        """One came to nothing; what it took is booked."""
         self.made += 1
         self.last = fault
-        if fault is Fault.CALLER:
-            return False
-        if fault in FREE:
-            return True
-        self.charged += 1
-        if self.charged >= ATTEMPTS:
+        self.charged += fault not in FREE
+        if fault is Fault.CALLER or self.charged >= ATTEMPTS:
             self.stopped = True
-        return not self.stopped
 
     def spend(self) -> bool:
         """Pay for the next attempt, once there is somewhere to go."""

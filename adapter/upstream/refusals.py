@@ -53,6 +53,10 @@ _LABELLED: Final = re.compile(r"(\b(?:api[-_ ]?key|token)(?: provided)?\s*[:=]\s
 _TRY_AGAIN: Final = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s|sec|second)", re.I)
 
 
+PASSING: Final = frozenset({408, 409, 425})
+"""Statuses of refusals that may not come again."""
+
+
 class _Said(NamedTuple):
     """What the server said, in the words of the APIs."""
 
@@ -64,15 +68,10 @@ class _Said(NamedTuple):
     """A status that stands in the error itself."""
 
 
-def from_error_object(obj: Any, status: int | None = None) -> AdapterError:
-    """The meaning of an error inside a success: the `error` value of a body or frame, or the whole of it.
-
-    `status` is that of the answer, where it says anything; else one in the error counts.
-    """
+def from_error_object(obj: Any) -> AdapterError:
+    """The meaning of an error inside a success: the `error` value of a body or frame, or the whole of it."""
     said = _said(obj)
-    status = said.status if status is None or status < 400 else status
-    if status is None:
-        status = _STATUS_OF_TYPE.get(said.code) or _STATUS_OF_TYPE.get(said.type) or 502
+    status = said.status or _STATUS_OF_TYPE.get(said.code) or _STATUS_OF_TYPE.get(said.type) or 502
     return _meant(said, status, {}, own_key=True)
 
 
@@ -192,7 +191,7 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
         reached = UpstreamLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
         reached.headers = _limits(headers)
         return reached
-    if status >= 500 or status in _PASSING:
+    if status >= 500 or status in PASSING:
         sent = _waits(headers)
         if status == _OVERLOADED or said.type in _OVERLOADED_TYPES:
             facts["code"] = facts["code"] or Overloaded.code
@@ -209,8 +208,6 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
 
 _NOT_IMPLEMENTED: Final = 501
 """Says what the server is, not that it failed: kept whatever the body looks like."""
-_PASSING: Final = frozenset({408, 409, 425})
-"""Refusals that may not come again."""
 _OVERLOADED: Final = 529
 _OVERLOADED_TYPES: Final = frozenset({"overloaded_error", "overloaded"})
 _SHOWN_AS: Final = {_OVERLOADED: 503}
@@ -241,8 +238,7 @@ def scrubbed(message: str) -> str:
 
 def _limits(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     """The fields that tell a client where it stands; whoever must not know takes them away."""
-    found = [field for field in returned(headers) if field[0].startswith(b"x-ratelimit-")]
-    return tuple(found)
+    return tuple(field for field in returned(headers) if field[0].startswith(b"x-ratelimit-"))
 
 
 # ------------------------------------------------------------------------------------------------------- waiting

@@ -189,10 +189,6 @@ class Router:
         serving = [upstream for upstream in there.values() if upstream.serves(model)]
         return _targets(sorted(serving, key=lambda upstream: upstream.priority), model)
 
-    def serves(self, model: str) -> bool:
-        """Whether any upstream at all does, also one that a caller may not see."""
-        return any(upstream.serves(model) for upstream in self.upstreams)
-
 
 def _account(key: str) -> str:
     """What tells keys apart, and says nothing of them."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from adapter.access.caller import Caller
 from adapter.access.gate import Guesses, KeyGate, network
 from adapter.access.keys import Key, Keys, digest_of
 from adapter.errors import HostileRequest, RateLimited, Unauthorized
-from adapter.server.caller import Caller
 
 SECRET = "ak-" + "s" * 40
 

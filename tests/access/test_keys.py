@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapter.access.keys import Key, KeyFile, KeyRing, Keys, digest_of, new_secret
+from adapter.access.keys import Key, KeyFile, Keys, digest_of, new_secret
 from adapter.errors import ConfigError
 
 SECRET = "ak-" + "s" * 40
@@ -20,11 +20,11 @@ def key(id: str = "a", secret: str = SECRET, owner: str = "alice", **more: objec
 
 
 def test_a_secret_finds_its_key_and_nothing_else_does() -> None:
-    ring = KeyRing([key()], lambda: 0)
-    found = ring.find(SECRET)
+    keys = Keys([key()], None, clock=lambda: 0, monotonic=lambda: 0)
+    found = keys.find(SECRET)
     assert found is not None
     assert found.id == "a"
-    assert [ring.find(guess) for guess in ("", SECRET[:-1], SECRET + "s", digest_of(SECRET))] == [None] * 4
+    assert [keys.find(guess) for guess in ("", SECRET[:-1], SECRET + "s", digest_of(SECRET))] == [None] * 4
 
 
 def test_new_secrets_are_long_and_never_the_same() -> None:
@@ -49,10 +49,10 @@ def test_a_rotated_key_opens_until_its_overlap_ends(tmp_path: Path) -> None:
     other = new_secret()
     file.rotate("a", digest_of(other), previous_until=100)
     now = [50.0]
-    ring = KeyRing(file.read(), lambda: now[0])
-    assert [ring.find(secret) is not None for secret in (SECRET, other)] == [True, True]
+    keys = Keys((), file, clock=lambda: now[0], monotonic=lambda: 0)
+    assert [keys.find(secret) is not None for secret in (SECRET, other)] == [True, True]
     now[0] = 100
-    assert [ring.find(secret) is not None for secret in (SECRET, other)] == [False, True]
+    assert [keys.find(secret) is not None for secret in (SECRET, other)] == [False, True]
 
 
 def test_a_running_server_takes_changes_within_a_second(tmp_path: Path) -> None:

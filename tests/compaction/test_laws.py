@@ -22,12 +22,12 @@ from adapter.hub.events import Item
 from adapter.upstream.profiles import profile
 from tests.compaction.histories import RING, answer, histories, odd_histories, request, user
 
-TIGHT = {"keep_user_tokens": 30, "keep_turn_tokens": 30}
+TIGHT = {"keep_user_tokens": 30, "keep_turn_tokens": 30, "trim_tokens": 40}
 PROFILES = [profile(name) for name in ("generic", "openai", "deepseek", "mistral", "vllm")]
 
 
 def compacted(items: list[Item], *, going_on: bool, text: str = "the facts", **options: Any) -> Compacted:
-    work = summarise(request(items), Options(**TIGHT, **options), going_on=going_on, trim_tokens=40)
+    work = summarise(request(items), Options(**TIGHT, **options), going_on=going_on)
     try:
         next(work)
         work.send(answer(text))
@@ -122,8 +122,8 @@ def test_retained_messages_are_the_clients_own_and_in_its_order(items: list[Item
     done = compacted(items, going_on=going_on)
 
     rest = iter(items)
-    assert all(any(kept is item for item in rest) for kept in done.retained)
-    assert [item for item in done.context if not (is_summary(item) and item not in items)] == done.retained
+    assert all(any(kept is item for item in rest) for kept in done.split.retained)
+    assert [item for item in done.context if not (is_summary(item) and item not in items)] == done.split.retained
 
 
 @given(items=histories)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
 
-BLOB_TAKERS = ["compaction", "codex_old", "trigger", "threshold", "chat"]
+BLOB_TAKERS = ["compaction", "trigger", "threshold", "chat"]
 TEXT_TAKERS = ["response", "gomodel"]
 CELLS = {
     ("compaction", Way.ENDPOINT_BLOB): BLOB_TAKERS,
@@ -13,7 +13,7 @@ CELLS = {
     ("trigger", Way.SUMMARISE): TEXT_TAKERS,
     ("response", Way.ENDPOINT_TEXT): [*BLOB_TAKERS, *TEXT_TAKERS],
     ("chat", Way.HAND_ON): ["chat"],
-    ("chat", Way.SUMMARISE): ["compaction", "codex_old", "trigger", "threshold", *TEXT_TAKERS],
+    ("chat", Way.SUMMARISE): ["compaction", "trigger", "threshold", *TEXT_TAKERS],
     ("none", Way.SUMMARISE): [*BLOB_TAKERS, *TEXT_TAKERS],
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from adapter.conform.compactors import CompactPeer
+from adapter.conform.compactors import KINDS, CompactPeer, Kind
 from tests.server.compacting import (
     ASKS,
     COMPACT,
@@ -584,5 +584,21 @@ def test_a_setting_that_the_endpoint_does_not_take_is_a_reported_loss() -> None:
         async with peered(CompactPeer("compaction")) as section, adapter(section, losses="reject") as client:
             answer = await client.post(COMPACT, CALL | {"reasoning": {"effort": "low"}})
             assert (answer.status, answer.json["error"]["param"]) == (400, "reasoning")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trigger_is_one_compaction_also_where_the_history_passes_a_threshold(kind: Kind) -> None:
+    both = WAYS["trigger"].body | {"context_management": WAYS["threshold"].body["context_management"]}
+
+    async def scenario() -> None:
+        peer = CompactPeer(kind)
+        async with peered(peer) as section, adapter(section) as client:
+            answer = await client.post("/v1/responses", both)
+            assert answer.status == 200, answer.body
+            assert [item["type"] for item in answer.json["output"]] == ["compaction"]
+            assert told(await continued(client, answer.json, WAYS["trigger"])) == FACTS
+            assert peer.problems == []
 
     play(scenario)

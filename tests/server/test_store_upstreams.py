@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapter.server.caller import Caller, OpenGate
+from adapter.access.caller import Caller, OpenGate
 from tests.server.harness import Client, adapter, play, upstream
 from tests.server.scripted import (
     SSE,

@@ -10,11 +10,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 import adapter.store.migrate
 from adapter.errors import ConfigError
+from adapter.sections import Store as Section
 from adapter.store import verbs
 from adapter.store.engine import store_url
 from adapter.store.migrate import REVISIONS
@@ -124,6 +126,8 @@ def test_the_default_lies_in_the_state_directory() -> None:
 
 
 def test_the_verbs_say_what_is_there(url: str) -> None:
+    section = Section(url=SecretStr(url))
+
     async def fill() -> None:
         store = Store(url, ttl=1, clock=lambda: 1_000_000.0)
         for n in range(3):
@@ -131,8 +135,8 @@ def test_the_verbs_say_what_is_there(url: str) -> None:
         await store.close()
 
     asyncio.run(fill())
-    before = verbs.stats(url).split("\n")
+    before = verbs.stats(section).split("\n")
     assert "expired    3" in before
     assert "responses completed  3" in before
-    assert verbs.purge(url) == "removed 3 responses and 0 chat completions"
-    assert "expired    0" in verbs.stats(url).split("\n")
+    assert verbs.purge(section) == "removed 3 responses and 0 chat completions"
+    assert "expired    0" in verbs.stats(section).split("\n")

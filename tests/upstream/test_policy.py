@@ -73,16 +73,21 @@ def test_a_client_s_fault_ends_it_and_a_target_that_is_gone_costs_nothing() -> N
     budget = Budget()
     attempts = Attempts(budget)
     for _ in range(50):
-        assert attempts.again(Fault.GONE)
+        attempts.failed(Fault.GONE)
+        assert not attempts.stopped
         assert attempts.spend()
-    assert not attempts.again(Fault.CALLER)
+    attempts.failed(Fault.CALLER)
+    assert attempts.stopped
     assert sum(budget.spend() for _ in range(50)) == policy.FLOAT
 
 
 def test_charged_attempts_end() -> None:
     attempts = Attempts(Budget())
-    assert [attempts.again(Fault.BROKEN) for _ in range(3)] == [True, True, False]
-    assert attempts.stopped
+    stopped = []
+    for _ in range(3):
+        attempts.failed(Fault.BROKEN)
+        stopped.append(attempts.stopped)
+    assert stopped == [False, False, True]
 
 
 def test_an_empty_budget_ends_it() -> None:
@@ -90,16 +95,17 @@ def test_an_empty_budget_ends_it() -> None:
     while budget.spend():
         pass
     attempts = Attempts(budget)
-    assert attempts.again(Fault.SLOW)
+    attempts.failed(Fault.SLOW)
+    assert not attempts.stopped
     assert not attempts.spend()
     assert attempts.stopped
 
 
 def test_pauses_grow_and_are_spread() -> None:
     attempts = Attempts(Budget())
-    attempts.again(Fault.PASSING)
+    attempts.failed(Fault.PASSING)
     first = [attempts.pause(lambda: 0.0), attempts.pause(lambda: 0.999)]
-    attempts.again(Fault.PASSING)
+    attempts.failed(Fault.PASSING)
     second = [attempts.pause(lambda: 0.0), attempts.pause(lambda: 0.999)]
     assert first == pytest.approx([policy.PAUSE / 2, policy.PAUSE], rel=0.01)
     assert second == pytest.approx([policy.PAUSE, 2 * policy.PAUSE], rel=0.01)

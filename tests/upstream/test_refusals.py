@@ -272,6 +272,7 @@ def test_a_redirect_is_not_followed_and_not_shown() -> None:
         ({"message": "bad key", "type": "authentication_error"}, 502, "upstream_auth"),
         ({"error": {"message": "prompt is too long"}}, 400, "context_length_exceeded"),
         ({"type": "error", "error": {"message": "x", "code": "insufficient_quota"}}, 429, "insufficient_quota"),
+        ({"message": "x", "code": 400}, 400, "upstream_error"),
         ("words", 502, "upstream_error"),
         (None, 502, "upstream_error"),
         (7, 502, "upstream_error"),
@@ -281,11 +282,6 @@ def test_errors_inside_a_success_or_a_stream(error: Any, status: int, code: str)
     found = from_error_object(error)
 
     assert (found.http_status, found.code) == (status, code)
-
-
-def test_the_status_of_the_answer_counts_where_it_says_something() -> None:
-    assert from_error_object({"message": "x"}, 400).http_status == 400
-    assert from_error_object({"message": "x", "code": 400}, 200).http_status == 400
 
 
 @pytest.mark.parametrize(
@@ -324,9 +320,9 @@ json_values = st.recursive(
 )
 
 
-@given(json_values, st.integers(300, 599), st.booleans())
-def test_whatever_the_error_says_it_is_one_of_ours(value: Any, status: int, own_key: bool) -> None:
-    for error in (from_error_object(value), from_error_object(value, status)):
+@given(json_values)
+def test_whatever_the_error_says_it_is_one_of_ours(value: Any) -> None:
+    for error in (from_error_object(value), from_error_object({"error": value})):
         assert isinstance(error, AdapterError)
         assert 400 <= error.http_status < 600
         orjson.dumps(error.body())

@@ -57,6 +57,13 @@ def name(value: Any, path: str) -> str:
     raise wrong_value(path, "a non-empty string")
 
 
+def boolean(value: Any, path: str) -> bool:
+    """`value`, which must be true or false."""
+    if isinstance(value, bool):
+        return value
+    raise wrong_type(path, "a boolean", value)
+
+
 def json_object(value: Any, path: str) -> dict[str, Any]:
     """`value`, which must be an object and must be there."""
     if isinstance(value, dict):

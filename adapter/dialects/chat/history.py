@@ -29,7 +29,6 @@ from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.item_fields import is_call, is_message, is_output, is_text, report_unknown
 from adapter.dialects.chat.other_items import leave_out
 from adapter.dialects.chat.pairing import Pairing
-from adapter.dialects.chat.readable import readable_reasoning
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.dialects.chat.tools import Toolbox
 from adapter.dialects.chat.turns import Message, Turn, demand_reasoning, demand_signatures, same_call, with_media
@@ -38,6 +37,7 @@ from adapter.dialects.chat.write_content import Part, single_text, write_assista
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
+from adapter.hub.items import readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
 
@@ -56,7 +56,6 @@ class History:
     _wire_ids: set[str]
     """Those of the calls of `_renamed`."""
     _reasoning_at = 0
-    _reasoning_lost = False
 
     def __init__(self, writing: Writing, box: Toolbox) -> None:
         self._writing = writing
@@ -251,18 +250,16 @@ class History:
                 role = "system"
             message: Message = {"role": role, "content": write_text(content, self._writing, index, "content")}
             self._say_named(message, index, item)
-        elif not self._messages:
-            self._carry_name(index, item, None)
-            self._lead.append(write_text(content, self._writing, index, "content"))
-        else:
+            return
+        if self._messages:
             reason = "The upstream takes instructions only at the beginning."
             self._writing.lose(self._writing.at(index, ".role"), "late_system", reason, Action.APPROXIMATED)
-            if profile.late_system == "lead":
-                self._carry_name(index, item, None)
-                self._lead.append(write_text(content, self._writing, index, "content"))
-            else:
+            if profile.late_system == "user":
                 message = {"role": "user", "content": write_content(content, self._writing, index, "content")}
                 self._say_named(message, index, item)
+                return
+        self._carry_name(index, item, None)
+        self._lead.append(write_text(content, self._writing, index, "content"))
 
     def _say(self, message: Message) -> None:
         """Another role speaks: the assistant's turn is over, and reasoning that waits will not be said any more."""
@@ -399,10 +396,8 @@ class History:
         self._lose_reasoning(self._reasoning_at)
 
     def _lose_reasoning(self, index: int) -> None:
-        """Reported once: it is one thing that this upstream does not get, however often it comes."""
-        if not self._reasoning_lost:
-            self._reasoning_lost = True
-            self._writing.lose(self._writing.at(index), "reasoning", "The upstream is not given this reasoning again.")
+        reason = "The upstream is not given this reasoning again."
+        self._writing.lose_once(self._writing.at(index), "reasoning", reason)
 
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile

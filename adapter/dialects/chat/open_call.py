@@ -6,12 +6,13 @@ sent as); structured tools say nothing until the call is complete.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent
 from adapter.dialects.chat.json_string import InputUnwrapper
-from adapter.dialects.chat.structured import PREFIXES, facts_of
+from adapter.dialects.chat.structured import facts_of
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Deltas, Event, Item, ItemClosed, ItemOpened
+from adapter.hub.items import ID_PREFIXES
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.hub.surrogates import REPLACEMENT, rejoined
 
@@ -90,7 +91,7 @@ class OpenCall:
                 Delta(self.index, NO_PART, DeltaKind.ARGUMENTS, text),
                 ItemClosed(self.index, self._function_call(text, status)),
             ], False
-        item: Item = {"id": PREFIXES[self._ref.kind] + self._id, "type": "", "call_id": self._call_id} | facts
+        item: Item = {"id": ID_PREFIXES[facts["type"]] + self._id, "type": "", "call_id": self._call_id} | facts
         if self.extra:
             item[EXTRA_CONTENT] = self.extra
         return [  # complete, whatever cut the answer: arguments that can be read are all there
@@ -105,16 +106,14 @@ class OpenCall:
     def _item(self, text: str, status: str) -> Item:
         if self._kind is DeltaKind.ARGUMENTS:
             return self._function_call(text, status)
-        return self._named(
-            {"id": PREFIXES[ToolKind.CUSTOM] + self._id, "type": "custom_tool_call"}, status, "input", text
-        )
+        return self._named("custom_tool_call", status, "input", text)
 
     def _function_call(self, text: str, status: str) -> Item:
-        head = {"id": PREFIXES[ToolKind.FUNCTION] + self._id, "type": "function_call"}
-        return self._named(head, status, "arguments", text)
+        return self._named("function_call", status, "arguments", text)
 
-    def _named(self, head: dict[str, Any], status: str, key: str, text: str) -> Item:
-        item: Item = {**head, "status": status, "call_id": self._call_id, "name": self._ref.name, key: text}
+    def _named(self, type: str, status: str, key: str, text: str) -> Item:
+        item: Item = {"id": ID_PREFIXES[type] + self._id, "type": type, "status": status, "call_id": self._call_id}
+        item |= {"name": self._ref.name, key: text}
         if self._ref.namespace is not None:
             item["namespace"] = self._ref.namespace
         if self.extra:

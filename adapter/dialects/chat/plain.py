@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.chat.assembly import reasoning_kind
-from adapter.dialects.chat.structured import PREFIXES
 from adapter.hub.events import DeltaKind, Item
+from adapter.hub.items import ID_PREFIXES
 from adapter.hub.request import Exchange, ToolKind
 from adapter.hub.surrogates import mended
 
 _LONGEST_CALL_ID: Final = 64
 _FUNCTION: Final = ToolKind.FUNCTION
-_PREFIX: Final = PREFIXES[_FUNCTION]
+_PREFIX: Final = ID_PREFIXES["function_call"]
 _SUMMARY: Final = DeltaKind.SUMMARY
 
 

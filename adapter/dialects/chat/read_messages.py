@@ -204,8 +204,6 @@ class CloselyRead:
         if calls is not None:
             for j, call in enumerate(calls if type(calls) is list else array(calls, f"messages[{i}].tool_calls")):
                 self.items.append(self._call(call, f"messages[{i}].tool_calls[{j}]"))
-                if self.custom:
-                    self._remember(self.items[-1])
         if legacy is not None:
             path = f"messages[{i}].function_call"
             called, arguments = _called(json_object(legacy, path), path)
@@ -225,6 +223,7 @@ class CloselyRead:
             function = json_object(call.get("function"), f"{path}.function")
             called, arguments = _called(function, f"{path}.function")
             self._report_unknown(f"{path}.function", function, _OF_FUNCTIONS)
+            self.custom.discard(call_id)  # the id may have been a custom call's before
             item = {"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments}
         elif kind == "custom":
             custom = json_object(call.get("custom"), f"{path}.custom")
@@ -239,11 +238,6 @@ class CloselyRead:
         if call.get(EXTRA_CONTENT):
             item[EXTRA_CONTENT] = call[EXTRA_CONTENT]
         return item
-
-    def _remember(self, item: Item) -> None:
-        """An id that was a custom call's may come again as a function call's."""
-        if item["type"] == "function_call":
-            self.custom.discard(item["call_id"])
 
     def _tool(self, i: int, message: dict[str, Any]) -> None:
         call_id, output = message.get("tool_call_id"), message.get("content")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
 from adapter.dialects.chat.read_messages import seen_messages
 from adapter.dialects.chat.read_tools import (
     read_function_call,
@@ -126,9 +126,7 @@ def _integer(low: int | None, high: int | None, *, carried: bool = False, into: 
 
 
 def _boolean(reading: Request, key: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise wrong_type(key, "a boolean", value)
-    reading.body[key] = value
+    reading.body[key] = boolean(value, key)
 
 
 def _word(longest: int | None = None) -> _Reader:
@@ -156,22 +154,16 @@ def _inside(parent: str, field: str, words: frozenset[str] | None = None) -> _Re
 
 
 def _stream(reading: Request, key: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise wrong_type(key, "a boolean", value)
-    reading.stream = value
+    reading.stream = value if type(value) is bool else boolean(value, key)
 
 
 def _stream_options(reading: Request, key: str, value: Any) -> None:
     json_object(value, key)
     usage, obfuscation = value.get("include_usage"), value.get("include_obfuscation")
     if usage is not None:
-        if not isinstance(usage, bool):
-            raise wrong_type(f"{key}.include_usage", "a boolean", usage)
-        reading.include_usage = usage
+        reading.include_usage = usage if type(usage) is bool else boolean(usage, f"{key}.include_usage")
     if obfuscation is not None:
-        if not isinstance(obfuscation, bool):
-            raise wrong_type(f"{key}.include_obfuscation", "a boolean", obfuscation)
-        reading.body[key] = {"include_obfuscation": obfuscation}
+        reading.body[key] = {"include_obfuscation": boolean(obfuscation, f"{key}.include_obfuscation")}
     if len(value) != (usage is not None) + (obfuscation is not None):
         reading.losses += unknown_fields(key, value, _STREAM_OPTIONS)
 
@@ -180,9 +172,7 @@ _STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation"})
 
 
 def _logprobs(reading: Request, key: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise wrong_type(key, "a boolean", value)
-    if value:
+    if boolean(value, key):
         reading.body["include"] = ["message.output_text.logprobs"]
 
 
@@ -252,9 +242,7 @@ def _response_format(reading: Request, key: str, value: Any) -> None:
         schema = given.get("schema")
         made["schema"] = {} if schema is None else json_object(schema, f"{key}.json_schema.schema")
         strict = given.get("strict")
-        if strict is not None and not isinstance(strict, bool):
-            raise wrong_type(f"{key}.json_schema.strict", "a boolean", strict)
-        made["strict"] = strict is True
+        made["strict"] = strict is not None and boolean(strict, f"{key}.json_schema.strict")
         reading.losses += unknown_fields(f"{key}.json_schema", given, _JSON_SCHEMA)
     elif kind not in ("text", "json_object"):
         raise wrong_value(f"{key}.type", "text, json_object or json_schema")

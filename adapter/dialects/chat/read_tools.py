@@ -5,7 +5,8 @@ from __future__ import annotations
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, json_object, missing, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.checks import array, boolean, json_object, missing, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.tool_schemas import no_parameters
 from adapter.hub.losses import Action, Loss, unknown_fields
 
 Tool = dict[str, Any]
@@ -20,11 +21,6 @@ _OF_ALLOWED: Final = frozenset({"mode", "tools"})
 _OF_NAMES: Final = frozenset({"name"})
 _OF_OPTIONS: Final = frozenset({"user_location", "search_context_size"})
 _OF_LOCATIONS: Final = frozenset({"type", "approximate"})
-
-
-def no_parameters() -> dict[str, Any]:
-    """The schema of a function without parameters: what an absent one means, spelled out, since many servers want it."""
-    return {"type": "object", "properties": {}}
 
 
 def read_tools(tools: Any, losses: list[Loss]) -> list[Tool]:
@@ -158,9 +154,7 @@ def _function(function: Any, path: str, losses: list[Loss]) -> Tool:
     parameters = function.get("parameters")
     read["parameters"] = json_object(parameters, f"{path}.parameters") if parameters is not None else no_parameters()
     strict = function.get("strict")
-    if strict is not None and not isinstance(strict, bool):
-        raise wrong_type(f"{path}.strict", "a boolean", strict)
-    read["strict"] = strict is True
+    read["strict"] = strict is not None and boolean(strict, f"{path}.strict")
     return read
 
 

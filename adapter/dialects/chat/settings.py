@@ -99,10 +99,10 @@ def _unsupported(reason: str) -> _Writer:
     return write
 
 
-def _lost(kind: str, reason: str, *meaningless: Any) -> _Writer:
+def _lost(reason: str, meaningless: Any) -> _Writer:
     def write(writing: Writing, key: str, value: Any) -> None:
-        if value not in meaningless:
-            writing.lose(key, kind, reason)
+        if value != meaningless:
+            writing.lose(key, key, reason)
 
     return write
 
@@ -198,8 +198,7 @@ def _logprobs(writing: Writing, _key: str, _value: Any) -> None:
     if not asked and not top:
         return
     if "logprobs" not in writing.profile.accepts:
-        if not any(loss.kind == "logprobs" for loss in writing.losses):
-            writing.lose("include" if asked else "top_logprobs", "logprobs", "The upstream does not give logprobs.")
+        writing.lose_once("include" if asked else "top_logprobs", "logprobs", "The upstream does not give logprobs.")
         return
     writing.fields["logprobs"] = True
     if top is not None and "top_logprobs" in writing.profile.accepts:
@@ -227,8 +226,8 @@ _WRITERS: Final[dict[str, _Writer]] = {
     "text": _text,
     "include": _logprobs,
     "top_logprobs": _logprobs,
-    "truncation": _lost("truncation", "The adapter does not shorten conversations by itself.", "disabled"),
-    "context_management": _lost("context_management", "The adapter does not compact this conversation by itself.", []),
+    "truncation": _lost("The adapter does not shorten conversations by itself.", "disabled"),
+    "context_management": _lost("The adapter does not compact this conversation by itself.", []),
     "background": _unsupported("there is nothing that would keep the answer"),
     "conversation": _unsupported("conversations are not kept"),
     "prompt": _unsupported("prompt templates are not known here"),

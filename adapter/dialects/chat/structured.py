@@ -16,16 +16,6 @@ from adapter.hub.request import ToolKind
 from adapter.hub.usage import count
 from adapter.wire.jsonio import NotJson, dumps, loads
 
-PREFIXES: Final = {
-    ToolKind.FUNCTION: "fc_",
-    ToolKind.CUSTOM: "ctc_",
-    ToolKind.TOOL_SEARCH: "tsc_",
-    ToolKind.LOCAL_SHELL: "lsh_",
-    ToolKind.SHELL: "sh_",
-    ToolKind.APPLY_PATCH: "apc_",
-}
-"""Beginning of a minted item id, by kind."""
-
 
 def facts_of(kind: ToolKind, arguments: str) -> Item | None:
     """The type and the own fields of a structured item, from the arguments of its call; None where they do not make one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
 from adapter.dialects.chat.tools import HOSTED, WEB_SEARCHES, Tool, Toolbox
 from adapter.dialects.chat.writing import Writing
 from adapter.errors import UnsupportedParameter
@@ -52,8 +52,7 @@ def _parallel(writing: Writing, fields: dict[str, Any]) -> None:
     parallel = writing.request.body.get("parallel_tool_calls")
     if parallel is None:
         return
-    if not isinstance(parallel, bool):
-        raise wrong_type("parallel_tool_calls", "a boolean", parallel)
+    boolean(parallel, "parallel_tool_calls")
     if writing.profile.parallel_tool_calls:
         fields["parallel_tool_calls"] = parallel
     elif not parallel:
@@ -123,9 +122,9 @@ def _named(choice: Any, path: str, writing: Writing, box: Toolbox) -> str | None
     if namespace is not None:
         string(namespace, f"{path}.namespace")
     wire = box.find(kind, called, namespace)
-    if wire is None and kind in HOSTED:
-        return None
     if wire is None:
+        if kind in HOSTED:
+            return None
         raise wrong_value(path, "a tool that is among the tools")
     writing.lose_unknown(path, choice, _OF_NAMED)
     return wire

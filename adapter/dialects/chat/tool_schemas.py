@@ -1,4 +1,4 @@
-"""The functions that stand in for tools which Chat does not have."""
+"""The functions that stand in for tools which Chat does not have, and the schema of one that has none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ _STRING: Final = {"type": "string"}
 
 def _schema(required: list[str], **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def no_parameters() -> dict[str, Any]:
+    """Of a function without parameters: what an absent schema means, spelled out, since many servers want it."""
+    return {"type": "object", "properties": {}}
 
 
 LOCAL_SHELL: Final[Function] = {

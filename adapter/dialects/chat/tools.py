@@ -22,8 +22,7 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
-from adapter.dialects.chat.read_tools import no_parameters
-from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
+from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform, no_parameters
 from adapter.dialects.chat.writing import Writing
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
@@ -76,7 +75,6 @@ class Toolbox:
         "_again",
         "_name_max",
         "_strict",
-        "_strict_lost",
         "_wires",
         "_writing",
         "dropped",
@@ -100,8 +98,6 @@ class Toolbox:
         """Wire name -> Chat tool, in the order of the offer."""
         self.refs: dict[str, ToolRef] = {}
         """Wire name -> the client's tool, for the names that do not speak for themselves."""
-        self._strict_lost = False
-        """Reported, once: it is one thing that this upstream cannot do."""
         self.dropped = False
         """Some hosted tool was offered and could not be kept."""
         self.web_search_options: Tool | None = None
@@ -169,7 +165,7 @@ class Toolbox:
                         if strict_tools:
                             strict = tool.get("strict")
                             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-                        elif not self._strict_lost and tool.get("strict") is True:
+                        elif tool.get("strict") is True:
                             self._lose_strict(f"{path}[{last - length_hint(rest)}]")
                         functions[called] = called
                         offered[called] = {"type": "function", "function": function}
@@ -195,7 +191,7 @@ class Toolbox:
         strict = tool.get("strict")
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-        elif strict is True and not self._strict_lost:
+        elif strict is True:
             self._lose_strict(path)
         self._lose_fields("function", tool, path)
         self.offered[wire] = {"type": "function", "function": function}
@@ -208,8 +204,7 @@ class Toolbox:
         self._writing.lose_unknown(path, tool, _FIELDS[kind])
 
     def _lose_strict(self, path: str) -> None:
-        self._strict_lost = True
-        self._writing.lose(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
+        self._writing.lose_once(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
         form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")
@@ -234,9 +229,9 @@ class Toolbox:
             custom["format"] = {"type": "text"}
         self.offered[wire] = {"type": "custom", "custom": custom}
 
-    def _namespace(self, tool: Tool, path: str, namespace: str | None) -> None:
-        space = tool.get("name")
-        if space not in _TOP_LEVEL and namespace is None:
+    def _namespace(self, tool: Tool, path: str, _namespace: str | None) -> None:
+        namespace, space = None, tool.get("name")
+        if space not in _TOP_LEVEL:
             namespace = string(space, f"{path}.name")
             if tool.get("description"):
                 reason = "The tools of a namespace are offered one by one; only its name is kept."
@@ -249,16 +244,16 @@ class Toolbox:
             else:
                 self.add(inner, inside, namespace)
 
-    def _tool_search(self, tool: Tool, path: str, namespace: str | None) -> None:
+    def _tool_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if tool.get("execution") != "client":
             self._drop("tool_search", path)
             return
-        self._emulate("tool_search", TOOL_SEARCH, tool, path)
-        function = self.offered[self.wire("tool_search", "tool_search")]["function"]
+        function = dict(TOOL_SEARCH)
         if tool.get("description") is not None:
             function["description"] = string(tool["description"], f"{path}.description")
         if tool.get("parameters") is not None:
             function["parameters"] = json_object(tool["parameters"], f"{path}.parameters")
+        self._emulate("tool_search", function, tool, path)
 
     def _local_shell(self, tool: Tool, path: str, _namespace: str | None) -> None:
         self._emulate("local_shell", LOCAL_SHELL, tool, path)

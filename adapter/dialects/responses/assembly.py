@@ -19,7 +19,6 @@ from typing import Any, Final
 from adapter.dialects.responses.output_items import (
     CALLS,
     FIXED,
-    ID_PREFIXES,
     KINDS,
     OPENS_LATE,
     called_with,
@@ -43,6 +42,7 @@ from adapter.hub.events import (
     PartClosed,
     PartOpened,
 )
+from adapter.hub.items import ID_PREFIXES, OTHER_ID
 from adapter.hub.losses import Anomaly
 from adapter.hub.names import fitted_call_id
 from adapter.hub.surrogates import REPLACEMENT, rejoined
@@ -194,7 +194,7 @@ class Assembly:
         given = slot.item.get("id")
         item_id = given if isinstance(given, str) and given not in self._ids else ""
         if not item_id:
-            item_id = f"{ID_PREFIXES.get(slot.type, 'item')}_{self.token}_{slot.index}"
+            item_id = f"{ID_PREFIXES.get(slot.type, OTHER_ID)}{self.token}_{slot.index}"
             while item_id in self._ids:
                 item_id += "_"
         self._ids.add(item_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.hub.events import DeltaKind, Item
+from adapter.hub.items import ID_PREFIXES
 from adapter.hub.surrogates import mended
 from adapter.wire.jsonio import dumps
 
@@ -18,22 +19,6 @@ CALLS: Final = {
 """Items with one string that streams -> (kind of its deltas, its field)."""
 OPENS_LATE: Final = frozenset({"tool_search_call"})
 """Items that say in the end what no event said before."""
-ID_PREFIXES: Final = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "custom_tool_call": "ctc",
-    "tool_search_call": "tsc",
-    "local_shell_call": "lsh",
-    "shell_call": "sh",
-    "apply_patch_call": "apc",
-    "web_search_call": "ws",
-    "file_search_call": "fs",
-    "code_interpreter_call": "ci",
-    "image_generation_call": "ig",
-    "mcp_call": "mcp",
-    "compaction": "cmp",
-}
 _NEVER_NULL: Final = ("content", "namespace")
 """What an item has or has not; other fields (`encrypted_content`, `result`) may be null."""
 FIXED: Final = ("id", "type", "role", "call_id", "name", "namespace")

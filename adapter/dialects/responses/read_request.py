@@ -67,7 +67,7 @@ _INCLUDES: Final = frozenset(
 )
 _FORMATS: Final = frozenset({"text", "json_object", "json_schema"})
 _BRINGS_TOOLS: Final = frozenset({"additional_tools", "tool_search_output"})
-MIN_COMPACT_THRESHOLD: Final = 1000
+_LOWEST_THRESHOLD: Final = 1000
 
 
 def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENERIC) -> Request:
@@ -140,19 +140,30 @@ def check_include(include: list[Any]) -> None:
             raise InvalidValue(f"include takes only: {', '.join(sorted(_INCLUDES))}.", param=f"include[{index}]")
 
 
-def _check_context_management(entries: list[Any]) -> None:
+def compact_threshold(entries: Any) -> int | None:
+    """What a history may have in tokens, by `context_management`: its lowest threshold. None where nothing is to be watched.
+
+    Raises:
+        BadRequest: it is no list, an entry is of another type, or a threshold is no integer from 1000 up.
+    """
+    if entries is None:
+        return None
+    if type(entries) is not list:
+        raise InvalidType("context_management must be a list.", param="context_management")
+    thresholds: list[int] = []
     for index, entry in enumerate(entries):
         path = f"context_management[{index}]"
-        if type(entry) is not dict:
-            raise InvalidType("An entry of context_management must be an object.", param=path)
-        if entry.get("type") != "compaction":
+        if type(entry) is not dict or entry.get("type") != "compaction":
             raise InvalidValue("context_management takes only entries of type compaction.", param=f"{path}.type")
-        threshold = entry.get("compact_threshold")
-        if threshold is not None and (type(threshold) is not int or threshold < MIN_COMPACT_THRESHOLD):
-            raise InvalidValue(
-                f"compact_threshold must be an integer of at least {MIN_COMPACT_THRESHOLD}.",
-                param=f"{path}.compact_threshold",
-            )
+        if (given := entry.get("compact_threshold")) is None:
+            continue
+        if type(given) is not int:
+            raise InvalidType("compact_threshold must be an integer.", param=f"{path}.compact_threshold")
+        if given < _LOWEST_THRESHOLD:
+            least = f"compact_threshold must be at least {_LOWEST_THRESHOLD}."
+            raise InvalidValue(least, param=f"{path}.compact_threshold")
+        thresholds.append(given)
+    return min(thresholds, default=None)
 
 
 def _check_text(text: dict[str, Any]) -> None:
@@ -210,7 +221,7 @@ def _check_max_output_tokens(count: int) -> None:
 
 _SETTINGS: Final[dict[str, Any]] = {
     "include": check_include,
-    "context_management": _check_context_management,
+    "context_management": compact_threshold,
     "text": _check_text,
     "reasoning": _check_reasoning,
     "metadata": _check_metadata,

@@ -21,9 +21,9 @@ from secrets import token_hex
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from adapter.access.caller import Caller
 from adapter.errors import AdapterError, BadRequest, InternalError, Overloaded, ShuttingDown, StoreUnavailable
 from adapter.hub.events import Failed
-from adapter.server.caller import Caller
 from adapter.server.course import Course, Lane
 from adapter.server.exchange import Pipeline
 from adapter.server.keeping import Keep

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal
 
+from adapter.access.caller import Caller
 from adapter.compaction.anatomy import TRIGGER
 from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import InvalidType, InvalidValue, NotFound, PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.events import Item
-from adapter.server.caller import Caller
 from adapter.server.history import as_items, check_calls
 from adapter.server.keeping import Keep
 from adapter.server.recall import Recalled, vouched_for

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
+from adapter.access.caller import Caller
 from adapter.hub.events import Item
 from adapter.hub.request import DialectName
 from adapter.sections import Store as Section
-from adapter.server.caller import Caller
 from adapter.server.exchange import Pipeline
 from adapter.server.keeping import Keep
 from adapter.server.recall import Recalled

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapter.dialects.responses import read_request
+from adapter.dialects.responses.read_request import compact_threshold
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 
 USER = {"type": "message", "role": "user", "content": "hi"}
@@ -133,4 +134,36 @@ def test_nonsense_is_refused_with_its_path(changes: dict[str, Any], error: type[
     with pytest.raises(error) as refused:
         read_request({"model": "m", "input": "hi", **changes})
 
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, None),
+        ([], None),
+        ([{"type": "compaction"}], None),
+        ([{"type": "compaction", "compact_threshold": None}], None),
+        ([{"type": "compaction", "compact_threshold": 1000}], 1000),
+        ([{"type": "compaction", "compact_threshold": 5000}, {"type": "compaction", "compact_threshold": 2000}], 2000),
+    ],
+)
+def test_the_lowest_threshold_counts(given: Any, expected: int | None) -> None:
+    assert compact_threshold(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({}, "context_management"),
+        (["x"], "context_management[0].type"),
+        ([{"type": "clear"}], "context_management[0].type"),
+        ([{"type": "compaction", "compact_threshold": 999}], "context_management[0].compact_threshold"),
+        ([{"type": "compaction", "compact_threshold": True}], "context_management[0].compact_threshold"),
+        ([{"type": "compaction", "compact_threshold": "2000"}], "context_management[0].compact_threshold"),
+    ],
+)
+def test_anything_else_than_thresholds_is_refused(given: Any, param: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        compact_threshold(given)
     assert refused.value.param == param
