@@ -92,6 +92,7 @@ def _events(what: str, source: DialectName, exchange: Exchange, given: BinaryIO,
     """The hub's own events, one JSON line each."""
     dialect = DIALECTS[source]
     anomalies: list[Anomaly] = []
+    losses: list[Loss] = []
 
     def produced() -> Iterator[list[Event]]:
         if what == "reply":
@@ -107,12 +108,12 @@ def _events(what: str, source: DialectName, exchange: Exchange, given: BinaryIO,
 
     for events in produced():
         for event in singly(events):
-            out.write(
-                dumps({"event": type(event).__name__} | {f.name: _plain(getattr(event, f.name)) for f in fields(event)})
-            )
+            said = {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+            losses += said.pop("losses", ())
+            out.write(dumps({"event": type(event).__name__} | said))
             out.write(b"\n")
         out.flush()
-    _note([], anomalies, notes)
+    _note(losses, anomalies, notes)
 
 
 def _plain(value: Any) -> Any:

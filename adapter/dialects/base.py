@@ -120,7 +120,7 @@ class Dialect(Protocol):
         """The client's plain reply; several answers only where the client asked for n > 1."""
 
     def unsaid(self, answers: Sequence[Answer], exchange: Exchange) -> list[Loss]:
-        """What of the answers `write_reply` cannot say; for log and metric."""
+        """What of the answers `write_reply` cannot say, or nobody could who read them; for log and metric."""
 
     def stream_reader(self, exchange: Exchange, *, ids: Ids = ..., clock: Clock = ...) -> StreamReader:
         """A fresh machine for one upstream stream."""

@@ -30,6 +30,7 @@ from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 from adapter.errors import AdapterError
+from adapter.hub.losses import Loss
 
 Item: TypeAlias = dict[str, Any]
 """A Responses item as a plain dict; unknown keys and unknown types ride along."""
@@ -151,6 +152,8 @@ class Finished:
     """`incomplete_details.reason`; set exactly when the status is incomplete."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Top-level facts that only the end knows (service_tier, moderation, …); laid over those of Started."""
+    losses: tuple[Loss, ...] = ()
+    """What the upstream said of it that the hub has no place for."""
 
 
 @dataclass(slots=True)

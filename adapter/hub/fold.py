@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from adapter.errors import AdapterError
 from adapter.hub.events import Event, Failed, Finished, Item, ItemClosed, Started, Usage
+from adapter.hub.losses import Loss
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
@@ -33,6 +34,8 @@ class Answer:
     usage: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     error: AdapterError | None = None
+    losses: tuple[Loss, ...] = ()
+    """As `Finished.losses`."""
 
     @property
     def output(self) -> list[Item]:
@@ -72,7 +75,7 @@ class Fold:
             answer.id, answer.model, answer.created_at = event.id, event.model, event.created_at
             answer.extra = event.extra.copy()
         elif type(event) is Finished:
-            answer.status, answer.reason = event.status, event.reason
+            answer.status, answer.reason, answer.losses = event.status, event.reason, event.losses
             if event.extra:
                 answer.extra.update(event.extra)
         elif type(event) is Failed:
@@ -98,5 +101,6 @@ def unfolded(answer: Answer, steps: Iterable[Event] | None = None) -> list[Event
     if answer.error is not None:
         events.append(Failed(answer.error))
     else:
-        events.append(Finished("completed" if answer.reason is None else "incomplete", answer.reason))
+        status: Literal["completed", "incomplete"] = "completed" if answer.reason is None else "incomplete"
+        events.append(Finished(status, answer.reason, losses=answer.losses))
     return events

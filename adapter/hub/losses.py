@@ -6,9 +6,9 @@ An *anomaly* is about the answer: something the upstream did that its own API do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Policy: TypeAlias = Literal["report", "reject", "ignore"]
 """What a server does about losses."""
@@ -36,13 +36,31 @@ class Loss(NamedTuple):
 
 def unknown_fields(path: str, holder: Mapping[str, Any], known: frozenset[str]) -> list[Loss]:
     """A loss for each key of the object at `path` that is not among `known` and says something."""
-    if holder.keys() <= known:
+    if known.issuperset(holder):
         return []
-    return [
-        Loss(f"{path}.{key[:64]}", Action.DROPPED, "unknown_field", "Not a field that can be carried.")
-        for key, value in holder.items()
-        if key not in known and value is not None
-    ]
+    return [_unknown(path, key) for key, value in holder.items() if key not in known and value is not None]
+
+
+def _unknown(path: str, key: str) -> Loss:
+    path = f"{path}.{key[:64]}" if path else key[:64]
+    return Loss(path, Action.DROPPED, "unknown_field", "Not a field that can be carried.")
+
+
+Fields: TypeAlias = Mapping[str, "Fields | None"]
+"""The fields of an object that are known -> those of the objects in them, None where they are not looked into."""
+
+
+def unread(path: str, given: Any, known: Fields) -> Iterator[Loss]:
+    """As `unknown_fields`, for the objects in the value at `path`, at any depth; what is empty says nothing."""
+    if type(given) is list:
+        for number, one in enumerate(given):
+            yield from unread(f"{path}[{number}]", one, known)
+    elif type(given) is dict:
+        for key, value in given.items():
+            if value and key not in known:
+                yield _unknown(path, key)
+            elif value and (within := known[key]) is not None:
+                yield from unread(f"{path}.{key}" if path else key, value, within)
 
 
 class Anomaly(NamedTuple):
@@ -67,3 +85,26 @@ class AnomalyLog:
         if kind not in self._kinds:
             self._kinds.add(kind)
             self.found.append(Anomaly(kind))
+
+
+class LossLog:
+    """The losses of one answer, each path once, and not all of a server that has another one in every chunk."""
+
+    __slots__ = ("_paths",)
+
+    def __init__(self) -> None:
+        self._paths: dict[str, Loss] = {}
+
+    def __call__(self, losses: Iterable[Loss]) -> None:
+        """Takes note of some."""
+        for loss in losses:
+            if len(self._paths) < _MOST:
+                self._paths.setdefault(loss.path, loss)
+
+    @property
+    def found(self) -> tuple[Loss, ...]:
+        """Those so far."""
+        return tuple(self._paths.values())
+
+
+_MOST: Final = 64

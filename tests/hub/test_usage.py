@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.hub.usage import added, as_chat, count, estimated, normal
+from adapter.hub.losses import Loss
+from adapter.hub.usage import added, as_chat, count, estimated, heard, normal, summed
 
 FULL = {
     "input_tokens": 10,
@@ -59,6 +60,55 @@ def test_counts_as_floats_and_strings_become_integers() -> None:
 def test_sum_of_several_calls() -> None:
     assert added(FULL, FULL)["input_tokens_details"] == {"cached_tokens": 8, "cache_write_tokens": 2}
     assert added(FULL, FULL)["total_tokens"] == 30
+
+
+SPOKEN = {
+    "prompt_tokens": 9,
+    "completion_tokens": 8,
+    "total_tokens": 17,
+    "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 2},
+    "completion_tokens_details": {"reasoning_tokens": 3, "rejected_prediction_tokens": 4, "audio_tokens": 0},
+}
+
+
+def test_what_only_chat_counts_goes_back_to_a_client_of_chat() -> None:
+    """Through the hub, as for an answer that is stored."""
+    losses: list[Loss] = []
+
+    found = heard(SPOKEN, "chat", losses)
+
+    assert found is not None
+    assert losses == []
+    assert as_chat(found) == SPOKEN | {
+        "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 0, "audio_tokens": 2}
+    }
+
+
+def test_what_only_chat_counts_is_told_where_a_client_of_responses_asks() -> None:
+    losses: list[Loss] = []
+
+    found = heard(SPOKEN | {"cost": 0.1}, "responses", losses)
+
+    assert found == normal(SPOKEN)
+    assert [loss.path for loss in losses] == [
+        "usage.cost",
+        "usage.prompt_tokens_details.audio_tokens",
+        "usage.completion_tokens_details.rejected_prediction_tokens",
+    ]
+
+
+def test_a_sum_has_what_only_one_of_several_calls_counts() -> None:
+    said = heard(SPOKEN, "chat", [])
+    silent = heard(SPOKEN | {"prompt_tokens_details": {"cached_tokens": 1}}, "chat", [])
+
+    total = summed([silent, said, silent])
+
+    assert total is not None
+    assert total["input_tokens_details"] == {
+        "cached_tokens": 3,
+        "cache_write_tokens": 0,
+        "audio_tokens": 2,
+    }
 
 
 def test_estimate_rounds_up() -> None:

@@ -160,12 +160,13 @@ def test_of_a_request(schema: str, shape: Shape, ways: tuple[Name, Name], explai
 
 # ---------------------------------------------------------------------------------------------------------- answers
 
-OF_THE_SERVER = "is what a server says of itself, in no API's words"
+OF_A_TOKEN = "would take a look at each token"
+OF_MODERATION = "is of a moderation's own words"
 SPELT_OTHERWISE = "is what the other dialect says by itself"
 
 A_CHAT_ANSWER = {
-    r"(.*\.)?vendor_key = …": OF_THE_SERVER,
-    r"system_fingerprint = …": "Responses has none (deprecated)",
+    r"choices\[0\]\.logprobs\.((content|refusal)\[0\]\.(top_logprobs\[0\]\.)?)?vendor_key = …": OF_A_TOKEN,
+    r"moderation\.((input|output)\.)?vendor_key = …": OF_MODERATION,
     r"metadata = …": "is echoed from the request",
     r"obfuscation = …": HINT,
     r" = \"chat\.completion\.chunk\"": SPELT_OTHERWISE,
@@ -173,9 +174,9 @@ A_CHAT_ANSWER = {
     r"choices\[0\]\.(index|delta\.role|delta\.tool_calls\[0\]\.index) = .*": SPELT_OTHERWISE,
     r'choices\[0\]\.finish_reason = "(tool_calls|function_call)"': SPELT_OTHERWISE,
     r"choices\[0\]\.message\.audio\..* = .*": "the whole is an anomaly: nobody can ask for audio here",
-    r"usage\..*_details\.(accepted_prediction|rejected_prediction|audio|text|image)_tokens = 137": "has no place there",
     r"moderation\.(input|output)\.model = …": "stands in the result",
 }
+A_CHAT_ANSWER_IN_RESPONSES = A_CHAT_ANSWER | {r"system_fingerprint = …": "Responses has none (deprecated)"}
 ECHO = re.compile(
     "(metadata|top_logprobs|temperature|top_p|user|safety_identifier|prompt_cache|previous_response_id|background|tools"
     "|max_tool_calls|text|tool_choice|prompt|truncation|instructions|parallel_tool_calls|conversation|max_output_tokens"
@@ -183,37 +184,37 @@ ECHO = re.compile(
 )
 """What a Response says of its request."""
 A_RESPONSE = {
-    r"(.*\.)?vendor_key = …": OF_THE_SERVER,
     r"(error|incomplete_details)\..* = .*": "is of a status that this response has not",
     r'(output\[0\]\.)?status = "(completed|in_progress)"': SPELT_OTHERWISE,
     r"completed_at = .*": SPELT_OTHERWISE,
+}
+A_RESPONSE_IN_RESPONSES = A_RESPONSE | {
+    r'output\[0\]\.status = "(searching|interpreting|generating)"': "is over with the response",
+}
+A_RESPONSE_IN_CHAT = A_RESPONSE | {
+    r"(moderation\.)?vendor_key = …": "stands among thirty keys: to look at each is a hundredth of a request",
     r"output\[0\]\.(id|caller|caller\..*|namespace) = .*": "names what a Chat client never offered or never sees",
     r"output\[0\]\.encrypted_content = …": "was not asked for",
 }
+CHAT = ("CreateChatCompletionResponse", "CreateChatCompletionStreamResponse"), (asking.chat_reply, asking.chat_stream)
+RESPONSES = ("Response", "Response"), (asking.responses_reply, asking.responses_stream)
 
 
 @pytest.mark.parametrize(
     ("schemas", "shapes", "ways", "explained"),
     [
-        (
-            ("CreateChatCompletionResponse", "CreateChatCompletionStreamResponse"),
-            (asking.chat_reply, asking.chat_stream),
-            ("chat", "responses"),
-            A_CHAT_ANSWER,
-        ),
-        (
-            ("Response", "Response"),
-            (asking.responses_reply, asking.responses_stream),
-            ("responses", "chat"),
-            A_RESPONSE,
-        ),
+        (*CHAT, ("chat", "responses"), A_CHAT_ANSWER_IN_RESPONSES),
+        (*CHAT, ("chat", "chat"), A_CHAT_ANSWER),
+        (*RESPONSES, ("responses", "chat"), A_RESPONSE_IN_CHAT),
+        (*RESPONSES, ("responses", "responses"), A_RESPONSE_IN_RESPONSES),
     ],
-    ids=["chat", "responses"],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) and value[0] in ("chat", "responses") else "",
 )
 def test_of_an_answer(
     schemas: tuple[str, str], shapes: tuple[Shape, Shape], ways: tuple[Name, Name], explained: dict[str, str]
 ) -> None:
-    """Items of every type, text, refusals, calls, annotations, log probabilities, usage; plain, and streamed."""
+    """Items of every type, text, refusals, calls, annotations, log probabilities, usage; plain, and streamed; to a client of
+    the other dialect, and through the hub to one of the same."""
 
     lost: list[str] = []
     for schema, shape in zip(schemas, shapes, strict=True):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
+from adapter.dialects.chat.fields import RARE
 from adapter.dialects.chat.logprobs import to_responses
 from adapter.dialects.chat.reasoning_details import (
     REASONING_DETAILS,
@@ -29,8 +30,6 @@ from adapter.hub.request import Exchange
 
 _TEXT: Final = DeltaKind.TEXT
 _REFUSAL: Final = DeltaKind.REFUSAL
-RARE: Final = frozenset({EXTRA_CONTENT, "audio", "images", REASONING_DETAILS})
-"""Keys of a message that only some servers have."""
 
 
 class _Indices:

@@ -46,11 +46,13 @@ _NOT_YET: Final = frozenset({"", "null"})
 
 def outcome_of(finish_reason: Any) -> tuple[Outcome, bool] | None:
     """The outcome, and whether the word is the API's own; None where the answer goes on. Unknown words mean stop."""
-    if not isinstance(finish_reason, str) or finish_reason in _NOT_YET:
+    if type(finish_reason) is not str:
         return None
     official = _OFFICIAL.get(finish_reason)
     if official is not None:
         return official, True
+    if finish_reason in _NOT_YET:
+        return None
     return _VENDORS.get(finish_reason.lower(), Outcome.COMPLETED), False
 
 

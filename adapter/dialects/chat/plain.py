@@ -18,6 +18,8 @@ _LONGEST_CALL_ID: Final = 64
 _FUNCTION: Final = ToolKind.FUNCTION
 _PREFIX: Final = ID_PREFIXES["function_call"]
 _SUMMARY: Final = DeltaKind.SUMMARY
+_READ: Final = frozenset({"role", "content", "tool_calls", "reasoning_content", "reasoning"})
+_CALL: Final = frozenset({"index", "id", "type", "function"})
 
 
 def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status: str) -> dict[int, Item] | None:
@@ -26,12 +28,9 @@ def plain_items(message: dict[str, Any], exchange: Exchange, token: str, status:
     get = message.get
     content, calls = get("content"), get("tool_calls")
     reasoning = get("reasoning_content") or get("reasoning")
-    if get("refusal") or get("annotations") or get("function_call") or get("audio"):
-        return None
-    if (
-        "extra_content" in message or "images" in message or "reasoning_details" in message
-    ):  # RARE, in a third of the time
-        return None
+    for key, value in message.items():
+        if value and key not in _READ:
+            return None
     if type(content or "") is not str or type(reasoning or "") is not str or type(calls or []) is not list:
         return None
     items: dict[int, Item] = {}
@@ -64,13 +63,13 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: dict[int
     """Adds the function calls, where they are all whole, and for functions of the client's."""
     given: set[str] = set()
     for index, call in enumerate(calls, len(items)):
-        if type(call) is not dict or "custom" in call or "extra_content" in call:
+        if type(call) is not dict or not _CALL.issuperset(call):
             return False
         call_id, function = call.get("id"), call.get("function")
         if type(call_id) is not str or not 0 < len(call_id) <= _LONGEST_CALL_ID or type(function) is not dict:
             return False
         name, arguments = function.get("name"), function.get("arguments")
-        if type(name) is not str or not name or type(arguments) is not str or call_id in given:
+        if type(name) is not str or not name or type(arguments) is not str or len(function) > 2 or call_id in given:
             return False
         if not (name.isascii() and call_id.isascii()):
             return False

@@ -106,7 +106,7 @@ class RawChatStream(RawStream):
             if not self._called and isinstance(delta, dict) and delta.get("tool_calls"):
                 self._called, self.marks = True, _MARKS
             if finish is not None and (found := outcome_of(finish)) is not None:
-                answer.usage = answer.usage or usage_of(event)
+                answer.usage = answer.usage or normal(usage_of(event))
                 self._finish_choice(choice, found[0])
 
     def _finish_choice(self, choice: dict[str, Any], outcome: Outcome) -> None:

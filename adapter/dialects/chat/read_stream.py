@@ -18,20 +18,21 @@ which models use them, and when they are quoted, is for the server's own parser 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
+from adapter.dialects.chat.fields import ANSWER, CHOICE, MESSAGE
 from adapter.dialects.chat.finishes import Outcome, outcome_of
 from adapter.dialects.chat.moderation import to_responses
 from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.refrain import Refrain
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Finished, Started, Usage
-from adapter.hub.losses import Anomaly, AnomalyLog
+from adapter.hub.losses import Anomaly, AnomalyLog, Loss, LossLog, unknown_fields, unread
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
-from adapter.hub.usage import normal
+from adapter.hub.usage import heard, normal
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, loads
 
@@ -52,6 +53,9 @@ class ChatReader:
         self._outcome: Outcome | None = None
         self._usage: dict[str, Any] | None = None
         self._refrain = Refrain()
+        self._losses = LossLog()
+        self._size = 0
+        """How many keys the chunk had that was looked at last for such that are not read."""
         self._anomaly = AnomalyLog()
         self.anomalies: list[Anomaly] = self._anomaly.found
         self.ended = False
@@ -100,9 +104,11 @@ class ChatReader:
         choices = chunk.get("choices")
         if chunk.get("error") or name == "error" or (choices is None and is_bare_error(chunk)):
             return self._failed(from_error_object(chunk))
-        usage = chunk.get("usage")
-        if usage is not None:
-            self._usage = normal(usage) or self._usage
+        if (usage := chunk.get("usage")) is not None:
+            self._count(usage)
+        if not choices or len(chunk) != self._size:  # as many keys are the same ones, amid an answer
+            self._size = len(chunk)
+            self._losses(unknown_fields("", chunk, _ANSWER))
         if not choices or not isinstance(choices, list):
             self._look_at_head(chunk)
             return []
@@ -141,6 +147,10 @@ class ChatReader:
                 delta = (delta or message) if assembly.empty else None
             if delta and isinstance(delta, dict):
                 events += assembly.feed(delta, choice.get("logprobs"))
+                if type(delta.get("content")) is not str or (len(delta) > 1 and not _SAID.issuperset(delta)):
+                    self._losses(unread("choices[0].delta", delta, MESSAGE))
+            if len(choice) != 1 + ("index" in choice) + ("logprobs" in choice) + ("finish_reason" in choice):
+                self._losses(unknown_fields("choices[0]", choice, _CHOICE))
             if choice.get("finish_reason") is not None:
                 self._finish(chunk, choice, assembly, events)
                 if self.ended:
@@ -177,6 +187,12 @@ class ChatReader:
                 self._anomaly("citations_late")
             self._citations = found
 
+    def _count(self, usage: Any) -> None:
+        losses: list[Loss] = []
+        self._usage = heard(usage, self._exchange.request.dialect, losses) or self._usage
+        if losses:
+            self._losses(losses)
+
     def _finish(self, chunk: dict[str, Any], choice: dict[str, Any], assembly: Assembly, events: list[Event]) -> None:
         found = outcome_of(choice["finish_reason"])
         if found is None:
@@ -185,7 +201,8 @@ class ChatReader:
         if not official:
             self._anomaly("finish_unknown")
         self._late_extra.update(extras_of(chunk))
-        self._usage = usage_of(chunk) or self._usage
+        self._losses(unknown_fields("", chunk, _ANSWER))
+        self._count(usage_of(chunk))
         self._look_for_citations(chunk)
         if outcome is Outcome.FAILED:
             events += self._failed(broken_off(choice))
@@ -202,7 +219,8 @@ class ChatReader:
 
     def _look_after_finish(self, chunk: dict[str, Any], choice: dict[str, Any]) -> None:
         self._late_extra.update(extras_of(chunk))
-        self._usage = usage_of(chunk) or self._usage
+        self._count(usage_of(chunk))
+        self._losses(unread("choices[0]", choice, CHOICE))
         self._look_for_citations(chunk)
         delta = choice.get("delta")
         if isinstance(delta, dict) and any(delta.get(key) for key in _SAYING):
@@ -225,8 +243,9 @@ class ChatReader:
         assert self._outcome is not None
         self.ended = True
         reason = self._outcome.reason
+        status: Literal["completed", "incomplete"] = "completed" if reason is None else "incomplete"
         usage: list[Event] = [] if self._usage is None else [Usage(self._usage)]
-        return [*usage, Finished("completed" if reason is None else "incomplete", reason, self._late_extra)]
+        return [*usage, Finished(status, reason, self._late_extra, self._losses.found)]
 
     def _broken(self, message: str) -> list[Event]:
         return self._failed(UpstreamInvalid(message, code="upstream_invalid_event"))
@@ -248,6 +267,10 @@ class ChatReader:
 
 _LAST_SECOND: Final = 1 << 40
 """Beyond any clock, and well inside what JSON numbers hold."""
+_ANSWER: Final = frozenset(ANSWER)
+_CHOICE: Final = frozenset(CHOICE)
+_SAID: Final = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal"})
+"""What of a delta has nothing in it that is to be looked at, where its content is a text."""
 _SAYING: Final = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
 
 
@@ -271,14 +294,14 @@ def seconds_of(created: Any) -> int | None:
     return int(created) if type(created) is float and 0 <= created < _LAST_SECOND else None
 
 
-def usage_of(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """The usage of a chunk in the normal form, wherever servers put it: Groq beside the API's own, Moonshot into the choice."""
-    if (usage := normal(chunk.get("usage"))) is not None:
+def usage_of(chunk: dict[str, Any]) -> Any:
+    """The usage of a chunk, wherever servers put it: Groq beside the API's own, Moonshot into the choice."""
+    if normal(usage := chunk.get("usage")) is not None:
         return usage
     choices = chunk.get("choices")
     for at in (chunk.get("x_groq"), choices[0] if isinstance(choices, list) and choices else None):
-        if isinstance(at, dict) and (found := normal(at.get("usage"))) is not None:
-            return found
+        if isinstance(at, dict) and normal(at.get("usage")) is not None:
+            return at["usage"]
     return None
 
 

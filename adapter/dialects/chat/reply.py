@@ -12,6 +12,7 @@ from typing import Any, Final
 from adapter.dialects.chat import citations
 from adapter.dialects.chat.assembly import Assembly
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
+from adapter.dialects.chat.fields import ANSWER, CHOICE
 from adapter.dialects.chat.finishes import CALL_TYPES, Outcome, finish_reason, is_failure, outcome_of
 from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
@@ -21,12 +22,13 @@ from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Item, ItemClosed
 from adapter.hub.fold import Answer, unfolded
-from adapter.hub.losses import Anomaly, AnomalyLog
+from adapter.hub.losses import Anomaly, AnomalyLog, Loss, unknown_fields, unread
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
-from adapter.hub.usage import as_chat, normal, summed
+from adapter.hub.usage import as_chat, heard, summed
 from adapter.upstream.refusals import from_error_object
 
+_ANSWER: Final = frozenset(ANSWER)
 PARAGRAPH: Final = "\n\n"
 """What stands between two parts of reasoning, which Chat has only one string for."""
 _GOOD: Final = ("stop", "tool_calls")
@@ -45,6 +47,9 @@ def read_answer(
     if items is None:
         steps = _assembled(body, choice, exchange, token, anomalies, incomplete=answer.reason is not None)
         items = {event.index: event.item for event in steps if type(event) is ItemClosed}
+        _tell(answer, choice)
+    elif len(choice) != 1 + ("index" in choice) + ("logprobs" in choice) + ("finish_reason" in choice):
+        _tell(answer, choice)
     answer.items = items
     return answer, anomalies
 
@@ -55,7 +60,13 @@ def read_reply(
     """See `Dialect.read_reply`."""
     answer, choice, token, anomalies = _read(body, exchange, ids, clock)
     steps = _assembled(body, choice, exchange, token, anomalies, incomplete=answer.reason is not None)
+    _tell(answer, choice)
     return unfolded(answer, steps), anomalies
+
+
+def _tell(answer: Answer, choice: dict[str, Any]) -> None:
+    """What of the choice nobody reads."""
+    answer.losses = (*answer.losses, *unread("choices[0]", choice, CHOICE))
 
 
 def check_reply(body: dict[str, Any]) -> None:
@@ -96,6 +107,8 @@ def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer
 
     upstream_id, model, created = get("id"), get("model"), seconds_of(get("created"))
     token = ids(upstream_id if type(upstream_id) is str else "")
+    losses: list[Loss] = []
+    usage, extra = heard(get("usage"), exchange.request.dialect, losses), extras_of(body)
     answer = Answer(
         f"resp_{token}",
         mended(model) if model and type(model) is str else exchange.request.model,
@@ -103,9 +116,14 @@ def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer
         "completed" if reason is None else "incomplete",
         reason,
         {},
-        normal(get("usage")),
-        extras_of(body),
+        usage,
+        extra,
     )
+    # to look at each key takes twice as long as to count those that were found
+    if not (upstream_id and model and created and usage) or len(body) != 5 + ("object" in body) + len(extra):
+        losses += unknown_fields("", body, _ANSWER)
+    if losses:
+        answer.losses = tuple(losses)
     return answer, choice, token, anomalies
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.finishes import CALL_TYPES
+from adapter.hub.events import Item
 from adapter.hub.fold import Answer
-from adapter.hub.losses import Action, Loss
+from adapter.hub.losses import Action, Fields, Loss, unread
 from adapter.hub.request import Exchange
 
 _WORDLESS: Final = frozenset(
@@ -42,21 +44,48 @@ def item_loss(kind: Any) -> Loss:
     return Loss("output", Action.DROPPED, word, "Chat Completions has no such item.")
 
 
+def more_of(index: int, item: Item) -> Iterator[Loss]:
+    """What a whole message, reasoning item or call says beyond what its kind has; other items are losses as a whole."""
+    known = _FIELDS.get(item["type"])
+    return iter(()) if known is None else unread(f"output[{index}]", item, known)
+
+
+_CITATION: Final[Fields] = dict.fromkeys(
+    ("type", "url", "title", "start_index", "end_index", "file_id", "filename", "container_id", "index")
+)
+_PART: Final[Fields] = {**dict.fromkeys(("type", "text", "refusal", "logprobs")), "annotations": _CITATION}
+_ITEM: Final = dict.fromkeys(("id", "type", "status", "role", "phase", EXTRA_CONTENT))
+_CALL: Final[Fields] = {**_ITEM, **dict.fromkeys(("call_id", "name", "namespace", "caller", "arguments", "input"))}
+_FIELDS: Final[Mapping[str, Fields]] = {
+    "message": {**_ITEM, "content": _PART},
+    "reasoning": {**_ITEM, "content": _PART, "summary": _PART, "encrypted_content": None},
+    "function_call": _CALL,
+    "custom_tool_call": _CALL,
+}
+
+
 def unsaid(answers: Sequence[Answer], exchange: Exchange) -> list[Loss]:
     """What `write_reply` leaves out; the writer of a stream tells the same."""
     losses: list[Loss] = []
     for answer in answers:
+        losses += answer.losses
         called = False
-        for item in answer.items.values():
+        for index, item in answer.items.items():
             kind = item.get("type")
             if kind == "message":
-                for part in item.get("content") or ():
-                    if annotations := part.get("annotations"):
-                        losses += [ANNOTATION for one in annotations if one.get("type") != "url_citation"]
-            elif kind in CALL_TYPES:
+                plain = len(item) == 5
+                for part in item["content"]:
+                    annotations = part.get("annotations")
+                    if annotations != [] or len(part) != 4:
+                        plain = False
+                        losses += [ANNOTATION for one in annotations or () if one.get("type") != "url_citation"]
+                if plain:
+                    continue
+            losses += more_of(index, item)
+            if kind in CALL_TYPES:
                 if called and exchange.request.carry.get("functions"):
                     losses.append(FURTHER_CALL)
                 called = True
-            elif kind != "reasoning":
+            elif kind not in ("message", "reasoning"):
                 losses.append(item_loss(kind))
     return losses

@@ -32,7 +32,7 @@ from adapter.dialects.chat.logprobs import to_chat
 from adapter.dialects.chat.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
-from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss
+from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss, more_of
 from adapter.hub.events import (
     Annotated,
     Delta,
@@ -247,6 +247,7 @@ class ChatWriter:
         """What its server wants back with it, where that was not known when it began."""
         self._fold(event, choice)
         item = event.item
+        self.losses += more_of(event.index, item)
         if EXTRA_CONTENT not in item:
             return []
         details, _ = parted(item[EXTRA_CONTENT])
@@ -300,6 +301,7 @@ class ChatWriter:
         if choice.finished:
             return []
         choice.finished = True
+        self.losses += event.losses
         if event.extra:  # the tier that was asked for stands in the first chunks, the one that was given in the last
             self._head = self._headed(self.fold.answer.extra)
         frames: list[Frame] = []

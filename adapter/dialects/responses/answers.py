@@ -9,9 +9,9 @@ from adapter.dialects.responses.echo import ANSWER_KEYS
 from adapter.dialects.responses.output_items import without_nulls
 from adapter.errors import AdapterError, UpstreamError
 from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
-from adapter.hub.losses import Anomaly
-from adapter.hub.request import Clock, Exchange, Ids
-from adapter.hub.usage import count, normal
+from adapter.hub.losses import Anomaly, Loss
+from adapter.hub.request import Clock, DialectName, Exchange, Ids
+from adapter.hub.usage import count, heard
 from adapter.upstream.refusals import from_error_object
 
 Reason = Literal["max_output_tokens", "content_filter"]
@@ -105,12 +105,15 @@ def ending(response: dict[str, Any], default: str) -> Ending:
             return _COMPLETED
 
 
-def ended(assembly: Assembly, response: dict[str, Any], end: Ending, changed: dict[str, Any]) -> list[Event]:
+def ended(
+    assembly: Assembly, response: dict[str, Any], end: Ending, changed: dict[str, Any], client: DialectName
+) -> list[Event]:
     """The events from the last item on: what was never streamed, what is still open, usage, and the terminal one.
 
     `changed` is what is said beside the answer otherwise than `Started` did.
     """
-    usage = normal(response.get("usage"))
+    losses: list[Loss] = []
+    usage = heard(response.get("usage"), client, losses)
     counted: list[Event] = [] if usage is None else [Usage(usage)]
     output = output_of(response)
     if end.error is not None:
@@ -120,7 +123,8 @@ def ended(assembly: Assembly, response: dict[str, Any], end: Ending, changed: di
     if cut and end.status == "completed":
         assembly.note(STATUS_MENDED.kind, STATUS_MENDED.detail)
         end = Ending("incomplete", "max_output_tokens")
-    return [*_taken(assembly), *counted, Finished("incomplete" if end.reason else "completed", end.reason, changed)]
+    finished = Finished("incomplete" if end.reason else "completed", end.reason, changed, tuple(losses))
+    return [*_taken(assembly), *counted, finished]
 
 
 def _taken(assembly: Assembly) -> list[Event]:

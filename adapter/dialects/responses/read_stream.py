@@ -189,7 +189,7 @@ class ResponsesReader:
             self._name_loose(response)
         beside, said = self._beside, said_beside(response, self._exchange)
         changed = {key: value for key, value in said.items() if key not in beside or beside[key] != value}
-        events = ended(self._assembly, response, end, changed)
+        events = ended(self._assembly, response, end, changed, self._exchange.request.dialect)
         self._ended = True
         return events
 
@@ -216,7 +216,8 @@ class ResponsesReader:
     def _failed(self, error: AdapterError, response: Any = None) -> list[Event]:
         """The answer breaks off; what was open stays open. `response` is the object that says so, if one does."""
         self._ended = True
-        return ended(self._assembly, response if type(response) is dict else {}, Ending("failed", error=error), {})
+        end, client = Ending("failed", error=error), self._exchange.request.dialect
+        return ended(self._assembly, response if type(response) is dict else {}, end, {}, client)
 
     def _other(self, kind: str, event: dict[str, Any]) -> None:
         """An event with no letter of ours: on as it is, under our indices and ids, while its item is open."""

@@ -23,7 +23,7 @@ from adapter.hub.events import Event, Item
 from adapter.hub.fold import Answer, fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
-from adapter.hub.usage import normal
+from adapter.hub.usage import heard
 from adapter.upstream.refusals import from_error_object
 
 
@@ -45,8 +45,12 @@ def read_answer(
         status, reason = "incomplete", "max_output_tokens"
         mended.append(STATUS_MENDED)
     response_id, model, created_at = head(body, exchange, ids, clock)
-    usage, beside = normal(body.get("usage")), said_beside(body, exchange)
-    return Answer(response_id, model, created_at, status, reason, items, usage, beside), mended
+    losses: list[Loss] = []
+    usage, beside = heard(body.get("usage"), exchange.request.dialect, losses), said_beside(body, exchange)
+    answer = Answer(response_id, model, created_at, status, reason, items, usage, beside)
+    if losses:
+        answer.losses = tuple(losses)
+    return answer, mended
 
 
 def check_reply(body: dict[str, Any]) -> None:
@@ -75,7 +79,7 @@ def read_reply(
     given = body.get("id")
     assembly.token = ids(given if isinstance(given, str) else "")
     assembly.out.append(started(body, exchange, ids, clock))
-    return ended(assembly, body, end, {}), assembly.anomalies
+    return ended(assembly, body, end, {}, exchange.request.dialect), assembly.anomalies
 
 
 _FAILED_CODES: Final = frozenset(
@@ -132,9 +136,9 @@ def answer_facts(
     return made
 
 
-def unsaid(_answers: Sequence[Answer], _exchange: Exchange) -> list[Loss]:
-    """Nothing: the hub speaks this dialect."""
-    return []
+def unsaid(answers: Sequence[Answer], _exchange: Exchange) -> list[Loss]:
+    """What the hub has no place for: it speaks this dialect."""
+    return [*answers[0].losses]
 
 
 def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:

@@ -143,6 +143,7 @@ class ResponsesWriter:
     def _finished(self, event: Finished) -> list[Frame]:
         self.fold.feed(event)
         self._live = False
+        self.losses += event.losses
         answer = self.fold.answer
         self._repeat(answer.extra)
         if event.status != "completed":
