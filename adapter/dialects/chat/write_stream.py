@@ -247,7 +247,9 @@ class ChatWriter:
         """What its server wants back with it, where that was not known when it began."""
         self._fold(event, choice)
         item = event.item
-        self.losses += more_of(event.index, item)
+        plain = item.get("type") == "message" and len(item) == 5
+        if not plain or any(len(part) != 4 or part.get("annotations") != [] for part in item["content"]):
+            self.losses += more_of(event.index, item)
         if EXTRA_CONTENT not in item:
             return []
         details, _ = parted(item[EXTRA_CONTENT])
