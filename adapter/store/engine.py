@@ -189,13 +189,16 @@ class Database:
             try:
                 await self._prepare()
                 self._file = self._file_there()
+                self._opened = True
             except self._foreign as fault:
                 refused = unavailable(fault)
                 if refused.reason == "corrupt":
                     raise ConfigError(self._damaged()) from fault
                 self._failed = time.monotonic(), refused
                 raise refused from fault
-            self._opened = True
+            finally:
+                if not self._opened:  # who keeps a deleted file's index in use keeps all others from making a new one
+                    await greenlet_spawn(self.engine.dispose)
 
     def _open_still(self) -> bool:
         """It is, and a SQLite file is where it was."""

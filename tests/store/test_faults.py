@@ -151,6 +151,51 @@ async def test_sqlite_file_that_is_deleted_is_made_anew(embedded: Store, path: P
     await again.close()
 
 
+def save_often(url: str, pipe: Connection) -> None:
+    """In a process of its own: a turn whenever it is asked for one."""
+    engine_module._REOPEN_AFTER = 0
+
+    async def run() -> None:
+        store = Store(url, limits=SHORT)
+        while (name := await asyncio.to_thread(pipe.recv)) is not None:
+            try:
+                pipe.send(await save(store, name))
+            except StoreUnavailable as refused:
+                pipe.send(refused.reason)
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_sqlite_file_that_is_deleted_under_two_workers_is_made_anew(path: Path) -> None:
+    """Its index is left, and in use by whoever did not look yet."""
+    processes = multiprocessing.get_context("forkserver")
+    workers = []
+    for _ in range(2):
+        mine, other = processes.Pipe()
+        process = processes.Process(target=save_often, args=(f"sqlite:///{path}", other))
+        process.start()
+        workers.append((process, mine))
+
+    def told(name: str) -> list[bool | str]:
+        said = []
+        for number, (_, pipe) in enumerate(workers):
+            pipe.send(f"resp_{name}_{number}")
+            said.append(pipe.recv())
+        return said
+
+    try:
+        assert told("before") == [True, True]
+        path.unlink()
+        told("first")  # may be refused: the others' connections are there
+        told("second")
+        assert told("third") == [True, True]
+    finally:
+        for process, pipe in workers:
+            pipe.send(None)
+            process.join()
+
+
 async def test_sqlite_file_that_is_replaced_by_a_backup_is_read(embedded: Store, path: Path) -> None:
     await save(embedded)
     backup = path.with_name("backup.db")
