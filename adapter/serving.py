@@ -201,13 +201,11 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     section = settings.store
     if section.mode == "off":
         return settings
-    if section.url is None:
-        missing = _missing_place(environ)
-        if missing is not None and not section.model_fields_set:
-            _say(f"adapter: nothing is stored: {missing}", err=True)
-            return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
-        if missing is None and not begins_at_once(section, environ):
-            return settings  # there is nothing to look at yet
+    if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
+        _say(f"adapter: nothing is stored: {missing}", err=True)
+        return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
+    if not begins_at_once(section, environ):
+        return settings  # there is nothing to look at yet
     from adapter.store.opening import check, why
 
     try:

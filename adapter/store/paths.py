@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def default_path(environ: Mapping[str, str]) -> Path:
 
 
 def begins_at_once(section: Section, environ: Mapping[str, str]) -> bool:
-    """Whether there may be a database to look after: one that the operator named, or an earlier run's.
+    """Whether there is a store to look after: the operator wrote of one, or it is an earlier run's.
 
     Raises:
         ConfigError: as `default_path`.
     """
-    return section.url is not None or default_path(environ).exists()
+    return bool(section.model_fields_set) or os.path.exists(default_path(environ))

@@ -60,7 +60,11 @@ async def adapter(
     **server: Any,
 ) -> AsyncIterator[Client]:
     """The adapter over these upstreams, the first one first unless they say otherwise; a client for it."""
-    sections = {"compaction": compaction or {}, "sealing": sealing or {}, "store": store or {"mode": "off"}}
+    sections = {
+        "compaction": compaction or {},
+        "sealing": sealing or {},
+        "store": {"mode": "off"} if store is None else store,
+    }
     sections |= access or {}  # keys, groups, limits, metrics
     settings = load(
         None,

@@ -12,7 +12,7 @@ from adapter.server.stored.parts import Stored
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import Upstream, chat_reply, json_reply
 
-DEFAULT: dict[str, Any] = {"mode": "client"}
+DEFAULT: dict[str, Any] = {}
 
 
 @pytest.fixture
@@ -136,5 +136,37 @@ def test_every_turn_is_stored_where_the_operator_wants_it(database: Path, begun:
             answer = await client.ask("chat")
             found = await client.get(f"/v1/chat/completions/{answer.json['id']}")
             assert found.json["choices"] == answer.json["choices"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("section", [{"mode": "client"}, {"mode": "always"}, {"ttl": 60}])
+def test_a_store_that_the_operator_wrote_of_is_told_to_be_in_trouble_before_anyone_needs_it(
+    section: dict[str, Any], database: Path
+) -> None:
+    database.parent.write_text("a file where the directory would be")
+
+    async def scenario() -> None:
+        async with Upstream([]) as up, adapter(upstream(up.url, "chat"), store=section) as client:
+            ready = await client.get("/readyz")
+            assert (ready.status, ready.json["status"]) == (503, "store_unavailable")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("section", [DEFAULT, {"mode": "always"}])
+def test_where_no_file_can_be_looked_for_only_what_is_to_be_stored_is_refused(
+    section: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/" + "a" * 300)
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), store=section) as client,
+        ):
+            assert (await client.ask("responses")).status == 503
+            assert (await client.get("/readyz")).status == 503
+            assert (await client.ask("chat")).status == (503 if section else 200)
 
     play(scenario)

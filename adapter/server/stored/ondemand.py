@@ -1,7 +1,7 @@
 """The stored half of the application as the rest sees it: begun by the first request that is about it.
 
-Its libraries are a third of the CPU of a start, and 16 MB, and who only passes turns on needs none of them. Where there may
-be something to look after, a database of an earlier run or one that the operator named, it begins with the process.
+Its libraries are a third of the CPU of a start, and 16 MB, and who only passes turns on needs none of them. Where there is
+something to look after, a database of an earlier run or a store that the operator wrote of, it begins with the process.
 """
 
 from __future__ import annotations
