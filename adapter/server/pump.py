@@ -31,7 +31,8 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
     choice, rest = 0, _NONE
 
     def ending(error: AdapterError) -> bytes:
-        return writer.write(rest, choice) + writer.write(answering.fail(error))
+        data, (last_choice, last) = writer.write(rest, choice), answering.fail(error)
+        return data + writer.write(last, last_choice)
 
     def at_once(events: list[Event]) -> None:
         if data := writer.write(events):
