@@ -39,9 +39,11 @@ from tests.server.scripted import (
     Sleep,
     Stall,
     Upstream,
+    chat_reply,
     chat_stream,
     chunk,
     event,
+    json_reply,
     responses_events,
 )
 from tests.server.sockets import answer, opened, say
@@ -381,6 +383,36 @@ def test_what_waits_for_a_slow_client_when_the_server_stops_comes_before_its_end
                 assert text == events[-1]["response"]["output"][0]["content"][0]["text"]
 
     play(scenario, 60)
+
+
+def test_an_answer_behind_one_that_is_not_read_is_refused_when_the_server_stops(
+    stop: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head was not sent: it was taken for sent, and the client was told of a mistake of this server."""
+    monkeypatch.setattr(exchange, "_LAST_WORDS_WITHIN", 30)
+    big: Script = [json_reply(chat_reply(os.urandom(7_000_000).hex()))]
+
+    async def scenario() -> None:
+        async with Upstream(big, chat_stream("Hello")) as up, adapter(upstream(up.url, "chat")) as client:
+            heads = 0
+            real = Outlet.commit
+
+            async def commit(outlet: Outlet) -> None:
+                nonlocal heads
+                heads += 1
+                await real(outlet)
+
+            monkeypatch.setattr(Outlet, "commit", commit)
+            reader, writer = await client.open(ask_bytes("chat") + ask_bytes("chat", stream=True))
+            while not heads:  # the first answer has its length
+                await asyncio.sleep(0.01)
+            stop()
+            first, second = await read_response(reader), await read_response(reader)
+            writer.close()
+            assert first.json["choices"][0]["finish_reason"] == "stop"
+            assert (second.status, second.json["error"]["code"]) == (503, "server_shutting_down")
+
+    play(scenario)
 
 
 # ------------------------------------------------------------------------------------- what is there and was not sent
