@@ -15,7 +15,7 @@ from typing import Final
 
 from adapter.dialects.base import StreamWriter
 from adapter.errors import AdapterError
-from adapter.hub.events import Deltas, Event
+from adapter.hub.events import Deltas, Event, Failed
 from adapter.hub.fold import Answer, Fold
 from adapter.server.lanes import Answering, HubWhole, RawStreaming
 from adapter.server.outlet import Outlet
@@ -51,6 +51,9 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
                     await outlet.write(data, last=last)
                 if rest:
                     await asyncio.sleep(0)
+    except Exception:  # a mistake of this server: the answer is not complete without what it could not write
+        outlet.ending = lambda error: writer.write([Failed(error)])
+        raise
     finally:
         outlet.events = writer.written
 
