@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from adapter.errors import AdapterError
-from adapter.hub.events import Event, Failed, Finished
+from adapter.hub.events import Failed, Finished
 from adapter.hub.losses import Anomaly
 from adapter.server.lanes import Answering, Batch, InBatches
 from adapter.server.tasks import Tasks
@@ -84,8 +84,8 @@ class Parallel(InBatches):
                 break
             self._calls.append(call)
 
-    def fail(self, error: AdapterError) -> list[Event]:
-        return [] if self.ended else [Failed(error)]
+    def fail(self, error: AdapterError) -> Batch:
+        return 0, [] if self.ended else [Failed(error)]
 
     async def finish(self) -> None:
         for call in self._calls:

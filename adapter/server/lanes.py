@@ -58,9 +58,9 @@ class Answering(Protocol):
     async def batch(self) -> Batch:
         """The next events, some at least; to be asked for until `ended`."""
 
-    def fail(self, error: AdapterError) -> list[Event]:
+    def fail(self, error: AdapterError) -> Batch:
         """What closes an answer that breaks off on this side: what it has of events that no batch has given, and its end, which
-        is `error` where that is not there. Nothing where the last batch was given; events are the first choice's."""
+        is `error` where that is not there. No events where the last batch was given."""
 
     async def finish(self) -> None:
         """The client has everything: let go of the upstream."""
@@ -168,9 +168,9 @@ class Hub:
             events = intake.feed(chunk) if chunk else intake.close()
         return 0, events
 
-    def fail(self, error: AdapterError) -> list[Event]:
+    def fail(self, error: AdapterError) -> Batch:
         first, self._first = self._first, []
-        return first + self.intake.fail(error)
+        return 0, first + self.intake.fail(error)
 
     async def finish(self) -> None:
         await _let_go(self._reply)
@@ -185,9 +185,9 @@ class InBatches:
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
         """As `Answering.pass_on`; here nothing is, and all is in the batches."""
 
-    def fail(self, error: AdapterError) -> list[Event]:
+    def fail(self, error: AdapterError) -> Batch:
         """As `Answering.fail`: what comes in one batch does not break off."""
-        return []
+        return 0, []
 
 
 class HubWhole(InBatches):

@@ -114,7 +114,7 @@ class Outlet:
             await self._quiet_now()
         if self.ended:
             return
-        data, self._unsent = self._unsent, b""
+        data, self._unsent, committed = self._unsent, b"", self.committed
         self.ended = last
         self.writing_since = monotonic()
         try:
@@ -127,7 +127,7 @@ class Outlet:
         except (
             asyncio.CancelledError
         ):  # the server waits for the client before it takes anything, and never behind that
-            self._unsent, self.ended = data + self._unsent, False
+            self._unsent, self.ended, self.committed = data + self._unsent, False, committed
             raise
         finally:
             self._sent()

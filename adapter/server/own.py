@@ -70,7 +70,9 @@ class Changed:
         await self.answering.pass_on(changed, ready)
 
     async def batch(self) -> Batch:
-        choice, events = await self.answering.batch()
+        return self._changed_batch(*await self.answering.batch())
+
+    def _changed_batch(self, choice: int, events: list[Event]) -> Batch:
         return choice, events if choice else self._changed(events)
 
     def _changed(self, events: list[Event]) -> list[Event]:
@@ -79,8 +81,8 @@ class Changed:
             return [made for event in events for made in change(event)]
         return events
 
-    def fail(self, error: AdapterError) -> list[Event]:
-        return self._changed(self.answering.fail(error))
+    def fail(self, error: AdapterError) -> Batch:
+        return self._changed_batch(*self.answering.fail(error))
 
     async def finish(self) -> None:
         await self.answering.finish()

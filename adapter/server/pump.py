@@ -15,7 +15,7 @@ from typing import Final
 
 from adapter.dialects.base import StreamWriter
 from adapter.errors import AdapterError
-from adapter.hub.events import Deltas, Event
+from adapter.hub.events import Deltas, Event, Failed
 from adapter.hub.fold import Answer, Fold
 from adapter.server.lanes import Answering, HubWhole, RawStreaming
 from adapter.server.outlet import Outlet
@@ -31,7 +31,8 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
     choice, rest = 0, _NONE
 
     def ending(error: AdapterError) -> bytes:
-        return writer.write(rest, choice) + writer.write(answering.fail(error))
+        data, (last_choice, last) = writer.write(rest, choice), answering.fail(error)
+        return data + writer.write(last, last_choice)
 
     def at_once(events: list[Event]) -> None:
         if data := writer.write(events):
@@ -50,6 +51,9 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
                     await outlet.write(data, last=last)
                 if rest:
                     await asyncio.sleep(0)
+    except Exception:  # a mistake of this server: the answer is not complete without what it could not write
+        outlet.ending = lambda error: writer.write([Failed(error)])
+        raise
     finally:
         outlet.events = writer.written
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -16,7 +17,8 @@ import pytest
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import ShuttingDown
-from adapter.hub.grammar import check_responses
+from adapter.hub.events import Event
+from adapter.hub.grammar import check_chat, check_responses
 from adapter.hub.request import Exchange
 from adapter.server import exchange
 from adapter.server.drain import Drain
@@ -25,6 +27,8 @@ from adapter.server.lanes import Hub, RawStreaming
 from adapter.server.outlet import Outlet, Shape
 from adapter.server.protocol import SocketProtocol
 from adapter.server.pump import MAX_EVENTS, stream_events
+from adapter.server.stored.kept import Kept
+from adapter.store.completions import Completions
 from adapter.store.engine import Database
 from adapter.store.saving import Saving
 from tests.server.harness import Client, Response, adapter, ask_bytes, play, read_head, read_response, upstream
@@ -35,9 +39,11 @@ from tests.server.scripted import (
     Sleep,
     Stall,
     Upstream,
+    chat_reply,
     chat_stream,
     chunk,
     event,
+    json_reply,
     responses_events,
 )
 from tests.server.sockets import answer, opened, say
@@ -188,6 +194,33 @@ def test_an_answer_that_is_being_stored_when_the_server_stops_is_complete(
             assert (last["type"], last["response"]["store"]) == ("response.completed", False)
             kept = await completed(client, slow.id)
             assert (kept["store"], kept["output"]) == (True, last["response"]["output"])
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_choices_that_are_being_stored_when_the_server_stops_are_complete(
+    last: int, stop: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of them ends last."""
+
+    async def never(*_: object, **__: object) -> None:
+        stop()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Completions, "save_completion", never)
+
+    async def scenario() -> None:
+        ends: list[Script] = [[SSE, event(chunk({"content": "Hello"}))] for _ in range(2)]
+        ends[last].append(Sleep(0.3))
+        for script in ends:
+            script += [event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with (
+            Upstream(*ends) as up,
+            adapter(upstream(up.url, "chat"), store={"url": f"sqlite:///{tmp_path}/store.db"}) as client,
+        ):
+            found = await client.ask("chat", stream=True, store=True, n=2)
+            assert check_chat(found.body, n=2) == []
 
     play(scenario)
 
@@ -352,6 +385,36 @@ def test_what_waits_for_a_slow_client_when_the_server_stops_comes_before_its_end
     play(scenario, 60)
 
 
+def test_an_answer_behind_one_that_is_not_read_is_refused_when_the_server_stops(
+    stop: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head was not sent: it was taken for sent, and the client was told of a mistake of this server."""
+    monkeypatch.setattr(exchange, "_LAST_WORDS_WITHIN", 30)
+    big: Script = [json_reply(chat_reply(os.urandom(7_000_000).hex()))]
+
+    async def scenario() -> None:
+        async with Upstream(big, chat_stream("Hello")) as up, adapter(upstream(up.url, "chat")) as client:
+            heads = 0
+            real = Outlet.commit
+
+            async def commit(outlet: Outlet) -> None:
+                nonlocal heads
+                heads += 1
+                await real(outlet)
+
+            monkeypatch.setattr(Outlet, "commit", commit)
+            reader, writer = await client.open(ask_bytes("chat") + ask_bytes("chat", stream=True))
+            while not heads:  # the first answer has its length
+                await asyncio.sleep(0.01)
+            stop()
+            first, second = await read_response(reader), await read_response(reader)
+            writer.close()
+            assert first.json["choices"][0]["finish_reason"] == "stop"
+            assert (second.status, second.json["error"]["code"]) == (503, "server_shutting_down")
+
+    play(scenario)
+
+
 # ------------------------------------------------------------------------------------- what is there and was not sent
 
 
@@ -407,6 +470,46 @@ def test_what_a_slow_client_was_not_sent_of_a_read_is_sent_before_the_end() -> N
     play(scenario)
 
 
+def test_a_stored_answer_whose_end_waits_for_a_slow_client_ends_once() -> None:
+    class Stored:
+        turn = SimpleNamespace(cut_with=ERROR, stored="")
+
+        def mine(self, event: Event) -> Event:
+            return event
+
+        async def save(self, answers: object, exchange: Exchange) -> bool:
+            return True
+
+        async def abandon(self, answer: object, exchange: Exchange) -> None: ...
+
+    async def scenario() -> None:
+        sent: list[bytes] = []
+        waiting = asyncio.Event()
+
+        async def send(message: Any) -> None:
+            if b"response.completed" in message.get("body", b""):
+                waiting.set()
+                await asyncio.Event().wait()
+            sent.append(message.get("body", b""))
+
+        exchange = Exchange.unasked("responses")
+        hub = Hub(Still(), Intake(DIALECTS["responses"], exchange), exchange, settle_within=60)  # type: ignore[arg-type]
+        hub._first = hub.intake.feed(b"".join(map(event, responses_events())))
+        outlet, writer = Outlet(send), DIALECTS["responses"].stream_writer(exchange)
+        outlet.shape = Shape.STREAM
+        kept = Kept(hub, Stored(), asyncio.ensure_future)  # type: ignore[arg-type]
+        task = asyncio.ensure_future(stream_events(outlet, writer, kept))
+        await waiting.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        kept.close()
+        assert outlet.ending is not None
+        rest = outlet._unsent + outlet.ending(ERROR)
+        assert check_responses(b"".join(sent) + rest) == []
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("raw", [False, True])
 def test_the_last_read_is_not_lost_to_a_server_that_stops_before_it_is_given(raw: bool) -> None:
     """The connection has taken it already; the task that is to give it is cancelled before it wakes up."""
@@ -422,6 +525,6 @@ def test_the_last_read_is_not_lost_to_a_server_that_stops_before_it_is_given(raw
         writer = DIALECTS["responses"].stream_writer(exchange)
         data = writer.write(hub.intake.feed(b"".join(events[:-1])))
         hub._first = hub.intake.feed(events[-1])
-        rest = writer.write(hub.fail(ERROR))
+        rest = writer.write(hub.fail(ERROR)[1])
     assert b"response.completed" not in data
     assert (rest.count(b"event: "), rest.count(b"event: response.completed")) == (1, 1)

@@ -293,10 +293,12 @@ def test_the_servers_own_connection_takes_what_is_passed_on(dialect: str, monkey
     assert sum(b" word" in data for data in put) >= 3
 
 
+@pytest.mark.parametrize("ends", [False, True])
 def test_a_defect_in_what_is_passed_on_is_one_failure_and_a_line_of_the_log(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ends: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It is raised in the connection's own callback, which would only log it and close."""
+    """It is raised in the connection's own callback, which would only log it and close; or in the last read of the answer,
+    which is not complete without what could not be written."""
     real = ResponsesWriter.write
 
     def broken(writer: ResponsesWriter, events: list[Event], choice: int = 0) -> bytes:
@@ -310,6 +312,8 @@ def test_a_defect_in_what_is_passed_on_is_one_failure_and_a_line_of_the_log(
         script: Script = [SSE]
         for text in ("One", " two", " boom", " three"):
             script += [event(chunk({"role": "assistant", "content": text})), Sleep(0.02)]
+        if ends:
+            script[-4:] = [event(chunk({"content": " boom"})) + event(chunk({}, "stop")) + event(b"[DONE]")]
         async with Upstream([*script, Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
             answer = await client.ask("responses", stream=True)
             assert answer.whole

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from orjson import loads
 
+from adapter.dialects.base import Frame
+from adapter.dialects.responses.write_stream import ResponsesWriter
+from adapter.hub.events import Event, Finished
 from adapter.hub.grammar import check_responses
 from adapter.store.store import Store
 from adapter.store.values import LoggedEvent
@@ -103,6 +106,27 @@ async def stored_ids(store: dict[str, Any]) -> list[str]:
     found = [row[0] for row in database.execute("SELECT id FROM responses")]
     database.close()
     return found
+
+
+def test_a_mistake_of_this_server_in_its_last_events_fails_it(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ResponsesWriter.feed
+
+    def broken(writer: ResponsesWriter, event: Event, choice: int = 0) -> list[Frame]:
+        if isinstance(event, Finished):
+            raise KeyError("CANARY")
+        return real(writer, event, choice)
+
+    monkeypatch.setattr(ResponsesWriter, "feed", broken)
+
+    async def scenario() -> None:
+        async with Upstream(chat_stream("Hello")) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            known = await begun(client)
+            failed = await until(client, known, "failed")
+            assert failed["error"]["message"] == "This server made a mistake; it has been logged."
+
+    play(scenario)
 
 
 def test_it_goes_on_without_its_client(store: dict[str, Any]) -> None:

@@ -243,6 +243,7 @@ class Background:
                 await self._stopped(turn, job, recording)
                 raise
             except Exception:
+                recording.answering = None  # it is not complete, whatever its upstream says: see `stream_events`
                 recording.fail(InternalError("This server made a mistake; it has been logged."))
                 await self._save(turn, job, recording)
                 raise

@@ -60,7 +60,7 @@ class Kept:
         self._folds = [Fold() for _ in range(answering.choices)]
         self._open = answering.choices
         self._last: tuple[int, Finished | Failed] | None = None
-        """The end, once all else was given."""
+        """The end, once all else was given and as long as it is not."""
         self.headers: Mapping[str, str] = answering.headers
         self.exchange = answering.exchange
         self.ended = False
@@ -99,7 +99,7 @@ class Kept:
                 return choice, events[:-1]
         choice, last = self._last
         await self._save(last, choice)
-        self.ended = True
+        self.ended, self._last = True, None
         return choice, [last]
 
     async def _save(self, last: Finished | Failed, choice: int) -> None:
@@ -115,13 +115,16 @@ class Kept:
             if not turn.outlet.committed:
                 turn.outlet.headers.append(_FAILED_HEADER)
 
-    def fail(self, error: AdapterError) -> list[Event]:
+    def fail(self, error: AdapterError) -> Batch:
         """As `Answering.fail`. What is complete is told before it is stored, and so not as stored."""
-        events: list[Event] = [] if self._last is None else [self._last[1]]
-        events += self._noted(self._answering.fail(error), 0)
+        if self._last is None:
+            choice, given = self._answering.fail(error)
+            events = self._noted(given, choice)
+        else:
+            choice, events = self._last[0], [self._last[1]]
         if events and type(last := events[-1]) is Finished:
             last.extra = {**last.extra, "store": False}
-        return events
+        return choice, events
 
     async def finish(self) -> None:
         await self._answering.finish()

@@ -69,7 +69,7 @@ class Recording:
         if self.end is None and self._writer is None:
             self.end = _failed(self.object, error, after)
         elif self.end is None:
-            self.feed([Failed(error)] if self.answering is None else self.answering.fail(error))
+            self.feed([Failed(error)] if self.answering is None else self.answering.fail(error)[1])
 
     def _log(self, frames: list[Frame]) -> None:
         for event in self._numbered(frames):
