@@ -44,6 +44,7 @@ class Gemini(Scenario):
     """Calls over several turns, two of them at once, a compaction amid them, and a run that goes on with it all."""
 
     server = "gemini"
+    commands_at_once = 2
     prompts = ("go", "plums again")
     config = "model_auto_compact_token_limit = 50000"
 

@@ -91,6 +91,8 @@ class Patch(Scenario):
 class TwoCalls(Scenario):
     """Two calls in one answer: both run, both are answered, in the order of the calls."""
 
+    commands_at_once = 2
+
     def script(self, family: Family) -> list[Turn]:
         return [
             lambda body: answer(
@@ -110,6 +112,8 @@ class TwoCalls(Scenario):
 
 class SameIds(Scenario):
     """A server that gives all calls the same id: each gets its own output."""
+
+    commands_at_once = 2
 
     def excluded(self, family: Family, version: str, lane: Lane) -> str:
         return "the raw lane passes an upstream's own ids" if lane == "responses" else ""
