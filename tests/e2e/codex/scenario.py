@@ -116,7 +116,7 @@ def _stuck_in_a_command(said: bytes, at_once: int) -> bool:
     begun, ended = (
         [event for event in commands if event["type"] == kind] for kind in ("item.started", "item.completed")
     )
-    return 0 < len(begun) and len(ended) < max(len(begun), at_once)
+    return len(begun) > 0 and len(ended) < max(len(begun), at_once)
 
 
 def events_of(spoken: Spoken, body: dict[str, Any]) -> int:
