@@ -56,7 +56,7 @@ def main() -> None:
 
 def _measured(chosen: argparse.Namespace) -> report.JsonResults:
     count = chosen.rounds or (3 if chosen.quick else 5)
-    workloads = [w for w in rounds.WORKLOADS if not chosen.quick or w.name in rounds.QUICK]
+    workloads = rounds.QUICK if chosen.quick else rounds.WORKLOADS
     wanted = frozenset(chosen.only.split(",")) if chosen.only else None
     load = rounds.Load()
     try:
