@@ -68,9 +68,8 @@ def create(settings: Settings) -> ASGIApp:
         if stored is not None:
             stored.start()
         try:
-            with suppress(
-                asyncio.CancelledError
-            ):  # a second Ctrl-C: the server goes without a word, and its loop ends this
+            # a second Ctrl-C: the server goes without a word, and its loop ends this
+            with suppress(asyncio.CancelledError):
                 yield
         finally:
             if stored is not None:

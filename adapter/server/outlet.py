@@ -124,9 +124,8 @@ class Outlet:
                 with together(self._send):
                     await self.commit()
                     await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-        except (
-            asyncio.CancelledError
-        ):  # the server waits for the client before it takes anything, and never behind that
+        except asyncio.CancelledError:
+            # nothing was taken: the server waits for the client before it takes anything, and never behind that
             self._unsent, self.ended, self.committed = data + self._unsent, False, committed
             raise
         finally:

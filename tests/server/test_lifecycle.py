@@ -10,7 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -418,7 +419,9 @@ def test_connections_are_used_again() -> None:
 # ------------------------------------------------------------------------------------------------------------- the drain
 
 
-async def _served(url: str, *options: str) -> tuple[asyncio.subprocess.Process, Client]:
+@asynccontextmanager
+async def _served(url: str, *options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
+    """The program over this upstream; it and its workers are gone in the end."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTER_")} | {"PYTHONUNBUFFERED": "1"}
     environment |= dict(option.split("=") for option in options)
     process = await asyncio.create_subprocess_exec(
@@ -430,7 +433,12 @@ async def _served(url: str, *options: str) -> tuple[asyncio.subprocess.Process, 
     line = (await process.stdout.readline()).decode()
     found = re.search(r":(\d+)", line)
     assert found is not None, line
-    return process, Client(int(found[1]))
+    try:
+        yield process, Client(int(found[1]))
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
 
 async def _gone(process: asyncio.subprocess.Process) -> int:
@@ -448,8 +456,7 @@ def test_e1_a_stream_finishes_while_the_server_drains() -> None:
             END,
         ]
         async with Upstream(script) as up:
-            process, client = await _served(up.url)
-            try:
+            async with _served(up.url) as (process, client):
                 reader, writer = await client.open(ask_bytes("responses", stream=True))
                 first = await reader.readuntil(b"response.output_text.delta")
                 assert b"200" in first[:15]
@@ -461,10 +468,6 @@ def test_e1_a_stream_finishes_while_the_server_drains() -> None:
                 assert b"response.completed" in rest
                 writer.close()
                 assert await _gone(process) in (0, -signal.SIGTERM)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
 
     play(scenario, 40)
 
@@ -475,18 +478,13 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
     async def scenario() -> None:
         script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
         async with Upstream(script) as up:
-            process, client = await _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off")
-            try:
+            async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
                 reader, writer = await client.open(ask_bytes("responses", stream=True))
                 await reader.readuntil(b"response.output_text.delta")
                 os.killpg(process.pid, signal.SIGTERM)
                 assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
                 writer.close()
                 assert await _gone(process) in (0, -signal.SIGTERM)
-            finally:
-                if process.returncode is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    await process.wait()
 
     play(scenario, 40)
 
@@ -496,8 +494,7 @@ def test_e2_a_second_signal_to_the_parent_of_several_workers_ends_them_at_once()
 
     async def scenario() -> None:
         async with Upstream([*begun("chat"), Stall()]) as up:
-            process, client = await _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off")
-            try:
+            async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
                 reader, _ = await client.open(ask_bytes("responses", stream=True))
                 await reader.readuntil(b"response.output_text.delta")
                 process.send_signal(signal.SIGTERM)
@@ -507,10 +504,6 @@ def test_e2_a_second_signal_to_the_parent_of_several_workers_ends_them_at_once()
                 process.send_signal(signal.SIGTERM)
                 assert b"server_shutting_down" in await asyncio.wait_for(reader.read(), 5)
                 assert await _gone(process) in (0, -signal.SIGTERM)
-            finally:
-                if process.returncode is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    await process.wait()
 
     play(scenario, 40)
 
@@ -532,8 +525,7 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
 
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up:
-            process, client = await _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off")
-            try:
+            async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
                 assert (await client.ask("chat")).status == 200
                 dead, *_ = _workers(process.pid)
                 if asked:
@@ -547,10 +539,6 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
                 assert (await client.ask("chat")).status == 200
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(process.wait(), 30) in (0, -signal.SIGTERM)
-            finally:
-                if process.returncode is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    await process.wait()
 
     play(scenario, 60)
 
@@ -585,17 +573,12 @@ def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drain
     async def scenario() -> None:
         script: Script = [*begun("chat"), Sleep(1.0), event(chunk({}, "stop")), event(b"[DONE]"), END]
         async with Upstream(script) as up:
-            process, client = await _served(up.url, f"ADAPTER_STORE__URL=sqlite:///{tmp_path}/store.db")
-            try:
+            async with _served(up.url, f"ADAPTER_STORE__URL=sqlite:///{tmp_path}/store.db") as (process, client):
                 reader, writer = await client.open(ask_bytes("responses", stream=True, background=True))
                 await reader.readuntil(b"response.output_text.delta")
                 writer.transport.abort()
                 process.send_signal(signal.SIGTERM)
                 assert await _gone(process) in (0, -signal.SIGTERM)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
         with closing(sqlite3.connect(tmp_path / "store.db")) as database:
             assert database.execute("SELECT status FROM responses").fetchall() == [("completed",)]
 
@@ -605,8 +588,7 @@ def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drain
 def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
     async def scenario() -> None:
         async with Upstream([*begun("chat"), Stall()], [Stall()]) as up:
-            process, client = await _served(up.url, "ADAPTER_SERVER__DRAIN_TIMEOUT=0.5")
-            try:
+            async with _served(up.url, "ADAPTER_SERVER__DRAIN_TIMEOUT=0.5") as (process, client):
                 streaming, _ = await client.open(ask_bytes("responses", stream=True))
                 await streaming.readuntil(b"response.output_text.delta")
                 waiting, _ = await client.open(ask_bytes("chat"))
@@ -618,10 +600,6 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
                 refused = await asyncio.wait_for(read_response(waiting), 5)
                 assert (refused.status, refused.json["error"]["code"]) == (503, "server_shutting_down")
                 assert await _gone(process) in (0, -signal.SIGTERM)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
 
     play(scenario, 40)
 
@@ -629,8 +607,7 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
 def test_e2_a_second_ctrl_c_ends_it_at_once_and_without_a_traceback() -> None:
     async def scenario() -> None:
         async with Upstream([*begun("chat"), Stall()]) as up:
-            process, client = await _served(up.url)
-            try:
+            async with _served(up.url) as (process, client):
                 reader, _ = await client.open(ask_bytes("responses", stream=True))
                 await reader.readuntil(b"response.output_text.delta")
                 process.send_signal(signal.SIGINT)
@@ -642,10 +619,6 @@ def test_e2_a_second_ctrl_c_ends_it_at_once_and_without_a_traceback() -> None:
                 assert await _gone(process) in (0, -signal.SIGINT)
                 assert process.stderr is not None
                 assert await process.stderr.read() == b""
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
 
     play(scenario, 40)
 
@@ -653,16 +626,11 @@ def test_e2_a_second_ctrl_c_ends_it_at_once_and_without_a_traceback() -> None:
 def test_e1_readiness_turns_before_the_listener_closes() -> None:
     async def scenario() -> None:
         async with Upstream([Stall()]) as up:
-            process, client = await _served(up.url, "ADAPTER_SERVER__DRAIN_DELAY=1")
-            try:
+            async with _served(up.url, "ADAPTER_SERVER__DRAIN_DELAY=1") as (process, client):
                 assert (await client.get("/readyz")).status == 200
                 process.send_signal(signal.SIGTERM)
                 await asyncio.sleep(0.3)
                 assert ((await client.get("/readyz")).status, (await client.get("/livez")).status) == (503, 200)
                 assert await _gone(process) in (0, -signal.SIGTERM)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
 
     play(scenario, 40)

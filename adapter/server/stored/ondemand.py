@@ -1,6 +1,6 @@
 """The stored half of the application as the rest sees it: begun by the first request that is about it.
 
-Its libraries are a third of the CPU of a start, and 16 MB, and who only passes turns on needs none of them. Where there is
+Its libraries are a third of the CPU of a start, and 28 MB, and who only passes turns on needs none of them. Where there is
 something to look after, a database of an earlier run or a store that the operator wrote of, it begins with the process.
 """
 
@@ -38,14 +38,9 @@ class OnDemand:
     """`Keeping` and `History` of the pipeline, and the endpoints of what is stored."""
 
     def __init__(self, section: Section, observe: Observe | None) -> None:
-        """`observe` is told of the store's operations.
-
-        Raises:
-            ConfigError: there is no place for the store.
-        """
+        """`observe` is told of the store's operations."""
         self._section = section
         self._observe = observe
-        self._at_once = begins_at_once(section, os.environ)
         self._pipeline: Pipeline | None = None
         self._stored: Stored | None = None
 
@@ -53,10 +48,10 @@ class OnDemand:
         """Path -> method -> application.
 
         Raises:
-            ConfigError: the store cannot be served.
+            ConfigError: the store cannot be served, or there is no place for it.
         """
         self._pipeline = pipeline
-        if self._at_once:
+        if begins_at_once(self._section, os.environ):
             self._stored = self._made()
         return {
             path: {method: self._endpoint(entry, dialect) for method, entry in methods.items()}
