@@ -15,7 +15,7 @@ from adapter.compaction.keep import Split
 from adapter.compaction.made import Made
 from adapter.compaction.options import Strategy
 from adapter.compaction.splice import spliceable, spliced
-from adapter.dialects.chat.read_messages import message_origins
+from adapter.dialects.chat.request.read_messages import message_origins
 from adapter.hub.losses import Loss
 from adapter.hub.request import Exchange, Request
 from adapter.server.compacting import Case

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapter import translate
 from adapter.dialects.base import StreamWriter
-from adapter.dialects.chat.sole_text import sole_text
+from adapter.dialects.chat.answer.sole_text import sole_text
 from adapter.dialects.intake import Intake
 from adapter.dialects.refrain import Refrain
 from adapter.dialects.registry import DIALECTS

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.dialects import raw
-from adapter.dialects.chat import read_content, read_messages, read_tools
-from adapter.dialects.chat import tools as chat_tools
-from adapter.dialects.chat.history import History
+from adapter.dialects.chat.request import read_content, read_messages, read_tools
+from adapter.dialects.chat.request import tools as chat_tools
+from adapter.dialects.chat.request.history import History
+from adapter.dialects.chat.request.writing import Writing
 from adapter.dialects.chat.write_request import write_request
-from adapter.dialects.chat.writing import Writing
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses import input_items, output_items
 from adapter.dialects.responses import tools as responses_tools

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.assembly import reasoning_kind
+from adapter.dialects.chat.answer.assembly import reasoning_kind
 from adapter.hub.events import DeltaKind, Item
 from adapter.hub.items import ID_PREFIXES
 from adapter.hub.request import Exchange, ToolKind

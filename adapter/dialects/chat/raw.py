@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.base import Frame
-from adapter.dialects.chat.finishes import Outcome, outcome_of
+from adapter.dialects.chat.answer.finishes import Outcome, outcome_of
+from adapter.dialects.chat.answer.sole_text import sole_text
 from adapter.dialects.chat.read_stream import broken_off, is_bare_error, usage_of
-from adapter.dialects.chat.sole_text import sole_text
 from adapter.dialects.raw import RawStream
 from adapter.dialects.refrain import Sole
 from adapter.errors import AdapterError

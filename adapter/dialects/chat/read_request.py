@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from adapter.dialects.chat.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.read_messages import seen_messages
-from adapter.dialects.chat.read_tools import (
+from adapter.dialects.chat.request.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.request.read_messages import seen_messages
+from adapter.dialects.chat.request.read_tools import (
     read_function_call,
     read_functions,
     read_tool_choice,

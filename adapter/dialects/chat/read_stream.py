@@ -20,12 +20,12 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from adapter.dialects.chat import citations
-from adapter.dialects.chat.assembly import Assembly
-from adapter.dialects.chat.fields import ANSWER, CHOICE, MESSAGE
-from adapter.dialects.chat.finishes import Outcome, outcome_of
-from adapter.dialects.chat.moderation import to_responses
-from adapter.dialects.chat.sole_text import sole_text
+from adapter.dialects.chat.answer import citations
+from adapter.dialects.chat.answer.assembly import Assembly
+from adapter.dialects.chat.answer.fields import ANSWER, CHOICE, MESSAGE
+from adapter.dialects.chat.answer.finishes import Outcome, outcome_of
+from adapter.dialects.chat.answer.moderation import to_responses
+from adapter.dialects.chat.answer.sole_text import sole_text
 from adapter.dialects.refrain import Refrain
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Finished, Started, Usage

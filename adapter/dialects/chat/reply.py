@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapter.dialects.chat import citations
-from adapter.dialects.chat.assembly import Assembly
+from adapter.dialects.chat.answer import citations
+from adapter.dialects.chat.answer.assembly import Assembly
+from adapter.dialects.chat.answer.fields import ANSWER, CHOICE
+from adapter.dialects.chat.answer.finishes import CALL_TYPES, Outcome, finish_reason, is_failure, outcome_of
+from adapter.dialects.chat.answer.logprobs import to_chat
+from adapter.dialects.chat.answer.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
-from adapter.dialects.chat.fields import ANSWER, CHOICE
-from adapter.dialects.chat.finishes import CALL_TYPES, Outcome, finish_reason, is_failure, outcome_of
-from adapter.dialects.chat.logprobs import to_chat
-from adapter.dialects.chat.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from adapter.dialects.chat.answer.finishes import CALL_TYPES
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
-from adapter.dialects.chat.finishes import CALL_TYPES
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Action, Fields, Loss, unread

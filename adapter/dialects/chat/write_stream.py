@@ -25,11 +25,11 @@ from typing import Any, Final
 import orjson
 
 from adapter.dialects.base import Frame
-from adapter.dialects.chat import citations
+from adapter.dialects.chat.answer import citations
+from adapter.dialects.chat.answer.finishes import CALL_TYPES, finish_reason
+from adapter.dialects.chat.answer.logprobs import to_chat
+from adapter.dialects.chat.answer.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
-from adapter.dialects.chat.finishes import CALL_TYPES, finish_reason
-from adapter.dialects.chat.logprobs import to_chat
-from adapter.dialects.chat.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
 from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss, more_of

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from adapter.dialects.chat.answer.open_call import OpenCall
+from adapter.dialects.chat.answer.sole_text import sole_arguments
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
-from adapter.dialects.chat.open_call import OpenCall
-from adapter.dialects.chat.sole_text import sole_arguments
 from adapter.hub.events import Event, Item
 from adapter.hub.names import fitted_call_id
 from adapter.hub.request import ToolKind, ToolRef, Tools

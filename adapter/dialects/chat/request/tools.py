@@ -21,9 +21,16 @@ from collections.abc import Callable
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, json_object, name, string, wrong_type
-from adapter.dialects.chat.tool_schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform, no_parameters
-from adapter.dialects.chat.writing import Writing
+from adapter.dialects.chat.request.checks import array, json_object, name, string, wrong_type
+from adapter.dialects.chat.request.tool_schemas import (
+    APPLY_PATCH,
+    LOCAL_SHELL,
+    SHELL,
+    TOOL_SEARCH,
+    freeform,
+    no_parameters,
+)
+from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.hub.strict import meets_strict_rules

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import json_object, string, wrong_type
-from adapter.dialects.chat.response_format import write_format
-from adapter.dialects.chat.writing import Writing
+from adapter.dialects.chat.request.checks import json_object, string, wrong_type
+from adapter.dialects.chat.request.response_format import write_format
+from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.losses import Action
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
-from adapter.dialects.chat.writing import Writing
+from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.events import Item
 
 _GIVEN: Final = frozenset(

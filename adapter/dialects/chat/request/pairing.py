@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from adapter.dialects.chat.write_calls import ToolCall
+from adapter.dialects.chat.request.write_calls import ToolCall
 from adapter.hub.events import Item
 
 Call = tuple[ToolCall, dict[str, Any], dict[str, Any], Item]

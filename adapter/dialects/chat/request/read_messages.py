@@ -10,10 +10,19 @@ from collections.abc import Callable, Container
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, json_object, missing, name, no_string, string, wrong_type, wrong_value
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
-from adapter.dialects.chat.read_content import read_assistant, read_text, read_user
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, as_extra
+from adapter.dialects.chat.request.checks import (
+    array,
+    json_object,
+    missing,
+    name,
+    no_string,
+    string,
+    wrong_type,
+    wrong_value,
+)
+from adapter.dialects.chat.request.read_content import read_assistant, read_text, read_user
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
 from adapter.hub.losses import Action, Loss, unknown_fields

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from adapter.dialects.chat.answer.json_string import InputUnwrapper
+from adapter.dialects.chat.answer.structured import facts_of
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent
-from adapter.dialects.chat.json_string import InputUnwrapper
-from adapter.dialects.chat.structured import facts_of
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Deltas, Event, Item, ItemClosed, ItemOpened
 from adapter.hub.items import ID_PREFIXES
 from adapter.hub.request import ToolKind, ToolRef

@@ -24,17 +24,24 @@ from collections.abc import Callable, Sequence
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import no_string, string, wrong_value
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
-from adapter.dialects.chat.item_fields import is_call, is_message, is_output, is_text, report_unknown
-from adapter.dialects.chat.other_items import leave_out
-from adapter.dialects.chat.pairing import Pairing
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
-from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.turns import Message, Turn, demand_reasoning, demand_signatures, same_call, with_media
-from adapter.dialects.chat.write_calls import CALLS, OUTPUTS, ToolCall
-from adapter.dialects.chat.write_content import Part, single_text, write_assistant, write_content, write_text
-from adapter.dialects.chat.writing import Writing
+from adapter.dialects.chat.request.checks import no_string, string, wrong_value
+from adapter.dialects.chat.request.item_fields import is_call, is_message, is_output, is_text, report_unknown
+from adapter.dialects.chat.request.other_items import leave_out
+from adapter.dialects.chat.request.pairing import Pairing
+from adapter.dialects.chat.request.tools import Toolbox
+from adapter.dialects.chat.request.turns import (
+    Message,
+    Turn,
+    demand_reasoning,
+    demand_signatures,
+    same_call,
+    with_media,
+)
+from adapter.dialects.chat.request.write_calls import CALLS, OUTPUTS, ToolCall
+from adapter.dialects.chat.request.write_content import Part, single_text, write_assistant, write_content, write_text
+from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.hub.items import readable_reasoning

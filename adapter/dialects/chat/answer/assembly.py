@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat import citations
+from adapter.dialects.chat.answer import citations
+from adapter.dialects.chat.answer.fields import RARE
+from adapter.dialects.chat.answer.logprobs import to_responses
+from adapter.dialects.chat.answer.sole_text import CONTENT, REASONING
+from adapter.dialects.chat.answer.text_items import REASONING_KINDS, Logprobs, TextItem
+from adapter.dialects.chat.answer.tool_calls import ToolCalls
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
-from adapter.dialects.chat.fields import RARE
-from adapter.dialects.chat.logprobs import to_responses
 from adapter.dialects.chat.reasoning_details import (
     REASONING_DETAILS,
     DetailsSoFar,
@@ -21,9 +24,6 @@ from adapter.dialects.chat.reasoning_details import (
     has_encrypted,
     text_of_details,
 )
-from adapter.dialects.chat.sole_text import CONTENT, REASONING
-from adapter.dialects.chat.text_items import REASONING_KINDS, Logprobs, TextItem
-from adapter.dialects.chat.tool_calls import ToolCalls
 from adapter.dialects.refrain import Place
 from adapter.hub.events import DeltaKind, Event, Item
 from adapter.hub.request import Exchange

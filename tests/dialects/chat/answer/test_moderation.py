@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from adapter.dialects import chat
-from adapter.dialects.chat.moderation import to_chat, to_responses
+from adapter.dialects.chat.answer.moderation import to_chat, to_responses
 from adapter.hub.fold import fold
 from tests.dialects.chat.making import chunk_bytes, exchange, read_all, write_all
 from tests.validator import load

@@ -5,8 +5,17 @@ from __future__ import annotations
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, boolean, json_object, missing, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.tool_schemas import no_parameters
+from adapter.dialects.chat.request.checks import (
+    array,
+    boolean,
+    json_object,
+    missing,
+    name,
+    string,
+    wrong_type,
+    wrong_value,
+)
+from adapter.dialects.chat.request.tool_schemas import no_parameters
 from adapter.hub.losses import Action, Loss, unknown_fields
 
 Tool = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapter.dialects.chat.read_messages import read_messages
+from adapter.dialects.chat.request.read_messages import read_messages
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 from adapter.hub.losses import Loss
 

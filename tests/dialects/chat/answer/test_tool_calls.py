@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.dialects.chat.tool_calls import _Slot
+from adapter.dialects.chat.answer.tool_calls import _Slot
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Failed, ItemClosed, ItemOpened
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.tools import HOSTED, WEB_SEARCHES, Tool, Toolbox
-from adapter.dialects.chat.writing import Writing
+from adapter.dialects.chat.request.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
+from adapter.dialects.chat.request.tools import HOSTED, WEB_SEARCHES, Tool, Toolbox
+from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import UnsupportedParameter
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from adapter.dialects.chat.checks import array, json_object, json_text, name, no_string, string
-from adapter.dialects.chat.tools import Toolbox
-from adapter.dialects.chat.write_content import Part, write_part
-from adapter.dialects.chat.writing import Writing
+from adapter.dialects.chat.request.checks import array, json_object, json_text, name, no_string, string
+from adapter.dialects.chat.request.tools import Toolbox
+from adapter.dialects.chat.request.write_content import Part, write_part
+from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
 

@@ -1,0 +1,1 @@
+"""What replies and streams of Chat Completions are read and written with."""
