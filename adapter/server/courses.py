@@ -1,4 +1,4 @@
-"""Which course a turn takes, decided from its body: one of the two lanes, or one of `server.compactions`."""
+"""Which course a turn takes, decided from its body: one of the two lanes, or one of `server.compact_courses`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adapter.server.turn import Turn
 from adapter.upstream.router import Router, Target
 
 if TYPE_CHECKING:
-    from adapter.server.compactions import Compactions
+    from adapter.server.compact_courses import CompactCourses
 
 
 @dataclass(kw_only=True)
@@ -32,11 +32,11 @@ class Courses(Ground):
         return self.routing.router
 
     @cached_property
-    def compactions(self) -> Compactions:
+    def compactions(self) -> CompactCourses:
         """Those of histories that are more than they say; imported for the first of them, 3 % of a start otherwise."""
-        from adapter.server.compactions import Compactions
+        from adapter.server.compact_courses import CompactCourses
 
-        return Compactions(self, self.compaction)
+        return CompactCourses(self, self.compaction)
 
     async def chat(self, turn: Turn, body: dict[str, Any]) -> Course:
         """`/v1/chat/completions`.

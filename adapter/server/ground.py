@@ -29,7 +29,7 @@ from adapter.upstream.router import Target
 
 @dataclass(kw_only=True)
 class Ground:
-    """What `Courses` and `Compactions` share."""
+    """What `Courses` and `CompactCourses` share."""
 
     routing: Routing
     asking: Asking

@@ -54,7 +54,7 @@ _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
 
 
-class Compactions:
+class CompactCourses:
     """Decides; holds what that needs."""
 
     def __init__(self, ground: Ground, options: Options) -> None:
