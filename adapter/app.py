@@ -14,17 +14,17 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp
 
 from adapter.config import Settings
-from adapter.server.asking import Asking
-from adapter.server.courses import Courses
+from adapter.server.calls.asking import Asking
+from adapter.server.courses.deciding import Courses
+from adapter.server.courses.keeping import KeepsNothing
+from adapter.server.courses.routing import Routing
 from adapter.server.doors import Doors
 from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Probe, Readyz
 from adapter.server.history import NoHistory
-from adapter.server.keeping import KeepsNothing
 from adapter.server.models import Models
 from adapter.server.routes import router
-from adapter.server.routing import Routing
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.telemetry.log import configure, log

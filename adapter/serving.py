@@ -29,7 +29,7 @@ from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import Settings
 from adapter.errors import ConfigError, StoreUnavailable
-from adapter.server.joining import JoiningProtocol
+from adapter.server.http.joining import JoiningProtocol
 from adapter.state import state_directory
 from adapter.store.paths import begins_at_once
 from adapter.telemetry.log import log
@@ -156,7 +156,7 @@ def _say(line: str, *, err: bool = False) -> None:
 
 def _socket_protocol(**made: Any) -> asyncio.Protocol:
     """Imported with the first WebSocket: 8 ms and 1 MB that a client of plain HTTP does not need."""
-    from adapter.server.protocol import SocketProtocol
+    from adapter.server.socket.protocol import SocketProtocol
 
     return SocketProtocol(**made)
 

@@ -14,7 +14,7 @@ from tests.server.scripted import Upstream, chat_reply, json_reply
 
 ROOT = Path(__file__).parents[1]
 NEVER = {"structlog", "prometheus_client", "redis", "websockets", "cryptography", "adapter.demo"}
-NEVER |= {"adapter.conform", "adapter.conforming", "hypothesis", "adapter.server.compact_courses", "difflib"}
+NEVER |= {"adapter.conform", "adapter.conforming", "hypothesis", "adapter.server.courses.compact_courses", "difflib"}
 """Nothing that is configured or asked here needs them: a terminal, metrics, shared limits, sockets, sealed content, other
 commands, compactions, a word to be guessed."""
 OFF = '[store]\nmode = "off"\n'

@@ -1,1 +1,9 @@
-"""The side that clients see: routes, one pipeline for every surface, the pump, health, draining."""
+"""The side that clients see.
+
+routes      which path is whose
+exchange    one pipeline for every surface; a request and its answer are a `turn`
+courses/    what a turn leads to: which calls, of whom, from its body and what came before it
+calls/      one upstream call, and its answer's way through
+http/       connections, bodies, answers and refusals; `socket/` the same over WebSockets
+stored/     what is kept of turns, where `[store]` is not off
+"""

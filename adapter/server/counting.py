@@ -9,11 +9,11 @@ from adapter.compaction.sizes import total_tokens
 from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import AdapterError, InvalidType, MissingParameter
 from adapter.hub.request import Exchange
-from adapter.server.course import Course, Lane
-from adapter.server.courses import Courses
+from adapter.server.calls.own import Document
+from adapter.server.calls.plan import serialised
+from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.deciding import Courses
 from adapter.server.history import as_items
-from adapter.server.own import Document
-from adapter.server.plan import serialised
 from adapter.server.turn import Turn
 from adapter.upstream.lacking import Lacking, is_absent
 from adapter.upstream.router import Target

@@ -34,17 +34,17 @@ from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import estimated, summed
-from adapter.server.asking import clock
-from adapter.server.body import ClientGone, Deadline, check_form, read_body
-from adapter.server.course import Course
-from adapter.server.courses import Courses
-from adapter.server.joining import has_arrived
-from adapter.server.lanes import RawStreaming, RawWhole
-from adapter.server.outlet import Outlet, Shape
-from adapter.server.own import Document, Written
+from adapter.server.calls.asking import clock
+from adapter.server.calls.lanes import RawStreaming, RawWhole
+from adapter.server.calls.own import Document, Written
+from adapter.server.calls.pump import collected, stream_events, stream_raw, stream_written
+from adapter.server.courses.course import Course
+from adapter.server.courses.deciding import Courses
+from adapter.server.http.body import ClientGone, Deadline, check_form, read_body
+from adapter.server.http.joining import has_arrived
+from adapter.server.http.outlet import Outlet, Shape
+from adapter.server.http.refusal import refusal, told_in_stream
 from adapter.server.pulse import Pulse, Tempo
-from adapter.server.pump import collected, stream_events, stream_raw, stream_written
-from adapter.server.refusal import refusal, told_in_stream
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn

@@ -12,8 +12,8 @@ from adapter.access.groups import Access
 from adapter.codex import entry
 from adapter.errors import AdapterError, ModelNotFound
 from adapter.server.exchange import peer
-from adapter.server.outlet import Outlet
-from adapter.server.refusal import refusal
+from adapter.server.http.outlet import Outlet
+from adapter.server.http.refusal import refusal
 from adapter.server.turn import Turn
 from adapter.upstream.models import Catalog, Model
 from adapter.wire.headers import RawHeaders

@@ -17,9 +17,9 @@ from adapter.errors import AdapterError, MethodNotAllowed, NotFound
 from adapter.server.counting import PATH as COUNT_PATH
 from adapter.server.counting import Counting
 from adapter.server.exchange import Pipeline
-from adapter.server.outlet import Outlet
-from adapter.server.refusal import refusal
-from adapter.server.socket import Sockets
+from adapter.server.http.outlet import Outlet
+from adapter.server.http.refusal import refusal
+from adapter.server.socket.handshake import Sockets
 from adapter.server.turn import Turn
 
 _PREFIXES: Final = ("/v1", "", "/v1/v1")

@@ -13,14 +13,14 @@ from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, DialectName
 from adapter.server.history import History
-from adapter.server.outlet import Outlet
+from adapter.server.http.outlet import Outlet
 from adapter.wire.headers import Headers, RawHeaders, check_fields, client_traits, credential, request_id
 from adapter.wire.tokens import token
 
 if TYPE_CHECKING:
     from adapter.access.limits import Counter
     from adapter.access.meter import Reservation
-    from adapter.server.routing import Way
+    from adapter.server.courses.routing import Way
     from adapter.upstream.router import Target
 
 

@@ -21,7 +21,7 @@ from adapter import app, translate
 from adapter.config import Settings
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.request import DialectName, Exchange
-from adapter.server.joining import JoiningProtocol
+from adapter.server.http.joining import JoiningProtocol
 from adapter.wire import jsonio
 from tests.bench import inside, payloads
 from tests.bench.load import Job

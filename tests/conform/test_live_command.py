@@ -16,7 +16,7 @@ from adapter.app import create
 from adapter.cli import main
 from adapter.config import load
 from adapter.demo.app import app as demo
-from adapter.server.joining import JoiningProtocol
+from adapter.server.http.joining import JoiningProtocol
 from tests.conform.live import served
 from tests.server.harness import play
 from tests.server.scripted import Close, Script, Stall, Upstream, head

@@ -16,8 +16,8 @@ from uvicorn.server import ServerState
 
 from adapter.app import create
 from adapter.config import load
-from adapter.server.joining import JoiningProtocol
-from adapter.server.protocol import SocketProtocol
+from adapter.server.http.joining import JoiningProtocol
+from adapter.server.socket.protocol import SocketProtocol
 
 ASK_CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 ASK_RESPONSES = {"model": "m", "input": "Hi"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapter.server.lanes import Hub, HubWhole
+from adapter.server.calls.lanes import Hub, HubWhole
 from tests.server.harness import Response, adapter, ask_bytes, play, upstream
 from tests.server.scripted import (
     END,

@@ -21,12 +21,12 @@ from adapter.hub.events import Event
 from adapter.hub.grammar import check_chat, check_responses
 from adapter.hub.request import Exchange
 from adapter.server import exchange
+from adapter.server.calls.lanes import Hub, RawStreaming
+from adapter.server.calls.pump import MAX_EVENTS, stream_events
 from adapter.server.drain import Drain
-from adapter.server.joining import JoiningProtocol
-from adapter.server.lanes import Hub, RawStreaming
-from adapter.server.outlet import Outlet, Shape
-from adapter.server.protocol import SocketProtocol
-from adapter.server.pump import MAX_EVENTS, stream_events
+from adapter.server.http.joining import JoiningProtocol
+from adapter.server.http.outlet import Outlet, Shape
+from adapter.server.socket.protocol import SocketProtocol
 from adapter.server.stored.kept import Kept
 from adapter.store.completions import Completions
 from adapter.store.engine import Database

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from adapter.server.joining import DirectWriter
+from adapter.server.http.joining import DirectWriter
 from tests.server.harness import Client, Response, adapter, ask_bytes, play, request_bytes, upstream
 from tests.server.scripted import (
     END,
@@ -73,7 +73,7 @@ def test_a_stream_is_its_events_and_nothing_else(
     real: Callable[[DirectWriter, bytes], None] = DirectWriter.put
     monkeypatch.setattr(DirectWriter, "put", lambda hand, data: (put.append(data), real(hand, data))[1])
     if not directly:
-        monkeypatch.setattr("adapter.server.outlet.direct_writer", lambda send: None)
+        monkeypatch.setattr("adapter.server.http.outlet.direct_writer", lambda send: None)
 
     async def scenario() -> None:
         async with Upstream(GOOD) as up, adapter(upstream(up.url, "chat")) as client:
@@ -109,7 +109,7 @@ def test_a_failure_inside_a_stream_is_told_before_the_end(
     client_speaks: str, directly: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not directly:
-        monkeypatch.setattr("adapter.server.outlet.direct_writer", lambda send: None)
+        monkeypatch.setattr("adapter.server.http.outlet.direct_writer", lambda send: None)
 
     async def scenario() -> None:
         async with Upstream([*WORDS, Sleep(0.02), Reset()]) as up, adapter(upstream(up.url, "chat")) as client:

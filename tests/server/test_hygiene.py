@@ -208,7 +208,7 @@ def test_a_defect_is_a_500_that_says_nothing_and_a_log_line_without_values(
     def broken(*_: object, **__: object) -> None:
         raise KeyError("CANARY")
 
-    monkeypatch.setattr("adapter.server.courses.passed", broken)
+    monkeypatch.setattr("adapter.server.courses.deciding.passed", broken)
 
     async def scenario() -> None:
         async with Upstream([Stall()]) as up, adapter(upstream(up.url, "chat")) as client:

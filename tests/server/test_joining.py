@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from adapter.server.joining import Joining, JoiningProtocol
-from adapter.server.outlet import Outlet, Shape
+from adapter.server.http.joining import Joining, JoiningProtocol
+from adapter.server.http.outlet import Outlet, Shape
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 PIECES = st.sampled_from([HEAD, b"HTTP/1.1 100 Continue\r\n\r\n", b"{}", b"", b"HTTP", b"0\r\n\r\n"])

@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 from orjson import loads
 
-from adapter.server.joining import JoiningProtocol
+from adapter.server.http.joining import JoiningProtocol
 from adapter.serving import Workers
 from tests.server.harness import (
     Client,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapter.server.outlet import Outlet
+from adapter.server.http.outlet import Outlet
 from tests.server.harness import play
 
 

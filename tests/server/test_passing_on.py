@@ -18,10 +18,10 @@ from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.hub.events import Event, Failed
 from adapter.hub.request import DialectName, Exchange
-from adapter.server.joining import DirectWriter, direct_writer
-from adapter.server.lanes import Hub, RawStreaming, begun
-from adapter.server.outlet import Outlet, Shape
-from adapter.server.pump import MAX_EVENTS, stream_events, stream_raw
+from adapter.server.calls.lanes import Hub, RawStreaming, begun
+from adapter.server.calls.pump import MAX_EVENTS, stream_events, stream_raw
+from adapter.server.http.joining import DirectWriter, direct_writer
+from adapter.server.http.outlet import Outlet, Shape
 from adapter.upstream.alarms import Alarms
 from adapter.upstream.client import Kind, Reply
 from adapter.upstream.pool import Pool
@@ -128,7 +128,7 @@ async def served(
             await stream_events(outlet, writer, lane)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("adapter.server.outlet.direct_writer", lambda _: moody if any(moods) else None)
+        patched.setattr("adapter.server.http.outlet.direct_writer", lambda _: moody if any(moods) else None)
         task = asyncio.get_running_loop().create_task(serve())
         for read in reads:
             for _ in range(turns):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter.errors import InvalidValue
-from adapter.server.raw_request import _check_roles
+from adapter.server.calls.raw_request import _check_roles
 
 SPEAKERS: Final = frozenset({"user", "assistant", "tool"})
 

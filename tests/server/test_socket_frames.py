@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 from adapter.server.history import NoHistory
-from adapter.server.recent import Recent
+from adapter.server.socket.recent import Recent
 from tests.server.harness import Client, adapter, play, upstream
 from tests.server.scripted import (
     END,

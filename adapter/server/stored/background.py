@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 from adapter.access.caller import Caller
 from adapter.errors import AdapterError, BadRequest, InternalError, Overloaded, ShuttingDown, StoreUnavailable
 from adapter.hub.events import Failed
-from adapter.server.course import Course, Lane
+from adapter.server.calls.own import Document
+from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.keeping import Keep
 from adapter.server.exchange import Pipeline
-from adapter.server.keeping import Keep
-from adapter.server.outlet import Outlet
-from adapter.server.own import Document
+from adapter.server.http.outlet import Outlet
 from adapter.server.stored.following import Following, Signal
 from adapter.server.stored.kept import known
 from adapter.server.stored.recording import Recording
@@ -44,7 +44,7 @@ from adapter.wire.jsonio import dumps
 
 if TYPE_CHECKING:
     from adapter.access.meter import Reservation
-    from adapter.server.routing import Way
+    from adapter.server.courses.routing import Way
 
 LEASE: Final = 30.0
 """Seconds after which a silent worker is taken for dead. A third of it is how long a cancellation elsewhere goes unnoticed."""

@@ -12,9 +12,9 @@ from adapter.dialects.responses.read_request import check_include
 from adapter.errors import InvalidType, InvalidValue
 from adapter.hub.events import Item
 from adapter.hub.request import DialectName, Exchange
-from adapter.server.course import Course, Lane
+from adapter.server.calls.own import Document
+from adapter.server.courses.course import Course, Lane
 from adapter.server.exchange import Pipeline
-from adapter.server.own import Document
 from adapter.server.turn import Turn
 from adapter.store.values import Order, Page
 from adapter.wire.jsonio import dumps

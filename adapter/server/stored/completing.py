@@ -10,7 +10,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.hub.events import Event
 from adapter.hub.fold import Answer
 from adapter.hub.request import Exchange
-from adapter.server.course import Course, Lane
+from adapter.server.courses.course import Course, Lane
 from adapter.server.stored.kept import Kept, known
 from adapter.server.turn import Turn
 from adapter.store.store import Store

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adapter.errors import AdapterError, MissingParameter, NotFound
-from adapter.server.course import Course
+from adapter.server.courses.course import Course
 from adapter.server.stored.calls import Call, document
 from adapter.server.turn import Turn
 from adapter.store.store import Store

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from adapter.errors import NotFound
-from adapter.server.own import Written
+from adapter.server.calls.own import Written
 from adapter.store.store import Store
 from adapter.wire.sse import framed
 

@@ -1,4 +1,4 @@
-"""What is kept of a turn, over the store: see `server.keeping`."""
+"""What is kept of a turn, over the store: see `server.courses.keeping`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from adapter.compaction.anatomy import TRIGGER
 from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import InvalidType, InvalidValue, NotFound, PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.events import Item
+from adapter.server.courses.keeping import Keep
+from adapter.server.courses.recall import Recalled, vouched_for
 from adapter.server.history import as_items, check_calls
-from adapter.server.keeping import Keep
-from adapter.server.recall import Recalled, vouched_for
 from adapter.server.stored.completing import KeepCompletion
 from adapter.server.stored.references import looked_up
 from adapter.server.stored.responding import KeepResponse, KeptThere, Kind

@@ -13,9 +13,9 @@ from adapter.hub.events import Event, Failed, Finished
 from adapter.hub.fold import Answer, Fold
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange
-from adapter.server.course import Lane
-from adapter.server.lanes import Answering, Batch, RawStreaming, RawWhole
-from adapter.server.own import Document, Written
+from adapter.server.calls.lanes import Answering, Batch, RawStreaming, RawWhole
+from adapter.server.calls.own import Document, Written
+from adapter.server.courses.course import Lane
 from adapter.server.turn import Turn
 
 _FAILED_HEADER: Final = (b"x-adapter-store", b"failed")

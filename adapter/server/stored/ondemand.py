@@ -18,9 +18,9 @@ from adapter.access.caller import Caller
 from adapter.hub.events import Item
 from adapter.hub.request import DialectName
 from adapter.sections import Store as Section
+from adapter.server.courses.keeping import Keep
+from adapter.server.courses.recall import Recalled
 from adapter.server.exchange import Pipeline
-from adapter.server.keeping import Keep
-from adapter.server.recall import Recalled
 from adapter.server.stored.calls import Call, Endpoint
 from adapter.server.stored.references import named
 from adapter.server.stored.table import CHAT, RESPONSES, Entry
@@ -28,7 +28,7 @@ from adapter.server.turn import Turn
 from adapter.store.paths import begins_at_once
 
 if TYPE_CHECKING:
-    from adapter.server.course import Course
+    from adapter.server.courses.course import Course
     from adapter.server.stored.parts import Stored
 
 Observe = Callable[[str, float], None]

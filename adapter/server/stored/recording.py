@@ -11,8 +11,8 @@ from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Event, Failed, Finished, Started
 from adapter.hub.request import Exchange
-from adapter.server.asking import clock
-from adapter.server.lanes import Answering
+from adapter.server.calls.asking import clock
+from adapter.server.calls.lanes import Answering
 from adapter.server.stored.responding import Kind
 from adapter.store.log import EventWriter
 from adapter.store.values import LoggedEvent

@@ -13,10 +13,10 @@ from adapter.errors import Abandoned, AdapterError, PreviousResponseNotFound, St
 from adapter.hub.events import Event, Finished, Item, Started
 from adapter.hub.fold import Answer
 from adapter.hub.request import Exchange
-from adapter.server.asking import clock
-from adapter.server.course import Course, Lane
-from adapter.server.lanes import Hub, HubWhole, RawStreaming, RawWhole
-from adapter.server.own import Changed
+from adapter.server.calls.asking import clock
+from adapter.server.calls.lanes import Hub, HubWhole, RawStreaming, RawWhole
+from adapter.server.calls.own import Changed
+from adapter.server.courses.course import Course, Lane
 from adapter.server.stored.kept import Kept, known
 from adapter.server.turn import Turn
 from adapter.store.store import Store

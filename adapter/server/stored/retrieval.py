@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, BadRequest, InvalidValue, NotFound
 from adapter.hub.request import Exchange
-from adapter.server.asking import clock
-from adapter.server.course import Course, Lane
+from adapter.server.calls.asking import clock
+from adapter.server.calls.lanes import RawStreaming, begun
+from adapter.server.calls.own import Document
+from adapter.server.courses.course import Course, Lane
 from adapter.server.exchange import Pipeline
-from adapter.server.lanes import RawStreaming, begun
-from adapter.server.own import Document
 from adapter.server.stored.background import Background
 from adapter.server.stored.calls import Call, document, listed, told
 from adapter.server.turn import Turn

@@ -17,9 +17,9 @@ from adapter.dialects.base import StreamWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Deltas, Event, Failed
 from adapter.hub.fold import Answer, Fold
-from adapter.server.lanes import Answering, HubWhole, RawStreaming
-from adapter.server.outlet import Outlet
-from adapter.server.own import Written
+from adapter.server.calls.lanes import Answering, HubWhole, RawStreaming
+from adapter.server.calls.own import Written
+from adapter.server.http.outlet import Outlet
 
 MAX_EVENTS: Final = 256
 """About a millisecond of work where each is looked at, and one TCP window."""

@@ -10,7 +10,7 @@ from adapter.errors import AdapterError
 from adapter.hub.events import Event
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Exchange
-from adapter.server.lanes import Answering, Batch, InBatches
+from adapter.server.calls.lanes import Answering, Batch, InBatches
 
 
 class Said(InBatches):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from starlette.types import Send
 
 from adapter.errors import AdapterError
-from adapter.server.joining import DirectWriter, abort, direct_writer, together
+from adapter.server.http.joining import DirectWriter, abort, direct_writer, together
 from adapter.wire.headers import RawHeaders
 from adapter.wire.sse import comment
 

@@ -18,9 +18,9 @@ from adapter.compaction.splice import spliceable, spliced
 from adapter.dialects.chat.request.read_messages import message_origins
 from adapter.hub.losses import Loss
 from adapter.hub.request import Exchange, Request
-from adapter.server.compacting import Case
-from adapter.server.plan import Plan, passed, written
-from adapter.server.raw_request import checked
+from adapter.server.calls.plan import Plan, passed, written
+from adapter.server.calls.raw_request import checked
+from adapter.server.courses.compacting import Case
 
 _PLACE: Final = re.compile(r"input\[(\d+)\]")
 _OURS: Final = ("stream", "stream_options", "n")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adapter.access.groups import Access
 from adapter.errors import AdapterError, ModelNotFound
-from adapter.server.plan import targets
+from adapter.server.calls.plan import targets
 from adapter.server.turn import Turn
 from adapter.upstream.affinity import ordered, score, session
 from adapter.upstream.failover import Failover
@@ -25,7 +25,7 @@ from adapter.upstream.router import Router, Target
 from adapter.wire.headers import OURS
 
 if TYPE_CHECKING:
-    from adapter.server.course import Course, Lane
+    from adapter.server.courses.course import Course, Lane
 
 Decide: TypeAlias = "Callable[[tuple[Target, ...]], Course]"
 

@@ -15,14 +15,14 @@ from adapter.dialects.base import RawStream
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.losses import Loss
 from adapter.hub.request import Request
-from adapter.server.asking import Asking, clock
-from adapter.server.course import Course
+from adapter.server.calls.asking import Asking, clock
+from adapter.server.calls.losing import report
+from adapter.server.calls.plan import Plan, written
+from adapter.server.courses.course import Course
+from adapter.server.courses.keeping import Keeping, KeepsNothing
+from adapter.server.courses.recall import Recalled, recall
+from adapter.server.courses.routing import Routing
 from adapter.server.history import History
-from adapter.server.keeping import Keeping, KeepsNothing
-from adapter.server.losing import report
-from adapter.server.plan import Plan, written
-from adapter.server.recall import Recalled, recall
-from adapter.server.routing import Routing
 from adapter.server.turn import Turn
 from adapter.upstream.router import Target
 

@@ -21,8 +21,8 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from adapter.errors import AdapterError, HostileRequest
-from adapter.server.http10 import Unchunked
-from adapter.server.refusal import unread
+from adapter.server.http.http10 import Unchunked
+from adapter.server.http.refusal import unread
 from adapter.wire.headers import MAX_BYTES, head_too_large
 
 _ALONE: Final = nullcontext()

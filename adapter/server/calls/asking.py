@@ -16,10 +16,10 @@ from adapter.hub.events import Event
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import DialectName, Exchange, Request
-from adapter.server.choices import begun_in_parallel
-from adapter.server.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun
-from adapter.server.losing import report
-from adapter.server.plan import Plan, translated, without_reasoning_blobs, written
+from adapter.server.calls.choices import begun_in_parallel
+from adapter.server.calls.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun
+from adapter.server.calls.losing import report
+from adapter.server.calls.plan import Plan, translated, without_reasoning_blobs, written
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
 from adapter.upstream.client import Kind, Reply, UpstreamClient

@@ -16,11 +16,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from adapter.errors import AdapterError, BadRequest, ShuttingDown
 from adapter.server.exchange import Pipeline
-from adapter.server.joining import abort
-from adapter.server.messages import Create, SocketOutlet, lane, read_create, read_frame
-from adapter.server.prewarm import prepared
-from adapter.server.recent import LocalThread, Recent
-from adapter.server.refusal import refusal
+from adapter.server.http.joining import abort
+from adapter.server.http.refusal import refusal
+from adapter.server.socket.messages import Create, SocketOutlet, lane, read_create, read_frame
+from adapter.server.socket.prewarm import prepared
+from adapter.server.socket.recent import LocalThread, Recent
 from adapter.server.turn import Outcome, Turn
 
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapter.access.caller import Caller
-from adapter.server.recall import Recalled
+from adapter.server.courses.recall import Recalled
 from adapter.server.turn import Turn
 
 if TYPE_CHECKING:
-    from adapter.server.course import Course
+    from adapter.server.courses.course import Course
 
 
 class Keep(Protocol):

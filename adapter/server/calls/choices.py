@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from adapter.errors import AdapterError
 from adapter.hub.events import Failed, Finished
 from adapter.hub.losses import Anomaly
-from adapter.server.lanes import Answering, Batch, InBatches
+from adapter.server.calls.lanes import Answering, Batch, InBatches
 from adapter.server.tasks import Tasks
 
 Begin: TypeAlias = Callable[[], Coroutine[Any, Any, Answering]]

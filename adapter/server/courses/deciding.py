@@ -1,4 +1,4 @@
-"""Which course a turn takes, decided from its body: one of the two lanes, or one of `server.compact_courses`."""
+"""Which course a turn takes, decided from its body: one of the two lanes, or one of `compact_courses`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.compaction.options import Options
 from adapter.dialects.registry import DIALECTS
-from adapter.server.about import about
-from adapter.server.course import Course
-from adapter.server.ground import Ground
-from adapter.server.keeping import Keep
-from adapter.server.plan import passed
+from adapter.server.calls.plan import passed
+from adapter.server.courses.about import about
+from adapter.server.courses.course import Course
+from adapter.server.courses.ground import Ground
+from adapter.server.courses.keeping import Keep
 from adapter.server.turn import Turn
 from adapter.upstream.router import Router, Target
 
 if TYPE_CHECKING:
-    from adapter.server.compact_courses import CompactCourses
+    from adapter.server.courses.compact_courses import CompactCourses
 
 
 @dataclass(kw_only=True)
@@ -34,7 +34,7 @@ class Courses(Ground):
     @cached_property
     def compactions(self) -> CompactCourses:
         """Those of histories that are more than they say; imported for the first of them, 3 % of a start otherwise."""
-        from adapter.server.compact_courses import CompactCourses
+        from adapter.server.courses.compact_courses import CompactCourses
 
         return CompactCourses(self, self.compaction)
 

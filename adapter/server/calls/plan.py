@@ -9,7 +9,7 @@ from adapter.dialects.registry import DIALECTS
 from adapter.errors import InvalidType, InvalidValue, MissingParameter, UpstreamInvalid
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
-from adapter.server.raw_request import checked, edited
+from adapter.server.calls.raw_request import checked, edited
 from adapter.upstream.router import Router, Target
 from adapter.wire.jsonio import dumps, loads
 

@@ -10,10 +10,10 @@ from adapter.errors import PreviousResponseNotFound
 from adapter.hub.events import Event, Finished, Started, Usage
 from adapter.hub.request import Exchange
 from adapter.hub.usage import estimated
-from adapter.server.asking import clock
-from adapter.server.course import Course
-from adapter.server.courses import Courses
-from adapter.server.own import Said
+from adapter.server.calls.asking import clock
+from adapter.server.calls.own import Said
+from adapter.server.courses.course import Course
+from adapter.server.courses.deciding import Courses
 from adapter.server.turn import Turn
 
 

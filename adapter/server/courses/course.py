@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from adapter.hub.request import Exchange
-from adapter.server.lanes import Answering, RawStreaming, RawWhole
-from adapter.server.own import Document, Written
+from adapter.server.calls.lanes import Answering, RawStreaming, RawWhole
+from adapter.server.calls.own import Document, Written
 
 Lane: TypeAlias = Answering | RawStreaming | Written | RawWhole | Document
 

@@ -31,15 +31,15 @@ from adapter.hub import usage as usages
 from adapter.hub.events import Event, Failed, Finished, ItemClosed, ItemOpened, Started, Usage
 from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import Exchange, Request
-from adapter.server.about import About
-from adapter.server.asking import clock
-from adapter.server.compacting import COMPACT_PATH, Case, Compactor
-from adapter.server.course import Course, Lane
-from adapter.server.going import Going
-from adapter.server.ground import Ground
-from adapter.server.lanes import Answering
-from adapter.server.own import Changed, Document, Said
-from adapter.server.plan import passed, serialised
+from adapter.server.calls.asking import clock
+from adapter.server.calls.lanes import Answering
+from adapter.server.calls.own import Changed, Document, Said
+from adapter.server.calls.plan import passed, serialised
+from adapter.server.courses.about import About
+from adapter.server.courses.compacting import COMPACT_PATH, Case, Compactor
+from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.going import Going
+from adapter.server.courses.ground import Ground
 from adapter.server.turn import Turn
 from adapter.upstream.router import Target
 

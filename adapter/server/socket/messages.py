@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Final, NamedTuple
 from starlette.types import Send
 
 from adapter.errors import InvalidType, InvalidValue, UnsupportedParameter
-from adapter.server.outlet import Outlet
-from adapter.server.recent import LocalThread
+from adapter.server.http.outlet import Outlet
+from adapter.server.socket.recent import LocalThread
 from adapter.wire.headers import OURS, RawHeaders
 from adapter.wire.jsonio import dumps, loads_request
 from adapter.wire.sse import Decoder

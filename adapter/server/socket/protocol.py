@@ -8,8 +8,8 @@ from typing import Any, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from adapter.errors import HostileRequest
-from adapter.server.refusal import unread
-from adapter.server.session import STOPPING
+from adapter.server.http.refusal import unread
+from adapter.server.socket.session import STOPPING
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):

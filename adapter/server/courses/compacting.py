@@ -26,10 +26,10 @@ from adapter.hub.events import Item
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Request
-from adapter.server.asking import Asking
-from adapter.server.plan import serialised
-from adapter.server.pump import collected
-from adapter.server.routing import Routing
+from adapter.server.calls.asking import Asking
+from adapter.server.calls.plan import serialised
+from adapter.server.calls.pump import collected
+from adapter.server.courses.routing import Routing
 from adapter.server.turn import Turn
 from adapter.upstream.lacking import Lacking, is_absent
 from adapter.upstream.refusals import from_error_object

@@ -1,0 +1,1 @@
+"""HTTP as clients speak it: connections, bodies in, answers and refusals out."""
