@@ -112,7 +112,7 @@ def _said(value: Any) -> _Said:
         message=_message(value),
         type=type_ if isinstance(type_, str) and type_ != "error" else "",
         code=code if isinstance(code, str) else str(code) if type(code) is int else "",
-        param=param if isinstance(param, str) else None,
+        param=param if isinstance(param, str) else _first_place(value.get("detail")),
         status=_status(code) or _status(value.get("status")) or _status(value.get("status_code")),
     )
 
@@ -124,11 +124,28 @@ def _message(value: dict[str, Any]) -> str:
             found = _message(found)
         if isinstance(
             found, list
-        ):  # FastAPI: [{"loc": [...], "msg": "field required"}], Cloudflare: [{"code", "message"}]
-            found = "; ".join(filter(None, (_message(entry) for entry in found[:5] if isinstance(entry, dict))))
+        ):  # FastAPI: [{"loc": […], "msg": "field required"}], Cloudflare: [{"code", "message"}]
+            found = "; ".join(filter(None, (_of_entry(entry) for entry in found[:5] if isinstance(entry, dict))))
         if isinstance(found, str) and found:
             return found
     return ""
+
+
+def _of_entry(entry: dict[str, Any]) -> str:
+    message, place = _message(entry), _place(entry.get("loc"))
+    return f"{place}: {message}" if message and place else message
+
+
+def _first_place(detail: Any) -> str | None:
+    """The parameter that the first of FastAPI's entries is about."""
+    entry = detail[0] if isinstance(detail, list) and detail else None
+    return (_place(entry.get("loc")) or None) if isinstance(entry, dict) else None
+
+
+def _place(loc: Any) -> str:
+    """`messages[0].role`, as the APIs write it, for `["body", "messages", 0, "role"]`; empty where it is no place in the body."""
+    steps = loc[1:] if isinstance(loc, list) and loc[:1] == ["body"] else []
+    return "".join(f"[{step}]" if type(step) is int else f".{step}" for step in steps).lstrip(".")
 
 
 def _status(code: Any) -> int | None:

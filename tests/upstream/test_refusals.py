@@ -161,7 +161,7 @@ def test_a_clients_fault_keeps_status_and_message(status: int) -> None:
     ("body", "message"),
     [
         ({"detail": "Not Found"}, "Not Found"),
-        ({"detail": [{"loc": ["body", "x"], "msg": "field required"}, {"msg": "bad"}]}, "field required; bad"),
+        ({"detail": [{"loc": ["body", "x"], "msg": "field required"}, {"msg": "bad"}]}, "x: field required; bad"),
         ({"object": "error", "message": {"detail": [{"msg": "extra"}]}}, "extra"),
         ({"error": "plain"}, "plain"),
         (
@@ -176,6 +176,21 @@ def test_a_clients_fault_keeps_status_and_message(status: int) -> None:
 )
 def test_every_envelope_is_opened(body: Any, message: str) -> None:
     assert refused(422, body).message == message
+
+
+@pytest.mark.parametrize(
+    ("loc", "param", "message"),
+    [
+        (["body", "messages", 0, "role"], "messages[0].role", "messages[0].role: Field required"),
+        (["body"], None, "Field required"),
+        (["query", "api-version"], None, "Field required"),
+        ("messages", None, "Field required"),
+    ],
+)
+def test_fastapi_tells_the_place_in_its_own_way(loc: Any, param: str | None, message: str) -> None:
+    error = refused(422, {"detail": [{"type": "missing", "loc": loc, "msg": "Field required", "input": {}}]})
+
+    assert (error.param, error.message) == (param, message)
 
 
 @pytest.mark.parametrize("status", [401, 403])
