@@ -38,7 +38,7 @@ class StreamReader(Protocol):
         """The hub events that one SSE event of the upstream amounts to."""
 
     def close(self) -> list[Event]:
-        """End of the stream: the missing terminal event, Finished where the answer was complete, else Failed."""
+        """End of the stream: the terminal event where it is missing, Finished where the answer was complete, else Failed."""
 
     def fail(self, error: AdapterError) -> list[Event]:
         """The transport broke: as `close`, but with `error` where the answer was not complete."""

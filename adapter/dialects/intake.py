@@ -45,10 +45,6 @@ class Intake:
     ) -> None:
         """`sent` is the size of the upstream request in bytes: usage that nobody reports is estimated from it, unless
         `estimate` is False or nothing is known of what was sent."""
-        self._dialect = dialect
-        self._exchange = exchange
-        self._ids = ids
-        self._clock = clock
         self._decoder = Decoder()
         self._reader = dialect.stream_reader(exchange, ids=ids, clock=clock)
         self._stop = StopScanner(exchange.stop) if exchange.stop else None
@@ -109,9 +105,7 @@ class Intake:
         if len(whole) < len(decoded):
             self._mended.append(Anomaly("event_truncated"))
         events = [event for name, data in whole for event in self._reader.feed(name, data)]
-        if not self._reader.ended:
-            events += self._reader.close()
-        return self._passed(events)
+        return self._passed(events + self._reader.close())
 
     def fail(self, error: AdapterError) -> list[Event]:
         """The transport broke, or nobody waits any longer: the end of an answer that is complete, or else the failure."""

@@ -185,8 +185,6 @@ class _Message:
             case PartClosed():
                 self._parts.append(event.part)
                 self._open = None
-            case _:
-                pass
 
     def closed(self) -> list[Event]:
         """The events that end it here."""

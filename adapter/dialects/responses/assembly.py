@@ -220,7 +220,6 @@ class Assembly:
                 self.open(slot)
         else:
             self.finish(slot, item)
-        slot.call_id = slot.call_id or item.get("call_id")
 
     def finish(self, slot: Slot, item: Item, forced: str | None = None) -> None:
         """The item ends as `item`, with what of it was not streamed yet; `forced` overrules its status."""
@@ -228,7 +227,7 @@ class Assembly:
             late = slot.type in OPENS_LATE
             slot.item = {**item, **slot.item, "call_id": item.get("call_id")} if late else {**slot.item, **item}
             self.open(slot)
-        whole = {**slot.item, **item} if item.get("type") != slot.type else dict(item)
+        whole = dict(item)
         for key in FIXED:
             if key in slot.item:
                 whole[key] = slot.item[key]
@@ -338,7 +337,7 @@ class Assembly:
         if text.held and not rest:
             rest = REPLACEMENT
         late = None
-        if logprobs and not text.logprobs and text.kind is DeltaKind.TEXT:
+        if not text.logprobs and text.kind is DeltaKind.TEXT:
             late = full_logprobs(logprobs)
         if rest or late:
             text.held = ""

@@ -145,7 +145,7 @@ class ResponsesReader:
     def _slowly(self, kind: str, event: dict[str, Any]) -> list[Event]:
         assembly = self._assembly
         if self._error is not None:
-            return self._failed(self._error, event.get("response") if kind in ENDS else None)
+            return self._failed(self._error, event.get("response"))
         try:
             if kind in ENDS:
                 return self._end(kind, event)

@@ -224,16 +224,15 @@ class ResponsesWriter:
         self._at = None
         part = event.part
         name, place = self._part_place(part, event.index, event.part_index)
-        frames: list[Frame] = []
-        kind = KINDS.get(part.get("type", ""))
-        if kind is not None:
-            events, _, field = _TEXTS[kind]
-            said = b'%b,"%b":%b' % (place, field.encode(), dumps(part[field]))
-            if kind is DeltaKind.TEXT:
-                said += b',"logprobs":%b' % dumps(self._logprobs.pop((event.index, event.part_index), []))
-            frames.append(self._said(f"{events}.done", said))
-        frames.append(self._said(f"response.{name}.done", b'%b,"part":%b' % (place, dumps(part))))
-        return frames
+        kind = KINDS[part["type"]]
+        events, _, field = _TEXTS[kind]
+        said = b'%b,"%b":%b' % (place, field.encode(), dumps(part[field]))
+        if kind is DeltaKind.TEXT:
+            said += b',"logprobs":%b' % dumps(self._logprobs.pop((event.index, event.part_index), []))
+        return [
+            self._said(f"{events}.done", said),
+            self._said(f"response.{name}.done", b'%b,"part":%b' % (place, dumps(part))),
+        ]
 
     def _annotated(self, event: Annotated) -> list[Frame]:
         said = {"annotation_index": event.annotation_index, "annotation": event.annotation}
