@@ -12,7 +12,7 @@ from adapter.dialects.responses.traits import countable
 from adapter.errors import UpstreamTimeout
 from adapter.hub.grammar import check_responses
 from adapter.hub.request import ClientTraits, Exchange
-from adapter.wire.sse import Decoder, framed
+from adapter.wire.sse import Decoder, SseEvent, framed
 from tests.dialects.responses.streams import response
 
 EXCHANGE = Exchange.unasked("responses")
@@ -27,6 +27,16 @@ CREATED = {"type": "response.created", "response": response("in_progress", [])}
 IN_PROGRESS = {"type": "response.in_progress", "response": response("in_progress", [])}
 USAGE = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
 COMPLETED = {"type": "response.completed", "response": response("completed", [], usage=USAGE)}
+
+
+def told(stream: bytes) -> list[SseEvent]:
+    return Decoder().feed(stream)
+
+
+def test_what_codex_can_read_passes_as_it_is() -> None:
+    spaced = b"".join(framed(name, data.replace(b'":', b'": ')) for name, data in told(wire(CREATED, COMPLETED)))
+
+    assert raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX)).feed(spaced) == spaced
 
 
 def test_a_stream_passes_as_it_is_and_is_known() -> None:
@@ -158,7 +168,8 @@ def test_usage_is_complete_for_codex(usage: Any, told: Any) -> None:
         assert (given["input_tokens"], given["output_tokens"], given["total_tokens"]) == (1, 2, 3)
 
 
-def test_a_refusal_is_text_for_codex_and_passes_untouched_for_others() -> None:
+@pytest.mark.parametrize("type_first", [False, True])
+def test_a_refusal_is_text_for_codex_and_passes_untouched_for_others(type_first: bool) -> None:
     """Codex drops a message with a `refusal` part without a word."""
     part = {"type": "refusal", "refusal": "I will not."}
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
@@ -171,6 +182,10 @@ def test_a_refusal_is_text_for_codex_and_passes_untouched_for_others() -> None:
         {"type": "response.output_item.done", "sequence_number": 4, "output_index": 0, "item": item},
         {"type": "response.completed", "sequence_number": 5, "response": {**CREATED["response"], "output": [item]}},
     )
+    if type_first:  # as OpenAI writes it, and what the lane need not look at is told by it
+        stream = b"".join(
+            framed(name, orjson.dumps({"type": name} | orjson.loads(data))) for name, data in told(stream)
+        )
     other, codex = raw_stream(EXCHANGE), raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX))
 
     assert other.feed(stream) == stream

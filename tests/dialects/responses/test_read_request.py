@@ -47,6 +47,13 @@ def test_an_image_object_becomes_flat() -> None:
     assert isinstance(part["image_url"], dict)
 
 
+def test_every_image_of_a_message_becomes_flat() -> None:
+    parts = [{"type": "input_image", "image_url": {"url": f"https://images/{name}"}} for name in "ab"]
+    request = read_request({"model": "m", "input": [{"role": "user", "content": parts}]})
+
+    assert [part["image_url"] for part in request.items[0]["content"]] == ["https://images/a", "https://images/b"]
+
+
 def test_penalties_travel_in_the_carry_and_unknown_parameters_in_the_body() -> None:
     request = read_request({"model": "m", "input": "hi", "presence_penalty": 0.5, "top_k": 4, "stream": True})
 
@@ -90,9 +97,17 @@ REFUSED: list[tuple[dict[str, Any], type[BadRequest], str]] = [
         MissingParameter,
         "input[0].content[0].image_url",
     ),
+    (
+        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": 3}]}]},
+        InvalidType,
+        "input[0].content[0].image_url",
+    ),
     ({"input": [{**CALL, "arguments": {}}]}, InvalidType, "input[0].arguments"),
     ({"input": [{**CALL, "call_id": None}]}, MissingParameter, "input[0].call_id"),
+    ({"input": [{"type": "function_call_output", "output": "x"}]}, MissingParameter, "input[0].call_id"),
+    ({"input": [{"type": "function_call_output", "call_id": 3, "output": "x"}]}, InvalidType, "input[0].call_id"),
     ({"input": [{"type": "function_call_output", "call_id": "c"}]}, MissingParameter, "input[0].output"),
+    ({"input": [{"type": "function_call_output", "call_id": "c", "output": 3}]}, InvalidType, "input[0].output"),
     ({"input": [{"type": "compaction_trigger"}, USER]}, InvalidValue, "input[0]"),
     ({"input": [{"type": "compaction_trigger"}, {"type": "compaction_trigger"}]}, InvalidValue, "input[0]"),
     ({"input": [{"type": "additional_tools", "tools": [3]}]}, InvalidType, "input[0].tools[0]"),
@@ -111,6 +126,8 @@ REFUSED: list[tuple[dict[str, Any], type[BadRequest], str]] = [
         "context_management[0].compact_threshold",
     ),
     ({"tools": [{"name": "f"}]}, MissingParameter, "tools[0].type"),
+    ({"tools": [{"type": 3}]}, InvalidType, "tools[0].type"),
+    ({"tools": [{"type": "function", "name": ""}]}, InvalidType, "tools[0].name"),
     ({"tools": [{"type": "function", "function": {"name": "f"}}]}, MissingParameter, "tools[0].name"),
     ({"tools": [{"type": "function", "name": "f", "parameters": []}]}, InvalidType, "tools[0].parameters"),
     ({"tools": [{"type": "namespace", "name": "n", "tools": [{}]}]}, MissingParameter, "tools[0].tools[0].type"),
@@ -119,6 +136,9 @@ REFUSED: list[tuple[dict[str, Any], type[BadRequest], str]] = [
     ({"tool_choice": "required"}, InvalidValue, "tool_choice"),
     ({"tool_choice": {"type": "function"}}, MissingParameter, "tool_choice.name"),
     ({"tool_choice": {"type": "allowed_tools", "mode": "none", "tools": []}}, InvalidValue, "tool_choice.mode"),
+    ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": ["f"]}}, InvalidType, "tool_choice.tools"),
+    ({"tool_choice": 3}, InvalidType, "tool_choice"),
+    ({"text": {"format": "json_object"}}, InvalidType, "text.format"),
     ({"text": {"format": {"type": "yaml"}}}, InvalidValue, "text.format.type"),
     ({"text": {"format": SCHEMA}}, MissingParameter, "text.format.schema"),
     ({"reasoning": {"effort": 3}}, InvalidType, "reasoning.effort"),

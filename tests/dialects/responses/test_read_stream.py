@@ -212,6 +212,90 @@ def test_half_an_emoji_waits_for_its_other_half() -> None:
     play >> chunk(at + b'"\\ude00"}') << [Delta(0, 0, DeltaKind.TEXT, "\U0001f600")]
 
 
+@pytest.mark.parametrize("last", [event("output_text.done", output_index=0, text="a"), completed()])
+def test_half_an_emoji_at_the_end_of_its_text_is_one_replacement(last: Any) -> None:
+    half = b'{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"a\\ud83d"}'
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    play >> chunk(half) << [PartOpened(0, 0, TEXT), Delta(0, 0, DeltaKind.TEXT, "a")]
+    play >> last
+    assert play.unseen is not None
+    assert play.unseen[0] == Delta(0, 0, DeltaKind.TEXT, "\ufffd")
+
+
+def test_an_item_that_a_delta_opened_ends_where_the_next_one_begins() -> None:
+    thought = {"type": "reasoning", "id": "rs_1_0", "summary": []}
+    part = {"type": "reasoning_text", "text": ""}
+    play = playbook() >> event("reasoning_text.delta", delta="hm")
+    play << [ItemOpened(0, thought), PartOpened(0, 0, part), Delta(0, 0, DeltaKind.REASONING, "hm")]
+    said = {**part, "text": "hm"}
+    message = {**MESSAGE, "id": "msg_1_1"}
+    play >> event("output_text.delta", delta="Hi")
+    play << [
+        PartClosed(0, 0, said),
+        ItemClosed(0, {**thought, "content": [said]}),
+        ItemOpened(1, message),
+        PartOpened(1, 0, TEXT),
+        Delta(1, 0, DeltaKind.TEXT, "Hi"),
+    ]
+
+
+def test_a_thought_whose_server_says_neither_summary_nor_status_has_them() -> None:
+    """vLLM writes null for what it does not know."""
+    given = {"type": "reasoning", "id": "rs_1", "status": None}
+    whole = {**given, "status": "completed", "summary": []}
+    play = playbook() >> event("output_item.done", output_index=0, item=given)
+    play << [ItemOpened(0, {**whole, "status": "in_progress"}), ItemClosed(0, whole)]
+
+
+def test_a_call_that_was_cut_off_before_its_arguments_has_none() -> None:
+    play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
+    play >> event("incomplete", response={"incomplete_details": {"reason": "max_output_tokens"}})
+    play << [ItemClosed(0, {**CALL, "status": "incomplete"}), Finished("incomplete", "max_output_tokens")]
+
+
+def test_arguments_that_come_in_one_piece_are_told_before_their_call_is_done() -> None:
+    """LM Studio and Ollama stream no deltas of them."""
+    play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
+    play >> event("function_call_arguments.done", output_index=0, arguments="{}") << [Delta(0, -1, ARGUMENTS, "{}")]
+
+
+def test_a_call_that_only_the_final_output_names_is_that_one() -> None:
+    (call,) = output_of(
+        {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "{}"},
+        {"type": "response.completed", "response": {"status": "completed", "output": [WHOLE]}},
+    )
+
+    assert (call["name"], call["arguments"], call["call_id"]) == ("f", "{}", "c")
+
+
+def test_an_image_comes_once_with_its_item_done() -> None:
+    given = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AAAA"}
+    play = playbook() >> event("output_item.done", output_index=0, item=given)
+    play << [ItemOpened(0, {**given, "status": "in_progress", "result": None}), ItemClosed(0, given)]
+
+
+def test_a_part_that_was_done_when_the_answer_failed_is_told_so() -> None:
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    whole = {**TEXT, "text": "Hi"}
+    play >> event("content_part.done", output_index=0, content_index=0, part=whole)
+    play << [PartOpened(0, 0, TEXT), Delta(0, 0, DeltaKind.TEXT, "Hi")]
+    failed = Failed(UpstreamTimeout(""), [{**MESSAGE, "status": "incomplete", "content": [whole]}])
+    play >> broken(UpstreamTimeout("")) << [PartClosed(0, 0, whole), failed]
+
+
+def test_a_part_without_a_text_is_none() -> None:
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    play >> event("content_part.added", output_index=0, content_index=0, part={"type": "output_audio"}) << []
+    play >> completed() << [ItemClosed(0, {**MESSAGE, "status": "completed"}), Finished("completed")]
+    assert [anomaly.kind for anomaly in play.reader.anomalies] == ["part_unknown"]
+
+
+@pytest.mark.parametrize("kind", ["x:y\n\ndata: {}", "response.mcp_call.a\nb", "x:\u00e9"])
+def test_a_type_that_could_not_stand_in_an_event_line_is_no_extension(kind: str) -> None:
+    play = playbook() >> chunk({"type": kind}) << []
+    assert [anomaly.kind for anomaly in play.reader.anomalies] == ["event_unknown"]
+
+
 def test_an_incomplete_answer_closes_what_is_open_as_incomplete() -> None:
     play = playbook() >> event("output_item.added", output_index=0, item=CALL) << [ItemOpened(0, CALL)]
     play >> event("function_call_arguments.delta", output_index=0, delta='{"a') << [Delta(0, -1, ARGUMENTS, '{"a')]

@@ -126,6 +126,13 @@ def test_a_chat_client_gets_of_reasoning_what_can_be_read(content: Any) -> None:
     assert choice["message"].get("reasoning_content") == ("why" if content == "why" else None)
 
 
+@pytest.mark.parametrize("name", [None, "", 3])
+def test_a_call_without_a_name_is_no_answer(name: Any) -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": name, "arguments": "{}"}
+    with pytest.raises(UpstreamInvalid):
+        read_answer({**MINIMAL, "output": [call]}, UNASKED)
+
+
 def test_only_output_text_is_a_message_too() -> None:
     assert through({"id": "resp_1", "output_text": "Hey"})["output"][0]["content"][0]["text"] == "Hey"
 

@@ -118,6 +118,14 @@ def test_an_assistant_speaks_in_the_only_form_without_an_id() -> None:
     assert lost(written) == [("messages", Action.APPROXIMATED)]
 
 
+def test_only_what_an_assistant_refused_is_said_otherwise() -> None:
+    text, refusal = {"type": "output_text", "text": "Hi"}, {"type": "refusal", "refusal": "no"}
+    said = [{"type": "message", "role": "assistant", "content": parts} for parts in ([text], [refusal])]
+
+    assert lost(write_request(chat(said[:1]), GENERIC)) == []
+    assert lost(write_request(chat(said), GENERIC)) == [("messages", Action.APPROXIMATED)]
+
+
 def test_images_say_their_detail() -> None:
     image = {"type": "input_image", "image_url": "https://e.org/a.png"}
     items = [
