@@ -136,6 +136,24 @@ def test_reasoning_and_arguments_are_not_scanned() -> None:
     assert scanner.feed(answer(events)) == answer(events)
 
 
+def test_a_refusal_is_not_scanned() -> None:
+    refusal = {"type": "refusal", "refusal": "STOP"}
+    opened, *_, closed = message(0, ["x"])
+    assert isinstance(closed, ItemClosed)
+    events = answer(
+        [
+            opened,
+            PartOpened(0, 0, {**refusal, "refusal": ""}),
+            Delta(0, 0, DeltaKind.REFUSAL, "ST"),
+            Delta(0, 0, DeltaKind.REFUSAL, "OP"),
+            PartClosed(0, 0, refusal),
+            ItemClosed(0, {**closed.item, "content": [refusal]}),
+        ]
+    )
+
+    assert StopScanner(["STOP"]).feed(events) == events
+
+
 def test_a_failure_gives_out_what_was_held() -> None:
     events = answer(message(0, ["a ST"]))[:4]
     failed = Failed(UpstreamTruncated("x"))

@@ -332,7 +332,6 @@ class ResponsesReader:
         said = event.get("refusal" if part_type == "refusal" else "text")
         found = self._places.part(event, part_type) if isinstance(said, str) else None
         if found is not None:
-            self._forget()
             self._assembly.complete(found[1].text, whole_text(said), event.get("logprobs"))
 
     def _annotation(self, event: dict[str, Any], part_type: str) -> None:
@@ -355,7 +354,6 @@ class ResponsesReader:
         slot = self._places.slot(event, (item_type,))
         if slot is None or slot.text is None:
             return
-        self._forget()
         if slot.index < 0:
             slot.item = {**{key: event[key] for key in ("name", "call_id") if event.get(key)}, **slot.item}
             if self._assembly.nameable(slot):

@@ -163,7 +163,7 @@ class ResponsesWriter:
             frames = self._whole("response.created")
         else:
             self._repeat(answer.extra)
-        self._live = self._queued = False
+        self._live = False
         flat = {"code": error.code, "message": error.message, "param": error.param}
         frames.append(self._framed("error", {**flat, **error.body()}))
         return frames + self._whole("response.failed")

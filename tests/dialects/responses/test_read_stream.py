@@ -202,6 +202,13 @@ def test_an_index_used_twice_is_another_item() -> None:
     play = playbook() >> event("output_item.done", output_index=2, item=done)
     play << [ItemOpened(0, CALL), Delta(0, -1, ARGUMENTS, "{}"), ItemClosed(0, done)]
     play >> event("output_item.added", output_index=2, item=MESSAGE) << [ItemOpened(1, MESSAGE)]
+    (
+        play
+        >> event("output_item.done", output_index=2, item=MESSAGE)
+        << [ItemClosed(1, {**MESSAGE, "status": "completed"})]
+    )
+    play >> event("output_item.added", output_index=2, item={**MESSAGE, "id": "msg_2"})
+    play << [ItemOpened(2, {**MESSAGE, "id": "msg_2"})]
 
 
 def test_half_an_emoji_waits_for_its_other_half() -> None:
@@ -442,6 +449,13 @@ def test_hosted_tools_ride_through_to_clients_of_the_same_dialect_only() -> None
         play = playbook(client) >> event("output_item.added", output_index=4, item=search) << [ItemOpened(0, search)]
         play >> chunk(progress) << passed
         play >> chunk({**progress, "output_index": 9, "item_id": "other"}) << []
+
+
+def test_events_of_a_shell_call_say_its_place_and_not_its_id() -> None:
+    item = {"type": "shell_call", "id": "sh_1", "status": "in_progress", "action": {"commands": []}}
+    command = {"type": "response.shell_call_command.delta", "output_index": 3, "command_index": 0, "delta": "ls"}
+    play = playbook() >> event("output_item.added", output_index=3, item=item) << [ItemOpened(0, item)]
+    play >> chunk(command) << [Opaque({**command, "output_index": 0})]
 
 
 def test_a_call_id_over_64_characters_is_hashed() -> None:

@@ -137,6 +137,12 @@ def test_only_output_text_is_a_message_too() -> None:
     assert through({"id": "resp_1", "output_text": "Hey"})["output"][0]["content"][0]["text"] == "Hey"
 
 
+def test_an_answer_of_nothing_is_an_answer() -> None:
+    reply = through({"id": "resp_1", "status": "completed", "output": []})
+
+    assert (reply["status"], reply["output"]) == ("completed", [])
+
+
 def test_a_failed_reply_is_a_failure() -> None:
     events, _ = read_reply({"status": "failed", "error": {"code": "server_error", "message": "no"}}, UNASKED)
 

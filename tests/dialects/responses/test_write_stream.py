@@ -201,6 +201,12 @@ def test_a_failure_is_an_error_event_in_both_forms_and_then_failed() -> None:
     assert (failed["response"]["status"], failed["sequence_number"]) == ("failed", 3)
 
 
+def test_what_a_failure_says_beside_itself_stands_in_its_response() -> None:
+    *_, failed = parsed(written([STARTED, Failed(UpstreamTruncated("cut short"), extra={"store": False})]))
+
+    assert failed["response"]["store"] is False
+
+
 def test_a_failure_before_anything_else_is_created_first() -> None:
     events = parsed(written([Failed(UpstreamError("no", code="context_length_exceeded"))]))
 
@@ -226,14 +232,17 @@ def test_codex_reads_a_refusal_as_text() -> None:
     assert [part["text"] for part in parsed(raw)[-1]["response"]["output"][0]["content"]] == ["a", "b"]
     assert check_responses(raw) == []
     assert b"response.refusal.delta" in written(events)
+    left = {**MESSAGE, "status": "incomplete", "content": [{"type": "refusal", "refusal": "b"}]}
+    assert b"refusal" not in written([STARTED, Failed(UpstreamTruncated(""), [left])], ClientTraits.CODEX)
 
 
-def test_only_codex_is_pinged_and_only_between_begin_and_end() -> None:
+@pytest.mark.parametrize("end", [Finished("completed"), Failed(UpstreamTruncated(""))])
+def test_only_codex_is_pinged_and_only_between_begin_and_end(end: Event) -> None:
     codex = stream_writer(Exchange(request=read_request(BODY, ClientTraits.CODEX)))
     assert codex.ping() == []
     codex.feed(STARTED)
     assert codex.ping() == [("adapter:ping", b'{"type":"adapter:ping","sequence_number":2}')]
-    codex.feed(Finished("completed"))
+    codex.feed(end)
     assert codex.ping() == []
     generic = stream_writer(Exchange(request=read_request(BODY)))
     generic.feed(STARTED)
