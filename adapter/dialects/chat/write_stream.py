@@ -80,13 +80,11 @@ class _Choice:
         "calls",
         "citations",
         "closed_text",
-        "finished",
         "frames",
         "index",
         "lead",
         "reasoned",
         "signed",
-        "started",
     )
 
     def __init__(self, index: int) -> None:
@@ -101,8 +99,6 @@ class _Choice:
         self.reasoned = False
         self.signed: set[int] = set()
         """The output indices of calls whose `extra_content` was told when they began."""
-        self.started = False
-        self.finished = False
 
 
 class ChatWriter:
@@ -169,9 +165,6 @@ class ChatWriter:
 
     def _on_started(self, event: Started, choice: _Choice) -> list[Frame]:
         self._fold(event, choice)
-        if choice.started:
-            return []
-        choice.started = True
         if not self._head:
             self._facts = {
                 "id": f"chatcmpl-{derived_token(event.id)}",
@@ -272,7 +265,7 @@ class ChatWriter:
 
     def _on_new_paragraph(self, event: Delta, choice: _Choice) -> list[Frame]:
         """The first text of a part of reasoning that is not the first one."""
-        if event.kind not in _REASONING.values() or not choice.started:
+        if event.kind not in _REASONING.values():
             return []
         frame = choice.frames[event.kind] = (self._head + choice.lead + b'"reasoning_content":', self._suffix)
         return [(None, frame[0] + orjson.dumps(PARAGRAPH + event.text) + frame[1])]
@@ -300,9 +293,6 @@ class ChatWriter:
 
     def _on_finished(self, event: Finished, choice: _Choice) -> list[Frame]:
         self._fold(event, choice)
-        if choice.finished:
-            return []
-        choice.finished = True
         self.losses += event.losses
         if event.extra:  # the tier that was asked for stands in the first chunks, the one that was given in the last
             self._head = self._headed(self.fold.answer.extra)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from adapter.hub.events import Item
 from adapter.hub.request import ToolKind
 from adapter.hub.usage import count
-from adapter.wire.jsonio import NotJson, dumps, loads
+from adapter.wire.jsonio import dumps, loads
 
 
 def facts_of(kind: ToolKind, arguments: str) -> Item | None:
@@ -22,7 +22,7 @@ def facts_of(kind: ToolKind, arguments: str) -> Item | None:
     try:
         value = loads(arguments.encode("utf-8", "replace")) if arguments.strip() else {}
         dumps(value)  # what cannot be written again makes no item
-    except (NotJson, ValueError):
+    except ValueError:
         return None
     return _FACTS[kind](value) if isinstance(value, dict) else None
 

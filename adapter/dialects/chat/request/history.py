@@ -381,8 +381,7 @@ class History:
         if item["type"] == "local_shell_call_output":
             other = string(item.get("id"), self._writing.at(index, ".id"))
             return self._other_ids.get(other, other)
-        called = item.get("name")
-        return self._calls.id_by_name(called, self._items) if isinstance(called, str) else None
+        return self._calls.id_by_name(item.get("name"), self._items)
 
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)
@@ -421,11 +420,9 @@ class History:
         if hint:
             self._lead.append(hint)
         if self._lead:
-            role, lead = profile.instructions_role, filter(None, self._lead)
-            if profile.late_system == "keep":
-                messages[:0] = [{"role": role, "content": text} for text in lead]
-            elif (text := "\n\n".join(lead)) or not messages:  # empty instructions alone are still a message
-                messages.insert(0, {"role": role, "content": text})
+            text = "\n\n".join(filter(None, self._lead))
+            if text or not messages:  # empty instructions alone are still a message
+                messages.insert(0, {"role": profile.instructions_role, "content": text})
         return messages
 
 

@@ -245,11 +245,7 @@ class Toolbox:
                 self._writing.lose(f"{path}.description", "namespace", reason)
         self._lose_fields("namespace", tool, path)
         for i, inner in enumerate(array(tool.get("tools"), f"{path}.tools")):
-            inside = f"{path}.tools[{i}]"
-            if json_object(inner, inside).get("type") == "namespace":
-                self._drop("namespace", inside)
-            else:
-                self.add(inner, inside, namespace)
+            self.add(inner, f"{path}.tools[{i}]", namespace)
 
     def _tool_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if tool.get("execution") != "client":

@@ -15,7 +15,6 @@ Message = dict[str, Any]
 
 _NO_REASONING: Final = " "
 """Moonshot takes "" for none."""
-_BESIDE: Final = ("name", EXTRA_CONTENT, REASONING_DETAILS)
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:
@@ -43,9 +42,6 @@ class Turn:
     def complete(self, profile: Profile, silence: str | None) -> bool:
         """Puts all of it into the message; False where the reasoning was left out. `silence` stands beside calls for no text."""
         message, calls = self.message, self.message.get("tool_calls")
-        beside = {key: message[key] for key in _BESIDE if key in message}
-        message.clear()
-        message["role"] = "assistant"
         message["content"] = "".join(self.text) or (silence if calls else "")
         refusal, reasoning = "".join(self.refusal), "".join(self.reasoning)
         if refusal:
@@ -53,10 +49,7 @@ class Turn:
         replayed = _replays(profile, calls)
         if reasoning and replayed:
             message[profile.reasoning_field] = reasoning
-        if calls:
-            message["tool_calls"] = calls
-        message |= beside
-        return replayed or not reasoning or REASONING_DETAILS in beside
+        return replayed or not reasoning or REASONING_DETAILS in message
 
 
 def _replays(profile: Profile, calls: Any) -> bool:
