@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from adapter import translate
 from adapter.hub.fold import fold
 from tests.dialects.chat.making import chunk_bytes, read_all
@@ -79,8 +81,9 @@ def test_citations_that_the_text_has_already_are_not_said_twice() -> None:
     assert urls(item) == CITED[:2]
 
 
-def test_citations_in_every_chunk_of_a_stream_are_annotations_once() -> None:
-    data = chunk_bytes({"content": "x"}, citations=CITED), chunk_bytes({}, finish="stop", citations=CITED)
+@pytest.mark.parametrize("first", [{"citations": CITED}, {}])
+def test_citations_in_every_chunk_of_a_stream_or_the_last_one_are_annotations_once(first: dict[str, Any]) -> None:
+    data = chunk_bytes({"content": "x"}, **first), chunk_bytes({}, finish="stop", citations=CITED)
     events, reader = read_all(*data)
     assert urls(fold(events).output[0]) == CITED[:2]
     assert reader.anomalies == []

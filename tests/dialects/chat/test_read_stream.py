@@ -445,8 +445,9 @@ def test_think_tags_in_content_are_text() -> None:
     assert outputs(events) == [message(text_part("<think>a</think>b"))]
 
 
-def test_mistrals_list_of_thinking_and_text() -> None:
-    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+@pytest.mark.parametrize("thought", ["hm", [{"type": "text", "text": "hm"}]])
+def test_mistrals_list_of_thinking_and_text(thought: Any) -> None:
+    thinking = {"type": "thinking", "thinking": thought}
     events, _ = read_all(chunk_bytes({"content": [thinking, {"type": "text", "text": "x"}]}, "stop"))
 
     first, second = outputs(events)

@@ -102,6 +102,11 @@ def test_details_of_an_answer_that_was_cut_stay_behind() -> None:
     assert "reasoning_details" not in sent("openrouter", *output)[0][0]
 
 
+def test_what_another_server_signed_brings_no_details() -> None:
+    said = {"type": "message", "role": "assistant", "content": "5", "extra_content": SIGNED}
+    assert sent("openrouter", said)[0] == [{"role": "assistant", "content": "5"}]
+
+
 def test_a_string_of_reasoning_alone_is_not_sent_to_openrouter_and_that_is_told() -> None:
     """It makes a thought without a signature of it, which Claude refuses."""
     reasoning = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "t"}]}

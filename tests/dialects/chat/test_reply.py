@@ -82,6 +82,16 @@ def test_every_entry_of_tool_calls_is_a_call_whatever_its_index_and_id() -> None
     assert [(item["name"], item["arguments"]) for item in answer.output] == [("f", "{}"), ("f", "{}")]
 
 
+@pytest.mark.parametrize("name", ["f", "patch"])
+def test_arguments_that_are_an_object_are_its_json(name: str) -> None:
+    """Ollama's own API gives them so, and so do servers made after it."""
+    said = reply({"content": None, "tool_calls": [call(0, "a", name, {"input": "x"})]})
+    answer, _ = chat.read_answer(said, exchange())
+
+    assert answer.output == read(said).output
+    assert answer.output[0]["arguments" if name == "f" else "input"] == ('{"input":"x"}' if name == "f" else "x")
+
+
 @pytest.mark.parametrize(("finish", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")])
 def test_a_cut_reply_is_incomplete(finish: str, reason: str) -> None:
     answer = read(reply({"content": "x"}, finish))

@@ -152,6 +152,17 @@ def test_the_deprecated_pair_gets_function_call_and_only_one() -> None:
     assert parsed[-2]["choices"][0]["finish_reason"] == "function_call"
 
 
+def test_calls_that_the_deprecated_pair_has_no_place_for_are_losses() -> None:
+    asked = exchange("chat", carry={"functions": True})
+    calls = called("{}"), called("{}", index=1, call_id="b")
+    writer = chat.stream_writer(asked)
+    for event in (STARTED, *calls[0], *calls[1]):
+        writer.feed(event)
+
+    assert [loss.kind for loss in writer.losses] == [loss.kind for loss in chat.unsaid([writer.fold.answer], asked)]
+    assert len(writer.losses) == 1
+
+
 def test_reasoning_of_both_kinds_is_reasoning_content_with_paragraphs() -> None:
     parsed = frames(
         STARTED,

@@ -330,9 +330,7 @@ class History:
         return self._wire_ids
 
     def _local_shell_call(self, index: int, item: Item) -> None:
-        """Its output may name the item's id instead of the call id, and older clients send only the id."""
-        if item.get("call_id") is None:
-            item = {**item, "call_id": item.get("id")}
+        """Its output may name the item's id instead of the call id."""
         self._call(index, item)
         if isinstance(item.get("id"), str):
             self._other_ids[item["id"]] = item["call_id"]

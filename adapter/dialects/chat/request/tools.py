@@ -315,7 +315,7 @@ class Toolbox:
         else:
             self._wires[kind, namespace, called] = wire
         self.offered[wire] = {}
-        if wire != called or namespace is not None or self._is_disguised(kind):
+        if wire != called or self._is_disguised(kind):
             self.refs[wire] = ToolRef(ToolKind(kind), called, namespace)
         return wire
 

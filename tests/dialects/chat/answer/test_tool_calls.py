@@ -445,6 +445,13 @@ def test_structured_calls_come_whole(name: str, arguments: str, expected: dict[s
     assert check_hub(events) == []
 
 
+def test_half_a_structured_call_is_nothing_to_a_failure() -> None:
+    events, _ = read_all(calling(call(0, "a", "run", '{"commands"')), end=None)
+
+    assert isinstance(events[-1], Failed)
+    assert events[-1].items == []
+
+
 @pytest.mark.parametrize("finish", ["tool_calls", "length"])
 def test_a_structured_call_that_cannot_be_read_is_a_plain_call(finish: str) -> None:
     events, reader = read_all(calling(call(0, "a", "run", '{"comm')), chunk_bytes({}, finish))

@@ -214,6 +214,20 @@ def test_an_output_without_call_id_finds_its_call_by_name() -> None:
     ]
 
 
+def test_an_output_does_not_find_a_call_of_its_name_that_comes_behind_it() -> None:
+    with pytest.raises(BadRequest) as refused:
+        written(user(), {"type": "function_call_output", "name": "f", "output": "1"}, call("a", "f"), output("a"))
+
+    assert refused.value.param == "input[1].call_id"
+
+
+def test_an_id_that_two_calls_of_a_turn_had_comes_again_in_the_next() -> None:
+    turn = [call("a", "f"), call("a", "g"), output("a", "1"), output("a", "2")]
+    made = messages(user(), *turn, call("a", "f"), output("a", "3"))
+
+    assert [one["content"] for one in made if one["role"] == "tool"] == ["1", "2", "3"]
+
+
 def test_call_ids_that_do_not_fit_are_hashed_in_the_call_and_its_output() -> None:
     long = "x" * 65
     made = messages(call(long), output(long))
@@ -470,6 +484,7 @@ def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> Non
 def test_empty_instructions_alone_are_still_something_to_say() -> None:
     assert messages(developer("")) == [{"role": "system", "content": ""}]
     assert messages(developer(""), user()) == [HI]
+    assert written(instructions="", to=OPENAI).body["messages"] == [{"role": "developer", "content": ""}]
 
 
 def test_a_request_without_anything_to_say_is_refused() -> None:
