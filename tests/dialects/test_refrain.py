@@ -23,6 +23,7 @@ from adapter.hub.events import (
     DeltaKind,
     Deltas,
     Event,
+    Failed,
     ItemOpened,
     PartOpened,
     Started,
@@ -333,6 +334,15 @@ def test_one_read_of_texts_is_one_event() -> None:
     (event,) = intake.feed(framed(None, simple("two")) + framed(None, simple("three")))
     assert isinstance(event, Deltas)
     assert event.texts == ["two", "three"]
+
+
+def test_text_behind_a_failure_in_the_same_read_is_not_told() -> None:
+    intake = Intake(DIALECTS["chat"], Exchange.unasked("responses"))
+    intake.feed(framed(None, simple("one")) + framed(None, simple("two")))
+    events = intake.feed(b"".join(framed(None, data) for data in (b'{"error":{"message":"no"}}', simple("three"))))
+
+    assert [type(event) for event in events] == [Failed]
+    assert intake.ended
 
 
 def test_long_reads_are_taken_in_runs_of_a_few_hundred_texts() -> None:

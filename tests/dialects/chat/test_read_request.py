@@ -252,6 +252,7 @@ WRONG: list[tuple[dict[str, Any], str, type[BadRequest]]] = [
     ({"tools": [FUNCTION], "tool_choice": 5}, "tool_choice", InvalidType),
     ({"tools": [FUNCTION], "tool_choice": {"type": "function"}}, "tool_choice.function", MissingParameter),
     ({"tools": [FUNCTION], "tool_choice": {"type": "function", "name": "f"}}, "tool_choice.function", MissingParameter),
+    ({"tools": [FUNCTION], "tool_choice": {"type": "web_search"}}, "tool_choice.type", InvalidValue),
     ({"tools": [FUNCTION], "functions": [{"name": "g"}]}, "functions", InvalidValue),
     ({"function_call": {"name": "f"}}, "function_call", InvalidValue),
     ({"functions": [{"name": "f"}], "function_call": "required"}, "function_call", InvalidValue),

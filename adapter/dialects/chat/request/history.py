@@ -426,8 +426,7 @@ class History:
 
 def _unanswered(item: Item) -> BadRequest:
     words = item["type"].replace("_", " ")
-    call_id = str(item.get("call_id") or item.get("id") or "")
-    return BadRequest(f"No tool output found for {words} {call_id[:128]}.", param="input")
+    return BadRequest(f"No tool output found for {words} {item['call_id'][:128]}.", param="input")
 
 
 def _is_server_search(item: Item) -> bool:

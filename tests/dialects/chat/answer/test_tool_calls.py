@@ -103,6 +103,28 @@ def test_two_calls_stay_two(fragments: list[dict[str, Any]]) -> None:
     assert calls_of(one_by_one) == calls_of(at_once) == [("a", "f", "{}"), ("b", "g", "{}")]
 
 
+def test_a_call_whose_name_is_late_is_not_over_where_the_next_one_begins() -> None:
+    late = [call(0, "a", None, "{}"), call(1, "b", "g", "{}"), call(0, None, "f", None)]
+    events, _ = read_all(*(calling(fragment) for fragment in late), END)
+
+    assert calls_of(events) == [("a", "f", "{}"), ("b", "g", "{}")]
+
+
+def test_arguments_at_an_index_that_two_calls_have_are_those_of_the_latest() -> None:
+    fragments = [call(0, "a", "f", '{"x"'), call(0, "b", "g", ""), call(0, None, None, "{}")]
+    events, _ = read_all(*(calling(fragment) for fragment in fragments), END)
+
+    assert calls_of(events) == [("a", "f", '{"x"'), ("b", "g", "{}")]
+
+
+@pytest.mark.parametrize("nothing", [{"index": 0}, {"index": 0, "function": {}}, {"function": {"arguments": ""}}])
+def test_a_fragment_that_says_nothing_begins_no_call(nothing: dict[str, Any]) -> None:
+    events, _ = read_all(chunk_bytes({"content": "H"}), calling(nothing), chunk_bytes({"content": "i"}, "stop"))
+
+    (message,) = fold(events).output
+    assert message["content"][0]["text"] == "Hi"
+
+
 def test_calls_without_index_and_id_go_by_position() -> None:
     events, _ = read_all(
         calling(call(name="f", arguments='{"a":'), call(name="f", arguments='{"b":')),

@@ -73,6 +73,12 @@ def test_roles_are_kept_in_place_where_the_profile_says_so() -> None:
     assert made.losses == []
 
 
+def test_instructions_in_place_have_the_role_that_the_server_knows() -> None:
+    made = messages(user(), developer("c"), to=generic(late_system="keep"))
+
+    assert made == [HI, {"role": "system", "content": "c"}]
+
+
 # ---------------------------------------------------------------------------------------------- calls and outputs
 
 
@@ -419,6 +425,12 @@ def test_reasoning_that_is_not_given_back_is_reported_once() -> None:
 
     assert made.body["messages"] == [bot("x"), bot("y")]
     assert [loss.kind for loss in made.losses] == ["reasoning"]
+
+
+def test_reasoning_that_nothing_follows_is_reported() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]}
+
+    assert lost(written(user(), thought)) == [("input[1]", "dropped", "reasoning")]
 
 
 def test_reasoning_that_nobody_can_read_is_passed_over_in_silence() -> None:

@@ -74,6 +74,7 @@ def test_an_assistant_turn_becomes_reasoning_text_and_calls_in_that_order() -> N
         },
         {"role": "tool", "tool_call_id": "a", "content": "1"},
         {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "2"}]},
+        {"role": "tool", "tool_call_id": "b", "content": "3"},
     ) == [
         {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
         {"type": "message", "role": "assistant", "content": "look"},
@@ -81,6 +82,7 @@ def test_an_assistant_turn_becomes_reasoning_text_and_calls_in_that_order() -> N
         {"type": "custom_tool_call", "call_id": "b", "name": "c", "input": "raw"},
         {"type": "function_call_output", "call_id": "a", "output": "1"},
         {"type": "custom_tool_call_output", "call_id": "b", "output": [{"type": "input_text", "text": "2"}]},
+        {"type": "custom_tool_call_output", "call_id": "b", "output": "3"},
     ]
 
 
