@@ -43,6 +43,15 @@ def test_a_whole_stream_passes_byte_for_byte(dialect: DialectName, stream: bytes
     assert passed(dialect, stream) == stream
 
 
+def test_an_error_behind_the_finish_of_a_chat_stream_is_an_anomaly() -> None:
+    stream = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    stream.feed(CHAT.partition(b'data: {"id":"c","choices":[],"usage"')[0] + b'data: {"error":{"message":"late"}}\n\n')
+    stream.close()
+
+    assert [anomaly.kind for anomaly in stream.anomalies] == ["error_after_finish", "done_missing"]
+    assert stream.answer.status == "completed"
+
+
 @pytest.mark.parametrize("blank", [b"\n\r\n", b"\n\r", b"\r\n\n", b"\r\n\r", b"\r\r\n"])
 @pytest.mark.parametrize(("dialect", "stream"), STREAMS)
 def test_a_blank_line_that_ends_otherwise_than_the_line_before_it_ends_its_event(

@@ -141,6 +141,21 @@ def test_what_is_no_answer_raises(body: Any, code: str) -> None:
     assert raised.value.code == code
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": []},
+        {"error": {"message": "no"}},
+        {"message": "no"},
+        {"choices": [{"message": {}, "finish_reason": "error"}]},
+    ],
+)
+def test_a_reply_that_passes_as_bytes_is_refused_where_it_is_none(body: dict[str, Any]) -> None:
+    with pytest.raises(AdapterError):
+        chat.check_reply(body)
+    chat.check_reply(reply({"content": "x"}, "tool_calls"))
+
+
 def test_no_object_is_upstream_invalid() -> None:
     with pytest.raises(UpstreamInvalid):
         chat.read_reply("text", exchange())

@@ -63,12 +63,14 @@ def test_keys_of_tools_formats_choices_and_options_are_told() -> None:
         ],
         "tool_choice": {"type": "function", "name": "f", "why": "so"},
     }
+    body["tools"].append({"type": "custom", "name": "c", "format": {"type": "text", "strict": True}})
     assert sorted(paths(body, "responses", "chat")) == [
         "stream_options.continuous_usage_stats",
         "text.format.schema",
         "tool_choice.why",
         "tools[0].cache_control",
         "tools[2].environment.skills",
+        "tools[3].format.strict",
     ]
 
 
@@ -102,6 +104,18 @@ def test_the_deprecated_functions_tell_as_tools_do() -> None:
         "function_call": {"name": "f", "why": "so"},
     }
     assert sorted(paths(body, "chat", "responses")) == ["function_call.why", "functions[0].cache_control"]
+
+
+def test_a_schema_of_a_chat_client_tells_of_what_stands_in_it_and_beside_it() -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "examples": []}, "regex": "x"}
+    body = {"messages": [{"role": "user", "content": "hi"}], "response_format": form}
+    assert sorted(paths(body, "chat", "responses")) == ["response_format.json_schema.examples", "response_format.regex"]
+
+
+def test_a_name_on_calls_alone_is_told() -> None:
+    made = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = {"messages": [{**bot(None, made), "name": "Ann"}, tool("a")]}
+    assert paths(body, "chat", "responses") == ["messages[0].name"]
 
 
 def test_null_says_nothing() -> None:

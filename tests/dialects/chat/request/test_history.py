@@ -339,6 +339,13 @@ def test_images_in_outputs_follow_in_one_user_message_after_all_tool_messages() 
     ]
 
 
+def test_images_of_a_turn_come_before_what_is_said_next() -> None:
+    made = messages(call("a"), output("a", [PICTURE]), user(), said("x"))
+
+    assert [message["role"] for message in made] == ["assistant", "tool", "user", "user", "assistant"]
+    assert made[2]["content"] == [{"type": "text", "text": "[output of tool call a]"}, CHAT_PICTURE]
+
+
 def test_images_stay_in_tool_messages_where_the_server_takes_them() -> None:
     made = written(call("a"), output("a", [PICTURE]), to=generic(tool_media=True))
 

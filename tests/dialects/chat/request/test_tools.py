@@ -79,7 +79,7 @@ def test_what_chat_tools_have_no_field_for_is_a_loss(type: str) -> None:
 
 def test_a_custom_tool_stays_custom_where_the_server_has_such() -> None:
     form = {"type": "grammar", "syntax": "lark", "definition": "start: X"}
-    made = written(user(), tools=[custom(format=form), custom("d")], to=OPENAI)
+    made = written(user(), tools=[custom(format=form), custom("d", description="D")], to=OPENAI)
 
     assert made.body["tools"] == [
         {
@@ -89,7 +89,7 @@ def test_a_custom_tool_stays_custom_where_the_server_has_such() -> None:
                 "format": {"type": "grammar", "grammar": {"definition": "start: X", "syntax": "lark"}},
             },
         },
-        {"type": "custom", "custom": {"name": "d"}},
+        {"type": "custom", "custom": {"name": "d", "description": "D"}},
     ]
     assert made.exchange.tools == {}
 
