@@ -245,6 +245,8 @@ def test_a_chat_stream_of_bytes_must_say_done() -> None:
     assert [violation.code for violation in check_chat(b'data: {"error":{"message":"x"}}\n\n')] == []
     assert "done.missing" in {violation.code for violation in check_chat(b'data: {"choices":[]}\n\n')}
     assert "done.missing" not in {violation.code for violation in check_chat([{"choices": []}])}
+    for code, raw in (("done.repeat", b"data: [DONE]\n\n"), ("done.not_last", b'data: {"choices":[]}\n\n')):
+        assert code in {violation.code for violation in check_chat(b"data: [DONE]\n\n" + raw)}
 
 
 def test_events_inside_an_item_say_its_id_where_the_api_has_them_say_it() -> None:
