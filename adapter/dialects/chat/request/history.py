@@ -379,7 +379,8 @@ class History:
         if item["type"] == "local_shell_call_output":
             other = string(item.get("id"), self._writing.at(index, ".id"))
             return self._other_ids.get(other, other)
-        return self._calls.id_by_name(item.get("name"), self._items)
+        called = item.get("name")
+        return self._calls.id_by_name(called, self._items) if isinstance(called, str) else None
 
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)

@@ -48,7 +48,7 @@ class Pairing:
         waiting = {id(call[3]) for call in filter(None, self.waiting.values())}
         return next((item for item in items if id(item) in waiting), None) if waiting else None
 
-    def id_by_name(self, called: Any, items: list[Item]) -> str | None:
+    def id_by_name(self, called: str, items: list[Item]) -> str | None:
         """The id of the earliest call of this name among `items`, all of the conversation, that waits."""
         if self._named is None:
             self._named = _calls_by_name(items)
