@@ -146,6 +146,14 @@ def test_what_an_sdk_parsed_of_a_chat_answer_loses_nothing() -> None:
     assert paths(body, "chat", "responses") == []
 
 
+@pytest.mark.parametrize("target", ["chat", "responses"])
+def test_the_functions_name_on_a_tool_message_loses_nothing(target: DialectName) -> None:
+    """LangChain.js, CrewAI and others write it there; the call that is answered has it."""
+    body = {"messages": [{"role": "user", "content": "hi"}, bot(None, chat_call("a")), tool("a") | {"name": "f"}]}
+
+    assert paths(body, "chat", target) == []
+
+
 def test_a_tool_that_only_the_model_may_call_loses_nothing() -> None:
     function = {"type": "function", "name": "f", "parameters": {}, "allowed_callers": ["direct"], "defer_loading": True}
 

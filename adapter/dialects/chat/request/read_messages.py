@@ -31,6 +31,8 @@ from adapter.hub.request import Seen
 
 _LONGEST: Final = LONGEST_CALL_ID.max
 _SPEAKERS: Final = ("user", "assistant", "system", "developer")
+_ANSWERS: Final = ("tool", "function")
+"""Whose `name` is the function's, which their call has too."""
 _PLAIN: Final = frozenset({"role", "content", "name"})
 _KNOWN: Final = {
     "system": _PLAIN,
@@ -166,7 +168,7 @@ class CloselyRead:
             raise wrong_value(f"messages[{i}].role", f"one of {', '.join(_READERS)}")
         at = len(self.items)
         reader(self, i, message)
-        if message.get("name") is not None and role != "function":
+        if message.get("name") is not None and role not in _ANSWERS:
             self._name(at, message["name"], f"messages[{i}].name")
         self._report_unknown(f"messages[{i}]", message, _KNOWN[message["role"]])
         if type(content := message.get("content")) is list:
