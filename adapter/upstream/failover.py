@@ -14,7 +14,7 @@ before the next upstream where it is the key that failed; a broken upstream is l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 from adapter.errors import AdapterError, NoUpstream, Overloaded, UpstreamLimited
@@ -151,7 +151,9 @@ class Failover:
         self._attempts.failed(fault)
         if fault not in _OF_THE_KEY:
             self.skip(target)
-        if self._error is None or fault is not Fault.ABSENT:
+        if fault is Fault.ABSENT:  # told only where no other failed or rests
+            self._waits.append((inf, error, target))
+        else:
             self._error = error
 
     @property
@@ -169,7 +171,7 @@ class Failover:
         assert self._where is not None
         assert self._at is not None
         self._open = False
-        self._error = None  # its traceback holds all that was asked
+        self._error, self._waits = None, []  # their tracebacks hold all that was asked
         self._where.breaker.succeeded()
         self.tried.append((self._at.upstream.name, "ok"))
 
@@ -209,7 +211,8 @@ class Failover:
 
 
 def _nowhere(waits: Sequence[tuple[float, AdapterError, Target]]) -> AdapterError:
-    """Nothing could be tried at all: what the target that is back first stands for."""
+    """Nothing else could be tried: what the target that is back first stands for."""
     wait, error, _ = min(waits, key=lambda entry: entry[0])
-    error.retry_after = max(1, ceil(wait))
+    if wait < inf:
+        error.retry_after = max(1, ceil(wait))
     return error

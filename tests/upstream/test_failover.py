@@ -97,6 +97,14 @@ def test_a_target_without_the_model_does_not_hide_why_the_others_failed() -> Non
     assert World().run([A, B], ABSENT, SICK)[1] is SICK
 
 
+def test_a_target_without_the_model_does_not_hide_that_another_one_only_rests() -> None:
+    world = World()
+    world.run([B], LIMITED)
+    asked, error = world.run([A, B], ABSENT)
+    assert (asked, type(error), error and error.retry_after) == (["a"], errors.UpstreamLimited, 7)
+    assert world.run([A], ABSENT) == (["a"], ABSENT)
+
+
 def test_a_conflict_is_tried_once_more_on_the_same_target_after_a_pause() -> None:
     failover = Failover([A], World().health)
     assert entered(failover) is A
