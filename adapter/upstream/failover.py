@@ -22,11 +22,10 @@ from adapter.upstream.health import Condition, Health
 from adapter.upstream.policy import Attempts, Fault
 from adapter.upstream.router import Target, Upstream
 
-_OF_THE_KEY = frozenset({Fault.LIMITED, Fault.SPENT, Fault.KEYLESS})
-
-_SPARE: Final = frozenset({Fault.SPENT, Fault.KEYLESS})
-"""Why a key rests that is tried all the same where there is nothing else: its owner may have mended it by now, and the client
-hears why it does not serve."""
+_REFUSED: Final = frozenset({Fault.SPENT, Fault.KEYLESS})
+"""A key that rests for one of these is tried all the same where there is nothing else: its owner may have mended it by now, and
+the client hears why it does not serve."""
+_OF_THE_KEY: Final = _REFUSED | {Fault.LIMITED}
 
 
 class Failover:
@@ -92,8 +91,7 @@ class Failover:
                 return self._left[0] if not attempts.made or self._paid() else None
             target = self._left.pop(0)
             self._waits.append((*refused, target))
-            if self._health.resting(target)[1] in _SPARE:
-                self._spare.append(target)
+            self._spare.append(target)
         while self._spare and not attempts.made:
             if self._shut(self._spare[0], spare=True) is None:
                 return self._spare[0]
@@ -101,7 +99,6 @@ class Failover:
         if attempts.last is Fault.PASSING and self._again and self._at is not None and self._paid():
             self._again = False
             self.pause = attempts.pause(self._health.random)
-            self._left.append(self._at)
             return self._at
         return None
 
@@ -145,7 +142,6 @@ class Failover:
         assert target is not None
         self._open = False
         self.leave()
-        self.pause = 0.0
         fault = self._health.failed(target, error)
         self.tried.append((target.upstream.name, fault.value))
         self._attempts.failed(fault)
@@ -188,7 +184,7 @@ class Failover:
         """What the client hears when nothing is left to try."""
         error = self._error or _nowhere(self._waits)
         self._error, self._waits = None, []  # whose traceback will hold this
-        if self._attempts.made > 1 or self._attempts.last in _SPARE:  # a key does not mend in the time of a retry
+        if self._attempts.made > 1 or self._attempts.last in _REFUSED:  # a key does not mend in the time of a retry
             error.should_retry = False
         return error
 
@@ -196,12 +192,10 @@ class Failover:
         """Why a target is passed over, and for how long; `spare` overlooks that its key was refused."""
         health, upstream = self._health, target.upstream
         wait, why = health.resting(target)
-        if spare and why in _SPARE:
-            wait = 0.0
         if why is Fault.LIMITED:
             return wait, UpstreamLimited("The upstream's rate limit is reached.")
         condition = health.of(upstream.name)
-        wait = max(wait, condition.breaker.wait(health.clock()))
+        wait = max(0.0 if spare else wait, condition.breaker.wait(health.clock()))
         if wait > 0:
             return wait, NoUpstream("No upstream that serves this model can be reached now.")
         bound = None if upstream is self._held else upstream.max_concurrency

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,7 @@ LIMITED = errors.UpstreamLimited("slow down", retry_after=7)
 WRONG = errors.UpstreamRefused("wrong", status=400)
 ABSENT = errors.ModelNotFound("none")
 SPENT = errors.UpstreamRefused("spent", status=429, code="insufficient_quota")
+KEYLESS = errors.UpstreamAuth("refused")
 BUSY = errors.UpstreamUnwell("conflict", status=409)
 A, B, C = target("a"), target("b"), target("c")
 
@@ -71,6 +73,15 @@ A, B, C = target("a"), target("b"), target("c")
 )
 def test_the_next_target_answers(outcomes: list[AdapterError | None], asked: str) -> None:
     assert World().run([A, B, C], *outcomes) == (list(asked), None)
+
+
+def test_every_attempt_is_told_with_its_outcome() -> None:
+    failover = Failover([A, B], World().health)
+    assert entered(failover) is A
+    failover.failed(GONE)
+    assert entered(failover) is B
+    failover.answered()
+    assert failover.tried == [("a", "gone"), ("b", "ok")]
 
 
 def test_the_client_s_own_fault_is_nobody_else_s() -> None:
@@ -117,11 +128,16 @@ def test_a_conflict_is_tried_once_more_on_the_same_target_after_a_pause() -> Non
 
 
 def test_a_limited_key_gives_way_to_the_next_and_rests_as_long_as_it_was_told() -> None:
-    world, keys = World(), [target("a"), target("a", 1), B]
+    world, keys = World(), [A, replace(A, key=1), B]
     assert world.run(keys, LIMITED, None) == (["a", "a1"], None)
     assert world.run(keys, None) == (["a1"], None)
     world.now += 7
     assert world.run(keys, None) == (["a"], None)
+
+
+@pytest.mark.parametrize("refusal", [LIMITED, SPENT, KEYLESS])
+def test_where_it_is_the_key_that_failed_the_upstreams_next_key_is_asked(refusal: AdapterError) -> None:
+    assert World().run([A, replace(A, key=1), B], refusal, None) == (["a", "a1"], None)
 
 
 def test_a_rate_limit_is_of_one_model_and_a_spent_quota_of_the_key() -> None:
@@ -137,7 +153,7 @@ def test_a_rate_limit_is_of_one_model_and_a_spent_quota_of_the_key() -> None:
 
 
 def test_a_broken_upstream_is_left_with_all_of_its_keys() -> None:
-    assert World().run([A, Target(A.upstream, "m", "m", 1), B], SICK, None) == (["a", "b"], None)
+    assert World().run([A, replace(A, key=1), B], SICK, None) == (["a", "b"], None)
 
 
 def test_where_everything_rests_the_client_hears_how_long() -> None:
@@ -169,6 +185,19 @@ def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None
     assert entered(other) is B
     probe.leave()
     assert world.run([A, B], None)[0] == ["a"]
+
+
+def test_an_old_answer_that_ends_makes_no_room_for_a_second_probe() -> None:
+    world = World()
+    old = Failover([A], world.health)
+    assert entered(old) is A
+    old.answered()
+    for _ in range(TRIPS_AFTER):
+        world.run([A], GONE)
+    world.now += 2
+    assert entered(Failover([A], world.health)) is A
+    old.leave()
+    assert entered(Failover([A], world.health)) is None
 
 
 def test_c31_a_full_target_is_passed_over_and_alone_is_a_503_of_its_own() -> None:
@@ -245,12 +274,52 @@ def test_a_history_that_is_bound_to_another_target_goes_there_or_nowhere() -> No
     assert isinstance(bound.error(), errors.NoUpstream)
 
 
-def test_a_spent_or_refused_key_is_asked_all_the_same_where_there_is_no_other() -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [errors.UpstreamRefused("spent", status=429, code="insufficient_quota"), errors.UpstreamAuth("refused")],
+)
+def test_a_spent_or_refused_key_is_asked_all_the_same_where_there_is_no_other(refusal: AdapterError) -> None:
     world = World()
     for _ in range(3):
-        assert world.run([A], SPENT) == (["a"], SPENT)
+        assert world.run([A], refusal) == (["a"], refusal)
+    assert refusal.should_retry is False
     assert world.run([A, B], None)[0] == ["b"]
     assert world.run([A], None)[0] == ["a"]
+
+
+def test_a_spent_key_of_a_full_upstream_waits_for_a_place_like_any_other() -> None:
+    world, full = World(), target("full", max_concurrency=1)
+    world.run([full], SPENT)
+    running = Failover([full], world.health)
+    assert entered(running) is full
+    asked, error = world.run([full])
+    assert (asked, type(error)) == ([], errors.NoUpstream)
+    running.leave()
+    assert world.run([full], None) == (["full"], None)
+
+
+def test_an_upstream_of_no_use_is_not_looked_at_again_for_another_of_its_spent_keys() -> None:
+    world, keys = World(), [A, replace(A, key=1)]
+    world.run(keys, SPENT, SPENT)
+    failover = Failover(keys, world.health)
+    assert failover.next() is keys[0]
+    failover.skip(keys[0])
+    assert failover.next() is None
+
+
+def test_a_retry_is_paid_for_once_however_many_targets_are_of_no_use() -> None:
+    world = World()
+    while world.health.budget.spend():
+        pass
+    for _ in range(5):  # each saves a fifth
+        world.run([A], None)
+    failover = Failover([A, B, C], world.health)
+    assert entered(failover) is A
+    failover.failed(SICK)
+    assert failover.next() is B
+    failover.skip(B)
+    assert failover.next() is C
+    assert world.run([A], BUSY)[0] == ["a"]  # nothing is left for a second attempt
 
 
 def test_what_one_callers_own_key_may_is_not_anothers() -> None:
