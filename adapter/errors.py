@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 
 class Blame(Enum):
-    """Whose fault it was; the access log counts by it and the breaker ignores all but UPSTREAM."""
+    """Whose fault it was; the access log tells it."""
 
     CLIENT = "client"
     UPSTREAM = "upstream"
@@ -21,13 +21,12 @@ class Blame(Enum):
 
 
 class AdapterError(Exception):
-    """The root. `status`, `type`, `code`, `blame` and `retryable` are facts of the class; an instance may narrow the code."""
+    """The root. `status`, `type`, `code` and `blame` are facts of the class; an instance may narrow the code."""
 
     status: ClassVar[int] = 500
     type: str = "server_error"
     code: str | None = None
     blame: ClassVar[Blame] = Blame.US
-    retryable: ClassVar[bool] = False
     should_retry: bool | None = None
     """For the `x-should-retry` header, which the official clients obey: set where the status alone would mislead them."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -205,7 +204,6 @@ class RateLimited(AdapterError):
     type = "requests"
     code = "rate_limit_exceeded"
     blame = Blame.CLIENT
-    retryable = True
 
 
 # ---------------------------------------------------------------------------------------------- the upstream's fault
@@ -218,7 +216,6 @@ class UpstreamError(AdapterError):
     type = "server_error"
     code = "upstream_error"
     blame = Blame.UPSTREAM
-    retryable = True
 
 
 class UpstreamLimited(RateLimited):
@@ -229,8 +226,6 @@ class UpstreamLimited(RateLimited):
 
 class UpstreamRefused(UpstreamError):
     """The upstream answered with an error of its own; status, type, code and message are passed on."""
-
-    retryable = False
 
     def __init__(self, message: str, *, status: int, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -243,8 +238,6 @@ class UpstreamRefused(UpstreamError):
 
 class UpstreamUnwell(UpstreamRefused):
     """The upstream answered with an error that may not come again: a 5xx, 408, 409, 425."""
-
-    retryable = True
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -298,7 +291,6 @@ class UpstreamAuth(UpstreamError):
     """The upstream refuses the key that the operator configured: never a 401 to the client."""
 
     code = "upstream_auth"
-    retryable = False
 
 
 class UpstreamEventTooLarge(UpstreamError):
@@ -321,7 +313,6 @@ class Unavailable(AdapterError):
 
     status = 503
     type = "service_unavailable_error"
-    retryable = True
 
 
 class NoUpstream(Unavailable):

@@ -44,7 +44,6 @@ long as its reads are as long as its buffer: only what nobody takes stops it, an
 _ERROR_BODY: Final = 64 * 1024
 """An error body is looked at for its message only."""
 _ERROR_BODY_WITHIN: Final = 10.0
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CLOSED: Final = "The upstream closed the connection without an answer."
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -363,13 +362,15 @@ class UpstreamClient:
 
     async def _check(self, reply: Reply, response: Answer, *, own_key: bool) -> None:
         status = response.status
-        if status in _REDIRECTS:
-            raise UpstreamRedirect("The upstream answered with a redirect, which is not followed.")
+        if 300 <= status <= 399:
+            raise UpstreamRedirect(
+                "The upstream answered with a redirect, which is not followed; its base_url is probably wrong."
+            )
         if 400 <= status <= 599:
             raise refusals.from_http(status, response.headers, await _error_body(reply), own_key=own_key)
         if status in (204, 205):
             raise UpstreamEmpty("The upstream answered with an empty body.")
-        if status != 200 and not 201 <= status <= 299:
+        if not 200 <= status <= 299:
             raise UpstreamBadContent("The upstream answered with a status that is no answer.")
         if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("identity", ""):
             raise UpstreamBadContent("The upstream compressed its answer although it was asked not to.")

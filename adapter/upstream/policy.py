@@ -31,7 +31,6 @@ from typing import Final
 
 from adapter.errors import (
     AdapterError,
-    Blame,
     ModelNotFound,
     NoSummary,
     RateLimited,
@@ -101,7 +100,7 @@ def fault_of(error: AdapterError) -> Fault:
         case UpstreamRefused() if error.code == "insufficient_quota":
             return Fault.SPENT
         case UpstreamRefused():
-            return Fault.BROKEN if error.upstream_status >= 500 else Fault.CALLER
+            return Fault.CALLER
         case NoSummary():
             return Fault.VAIN
         case UpstreamError():
@@ -110,7 +109,7 @@ def fault_of(error: AdapterError) -> Fault:
             return Fault.LIMITED
         case ModelNotFound():
             return Fault.ABSENT
-    return Fault.CALLER if error.blame is not Blame.UPSTREAM else Fault.BROKEN
+    return Fault.CALLER
 
 
 def rest_of(fault: Fault, error: AdapterError) -> float:

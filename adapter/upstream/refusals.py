@@ -29,7 +29,6 @@ from adapter.errors import (
     UpstreamAuth,
     UpstreamBadContent,
     UpstreamLimited,
-    UpstreamRedirect,
     UpstreamRefused,
     UpstreamUnwell,
 )
@@ -76,12 +75,10 @@ def from_error_object(obj: Any) -> AdapterError:
 
 
 def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: bool) -> AdapterError:
-    """The meaning of an answer with a status of 300 or more.
+    """The meaning of an answer with a status of 400 or more.
 
     `headers` are looked up by lower-case names. `own_key`: the request carried the operator's key, not the client's.
     """
-    if status < 400:
-        return UpstreamRedirect("The upstream answered with a redirect; its base_url is probably wrong.")
     try:
         value: Any = loads(body)
     except NotJson:

@@ -174,6 +174,30 @@ def test_c30_where_every_breaker_is_open_there_is_no_upstream_for_a_while() -> N
     assert world.run([A, B], None) == (["a"], None)
 
 
+@pytest.mark.parametrize(
+    ("fault", "counts"),
+    [
+        (GONE, True),
+        (errors.UpstreamTimeout("slow"), True),
+        (SICK, True),
+        (errors.UpstreamEmpty("empty"), True),
+        (BUSY, False),
+        (ABSENT, False),
+        (WRONG, False),
+        (errors.NoSummary("none"), False),
+    ],
+)
+def test_what_fails_in_a_row_opens_the_breaker_and_what_an_upstream_only_refuses_does_not(
+    fault: AdapterError, counts: bool
+) -> None:
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        failover = Failover([A], world.health)
+        assert entered(failover) is A
+        failover.failed(fault)
+    assert (entered(Failover([A], world.health)) is None) is counts
+
+
 def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None:
     world = World()
     for _ in range(TRIPS_AFTER):
