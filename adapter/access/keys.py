@@ -186,7 +186,7 @@ class KeyFile:
             )
             fits = all(NAME.match(name) for name in (key.id, key.owner, *key.groups))
             fits = fits and is_digest(key.digest) and float(key.previous_until) >= 0
-        except (TypeError, KeyError, AttributeError, ValueError):
+        except (TypeError, KeyError, ValueError):
             fits = False
         if not fits:
             raise ConfigError(f"{self.path}: a key needs id, sha256 (64 hex digits), owner and groups")

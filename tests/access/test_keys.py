@@ -34,12 +34,13 @@ def test_new_secrets_are_long_and_never_the_same() -> None:
 
 def test_the_file_holds_hashes_only_and_is_its_users_alone(tmp_path: Path) -> None:
     file = KeyFile(tmp_path / "keys.toml")
-    file.add(key())
+    made = key(created="2026-11-26")
+    file.add(made)
     text = file.path.read_text()
     assert SECRET not in text
     assert digest_of(SECRET) in text
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
-    assert file.read() == (key(),)
+    assert file.read() == (made,)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".keys.toml.lock", "keys.toml"]
 
 
@@ -67,7 +68,9 @@ def test_a_running_server_takes_changes_within_a_second(tmp_path: Path) -> None:
     file.path.write_text("[[keys]]\nid = 1\n")
     now[0] += 1
     assert keys.find(SECRET) is not None, "what cannot be read changes nothing"
-    assert len(told) == 1
+    now[0] += 1
+    assert keys.find(SECRET) is not None
+    assert len(told) == 1, "once, not with every look"
     file.path.write_text("")
     now[0] += 1
     assert keys.find(SECRET) is None
@@ -80,17 +83,20 @@ def test_a_running_server_takes_changes_within_a_second(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[[keys]\n", "keys.toml"),
+        ("# \xfc\n", "keys.toml"),
+        ("keys = ['a']\n", "needs id, sha256"),
         ("[[keyz]]\nid = 'a'\n", "something else"),
         ("keys = 3\n", "something else"),
         ("[[keys]]\nid = 'a'\n", "needs id, sha256"),
         ("[[keys]]\nid = 'a'\nsha256 = 'ff'\nowner = 'o'\ngroups = []\n", "needs id, sha256"),
         (f"[[keys]]\nid = 'a b'\nsha256 = '{'0' * 64}'\nowner = 'o'\ngroups = []\n", "needs id, sha256"),
+        (f"[[keys]]\nid = 'a'\nsha256 = '{'0' * 64}'\nowner = 'o o'\ngroups = []\n", "needs id, sha256"),
         (f"[[keys]]\nid = 'a'\nsha256 = '{'0' * 64}'\nowner = 'o'\ngroups = [1]\n", "needs id, sha256"),
     ],
 )
 def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "keys.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(ConfigError, match=says) as refused:
         KeyFile(path).read()
     assert "\n" not in str(refused.value).strip()
@@ -102,6 +108,14 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
     path.chmod(0o666)
     with pytest.raises(ConfigError, match="0600"):
         KeyFile(path).read()
+
+
+def test_a_place_where_no_file_can_be_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "keys.toml").mkdir()
+    with pytest.raises(ConfigError, match="Is a directory"):
+        KeyFile(tmp_path / "keys.toml").read()
+    with pytest.raises(ConfigError, match="No such file"):
+        KeyFile(tmp_path / "gone" / "keys.toml").add(key())
 
 
 def test_two_keys_of_one_name_or_one_secret_are_refused(tmp_path: Path) -> None:
