@@ -38,8 +38,21 @@ def test_a_refusal_says_what_is_reached_and_when_to_come_back() -> None:
 
 def test_what_can_never_fit_is_not_to_be_tried_again() -> None:
     error = refused(Counter("key:a", Measure.TOKENS_PER_MINUTE, 1000), 1001, 5)
-    assert (error.should_retry, error.retry_after) == (False, None)
+    assert (error.should_retry, error.retry_after, error.type) == (False, None, "tokens")
     assert "smaller" in error.message
+
+
+@pytest.mark.parametrize(
+    ("subject", "whose"),
+    [
+        ("key:a", "key"),
+        ("group:g:key:a", "key"),
+        ("group:g:owner:alice", "account"),
+        ("group:g", "group"),
+    ],
+)
+def test_a_refusal_says_whose_limit_it_is(subject: str, whose: str) -> None:
+    assert f" of this {whose} is reached" in refused(Counter(subject, Measure.REQUESTS_PER_MINUTE, 5), 1, 3).message
 
 
 def test_too_many_at_once_wait_a_second() -> None:
