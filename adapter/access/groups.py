@@ -49,8 +49,8 @@ class Group:
 
 
 def globs(patterns: Sequence[str]) -> re.Pattern[str]:
-    """One expression for all of them; nothing for none."""
-    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
+    """One expression for all of them, one at least."""
+    return re.compile("|".join(map(translate, patterns)))
 
 
 class Access:

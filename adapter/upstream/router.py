@@ -75,7 +75,7 @@ class Upstream:
             compact=None if settings.compact == "auto" else UpstreamKind(settings.compact),
             window=settings.window,
             codex=settings.codex,
-            _globs=re.compile("|".join(translate(glob) for glob in settings.models) or r"(?!)"),
+            _globs=re.compile("|".join(map(translate, settings.models))),
         )
 
     @property
