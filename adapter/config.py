@@ -258,7 +258,7 @@ def checked_url(where: str, url: str, key: str) -> str:
         raise ConfigError(f"{where}: holds a blank or a line break")
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
         raise ConfigError(f"{where}: must begin with http:// or https:// and name a host")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if parts.username or parts.password or "?" in url or "#" in url:
         raise ConfigError(f"{where}: no user, query or fragment belongs here; the key belongs in {key}")
     url = url.rstrip("/")
     for tail in ("/responses", "/chat/completions"):

@@ -111,6 +111,8 @@ BAD = {
     "no_scheme": (UPSTREAM.replace("http://h/v1", "h:80"), "upstreams.a.base_url", "http://"),
     "a_path_too_long": (UPSTREAM.replace("h/v1", "h/v1/responses"), "upstreams.a.base_url", "/responses"),
     "a_key_in_the_url": (UPSTREAM.replace("http://", "http://u:CANARY@"), "upstreams.a.base_url", "api_key"),
+    "an_empty_query": (UPSTREAM.replace("h/v1", "h/v1?"), "upstreams.a.base_url", "query"),
+    "an_empty_fragment": (UPSTREAM.replace("h/v1", "h/v1#"), "upstreams.a.base_url", "fragment"),
     "a_port_that_is_none": (UPSTREAM.replace("h/v1", "h:x/v1"), "upstreams.a.base_url", "URL"),
     "a_missing_secret": (UPSTREAM + 'api_key = "$NOT_SET_HERE"\n', "upstreams.a.api_key", "NOT_SET_HERE"),
     "a_key_with_a_newline": (UPSTREAM + 'api_key = "CANARY\\nx"\n', "upstreams.a.api_key", "header"),

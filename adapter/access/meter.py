@@ -73,7 +73,7 @@ class Meter:
         self._held.pop(reservation.lease, None)
         parts = zip(reservation.counters, reservation.windows, reservation.takes, strict=True)
         moves = [
-            Move(counter, window, take, used if counter.measure.unit == "tokens" else take)
+            Move(counter, window, take, used)
             for counter, window, take in parts
             if counter.measure is not Measure.REQUESTS_PER_MINUTE
         ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import Any
 
 import pytest
 
+from adapter.access import meter as metering
 from adapter.access.ledger import LEASE_SECONDS, Ledger, Memory, Move
 from adapter.access.limits import Counter, Limits, Measure
 from adapter.access.meter import Meter
@@ -259,3 +260,24 @@ def test_the_meter_reserves_refuses_and_settles(kind: str, request: pytest.Fixtu
         assert world.tasks._running, "leases are renewed"
 
     play(kind, request, scenario)
+
+
+def test_an_answer_that_runs_renews_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metering, "_RENEW_EVERY", 0)
+
+    async def scenario() -> None:
+        renewed: asyncio.Queue[list[tuple[Counter, str]]] = asyncio.Queue()
+
+        class Told(Memory):
+            async def renew(self, leases: Collection[tuple[Counter, str]]) -> None:
+                renewed.put_nowait(list(leases))
+
+        tasks = Tasks()
+        meter = Meter(Told(), tasks)
+        counters = Limits(tokens_per_day=1000, streams=2).counters("key:a")
+        held = await meter.reserve(counters, 1, 1)
+        assert held is not None
+        assert await renewed.get() == [(counters[1], held.lease)]
+        await tasks.close()
+
+    asyncio.run(scenario())
