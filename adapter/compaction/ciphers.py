@@ -27,7 +27,7 @@ class Cipher:
         """What was encrypted with the same `associated`; None where it was not, or was changed."""
         try:
             return self._siv.decrypt(data, list(associated))
-        except (InvalidTag, ValueError):
+        except InvalidTag:
             return None
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
 from collections.abc import Sequence
 from enum import Enum
 from functools import cached_property
@@ -169,7 +168,7 @@ def secret_from_base64(key: str) -> bytes:
     text = key.strip().replace("-", "+").replace("_", "/").rstrip("=")
     try:
         secret = b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (NotBase64, ValueError):
+    except ValueError:
         secret = b""
     if len(secret) != SECRET_BYTES:
         raise ConfigError(f"sealing.keys: each key is base64 of exactly {SECRET_BYTES} bytes")
@@ -188,7 +187,7 @@ def _decoded(text: str) -> bytes | None:
     """The bytes behind the one way to write them; a changed last character must not open, though its bits are unused."""
     try:
         data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (NotBase64, ValueError):
+    except ValueError:
         return None
     return data if _encoded(data) == text else None
 

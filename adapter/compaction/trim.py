@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
-from adapter.compaction.anatomy import OUTPUTS, Unit, Voice, answered_name, type_of, units
+from adapter.compaction.anatomy import Unit, Voice, answered_name, type_of, units
 from adapter.compaction.keep import Split
 from adapter.compaction.render import clip
 from adapter.compaction.sizes import weight
@@ -56,28 +56,24 @@ def trim(split: Split, target_tokens: int) -> list[Item]:
 def _worth(items: Sequence[Item], unit: Unit) -> _Worth:
     if unit.voice is Voice.SUMMARY:
         return _Worth.SUMMARY
-    orphan = unit.voice is Voice.OUTPUT and answered_name(items[unit.indices[0]]) is not None
+    orphan = answered_name(items[unit.indices[0]]) is not None
     return _Worth.NOTHING if orphan or unit.open else _Worth.EXCHANGE
 
 
 def _clipped(item: Item) -> Item:
     """A tool's output cut to its two ends, media dropped; every other item as it is."""
-    if type_of(item) not in OUTPUTS or "output" not in item:
-        return item
-    output = item["output"]
+    output = item.get("output")
     if isinstance(output, str):
-        short: Any = clip(output, OUTPUT_CHARACTERS)
-    elif isinstance(output, list) and output:
-        short = [_clipped_part(part) for part in output]
-    else:
-        return item
-    return item if short == output else {**item, "output": short}
+        return {**item, "output": clip(output, OUTPUT_CHARACTERS)}
+    if isinstance(output, list):
+        return {**item, "output": [_clipped_part(part) for part in output]}
+    return item
 
 
 def _clipped_part(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
-    if str(part.get("image_url", "")).startswith("data:"):
+    if str(part.get("image_url")).startswith("data:"):
         return {"type": "input_text", "text": "[image]"}
     return {
         key: clip(value, OUTPUT_CHARACTERS) if key in _TEXTS and isinstance(value, str) else value

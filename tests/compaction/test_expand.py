@@ -10,7 +10,7 @@ from adapter.compaction.anatomy import is_summary, summary_message
 from adapter.compaction.expand import expand
 from adapter.compaction.outgoing import wrapped_item
 from adapter.compaction.payload import ContextPayload, SummaryPayload, seal_compaction, seal_reasoning
-from adapter.compaction.sealing import Kind
+from adapter.compaction.sealing import KeyRing, Kind
 from adapter.errors import InvalidEncryptedContent, InvalidValue
 from adapter.hub.events import Item
 from tests.compaction.histories import RING, assistant, call, developer, output, reasoning, user
@@ -119,6 +119,16 @@ def test_a_providers_blob_goes_back_to_it_with_everything_around_it() -> None:
     ]
 
 
+@pytest.mark.parametrize("blob", ["gAAAA", None, KeyRing([bytes(32)]).seal(b"x", kind=Kind.SUMMARY, tenant="t")])
+def test_a_single_upstream_judges_what_nobody_here_has_sealed_and_gets_nothing_that_was_sealed_here(blob: Any) -> None:
+    foreign = {"type": "compaction", "encrypted_content": blob}
+    found = expand([user("a"), foreign, user("b")], RING, "t", native=True)
+
+    assert found.items == [user("a"), foreign, user("b")]
+    assert found.wrapped_again(found.items, RING, "t") == found.items
+    assert expand([user("a"), ours()], RING, "t", native=True).items == [user("a"), summary_message("S")]
+
+
 def test_codex_bare_marker_stands_for_nothing() -> None:
     marker: Item = {"type": "context_compaction"}
 
@@ -213,6 +223,12 @@ def test_provider_reasoning_is_wrapped_again_before_it_leaves() -> None:
     found = expand([user("a"), wrapped], RING, "t")
 
     assert found.wrapped_again(found.items, RING, "t") == [user("a"), wrapped]
+
+
+def test_a_providers_compaction_is_wrapped_again_before_it_leaves() -> None:
+    found = expand([theirs(), user("a")], RING, "t")
+
+    assert found.wrapped_again(found.items, RING, "t") == [theirs(), user("a")]
 
 
 def test_a_context_that_was_wrapped_again_still_knows_the_origin_of_its_reasoning() -> None:

@@ -129,6 +129,14 @@ def test_going_on_an_exchange_that_ends_in_the_last_turn_belongs_to_it() -> None
     assert (taken.kept, taken.cut) == ([2, 3, 4], 0)
 
 
+def test_going_on_a_long_turn_keeps_the_exchange_that_ends_last_wherever_it_began() -> None:
+    items = [call("a"), user("one"), assistant("x" * 900), output("a")]
+
+    taken = split(items, SMALL, going_on=True)
+
+    assert (taken.kept, taken.cut) == ([0, 1, 3], 0)
+
+
 def test_a_short_history_is_not_worth_compacting_and_a_long_one_is() -> None:
     short, long = [user("one"), assistant("1"), user("two")], [user("one"), assistant("x" * 20_000), user("two")]
 

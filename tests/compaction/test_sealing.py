@@ -28,6 +28,12 @@ def test_what_was_sealed_opens_under_every_rotation(payload: bytes, kind: Kind, 
     assert is_ours(sealed)
 
 
+def test_a_blob_that_an_earlier_build_sealed_still_opens() -> None:
+    sealed = "adapter:1:wrapped:openai%2Fa%20b:UBikISWs:P8lwnvBLNwDfUgbKTFZXk6WWTiRgA4r9EOQuHNQBSg"
+
+    assert RING.open_sealed(sealed, tenant="acme") == Opened(Kind.WRAPPED, "openai/a b", b"payload")
+
+
 @given(payload=st.binary(max_size=100), tenant=names, other=names)
 def test_no_other_tenant_opens_it(payload: bytes, tenant: str, other: str) -> None:
     sealed = RING.seal(payload, kind=Kind.SUMMARY, tenant=tenant)
@@ -46,6 +52,16 @@ def test_a_blob_with_any_one_character_changed_or_cut_does_not_open(data: st.Dat
     if put != sealed[at]:
         with pytest.raises(InvalidEncryptedContent):
             RING.open_sealed(sealed[:at] + put + sealed[at + 1 :], tenant="t")
+
+
+@pytest.mark.parametrize("payload", [b"a", b"ab", b"abc"])
+def test_bits_that_say_nothing_may_not_be_changed_either(payload: bytes) -> None:
+    sealed = RING.seal(payload, kind=Kind.SUMMARY, tenant="t")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+    for other in [sealed[:-1] + last for last in alphabet if last != sealed[-1]] + [sealed[:-5] + "." + sealed[-5:]]:
+        with pytest.raises(InvalidEncryptedContent):
+            RING.open_sealed(other, tenant="t")
 
 
 @pytest.mark.parametrize(

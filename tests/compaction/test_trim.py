@@ -54,6 +54,23 @@ def test_what_fits_loses_only_reasoning_and_the_middle_of_outputs() -> None:
     assert items[4]["output"] == "x" * 9_000
 
 
+def test_what_no_upstream_takes_goes_also_from_a_history_that_fits() -> None:
+    items = [user("u"), output("lost"), call("never"), user("v")]
+
+    assert trim(split(items, Options(), going_on=True), 10_000) == [items[0], items[3]]
+
+
+def test_outputs_of_every_kind_are_clipped_and_what_is_no_text_is_left_alone() -> None:
+    screenshot: Item = {"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot"}}
+    remote: Item = {"type": "mcp_call", "id": "m", "name": "n", "arguments": "{}", "output": "x" * 9_000}
+    items = [user("u"), remote, {"type": "computer_call", "call_id": "c", "action": {}}, screenshot, assistant("done")]
+
+    short = trim(split(items, Options(), going_on=False), 10_000)
+
+    assert [short[0], *short[2:]] == [items[0], *items[2:]]
+    assert len(short[1]["output"]) < 2_100
+
+
 def test_the_oldest_exchanges_go_first() -> None:
     items = [user("u"), call("a"), output("a", "1" * 900), call("b"), output("b", "2" * 900), assistant("3")]
 
