@@ -73,7 +73,7 @@ class Made:
             kept = [item for item in self.output if type_of(item) not in COMPACTIONS]
             ordered = compacted_output(kept, blobs[-1], token)
             return seals.wrapped(ordered) if seals.wraps else ordered
-        payload = self.summary.payload(whole=False)
+        payload = self.summary.payload
         if isinstance(payload, ContextPayload):
             payload = ContextPayload(seals.again(payload.items))
         blob = compaction_item(seal_compaction(payload, seals.ring, seals.tenant), token)

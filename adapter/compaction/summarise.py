@@ -67,9 +67,10 @@ class Compacted:
     estimated: bool
     """Some of that is the estimate of `hub.usage`, since a call reported none."""
 
-    def payload(self, *, whole: bool) -> Payload:
-        """What to seal; `whole` where the client may drop everything before the blob."""
-        if whole or self.strategy is Strategy.TRIM:
+    @property
+    def payload(self) -> Payload:
+        """What to seal for a client that gives back what was retained beside the blob."""
+        if self.strategy is Strategy.TRIM:
             return ContextPayload(self.context)
         return SummaryPayload(self.text)
 

@@ -90,9 +90,13 @@ def test_an_output_without_its_call_stands_alone() -> None:
         ({"type": "local_shell_call", "id": "lsh_1", "action": {}}, {"type": "local_shell_call_output", "id": "lsh_1"}),
         ({"type": "mcp_approval_request", "id": "r"}, {"type": "mcp_approval_response", "approval_request_id": "r"}),
         ({"type": "tool_search_call", "call_id": "t"}, {"type": "tool_search_output", "call_id": "t"}),
+        *(
+            ({"type": kind, "call_id": "c"}, {"type": f"{kind}_output", "call_id": "c"})
+            for kind in ("custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call", "computer_call")
+        ),
     ],
 )
-def test_kinds_that_name_their_call_otherwise_pair_too(asked: Item, answered: Item) -> None:
+def test_calls_of_every_kind_are_one_unit_with_their_outputs(asked: Item, answered: Item) -> None:
     assert units([asked])[0].open
     assert [unit.open for unit in units([asked, answered])] == [False]
 

@@ -229,7 +229,7 @@ def test_trim_asks_nobody() -> None:
     assert done.usage["total_tokens"] == 0
     assert done.context[0] == HISTORY[0]
     assert len(done.context) < len(HISTORY)
-    assert done.payload(whole=False) == ContextPayload(done.context)
+    assert done.payload == ContextPayload(done.context)
 
 
 def test_usage_is_the_sum_of_all_calls_and_estimated_where_none_was_told() -> None:
@@ -242,11 +242,10 @@ def test_usage_is_the_sum_of_all_calls_and_estimated_where_none_was_told() -> No
     assert done.usage["input_tokens"] > 10 + len(Options().prompt) // 4
 
 
-def test_what_is_sealed_carries_the_context_only_where_the_client_may_drop_the_rest() -> None:
+def test_what_is_sealed_beside_retained_items_is_the_summary() -> None:
     done, _ = run(summarise(request(HISTORY), Options(), going_on=True), replies(answer("facts")))
 
-    assert done.payload(whole=False) == SummaryPayload("facts")
-    assert done.payload(whole=True) == ContextPayload(done.context)
+    assert done.payload == SummaryPayload("facts")
     assert sum(map(is_summary, done.context)) == 1
 
 
