@@ -159,8 +159,7 @@ def _part(part: Any, most: int) -> str:
     for key in ("text", "refusal", "logs"):
         if isinstance(part.get(key), str):
             return clip(part[key], most)
-    type_ = part.get("type")
-    kind = type_ if isinstance(type_, str) else ""
+    kind = type_of(part)
     if "stdout" in part or "stderr" in part:
         streams = [_text(part.get("stdout"), most), _text(part.get("stderr"), most), _text(part.get("outcome"), most)]
         return "\n".join(stream for stream in streams if stream)
