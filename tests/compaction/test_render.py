@@ -104,7 +104,7 @@ def test_a_clip_keeps_both_ends_says_how_much_is_gone_and_is_never_longer(text: 
         (summary_message("facts"), f"[earlier summary]\n{summary_message('facts')['content'][0]['text']}"),
         (
             {"type": "tool_search_output", "call_id": "c", "tools": [{"name": "ls"}]},
-            '[tool output c]\n[{"name":"ls"}]',
+            '[tool output c]\n{"name":"ls"}',
         ),
         (
             {"type": "mcp_call", "server_label": "gh", "name": "search", "arguments": "{}", "error": "gone"},
