@@ -50,9 +50,16 @@ def test_both_or_neither_is_refused(body: dict[str, Any], param: str) -> None:
         ({"input": []}, "input"),
         ({"input": None}, "input"),
         ({"input": {"role": "user"}}, "input"),
+        ({"conversation": "conv_1"}, "conversation"),
         ({"provider": 1}, "provider"),
         ({"metadata": "x"}, "metadata"),
-        ({"input": [{"role": "user", "content": [{"image_url": {}}]}]}, "input[0].content[0].image_url.url"),
+        *(
+            (
+                {"input": [{"role": "user", "content": [{"image_url": {"url": url}}]}]},
+                "input[0].content[0].image_url.url",
+            )
+            for url in (None, "", 7)
+        ),
     ],
 )
 def test_a_bad_field_is_refused_with_its_place(change: dict[str, Any], param: str) -> None:
@@ -83,6 +90,7 @@ def test_a_stored_conversation_needs_no_input() -> None:
     body = {"model": "m", "previous_response_id": "resp_1"}
 
     assert read_call(body).body == body
+    assert read_call(body | {"input": None}).body == body
 
 
 def test_gomodel_parts_get_their_official_spelling_and_others_are_not_touched() -> None:
@@ -100,6 +108,7 @@ def test_gomodel_parts_get_their_official_spelling_and_others_are_not_touched() 
     plain = {"role": "user", "content": [official]}
     call = read_call({"model": "m", "input": [{"role": "user", "content": parts}, plain, "odd"]})
 
+    assert call.body["input"][0]["role"] == "user"
     assert call.body["input"][0]["content"] == [
         {"type": "input_text", "text": "look"},
         {"type": "input_image", "image_url": "https://example.com/a.png", "detail": "high"},

@@ -80,6 +80,7 @@ def test_retained_items_keep_the_ids_and_statuses_they_have() -> None:
     item = {**user("u"), "id": "msg_mine", "status": "incomplete"}
 
     assert (shown(item, "t", 0)["id"], shown(item, "t", 0)["status"]) == ("msg_mine", "incomplete")
+    assert shown(call("a"), "t", 2) == {**call("a"), "id": "fc_t_2", "status": "completed"}
     assert shown(output("a"), "t", 3) == {**output("a"), "id": "fco_t_3", "status": "completed"}
     assert shown(assistant("x"), "t", 0)["content"][0]["type"] == "output_text"
     assert shown({"type": "message", "role": "user", "content": None}, "t", 0)["content"] == []
@@ -88,16 +89,35 @@ def test_retained_items_keep_the_ids_and_statuses_they_have() -> None:
 def test_images_get_the_detail_that_answers_must_have() -> None:
     bare = {"type": "input_image", "image_url": "https://example.com/a.png"}
 
-    assert shown({"type": "message", "role": "user", "content": [bare]}, "t", 0)["content"] == [
-        {**bare, "detail": "auto"}
+    parts = [bare, {**bare, "detail": "low"}, {"type": "input_text", "text": "x"}, "odd"]
+    assert shown({"type": "message", "role": "user", "content": parts}, "t", 0)["content"] == [
+        {**bare, "detail": "auto"},
+        *parts[1:],
     ]
 
 
 def test_the_response_shape_shows_the_summary_as_text() -> None:
     reply = response_reply(FACTS, "facts")
 
-    assert {"id", "object", "model", "status", "output", "usage"} <= set(reply)
-    assert (reply["object"], reply["status"]) == ("response", "completed")
+    assert reply == {
+        "id": "resp_abc",
+        "object": "response",
+        "created_at": 7,
+        "model": "m",
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "output": [
+            {
+                "type": "message",
+                "id": "msg_abc_0",
+                "status": "completed",
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "facts", "annotations": [], "logprobs": []}],
+            }
+        ],
+        "usage": usage(10, 2),
+    }
     assert Response.construct(**reply).output_text == "facts"
     assert read_compact_answer(reply) == UpstreamText("facts", usage(10, 2))
 

@@ -77,6 +77,9 @@ def test_the_call_streams_stores_nothing_offers_no_tools_and_tells_everything() 
                 tool_choice="required",
                 max_output_tokens=16,
                 prompt_cache_key="k",
+                service_tier="flex",
+                safety_identifier="s",
+                user="u",
                 reasoning={"effort": "low", "summary": "auto"},
             ),
             Options(),
@@ -85,7 +88,8 @@ def test_the_call_streams_stores_nothing_offers_no_tools_and_tells_everything() 
     )
 
     assert asked.stream
-    assert set(asked.body) == {"model", "instructions", "input", "stream", "store", "prompt_cache_key", "reasoning"}
+    carried = {"prompt_cache_key", "service_tier", "safety_identifier", "user"}
+    assert set(asked.body) == {"model", "instructions", "input", "stream", "store", "reasoning"} | carried
     assert (asked.model, asked.body["store"], asked.body["reasoning"]) == ("m", False, {"effort": "low"})
     assert "## Next step" in asked.body["instructions"]
     for fact in ("You fix bugs.", "find the bug", "[tool call shell a]", "boom in parser.py", "It is in parser.py"):
