@@ -50,7 +50,7 @@ _CONTEXT: Final = (
     r"|(?:prompt|input) (?:is )?too long"  # Anthropic, Bedrock, Ollama, Fireworks
     r"|longer than the (?:model's context length|maximum model length)"  # SGLang, vLLM
     r"|(?:greater|larger) than the context (?:length|window|size)"  # LM Studio
-    r"|when context the overflows|context the overflows"  # LM Studio, its own words
+    r"|context the overflows"  # LM Studio, its own words
     r"|context (?:window|limit|length|size) (?:is |was )?exceed|context window exceeds"  # MiniMax
     r"|exceed(?:s|ed)? (?:the )?(?:context limit|model token limit)"  # Anthropic, Moonshot
     r"|input token count.{0,40}exceeds the maximum"  # Gemini

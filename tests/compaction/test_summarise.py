@@ -11,7 +11,7 @@ from adapter.compaction.anatomy import is_summary, summary_message
 from adapter.compaction.options import Clips, OnFailure, Options, Strategy
 from adapter.compaction.payload import ContextPayload, SummaryPayload
 from adapter.compaction.summarise import Compacted, summarise
-from adapter.errors import AdapterError, BadRequest, UpstreamError, UpstreamTimeout
+from adapter.errors import AdapterError, BadRequest, PayloadTooLarge, UpstreamError, UpstreamTimeout
 from adapter.hub.fold import Answer
 from adapter.hub.request import Request
 from tests.compaction.histories import answer, assistant, call, output, request, usage, user
@@ -116,6 +116,19 @@ def test_a_known_window_is_respected_from_the_first_call_on() -> None:
     assert done.text.startswith("<")
     for n in range(40):
         assert sum(f"fact {n}: " in task(each) for each in asked) == 1
+
+
+def test_a_history_of_too_many_bytes_is_told_in_pieces_too() -> None:
+    items = [user(f"fact {n}: " + "x" * 2_000) for n in range(40)]
+    takes = window(50_000)
+
+    done, asked = run(
+        summarise(request(items), Options(), going_on=False),
+        lambda asked: PayloadTooLarge("too large") if takes(asked) is TOO_LONG else takes(asked),
+    )
+
+    assert len(asked) > 2
+    assert done.text.startswith("<")
 
 
 def test_a_context_length_error_halves_the_pieces() -> None:
