@@ -86,3 +86,18 @@ def test_e19_nothing_fails_for_want_of_a_log_line(monkeypatch: pytest.MonkeyPatc
 
     play(scenario)
     assert pipe.writes == [["ready"]]
+
+
+def test_what_is_below_the_level_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = Pipe(monkeypatch)
+
+    async def scenario() -> None:
+        log = Log()
+        log.minimum = 30
+        log.access({})
+        log.info("ready")
+        log.warning("key_file_refused")
+        log.error("defect")
+
+    play(scenario)
+    assert pipe.writes == [["key_file_refused"], ["defect"]]

@@ -110,3 +110,42 @@ def test_tokens_are_counted_by_kind() -> None:
     for line in ('{kind="input"} 5.0', '{kind="cached"} 3.0', '{kind="output"} 7.0'):
         assert f"adapter_tokens_total{line}" in text
     assert "reasoning" not in text.split("adapter_tokens_total", 1)[1].split("# HELP")[0]
+
+
+def test_the_names_are_those_that_operators_built_on() -> None:
+    registry = CollectorRegistry()
+    Meters(registry)
+
+    assert {(metric.name, metric.type) for metric in registry.collect()} == {
+        ("adapter_requests", "counter"),
+        ("adapter_request_duration_seconds", "histogram"),
+        ("adapter_overhead_seconds", "histogram"),
+        ("adapter_time_to_first_event_seconds", "histogram"),
+        ("adapter_inflight", "gauge"),
+        ("adapter_stream_events", "counter"),
+        ("adapter_upstream_attempts", "counter"),
+        ("adapter_upstream_anomalies", "counter"),
+        ("adapter_conversion_losses", "counter"),
+        ("adapter_tokens", "counter"),
+        ("adapter_limited", "counter"),
+        ("adapter_limits_unavailable", "counter"),
+        ("adapter_stored", "counter"),
+        ("adapter_store_seconds", "histogram"),
+        ("adapter_loop_lag_seconds", "histogram"),
+    }
+
+
+def test_all_kinds_of_tokens_are_counted() -> None:
+    registry = CollectorRegistry()
+    Meters(registry).used(
+        {
+            "input_tokens": 7,
+            "output_tokens": 5,
+            "input_tokens_details": {"cached_tokens": 3},
+            "output_tokens_details": {"reasoning_tokens": 2},
+        }
+    )
+
+    told = [registry.get_sample_value("adapter_tokens_total", {"kind": kind}) for kind in ("input", "output")]
+    parts = [registry.get_sample_value("adapter_tokens_total", {"kind": kind}) for kind in ("cached", "reasoning")]
+    assert (told, parts) == ([7, 5], [3, 2])
