@@ -291,7 +291,7 @@ def _secret(where: str, value: str) -> str:
     named = _SECRET.match(value)
     if named is None:
         return value
-    found = os.environ.get(named[1], "")
+    found = os.environ.get(named[1])
     if not found:
         raise ConfigError(f"{where}: environment variable {named[1]} is not set")
     return found

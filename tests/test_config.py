@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from adapter.access.keys import digest_of
 from adapter.compaction.options import Reply
 from adapter.compaction.sealing import Kind
 from adapter.config import Settings, load
@@ -75,6 +76,20 @@ def test_whose_key_goes_upstream(tmp_path: Path, written: str, kept: str | None)
     assert (key if key is None else key.get_secret_value()) == kept
 
 
+def test_every_secret_may_stand_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "ak-" + "s" * 40
+    for name, value in {"ONE": "sk-1", "TWO": "sk-2", "MINE": secret, "LIMITS": "redis://h/1"}.items():
+        monkeypatch.setenv(name, value)
+    settings = _load(
+        tmp_path,
+        UPSTREAM + 'api_keys = ["$ONE", "${TWO}"]\n[[keys]]\nid = "k"\nkey = "$MINE"\nowner = "o"\n'
+        '[limits]\nstorage = "$LIMITS"\n',
+    )
+    assert [key.get_secret_value() for key in settings.upstreams[0].api_keys] == ["sk-1", "sk-2"]
+    assert settings.keys[0].sha256 == digest_of(secret)
+    assert settings.limits.url == "redis://h/1"
+
+
 def test_compaction_and_sealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEAL", "A" * 43 + "=")
     (tmp_path / "prompt.md").write_text("Sum up.\n")
@@ -108,6 +123,8 @@ BAD = {
     "a_port_out_of_range": ("[server]\nport = 70000\n", "server.port", "65535"),
     "a_missing_dialect": ('[[upstreams]]\nname = "a"\nbase_url = "http://h"\n', "upstreams[0].dialect", "required"),
     "a_wrong_dialect": (UPSTREAM.replace('"chat"', '"grpc"'), "upstreams[0].dialect", "'chat'"),
+    "another_scheme": (UPSTREAM.replace("http://", "ftp://"), "upstreams.a.base_url", "http://"),
+    "an_empty_key": (UPSTREAM + 'api_key = ""\n', "upstreams.a.api_key", "not a key"),
     "no_scheme": (UPSTREAM.replace("http://h/v1", "h:80"), "upstreams.a.base_url", "http://"),
     "a_path_too_long": (UPSTREAM.replace("h/v1", "h/v1/responses"), "upstreams.a.base_url", "/responses"),
     "a_key_in_the_url": (UPSTREAM.replace("http://", "http://u:CANARY@"), "upstreams.a.base_url", "api_key"),
@@ -145,6 +162,14 @@ def test_the_mark_that_windows_editors_begin_a_file_with_says_nothing(tmp_path: 
     file = tmp_path / "adapter.toml"
     file.write_text("[server]\nport = 9000\n", "utf-8-sig")
     assert load(file).server.port == 9000
+
+
+def test_what_is_no_file_of_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load(tmp_path)
+    (tmp_path / "adapter.toml").write_bytes(b"# \xfc\n")
+    with pytest.raises(ConfigError, match="toml: "):
+        load(tmp_path / "adapter.toml")
 
 
 def test_a_missing_file_is_told() -> None:

@@ -37,5 +37,5 @@ class Ear:
     def _beyond_comments(self, chunk: bytes) -> bool:
         if not self._in_comment and chunk[0] not in b":\r\n \t":
             return True
-        lines = chunk.replace(b"\r", b"\n").split(b"\n")
-        return any(line.strip() and line[:1] != b":" for line in lines[1 if self._in_comment else 0 :])
+        _, *lines = chunk.replace(b"\r", b"\n").split(b"\n")  # the first is a comment or blank
+        return any(line.strip() and line[:1] != b":" for line in lines)

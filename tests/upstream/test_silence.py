@@ -19,6 +19,25 @@ def test_keep_alives_are_silence_in_any_cut(quiet: bytes) -> None:
         assert not any(ear.hears_data(stream[i : i + size]) for i in range(0, len(stream), size))
 
 
+LINES = st.lists(
+    st.sampled_from(["data: {}", 'data: {"e":":d"}', "event: d", ": e", ": data: {d}", ":d e\r", "", "\r"]), max_size=8
+)
+
+
+@given(LINES, st.data())
+def test_each_read_is_heard_if_it_holds_a_part_of_a_line_that_says_something(
+    lines: list[str], data: st.DataObject
+) -> None:
+    stream = "".join(f"{line}\n" for line in lines).encode()
+    says = b"".join((b"." if line.strip() and line[0] != ":" else b" ") * len(line) + b" " for line in lines)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)))) | {0, len(stream)})
+    ear = Ear()
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        heard = ear.hears_data(stream[start:end])
+        if stream[start : start + 1] != b"\n":  # the end of a line that was heard may count as a part of it
+            assert heard == bool(says[start:end].strip())
+
+
 @given(
     st.integers(1, 30), st.sampled_from([b"data: x\n\n", b"event: a\ndata: b\n\n", b'{"a": 1}', b": c\n\ndata: x\n\n"])
 )
