@@ -90,6 +90,24 @@ def test_every_secret_may_stand_in_the_environment(tmp_path: Path, monkeypatch: 
     assert settings.limits.url == "redis://h/1"
 
 
+@pytest.mark.parametrize(("host", "alone"), [("[::1]", True), ("127.0.0.2", True), ("::", False), ("box", False)])
+def test_only_a_listener_of_this_machine_alone_needs_no_keys(tmp_path: Path, host: str, alone: bool) -> None:
+    text = f'[server]\nhost = "{host}"\n' + UPSTREAM
+    if alone:
+        assert _load(tmp_path, text).server.host == host
+    else:
+        with pytest.raises(ConfigError, match="other machines"):
+            _load(tmp_path, text)
+
+
+@pytest.mark.parametrize("limits", ["limits", "owner_limits", "key_limits"])
+def test_limits_that_each_of_several_workers_would_count_for_itself_are_refused(tmp_path: Path, limits: str) -> None:
+    text = UPSTREAM + f'[[groups]]\nname = "default"\n{limits} = {{ streams = 1 }}\n[server]\nworkers = '
+    assert _load(tmp_path, text + "1\n").server.workers == 1
+    with pytest.raises(ConfigError, match="each count for themselves"):
+        _load(tmp_path, text + "2\n")
+
+
 def test_compaction_and_sealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEAL", "A" * 43 + "=")
     (tmp_path / "prompt.md").write_text("Sum up.\n")

@@ -67,6 +67,7 @@ def test_a_lower_priority_goes_before_any_weight() -> None:
         ({"safety_identifier": "x", "user": "u"}, {}, b"ux"),
         ({"user": "u"}, {}, b"uu"),
         ({"user": 3, "prompt_cache_key": ""}, {}, b""),
+        ({"previous_response_id": "", "user": ""}, {}, b""),
         ({}, {}, b""),
     ],
 )
@@ -86,6 +87,7 @@ def test_every_turn_of_a_conversation_without_a_name_is_the_same_session() -> No
     assert session({"messages": [opening[0], message("user", "Other")]}, {}) != first
     assert session({"messages": [message("system", "Be long"), opening[1]]}, {}) != first
     assert session({"instructions": "I", "input": "Hi"}, {}) != session({"instructions": "I", "input": "Ho"}, {})
+    assert session({"instructions": "I", "input": "Hi"}, {}) != session({"instructions": "J", "input": "Hi"}, {})
 
 
 @given(

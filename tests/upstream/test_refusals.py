@@ -117,7 +117,7 @@ def test_context_overflow_in_any_words_is_one_code(status: int, body: Any) -> No
 def test_no_money_in_any_words_is_one_code_and_no_retry(status: int, body: Any) -> None:
     error = refused(status, body)
 
-    assert (error.http_status, error.code) == (429, "insufficient_quota")
+    assert (error.http_status, error.code, error.type) == (429, "insufficient_quota", "insufficient_quota")
 
 
 @pytest.mark.parametrize(("status", "body"), MODEL)
@@ -154,6 +154,20 @@ def test_a_clients_fault_keeps_status_and_message(status: int) -> None:
     }
 
 
+def test_a_clients_fault_has_the_type_that_the_upstream_gave_it_and_a_param_only_where_that_is_a_name() -> None:
+    given = refused(400, openai("no", type="image_parse_error", param={"at": 1})).body()["error"]
+    without = refused(400, {"message": "no"}).body()["error"]
+
+    assert (given["type"], given["param"]) == ("image_parse_error", None)
+    assert (without["type"], without["param"]) == ("invalid_request_error", None)
+
+
+def test_of_a_rate_limits_fields_only_those_that_say_where_the_client_stands_go_on() -> None:
+    error = refused(429, openai("slow", code="tpm"), x_ratelimit_remaining_tokens="0", openai_processing_ms="7")
+
+    assert (error.code, error.headers) == ("tpm", ((b"x-ratelimit-remaining-tokens", b"0"),))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -161,6 +175,8 @@ def test_a_clients_fault_keeps_status_and_message(status: int) -> None:
         ({"detail": [{"loc": ["body", "x"], "msg": "field required"}, {"msg": "bad"}]}, "x: field required; bad"),
         ({"object": "error", "message": {"detail": [{"msg": "extra"}]}}, "extra"),
         ({"error": "plain"}, "plain"),
+        ({"error": "Unprocessable", "message": "field required"}, "field required"),
+        ({"error_msg": "bad"}, "bad"),
         (
             {"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None},
             "no route",
@@ -205,14 +221,15 @@ def test_the_clients_own_key_is(status: int, code: str) -> None:
 
     assert (error.http_status, error.code) == (status, code)
     assert error.message == "Incorrect API key provided: [redacted]"
+    assert refused(status, openai("no", code="key_expired"), own_key=False).code == "key_expired"
 
 
 @pytest.mark.parametrize("status", [413, 431])
 def test_too_large_is_413(status: int) -> None:
-    error = refused(status, openai("body too big"))
+    error = refused(status, openai("body too big", param="input"))
 
     assert isinstance(error, PayloadTooLarge)
-    assert error.http_status == 413
+    assert (error.http_status, error.message, error.param) == (413, "body too big", "input")
 
 
 @pytest.mark.parametrize(
@@ -280,6 +297,14 @@ def test_a_server_error_without_a_body_keeps_its_class() -> None:
         ({"error": {"message": "prompt is too long"}}, 400, "context_length_exceeded"),
         ({"type": "error", "error": {"message": "x", "code": "insufficient_quota"}}, 429, "insufficient_quota"),
         ({"message": "x", "code": 400}, 400, "upstream_error"),
+        ({"message": "x", "code": "429"}, 429, "rate_limit_exceeded"),
+        ({"message": "x", "code": "4290"}, 502, "upstream_error"),
+        ({"message": "x", "code": "²²²"}, 502, "upstream_error"),
+        ({"message": "x", "code": 200}, 502, "upstream_error"),
+        ({"message": "x", "code": 999}, 502, "upstream_error"),
+        ({"message": "x", "status": 404}, 404, "upstream_error"),
+        ({"message": "x", "status_code": 422}, 422, "upstream_error"),
+        ({"error": "Too Many Requests", "status": 429, "message": "x"}, 429, "rate_limit_exceeded"),
         ("words", 502, "upstream_error"),
         (None, 502, "upstream_error"),
         (7, 502, "upstream_error"),

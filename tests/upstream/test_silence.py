@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def test_each_read_is_heard_if_it_holds_a_part_of_a_line_that_says_something(
     says = b"".join((b"." if line.strip() and line[0] != ":" else b" ") * len(line) + b" " for line in lines)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)))) | {0, len(stream)})
     ear = Ear()
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         heard = ear.hears_data(stream[start:end])
         if stream[start : start + 1] != b"\n":  # the end of a line that was heard may count as a part of it
             assert heard == bool(says[start:end].strip())
