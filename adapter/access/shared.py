@@ -114,7 +114,7 @@ class Shared:
         self._tasks = tasks
         self._settling: set[asyncio.Task[None]] = set()
         self._redis = Redis(connection_pool=pool)
-        self._errors: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
+        self._errors: tuple[type[Exception], ...] = (RedisError, OSError)
         self._scripts = {text: self._redis.register_script(text) for text in (_RESERVE, _SETTLE, _RENEW)}
 
     async def reserve(self, counters: Sequence[Counter], takes: Sequence[int], lease: str) -> Verdict:

@@ -11,13 +11,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from adapter.errors import StoreUnavailable
 from adapter.wire.jsonio import NotJson
 
-_FOREIGN: Final = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError, NotJson)
+_FOREIGN: Final = (SQLAlchemyError, sqlite3.Error, OSError, NotJson)
 
 _SQLITE = {
     "SQLITE_BUSY": "locked",
     "SQLITE_LOCKED": "locked",
     "SQLITE_FULL": "full",
-    "SQLITE_IOERR": "failed",
     "SQLITE_READONLY": "read_only",
     "SQLITE_CORRUPT": "corrupt",
     "SQLITE_NOTADB": "corrupt",
