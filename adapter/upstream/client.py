@@ -77,7 +77,6 @@ class Reply:
 
     __slots__ = (
         "_alarms",
-        "_broken",
         "_content",
         "_deadline",
         "_ear",
@@ -100,7 +99,6 @@ class Reply:
         self._idle = idle_timeout
         self._ear = Ear()
         self._first = b""
-        self._broken: AdapterError | None = None
         self._waiting = False
         self._passing: _Passing | None = None
         self._ends = ends
@@ -153,8 +151,6 @@ class Reply:
         if self._first:
             first, self._first = self._first, b""
             return first
-        if self._broken is not None:
-            raise self._broken
         content = self._content
         if content._buffer and content._exception is None:  # nothing to wait for, so no timer: 5 % of a plain request
             chunk = _taken(content)
@@ -164,12 +160,10 @@ class Reply:
             try:
                 chunk = await content.readany()
             except Exception as error:
-                broken = _ours(error, "The upstream's answer broke off.", UpstreamTruncated)
-                # what came before the break is still an answer's part, perhaps its end
+                # what came before the break is still an answer's part, perhaps its end; the next read breaks
                 chunk = content._read_nowait(-1)
                 if not chunk:
-                    raise broken from error
-                self._broken = broken
+                    raise _ours(error, "The upstream's answer broke off.", UpstreamTruncated) from error
             finally:
                 self._waiting = False
         if not chunk.isspace() if self.kind is Kind.JSON else self._ear.hears_data(chunk):
@@ -185,7 +179,7 @@ class Reply:
             Exception: what `take` raises.
         """
         content = self._content
-        if self._first or self._broken is not None or content._buffer or content._eof or content._exception is not None:
+        if self._first or content._buffer or content._eof or content._exception is not None:
             return
         self._watch()
         protocol = self._response.protocol
@@ -227,7 +221,7 @@ class Reply:
             UpstreamError: as `read`; or it is longer than `limit`.
         """
         content = self._content
-        if content.at_eof() and content._exception is None and self._broken is None and len(self._first) <= limit:
+        if content.at_eof() and content._exception is None and len(self._first) <= limit:
             first, self._first = self._first, b""  # it came in one read, as most do
             return first
         parts: list[bytes] = []
@@ -245,7 +239,7 @@ class Reply:
     def ended(self) -> bool:
         """Everything has been read, and the end as well."""
         content = self._content
-        return not self._first and self._broken is None and content._exception is None and content.at_eof()
+        return not self._first and content._exception is None and content.at_eof()
 
     def hurry(self, seconds: float) -> None:
         """The rest may take this long at most."""
