@@ -172,7 +172,7 @@ def test_a_mistake_of_this_server_in_one_choice_ends_the_answer(stream: bool, mo
             assert b"internal_error" in answer.body
             assert texts_of(await client.ask("chat")) == {"next"}
 
-    play(scenario)
+    play(scenario, defects=1)
 
 
 @ways
