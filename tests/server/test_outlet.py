@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,5 +114,40 @@ def test_who_leaves_while_the_end_waits_for_it_was_given_the_whole_answer() -> N
             assert turn.cut_by is cut_by
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
+
+    play(scenario)
+
+
+def test_what_is_put_comes_behind_every_hand_and_waits_for_a_client_that_does_not_read() -> None:
+    async def scenario() -> None:
+        client = Client()
+        client.reads.set()
+        outlet = Outlet(client.send)
+        assert not outlet.ready()
+        await outlet.write(b"1")
+        assert not outlet.ready()  # this server's own `send` it is not
+        outlet._direct = SimpleNamespace(ready=client.reads.is_set, put=client.read.append)  # type: ignore[assignment]
+        client.reads.clear()
+        assert not outlet.ready()
+        hands = [asyncio.ensure_future(outlet.write(data)) for data in (b"2", b"3")]
+        await asyncio.sleep(0)
+        hands[1].cancel()
+        await asyncio.sleep(0)
+        client.reads.set()
+        assert not outlet.ready()  # the first hand does not know yet
+        client.reads.clear()
+        hands[1] = asyncio.ensure_future(outlet.write(b"4"))
+        await asyncio.sleep(0)
+        client.reads.set()
+        while b"34" not in client.read:
+            assert outlet.busy
+            assert not outlet.ready()
+            await asyncio.sleep(0)
+        assert outlet.ready()
+        before = outlet.last_data
+        outlet.put(b"5")
+        assert client.read == [b"1", b"2", b"34", b"5"]
+        assert outlet.last_write == outlet.last_data > before
+        await asyncio.gather(*hands, return_exceptions=True)
 
     play(scenario)

@@ -221,9 +221,11 @@ class HubWhole(InBatches):
         """The whole reply, read.
 
         Raises:
-            AdapterError: it is no answer.
+            AdapterError: it is no answer, or one that failed.
         """
         self.answer, self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
+        if self.answer.error is not None:
+            raise self.answer.error
         self.id = self.answer.id
 
     async def batch(self) -> Batch:

@@ -41,8 +41,7 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
     outlet.ending = ending
     try:
         while not outlet.ended:
-            if outlet.ready():
-                await answering.pass_on(at_once, outlet.ready)
+            await answering.pass_on(at_once, outlet.ready)
             choice, rest = await answering.batch()
             while rest:
                 some, rest = (rest, _NONE) if len(rest) == 1 else _parted(rest)
@@ -73,8 +72,7 @@ async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
     outlet.ending = answering.fail
     try:
         while not outlet.ended:
-            if outlet.ready():
-                await answering.pass_on(outlet.put, outlet.ready)
+            await answering.pass_on(outlet.put, outlet.ready)
             data = await answering.piece()
             await outlet.write(data, last=answering.ended)
     finally:
@@ -96,8 +94,6 @@ async def collected(answering: Answering) -> list[Answer]:
         AdapterError: one of them failed.
     """
     if isinstance(answering, HubWhole):  # it need not be taken apart to be put together
-        if answering.answer.error is not None:
-            raise answering.answer.error
         return [answering.answer]
     folds = [Fold() for _ in range(answering.choices)]
     while True:
