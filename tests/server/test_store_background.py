@@ -126,7 +126,7 @@ def test_a_mistake_of_this_server_in_its_last_events_fails_it(
             failed = await until(client, known, "failed")
             assert failed["error"]["message"] == "This server made a mistake; it has been logged."
 
-    play(scenario)
+    play(scenario, defects=1)
 
 
 def test_it_goes_on_without_its_client(store: dict[str, Any]) -> None:
@@ -193,8 +193,40 @@ async def _read_some(client: Client, known: str) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("key", "code"), [("client", "server_restarted"), ("none", "context_length_exceeded")], ids=["lost_key", "refused"]
+)
+def test_who_goes_on_with_it_and_fails_ends_its_stream_behind_what_was_logged(
+    key: str, code: str, store: dict[str, Any]
+) -> None:
+    """That it is in progress was told already, under the number that the first event of the failure would have."""
+
+    async def scenario() -> None:
+        opened: Script = [SSE, event(chunk({"role": "assistant", "content": ""})), Stall()]
+        refused = [json_reply({"error": {"message": "full", "code": "context_length_exceeded"}}, 400)]
+        async with Upstream(opened, refused) as up:
+            section = upstream(up.url, "chat", api_key=key)
+            async with adapter(section, store=store) as client:
+                asked = ask_bytes("responses", background=True, stream=True)
+                reader, writer = await client.open(asked.replace(b"host", b"authorization: Bearer sk-1\r\nhost"))
+                read = await reader.readuntil(b"response.in_progress")
+                known = "resp_" + read.partition(b'"id":"resp_')[2].partition(b'"')[0].decode()
+                writer.close()
+            async with adapter(section, store=store) as client:
+                failed = await until(client, known, "failed")
+                told = await client.get(f"/v1/responses/{known}?stream=true")
+                assert told.events[-2]["code"] == code
+                assert told.events[-1]["response"] == failed
+                assert told.types[1:] == ["response.queued", "response.in_progress", "error", "response.failed"]
+                assert check_responses(told.events) == []
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(("logged", "ends"), [(0, "completed"), (3, "completed"), (5, "failed")])
-def test_a_process_that_died_is_noticed_by_its_lease(logged: int, ends: str, store: dict[str, Any]) -> None:
+def test_a_process_that_died_is_noticed_by_its_lease(
+    logged: int, ends: str, store: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     async def scenario() -> None:
         async with Upstream(SILENT, chat_stream("a")) as up:
             async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
@@ -216,6 +248,8 @@ def test_a_process_that_died_is_noticed_by_its_lease(logged: int, ends: str, sto
                 assert told.events[-1]["response"] == done
 
     play(scenario)
+    lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line.get("lane") == "background"]
+    assert lines[-1]["outcome"] == ("ok" if ends == "completed" else "failed")
 
 
 def test_a_callers_key_is_nowhere_but_in_memory(store: dict[str, Any], tmp_path: Path) -> None:

@@ -224,16 +224,14 @@ class Background:
         if stored is None or stored.object is None:
             return
         pen = EventWriter(_Announcing(self.store, run.signal), job, lease=self.lease)
-        recording = run.recording = Recording(stored.object, pen, streamed=stored.streamed)
+        recording = Recording(stored.object, pen, streamed=stored.streamed, logged=job.last_sequence)
+        run.recording = recording
         writing = self._tasks.start(pen.run())
         losing = self._tasks.start(_stop_when_lost(pen, run))
         try:
-            if job.last_sequence > Recording.PROLOGUE or job.attempt > _ATTEMPTS:
-                error = InternalError("The server that made this response stopped before it was complete.")
-                recording.fail(error, after=job.last_sequence)
-                await self._save(turn, job, recording)
-                return
             try:
+                if job.last_sequence > Recording.PROLOGUE or job.attempt > _ATTEMPTS:
+                    raise InternalError("The server that made this response stopped before it was complete.")
                 await self._answer(turn, job, recording, has_key=has_key)
             except AdapterError as error:
                 turn.error, turn.outcome = error, Outcome.FAILED
