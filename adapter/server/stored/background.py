@@ -164,11 +164,10 @@ class Background:
         return Following(self.store, tenant, id, after, Signal() if run is None else run.signal)
 
     def cancelled(self, tenant: str, id: str) -> None:
-        """It was cancelled in the store: stop, and tell those who follow."""
+        """It was cancelled in the store: stop, which those who follow are told."""
         run = self.runs.get((tenant, id))
         if run is not None:
             run.stop(Outcome.CANCELLED)
-            run.signal.send()
 
     # ------------------------------------------------------------------------------------------------- the worker's side
 
@@ -248,7 +247,6 @@ class Background:
         finally:
             writing.cancel()
             losing.cancel()
-            run.signal.send()
             turn.lane = "background"  # by which way is what its client's turn says
 
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
