@@ -14,6 +14,7 @@ from adapter.dialects.base import Frame
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.hub.events import Event, Finished
 from adapter.hub.grammar import check_responses
+from adapter.server.stored.recording import Recording
 from adapter.store.store import Store
 from adapter.store.values import LoggedEvent
 from tests.server.harness import Client, adapter, ask_bytes, play, read_head, request_bytes, upstream
@@ -160,6 +161,33 @@ def test_a_process_that_stops_gives_it_back(stream: bool, store: dict[str, Any])
                     assert check_responses(told.events) == []
                     assert told.events[-1]["response"] == done
             assert len(up.seen) == 2
+
+    play(scenario)
+
+
+def test_what_was_said_where_nobody_could_read_it_is_begun_again(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a stream only the whole response is told."""
+
+    async def scenario() -> None:
+        said = asyncio.Event()
+        real = Recording.feed
+
+        def feed(recording: Recording, events: list[Event]) -> None:
+            real(recording, events)
+            if recording.said:
+                said.set()
+
+        monkeypatch.setattr(Recording, "feed", feed)
+        async with Upstream(SLOW, [json_reply(chat_reply("ab"))]) as up:
+            section = upstream(up.url, "chat", api_key="none")
+            async with adapter(section, store=store) as client:
+                known = (await client.ask("responses", background=True)).json["id"]
+                await said.wait()
+            async with adapter(section, store=store) as client:
+                done = await until(client, known, "completed", "failed")
+                assert done["output"][0]["content"][0]["text"] == "ab"
 
     play(scenario)
 

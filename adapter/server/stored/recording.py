@@ -11,7 +11,6 @@ from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Event, Failed, Finished, Started
 from adapter.hub.request import Exchange
-from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import Answering
 from adapter.server.stored.responding import Kind
 from adapter.store.log import EventWriter
@@ -52,7 +51,7 @@ class Recording:
     def begin(self, exchange: Exchange, kind: Kind) -> None:
         """The events that every attempt begins with alike."""
         self._exchange, self._kind = exchange, kind
-        self._writer = ResponsesWriter(exchange, clock=clock)
+        self._writer = ResponsesWriter(exchange)
         self._log(self._writer.queue(Started(kind.id, self.object["model"], kind.created_at, kind.facts)))
 
     def feed(self, events: list[Event]) -> None:
