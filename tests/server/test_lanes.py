@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -171,15 +172,16 @@ def test_n_choices_stream_side_by_side() -> None:
     play(scenario)
 
 
-def test_one_refused_call_of_n_refuses_them_all_and_stops_the_others() -> None:
+@pytest.mark.parametrize("begun", [0, 1])
+def test_one_refused_call_of_n_refuses_them_all_and_stops_the_others(begun: int) -> None:
     async def scenario() -> None:
         error = {"error": {"message": "no", "type": "invalid_request_error", "code": None, "param": None}}
-        scripts: list[Script] = [[SSE, Stall()], [Sleep(0.1), json_reply(error, 400)]]
+        began = [event(e, e["type"]) for e in responses_events()[:begun]]
+        scripts: list[Script] = [[SSE, *began, Stall()], [Sleep(0.1), json_reply(error, 400)]]
         async with Upstream(*scripts) as up, adapter(upstream(up.url, "responses")) as client:
             answer = await client.ask("chat", n=2, stream=True)
             assert answer.status == 400
-            stalled = next(seen for seen in up.seen if seen.closed or seen is up.seen[0])
-            assert stalled.finished.is_set()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 1)
 
     play(scenario)
 

@@ -280,6 +280,24 @@ def test_a_process_that_died_is_noticed_by_its_lease(
     assert lines[-1]["outcome"] == ("ok" if ends == "completed" else "failed")
 
 
+def test_a_worker_that_has_lost_it_to_another_one_stops_and_adds_nothing(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        slowly: Script = [SSE, event(chunk({"content": "a"})), Sleep(0.5), event(chunk({"content": "b"})), Stall()]
+        async with Upstream(slowly) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            known = await begun(client)
+            await _read_some(client, known)
+            database = sqlite3.connect(store["url"].removeprefix("sqlite:///"))
+            database.execute("UPDATE responses SET lease_owner = 'another'")
+            database.commit()
+            logged = database.execute("SELECT count(*) FROM events").fetchone()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 5)
+            assert database.execute("SELECT count(*) FROM events").fetchone() == logged
+            assert database.execute("SELECT status FROM responses").fetchone() == ("in_progress",)
+            database.close()
+
+    play(scenario)
+
+
 def test_a_callers_key_is_nowhere_but_in_memory(store: dict[str, Any], tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Upstream(SILENT) as up:
@@ -370,6 +388,7 @@ def test_its_access_line_says_how_far_it_got_and_what_was_mended(
     play(scenario)
     lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line["lane"] == "background"]
     assert [line["phase"] for line in lines] == ["end", "upstream", "upstream", "answer"]
+    assert [line["outcome"] for line in lines] == ["ok", "failed", "cancelled", "cancelled"]
     assert lines[0]["anomalies"] == ["usage_estimated"]
     assert ["first_event_ms" in line for line in lines] == [True, False, False, True]
 
