@@ -74,8 +74,7 @@ class Kept:
         return self._answering.anomalies
 
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
-        if self._last is None:
-            await self._answering.pass_on(lambda events: write(self._noted(events, 0)), ready)
+        await self._answering.pass_on(lambda events: write(self._noted(events, 0)), ready)
 
     def _noted(self, given: list[Event], choice: int) -> list[Event]:
         mine, feed = self._saver.mine, self._folds[choice].feed
