@@ -244,10 +244,15 @@ def test_what_is_said_of_stored_objects_in_a_wrong_form_is_told_where(store: dic
                 (await client.ask("responses", conversation=7), "conversation"),
                 (await client.ask("responses", previous_response_id=7), "previous_response_id"),
                 (await client.ask("responses", input=7, store=False), "input"),
-                (await client.post("/v1/responses/input_tokens", {"model": "m", "previous_response_id": 7}), PREVIOUS),
+                (await client.post("/v1/responses/input_tokens", {"model": "m", PREVIOUS: 7}), PREVIOUS),
+                (await client.post("/v1/responses/input_tokens", {PREVIOUS: 7}), PREVIOUS),
             ):
                 assert (answer.status, answer.json["error"]["param"]) == (400, param)
-            counted = {"model": "m", "input": "more", "previous_response_id": known}
-            assert (await client.post("/v1/responses/input_tokens", counted)).json["input_tokens"] > 0
+            more = {"input": "more"}
+            counts = [
+                (await client.post("/v1/responses/input_tokens", more | named)).json["input_tokens"]
+                for named in ({}, {PREVIOUS: known}, {PREVIOUS: known, "model": "m"})
+            ]
+            assert counts[0] < counts[1] == counts[2]
 
     play(scenario)
