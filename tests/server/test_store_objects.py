@@ -177,7 +177,7 @@ def test_the_life_of_a_completion(stream: bool, dialect: str, store: dict[str, A
     play(scenario)
 
 
-def test_choices_are_stored_together(store: dict[str, Any]) -> None:
+def test_choices_are_stored_together(store: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
             answer = (await client.ask("chat", store=True, n=3)).json
@@ -186,6 +186,7 @@ def test_choices_are_stored_together(store: dict[str, Any]) -> None:
             assert kept["choices"] == answer["choices"]
 
     play(scenario)
+    assert '"stored":"kept"' in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("compact", ["chat", "none"])

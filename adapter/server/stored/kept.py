@@ -97,11 +97,11 @@ class Kept:
             if len(events) > 1:  # the client need not wait for the store to read the text
                 return choice, events[:-1]
         choice, last = self._last
-        await self._save(last, choice)
+        await self._save(last)
         self.ended, self._last = True, None
         return choice, [last]
 
-    async def _save(self, last: Finished | Failed, choice: int) -> None:
+    async def _save(self, last: Finished | Failed) -> None:
         turn = self._saver.turn
         try:
             stored = await self._saver.save([fold.answer for fold in self._folds], self.exchange)
@@ -110,9 +110,7 @@ class Kept:
             stored, turn.stored = False, "failed"
         if not stored:
             last.extra = {**last.extra, "store": False}
-            self._folds[choice].answer.extra["store"] = False
-            if not turn.outlet.committed:
-                turn.outlet.headers.append(_FAILED_HEADER)
+            turn.outlet.headers.append(_FAILED_HEADER)
 
     def fail(self, error: AdapterError) -> Batch:
         """As `Answering.fail`. What is complete is told before it is stored, and so not as stored."""
