@@ -41,7 +41,8 @@ async def stream_events(outlet: Outlet, writer: StreamWriter, answering: Answeri
     outlet.ending = ending
     try:
         while not outlet.ended:
-            await answering.pass_on(at_once, outlet.ready)
+            if outlet.ready():
+                await answering.pass_on(at_once, outlet.ready)
             choice, rest = await answering.batch()
             while rest:
                 some, rest = (rest, _NONE) if len(rest) == 1 else _parted(rest)
@@ -72,7 +73,8 @@ async def stream_raw(outlet: Outlet, answering: RawStreaming) -> None:
     outlet.ending = answering.fail
     try:
         while not outlet.ended:
-            await answering.pass_on(outlet.put, outlet.ready)
+            if outlet.ready():
+                await answering.pass_on(outlet.put, outlet.ready)
             data = await answering.piece()
             await outlet.write(data, last=answering.ended)
     finally:
