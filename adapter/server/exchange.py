@@ -266,5 +266,4 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
             await outlet.write(outlet.ending(told), last=True)
     elif outlet.ending is not None:
         await outlet.write(outlet.ending(error), last=True)
-    else:  # white space was sent under a 200: only a connection that breaks says that this is no answer
-        outlet.drop()
+    # else white space was sent under a 200: only a connection that breaks says that this is no answer

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import uvicorn
@@ -16,8 +18,10 @@ from uvicorn.server import ServerState
 
 from adapter.app import create
 from adapter.config import load
+from adapter.server import settle
 from adapter.server.http.joining import JoiningProtocol
 from adapter.server.socket.protocol import SocketProtocol
+from adapter.telemetry.log import Log, access, log
 
 ASK_CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 ASK_RESPONSES = {"model": "m", "input": "Hi"}
@@ -27,10 +31,25 @@ PATH = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
 
 _opened: list[asyncio.StreamWriter] = []
 """Client connections of the running scenario."""
+_answered: Counter[tuple[str, int]] = Counter()
+"""Request ids and statuses of the answers that clients of the running scenario were given."""
 
 
-def play(scenario: Callable[[], Awaitable[None]], within: float = 20) -> None:
-    """Run one scenario in a loop of its own."""
+def play(scenario: Callable[[], Awaitable[None]], within: float = 20, *, defects: int = 0) -> None:
+    """Run one scenario in a loop of its own. Whatever it is about, every answer has an access line of its own, which says the
+    status that the client was told, and the server makes as many mistakes as are asked of it."""
+    lines: Counter[tuple[str, int]] = Counter()
+    mistakes: list[dict[str, Any]] = []
+    _answered.clear()
+
+    def line(entry: dict[str, Any]) -> None:
+        lines[entry["request_id"], entry["status"]] += 1
+        assert entry["outcome"] != "ok" or (entry["status"] or 200) < 400, entry
+        access(entry)
+
+    def error(_: Log, event: str, **fields: Any) -> None:
+        mistakes.extend([fields] if event == "defect" else [])
+        log._say("error", event, fields)
 
     async def timed() -> None:
         try:
@@ -42,7 +61,11 @@ def play(scenario: Callable[[], Awaitable[None]], within: float = 20) -> None:
             _opened.clear()
             await asyncio.sleep(0.01)  # the transports close in the next round of the loop
 
-    asyncio.run(timed())
+    with patch.object(settle, "access", line), patch.object(Log, "error", error):
+        asyncio.run(timed())
+    logged = {one[0] for one in lines}
+    assert not [one for one in _answered - lines if one[0] in logged]
+    assert len(mistakes) == defects, mistakes
 
 
 def upstream(url: str, dialect: str, name: str = "up", **keys: Any) -> dict[str, Any]:
@@ -190,7 +213,10 @@ async def read_head(reader: asyncio.StreamReader) -> Response:
     """Status and header fields."""
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:]) if k}
-    return Response(int(lines[0].split()[1]), headers)
+    response = Response(int(lines[0].split()[1]), headers)
+    if "x-request-id" in headers:
+        _answered[headers["x-request-id"], response.status] += 1
+    return response
 
 
 async def read_response(reader: asyncio.StreamReader) -> Response:

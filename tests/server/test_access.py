@@ -493,8 +493,10 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only(tmp_pat
                 rules = limited(limits={"requests_per_minute": 2}) | {"metrics": {"port": 0}}
                 store = {"mode": "client", "url": f"sqlite:///{tmp_path}/store.db"}
                 async with adapter(upstream(up.url, "chat", api_key=OWN), access=rules, store=store) as client:
-                    for number in range(3):
+                    told = [
                         await ask(client, ALICE, stream=True, model=f"client-chosen-{number}", user=f"user-{number}")
+                        for number in range(3)
+                    ]
                     await ask(client, BOB, "responses", stream=True, unknown_thing=1)
                     found = {sample.name: sample for family in made[0].collect() for sample in family.samples}
                     samples = [sample for family in made[0].collect() for sample in family.samples]
@@ -521,6 +523,9 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only(tmp_pat
         assert by["adapter_requests_total", chat_ok] == 2
         assert by["adapter_upstream_attempts_total", (("outcome", "ok"), ("upstream", "up"))] == 3
         assert by["adapter_tokens_total", (("kind", "input"),)] == 9
+        events = sum(len(answer.events) for answer in told if answer.status == 200)
+        assert by["adapter_stream_events_total", (("surface", "chat"),)] == events
+        assert by["adapter_inflight", ()] >= 0
 
     play(scenario)
 

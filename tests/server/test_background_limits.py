@@ -11,7 +11,7 @@ import pytest
 from tests.server.harness import Client, Response, adapter, play, upstream
 from tests.server.scripted import SSE, Reset, Script, Stall, Upstream, chat_reply, chat_stream, chunk, event, json_reply
 from tests.server.test_access import ALICE, OWN, ask, bearer, limited, refused, remaining
-from tests.server.test_store_background import stored_ids
+from tests.server.test_store_background import stored
 
 streaming = pytest.mark.parametrize("stream", [False, True])
 WORDS: Script = [SSE, event(chunk({"role": "assistant", "content": ""})), *[event(chunk({"content": "word "}))] * 40]
@@ -177,7 +177,7 @@ def test_one_that_is_stopped_costs_what_it_had_said(how: str, store: dict[str, A
                 await asyncio.sleep(0.02)
             await asyncio.sleep(0.4)
             assert await remaining(client) < 9_000, "it is reserved as long as it runs"
-            listed = await stored_ids(store)
+            listed = await stored(store, "SELECT id FROM responses")
             method, below = ("POST", "/cancel") if how == "cancelled" else ("DELETE", "")
             path = f"/v1/responses/{listed[0]}{below}"
             assert (await client.request(method, path, **bearer(ALICE))).status == 200

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.server.harness import ASK, PATH, Response, adapter, ask_bytes, play, request_bytes, upstream
-from tests.server.scripted import Upstream, chat_reply, json_reply, response
+from tests.server.harness import ASK, PATH, Response, adapter, ask_bytes, play, read_response, request_bytes, upstream
+from tests.server.scripted import Sleep, Upstream, chat_reply, json_reply, response
 
 DIALECTS = ("chat", "responses")
 LANES = [(client, up) for client in DIALECTS for up in DIALECTS]
@@ -357,6 +357,21 @@ def test_b2_a_stalled_upload_is_a_408() -> None:
             answer = await client.send(raw + b'{"model"')
             _refused(answer, 408, "request_timeout")
             assert answer.headers["connection"] == "close"
+
+    play(scenario)
+
+
+def test_b2_an_upload_that_came_in_time_is_not_late_while_it_is_answered() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([Sleep(0.4), json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), body_timeout=0.2) as client,
+        ):
+            asked = ask_bytes("chat")
+            reader, writer = await client.open(asked[:-5])
+            await asyncio.sleep(0.05)
+            writer.write(asked[-5:])
+            assert (await read_response(reader)).status == 200
 
     play(scenario)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any
 
 import pytest
 
 from adapter.server.calls.lanes import Hub, HubWhole
+from adapter.server.drain import Drain
 from tests.server.harness import Response, adapter, ask_bytes, play, upstream
 from tests.server.scripted import (
     END,
@@ -171,6 +173,26 @@ def test_a_mistake_of_this_server_in_one_choice_ends_the_answer(stream: bool, mo
                 answer = await asyncio.wait_for(client.ask("chat", n=2, stream=stream), 5)
             assert b"internal_error" in answer.body
             assert texts_of(await client.ask("chat")) == {"next"}
+
+    play(scenario, defects=1)
+
+
+def test_choices_that_are_not_complete_when_the_server_stops_fail_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drains: list[Drain] = []
+    monkeypatch.setattr(Drain, "listen", lambda drain: drains.append(drain))
+
+    async def scenario() -> None:
+        stalls: Script = [SSE, *(event(e, e["type"]) for e in responses_events()[:5]), Stall()]
+        async with Upstream(stalls) as up, adapter(upstream(up.url, "responses"), drain_timeout=0.01) as client:
+            reader, writer = await client.open(ask_bytes("chat", n=2, stream=True))
+            began = await reader.readuntil(b'"content":"Hello"')
+            drains[0].begin(signal.SIGTERM, lambda: None)
+            rest = await reader.read()
+            writer.close()
+            assert began.count(b" 200 ") == 1
+            assert rest.count(b'"code":"server_shutting_down"') == 1
+            assert b"[DONE]" not in rest
+            assert rest.endswith(b"0\r\n\r\n")
 
     play(scenario)
 

@@ -27,6 +27,7 @@ from tests.server.scripted import (
     head,
     json_reply,
     piece,
+    response,
     responses_stream,
 )
 from tests.server.test_upstream_faults import GOOD_PLAIN, GOOD_STREAM, REFUSALS, cells, refused, says_hello
@@ -96,6 +97,25 @@ def test_an_error_as_the_first_event_can_still_fail_over(
             adapter(upstream(sick.url, upstream_speaks, "a"), upstream(well.url, upstream_speaks, "b")) as client,
         ):
             says_hello(client_speaks, stream, await client.ask(client_speaks, stream=stream))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_whole_response_that_says_that_it_failed_is_answered_elsewhere(client_speaks: str, stream: bool) -> None:
+    """Nothing of it was told yet: that it has the form of an answer makes it none."""
+
+    async def scenario() -> None:
+        failed = response() | {"status": "failed", "output": [], "error": {"code": "server_error", "message": "x"}}
+        async with Upstream([json_reply(failed)]) as sick, Upstream(good("responses", stream)) as well:
+            first, second = upstream(sick.url, "responses", "sick"), upstream(well.url, "responses", "well")
+            async with adapter(first, second) as client:
+                says_hello(client_speaks, stream, await client.ask(client_speaks, stream=stream))
+                assert len(sick.seen) == 1
+            async with adapter(first) as client:
+                alone = await client.ask(client_speaks, stream=stream)
+                assert (alone.status, alone.json["error"]["message"]) == (502, "x")
 
     play(scenario)
 

@@ -216,7 +216,7 @@ def test_a_defect_is_a_500_that_says_nothing_and_a_log_line_without_values(
             assert (answer.status, answer.json["error"]["code"]) == (500, "internal_error")
             assert b"CANARY" not in answer.body
 
-    play(scenario)
+    play(scenario, defects=1)
     written = capfd.readouterr()
     assert '"defect"' in written.out
     assert "KeyError" in written.out

@@ -115,6 +115,32 @@ def _connected(app: Any, client: Client, others: int) -> Any:
 
 
 @pytest.mark.parametrize("others", [0, 1])
+def test_what_is_put_while_the_head_is_held_comes_behind_it(others: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        outlet = Outlet(send)
+        outlet.shape = Shape.STREAM
+        await outlet.write(b"data: 1\n\n")
+        assert outlet.ready()
+        outlet.put(b"data: 2\n\n")
+        await outlet.write(b"data: 3\n\n", last=True)
+
+    client = Client()
+
+    async def scenario() -> None:
+        served = _connected(app, client, others)
+        served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        async with asyncio.timeout(5):
+            while not served.cycle.response_complete or served.transport.held:
+                await asyncio.sleep(0)
+        head, _, body = b"".join(client.writes).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert [line for line in body.split(b"\n") if line.startswith(b"data")] == [b"data: 1", b"data: 2", b"data: 3"]
+        served.connection_lost(None)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("others", [0, 1])
 @pytest.mark.parametrize("shape", Shape)
 def test_the_head_of_an_answer_and_what_follows_it_are_one_write(shape: Shape, others: int) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -323,7 +323,7 @@ def test_a_defect_in_what_is_passed_on_is_one_failure_and_a_line_of_the_log(
             assert b"CANARY" not in answer.body
             await asyncio.wait_for(up.seen[0].finished.wait(), 1)
 
-    play(scenario)
+    play(scenario, defects=1)
     assert capfd.readouterr().out.count('"event":"defect"') == 1
 
 

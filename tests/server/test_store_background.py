@@ -12,12 +12,26 @@ from orjson import loads
 
 from adapter.dialects.base import Frame
 from adapter.dialects.responses.write_stream import ResponsesWriter
+from adapter.errors import BadRequest
 from adapter.hub.events import Event, Finished
 from adapter.hub.grammar import check_responses
+from adapter.server.stored.recording import Recording
 from adapter.store.store import Store
 from adapter.store.values import LoggedEvent
 from tests.server.harness import Client, adapter, ask_bytes, play, read_head, request_bytes, upstream
-from tests.server.scripted import SSE, Script, Sleep, Stall, Upstream, chat_reply, chat_stream, chunk, event, json_reply
+from tests.server.scripted import (
+    SSE,
+    Close,
+    Script,
+    Sleep,
+    Stall,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+)
 
 SLOW: Script = [SSE, event(chunk({"role": "assistant", "content": "Hal"})), Stall()]
 SILENT: Script = [SSE, Stall()]
@@ -65,6 +79,7 @@ def test_it_is_queued_and_completes_by_itself(store: dict[str, Any]) -> None:
             assert [m["content"] for m in up.seen[-1].json["messages"]] == ["Hi", "Hello", "more"]
             streamed = await client.get(f"/v1/responses/{done['id']}?stream=true")
             assert (streamed.status, streamed.json["error"]["param"]) == (400, "stream")
+            assert await stored(store, "SELECT count(*) FROM events") == [0]
 
     play(scenario)
 
@@ -80,7 +95,7 @@ def test_a_stream_reads_the_same_everywhere_and_from_anywhere(store: dict[str, A
             adapter(upstream(up.url, "chat"), store=store) as other,
         ):
             first = asyncio.ensure_future(one.ask("responses", background=True, stream=True))
-            while not (up.seen and (listed := await stored_ids(store))):
+            while not (up.seen and (listed := await stored(store, "SELECT id FROM responses"))):
                 await asyncio.sleep(0.02)
             path = f"/v1/responses/{listed[0]}?stream=true"
             followed = await asyncio.gather(one.get(path), other.get(path), other.get(f"{path}&starting_after=2"))
@@ -100,10 +115,11 @@ def test_a_stream_reads_the_same_everywhere_and_from_anywhere(store: dict[str, A
     play(scenario)
 
 
-async def stored_ids(store: dict[str, Any]) -> list[str]:
+async def stored(store: dict[str, Any], question: str) -> list[Any]:
     """What the database holds, asked past the adapter."""
     database = sqlite3.connect(store["url"].removeprefix("sqlite:///"))
-    found = [row[0] for row in database.execute("SELECT id FROM responses")]
+    found = [row[0] for row in database.execute(question)]
+    database.commit()
     database.close()
     return found
 
@@ -125,8 +141,11 @@ def test_a_mistake_of_this_server_in_its_last_events_fails_it(
             known = await begun(client)
             failed = await until(client, known, "failed")
             assert failed["error"]["message"] == "This server made a mistake; it has been logged."
+            told = await client.get(f"/v1/responses/{known}?stream=true")
+            assert check_responses(told.events) == []
+            assert told.events[-1]["response"] == failed
 
-    play(scenario)
+    play(scenario, defects=1)
 
 
 def test_it_goes_on_without_its_client(store: dict[str, Any]) -> None:
@@ -164,6 +183,33 @@ def test_a_process_that_stops_gives_it_back(stream: bool, store: dict[str, Any])
     play(scenario)
 
 
+def test_what_was_said_where_nobody_could_read_it_is_begun_again(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a stream only the whole response is told."""
+
+    async def scenario() -> None:
+        said = asyncio.Event()
+        real = Recording.feed
+
+        def feed(recording: Recording, events: list[Event]) -> None:
+            real(recording, events)
+            if recording.said:
+                said.set()
+
+        monkeypatch.setattr(Recording, "feed", feed)
+        async with Upstream(SLOW, [json_reply(chat_reply("ab"))]) as up:
+            section = upstream(up.url, "chat", api_key="none")
+            async with adapter(section, store=store) as client:
+                known = (await client.ask("responses", background=True)).json["id"]
+                await said.wait()
+            async with adapter(section, store=store) as client:
+                done = await until(client, known, "completed", "failed")
+                assert done["output"][0]["content"][0]["text"] == "ab"
+
+    play(scenario)
+
+
 def test_a_stream_that_was_read_is_not_begun_again(store: dict[str, Any]) -> None:
     """Two answers under one id would contradict each other: it ends as failed, and says so."""
 
@@ -193,8 +239,57 @@ async def _read_some(client: Client, known: str) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("key", "code"), [("client", "server_restarted"), ("none", "context_length_exceeded")], ids=["lost_key", "refused"]
+)
+def test_who_goes_on_with_it_and_fails_ends_its_stream_behind_what_was_logged(
+    key: str, code: str, store: dict[str, Any]
+) -> None:
+    """That it is in progress was told already, under the number that the first event of the failure would have."""
+
+    async def scenario() -> None:
+        opened: Script = [SSE, event(chunk({"role": "assistant", "content": ""})), Stall()]
+        refused = [json_reply({"error": {"message": "full", "code": "context_length_exceeded"}}, 400)]
+        async with Upstream(opened, refused) as up:
+            section = upstream(up.url, "chat", api_key=key)
+            async with adapter(section, store=store) as client:
+                asked = ask_bytes("responses", background=True, stream=True)
+                reader, writer = await client.open(asked.replace(b"host", b"authorization: Bearer sk-1\r\nhost"))
+                read = await reader.readuntil(b"response.in_progress")
+                known = "resp_" + read.partition(b'"id":"resp_')[2].partition(b'"')[0].decode()
+                writer.close()
+            async with adapter(section, store=store) as client:
+                failed = await until(client, known, "failed")
+                told = await client.get(f"/v1/responses/{known}?stream=true")
+                assert told.events[-2]["code"] == code
+                assert told.events[-1]["response"] == failed
+                assert told.types[1:] == ["response.queued", "response.in_progress", "error", "response.failed"]
+                assert check_responses(told.events) == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("logged", [-1, 1, 2])
+def test_a_failure_before_there_is_an_answer_goes_on_with_the_numbers_of_what_was_logged(logged: int) -> None:
+    made = {"id": "resp_1", "object": "response", "status": "queued", "output": []}
+    recording = Recording(made, None, streamed=True, logged=logged)  # type: ignore[arg-type]
+    recording.fail(BadRequest("No.", code="why", param="where"))
+    assert recording.end is not None
+    frames, failed = recording.end
+    told = [loads(frame.data) for frame in frames]
+    created = [{"type": "response.created", "response": made}] if logged < 0 else []
+    numbers = list(range(logged + 1, logged + 3 + len(created)))
+    assert [frame.sequence for frame in frames] == [entry.pop("sequence_number") for entry in told] == numbers
+    assert told[:-2] == created
+    assert told[-2].items() >= {"type": "error", "code": "why", "message": "No.", "param": "where"}.items()
+    assert told[-1] == {"type": "response.failed", "response": failed}
+    assert failed["status"] == "failed"
+
+
 @pytest.mark.parametrize(("logged", "ends"), [(0, "completed"), (3, "completed"), (5, "failed")])
-def test_a_process_that_died_is_noticed_by_its_lease(logged: int, ends: str, store: dict[str, Any]) -> None:
+def test_a_process_that_died_is_noticed_by_its_lease(
+    logged: int, ends: str, store: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     async def scenario() -> None:
         async with Upstream(SILENT, chat_stream("a")) as up:
             async with adapter(upstream(up.url, "chat", api_key="none"), store=store) as client:
@@ -214,6 +309,23 @@ def test_a_process_that_died_is_noticed_by_its_lease(logged: int, ends: str, sto
                 assert [entry["sequence_number"] for entry in told.events] == list(range(len(told.events)))
                 assert told.events[-1]["type"] == f"response.{ends}"
                 assert told.events[-1]["response"] == done
+
+    play(scenario)
+    lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line.get("lane") == "background"]
+    assert lines[-1]["outcome"] == ("ok" if ends == "completed" else "failed")
+
+
+def test_a_worker_that_has_lost_it_to_another_one_stops_and_adds_nothing(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        slowly: Script = [SSE, event(chunk({"content": "a"})), Sleep(0.5), event(chunk({"content": "b"})), Stall()]
+        async with Upstream(slowly) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            known = await begun(client)
+            await _read_some(client, known)
+            await stored(store, "UPDATE responses SET lease_owner = 'another'")
+            logged = await stored(store, "SELECT count(*) FROM events")
+            await asyncio.wait_for(up.seen[0].finished.wait(), 5)
+            assert await stored(store, "SELECT count(*) FROM events") == logged
+            assert await stored(store, "SELECT status FROM responses") == ["in_progress"]
 
     play(scenario)
 
@@ -294,10 +406,10 @@ def test_its_access_line_says_how_far_it_got_and_what_was_mended(
         unmetered = {key: value for key, value in chat_reply().items() if key != "usage"}
         refused = json_reply({"error": {"message": "full", "code": "context_length_exceeded"}}, 400)
         async with (
-            Upstream([json_reply(unmetered)], [refused], SILENT, SLOW) as up,
+            Upstream([json_reply(unmetered)], [refused], [*SLOW[:-1], Close()], SILENT, SLOW) as up,
             adapter(upstream(up.url, "chat"), store=store) as client,
         ):
-            for status in ("completed", "failed"):
+            for status in ("completed", "failed", "failed"):
                 known = (await client.ask("responses", background=True)).json["id"]
                 await until(client, known, status)
             await client.post(f"/v1/responses/{await begun(client)}/cancel", b"")
@@ -307,9 +419,10 @@ def test_its_access_line_says_how_far_it_got_and_what_was_mended(
 
     play(scenario)
     lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line["lane"] == "background"]
-    assert [line["phase"] for line in lines] == ["end", "upstream", "upstream", "answer"]
+    assert [line["phase"] for line in lines] == ["end", "upstream", "answer", "upstream", "answer"]
+    assert [line["outcome"] for line in lines] == ["ok", "failed", "failed", "cancelled", "cancelled"]
     assert lines[0]["anomalies"] == ["usage_estimated"]
-    assert ["first_event_ms" in line for line in lines] == [True, False, False, True]
+    assert ["first_event_ms" in line for line in lines] == [True, False, True, False, True]
 
 
 @pytest.mark.parametrize("stream", [False, True])

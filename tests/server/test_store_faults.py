@@ -18,6 +18,7 @@ import pytest
 from adapter.errors import StoreUnavailable
 from adapter.hub.grammar import check_responses
 from adapter.server.stored import parts
+from adapter.server.stored.background import Background
 from adapter.store import opening
 from adapter.store.engine import Database, Limits
 from adapter.store.store import Store
@@ -285,5 +286,26 @@ def test_the_event_log_catches_up(path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert numbers == list(range(len(numbers)))
             assert told.count(b"event: ") == len(numbers) + 1
             writer.close()
+
+    play(scenario)
+
+
+def test_who_looks_for_queued_responses_looks_on_when_the_store_is_back() -> None:
+    async def scenario() -> None:
+        looked = asyncio.Event()
+
+        class Away:
+            times = 0
+
+            async def claim(self, *_: object, **__: object) -> None:
+                self.times += 1
+                if self.times == 1:
+                    raise StoreUnavailable("It is away.")
+                looked.set()
+
+        watching = asyncio.ensure_future(Background(store=Away(), pipeline=None, poll=0).watch())  # type: ignore[arg-type]
+        await asyncio.wait_for(looked.wait(), 5)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
     play(scenario)

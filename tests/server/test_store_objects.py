@@ -8,9 +8,22 @@ from typing import Any
 import pytest
 
 from tests.server.harness import PATH, adapter, play, upstream
-from tests.server.scripted import Upstream, chat_reply, chat_stream, json_reply, response, responses_stream
+from tests.server.scripted import (
+    SSE,
+    Close,
+    Script,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+    response,
+    responses_stream,
+)
 
 CONVERSATIONS = "/v1/conversations"
+PREVIOUS = "previous_response_id"
 
 
 @pytest.fixture
@@ -164,7 +177,7 @@ def test_the_life_of_a_completion(stream: bool, dialect: str, store: dict[str, A
     play(scenario)
 
 
-def test_choices_are_stored_together(store: dict[str, Any]) -> None:
+def test_choices_are_stored_together(store: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
             answer = (await client.ask("chat", store=True, n=3)).json
@@ -173,6 +186,7 @@ def test_choices_are_stored_together(store: dict[str, Any]) -> None:
             assert kept["choices"] == answer["choices"]
 
     play(scenario)
+    assert '"stored":"kept"' in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("compact", ["chat", "none"])
@@ -197,5 +211,49 @@ def test_a_chat_shaped_compact_call_is_kept_as_any_completion(
             assert kept["choices"][0]["message"]["content"] == "Hello"
             told = (await client.get(f"{PATH['chat']}/{kept['id']}/messages")).json["data"]
             assert [message["content"] for message in told] == [message["content"] for message in asked]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_completion_that_broke_off_is_not_kept(n: int, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        broken: Script = [SSE, event(chunk({"content": "Hel"})), Close()]
+        async with (
+            Upstream(chat_stream("Hello"), broken) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+        ):
+            for _ in range(3 - n):
+                told = await client.ask("chat", stream=True, store=True, n=n)
+            assert "error" in told.events[-1]
+            kept = (await client.get(PATH["chat"])).json["data"]
+            assert [one["choices"][0]["message"]["content"] for one in kept] == ["Hello"] * (2 - n)
+
+    play(scenario)
+
+
+def test_what_is_said_of_stored_objects_in_a_wrong_form_is_told_where(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream(chat_stream("Hello")) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            known = (await client.ask("responses", stream=True)).events[-1]["response"]["id"]
+            await client.ask("chat", stream=True, store=True)
+            completion = (await client.get(PATH["chat"])).json["data"][0]["id"]
+            for answer, param in (
+                (await client.post(CONVERSATIONS, {"metadata": ["a"]}), "metadata"),
+                (await client.post(f"{PATH['chat']}/{completion}", {}), "metadata"),
+                (await client.get(f"/v1/responses/{known}?starting_after=1"), "starting_after"),
+                (await client.ask("responses", conversation=7), "conversation"),
+                (await client.ask("responses", previous_response_id=7), "previous_response_id"),
+                (await client.ask("responses", input=7, store=False), "input"),
+                (await client.post("/v1/responses/input_tokens", {"model": "m", PREVIOUS: 7}), PREVIOUS),
+                (await client.post("/v1/responses/input_tokens", {PREVIOUS: 7}), PREVIOUS),
+            ):
+                assert (answer.status, answer.json["error"]["param"]) == (400, param)
+            more = {"input": "more"}
+            counts = [
+                (await client.post("/v1/responses/input_tokens", more | named)).json["input_tokens"]
+                for named in ({}, {PREVIOUS: known}, {PREVIOUS: known, "model": "m"})
+            ]
+            assert counts[0] < counts[1] == counts[2]
 
     play(scenario)

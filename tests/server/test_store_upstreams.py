@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapter.access.caller import Caller, OpenGate
-from tests.server.harness import Client, adapter, play, upstream
+from adapter.errors import StoreUnavailable
+from adapter.store.store import Store
+from tests.server.harness import Client, adapter, ask_bytes, play, upstream
 from tests.server.scripted import (
     SSE,
+    Stall,
     Upstream,
     chat_reply,
     event,
@@ -51,6 +55,60 @@ def test_what_an_upstream_keeps_is_asked_of_it(stream: bool, store: dict[str, An
             assert (await client.get("/v1/responses/resp_up1")).status == 404
             assert (await client.get("/v1/responses/resp_other")).status == 404
             assert len(up.seen) == 5
+
+    play(scenario)
+
+
+def test_where_it_is_kept_cannot_be_noted_and_the_answer_is_given_all_the_same(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("It is away.")
+
+    monkeypatch.setattr(Store, "save_origin", away)
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store) as client,
+        ):
+            assert (await client.ask("responses")).json["id"] == "resp_up1"
+
+    play(scenario)
+    assert '"stored":"failed"' in capfd.readouterr().out
+
+
+def test_who_leaves_while_it_is_noted_where_it_is_kept_closes_the_upstream(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        noting = asyncio.Event()
+
+        async def slow(*_: object) -> None:
+            noting.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Store, "save_origin", slow)
+        async with (
+            Upstream([SSE, *(event(entry, entry["type"]) for entry in responses_events()[:3]), Stall()]) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store) as client,
+        ):
+            _, writer = await client.open(ask_bytes("responses", stream=True))
+            await noting.wait()
+            writer.close()
+            await asyncio.wait_for(up.seen[0].finished.wait(), 5)
+
+    play(scenario)
+
+
+def test_what_an_upstream_kept_that_is_gone_is_not_found(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(response())]) as up:
+            async with adapter(upstream(up.url, "responses", "old", profile="openai"), store=store) as client:
+                await client.ask("responses")
+            async with adapter(upstream(up.url, "responses", "new", profile="openai"), store=store) as client:
+                assert (await client.get("/v1/responses/resp_up1")).status == 404
+            assert len(up.seen) == 1
 
     play(scenario)
 

@@ -132,11 +132,9 @@ class Hub:
         while not self._first and not intake.ended:
             chunk = await reply.read()
             self._first = intake.feed(chunk) if chunk else intake.close()
-        first = self._first[0] if self._first else None
+        first = self._first[0]
         if type(first) is Failed:
             raise first.error
-        if first is None:
-            raise UpstreamTruncated("The upstream's stream ended before it began to answer.")
 
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
         intake = self.intake
@@ -221,9 +219,11 @@ class HubWhole(InBatches):
         """The whole reply, read.
 
         Raises:
-            AdapterError: it is no answer.
+            AdapterError: it is no answer, or one that failed.
         """
         self.answer, self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
+        if self.answer.error is not None:
+            raise self.answer.error
         self.id = self.answer.id
 
     async def batch(self) -> Batch:

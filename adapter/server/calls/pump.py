@@ -96,8 +96,6 @@ async def collected(answering: Answering) -> list[Answer]:
         AdapterError: one of them failed.
     """
     if isinstance(answering, HubWhole):  # it need not be taken apart to be put together
-        if answering.answer.error is not None:
-            raise answering.answer.error
         return [answering.answer]
     folds = [Fold() for _ in range(answering.choices)]
     while True:

@@ -2,7 +2,7 @@
 
 Two hands write on it, the pump and the pulse, and each waits for the other's send. What is written is computed in the
 moment before, so what is numbered first is sent first. Nothing is written after the end, and an answer that cannot end well
-is dropped: the server then closes the connection without the final chunk, which every client takes for what it is.
+has none: the server then closes the connection without the final chunk, which every client takes for what it is.
 """
 
 from __future__ import annotations
@@ -183,11 +183,6 @@ class Outlet:
         await self.write(_KEEPALIVE[self.shape])
         self.last_data = last_data
 
-    def drop(self) -> None:
-        """No end: the server closes the connection when the endpoint returns, and the client gets what was sent."""
-        self.ended = True
-
     def abort(self) -> None:
         """No end, and nobody who would take what was sent: the connection is closed at once."""
-        self.ended = True
         abort(self._send)

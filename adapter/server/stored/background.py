@@ -164,11 +164,10 @@ class Background:
         return Following(self.store, tenant, id, after, Signal() if run is None else run.signal)
 
     def cancelled(self, tenant: str, id: str) -> None:
-        """It was cancelled in the store: stop, and tell those who follow."""
+        """It was cancelled in the store: stop, which those who follow are told."""
         run = self.runs.get((tenant, id))
         if run is not None:
             run.stop(Outcome.CANCELLED)
-            run.signal.send()
 
     # ------------------------------------------------------------------------------------------------- the worker's side
 
@@ -224,16 +223,14 @@ class Background:
         if stored is None or stored.object is None:
             return
         pen = EventWriter(_Announcing(self.store, run.signal), job, lease=self.lease)
-        recording = run.recording = Recording(stored.object, pen, streamed=stored.streamed)
+        recording = Recording(stored.object, pen, streamed=stored.streamed, logged=job.last_sequence)
+        run.recording = recording
         writing = self._tasks.start(pen.run())
         losing = self._tasks.start(_stop_when_lost(pen, run))
         try:
-            if job.last_sequence > Recording.PROLOGUE or job.attempt > _ATTEMPTS:
-                error = InternalError("The server that made this response stopped before it was complete.")
-                recording.fail(error, after=job.last_sequence)
-                await self._save(turn, job, recording)
-                return
             try:
+                if job.last_sequence > Recording.PROLOGUE or job.attempt > _ATTEMPTS:
+                    raise InternalError("The server that made this response stopped before it was complete.")
                 await self._answer(turn, job, recording, has_key=has_key)
             except AdapterError as error:
                 turn.error, turn.outcome = error, Outcome.FAILED
@@ -250,7 +247,6 @@ class Background:
         finally:
             writing.cancel()
             losing.cancel()
-            run.signal.send()
             turn.lane = "background"  # by which way is what its client's turn says
 
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:

@@ -74,8 +74,7 @@ class Kept:
         return self._answering.anomalies
 
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
-        if self._last is None:
-            await self._answering.pass_on(lambda events: write(self._noted(events, 0)), ready)
+        await self._answering.pass_on(lambda events: write(self._noted(events, 0)), ready)
 
     def _noted(self, given: list[Event], choice: int) -> list[Event]:
         mine, feed = self._saver.mine, self._folds[choice].feed
@@ -98,11 +97,11 @@ class Kept:
             if len(events) > 1:  # the client need not wait for the store to read the text
                 return choice, events[:-1]
         choice, last = self._last
-        await self._save(last, choice)
+        await self._save(last)
         self.ended, self._last = True, None
         return choice, [last]
 
-    async def _save(self, last: Finished | Failed, choice: int) -> None:
+    async def _save(self, last: Finished | Failed) -> None:
         turn = self._saver.turn
         try:
             stored = await self._saver.save([fold.answer for fold in self._folds], self.exchange)
@@ -111,9 +110,7 @@ class Kept:
             stored, turn.stored = False, "failed"
         if not stored:
             last.extra = {**last.extra, "store": False}
-            self._folds[choice].answer.extra["store"] = False
-            if not turn.outlet.committed:
-                turn.outlet.headers.append(_FAILED_HEADER)
+            turn.outlet.headers.append(_FAILED_HEADER)
 
     def fail(self, error: AdapterError) -> Batch:
         """As `Answering.fail`. What is complete is told before it is stored, and so not as stored."""

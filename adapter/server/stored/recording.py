@@ -11,7 +11,6 @@ from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Event, Failed, Finished, Started
 from adapter.hub.request import Exchange
-from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import Answering
 from adapter.server.stored.responding import Kind
 from adapter.store.log import EventWriter
@@ -25,10 +24,12 @@ class Recording:
     PROLOGUE: ClassVar[int] = 2
     """The number of the last event that says nothing of the answer: created, queued, in_progress."""
 
-    def __init__(self, object: dict[str, Any], pen: EventWriter, *, streamed: bool) -> None:
+    def __init__(self, object: dict[str, Any], pen: EventWriter, *, streamed: bool, logged: int) -> None:
         self.object = object
         """The response as it was accepted."""
         self.pen = pen
+        self._logged = logged
+        """The number of the last event that an earlier attempt wrote; -1: none did."""
         self.streamed = streamed
         self.answering: Answering | None = None
         """Its answer, once there is one."""
@@ -50,7 +51,7 @@ class Recording:
     def begin(self, exchange: Exchange, kind: Kind) -> None:
         """The events that every attempt begins with alike."""
         self._exchange, self._kind = exchange, kind
-        self._writer = ResponsesWriter(exchange, clock=clock)
+        self._writer = ResponsesWriter(exchange)
         self._log(self._writer.queue(Started(kind.id, self.object["model"], kind.created_at, kind.facts)))
 
     def feed(self, events: list[Event]) -> None:
@@ -64,12 +65,16 @@ class Recording:
             else:
                 self._log(frames)
 
-    def fail(self, error: AdapterError, after: int = -1) -> None:
-        """It ends here, if it has not ended: as its answer does, or as what another process wrote up to number `after`."""
-        if self.end is None and self._writer is None:
-            self.end = _failed(self.object, error, after)
-        elif self.end is None:
-            self.feed([Failed(error)] if self.answering is None else self.answering.fail(error)[1])
+    def fail(self, error: AdapterError) -> None:
+        """It ends here, if it has not ended: as its answer does, or behind what was logged before there was one."""
+        if self.end is not None:
+            return
+        if self.answering is not None:
+            self.feed(self.answering.fail(error)[1])
+        elif self.said:
+            self.feed([Failed(error)])
+        else:
+            self.end = _failed(self.object, error, max(self._logged, self._number - 1))
 
     def _log(self, frames: list[Frame]) -> None:
         for event in self._numbered(frames):
@@ -83,7 +88,7 @@ class Recording:
 
 
 def _failed(object: dict[str, Any], error: AdapterError, after: int) -> tuple[list[LoggedEvent], dict[str, Any]]:
-    """The end of a response whose events another process wrote up to number `after`, or nobody did."""
+    """The end of a response without an answer of its own, whose events were logged up to number `after`."""
     made = {**object, "status": "failed", "error": failed_error(error)}
     events: list[dict[str, Any]] = []
     if after < 0:
