@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from adapter.conform import laws
-from adapter.conform.live.dialect import Call, Dialect, data_of, events
+from adapter.conform.live.dialect import Call, Dialect
 from adapter.conform.live.shapes import One, Wanted
 from adapter.hub.grammar import ChatChecker
 
@@ -41,11 +41,10 @@ class Chat(Dialect):
         return ChatChecker(n=1)
 
     def ends(self, raw: bytes) -> list[str]:
-        failures = ["error" for event in events(raw) if event.get("error") is not None]
-        return failures + ["[DONE]" for data in data_of(raw) if data == b"[DONE]"]
+        return laws.chat_endings(raw)
 
     def folded(self, raw: bytes) -> dict[str, Any]:
-        chunks = events(raw)
+        chunks = laws.events_of(raw)
         said = laws.folded(raw, "chat")
         calls = [{"id": own, "type": kind, kind: inner} for own, kind, inner in said["calls"]]
         message = {"role": "assistant", "content": said["content"], "refusal": said["refusal"], "tool_calls": calls}
@@ -60,7 +59,7 @@ class Chat(Dialect):
     def usage_problem(self, body: dict[str, Any], raw: bytes) -> str:
         options = body.get("stream_options")
         asked = isinstance(options, dict) and options.get("include_usage") is True
-        told = sum(chunk.get("usage") is not None for chunk in events(raw))
+        told = sum(chunk.get("usage") is not None for chunk in laws.events_of(raw))
         if asked and told != 1:
             return f"include_usage was asked, and {told} chunks tell the usage"
         return f"nobody asked for the usage, and {told} chunks tell it" if told and not asked else ""

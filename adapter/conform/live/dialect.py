@@ -12,7 +12,6 @@ from adapter.conform.report import quoted
 from adapter.hub.grammar import ChatChecker, ResponsesChecker, framing
 from adapter.hub.grammar.violation import Violation
 from adapter.wire import jsonio
-from adapter.wire.sse import Decoder
 
 ERROR: Final[Wanted] = {"error": {"message": str, "type": str, "param?": (None, str)}}
 """The body of every refusal, in both dialects."""
@@ -141,22 +140,3 @@ def _holds_half_a_character(data: bytes) -> bool:
     except jsonio.NotJson:
         pass
     return False
-
-
-def events(raw: bytes) -> list[dict[str, Any]]:
-    """The objects among a stream's events. What is none is the finding of the grammar."""
-    return [value for value in map(_object, data_of(raw)) if value is not None]
-
-
-def data_of(raw: bytes) -> list[bytes]:
-    """The data of a stream's events, `[DONE]` included."""
-    decoder = Decoder()
-    return [data for _, data in [*decoder.feed(raw), *decoder.close()]]
-
-
-def _object(data: bytes) -> dict[str, Any] | None:
-    try:
-        value = jsonio.loads(data)
-    except jsonio.NotJson:
-        return None
-    return value if isinstance(value, dict) else None

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 from adapter.conform.acting import offered
-from adapter.conform.laws import Findings
-from adapter.conform.live.dialect import ERROR, Dialect, data_of
+from adapter.conform.laws import Findings, data_of
+from adapter.conform.live.dialect import ERROR, Dialect
 from adapter.conform.live.shapes import lacks
 from adapter.conform.report import excerpt, quoted
 from adapter.hub.grammar.violation import shown

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from adapter.conform.laws import TERMINALS
-from adapter.conform.live.dialect import Call, Dialect, events
+from adapter.conform.laws import TERMINALS, events_of
+from adapter.conform.live.dialect import Call, Dialect
 from adapter.conform.live.shapes import Kinds, Wanted
 from adapter.hub.grammar import ResponsesChecker
 
@@ -64,11 +64,11 @@ class Responses(Dialect):
         return ResponsesChecker()
 
     def ends(self, raw: bytes) -> list[str]:
-        kinds = [event.get("type") for event in events(raw)]
+        kinds = [event.get("type") for event in events_of(raw)]
         return [kind for kind in kinds if isinstance(kind, str) and (kind in TERMINALS or kind == "error")]
 
     def folded(self, raw: bytes) -> dict[str, Any]:
-        told: dict[str, Any] = next(event for event in events(raw) if event.get("type") in TERMINALS)["response"]
+        told: dict[str, Any] = next(event for event in events_of(raw) if event.get("type") in TERMINALS)["response"]
         return told
 
     def usage_problem(self, body: dict[str, Any], raw: bytes) -> str:
