@@ -314,6 +314,17 @@ def test_a_stream_that_leaves_out_what_clients_read_as_null_breaks_no_law() -> N
     assert judged(_events(_leaves_out_nulls), "chat").findings == []
 
 
+def _nulls_for_what_was_said(delta: dict[str, Any]) -> None:
+    for call in delta.get("tool_calls") or ():
+        if "id" not in call:
+            call["id"] = call["function"]["name"] = None
+
+
+def test_nulls_in_later_fragments_of_a_call_break_no_law() -> None:
+    """SGLang repeats the id and the name of a call so; the SDKs pass them over."""
+    assert judged(_deltas(_nulls_for_what_was_said), "chat").findings == []
+
+
 def test_what_every_event_of_a_stream_breaks_is_one_finding() -> None:
     """LiteLLM's Responses streams have no event lines."""
     nameless = _bytes(lambda raw: b"\n".join(line for line in raw.split(b"\n") if not line.startswith(b"event:")))

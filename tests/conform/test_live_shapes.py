@@ -1,0 +1,192 @@
+"""What the laws read of an answer: each field that an answer must have, those that it may lack, and what goes back with results."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from adapter.conform.laws import Name
+from adapter.conform.live import laws
+from adapter.conform.live.laws import Answer, Case
+from adapter.conform.live.questions import questions
+
+BOTH: tuple[Name, ...] = ("chat", "responses")
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CHAT: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "hello", "refusal": None, "tool_calls": [CALL]},
+            "finish_reason": "tool_calls",
+        }
+    ],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+}
+PARTS = [{"type": "output_text", "text": "hello", "annotations": []}, {"type": "refusal", "refusal": "No."}]
+CALLED = {
+    "type": "function_call",
+    "id": "fc_1",
+    "status": "completed",
+    "call_id": "call_1",
+    "name": "f",
+    "arguments": "{}",
+}
+CUSTOM = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_2", "name": "p", "input": "x"}
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]}
+RESPONSES: dict[str, Any] = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "m",
+    "status": "completed",
+    "output": [
+        {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": PARTS},
+        CALLED,
+        CUSTOM,
+        THOUGHT,
+    ],
+    "error": None,
+    "incomplete_details": None,
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "usage": {
+        "input_tokens": 1,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 2,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 3,
+    },
+}
+GOOD = {"chat": CHAT, "responses": RESPONSES}
+MAY_LACK = [
+    *("choices.0.message.refusal", "choices.0.message.tool_calls"),
+    *("output.1.id", "output.1.status", "output.2.id"),
+]  # fmt: skip
+MAY_BE_NULL = [
+    *MAY_LACK,
+    *("choices.0.message.content", "error", "incomplete_details"),
+]
+
+
+def _paths(value: Any, before: str = "") -> list[str]:
+    """Where something is inside a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, held in inner for path in (f"{before}{key}", *_paths(held, f"{before}{key}."))]
+
+
+def _holder(value: Any, path: str) -> tuple[Any, Any]:
+    *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    for key in way:
+        value = value[key]
+    return value, last
+
+
+def _case(dialect: Name, value: Any, body: dict[str, Any] | None = None) -> Case:
+    raw = json.dumps(value).encode()
+    return Case(questions(dialect)[0], body or {"model": "m"}, Answer(200, "application/json", raw))
+
+
+FIELDS = [(dialect, path) for dialect in BOTH for path in _paths(GOOD[dialect]) if not path[-1].isdigit()]
+
+
+@pytest.mark.parametrize(("dialect", "path"), FIELDS)
+def test_an_answer_has_every_field_that_it_must_have(dialect: Name, path: str) -> None:
+    value = copy.deepcopy(GOOD[dialect])
+    holder, key = _holder(value, path)
+    del holder[key]
+    assert len(laws.has_the_shape(_case(dialect, value))) == (path not in MAY_LACK)
+
+
+@pytest.mark.parametrize(("dialect", "path"), FIELDS)
+def test_null_stands_only_where_it_may(dialect: Name, path: str) -> None:
+    value = copy.deepcopy(GOOD[dialect])
+    holder, key = _holder(value, path)
+    holder[key] = None
+    assert len(laws.has_the_shape(_case(dialect, value))) == (path not in MAY_BE_NULL)
+
+
+@pytest.mark.parametrize(("dialect", "path"), FIELDS)
+def test_a_field_is_of_its_type(dialect: Name, path: str) -> None:
+    value = copy.deepcopy(GOOD[dialect])
+    holder, key = _holder(value, path)
+    holder[key] = "other" if type(holder[key]) is int else 5
+    assert len(laws.has_the_shape(_case(dialect, value))) == 1
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_a_good_answer_keeps_the_laws_whatever_it_may_lack(dialect: Name) -> None:
+    value = copy.deepcopy(GOOD[dialect])
+    for path in MAY_LACK:
+        if (dialect, path) in FIELDS and "tool_calls" not in path:
+            holder, key = _holder(value, path)
+            del holder[key]
+    tools = {
+        "chat": [{"type": "function", "function": {"name": "f"}}],
+        "responses": [{"type": "function", "name": "f"}, {"type": "custom", "name": "p"}],
+    }
+    assert [found for _, found in laws.judged(_case(dialect, value, {"tools": tools[dialect]}), laws.PLAIN)] == [
+        []
+    ] * 10
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "wrong"),
+    [
+        ("status", ("completed", "incomplete", "failed", "in_progress", "queued", "cancelled"), "done"),
+        ("error", ({"code": "c", "message": "m"},), {"code": "c"}),
+        ("incomplete_details", ({"reason": "max_output_tokens"},), {}),
+        ("created_at", (1.5,), True),
+        ("tool_choice", ("none", {"type": "function"}), 5),
+    ],
+)
+def test_the_words_of_a_response(field: str, good: tuple[Any, ...], wrong: Any) -> None:
+    for word in good:
+        assert laws.has_the_shape(_case("responses", {**RESPONSES, field: word})) == []
+    assert len(laws.has_the_shape(_case("responses", {**RESPONSES, field: wrong}))) == 1
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "function_call", "eos"])
+def test_the_finish_reasons_of_chat(reason: str) -> None:
+    value = copy.deepcopy(CHAT)
+    value["choices"][0]["finish_reason"] = reason
+    assert len(laws.has_the_shape(_case("chat", value))) == (reason == "eos")
+
+
+def test_an_item_or_part_of_a_new_type_is_none_to_judge() -> None:
+    value = copy.deepcopy(RESPONSES)
+    value["output"].append({"type": "web_search_call"})
+    value["output"][0]["content"].append({"type": "image"})
+    assert laws.has_the_shape(_case("responses", value)) == []
+
+
+def test_the_results_of_calls_go_back_with_all_that_was_said() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    asked: dict[str, Any] = {"model": "m", "tools": tools, "messages": [{"role": "user", "content": "hi"}]}
+    forced = {"tool_choice": "required", "stream": True, "stream_options": {"include_usage": True}}
+    assert questions("chat")[0].with_results({**asked, **forced}, CHAT) == {
+        **asked,
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": "hello", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees"},
+        ],
+    }
+    assert questions("responses")[0].with_results({"model": "m", "input": "hi", **forced}, RESPONSES) == {
+        "model": "m",
+        "stream_options": {"include_usage": True},
+        "input": [
+            {"type": "message", "role": "user", "content": "hi"},
+            {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"},
+            {"type": "custom_tool_call", "call_id": "call_2", "name": "p", "input": "x"},
+            {"type": "function_call_output", "call_id": "call_1", "output": "18 degrees"},
+            {"type": "custom_tool_call_output", "call_id": "call_2", "output": "18 degrees"},
+        ],
+    }
