@@ -103,6 +103,22 @@ OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
     [
         (ASKED, False),
         ({**ASKED, "input": [CALL, OUTPUT]}, False),
+        (
+            {**ASKED, "input": [{**CALL, "type": "custom_tool_call"}, {**OUTPUT, "type": "custom_tool_call_output"}]},
+            False,
+        ),
+        ({**ASKED, "input": [{**CALL, "type": "tool_search_call"}, {**OUTPUT, "type": "tool_search_output"}]}, False),
+        ({**ASKED, "input": [{"role": "user", "content": "hi"}, CALL, {**CALL, "call_id": "d"}, OUTPUT]}, True),
+        ({**ASKED, "input": [CALL, CALL, OUTPUT]}, True),
+        ({**ASKED, "input": [CALL, OUTPUT, OUTPUT]}, True),
+        ({**ASKED, "input": [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}]}, False),
+        ({**ASKED, "input": [{"type": "reasoning", "id": "rs_1", "summary": [], "content": [{}]}]}, False),
+        ({**ASKED, "input": [{"type": "reasoning", "summary": []}]}, False),
+        ({**ASKED, "previous_response_id": None, "conversation": None}, False),
+        ({**ASKED, "conversation": "c"}, True),
+        ({**ASKED, "model": None}, True),
+        ({"model": "m", "store": False}, True),
+        ({"model": "m", "input": "hi"}, True),
         ({**ASKED, "store": True}, True),
         ({**ASKED, "previous_response_id": "r"}, True),
         ({**ASKED, "input": [CALL]}, True),
@@ -113,4 +129,4 @@ OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
     ],
 )
 def test_a_server_without_a_store_wants_everything_in_the_request(body: dict[str, Any], found: bool) -> None:
-    assert bool(problems(body)) is found
+    assert len(problems(body)) == found
