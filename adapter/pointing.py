@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from http.client import HTTPException
 from typing import Final
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from adapter.access.sections import is_loopback
 from adapter.codex import KEY_VARIABLE, config_block
-from adapter.config import Server, Settings
+from adapter.config import Server, Settings, checked_url
 from adapter.errors import ConfigError
 
 _PATIENCE: Final = 10
@@ -41,9 +42,7 @@ def address(server: Server) -> str:
 
 
 def _base_url(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError("--url must begin with http:// or https://")
-    url = url.rstrip("/")
+    url = checked_url("--url", url, KEY_VARIABLE)
     return url if url.endswith("/v1") else f"{url}/v1"
 
 
@@ -54,7 +53,7 @@ def _first_model(base_url: str) -> str:
         listed = [entry["id"] for entry in json.loads(_read(request))["data"]]
     except URLError as refused:
         raise ConfigError(f"no model list at {base_url}/models ({refused.reason}): give --model or --url") from None
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
         raise ConfigError(f"what answers at {base_url}/models is no adapter: give --model or --url") from None
     if not listed:
         raise ConfigError("the adapter lists no models: give --model")

@@ -138,8 +138,37 @@ def test_without_a_model_and_an_adapter_there_is_no_block(tmp_path: Path, monkey
     monkeypatch.setattr("adapter.pointing._STARTING", 0)
     with pytest.raises(ConfigError, match="give --model"):
         codex_config(_load(tmp_path, ""), "http://127.0.0.1:1", None)
-    with pytest.raises(ConfigError, match="http"):
-        codex_config(_load(tmp_path, ""), "llm.example", "m")
+
+
+@pytest.mark.parametrize("url", ["llm.example", "http://", "http://[", "http://h:x", "http://a b", "http://h?a=b"])
+def test_what_is_no_url_is_said_in_one_line(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--url: "):
+        codex_config(_load(tmp_path, ""), url, None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"data": [{}]}',
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+    ],
+)
+def test_what_answers_and_is_no_adapter_is_said_in_one_line(tmp_path: Path, said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as peer:
+                peer.recv(4096)
+                peer.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ConfigError, match="is no adapter: give --model or --url"):
+            codex_config(_load(tmp_path, ""), f"http://127.0.0.1:{listener.getsockname()[1]}", None)
+        thread.join()
 
 
 def test_the_block_is_toml() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapter.conform.acting import NotOffered, use
-from adapter.conform.peers import ChatPeer, Peer, ResponsesPeer, Slow, Switchboard, Torn, message
+from adapter.conform.peers import ChatPeer, Peer, ResponsesPeer, Slow, Switchboard, Torn, fails, message
 from adapter.conform.strict_responses import problems
 from adapter.hub.grammar import check_responses
 
@@ -18,7 +18,9 @@ PATCH = {"type": "custom", "name": "apply_patch"}
 ASKED = {"model": "m", "input": "hi", "store": False, "stream": True}
 
 
-def ask(app: Any, body: dict[str, Any], path: str = "/v1/responses", key: str = "k") -> list[dict[str, Any]]:
+def ask(
+    app: Any, body: dict[str, Any], path: str = "/v1/responses", key: str = "k", method: str = "POST"
+) -> list[dict[str, Any]]:
     """What an application sends for one request."""
     sent: list[dict[str, Any]] = []
 
@@ -28,7 +30,7 @@ def ask(app: Any, body: dict[str, Any], path: str = "/v1/responses", key: str = 
     async def send(event: dict[str, Any]) -> None:
         sent.append(event)
 
-    scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"authorization", f"Bearer {key}".encode())]}
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"authorization", f"Bearer {key}".encode())]}
     asyncio.run(app(scope, receive, send))
     return sent
 
@@ -92,6 +94,50 @@ def test_a_switchboard_finds_the_script_by_the_key() -> None:
     assert b"for a" in b"".join(event.get("body", b"") for event in ask(board.app, {**ASKED, "stream": False}, key="a"))
     assert ask(board.app, ASKED, key="b")[0]["status"] == 404
     assert ask(board.app, ASKED, key="nobody")[0]["status"] == 401
+
+
+def _told(sent: list[dict[str, Any]]) -> tuple[int, dict[bytes, bytes], Any]:
+    start, *parts = sent
+    return start["status"], dict(start["headers"]), json.loads(b"".join(part["body"] for part in parts))
+
+
+def test_a_peer_that_is_not_strict_takes_what_comes_and_keeps_it() -> None:
+    asked = {"model": "m", "input": "hi"}
+    for strict in (True, False):
+        peer = ResponsesPeer([message("hello")], strict=strict)
+        status, headers, told = _told(ask(peer.app, asked, key="mine"))
+        assert status == (400 if strict else 200)
+        assert headers[b"openai-model"] != told.get("model", "m").encode()
+        assert (bool(peer.problems), peer.requests) == (strict, [asked])
+        assert peer.headers == [{"authorization": "Bearer mine"}]
+
+
+def test_a_peer_speaks_one_path_and_lists_its_model() -> None:
+    peer = ChatPeer([message("hello")])
+    assert _told(ask(peer.app, {}, "/v1/models", method="GET"))[2]["data"][0]["id"] == "m"
+    assert peer.problems == []
+    for method, path in (("GET", "/v1/chat/completions"), ("POST", "/v1/models"), ("POST", "/v1/responses")):
+        status, _, told = _told(ask(peer.app, {}, path, method=method))
+        assert (status, told["error"]["message"]) == (404, "This server speaks /chat/completions only.")
+        assert peer.problems.pop() == f"{method} {path}"
+    assert peer.requests == []
+
+
+def test_a_failure_has_the_shape_of_both_apis() -> None:
+    peer = ResponsesPeer([fails(429, "slow down", code="rate_limit_exceeded", retry_after=3), message("hello")])
+    status, headers, told = _told(ask(peer.app, ASKED))
+    error = {"message": "slow down", "type": "invalid_request_error", "param": None, "code": "rate_limit_exceeded"}
+    assert (status, headers[b"retry-after"], told) == (429, b"3", {"error": error})
+    assert b"retry-after" not in _told(ask(peer.app, {**ASKED, "stream": False}))[1]
+
+
+def test_an_answer_is_made_of_its_words() -> None:
+    spoken = message("hello", reasoning="Hm.", calls=[("f", "{}"), ("g", "[]")], number=7, width=2)
+    assert [item["type"] for item in spoken.items] == ["reasoning", "message", "function_call", "function_call"]
+    assert [(call["call_id"], call["name"]) for call in spoken.calls] == [("call_7_0", "f"), ("call_7_1", "g")]
+    assert (spoken.id, spoken.cut("hello"), spoken.text) == ("resp_7", ["he", "ll", "o"], "hello")
+    assert [item["type"] for item in message(calls=[("f", "{}")]).items] == ["function_call"]
+    assert [item["type"] for item in message().items] == ["message"]
 
 
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
