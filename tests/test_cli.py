@@ -106,7 +106,7 @@ def test_convert_guesses_a_misspelt_profile() -> None:
 def test_convert_shows_the_middle() -> None:
     code, out, _ = _run("convert", "request", "--from", "chat", "--to", "hub", given=json.dumps(CHAT))
     shown = json.loads(out)
-    assert (code, shown["carry"]) == (0, {"seed": 1})
+    assert (code, shown["carry"], shown["dialect"], shown["stream"]) == (0, {"seed": 1}, "chat", False)
     assert shown["body"]["input"][0]["type"] == "message"
 
 
@@ -130,7 +130,7 @@ def test_convert_reply(tmp_path: Path) -> None:
         "convert", "reply", "--from", "chat", "--to", "responses", "--request", str(asked), given=json.dumps(REPLY)
     )
     reply = json.loads(out)
-    assert code == 0
+    assert (code, out[-2:]) == (0, "}\n")
     assert (reply["output"][0]["content"][0]["text"], reply["metadata"]) == ("Hello", {"k": "v"})
 
 
@@ -147,6 +147,26 @@ def test_convert_shows_the_events_of_an_answer(what: str, given: str) -> None:
     events = [json.loads(line)["event"] for line in out.splitlines()]
     assert code == 0
     assert (events[0], events[-1]) == ("Started", "Finished")
+
+
+@pytest.mark.parametrize("asked", [CHAT, {"model": "m", "input": "Hi"}])
+def test_the_request_of_an_answer_shown_in_the_middle_may_be_of_either_dialect(
+    tmp_path: Path, asked: dict[str, object]
+) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(asked))
+    arguments = ("convert", "reply", "--from", "chat", "--to", "hub", "--request", str(file))
+    code, out, err = _run(*arguments, given=json.dumps(REPLY))
+    assert (code, json.loads(out.splitlines()[-1])["event"]) == (0, "Finished"), err
+
+
+@pytest.mark.parametrize("target", ["responses", "hub"])
+def test_what_was_mended_is_told_in_lines_with_its_detail(target: str) -> None:
+    given = STREAM.replace('"content"', '"audio":{"id":"a","data":"AA=="},"content"')
+    code, _, err = _run("convert", "stream", "--from", "chat", "--to", target, given=given)
+    told = [json.loads(line) for line in err.splitlines()]
+    assert code == 0
+    assert told == [{"anomaly": "audio_dropped", "detail": ""}]
 
 
 @pytest.mark.parametrize("given", ["", "{", "[]", '{"model": "m"}'])

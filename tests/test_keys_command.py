@@ -46,6 +46,8 @@ def test_a_key_is_made_listed_rotated_and_revoked(config: Path) -> None:
     assert "need no key" in check(config)
     code, secret, told = keys(config, "add", "alice-laptop", "--owner", "alice", "--group", "codex")
     assert (code, "made key 'alice-laptop'" in told, "next start" in told) == (0, True, True)
+    assert "next start" not in keys(config, "add", "another", "--owner", "bob", "--group", "codex")[2]
+    assert keys(config, "revoke", "another")[0] == 0
     file = KeyFile(config.with_name("keys.toml"))
     assert file.read()[0].digest == digest_of(secret.strip())
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
@@ -59,7 +61,10 @@ def test_a_key_is_made_listed_rotated_and_revoked(config: Path) -> None:
     assert (code, other == secret) == (0, False)
     assert "the old one opens" in keys(config, "list")[1]
 
-    assert keys(config, "revoke", "alice-laptop")[0] == 0
+    assert keys(config, "rotate", "alice-laptop")[0] == 0
+    assert "the old one opens" not in keys(config, "list")[1]
+
+    assert keys(config, "revoke", "alice-laptop") == (0, "", "adapter: revoked key 'alice-laptop'\n")
     assert keys(config, "list")[1] == ""
     assert "need a key" in check(config), "with the last key revoked nobody gets in, instead of everybody"
 
@@ -83,6 +88,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(config: Path, argum
     assert (code, out) == (2, "")
     assert says in told
     assert told.count("\n") == 1
+    assert keys(config, "list")[1].split() == ["written", "owner", "bob", "groups", "codex", "(configured)"]
     assert not config.with_name("keys.toml").exists() or KeyFile(config.with_name("keys.toml")).read() == ()
 
 

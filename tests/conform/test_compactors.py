@@ -70,8 +70,13 @@ def test_every_kind_answers_a_plain_turn_with_all_it_knows(kind: Kind) -> None:
     body = CHAT if peer.dialect == "chat" else {**ASKED, "input": [*INPUT, OWN], "store": False}
     status, told, problems = asked(kind, body, path)
     assert (status, problems) == (200, [])
-    assert "FACT-a FACT-b" in json.dumps(told)
+    assert "I know FACT-a FACT-b" in json.dumps(told)
     assert ("FACT-c" in json.dumps(told)) is (peer.dialect == "responses")
+
+
+def test_a_turn_may_be_a_text() -> None:
+    status, told, problems = asked("trigger", {"model": "m", "input": "FACT-x", "store": False}, "/v1/responses")
+    assert (status, problems, "I know FACT-x." in json.dumps(told)) == (200, [], True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapter.conform import laws, strategies
 from adapter.conform.peers import ChatPeer, fails, message, says, streams
-from adapter.conform.report import Report
+from adapter.conform.report import Report, excerpt
 from adapter.conform.speaking import (
     Spoken,
     chat_completion,
@@ -116,7 +116,16 @@ def test_a_report_names_the_law_and_the_case() -> None:
     report.add("grammar", "case 2", ["seq at event[0]: …"])
     assert not report.ok
     assert "FAIL  grammar: 2 cases" in report.text()
-    assert json.loads(report.json())["findings"][0]["case"] == "case 2"
+    told = json.loads(report.json())
+    assert told["findings"][0]["case"] == "case 2"
+    assert told["laws"] == {"grammar": {"cases": 2, "findings": 1, "broken": 1, "about": None}}
+
+
+def test_an_excerpt_is_one_line_that_says_where_it_is_cut() -> None:
+    assert excerpt(b"a \n\t b\xff") == "a b\ufffd"
+    assert excerpt(b"x" * 200) == "x" * 200
+    assert excerpt(b"x" * 201) == "x" * 199 + "…"
+    assert len(excerpt("é".encode() * 201)) == 200
 
 
 # ------------------------------------------------------------------------------------------------------------- peers

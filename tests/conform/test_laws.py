@@ -158,6 +158,13 @@ def test_nulls_in_later_fragments_of_a_call_change_nothing() -> None:
     ("change", "found"),
     [
         (lambda raw: raw.replace(b"hello", b"hallo"), "came out as {"),
+        (lambda raw: raw.replace(b'"id":"resp_0"', b'"id":"resp_1"'), "came out as {"),
+        (lambda raw: raw.replace(b'"object":"response"', b'"object":"answer"'), "came out as {"),
+        (lambda raw: raw.replace(b'"created_at":17', b'"created_at":18'), "came out as {"),
+        (lambda raw: raw.replace(b'"model":"m"', b'"model":"n"'), "came out as {"),
+        (lambda raw: raw.replace(b'"total_tokens":12', b'"total_tokens":13'), "came out as {"),
+        (lambda raw: raw.replace(b'"incomplete_details":null', b'"incomplete_details":{}'), "came out as {"),
+        (lambda raw: raw.replace(b'"error":null', b'"error":{}'), "came out as {"),
         (_without_last, "events came out as 2"),
         (_last_twice, "events came out as 2"),
         (lambda raw: raw.replace(b'"status":"completed"', b'"status":"incomplete"'), "came out as {"),
@@ -218,3 +225,10 @@ def test_what_a_chat_upstream_said_comes_back_as_it_was(translator: Translator, 
     request = {"model": "m", "input": [{"type": "message", "role": "user", "content": "hi"}], "store": False}
     told = laws.replay_gives_back_the_message(translator, chat_message(SPOKEN), REPLY, request)
     assert len(told) == found, told
+
+
+def test_no_calls_are_no_calls_however_that_is_said() -> None:
+    spoken = message("hello")
+    said = {**chat_message(spoken), "tool_calls": []}
+    request = {"model": "m", "input": [{"type": "message", "role": "user", "content": "hi"}], "store": False}
+    assert laws.replay_gives_back_the_message(Translator(), said, response(spoken), request) == []

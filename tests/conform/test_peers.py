@@ -63,12 +63,19 @@ def test_a_call_has_the_form_of_the_tool_that_was_offered(
 
 
 def test_tools_are_also_found_in_the_input_and_in_chat_requests() -> None:
-    later = {"input": [{"type": "additional_tools", "tools": [SAY]}, {"type": "tool_search_output", "tools": [PATCH]}]}
+    later = {
+        "input": [
+            {"role": "user", "content": "hi"},
+            {"type": "additional_tools", "tools": [SAY]},
+            {"type": "tool_search_output", "tools": [PATCH]},
+        ]
+    }
     assert use(later, "say", {}, id="1")["type"] == "function_call"
     assert use(later, "apply_patch", "x", id="1")["type"] == "custom_tool_call"
     schema = {"type": "object", "properties": {"input": {"type": "string"}}}
     chat = {"messages": [], "tools": [{"type": "function", "function": {"name": "apply_patch", "parameters": schema}}]}
     assert use(chat, "apply_patch", "x", id="1")["arguments"] == '{"input": "x"}'
+    assert use(chat, "apply_patch", {"input": "x"}, id="1")["arguments"] == '{"input": "x"}'
 
 
 def test_a_tool_that_is_not_offered_is_the_scripts_finding() -> None:

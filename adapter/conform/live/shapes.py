@@ -92,7 +92,7 @@ def _is(value: Any, wanted: Wanted) -> bool:
         if isinstance(value, bool):
             return wanted is bool
         return isinstance(value, (int, float) if wanted is float else wanted)
-    return type(value) is type(wanted) and bool(value == wanted)
+    return bool(value == wanted)
 
 
 def _is_not(value: Any, wanted: Wanted, where: str) -> str:
