@@ -37,6 +37,7 @@ def test_a_compaction_keeps_what_users_said_and_a_blob() -> None:
     kept, blob = told["output"]
     assert (kept["role"], kept["content"], kept["type"], kept["status"]) == ("user", "FACT-b", "message", "completed")
     assert blob == {"type": "compaction", "id": "cmp_0", "encrypted_content": f"{BLOB}FACT-a FACT-b"}
+    assert told.keys() == {"id", "object", "created_at", "output", "usage"}
     assert (told["object"], told["usage"]["total_tokens"]) == ("response.compaction", 12)
     assert asked("compaction", {"model": "m", "input": "FACT-x"})[1]["output"][0]["content"] == "FACT-x"
 
@@ -47,7 +48,7 @@ def test_an_answer_in_place_of_a_compaction_is_a_summary(kind: Kind) -> None:
     assert (status, problems, told["object"]) == (200, [], "response")
     assert told["output"][0]["content"][0]["text"] == "I know FACT-a FACT-b."
     assert told["usage"]["total_tokens"] == 12
-    assert ("provider" in told) is (kind == "gomodel")
+    assert ("provider" in told) is ("metadata" in told) is ("created_at" in told) is (kind == "gomodel")
     assert ("status" in told) is (kind == "response")
 
 

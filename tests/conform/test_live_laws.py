@@ -703,6 +703,8 @@ def test_no_answer_makes_a_law_raise(dialect: str, data: st.DataObject) -> None:
         ({"a": {"b": [1, "x"]}}, {"a": {"b": [int]}}, ["a.b[1] is 'x', expected an integer"]),
         ({"a": 0}, {"a": ("x", None)}, ["a is 0, expected 'x' or null"]),
         ({"a": {"b": 0}}, {"a": (None, {"b": str})}, ["a.b is 0, expected a string"]),
+        ({"a": [5]}, {"a": (None, [str])}, ["a[0] is 5, expected a string"]),
+        ({"a": []}, {"a": (None, {"b": str})}, ["a is [], expected null or an object"]),
         ([], One(int), ["the body has 0 members, expected one"]),
         ({"type": "t", "x": 1}, Kinds({"t": {"x": str}}), ["x is 1, expected a string"]),
         ({"type": "new"}, Kinds({"t": {"x": str}}), []),

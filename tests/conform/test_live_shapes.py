@@ -167,6 +167,15 @@ def test_an_item_or_part_of_a_new_type_is_none_to_judge() -> None:
     assert laws.has_the_shape(_case("responses", value)) == []
 
 
+def test_a_stream_without_a_field_is_told_of_that_field() -> None:
+    """And of nothing else: what it says is read."""
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "m"}
+    chunk = {**head, "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    raw = b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]\n\n"
+    case = Case(questions("chat")[0], {"model": "m", "stream": True}, Answer(200, "text/event-stream", raw))
+    assert laws.has_the_shape(case) == ["created is missing"]
+
+
 def test_the_results_of_calls_go_back_with_all_that_was_said() -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     asked: dict[str, Any] = {"model": "m", "tools": tools, "messages": [{"role": "user", "content": "hi"}]}
