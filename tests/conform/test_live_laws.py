@@ -297,6 +297,14 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Defect]] = [
 
 
 @pytest.mark.parametrize("dialect", BOTH)
+def test_results_are_sent_back_for_calls_that_wait_for_them(dialect: str) -> None:
+    told: list[str] = []
+    judged(Defect(), dialect, tell=told.append)
+    calls = ("a call that must be", "a call that must be, streamed", "two calls at once")
+    assert [line for line in told if "results" in line] == [f"ok    {name}, then results" for name in calls]
+
+
+@pytest.mark.parametrize("dialect", BOTH)
 def test_a_server_without_a_defect_breaks_no_law(dialect: str) -> None:
     report = judged(Defect(), dialect, examples=30)
     assert report.findings == []
@@ -506,6 +514,7 @@ def test_the_smallest_request_that_breaks_a_server_is_shown(dialect: str, field:
     report = judged(failing, dialect, examples=40, seed=3)
     ((law, case, finding),) = report.findings
     assert (law, case) == ("any-request-is-answered-or-refused", "--seed 3")
+    assert finding.startswith("is-answered: status 500: ")
     smallest = json.loads(finding.partition("the smallest request: ")[2])
     assert smallest["temperature"] == 0
     assert smallest[field] in ("0", [{"role": "user", "content": "0"}])
@@ -528,6 +537,24 @@ def test_another_failure_than_those_that_are_told_is_searched_for() -> None:
     found = {law: told for law, _, told in judged(Defect(answers=answers), "chat", examples=40, seed=3).findings}
     assert "not implemented" in found["is-answered"]
     assert "division by zero" in found["any-request-is-answered-or-refused"]
+
+
+def test_what_another_law_says_in_the_same_words_is_another_failure() -> None:
+    """vLLM's responses have no `error`; where this server refuses a temperature, it does not say why either."""
+
+    def answers(body: dict[str, Any], answer: Answer) -> Answer:
+        if "temperature" in body:
+            return Answer(400, "application/json", b'{"detail": "no"}')
+        return answer
+
+    def says(body: dict[str, Any], told: Any) -> Any:
+        (told.get("response") or told).pop("error", None)
+        return told
+
+    report = judged(Defect(says=says, answers=answers), "responses", examples=40, seed=3)
+    found = {law: told for law, _, told in report.findings}
+    assert found["has-the-shape"] == "error is missing"
+    assert found["any-request-is-answered-or-refused"].startswith("says-why: error is missing; ")
 
 
 def test_a_stream_without_its_done_is_judged_for_what_it_says() -> None:

@@ -176,6 +176,21 @@ def test_a_stream_without_a_field_is_told_of_that_field() -> None:
     assert laws.has_the_shape(case) == ["created is missing"]
 
 
+def test_a_stream_that_follows_the_grammar_and_adds_up_to_nothing_is_told_of() -> None:
+    """The SDKs take the type of a call from its last fragment."""
+    deltas = [
+        {"role": "assistant", "tool_calls": [{"index": 0, **CALL}]},
+        {"tool_calls": [{"index": 0, "type": None, "function": {"arguments": ""}}]},
+    ]
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    raw = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    case = Case(questions("chat")[0], {"model": "m", "stream": True}, Answer(200, "text/event-stream", raw))
+    assert laws.is_grammatical(case) == []
+    assert laws.has_the_shape(case) == ["the events do not add up to an answer"]
+
+
 def test_the_results_of_calls_go_back_with_all_that_was_said() -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     asked: dict[str, Any] = {"model": "m", "tools": tools, "messages": [{"role": "user", "content": "hi"}]}
