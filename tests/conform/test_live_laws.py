@@ -305,6 +305,14 @@ def test_results_are_sent_back_for_calls_that_wait_for_them(dialect: str) -> Non
 
 
 @pytest.mark.parametrize("dialect", BOTH)
+def test_a_model_that_calls_nothing_where_it_need_not_gets_no_results(dialect: str) -> None:
+    told: list[str] = []
+    shy = Defect(hears=lambda body: body if "tool_choice" in body else _without("tools")(body))
+    assert judged(shy, dialect, tell=told.append).findings == []
+    assert not any("two calls at once, then" in line for line in told)
+
+
+@pytest.mark.parametrize("dialect", BOTH)
 def test_a_server_without_a_defect_breaks_no_law(dialect: str) -> None:
     report = judged(Defect(), dialect, examples=30)
     assert report.findings == []
@@ -379,6 +387,7 @@ def test_what_all_answers_break_alike_is_told_once() -> None:
     cases = f"a tiny {NEW}; a tiny {OLD}; a plain answer; {len(report.findings) - 3} more"
     told = [line.strip() for line in report.text().splitlines() if " · " in line]
     assert told == [f"has-the-shape · {cases}: model is missing"]
+    assert report.remarks == [("the limit of all other questions", NEW)], "another fault is none of the limit"
 
 
 def test_a_stream_that_breaks_the_grammar_and_adds_up_is_judged_for_what_it_says() -> None:
@@ -555,6 +564,21 @@ def test_what_another_law_says_in_the_same_words_is_another_failure() -> None:
     found = {law: told for law, _, told in report.findings}
     assert found["has-the-shape"] == "error is missing"
     assert found["any-request-is-answered-or-refused"].startswith("says-why: error is missing; ")
+
+
+def test_how_many_of_the_drawn_requests_were_refused_is_told() -> None:
+    statuses: list[int] = []
+
+    def answers(body: dict[str, Any], answer: Answer) -> Answer:
+        statuses.append(answer.status)
+        return answer
+
+    judged(Defect(answers=answers), "chat")
+    fixed = len(statuses)
+    report = judged(Defect(answers=answers), "chat", examples=30, seed=3)
+    refused = statuses[2 * fixed :].count(400)
+    assert refused
+    assert report.remarks[-1][1].endswith(f"; {refused} were refused")
 
 
 def test_a_stream_without_its_done_is_judged_for_what_it_says() -> None:

@@ -191,6 +191,22 @@ def test_a_stream_that_follows_the_grammar_and_adds_up_to_nothing_is_told_of() -
     assert laws.has_the_shape(case) == ["the events do not add up to an answer"]
 
 
+def test_a_delta_that_is_none_makes_no_answer() -> None:
+    raw = b'data: {"choices": [{"index": 0, "delta": "hi"}]}\n\ndata: [DONE]\n\n'
+    case = Case(questions("chat")[0], {"model": "m", "stream": True}, Answer(200, "text/event-stream", raw))
+    assert case.value is None
+
+
+@pytest.mark.parametrize(("choice", "told"), [({}, ["'f' is called, offered: g"]), ({"tool_choice": "none"}, None)])
+def test_a_call_of_a_tool_that_was_not_offered_is_told_with_those_that_were(
+    choice: Any, told: list[str] | None
+) -> None:
+    body = {"messages": [], "tools": [{"type": "function", "function": {"name": "g"}}], **choice}
+    expected = ["tool_choice is 'none', and f is called"] if told is None else told
+    assert laws.calls_only_what_is_offered(_case("chat", CHAT, body)) == expected
+    assert laws.calls_only_what_is_offered(_case("chat", CHAT, {"messages": []})) == ["'f' is called, offered: nothing"]
+
+
 def test_the_results_of_calls_go_back_with_all_that_was_said() -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
     asked: dict[str, Any] = {"model": "m", "tools": tools, "messages": [{"role": "user", "content": "hi"}]}

@@ -11,7 +11,10 @@ from adapter.conform.strict_chat import problems
 from adapter.upstream.profiles import GENERIC, CallIdRule, Profile
 
 HELLO = {"role": "user", "content": "hi"}
-FUNCTION = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+FUNCTION: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "f", "description": "d", "parameters": {"type": "object"}},
+}
 CUSTOM = {"type": "custom", "custom": {"name": "p"}}
 ALLOWED = {
     "type": "allowed_tools",
