@@ -84,7 +84,7 @@ def test_e19_nothing_fails_for_want_of_a_log_line(monkeypatch: pytest.MonkeyPatc
         pipe.broken = False
         log.info("ready")
 
-    play(scenario, defects=1)
+    play(scenario)
     assert pipe.writes == [["ready"]]
 
 
@@ -99,5 +99,5 @@ def test_what_is_below_the_level_is_not_said(monkeypatch: pytest.MonkeyPatch) ->
         log.warning("key_file_refused")
         log.error("defect")
 
-    play(scenario, defects=1)
+    play(scenario)
     assert pipe.writes == [["key_file_refused"], ["defect"]]
