@@ -175,6 +175,19 @@ def test_a_model_is_listed_where_any_upstream_of_it_is_the_callers_to_use() -> N
     play(scenario)
 
 
+def test_a_model_goes_only_to_the_upstreams_of_the_group_that_grants_it_though_another_group_has_more() -> None:
+    async def scenario() -> None:
+        rules = access(group("a", models=["gpt-*"], upstreams=["one"]), group("b", models=["qwen*"], upstreams=["two"]))
+        async with Upstream(GOOD["chat"]) as one, Upstream(GOOD["chat"]) as two:
+            sections = (upstream(two.url, "chat", "two", api_key=OWN), upstream(one.url, "chat", "one", api_key=OWN))
+            async with adapter(*sections, access=rules) as client:
+                assert (await ask(client, CAROL, model="gpt-5")).status == 200
+                assert (len(one.seen), len(two.seen)) == (1, 0)
+                refused(await ask(client, CAROL, model="two/gpt-5"), 403, "model_not_allowed")
+
+    play(scenario)
+
+
 def test_404_for_a_misjoined_path_names_the_right_one() -> None:
     async def scenario() -> None:
         async with (
