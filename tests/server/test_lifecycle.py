@@ -51,6 +51,7 @@ from tests.server.scripted import (
     responses_events,
     responses_stream,
 )
+from tests.server.test_upstream_faults import says_hello
 
 DIALECTS = ("chat", "responses")
 LANES = [(client, up) for client in DIALECTS for up in DIALECTS]
@@ -234,6 +235,27 @@ def test_an_upstream_that_is_slow_to_answer_gets_its_status_and_comments(
             assert answer.pieces[: len(comments)] == comments
             assert (
                 answer.events[-1] == "[DONE]" if client_speaks == "chat" else answer.types[-1] == "response.completed"
+            )
+
+    play(scenario)
+
+
+@lanes
+def test_an_answer_that_comes_in_pieces_behind_the_commit_keeps_its_order(
+    client_speaks: str, upstream_speaks: str
+) -> None:
+    """The client is ready for more before it was given the beginning."""
+
+    async def scenario() -> None:
+        good = chat_stream("Hel", "lo") if upstream_speaks == "chat" else responses_stream("Hello")
+        script: Script = [Sleep(0.3), *good[:3], Sleep(0.05), *good[3:4], Sleep(0.05), *good[4:]]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), commit_after=0.1) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            says_hello(client_speaks, True, answer)
+            first = answer.events[0]
+            assert (first["choices"][0]["delta"]["role"] if client_speaks == "chat" else first["type"]) in (
+                "assistant",
+                "response.created",
             )
 
     play(scenario)
