@@ -183,6 +183,19 @@ def test_behind_the_first_event_nothing_is_tried_again(client_speaks: str, upstr
     play(scenario)
 
 
+def test_what_only_the_failed_target_would_have_lost_is_not_told() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(SICK, 503)]) as first,
+            Upstream([json_reply(chat_reply())]) as second,
+            adapter(upstream(first.url, "responses", "first"), upstream(second.url, "chat", "second")) as client,
+        ):
+            found = await client.ask("chat", seed=4)
+            assert (found.status, len(first.seen), "x-adapter-losses" in found.headers) == (200, 1, False)
+
+    play(scenario)
+
+
 def test_when_all_fail_the_last_one_is_told_and_the_client_is_asked_not_to_multiply_it() -> None:
     async def scenario() -> None:
         async with (

@@ -438,6 +438,19 @@ def test_connections_are_used_again() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_connection_whose_stream_ends_a_moment_behind_its_last_event_is_used_again(dialect: str) -> None:
+    async def scenario() -> None:
+        *events, end = chat_stream("Hello")
+        async with Upstream([*events, Sleep(0.1), end]) as up, adapter(upstream(up.url, "chat")) as client:
+            for _ in range(2):
+                assert (await client.ask(dialect, stream=True)).whole
+                await asyncio.sleep(0.3)
+            assert up.connections == 1
+
+    play(scenario)
+
+
 # ------------------------------------------------------------------------------------------------------------- the drain
 
 
