@@ -175,6 +175,19 @@ def test_a_model_is_listed_where_any_upstream_of_it_is_the_callers_to_use() -> N
     play(scenario)
 
 
+def test_a_model_goes_only_to_the_upstreams_of_the_group_that_grants_it_though_another_group_has_more() -> None:
+    async def scenario() -> None:
+        rules = access(group("a", models=["gpt-*"], upstreams=["one"]), group("b", models=["qwen*"], upstreams=["two"]))
+        async with Upstream(GOOD["chat"]) as one, Upstream(GOOD["chat"]) as two:
+            sections = (upstream(two.url, "chat", "two", api_key=OWN), upstream(one.url, "chat", "one", api_key=OWN))
+            async with adapter(*sections, access=rules) as client:
+                assert (await ask(client, CAROL, model="gpt-5")).status == 200
+                assert (len(one.seen), len(two.seen)) == (1, 0)
+                refused(await ask(client, CAROL, model="two/gpt-5"), 403, "model_not_allowed")
+
+    play(scenario)
+
+
 def test_404_for_a_misjoined_path_names_the_right_one() -> None:
     async def scenario() -> None:
         async with (
@@ -498,8 +511,9 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only(tmp_pat
                         for number in range(3)
                     ]
                     await ask(client, BOB, "responses", stream=True, unknown_thing=1)
-                    found = {sample.name: sample for family in made[0].collect() for sample in family.samples}
-                    samples = [sample for family in made[0].collect() for sample in family.samples]
+                    assert (await client.ask("chat")).status == 401
+                samples = [sample for family in made[0].collect() for sample in family.samples]
+                found = {sample.name: sample for sample in samples}
         assert REGISTRY is not made[0]
         for name in (
             "adapter_requests_total",
@@ -521,11 +535,12 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only(tmp_pat
         by = {(s.name, tuple(sorted(s.labels.items()))): s.value for s in samples}
         chat_ok = (("outcome", "ok"), ("route", "up"), ("surface", "chat"))
         assert by["adapter_requests_total", chat_ok] == 2
+        assert by["adapter_requests_total", (("outcome", "refused"), ("route", "none"), ("surface", "chat"))] == 1
         assert by["adapter_upstream_attempts_total", (("outcome", "ok"), ("upstream", "up"))] == 3
         assert by["adapter_tokens_total", (("kind", "input"),)] == 9
         events = sum(len(answer.events) for answer in told if answer.status == 200)
         assert by["adapter_stream_events_total", (("surface", "chat"),)] == events
-        assert by["adapter_inflight", ()] >= 0
+        assert by["adapter_inflight", ()] == 0
 
     play(scenario)
 

@@ -71,6 +71,20 @@ def test_what_nobody_can_carry_is_refused_as_the_first_one_would() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(("speaks", "says"), [("chat", "A role must be"), ("responses", "Invalid value for")])
+def test_of_all_refusals_of_what_nobody_can_carry_the_first_ones_is_told(speaks: str, says: str) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(CHAT) as up,
+            adapter(upstream(up.url, speaks, "first"), upstream(up.url, OTHER[speaks], "second")) as client,
+        ):
+            found = await client.ask("chat", messages=[{"role": "nobody", "content": "Hello"}])
+            assert (found.status, found.json["error"]["message"][: len(says)]) == (400, says)
+            assert up.seen == []
+
+    play(scenario)
+
+
 def test_an_upstream_that_failed_is_what_is_told_where_the_others_cannot_carry_the_request(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -54,6 +54,23 @@ def test_another_model_of_the_same_upstream_works_in_the_place_of_the_turn(bound
     play(scenario)
 
 
+def test_of_all_that_have_the_summarising_model_the_upstream_of_the_turn_is_asked_first() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("the summary")) as preferred,
+            Upstream(chat_stream("the summary")) as main,
+            adapter(
+                upstream(preferred.url, "chat", "preferred", models=["small"]),
+                upstream(main.url, "chat", "main", models=["m", "small"]),
+                compaction={"model": "small"},
+            ) as client,
+        ):
+            await compacted(client)
+            assert (len(preferred.seen), [seen.json["model"] for seen in main.seen]) == (0, ["small"])
+
+    play(scenario)
+
+
 def test_a_summary_takes_the_last_place_of_its_upstream_and_gives_it_back_when_its_client_leaves() -> None:
     async def scenario() -> None:
         async with (

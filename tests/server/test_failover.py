@@ -22,6 +22,7 @@ from tests.server.scripted import (
     Stall,
     Upstream,
     chat_reply,
+    chat_stream,
     chunk,
     event,
     head,
@@ -178,6 +179,19 @@ def test_behind_the_first_event_nothing_is_tried_again(client_speaks: str, upstr
             answer = await client.ask(client_speaks, stream=True)
             assert (answer.status, len(two.seen)) == (200, 0)
             assert b"error" in answer.body
+
+    play(scenario)
+
+
+def test_what_only_the_failed_target_would_have_lost_is_not_told() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(SICK, 503)]) as first,
+            Upstream([json_reply(chat_reply())]) as second,
+            adapter(upstream(first.url, "responses", "first"), upstream(second.url, "chat", "second")) as client,
+        ):
+            found = await client.ask("chat", seed=4)
+            assert (found.status, len(first.seen), "x-adapter-losses" in found.headers) == (200, 1, False)
 
     play(scenario)
 
@@ -414,6 +428,25 @@ def test_a_conversation_that_goes_on_by_id_stays_where_it_began(several: str, tm
                         made = await client.ask("responses", input=said, previous_response_id=last)
                         last = made.json["id"]
                     assert len({seen.headers["authorization"] for seen in up.seen}) == 1
+
+    play(scenario)
+
+
+def test_a_conversation_is_compacted_where_its_turns_go() -> None:
+    """Also for a client that names it nowhere: its opening tells."""
+
+    async def scenario() -> None:
+        async with Upstream(chat_stream("Hello")) as up:
+            sections = [upstream(up.url, "chat", key, priority=0, api_key=key) for key in ("sk-0", "sk-1", "sk-2")]
+            async with adapter(*sections) as client:
+                for conversation in range(6):
+                    up.seen.clear()
+                    roles = ("user", "assistant", "user")
+                    said = [{"role": role, "content": f"conversation {conversation}"} for role in roles]
+                    assert (await client.ask("responses", input=said, stream=True)).status == 200
+                    assert (await client.post("/v1/responses/compact", {"model": "m", "input": said})).status == 200
+                    keys = [seen.headers["authorization"] for seen in up.seen]
+                    assert (len(keys), len(set(keys))) == (2, 1)
 
     play(scenario)
 

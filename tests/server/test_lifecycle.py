@@ -51,6 +51,7 @@ from tests.server.scripted import (
     responses_events,
     responses_stream,
 )
+from tests.server.test_upstream_faults import says_hello
 
 DIALECTS = ("chat", "responses")
 LANES = [(client, up) for client in DIALECTS for up in DIALECTS]
@@ -239,6 +240,27 @@ def test_an_upstream_that_is_slow_to_answer_gets_its_status_and_comments(
     play(scenario)
 
 
+@lanes
+def test_an_answer_that_comes_in_pieces_behind_the_commit_keeps_its_order(
+    client_speaks: str, upstream_speaks: str
+) -> None:
+    """The client is ready for more before it was given the beginning."""
+
+    async def scenario() -> None:
+        good = chat_stream("Hel", "lo") if upstream_speaks == "chat" else responses_stream("Hello")
+        script: Script = [Sleep(0.3), *good[:3], Sleep(0.05), *good[3:4], Sleep(0.05), *good[4:]]
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), commit_after=0.1) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            says_hello(client_speaks, True, answer)
+            first = answer.events[0]
+            assert (first["choices"][0]["delta"]["role"] if client_speaks == "chat" else first["type"]) in (
+                "assistant",
+                "response.created",
+            )
+
+    play(scenario)
+
+
 def _is_one_failure(answer: Response, client_speaks: str) -> None:
     """A committed stream that says nothing but that it has failed."""
     assert (answer.status, answer.whole) == (200, True)
@@ -411,6 +433,19 @@ def test_connections_are_used_again() -> None:
         async with Upstream(chat_stream("Hello")) as up, adapter(upstream(up.url, "chat")) as client:
             for dialect in (*DIALECTS, *DIALECTS):
                 await client.ask(dialect, stream=True)
+            assert up.connections == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_connection_whose_stream_ends_a_moment_behind_its_last_event_is_used_again(dialect: str) -> None:
+    async def scenario() -> None:
+        *events, end = chat_stream("Hello")
+        async with Upstream([*events, Sleep(0.1), end]) as up, adapter(upstream(up.url, "chat")) as client:
+            for _ in range(2):
+                assert (await client.ask(dialect, stream=True)).whole
+                await asyncio.sleep(0.3)
             assert up.connections == 1
 
     play(scenario)

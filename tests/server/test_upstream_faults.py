@@ -436,18 +436,13 @@ def test_d51_a_broken_tail_behind_the_finish_is_no_failure(client_speaks: str) -
     says_hello(client_speaks, True, answered(client_speaks, "chat", True, script))
 
 
+@pytest.mark.parametrize("pauses", [True, False], ids=["in_several_reads", "in_one_read"])
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
-def test_an_answer_that_is_complete_does_not_wait_long_for_its_usage(client_speaks: str) -> None:
+def test_an_answer_that_is_complete_does_not_wait_long_for_its_usage(client_speaks: str, pauses: bool) -> None:
     async def scenario() -> None:
-        hello = [SSE, event(chunk({"content": "Hello"}))]
-        script: Script = [
-            *hello,
-            Sleep(0.05),
-            event(chunk({"content": "!"})),
-            Sleep(0.05),
-            event(chunk({}, "stop")),
-            Stall(),
-        ]
+        events = [event(chunk({"content": "Hello"})), event(chunk({"content": "!"})), event(chunk({}, "stop"))]
+        steps: Script = [step for one in events for step in (one, Sleep(0.05))] if pauses else [b"".join(events)]
+        script: Script = [SSE, *steps, Stall()]
         async with Upstream(script) as up, adapter(upstream(up.url, "chat"), settle_within=0.2) as client:
             begin = asyncio.get_running_loop().time()
             answer = await client.ask(client_speaks, stream=True)
