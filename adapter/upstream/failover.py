@@ -147,8 +147,9 @@ class Failover:
         self._attempts.failed(fault)
         if fault not in _OF_THE_KEY:
             self.skip(target)
-        if fault is Fault.ABSENT:  # told only where no other failed or rests
-            self._waits.append((inf, error, target))
+        if fault is Fault.ABSENT:  # told only where no other upstream failed or rests
+            others = [wait for wait in self._waits if wait[2].upstream is not target.upstream]
+            self._waits = [*others, (inf, error, target)]
         else:
             self._error = error
 

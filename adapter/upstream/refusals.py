@@ -151,12 +151,37 @@ def _status(code: Any) -> int | None:
     return code if type(code) is int and 400 <= code < 600 else None
 
 
+ABOUT_INPUT: Final = frozenset(
+    [
+        "invalid_prompt",
+        "data_residency_mismatch",
+        "bio_policy",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "image_content_policy_violation",
+        "invalid_image_mode",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_file_not_found",
+    ]
+)
+"""The values of a failed Response's `error.code` for what its client sent; another upstream would not like that either."""
+
 _STATUS_OF_TYPE: Final = {
+    **dict.fromkeys(ABOUT_INPUT, 400),
     "invalid_request_error": 400,
     "invalid_request": 400,
-    "invalid_prompt": 400,
     "BadRequestError": 400,
+    "content_filter": 400,
     "content_policy_violation": 400,
+    "cyber_policy": 400,
     "invalid_encrypted_content": 400,
     "authentication_error": 401,
     "invalid_api_key": 401,

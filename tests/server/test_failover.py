@@ -121,6 +121,26 @@ def test_a_whole_response_that_says_that_it_failed_is_answered_elsewhere(client_
     play(scenario)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("code", ["invalid_image_url", "bio_policy"])
+def test_a_whole_response_that_failed_for_what_its_client_sent_is_that_clients(code: str, stream: bool) -> None:
+    """The upstream is well: nobody else is asked, and the next client's request gets there."""
+
+    async def scenario() -> None:
+        failed = response() | {"status": "failed", "output": [], "error": {"code": code, "message": "x"}}
+        scripts = [*[[json_reply(failed)]] * 10, good("responses", stream)]
+        async with Upstream(*scripts) as well, Upstream(good("responses", stream)) as other:
+            sections = upstream(well.url, "responses", "well"), upstream(other.url, "responses", "other")
+            async with adapter(*sections) as client:
+                for _ in range(10):
+                    answer = await client.ask("chat", stream=stream)
+                    assert (answer.status, answer.json["error"]["code"]) == (400, code)
+                says_hello("chat", stream, await client.ask("chat", stream=stream))
+                assert (len(well.seen), len(other.seen)) == (11, 0)
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("first", "second"), [("chat", "responses"), ("responses", "chat")])

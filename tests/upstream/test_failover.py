@@ -116,6 +116,16 @@ def test_a_target_without_the_model_does_not_hide_that_another_one_only_rests() 
     assert world.run([A], ABSENT) == (["a"], ABSENT)
 
 
+@pytest.mark.parametrize("rests", [LIMITED, SPENT])
+def test_a_key_that_rests_does_not_hide_that_its_upstream_is_without_the_model(rests: AdapterError) -> None:
+    world, section = World(), {"api_key": None, "api_keys": ["sk-1", "sk-2"]}
+    one = target("a", **section)
+    other = replace(one, key=1)
+    world.run([other], rests)
+    for order in ([one, other], [other, one]):
+        assert world.run(order, ABSENT) == (["a"], ABSENT)
+
+
 def test_a_conflict_is_tried_once_more_on_the_same_target_after_a_pause() -> None:
     failover = Failover([A], World().health)
     assert entered(failover) is A

@@ -19,7 +19,7 @@ from adapter.errors import (
     UpstreamRefused,
     UpstreamUnwell,
 )
-from adapter.upstream.refusals import MAX_MESSAGE, from_error_object, from_http, scrubbed
+from adapter.upstream.refusals import ABOUT_INPUT, MAX_MESSAGE, from_error_object, from_http, scrubbed
 
 
 def refused(status: int, body: Any = b"", *, own_key: bool = True, **headers: str) -> AdapterError:
@@ -292,7 +292,10 @@ def test_a_server_error_without_a_body_keeps_its_class() -> None:
         ({"message": "x", "code": 429}, 429, "rate_limit_exceeded"),
         ({"message": "x", "code": "rate_limit_exceeded"}, 429, "rate_limit_exceeded"),
         ({"message": "x", "type": "overloaded_error"}, 503, "server_is_overloaded"),
-        ({"message": "x", "code": "invalid_prompt"}, 400, "invalid_prompt"),
+        *(({"message": "x", "code": code}, 400, code) for code in sorted(ABOUT_INPUT)),
+        ({"message": "x", "code": "content_filter"}, 400, "content_filter"),
+        ({"message": "x", "code": "cyber_policy"}, 400, "cyber_policy"),
+        ({"message": "x", "code": "vector_store_timeout"}, 502, "vector_store_timeout"),
         ({"message": "bad key", "type": "authentication_error"}, 502, "upstream_auth"),
         ({"error": {"message": "prompt is too long"}}, 400, "context_length_exceeded"),
         ({"type": "error", "error": {"message": "x", "code": "insufficient_quota"}}, 429, "insufficient_quota"),

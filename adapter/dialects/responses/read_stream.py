@@ -144,6 +144,7 @@ class ResponsesReader:
 
     def _slowly(self, kind: str, event: dict[str, Any]) -> list[Event]:
         assembly = self._assembly
+        self._text = None  # which may close with any event but more of it
         if self._error is not None:
             return self._failed(self._error, event.get("response"))
         try:
@@ -209,7 +210,6 @@ class ResponsesReader:
         if not self._started:
             return self._failed(error)
         self._error = error
-        self._forget()
         out, self._assembly.out = self._assembly.out, []
         return out
 
@@ -244,9 +244,6 @@ class ResponsesReader:
             self._text, self._part_key = text, part_key
             self._next = event.get("type", ""), index, event.get(part_key)
 
-    def _forget(self) -> None:
-        self._text = None
-
     # ---------------------------------------------------------------------------------------------------- handlers
 
     def _lifecycle(self, event: dict[str, Any], _: str) -> None:
@@ -257,7 +254,6 @@ class ResponsesReader:
         if not is_item(item):
             return self._assembly.note("item_invalid", "output_item.added without an item")
         item = without_nulls(item)
-        self._forget()
         known = self._places.by_index.get(index) if type(index) is int else None
         if known is not None and known.closed is None and known.type == item["type"]:
             if known.index < 0:  # a delta came first: now it has its name
@@ -272,7 +268,6 @@ class ResponsesReader:
         if not is_item(item):
             return self._assembly.note("item_invalid", "output_item.done without an item")
         item = without_nulls(item)
-        self._forget()
         slot = self._places.by_index.get(index) if type(index) is int else None
         if slot is None or slot.type != item["type"]:
             slot = self._places.by_form(item)
@@ -305,7 +300,6 @@ class ResponsesReader:
 
     def _parted(self, event: dict[str, Any], group: str) -> tuple[Slot, dict[str, Any], Any] | None:
         """The item that a part event is about, the part in its normal form, and its number."""
-        self._forget()
         given = event.get("part")
         summary = group == "summary"
         raw = isinstance(given, dict) and given.get("type") == "reasoning_text"

@@ -24,7 +24,7 @@ from adapter.hub.fold import Answer, fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import heard
-from adapter.upstream.refusals import from_error_object
+from adapter.upstream.refusals import ABOUT_INPUT, from_error_object
 
 
 def read_answer(
@@ -82,34 +82,15 @@ def read_reply(
     return ended(assembly, body, end, {}, exchange.request.dialect), assembly.anomalies
 
 
-_FAILED_CODES: Final = frozenset(
-    [
-        "server_error",
-        "rate_limit_exceeded",
-        "invalid_prompt",
-        "data_residency_mismatch",
-        "bio_policy",
-        "vector_store_timeout",
-        "invalid_image",
-        "invalid_image_format",
-        "invalid_base64_image",
-        "invalid_image_url",
-        "image_too_large",
-        "image_too_small",
-        "image_parse_error",
-        "image_content_policy_violation",
-        "invalid_image_mode",
-        "image_file_too_large",
-        "unsupported_image_media_type",
-        "empty_image_file",
-        "failed_to_download_image",
-        "image_file_not_found",
-        "context_length_exceeded",
-        "insufficient_quota",
-        "model_not_found",
-        "server_is_overloaded",
-    ]
-)
+_FAILED_CODES: Final = ABOUT_INPUT | {
+    "server_error",
+    "rate_limit_exceeded",
+    "vector_store_timeout",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "model_not_found",
+    "server_is_overloaded",
+}
 """What `error.code` of a Response may be: the official values, and the four that clients act on."""
 
 

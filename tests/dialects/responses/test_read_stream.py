@@ -24,6 +24,7 @@ from adapter.hub.events import (
     Usage,
 )
 from adapter.hub.fold import fold
+from adapter.hub.grammar import check_hub
 from adapter.hub.request import Exchange
 from adapter.hub.usage import normal
 from adapter.upstream.refusals import from_error_object
@@ -227,6 +228,24 @@ def test_half_an_emoji_at_the_end_of_its_text_is_one_replacement(last: Any) -> N
     play >> last
     assert play.unseen is not None
     assert play.unseen[0] == Delta(0, 0, DeltaKind.TEXT, "\ufffd")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        event("output_text.done", output_index=0, content_index=1, text="X"),
+        event("output_text.annotation.added", output_index=0, content_index=1, annotation={"type": "file_path"}),
+        event("refusal.done", output_index=0, content_index=0, refusal="No."),
+        event("function_call_arguments.done", output_index=1, name="f", call_id="c", arguments="{}"),
+    ],
+    ids=["text", "annotation", "refusal", "call"],
+)
+def test_a_text_that_closed_where_another_began_unannounced_grows_no_more(other: Any) -> None:
+    delta = event("output_text.delta", output_index=0, content_index=0, delta="a")
+    reader = stream_reader(Exchange.unasked("responses"))
+    events = [found for given in (chunk(CREATED), delta, delta, other, delta, completed()) for found in given(reader)]
+    assert check_hub(events) == []
+    assert fold(events).output[0]["content"][0]["text"] == "aa"
 
 
 def test_an_item_that_a_delta_opened_ends_where_the_next_one_begins() -> None:
