@@ -603,3 +603,29 @@ def test_whose_limit_it_was_that_refused_is_told(capfd: pytest.CaptureFixture[st
     play(scenario)
     lines = [orjson.loads(text) for text in capfd.readouterr().out.splitlines() if '"event":"request"' in text]
     assert [line.get("blame") for line in lines] == [None, "client", "upstream", "upstream"]
+
+
+@pytest.mark.parametrize("store", [{"mode": "off"}, None], ids=["no store", "store"])
+@pytest.mark.parametrize("several", [True, False], ids=["callers with keys", "one caller"])
+def test_an_id_that_is_unknown_here_may_be_the_upstreams_only_where_nobody_shares_its_key(
+    several: bool, store: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        kept = store or {"url": f"sqlite:///{tmp_path / 'store.db'}"}
+        async with (
+            Upstream(GOOD["responses"]) as up,
+            adapter(
+                upstream(up.url, "responses", profile="openai", api_key=OWN),
+                access=access(group("a"), group("b")) if several else None,
+                store=kept,
+            ) as client,
+        ):
+            found = await ask(client, ALICE, "responses", previous_response_id="resp_of_somebody")
+            if several:
+                assert (found.status, found.json["error"]["code"]) == (400, "previous_response_not_found")
+                assert up.seen == []
+            else:
+                assert found.status == 200
+                assert up.seen[0].json["previous_response_id"] == "resp_of_somebody"
+
+    play(scenario)
