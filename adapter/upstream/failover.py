@@ -13,9 +13,10 @@ before the next upstream where it is the key that failed; a broken upstream is l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil, inf
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from adapter.errors import AdapterError, NoUpstream, Overloaded, UpstreamLimited
 from adapter.upstream.health import Condition, Health
@@ -26,6 +27,15 @@ _REFUSED: Final = frozenset({Fault.SPENT, Fault.KEYLESS})
 """A key that rests for one of these is tried all the same where there is nothing else: its owner may have mended it by now, and
 the client hears why it does not serve."""
 _OF_THE_KEY: Final = _REFUSED | {Fault.LIMITED}
+
+
+class _Wait(NamedTuple):
+    """How long a target cannot be asked, and what it says about that."""
+
+    seconds: float
+    """Infinite where waiting helps nothing."""
+    error: AdapterError
+    target: Target
 
 
 class Failover:
@@ -68,7 +78,8 @@ class Failover:
         """A target was entered that has neither failed nor answered."""
         self._again = True
         self._paid_for = False
-        self._waits: list[tuple[float, AdapterError, Target]] = []
+        self._waits: dict[str, _Wait] = {}
+        """Of each upstream that could not be asked: the one of its targets that is back first."""
         self._spare: list[Target] = []
         self.pause = 0.0
         """Seconds to wait before the target that `next` gave is asked."""
@@ -90,7 +101,7 @@ class Failover:
             if refused is None:
                 return self._left[0] if not attempts.made or self._paid() else None
             target = self._left.pop(0)
-            self._waits.append((*refused, target))
+            self._pass_over(target, *refused)
             self._spare.append(target)
         while self._spare and not attempts.made:
             if self._shut(self._spare[0], spare=True) is None:
@@ -108,7 +119,7 @@ class Failover:
         if target in self._left:
             self._left.remove(target)
         if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
-            self._waits.append((*refused, target))
+            self._pass_over(target, *refused)
             return False
         self._at = target
         upstream = target.upstream
@@ -148,8 +159,7 @@ class Failover:
         if fault not in _OF_THE_KEY:
             self.skip(target)
         if fault is Fault.ABSENT:  # told only where no other upstream failed or rests
-            others = [wait for wait in self._waits if wait[2].upstream is not target.upstream]
-            self._waits = [*others, (inf, error, target)]
+            self._waits[target.upstream.name] = _Wait(inf, error, target)
         else:
             self._error = error
 
@@ -161,14 +171,19 @@ class Failover:
     @property
     def passed_over(self) -> list[Target]:
         """Who could not be asked now, each upstream once."""
-        return list({target.upstream.name: target for _, _, target in self._waits}.values())
+        return [wait.target for wait in self._waits.values()]
+
+    def _pass_over(self, target: Target, seconds: float, error: AdapterError) -> None:
+        known = self._waits.get(target.upstream.name)
+        if known is None or seconds < known.seconds:
+            self._waits[target.upstream.name] = _Wait(seconds, error, target)
 
     def answered(self) -> None:
         """The first event is there: from here on there is no other target."""
         assert self._where is not None
         assert self._at is not None
         self._open = False
-        self._error, self._waits = None, []  # their tracebacks hold all that was asked
+        self._error, self._waits = None, {}  # their tracebacks hold all that was asked
         self._where.breaker.succeeded()
         self.tried.append((self._at.upstream.name, "ok"))
 
@@ -183,8 +198,8 @@ class Failover:
 
     def error(self) -> AdapterError:
         """What the client hears when nothing is left to try."""
-        error = self._error or _nowhere(self._waits)
-        self._error, self._waits = None, []  # whose traceback will hold this
+        error = self._error or _nowhere(self._waits.values())
+        self._error, self._waits = None, {}  # whose traceback will hold this
         if self._attempts.made > 1 or self._attempts.last in _REFUSED:  # a key does not mend in the time of a retry
             error.should_retry = False
         return error
@@ -205,9 +220,9 @@ class Failover:
         return None
 
 
-def _nowhere(waits: Sequence[tuple[float, AdapterError, Target]]) -> AdapterError:
+def _nowhere(waits: Iterable[_Wait]) -> AdapterError:
     """Nothing else could be tried: what the target that is back first stands for."""
-    wait, error, _ = min(waits, key=lambda entry: entry[0])
-    if wait < inf:
-        error.retry_after = max(1, ceil(wait))
-    return error
+    first = min(waits, key=attrgetter("seconds"))
+    if first.seconds < inf:
+        first.error.retry_after = max(1, ceil(first.seconds))
+    return first.error
