@@ -209,7 +209,7 @@ def _passing_back(turn: Turn, fields: RawHeaders) -> RawHeaders:
 
 def _estimated(turn: Turn, answering: RawWhole | Document) -> dict[str, Any] | None:
     """Usage for the books, where an upstream that was asked reports none."""
-    if turn.reservation is None or turn.way is None or not turn.way.asked:
+    if turn.reservation is None or turn.failover is None or not turn.failover.begun:
         return None
     return estimated(turn.size, len(answering.body))
 

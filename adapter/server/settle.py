@@ -66,8 +66,8 @@ class Books:
 
     def closed(self, turn: Turn) -> None:
         """A turn is over, whoever ended it."""
-        if turn.way is not None:
-            turn.way.leave()
+        if turn.failover is not None:
+            turn.failover.leave()
         if turn.reservation is not None and self.meter is not None:
             self.meter.settle(turn.reservation, spent(turn))
         if self.access_log:
@@ -82,7 +82,7 @@ def spent(turn: Turn) -> int:
     if turn.usage is not None:
         cost: int = turn.usage["input_tokens"] + turn.usage["output_tokens"]
         return cost
-    if turn.way is None or not turn.way.asked:
+    if turn.failover is None or not turn.failover.begun:
         return 0
     if turn.outcome is Outcome.REFUSED or (turn.outcome is Outcome.FAILED and not turn.outlet.events):
         return turn.paid
@@ -115,8 +115,8 @@ def line(turn: Turn) -> dict[str, Any]:
         entry["socket"] = True
     if turn.stored:
         entry["stored"] = turn.stored
-    if turn.way is not None and len(turn.way.tried) > 1:
-        entry["tried"] = [f"{upstream}:{outcome}" for upstream, outcome in turn.way.tried]
+    if turn.failover is not None and len(turn.failover.tried) > 1:
+        entry["tried"] = [f"{upstream}:{outcome}" for upstream, outcome in turn.failover.tried]
     if turn.error is not None:
         entry["error"], entry["blame"] = turn.error.code, turn.error.blame.value
         if turn.error.__cause__ is not None:
@@ -153,7 +153,7 @@ def _count(meters: Meters, turn: Turn) -> None:
             meters.first_event.labels(turn.upstream or "none").observe(turn.first_event - turn.sent)
     if turn.outlet.events:
         meters.stream_events.labels(turn.dialect).inc(turn.outlet.events)
-    for upstream, outcome in turn.way.tried if turn.way is not None else ():
+    for upstream, outcome in turn.failover.tried if turn.failover is not None else ():
         meters.attempts.labels(upstream, outcome).inc()
     for anomaly in turn.anomalies:
         meters.anomalies.labels(meters.word(anomaly.kind)).inc()

@@ -20,7 +20,7 @@ from adapter.wire.tokens import token
 if TYPE_CHECKING:
     from adapter.access.limits import Counter
     from adapter.access.meter import Reservation
-    from adapter.server.courses.routing import Way
+    from adapter.upstream.failover import Failover
     from adapter.upstream.router import Target
 
 
@@ -52,6 +52,7 @@ class Turn:
         "cut_with",
         "dialect",
         "error",
+        "failover",
         "first_event",
         "headers",
         "lane",
@@ -75,7 +76,6 @@ class Turn:
         "thread",
         "upstream",
         "usage",
-        "way",
     )
 
     def __init__(self, dialect: DialectName, scope: Scope, receive: Receive, outlet: Outlet) -> None:
@@ -107,8 +107,8 @@ class Turn:
         """Tokens that were spent on the way to an answer; `usage` includes them once there is one."""
         self.target: Target | None = None
         """Who was asked last."""
-        self.way: Way | None = None
-        """How it was come by; None as long as nobody was to be asked."""
+        self.failover: Failover | None = None
+        """Its way over the upstreams; None as long as nobody was to be asked."""
         self.shut: set[str] = set()
         """Upstreams that failed in this turn or cannot be asked: a history that merely prefers one goes elsewhere."""
         self.counters: tuple[Counter, ...] = ()
@@ -143,7 +143,7 @@ class Turn:
     def let_go(self) -> None:
         """The turn is over. What it was decided and is ended by holds it: a circle of objects would wait for the garbage
         collector, and looking for such took an eighth of a plain request's CPU."""
-        self.way = self.outlet.ending = self.error = None
+        self.failover = self.outlet.ending = self.error = None
 
     def cut(self, by: Outcome, error: AdapterError | None = None) -> None:
         """End this turn from outside, with `error` as its answer where there still is somebody to read it."""

@@ -55,6 +55,7 @@ class Failover:
         "_spare",
         "_waits",
         "_where",
+        "begun",
         "pause",
         "places",
         "tried",
@@ -81,6 +82,8 @@ class Failover:
         self._waits: dict[str, _Wait] = {}
         """Of each upstream that could not be asked: the one of its targets that is back first."""
         self._spare: list[Target] = []
+        self.begun = False
+        """Somebody is being asked, or was; before, one was only entered."""
         self.pause = 0.0
         """Seconds to wait before the target that `next` gave is asked."""
         self.tried: list[tuple[str, str]] = []

@@ -74,7 +74,7 @@ class Asking:
         """
         if plan.calls == 1:
             return self.translating(turn, plan)
-        places = plan.calls if turn.way is None else turn.way.places
+        places = plan.calls if turn.failover is None else turn.failover.places
         return begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, places, self.tasks)
 
     async def passing(

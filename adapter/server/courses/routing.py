@@ -89,16 +89,16 @@ class Routing:
         Raises:
             AdapterError: it cannot be decided, or nobody can be asked now.
         """
-        if turn.way is not None:
-            turn.way.leave()
-        way = turn.way = Way(turn, found, Failover(_with_all_keys(pool), self.health), decide)
-        return way.first()
+        if turn.failover is not None:
+            turn.failover.leave()
+        failover = turn.failover = Failover(_with_all_keys(pool), self.health)
+        return Way(turn, found, failover, decide).first()
 
 
 class Way:
     """One turn's way to its answer."""
 
-    __slots__ = ("_begin", "_decide", "_failover", "_found", "_losses", "_turn", "asked")
+    __slots__ = ("_begin", "_decide", "_failover", "_found", "_losses", "_turn")
 
     _begin: Callable[[], Awaitable[Lane]]
 
@@ -108,18 +108,6 @@ class Way:
         self._failover = failover
         self._decide = decide
         self._losses = turn.losses
-        self.asked = False
-        """Somebody was asked."""
-
-    @property
-    def tried(self) -> list[tuple[str, str]]:
-        """Upstream and outcome of every attempt."""
-        return self._failover.tried
-
-    @property
-    def places(self) -> int:
-        """How many calls may run at once for this turn where it is asked."""
-        return self._failover.places
 
     def first(self) -> Course:
         """The course over the best target, which goes on over the next one where that fails before it has answered.
@@ -199,7 +187,7 @@ class Way:
             AdapterError: nobody answered.
         """
         failover, turn = self._failover, self._turn
-        self.asked = True
+        failover.begun = True
         begin = self._begin
         while True:
             try:
@@ -214,10 +202,6 @@ class Way:
                 failover.answered()
                 del self._begin, self._decide  # and with them what was asked: there is no other target any more
                 return lane
-
-    def leave(self) -> None:
-        """The turn is over."""
-        self._failover.leave()
 
 
 def _with_key(target: Target, about: bytes) -> Target:

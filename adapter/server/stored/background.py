@@ -44,7 +44,7 @@ from adapter.wire.jsonio import dumps
 
 if TYPE_CHECKING:
     from adapter.access.meter import Reservation
-    from adapter.server.courses.routing import Way
+    from adapter.upstream.failover import Failover
 
 LEASE: Final = 30.0
 """Seconds after which a silent worker is taken for dead. A third of it is how long a cancellation elsewhere goes unnoticed."""
@@ -64,7 +64,7 @@ class Run:
 
     signal: Signal
     reservation: Reservation | None = None
-    way: Way | None = None
+    failover: Failover | None = None
     """What its client's turn was admitted with, and the place at an upstream that this took; none where another process
     accepted it."""
     turn: Turn | None = None
@@ -154,8 +154,8 @@ class Background:
         except StoreUnavailable:
             job = None  # it is queued: whoever can will claim it
         if job is not None:  # what it costs is the run's from here on, and the place is
-            self._start(job, Run(Signal(), turn.reservation, turn.way), list(turn.headers.items()))
-            turn.reservation = turn.way = None
+            self._start(job, Run(Signal(), turn.reservation, turn.failover), list(turn.headers.items()))
+            turn.reservation = turn.failover = None
         return made
 
     def follow(self, tenant: str, id: str, after: int = -1) -> Following:
@@ -212,7 +212,7 @@ class Background:
         turn = run.turn = Turn("responses", scope, _silent, Outlet(_nowhere))
         turn.request_id = asked.get("request_id", turn.request_id)
         turn.lane = "background"
-        turn.reservation, turn.way = run.reservation, run.way
+        turn.reservation, turn.failover = run.reservation, run.failover
         await self.pipeline.run(turn, self._work(turn, scope, job, run, has_key=headers is not None))
 
     async def _work(self, turn: Turn, scope: dict[str, Any], job: Job, run: Run, *, has_key: bool) -> None:
