@@ -147,22 +147,23 @@ class Toolbox:
             BadRequest: as `add`.
         """
         offered, functions, name_max, strict_tools = self.offered, self.functions, self._name_max, self._strict
+        strict_told = False
         rest, last = iter(tools), len(tools) - 1
         for tool in rest:
             try:
                 if tool["type"] == "function":
                     called, parameters = tool["name"], tool["parameters"]
-                    description = tool.get("description")
+                    description, strict = tool.get("description"), tool.get("strict")
                     if (
                         type(called) is str
-                        and (type(description) is str or description is None)
                         and type(parameters) is dict
                         and parameters
+                        and (type(description) is str or description is None)
+                        and len(tool) == 3 + (description is not None) + (strict is not None)
                         and called.isidentifier()
                         and called.isascii()
                         and len(called) <= name_max
                         and called not in offered
-                        and len(tool) == 3 + ("description" in tool) + ("strict" in tool)
                     ):
                         function: Tool = (
                             {"name": called, "parameters": parameters}
@@ -170,10 +171,10 @@ class Toolbox:
                             else {"name": called, "description": description, "parameters": parameters}
                         )
                         if strict_tools:
-                            strict = tool.get("strict")
                             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-                        elif tool.get("strict") is True:
+                        elif strict is True and not strict_told:
                             self._lose_strict(f"{path}[{last - length_hint(rest)}]")
+                            strict_told = True
                         functions[called] = called
                         offered[called] = {"type": "function", "function": function}
                         continue
