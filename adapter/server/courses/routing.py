@@ -207,6 +207,7 @@ class Way:
             except AdapterError as error:
                 failover.failed(error)
                 turn.shut.add(self._chosen.upstream.name)
+                turn.lost = turn.paid
                 begin = self._decided().begun
                 if failover.pause:
                     await asyncio.sleep(failover.pause)
