@@ -1,4 +1,4 @@
-"""A background response that another process took over, and that waits for a place at the one upstream that can answer it."""
+"""A background response that waits: for a place at the one upstream that can answer it, for the store to take its answer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
-from adapter.errors import Overloaded
+from adapter.errors import Overloaded, StoreUnavailable
 from adapter.server.courses.deciding import Courses
 from adapter.server.stored import parts
 from adapter.server.stored.background import Background
 from adapter.server.turn import Turn
+from adapter.store.store import Store
 from tests.server.compacting import ASKS, COMPACT, served
 from tests.server.harness import Client, adapter, play, upstream
-from tests.server.scripted import Upstream, json_reply, response
+from tests.server.scripted import Upstream, chat_reply, json_reply, response
 from tests.server.test_blobs_of_keys import TWO, Accounts, opening
 from tests.server.test_store_background import until
 
@@ -97,3 +99,35 @@ async def _accepted(client: Client, number: int) -> str:
     asked = {"model": "m", "input": [*made.json["output"], ASKS], "background": True}
     known: str = (await client.post("/v1/responses", asked)).json["id"]
     return known
+
+
+def test_an_answer_that_the_store_does_not_take_as_long_as_it_is_held_is_lost_and_made_again(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save = Store.save_response
+
+    async def full(self: Store, *args: Any, **more: Any) -> bool:
+        if (job := more.get("job")) is not None and job.attempt == 1:
+            raise StoreUnavailable("full")
+        return await save(self, *args, **more)
+
+    monkeypatch.setattr(Store, "save_response", full)
+    monkeypatch.setattr(parts, "Background", partial(Background, lease=1.5, poll=0.02))
+    made: list[str] = []
+
+    async def scenario() -> None:
+        section = {"api_key": "none"}
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat", **section), store=store) as client,
+        ):
+            made.append((await client.ask("responses", background=True)).json["id"])
+            assert (await until(client, made[0], "completed", "failed"))["error"] is None
+            assert len(up.seen) == 2
+            await asyncio.sleep(0.05)
+
+    play(scenario)
+    said = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [line["id"] for line in said if line["event"] == "background_lost"] == made
+    runs = [line for line in said if line.get("lane") == "background"]
+    assert [(line["outcome"], line.get("stored")) for line in runs] == [("ok", "failed"), ("ok", None)]
