@@ -2,6 +2,9 @@
 
 The server closes its listener and waits by itself; it only has to hear of the signal after us, and what still runs at the
 deadline has to end with an explicit failure instead of a cut connection.
+
+A worker whose parent was killed goes as if it had got the signal: nobody would pass one on to it, and as long as it listens no
+successor gets the address.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from multiprocessing import parent_process
 from types import FrameType
 from typing import Any
 
@@ -31,6 +35,9 @@ class Drain:
         self._timeout = timeout
         self._until = 0.0
         self._previous: dict[int, Any] = {}
+        parent = parent_process() if worker else None
+        self._parent = None if parent is None else parent.sentinel
+        """Readable once there is no parent any more."""
 
     @property
     def left(self) -> float:
@@ -49,12 +56,20 @@ class Drain:
 
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, heard)
+        if self._parent is not None:
+            loop.add_reader(self._parent, self._orphaned, self._parent)
+
+    def _orphaned(self, parent: int) -> None:
+        asyncio.get_running_loop().remove_reader(parent)
+        signal.raise_signal(signal.SIGTERM)
 
     def forget(self) -> None:
         """Give the signals back to whoever had them."""
         for number, previous in self._previous.items():
             signal.signal(number, previous)
         self._previous.clear()
+        if self._parent is not None:
+            asyncio.get_running_loop().remove_reader(self._parent)
 
     def begin(self, number: int, stop_accepting: Callable[[], None]) -> None:
         """Turn not ready; after the delay stop accepting; at the deadline fail what still runs. A second signal stops at

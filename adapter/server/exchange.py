@@ -177,11 +177,14 @@ class Pipeline:
                         turn.losses = [*turn.losses, *writer.losses]
                     case _:
                         answers = await collected(answering)
-                        reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                         _note(turn, answers[0], answering.anomalies)
-                        turn.losses = [*turn.losses, *DIALECTS[turn.dialect].unsaid(answers, answering.exchange)]
                         if len(answers) > 1:
                             turn.usage = summed([answer.usage for answer in answers])
+                        for answer in answers:
+                            if answer.error is not None:
+                                raise answer.error
+                        reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
+                        turn.losses = [*turn.losses, *DIALECTS[turn.dialect].unsaid(answers, answering.exchange)]
                         await outlet.whole(200, _JSON, dumps(reply))
                 await answering.finish()
             finally:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from adapter.access.limits import estimate, told
 from adapter.access.meter import Meter
 from adapter.errors import RateLimited
-from adapter.hub.usage import BYTES_PER_TOKEN
+from adapter.hub.usage import BYTES_PER_TOKEN, summed
 from adapter.server.turn import Outcome, Turn
 from adapter.telemetry.log import access
 
@@ -79,14 +79,18 @@ class Books:
 
 def spent(turn: Turn) -> int:
     """The tokens that a turn cost."""
-    if turn.usage is not None:
-        cost: int = turn.usage["input_tokens"] + turn.usage["output_tokens"]
-        return cost
-    if turn.failover is None or not turn.failover.begun:
-        return 0
+    reported = usage(turn)
+    tokens: int = 0 if reported is None else reported["input_tokens"] + reported["output_tokens"]
+    if turn.usage is not None or turn.failover is None or not turn.failover.begun:
+        return tokens
     if turn.outcome is Outcome.REFUSED or (turn.outcome is Outcome.FAILED and not turn.outlet.events):
-        return turn.paid
-    return max(-(-turn.size // BYTES_PER_TOKEN), turn.paid) + turn.outlet.events
+        return tokens
+    return max(-(-turn.size // BYTES_PER_TOKEN), tokens) + turn.outlet.events
+
+
+def usage(turn: Turn) -> dict[str, Any] | None:
+    """What was reported of a turn's calls, those included that failed."""
+    return turn.paid if turn.usage is None else summed((turn.lost, turn.usage))
 
 
 def line(turn: Turn) -> dict[str, Any]:
@@ -121,8 +125,8 @@ def line(turn: Turn) -> dict[str, Any]:
         entry["error"], entry["blame"] = turn.error.code, turn.error.blame.value
         if turn.error.__cause__ is not None:
             entry["cause"] = type(turn.error.__cause__).__name__
-    if turn.usage is not None:
-        entry["tokens_in"], entry["tokens_out"] = turn.usage["input_tokens"], turn.usage["output_tokens"]
+    if (reported := usage(turn)) is not None:
+        entry["tokens_in"], entry["tokens_out"] = reported["input_tokens"], reported["output_tokens"]
     if turn.losses:
         entry["losses"] = _kinds(turn.losses)
     if turn.anomalies:
@@ -161,5 +165,5 @@ def _count(meters: Meters, turn: Turn) -> None:
         meters.losses.labels(meters.word(loss.kind)).inc()
     if turn.stored:
         meters.stored.labels(turn.stored).inc()
-    if turn.usage is not None:
-        meters.used(turn.usage)
+    if (reported := usage(turn)) is not None:
+        meters.used(reported)

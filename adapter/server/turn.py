@@ -12,6 +12,7 @@ from adapter.access.caller import ANYONE
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, DialectName
+from adapter.hub.usage import summed
 from adapter.server.history import History
 from adapter.server.http.outlet import Outlet
 from adapter.wire.headers import Headers, RawHeaders, check_fields, client_traits, credential, request_id
@@ -57,6 +58,7 @@ class Turn:
         "headers",
         "lane",
         "losses",
+        "lost",
         "model",
         "outcome",
         "outlet",
@@ -103,8 +105,10 @@ class Turn:
         self.losses: list[Loss] = []
         self.anomalies: list[Anomaly] = []
         self.usage: dict[str, Any] | None = None
-        self.paid = 0
-        """Tokens that were spent on the way to an answer; `usage` includes them once there is one."""
+        self.paid: dict[str, Any] | None = None
+        """What was spent on the way to an answer; `usage` includes it once there is one."""
+        self.lost: dict[str, Any] | None = None
+        """What of that was spent on attempts that failed, which `usage` does not include."""
         self.target: Target | None = None
         """Who was asked last."""
         self.failover: Failover | None = None
@@ -137,8 +141,7 @@ class Turn:
 
     def pay(self, usage: dict[str, Any] | None) -> None:
         """A call was made for the answer that is none of it."""
-        if usage is not None:
-            self.paid += usage["input_tokens"] + usage["output_tokens"]
+        self.paid = summed((self.paid, usage))
 
     def let_go(self) -> None:
         """The turn is over. What it was decided and is ended by holds it: a circle of objects would wait for the garbage

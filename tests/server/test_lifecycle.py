@@ -21,7 +21,7 @@ import uvicorn
 from orjson import loads
 
 from adapter.server.http.joining import JoiningProtocol
-from adapter.serving import Workers
+from adapter.serving import Workers, bound
 from tests.server.harness import (
     Client,
     Response,
@@ -576,6 +576,40 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
                 assert await asyncio.wait_for(process.wait(), 30) in (0, -signal.SIGTERM)
 
     play(scenario, 60)
+
+
+def test_e5_workers_whose_parent_is_killed_finish_and_make_room_for_the_next() -> None:
+    async def scenario() -> None:
+        script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script) as up:
+            async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
+                reader, writer = await client.open(ask_bytes("responses", stream=True))
+                await reader.readuntil(b"response.output_text.delta")
+                workers = _workers(process.pid)
+                try:
+                    process.kill()
+                    await process.wait()
+                    with suppress(ConnectionRefusedError):
+                        while True:
+                            with suppress(ConnectionResetError, asyncio.IncompleteReadError):
+                                await client.get("/livez")
+                    bound("127.0.0.1", client.port).close()
+                    assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+                    writer.close()
+                    while any(map(_alive, workers)):
+                        await asyncio.sleep(0.05)
+                finally:
+                    for worker in workers:
+                        with suppress(ProcessLookupError):
+                            os.kill(worker, signal.SIGKILL)
+
+    play(scenario, 40)
+
+
+def _alive(process: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 class Answering:

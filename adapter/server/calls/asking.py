@@ -62,7 +62,8 @@ class Asking:
         body = plan.body
         while True:
             try:
-                return await begun(self._hub(await self._sent(turn, plan, body), plan.speaks, plan.exchange, len(body)))
+                reply = await self._sent(turn, plan, body)
+                return await begun(self._hub(reply, plan.speaks, plan.exchange, len(body)), turn.pay)
             except AdapterError as refused:
                 body = self._mended(turn, body, refused)
 
@@ -102,7 +103,7 @@ class Asking:
                         reply.close()
                         raise
                     lane = self._hub(reply, plan.speaks, exchange, len(body))
-                return await begun(lane)
+                return await begun(lane, turn.pay)
             except AdapterError as refused:
                 body = self._mended(turn, body, refused)
 

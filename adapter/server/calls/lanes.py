@@ -72,6 +72,10 @@ class Answering(Protocol):
 class Beginning(Protocol):
     """What can be waited for until the upstream has answered."""
 
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """What the upstream reports of an answer that came in one piece, one that failed, too."""
+
     async def begin(self) -> None: ...
 
     def close(self) -> None: ...
@@ -80,8 +84,8 @@ class Beginning(Protocol):
 B = TypeVar("B", bound=Beginning)
 
 
-async def begun(lane: B) -> B:
-    """`lane`, begun; stopped where that fails.
+async def begun(lane: B, pay: Callable[[dict[str, Any] | None], None]) -> B:
+    """`lane`, begun; stopped where that fails, and what it cost all the same given to `pay`.
 
     Raises:
         AdapterError: the upstream did not answer.
@@ -89,6 +93,7 @@ async def begun(lane: B) -> B:
     try:
         await lane.begin()
     except BaseException:
+        pay(lane.usage)
         lane.close()
         raise
     return lane
@@ -98,6 +103,7 @@ class Hub:
     """The streamed answer of one upstream call."""
 
     choices = 1
+    usage = None
 
     def __init__(self, reply: Reply, intake: Intake, exchange: Exchange, *, settle_within: float) -> None:
         self._reply = reply
@@ -212,6 +218,7 @@ class HubWhole(InBatches):
         self.id = ""
         """As `Hub.id`."""
         self._reply_limit = reply_limit
+        self.usage: dict[str, Any] | None = None
         self.anomalies: list[Anomaly] = []
         self.ended = False
 
@@ -222,6 +229,7 @@ class HubWhole(InBatches):
             AdapterError: it is no answer, or one that failed.
         """
         self.answer, self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
+        self.usage = self.answer.usage
         if self.answer.error is not None:
             raise self.answer.error
         self.id = self.answer.id
@@ -239,6 +247,8 @@ class HubWhole(InBatches):
 
 class RawStreaming:
     """A stream that passes as bytes."""
+
+    usage = None
 
     def __init__(self, reply: Reply, observer: RawStream, *, settle_within: float) -> None:
         self._reply = reply
@@ -338,8 +348,8 @@ class RawWhole:
             raise UpstreamTruncated("The upstream's answer is not complete JSON.") from None
         if not isinstance(value, dict):
             raise UpstreamInvalid("The upstream's answer is not a JSON object.")
-        self._check(value)
         self.usage = normal(value.get("usage"))
+        self._check(value)
         self.id = str(value.get("id") or "")
 
     async def finish(self) -> None:

@@ -90,11 +90,7 @@ async def stream_written(outlet: Outlet, written: Written) -> None:
 
 
 async def collected(answering: Answering) -> list[Answer]:
-    """The finished answers, one for every choice.
-
-    Raises:
-        AdapterError: one of them failed.
-    """
+    """The answers as they ended, one for every choice; where one of them failed, none goes on."""
     if isinstance(answering, HubWhole):  # it need not be taken apart to be put together
         return [answering.answer]
     folds = [Fold() for _ in range(answering.choices)]
@@ -103,8 +99,5 @@ async def collected(answering: Answering) -> list[Answer]:
         feed = folds[choice].feed
         for event in events:
             feed(event)
-        error = folds[choice].answer.error
-        if error is not None:
-            raise error
-        if answering.ended:
+        if answering.ended or folds[choice].answer.error is not None:
             return [fold.answer for fold in folds]

@@ -189,6 +189,8 @@ class Compactor:
         finally:
             answering.close()
         turn.pay(answer.usage)
+        if answer.error is not None:
+            raise answer.error
         return answer, any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
 
     async def _otherwise(self, case: Case, refused: AdapterError) -> Made:

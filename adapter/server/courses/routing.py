@@ -83,14 +83,15 @@ class Routing:
         return Failover(able, self.health, held=serving.upstream)
 
     def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Decide) -> Course:
-        """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`. A place at an upstream
-        that is held for the turn is given up for the new one.
+        """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`. Where the turn was decided
+        before, a place at an upstream that is held for it is given up for the new one, and who was shut may be open now.
 
         Raises:
             AdapterError: it cannot be decided, or nobody can be asked now.
         """
         if turn.failover is not None:
             turn.failover.leave()
+            turn.shut.clear()
         failover = turn.failover = Failover(_with_all_keys(pool), self.health)
         return Way(turn, found, failover, decide).first()
 
@@ -195,6 +196,7 @@ class Way:
             except AdapterError as error:
                 failover.failed(error)
                 turn.shut.add(self._chosen.upstream.name)
+                turn.lost = turn.paid
                 begin = self._decided().begun
                 if failover.pause:
                     await asyncio.sleep(failover.pause)

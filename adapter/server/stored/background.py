@@ -313,6 +313,7 @@ class Background:
                 return
             except StoreUnavailable:
                 if clock() > until:
+                    turn.stored = "failed"
                     log.warning("background_lost", id=job.id)
                     return
                 await asyncio.sleep(1)

@@ -115,7 +115,7 @@ class StoredResponses:
             reply = await asking.client.call(upstream, method, path, b"", headers, stream=stream)
             if stream:
                 observer = DIALECTS["responses"].raw_stream(exchange, clock=clock)
-                return await begun(RawStreaming(reply, observer, settle_within=asking.settings.settle_within))
+                return await begun(RawStreaming(reply, observer, settle_within=asking.settings.settle_within), turn.pay)
             try:
                 body = await reply.body(asking.settings.reply_limit)
             finally:

@@ -1,0 +1,133 @@
+"""A background response that waits: for a place at the one upstream that can answer it, for the store to take its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from adapter.errors import Overloaded, StoreUnavailable
+from adapter.server.courses.deciding import Courses
+from adapter.server.stored import parts
+from adapter.server.stored.background import Background
+from adapter.server.turn import Turn
+from adapter.store.store import Store
+from tests.server.compacting import ASKS, COMPACT, served
+from tests.server.harness import Client, adapter, play, upstream
+from tests.server.scripted import Upstream, chat_reply, json_reply, response
+from tests.server.test_blobs_of_keys import TWO, Accounts, opening
+from tests.server.test_store_background import until
+
+SEALING = {"keys": ["A" * 43 + "="]}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> dict[str, Any]:
+    return {"url": f"sqlite:///{tmp_path}/store.db"}
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> dict[Turn, int]:
+    """How often each turn was told that there is no place; those in the background ask again at once."""
+    told: dict[Turn, int] = {}
+    decided = Courses.decided
+
+    async def counted(self: Courses, turn: Turn, body: dict[str, Any]) -> Any:
+        try:
+            return await decided(self, turn, body)
+        except Overloaded:
+            told[turn] = told.get(turn, 0) + 1
+            raise
+
+    monkeypatch.setattr(Courses, "decided", counted)
+    monkeypatch.setattr(parts, "Background", partial(Background, poll=0.02))
+    return told
+
+
+class Busy(Accounts):
+    """Accounts that answer nothing but compactions until they are let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def answered(message: Any) -> None:
+            if not scope["path"].endswith("/compact"):
+                await self.free.wait()
+            await send(message)
+
+        await super().__call__(scope, receive, answered)
+
+
+def test_what_only_one_key_can_read_is_asked_with_that_key_once_there_is_a_place(
+    store: dict[str, Any], waited: dict[Turn, int]
+) -> None:
+    async def scenario() -> None:
+        peer = Busy()
+        async with Upstream([json_reply(response())]) as other, served(peer) as url:
+            first = upstream(other.url, "responses", "first")
+            common: dict[str, Any] = {"store": store, "sealing": SEALING}
+            async with adapter(first, upstream(url, "responses", **TWO, max_concurrency=1), **common) as client:
+                async with adapter(first, upstream(url, "responses", **TWO), **common) as leaving:
+                    known = [await _accepted(leaving, number) for number in range(6)]
+                    while len(peer.keys) < 12:
+                        await asyncio.sleep(0.02)
+                    occupying = asyncio.ensure_future(client.ask("responses", provider="up", store=False))
+                    while len(peer.keys) < 13:
+                        await asyncio.sleep(0.02)
+                while len([times for times in waited.values() if times > 1]) < 6:
+                    await asyncio.sleep(0.02)
+                peer.free.set()
+                assert (await occupying).status == 200
+                for each in known:
+                    assert (await until(client, each, "completed", "failed"))["error"] is None
+            assert sorted(peer.keys[13:] * 2) == sorted(peer.keys[:12]), "a compaction and its first try each"
+            assert set(peer.keys[13:]) == {"kA", "kB"}
+            assert other.seen == []
+
+    play(scenario)
+
+
+async def _accepted(client: Client, number: int) -> str:
+    """The id of a background response that goes on from a compaction."""
+    made = await client.post(COMPACT, {"model": "m", "input": opening(number), "provider": "up"})
+    asked = {"model": "m", "input": [*made.json["output"], ASKS], "background": True}
+    known: str = (await client.post("/v1/responses", asked)).json["id"]
+    return known
+
+
+def test_an_answer_that_the_store_does_not_take_as_long_as_it_is_held_is_lost_and_made_again(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save = Store.save_response
+
+    async def full(self: Store, *args: Any, **more: Any) -> bool:
+        if (job := more.get("job")) is not None and job.attempt == 1:
+            raise StoreUnavailable("full")
+        return await save(self, *args, **more)
+
+    monkeypatch.setattr(Store, "save_response", full)
+    monkeypatch.setattr(parts, "Background", partial(Background, lease=1.5, poll=0.02))
+    made: list[str] = []
+
+    async def scenario() -> None:
+        section = {"api_key": "none"}
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat", **section), store=store) as client,
+        ):
+            made.append((await client.ask("responses", background=True)).json["id"])
+            assert (await until(client, made[0], "completed", "failed"))["error"] is None
+            assert len(up.seen) == 2
+            await asyncio.sleep(0.05)
+
+    play(scenario)
+    said = [orjson.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [line["id"] for line in said if line["event"] == "background_lost"] == made
+    runs = [line for line in said if line.get("lane") == "background"]
+    assert [(line["outcome"], line.get("stored")) for line in runs] == [("ok", "failed"), ("ok", None)]

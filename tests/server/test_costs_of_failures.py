@@ -1,0 +1,110 @@
+"""What an answer that failed had cost, where its upstream says so: in the limits, in the access line and in the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.telemetry.metrics import Meters
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import SSE, Script, Upstream, chat_reply, event, json_reply, response
+from tests.server.test_access import ALICE, DAY, OWN, ask, refused, remaining
+from tests.server.test_background_limits import accepted, ended
+from tests.server.test_lanes import access_lines
+
+FAILED = response() | {"status": "failed", "error": {"code": "server_error", "message": "no"}}
+EMPTY = FAILED | {"output": []}
+BEGUN = EMPTY | {"status": "in_progress", "error": None, "usage": None}
+IN_EVENTS: Script = [
+    SSE,
+    event({"type": "response.created", "response": BEGUN}, "response.created"),
+    event({"type": "response.failed", "response": FAILED}, "response.failed"),
+]
+
+
+@pytest.fixture
+def metered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tokens in all, of every turn that the metrics were told of."""
+    told: list[int] = []
+    monkeypatch.setattr(Meters, "used", lambda self, usage: told.append(usage["total_tokens"]))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("surface", "fails", "stream"),
+    [
+        ("chat", [json_reply(FAILED)], True),
+        ("chat", [json_reply(FAILED)], False),
+        ("chat", IN_EVENTS, False),
+        ("responses", [json_reply(FAILED)], True),
+        ("responses", [json_reply(EMPTY)], False),
+        ("responses", IN_EVENTS, False),
+    ],
+)
+def test_an_answer_that_failed_costs_what_its_upstream_says(
+    surface: str, fails: Script, stream: bool, metered: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        rules = DAY | {"metrics": {"port": 0}}
+        async with Upstream(fails) as up, adapter(upstream(up.url, "responses", api_key=OWN), access=rules) as client:
+            refused(await ask(client, ALICE, surface, stream=stream), 502, "server_error")
+            assert len(up.seen) == 1
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+    assert metered == [5]
+    line = access_lines(capfd)[0]
+    assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("refused", 3, 2)
+
+
+@pytest.mark.parametrize("fails", [[json_reply(FAILED)], IN_EVENTS], ids=["whole", "in events"])
+def test_so_does_one_in_the_background(
+    fails: Script, metered: list[int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        rules = DAY | {"metrics": {"port": 0}}
+        async with (
+            Upstream(fails) as up,
+            adapter(
+                upstream(up.url, "responses", api_key=OWN),
+                access=rules,
+                store={"url": f"sqlite:///{tmp_path}/store.db"},
+                settle_within=0.1,
+            ) as client,
+        ):
+            shown = await ended(client, await accepted(client))
+            assert (shown["status"], shown["error"]) == ("failed", {"code": "server_error", "message": "no"})
+            while not metered:  # the upstream's connection has a second for whatever it still says
+                await asyncio.sleep(0.02)
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+    assert metered == [5]
+    (line,) = [line for line in access_lines(capfd) if line["lane"] == "background" and "error" in line]
+    assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("failed", 3, 2)
+
+
+def test_an_answer_costs_what_the_attempts_before_it_had_cost_too(
+    metered: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(FAILED)]) as first,
+            Upstream([json_reply(chat_reply())]) as second,
+            adapter(
+                upstream(first.url, "responses", "first", api_key=OWN),
+                upstream(second.url, "chat", "second", api_key=OWN),
+                access=DAY | {"metrics": {"port": 0}},
+            ) as client,
+        ):
+            answer = await ask(client, ALICE)
+            assert answer.json["usage"]["total_tokens"] == 5, "the client is told of its answer"
+            assert await remaining(client) == 10_000 - 10
+
+    play(scenario)
+    assert metered == [10]
+    line: dict[str, Any] = access_lines(capfd)[0]
+    assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("ok", 6, 4)
