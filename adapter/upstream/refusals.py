@@ -85,8 +85,9 @@ def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: 
         value = None
     if isinstance(value, (dict, list)):
         return _meant(_said(value), status, headers, own_key=own_key)
-    if status >= 500 and status != _NOT_IMPLEMENTED and body.strip():
-        return UpstreamBadContent(f"The upstream failed with status {status} and said nothing that can be read.")
+    if status >= 500 and status != _NOT_IMPLEMENTED:
+        said = f"The upstream failed with status {status} and said nothing that can be read."
+        return UpstreamBadContent(said, retry_after=_waits(headers))
     return _meant(_Said(), status, headers, own_key=own_key)
 
 
