@@ -79,6 +79,13 @@ def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: 
 
     `headers` are looked up by lower-case names. `own_key`: the request carried the operator's key, not the client's.
     """
+    error = _from_body(status, headers, body, own_key=own_key)
+    if (again := headers.get("x-should-retry")) in ("true", "false"):
+        error.should_retry = again == "true"
+    return error
+
+
+def _from_body(status: int, headers: Mapping[str, str], body: bytes, *, own_key: bool) -> AdapterError:
     try:
         value: Any = loads(body)
     except NotJson:

@@ -114,6 +114,19 @@ def test_trouble_before_the_first_byte(
     assert b"SECRET" not in answer.body
 
 
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize(("said", "told"), [("true", "true"), ("false", "false"), ("maybe", None)])
+@cells
+def test_c14_an_upstream_that_was_asked_once_says_whether_to_come_again(
+    client_speaks: str, upstream_speaks: str, stream: bool, said: str, told: str | None, status: int
+) -> None:
+    """It is what the official clients go by, before the status."""
+    refusal: Script = [json_reply({"error": {"message": "not now"}}, status, f"x-should-retry: {said}")]
+    answer = answered(client_speaks, upstream_speaks, stream, refusal)
+    refused(answer, status)
+    assert answer.headers.get("x-should-retry") == told
+
+
 @pytest.mark.parametrize("upstream_speaks", ["chat"])
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 @pytest.mark.parametrize("stream", [False, True])
