@@ -80,7 +80,7 @@ def create(settings: Settings) -> ASGIApp:
             await client.close()
             log.flush()
 
-    models = Models(Catalog(client, upstreams, time.monotonic), doors.gate, doors.access)
+    models = Models(Catalog(client, upstreams, time.monotonic), pipeline, doors.access)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
     probe = None if stored is None else Probe(stored.ready, tasks, clock=time.monotonic)
     return router(pipeline, models, Livez(), Readyz(drain, probe), lifespan, endpoints)

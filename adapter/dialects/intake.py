@@ -145,8 +145,8 @@ def parsed(body: bytes) -> Any:
     """
     try:
         value = loads(body)
-    except NotJson:
-        raise _not_a_reply(body) from None
+    except NotJson as refused:
+        raise not_a_reply(body, refused) from None
     if not is_writable(value, body):
         raise UpstreamInvalid("The upstream's answer is nested too deeply.")
     return value
@@ -185,11 +185,14 @@ def read_whole(
     return answer, events, anomalies
 
 
-def _not_a_reply(body: bytes) -> AdapterError:
+def not_a_reply(body: bytes, refused: NotJson) -> AdapterError:
+    """What a plain reply is that is `refused` as JSON."""
     if not body.strip():
         return UpstreamEmpty("The upstream answered with an empty body.")
     if body.lstrip()[:1] in (b"{", b"["):
-        return UpstreamTruncated("The upstream's answer is not complete JSON.")
+        if refused.cut:
+            return UpstreamTruncated("The upstream's answer is not complete JSON.")
+        return UpstreamInvalid("The upstream's answer is not valid JSON.")
     return UpstreamBadContent("The upstream answered with something that is not JSON.")
 
 

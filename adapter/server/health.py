@@ -10,9 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from adapter.errors import StoreUnavailable
 from adapter.server.drain import Drain
+from adapter.server.http.outlet import Outlet
 from adapter.server.tasks import Tasks
+from adapter.server.turn import Turn
 from adapter.wire.jsonio import dumps
 
+_JSON: Final = [(b"content-type", b"application/json")]
 _EVERY: Final = 2.0
 """Seconds between two questions to the store, whoever asks us how often."""
 _PATIENCE: Final = 0.5
@@ -23,7 +26,7 @@ class Livez:
     """GET /livez: the process serves."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(send, 200, {"status": "ok"})
+        await _answer(scope, receive, send, 200, {"status": "ok"})
 
 
 class Probe:
@@ -76,17 +79,15 @@ class Readyz:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._drain.draining:
-            await _answer(send, 503, {"status": "draining"})
+            await _answer(scope, receive, send, 503, {"status": "draining"})
         elif self._store is None:
-            await _answer(send, 200, {"status": "ready"})
+            await _answer(scope, receive, send, 200, {"status": "ready"})
         elif (trouble := await self._store.trouble()) is None:
-            await _answer(send, 200, {"status": "ready", "store": "ok"})
+            await _answer(scope, receive, send, 200, {"status": "ready", "store": "ok"})
         else:
-            await _answer(send, 503, {"status": "store_unavailable", "store": trouble})
+            await _answer(scope, receive, send, 503, {"status": "store_unavailable", "store": trouble})
 
 
-async def _answer(send: Send, status: int, value: dict[str, str]) -> None:
-    body = dumps(value)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _answer(scope: Scope, receive: Receive, send: Send, status: int, value: dict[str, str]) -> None:
+    turn = Turn("responses", scope, receive, Outlet(send))
+    await turn.outlet.whole(status, _JSON, dumps(value))

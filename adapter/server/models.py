@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from adapter.access.caller import Gate
 from adapter.access.groups import Access
 from adapter.codex import entry
-from adapter.errors import AdapterError, ModelNotFound
-from adapter.server.exchange import peer
+from adapter.errors import ModelNotFound
+from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
-from adapter.server.http.refusal import refusal
 from adapter.server.turn import Turn
 from adapter.upstream.models import Catalog, Model
 from adapter.wire.headers import RawHeaders
@@ -25,26 +24,26 @@ _JSON: RawHeaders = [(b"content-type", b"application/json")]
 class Models:
     """The list, or the one model that the path names."""
 
-    def __init__(self, catalog: Catalog, gate: Gate, access: Access | None = None) -> None:
+    def __init__(self, catalog: Catalog, pipeline: Pipeline, access: Access | None = None) -> None:
         self._catalog = catalog
-        self._gate = gate
+        self._pipeline = pipeline
         self._access = access
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         turn = Turn("responses", scope, receive, Outlet(send))
-        try:
-            turn.check_headers(scope)
-            turn.caller = self._gate.admit(turn.headers, peer(scope))
-            access, groups, caller = self._access, turn.caller.groups, (turn.headers, turn.callers_key, turn.request_id)
-            if access is None:
-                models = await self._catalog.models(*caller)
-            else:
-                models = await self._catalog.models(*caller, access.visible(groups), partial(access.allows, groups))
-            wanted = scope.get("path_params", {}).get("id")
-            body = _whole(models) if wanted is None else _entry(_named(models, wanted))
-            await turn.outlet.whole(200, _JSON, dumps(body))
-        except AdapterError as error:
-            await turn.outlet.whole(*refusal(error, turn.client))
+        turn.lane = "models"
+        return self._pipeline.run(turn, self._serve(turn, scope))
+
+    async def _serve(self, turn: Turn, scope: Scope) -> None:
+        self._pipeline.admit(turn, scope)
+        access, groups, caller = self._access, turn.caller.groups, (turn.headers, turn.callers_key, turn.request_id)
+        if access is None:
+            models = await self._catalog.models(*caller)
+        else:
+            models = await self._catalog.models(*caller, access.visible(groups), partial(access.allows, groups))
+        wanted = scope.get("path_params", {}).get("id")
+        body = _whole(models) if wanted is None else _entry(_named(models, wanted))
+        await turn.outlet.whole(200, _JSON, dumps(body))
 
 
 def _named(models: list[Model], name: str) -> Model:

@@ -6,7 +6,7 @@ Clients join base URLs in every way, so each path is there with `/v1`, without i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -18,8 +18,7 @@ from adapter.server.counting import PATH as COUNT_PATH
 from adapter.server.counting import Counting
 from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
-from adapter.server.http.refusal import refusal
-from adapter.server.socket.handshake import Sockets
+from adapter.server.socket.handshake import Sockets, denying
 from adapter.server.turn import Turn
 
 _PREFIXES: Final = ("/v1", "", "/v1/v1")
@@ -43,7 +42,8 @@ class Front:
 class Methods:
     """One path, by method; others are refused with `Allow`."""
 
-    def __init__(self, **by_method: ASGIApp) -> None:
+    def __init__(self, pipeline: Pipeline, by_method: Mapping[str, ASGIApp]) -> None:
+        self._pipeline = pipeline
         self._by_method = by_method
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -52,16 +52,16 @@ class Methods:
             return app(scope, receive, send)
         error = MethodNotAllowed(f"This path takes {' and '.join(self._by_method)} only.")
         error.allow = ", ".join(self._by_method)
-        return _refused(scope, receive, send, error)
+        return _refused(self._pipeline, scope, receive, send, error)
 
 
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] != "http":
-        await send({"type": "websocket.close", "code": 1000})
-        return
+async def _not_found(pipeline: Pipeline, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        send = denying(send)
     near = _nearest(scope["path"])
     hint = f" Did you mean {near}?" if near else ""
-    await _refused(scope, receive, send, NotFound(f"There is nothing at this path.{hint}"))
+    await _refused(pipeline, scope, receive, send, NotFound(f"There is nothing at this path.{hint}"))
 
 
 def _nearest(path: str) -> str | None:
@@ -72,9 +72,13 @@ def _nearest(path: str) -> str | None:
     return None
 
 
-async def _refused(scope: Scope, receive: Receive, send: Send, error: AdapterError) -> None:
-    turn = Turn("responses", scope, receive, Outlet(send))
-    await turn.outlet.whole(*refusal(error, turn.client))
+def _refused(
+    pipeline: Pipeline, scope: Scope, receive: Receive, send: Send, error: AdapterError
+) -> Coroutine[Any, Any, None]:
+    async def refuse() -> None:
+        raise error
+
+    return pipeline.run(Turn("responses", scope, receive, Outlet(send)), refuse())
 
 
 def router(
@@ -88,13 +92,18 @@ def router(
     """The whole application; `stored` is path -> method -> application of what needs a store."""
     courses = pipeline.courses
     others = dict(stored)
-    chat = Methods(POST=partial(pipeline.serve, "chat", courses.chat), **others.pop("/chat/completions", {}))
-    responses = Methods(POST=partial(pipeline.serve, "responses", courses.responses))
-    compact = Methods(POST=partial(pipeline.serve, "responses", courses.compact))
-    counted = Methods(POST=partial(pipeline.serve, "responses", Counting(courses).decide))
+    stored_chats = others.pop("/chat/completions", {})
+
+    def methods(**by_method: ASGIApp) -> Methods:
+        return Methods(pipeline, by_method)
+
+    chat = methods(POST=partial(pipeline.serve, "chat", courses.chat), **stored_chats)
+    responses = methods(POST=partial(pipeline.serve, "responses", courses.responses))
+    compact = methods(POST=partial(pipeline.serve, "responses", courses.compact))
+    counted = methods(POST=partial(pipeline.serve, "responses", Counting(courses).decide))
     sockets = Sockets(pipeline)
-    listed = Methods(GET=models, HEAD=models)
-    ready = Methods(GET=readyz, HEAD=readyz)
+    listed = methods(GET=models, HEAD=models)
+    ready = methods(GET=readyz, HEAD=readyz)
     exact: dict[str, ASGIApp] = {}
     routes: list[BaseRoute] = []
     for prefix in _PREFIXES:
@@ -104,11 +113,13 @@ def router(
             f"{prefix}/responses/compact": compact,
             f"{prefix}{COUNT_PATH}": counted,
             f"{prefix}/models": listed,
-            f"{prefix}/livez": Methods(GET=livez, HEAD=livez),
+            f"{prefix}/livez": methods(GET=livez, HEAD=livez),
             f"{prefix}/readyz": ready,
             f"{prefix}/health": ready,
         }
         routes.append(WebSocketRoute(f"{prefix}/responses", sockets))
-        routes += [Route(f"{prefix}{path}", Methods(**methods)) for path, methods in others.items()]
+        routes += [Route(f"{prefix}{path}", methods(**by_method)) for path, by_method in others.items()]
         routes.append(Route(f"{prefix}/models/{{id:path}}", listed))
-    return Front(exact, Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan))
+    return Front(
+        exact, Router(routes, redirect_slashes=False, default=partial(_not_found, pipeline), lifespan=lifespan)
+    )

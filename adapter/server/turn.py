@@ -139,6 +139,11 @@ class Turn:
         check_fields(scope["headers"], self.headers)
         self.callers_key = credential(self.headers)
 
+    @property
+    def metered(self) -> bool:
+        """Whether tokens are limited, so that what the answer costs has to be known."""
+        return any(counter.measure.unit == "tokens" for counter in self.counters)
+
     def pay(self, usage: dict[str, Any] | None) -> None:
         """A call was made for the answer that is none of it."""
         self.paid = summed((self.paid, usage))

@@ -43,6 +43,8 @@ _AT_ONCE: Final = 16 * 1024
 long as its reads are as long as its buffer: only what nobody takes stops it, and lets others have their turn."""
 _ERROR_BODY: Final = 64 * 1024
 """An error body is looked at for its message only."""
+_A_SECRET: Final = 16
+"""Letters of a key that is one; shorter ones (`ollama`, `EMPTY`) are placeholders, and words that an error may hold."""
 _ERROR_BODY_WITHIN: Final = 10.0
 _CLOSED: Final = "The upstream closed the connection without an answer."
 _BLANK: Final = b" \t\r\n"
@@ -317,7 +319,7 @@ class UpstreamClient:
         response = await self._head(upstream, method, path, fields, headers, body)
         reply = Reply(response, self._alarms, upstream.idle_timeout, ends)
         try:
-            await self._check(reply, response, own_key=not upstream.callers_key)
+            await self._check(upstream, reply, response)
             await reply.sniff()
         except BaseException:
             reply.close()
@@ -333,7 +335,7 @@ class UpstreamClient:
         response = await self._head(upstream, hdrs.METH_GET, path, _JSON_FIELDS, headers, b"")
         reply = Reply(response, self._alarms, upstream.idle_timeout)
         try:
-            await self._check(reply, response, own_key=not upstream.callers_key)
+            await self._check(upstream, reply, response)
             return await reply.body(limit)
         finally:
             reply.close()
@@ -354,14 +356,18 @@ class UpstreamClient:
         except Exception as error:
             raise _ours(error, _CLOSED, UpstreamUnreachable) from error
 
-    async def _check(self, reply: Reply, response: Answer, *, own_key: bool) -> None:
+    async def _check(self, upstream: Upstream, reply: Reply, response: Answer) -> None:
         status = response.status
         if 300 <= status <= 399:
             raise UpstreamRedirect(
                 "The upstream answered with a redirect, which is not followed; its base_url is probably wrong."
             )
         if 400 <= status <= 599:
-            raise refusals.from_http(status, response.headers, await _error_body(reply), own_key=own_key)
+            said = await _error_body(reply)
+            for key in upstream.api_keys or ():
+                if len(key) >= _A_SECRET:
+                    said = said.replace(key.encode(), b"[redacted]")
+            raise refusals.from_http(status, response.headers, said, own_key=not upstream.callers_key)
         if status in (204, 205):
             raise UpstreamEmpty("The upstream answered with an empty body.")
         if not 200 <= status <= 299:

@@ -79,14 +79,22 @@ def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: 
 
     `headers` are looked up by lower-case names. `own_key`: the request carried the operator's key, not the client's.
     """
+    error = _from_body(status, headers, body, own_key=own_key)
+    if (again := headers.get("x-should-retry")) in ("true", "false"):
+        error.should_retry = again == "true"
+    return error
+
+
+def _from_body(status: int, headers: Mapping[str, str], body: bytes, *, own_key: bool) -> AdapterError:
     try:
         value: Any = loads(body)
     except NotJson:
         value = None
     if isinstance(value, (dict, list)):
         return _meant(_said(value), status, headers, own_key=own_key)
-    if status >= 500 and status != _NOT_IMPLEMENTED and body.strip():
-        return UpstreamBadContent(f"The upstream failed with status {status} and said nothing that can be read.")
+    if status >= 500 and status != _NOT_IMPLEMENTED:
+        said = f"The upstream failed with status {status} and said nothing that can be read."
+        return UpstreamBadContent(said, retry_after=_waits(headers))
     return _meant(_Said(), status, headers, own_key=own_key)
 
 

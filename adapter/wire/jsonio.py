@@ -26,11 +26,12 @@ _PAIR = re.compile(b"00").search
 
 
 class NotJson(ValueError):
-    """The bytes are not one JSON value; `offset` is where the parser stopped."""
+    """The bytes are not one JSON value; `offset` is where the parser stopped. `cut`: they end before their value does."""
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, *, cut: bool = False) -> None:
         super().__init__(f"not valid JSON at byte {offset}")
         self.offset = offset
+        self.cut = cut
 
 
 def loads(data: bytes | bytearray) -> Any:
@@ -42,14 +43,20 @@ def loads(data: bytes | bytearray) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as refused:
-        if b"\\u" not in data:
-            raise NotJson(refused.pos) from None
+        cut = _is_cut(refused)
+        if cut or b"\\u" not in data:
+            raise NotJson(refused.pos, cut=cut) from None
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_int=_narrow, parse_float=_finite)
     except json.JSONDecodeError as refused:
-        raise NotJson(refused.pos) from None
+        raise NotJson(refused.pos, cut=_is_cut(refused)) from None
     except (ValueError, RecursionError):
         raise NotJson(0) from None
+
+
+def _is_cut(refused: json.JSONDecodeError) -> bool:
+    """Whether the end was the trouble. The standard library says of a string without end where it begins."""
+    return 0 < len(refused.doc) <= refused.pos or refused.msg.startswith("Unterminated string")
 
 
 def _no_constant(name: str) -> NoReturn:

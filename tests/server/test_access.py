@@ -588,6 +588,31 @@ def test_the_access_line_says_who_what_where_and_how_it_ended(capfd: pytest.Capt
     assert second["key_id"] is None
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "outcome"),
+    [
+        ("GET", "/v1/models", 200, "ok"),
+        ("GET", "/v1/models/nobody-has-it", 404, "refused"),
+        ("POST", "/v1/openai/chat/completions", 404, "refused"),
+        ("GET", "/v1/responses", 405, "refused"),
+    ],
+)
+def test_a_request_that_asks_no_model_has_its_line_too(
+    method: str, path: str, status: int, outcome: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"data": [{"id": "m"}]})]) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=OPEN_TO_ALL) as client,
+        ):
+            fields = bearer(ALICE) | {"x_request_id": "mine-1"}
+            assert (await client.request(method, path, **fields)).status == status
+
+    play(scenario)
+    lines = [orjson.loads(text) for text in capfd.readouterr().out.splitlines() if '"event":"request"' in text]
+    assert [(line["request_id"], line["status"], line["outcome"]) for line in lines] == [("mine-1", status, outcome)]
+
+
 def test_whose_limit_it_was_that_refused_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         rules = limited(key_limits={"requests_per_minute": 1})

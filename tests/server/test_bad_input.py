@@ -304,6 +304,26 @@ def test_a14_models_missing_empty_unknown_or_no_name() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("url", ["", "data:", "data:image/png", "data:image/png;base64,"])
+@pytest.mark.parametrize(("client_speaks", "upstream_speaks"), [("chat", "responses"), ("responses", "chat")])
+def test_a16_an_image_without_its_data_is_refused_where_it_stands(
+    client_speaks: str, upstream_speaks: str, url: str
+) -> None:
+    if client_speaks == "chat":
+        field, name, part = "messages", "image_url.url", {"type": "image_url", "image_url": {"url": url}}
+    else:
+        field, name, part = "input", "image_url", {"type": "input_image", "image_url": url, "detail": "auto"}
+
+    async def scenario() -> None:
+        async with Upstream([json_reply({})]) as up, adapter(upstream(up.url, upstream_speaks)) as client:
+            answer = await client.ask(client_speaks, **{field: [{"role": "user", "content": [part]}]})
+            _refused(answer, 400, "invalid_value")
+            assert answer.json["error"]["param"] == f"{field}[0].content[0].{name}"
+            assert not up.seen
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(("client_speaks", "upstream_speaks"), LANES)
 def test_a17_nothing_said_is_refused(client_speaks: str, upstream_speaks: str) -> None:
     async def scenario() -> None:

@@ -42,6 +42,16 @@ def test_a_store_that_works_is_told_with_readiness(tmp_path: Path) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
+def test_a_probe_is_answered_with_its_request_id(path: str) -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            assert (await client.get(path, x_request_id="probe-1")).headers["x-request-id"] == "probe-1"
+            assert (await client.get(path)).headers["x-request-id"].startswith("req_")
+
+    play(scenario)
+
+
 def test_without_a_store_nothing_is_said_of_one() -> None:
     async def scenario() -> None:
         async with adapter() as client:
@@ -126,6 +136,6 @@ async def test_a_process_on_its_way_out_does_not_ask_the_store() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await Readyz(drain, Probe(asked.ready, Tasks(), clock=lambda: 0.0))({}, send, send)  # type: ignore[arg-type]
+    await Readyz(drain, Probe(asked.ready, Tasks(), clock=lambda: 0.0))({"headers": []}, send, send)  # type: ignore[arg-type]
     assert (sent[0]["status"], sent[1]["body"]) == (503, b'{"status":"draining"}')
     assert asked.count == 0

@@ -172,6 +172,17 @@ def test_b26_an_upstreams_error_tells_no_key_and_no_account(client_speaks: str, 
     play(scenario)
 
 
+@pytest.mark.parametrize(("key", "said"), [("of.no.known.form.4711", "[redacted]"), ("key", "key")])
+def test_b26_a_key_of_no_known_form_is_not_told_and_a_placeholder_is_a_word(key: str, said: str) -> None:
+    async def scenario() -> None:
+        refusal = json_reply({"error": {"message": f"what is this key: {key}", "param": key}}, 400)
+        async with Upstream([refusal]) as up, adapter(upstream(up.url, "chat", api_key=key)) as client:
+            error = (await client.ask("chat")).json["error"]
+            assert (error["message"], error["param"]) == (f"what is this key: {said}", said)
+
+    play(scenario)
+
+
 def test_b31_no_field_of_a_client_breaks_a_line_of_the_log(capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with (

@@ -392,6 +392,20 @@ def test_without_sockets_the_handshake_gets_426() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "meant"), [("/v1/openai/responses", "Did you mean /v1/responses?"), ("/v1/realtime", "There is nothing")]
+)
+def test_a_handshake_at_another_path_is_told_so_as_any_request_is(path: str, meant: str) -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            refusal = (await denied(client, path)).response
+            assert refusal.status_code == 404
+            assert refusal.headers["x-request-id"]
+            assert meant in orjson.loads(refusal.body or b"")["error"]["message"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
     ("origin", "taken"), [("https://elsewhere.example", False), ("null", False), ("http://[", False), (None, True)]
 )
 def test_a_page_of_another_origin_opens_no_socket(origin: str | None, taken: bool) -> None:

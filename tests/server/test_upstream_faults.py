@@ -66,12 +66,17 @@ def refused(answer: Response, status: int, code: str | None = None) -> None:
 
 REFUSALS: list[tuple[str, Script, int, str]] = [
     ("c17_a_5xx_page", [head(500, "text/html", length=22) + b"<html>SECRET-PAGE</htm"], 502, "upstream_bad_content"),
+    ("c18_a_500_without_a_body", [head(500, length=0)], 502, "upstream_bad_content"),
+    ("c18_a_503_without_a_body", [head(503, length=0)], 502, "upstream_bad_content"),
     ("c19_a_login_page", [head(200, "text/html", length=16) + b"<html>hello</htm"], 502, "upstream_bad_content"),
     ("c21_an_empty_body", [head(200, length=0)], 502, "upstream_empty"),
     ("c21_a_204", [b"HTTP/1.1 204 X\r\n\r\n"], 502, "upstream_empty"),
     ("c22_json_cut_by_its_length", [head(200, length=100) + b'{"id":', Close()], 502, "upstream_truncated"),
     ("c22_json_cut_by_a_clean_end", [head(200) + piece(b'{"id":"x"') + END], 502, "upstream_truncated"),
-    ("c23_not_json", [head(200, length=12) + b"{not json at"], 502, "upstream_truncated"),
+    ("c22_json_cut_in_a_string", [head(200, length=12) + b'{"id":"x\\u00'], 502, "upstream_truncated"),
+    ("c23_not_json", [head(200, length=12) + b"{not json at"], 502, "upstream_invalid"),
+    ("c23_a_nan", [head(200, length=12) + b'{"usage":NaN'], 502, "upstream_invalid"),
+    ("c23_more_than_json", [head(200, length=8) + b'{"id":1}'[:7] + b"]"], 502, "upstream_invalid"),
     ("c23_the_wrong_top_type", [head(200, length=4) + b"[{}]"], 502, "upstream_invalid"),
     ("c23_no_choices_and_no_output", [json_reply({"id": "x"})], 502, "upstream_invalid"),
     (
@@ -107,6 +112,19 @@ def test_trouble_before_the_first_byte(
 
     refused(answer, status, code)
     assert b"SECRET" not in answer.body
+
+
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize(("said", "told"), [("true", "true"), ("false", "false"), ("maybe", None)])
+@cells
+def test_c14_an_upstream_that_was_asked_once_says_whether_to_come_again(
+    client_speaks: str, upstream_speaks: str, stream: bool, said: str, told: str | None, status: int
+) -> None:
+    """It is what the official clients go by, before the status."""
+    refusal: Script = [json_reply({"error": {"message": "not now"}}, status, f"x-should-retry: {said}")]
+    answer = answered(client_speaks, upstream_speaks, stream, refusal)
+    refused(answer, status)
+    assert answer.headers.get("x-should-retry") == told
 
 
 @pytest.mark.parametrize("upstream_speaks", ["chat"])

@@ -281,8 +281,12 @@ def test_server_errors_in_html_or_text_are_never_forwarded(body: bytes) -> None:
     assert body.decode() not in error.message
 
 
-def test_a_server_error_without_a_body_keeps_its_class() -> None:
-    assert refused(503).http_status == 503
+@pytest.mark.parametrize("status", [500, 503, 529])
+def test_c18_a_server_error_without_a_body_is_a_bad_gateway_that_says_when_to_come_again(status: int) -> None:
+    error = refused(status, retry_after="7")
+
+    assert (error.http_status, error.retry_after) == (502, 7)
+    assert refused(status).retry_after is None
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,22 @@ def test_what_is_dumped_is_loaded_again(value: Any) -> None:
     assert loads(dumps(value)) == value
 
 
+@given(st.dictionaries(st.text(max_size=4), SCALARS | st.text() | st.lists(SCALARS, max_size=3), max_size=3), st.data())
+def test_what_ends_before_its_value_does_is_cut_and_what_is_wrong_before_its_end_is_not(
+    value: dict[str, Any], data: st.DataObject
+) -> None:
+    """Where no lone surrogate stands before the end: the parser that takes those says of half a word where it begins."""
+    written = json.dumps(value).encode()
+    kept = data.draw(st.integers(1, len(written) - 1))
+    with pytest.raises(NotJson) as cut:
+        loads(written[:kept])
+    assert cut.value.cut
+
+    with pytest.raises(NotJson) as wrong:
+        loads(b"{]" + written)
+    assert not wrong.value.cut
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | VALUES.map(dumps))
 def test_arbitrary_bytes_never_raise_anything_but_our_error(body: bytes) -> None:
     try:

@@ -3,7 +3,8 @@
 Three things it does not leave as they are, because clients break on them: a `[DONE]` without any finish before it gets one
 (official SDKs refuse an answer that has none), an error behind the finish is dropped (the answer stands), and an error
 without its envelope, or that only a finish tells of, gets it (official SDKs take it for a chunk); one that was not seen in
-passing does not end in `[DONE]`.
+passing does not end in `[DONE]`. A fourth: the chunk that only tells usage is dropped where this server asked for it and the
+client did not.
 """
 
 from __future__ import annotations
@@ -42,9 +43,11 @@ class RawChatStream(RawStream):
 
     marks: tuple[bytes, ...] = _MARKS + _CALL_MARKS
 
-    def __init__(self, choices: int) -> None:
+    def __init__(self, choices: int, *, withholds_usage: bool = False) -> None:
+        """`choices`: how many were asked for. `withholds_usage`: the client did not ask for the chunk that only tells usage."""
         super().__init__()
         self._asked = choices
+        self._withholds_usage = withholds_usage
         self._finished: set[int] = set()
         """The choices that have their finish."""
         self._called = False
@@ -123,7 +126,10 @@ class RawChatStream(RawStream):
         return sole_text(event)
 
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
-        return block if self._instead is None else self._instead
+        if self._instead is not None:
+            return self._instead
+        withheld = self._withholds_usage and event is not None and event.get("choices") == [] and event.get("usage")
+        return b"" if withheld else block
 
     def _finish(self) -> bytes:
         """The chunk that was left out."""
@@ -145,5 +151,9 @@ class RawChatStream(RawStream):
 
 def raw_stream(exchange: Exchange, *, clock: Clock = no_clock) -> RawChatStream:
     """A fresh observer for one Chat stream that passes as bytes."""
-    asked = exchange.request.body.get("n")
-    return RawChatStream(asked if type(asked) is int and 1 <= asked <= _MOST_CHOICES else 1)
+    request = exchange.request
+    asked, options = request.body.get("n"), request.body.get("stream_options") or {}
+    return RawChatStream(
+        asked if type(asked) is int and 1 <= asked <= _MOST_CHOICES else 1,
+        withholds_usage=options.get("include_usage") is True and not request.include_usage,
+    )

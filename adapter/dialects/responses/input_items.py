@@ -182,6 +182,7 @@ def _flat_image(part: dict[str, Any], place: str) -> dict[str, Any]:
         media_type = url.get("media_type")
         if type(media_type) is str and ":" not in address:  # bare base64: a data URL in two pieces
             address = f"data:{media_type};base64,{address}"
+        _check_address(address, f"{place}.image_url.url")
         flat = {**part, "image_url": address}
         if "detail" not in part and type(url.get("detail")) is str:
             flat["detail"] = url["detail"]
@@ -190,7 +191,14 @@ def _flat_image(part: dict[str, Any], place: str) -> dict[str, Any]:
         if url is None:
             raise _Refused(MissingParameter, "An image needs an image_url or a file_id.", f"{place}.image_url")
         raise _Refused(InvalidType, "An image_url must be a string.", f"{place}.image_url")
+    if type(url) is str and (url or type(part.get("file_id")) is not str):
+        _check_address(url, f"{place}.image_url")
     return part
+
+
+def _check_address(url: str, place: str) -> None:
+    if not url or (url.startswith("data:") and ("," not in url[:256] or url[-1] == ",")):
+        raise _Refused(InvalidValue, "An image_url must be a URL or a complete data URL.", place)
 
 
 def _needs(**fields: type) -> Callable[[Item], Item]:

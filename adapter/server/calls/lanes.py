@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from adapter.dialects.base import RawStream
-from adapter.dialects.intake import Intake
+from adapter.dialects.intake import Intake, not_a_reply
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Started
@@ -344,8 +344,8 @@ class RawWhole:
         self.body = await self._reply.body(self._reply_limit)
         try:
             value = loads(self.body)
-        except NotJson:
-            raise UpstreamTruncated("The upstream's answer is not complete JSON.") from None
+        except NotJson as refused:
+            raise not_a_reply(self.body, refused) from None
         if not isinstance(value, dict):
             raise UpstreamInvalid("The upstream's answer is not a JSON object.")
         self.usage = normal(value.get("usage"))

@@ -67,17 +67,25 @@ def targets(body: dict[str, Any], router: Router, visible: frozenset[str] | None
 
 
 def passed(
-    body: dict[str, Any], dialect: DialectName, client: ClientTraits, target: Target, *, path: str | None = None
+    body: dict[str, Any],
+    dialect: DialectName,
+    client: ClientTraits,
+    target: Target,
+    *,
+    path: str | None = None,
+    metered: bool = False,
 ) -> Plan:
-    """A body that goes on in the dialect it came in.
+    """A body that goes on in the dialect it came in. `metered`: what the answer costs has to be known.
 
     Raises:
         BadRequest: what is wrong with it, with `param`.
     """
     checked(body, dialect, target)
-    sent = edited(body, dialect, target)
+    sent = edited(body, dialect, target, metered=metered)
     stream = sent.get("stream") is True
-    request = Request(sent, dialect, stream=stream, client=client)
+    asked = body.get("stream_options")
+    usage = asked is not None and asked.get("include_usage") is True
+    request = Request(sent, dialect, stream=stream, include_usage=usage, client=client)
     return Plan(
         target=target,
         path=path or PATHS[dialect],
@@ -143,9 +151,8 @@ def translated(plan: Plan) -> Exchange:
         return replace(plan.exchange, request=replace(request, body={**body, "input": []}))
     if body.get("n") not in (None, 1):
         raise UpstreamInvalid("The upstream answered with several choices in another form than was asked for.")
-    asked, carry = body.get("stream_options"), Carry()
+    carry = Carry()
     if body.get("functions") is not None or body.get("function_call") is not None:
         carry["functions"] = True
-    usage = isinstance(asked, dict) and asked.get("include_usage") is True
-    read = replace(request, body={"model": request.model, "input": []}, carry=carry, include_usage=usage)
+    read = replace(request, body={"model": request.model, "input": []}, carry=carry)
     return replace(plan.exchange, request=read)

@@ -182,10 +182,14 @@ def _check_stateless(body: dict[str, Any]) -> None:
             )
 
 
-def edited(body: dict[str, Any], dialect: DialectName, target: Target) -> dict[str, Any]:
-    """The body as the upstream gets it: its own model name, nothing stored by a server that keeps no state."""
+def edited(body: dict[str, Any], dialect: DialectName, target: Target, *, metered: bool) -> dict[str, Any]:
+    """The body as the upstream gets it: its own model name, nothing stored by a server that keeps no state, and where tokens are
+    `metered` the usage of a Chat stream asked for, which says nothing of it by itself."""
     edits = dict(body)
     edits["model"] = target.model
-    if dialect == "responses" and not target.upstream.stateful:
-        edits["store"] = False
+    if dialect == "responses":
+        if not target.upstream.stateful:
+            edits["store"] = False
+    elif metered and body.get("stream") is True and target.upstream.profile.stream_options:
+        edits["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     return edits

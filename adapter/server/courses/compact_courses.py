@@ -135,14 +135,15 @@ class CompactCourses:
     def _chat_compacted(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         target = self._ground.chosen(turn, found[0])
         if passes and self._compactor.way(ClientShape.CHAT, target) is Way.HAND_ON:
-            return self._ground.raw(turn, passed(body, "chat", turn.client, target, path=COMPACT_PATH))
+            plan = passed(body, "chat", turn.client, target, path=COMPACT_PATH, metered=turn.metered)
+            return self._ground.raw(turn, plan)
         request = DIALECTS["chat"].read_request(body, turn.client)
         seals = self._seals(turn, Expanded(request.items), target, wraps=False)
         case = self._case(turn, ClientShape.CHAT, request, target)
         if worth_compacting(case.split, case.options):
             return self._compacted_then_asked(case, seals, Going.on(case, body))
         if target.upstream.dialect == "chat" and passes:
-            return self._ground.raw(turn, passed(body, "chat", turn.client, target))
+            return self._ground.raw(turn, passed(body, "chat", turn.client, target, metered=turn.metered))
         return self._ground.hub(turn, request, target)
 
     def _triggered(self, case: Case, seals: Seals) -> Course:

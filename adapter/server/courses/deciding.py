@@ -52,7 +52,7 @@ class Courses(Ground):
     def _chat(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         target = self.chosen(turn, found[0])
         if passes and target.upstream.dialect == "chat":
-            return self.raw(turn, passed(body, "chat", turn.client, target))
+            return self.raw(turn, passed(body, "chat", turn.client, target, metered=turn.metered))
         return self.hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
 
     async def responses(self, turn: Turn, body: dict[str, Any]) -> Course:

@@ -23,6 +23,15 @@ _RETRY_AFTER = 30
 """Seconds; a connection that is over its caller's bound may be there when another has ended."""
 
 
+def denying(send: Send) -> Send:
+    """What sends an HTTP answer to a handshake."""
+
+    async def deny(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return deny
+
+
 class Sockets:
     """The endpoint."""
 
@@ -31,11 +40,8 @@ class Sockets:
         self._open: Counter[Caller] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def deny(message: Message) -> None:
-            await send({**message, "type": f"websocket.{message['type']}"})
-
         await receive()  # websocket.connect, which says nothing that the scope does not
-        handshake = Turn("responses", scope, receive, Outlet(deny))
+        handshake = Turn("responses", scope, receive, Outlet(denying(send)))
         try:
             self._admit(handshake, scope)
         except AdapterError as error:

@@ -141,7 +141,7 @@ def _image(image: Any, path: str) -> Part:
 
 def _image_url(url: str, media_type: Any, path: str) -> str:
     if url.startswith("data:"):
-        if "," not in url[:256]:
+        if "," not in url[:256] or url[-1] == ",":
             raise wrong_value(path, "a URL or a complete data URL")
     elif isinstance(media_type, str) and "://" not in url[:16]:
         return f"data:{media_type};base64,{url}"

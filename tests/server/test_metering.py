@@ -1,0 +1,77 @@
+"""Tokens under a limit are the upstream's own count, also of Chat streams that pass as bytes: it is asked for where the client
+did not, and the client gets what it asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import USAGE, Upstream, chat_stream
+from tests.server.test_access import ALICE, OWN, ask, limited, remaining
+
+DAY = limited(owner_limits={"tokens_per_day": 10_000})
+REQUESTS = limited(owner_limits={"requests_per_minute": 10})
+ASKED = {"include_usage": True}
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, {"include_obfuscation": False}])
+def test_d35_usage_that_a_limit_needs_is_asked_for_and_kept_from_a_client_that_did_not_ask(options: Any) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("Hello")) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=DAY) as client,
+        ):
+            extra = {} if options is None else {"stream_options": options}
+            answer = await ask(client, ALICE, stream=True, **extra)
+            assert up.seen[0].json["stream_options"] == {**(options or {}), **ASKED}
+            assert b'"choices":[]' not in answer.body
+            assert answer.body.endswith(b"data: [DONE]\n\n")
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+
+
+def test_usage_that_the_client_asked_for_reaches_it() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("Hello")) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=DAY) as client,
+        ):
+            answer = await ask(client, ALICE, stream=True, stream_options=ASKED)
+            assert orjson.loads(answer.body.split(b"data: ")[-2])["usage"] == USAGE
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("more", "keys"),
+    [({"stream": True}, {"capabilities": {"stream_options": False}}), ({}, {})],
+    ids=["a server that does not take the option", "a plain answer"],
+)
+def test_usage_is_not_asked_for_where_that_would_be_refused(more: dict[str, Any], keys: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("Hello")) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN, **keys), access=DAY) as client,
+        ):
+            await ask(client, ALICE, **more)
+            assert "stream_options" not in up.seen[0].json
+
+    play(scenario)
+
+
+def test_without_a_limit_on_tokens_the_request_goes_on_as_it_came() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("Hello")) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=REQUESTS) as client,
+        ):
+            answer = await ask(client, ALICE, stream=True)
+            assert "stream_options" not in up.seen[0].json
+            assert b'"choices":[]' in answer.body
+
+    play(scenario)
