@@ -77,6 +77,7 @@ _MODEL: Final = (
     r"|model not (?:exist|found)|no such model|unknown model|model does not exist"  # DeepSeek, DashScope, LM Studio
     r"|is not a valid model|invalid model\b|not found the model"  # OpenRouter, Mistral, Moonshot
     r"|unable to access model|deployment .{1,100} does not exist"  # Together, Azure
+    r"|server is pinned to"  # transformers serve
     r"|模型不存在"
 )
 _READ: Final = 2_000

@@ -115,6 +115,7 @@ MODEL = [
     (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}),
     (404, openai("Not found the model x or Permission denied", type="resource_not_found_error")),
     (404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}),
+    (400, {"detail": "Server is pinned to 'org/a'; requested 'x'."}),
     (400, {"error": {"code": "1211", "message": "\u6a21\u578b\u4e0d\u5b58\u5728"}}),
 ]
 
