@@ -17,7 +17,8 @@ Order: TypeAlias = Literal["asc", "desc"]
 TERMINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """Statuses after which a response changes no more."""
 
-_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,200}\Z")
+_ID = re.compile(r"[A-Za-z0-9_.:=\-]{1,1000}\Z")
+"""LiteLLM's ids of responses are base64 with its padding: 470 characters, more where its keys have users and teams."""
 MAX_ADDED = 20
 """Items in one call that adds to a conversation, as the API says."""
 

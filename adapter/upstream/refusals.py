@@ -222,7 +222,8 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
     if meaning is Meaning.CONTEXT:
         facts |= {"code": meaning.value, "type": "invalid_request_error"}
         return UpstreamRefused(message or "The input is longer than the model's context window.", status=400, **facts)
-    passing = status == 429 and not said.code and _waits(headers) is not None  # Gemini words its rate limits as quota
+    wordy = status == 429 and said.code in ("", "429")  # Gemini words its rate limits as quota
+    passing = wordy and _wait(headers, said.message) is not None
     if status == 402 or (meaning is Meaning.QUOTA and not passing):
         facts |= {"code": Meaning.QUOTA.value, "type": Meaning.QUOTA.value}
         return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
@@ -292,29 +293,36 @@ def _limits(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def retry_after(headers: Mapping[str, str], message: str = "") -> int:
-    """Whole seconds to wait: `retry-after-ms`, `retry-after` in seconds or as a date (against the answer's own `date`: no
-    clock here), the "try again in 1.5s" of the message, else `DEFAULT_RETRY_AFTER`."""
+    """Whole seconds to wait: what the headers say, the "try again in 1.5s" of the message, else `DEFAULT_RETRY_AFTER`."""
+    wait = _wait(headers, message)
+    return DEFAULT_RETRY_AFTER if wait is None else wait
+
+
+def _wait(headers: Mapping[str, str], message: str) -> int | None:
+    """What the headers or the message say."""
     waits = _waits(headers)
-    if waits is not None:
-        return waits
-    said = _TRY_AGAIN.search(message[:MAX_MESSAGE])
+    said = _TRY_AGAIN.search(message[:MAX_MESSAGE]) if waits is None else None
     if said is None:
-        return DEFAULT_RETRY_AFTER
+        return waits
     seconds = float(said[2]) / (1000 if said[3].lower() == "ms" else 1)
     return _whole(seconds + 60 * int(said[1] or 0))
 
 
 def _waits(headers: Mapping[str, str]) -> int | None:
-    """What the headers say."""
-    ms = _number(headers.get("retry-after-ms"))
-    if ms is not None:
-        return _whole(ms / 1000)
-    given = headers.get("retry-after")
-    seconds = _number(given)
-    if seconds is not None:
-        return _whole(seconds)
-    then, now = _date(given), _date(headers.get("date"))
-    return None if then is None or now is None else _whole(then - now)
+    """What the headers say: `retry-after-ms`, `retry-after` in seconds or as a date (against the answer's own `date`: no clock
+    here), and the same as LiteLLM passes them on."""
+    for prefix in ("", "llm_provider-"):
+        ms = _number(headers.get(f"{prefix}retry-after-ms"))
+        if ms is not None:
+            return _whole(ms / 1000)
+        given = headers.get(f"{prefix}retry-after")
+        seconds = _number(given)
+        if seconds is not None:
+            return _whole(seconds)
+        then, now = _date(given), _date(headers.get("date"))
+        if then is not None and now is not None:
+            return _whole(then - now)
+    return None
 
 
 def _number(text: str | None) -> float | None:

@@ -33,6 +33,7 @@ _CODES: Final = {
     "billing_not_active": Meaning.QUOTA,
     "exceeded_current_quota_error": Meaning.QUOTA,  # Moonshot
     "arrearage": Meaning.QUOTA,  # DashScope
+    "budget_exceeded": Meaning.QUOTA,  # LiteLLM, of a key, a user or a team
     "1113": Meaning.QUOTA,  # Zhipu
     "model_not_found": Meaning.MODEL,
     "modelnotfound": Meaning.MODEL,
@@ -67,6 +68,7 @@ _QUOTA: Final = (
     r"|insufficient (?:balance|credits?|funds|quota)|requires more credits"  # DeepSeek, OpenRouter
     r"|credit balance is too low|out of credits|payment required"  # Anthropic
     r"|billing hard limit|account is not active|in good standing|suspended due to insufficient"  # DashScope, Moonshot
+    r"|no deployments available - crossed budget"  # LiteLLM, of a provider or a tag
     r"|余额不足|欠费"
 )
 _MODEL: Final = (
@@ -75,6 +77,7 @@ _MODEL: Final = (
     r"|model not (?:exist|found)|no such model|unknown model|model does not exist"  # DeepSeek, DashScope, LM Studio
     r"|is not a valid model|invalid model\b|not found the model"  # OpenRouter, Mistral, Moonshot
     r"|unable to access model|deployment .{1,100} does not exist"  # Together, Azure
+    r"|server is pinned to"  # transformers serve
     r"|模型不存在"
 )
 _READ: Final = 2_000

@@ -59,6 +59,46 @@ def test_what_an_upstream_keeps_is_asked_of_it(stream: bool, store: dict[str, An
     play(scenario)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_long_id_with_padding_as_litellm_makes_it_is_an_id(stream: bool, store: dict[str, Any]) -> None:
+    long = "resp_" + "Qx-7_4" * 80 + "="
+
+    async def scenario() -> None:
+        begun = {**response(), "id": long}
+        events = [{**one, "response": begun} if "response" in one else one for one in responses_events()]
+        reply = [SSE, *(event(one, one["type"]) for one in events)] if stream else [json_reply(begun)]
+        async with (
+            Upstream(reply, [json_reply(begun)]) as up,
+            adapter(upstream(up.url, "responses", profile="openai", api_key="sk-own"), store=store) as client,
+        ):
+            await client.ask("responses", stream=stream)
+            assert (await client.get(f"/v1/responses/{long}")).json["id"] == long
+            assert (await client.ask("responses", previous_response_id=long)).status == 200
+            assert [call.line.split()[1] for call in up.seen[1:]] == [f"/v1/responses/{long}", "/v1/responses"]
+            assert up.seen[2].json["previous_response_id"] == long
+
+    play(scenario)
+
+
+def test_what_its_upstream_calls_by_a_new_id_at_each_read_keeps_the_id_it_was_asked_by(store: dict[str, Any]) -> None:
+    """As LiteLLM does: who polls asks for the id that the last answer had."""
+
+    async def scenario() -> None:
+        read = [json_reply({**response(), "id": f"resp_read{place}"}) for place in range(2)]
+        odd = [json_reply([1]), json_reply(b'{"id')]
+        async with (
+            Upstream([json_reply(response())], *([one] for one in (*read, *odd))) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store) as client,
+        ):
+            await client.ask("responses")
+            for _ in range(2):
+                assert (await client.get("/v1/responses/resp_up1")).json == response()
+            assert (await client.get("/v1/responses/resp_up1")).json == [1]
+            assert (await client.get("/v1/responses/resp_up1")).body == b'{"id'
+
+    play(scenario)
+
+
 def test_where_it_is_kept_cannot_be_noted_and_the_answer_is_given_all_the_same(
     store: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

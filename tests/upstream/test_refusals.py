@@ -90,6 +90,19 @@ QUOTA = [
     (400, openai("Your credit balance is too low to access the API.")),
     (429, openai("Your account is suspended", type="exceeded_current_quota_error")),
     (400, {"code": "Arrearage", "message": "Access denied, please make sure your account is in good standing."}),
+    (
+        422,
+        openai(
+            "Budget has been exceeded! Key=k Current cost: 1.3, Max budget: 1.0", type="budget_exceeded", code="422"
+        ),
+    ),
+    (
+        429,
+        openai(
+            "No deployments available - crossed budget: Exceeded budget for provider openai: 21.0 >= 0.5", code="429"
+        ),
+    ),
+    (429, openai("litellm.RateLimitError: OpenAIException - You exceeded your current quota", code="429")),
     (429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}),
 ]
 MODEL = [
@@ -102,6 +115,7 @@ MODEL = [
     (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}),
     (404, openai("Not found the model x or Permission denied", type="resource_not_found_error")),
     (404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}),
+    (400, {"detail": "Server is pinned to 'org/a'; requested 'x'."}),
     (400, {"error": {"code": "1211", "message": "\u6a21\u578b\u4e0d\u5b58\u5728"}}),
 ]
 
@@ -256,10 +270,44 @@ def test_rate_limits_keep_how_long_to_wait(headers: dict[str, str], message: str
     assert (error.http_status, error.type, error.code) == (429, "tokens", "rate_limit_exceeded")
 
 
-def test_a_rate_limit_worded_as_quota_with_a_wait_is_a_rate_limit() -> None:
-    error = refused(429, openai("You exceeded your current quota"), retry_after="30")
+@pytest.mark.parametrize("name", ["retry-after", "llm_provider-retry-after"])
+def test_litellm_passes_on_how_long_its_provider_wants_to_be_left(name: str) -> None:
+    body = openai(
+        "litellm.RateLimitError: RateLimitError: OpenAIException - slow down", type="throttling_error", code="429"
+    )
+    error = from_http(429, {name: "60"}, orjson.dumps(body), own_key=True)
 
-    assert (type(error), error.retry_after) == (UpstreamLimited, 30)
+    assert (type(error), error.retry_after, error.code) == (UpstreamLimited, 60, "rate_limit_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"retry_after": "11"}, openai("You exceeded your current quota")),
+        (
+            {},
+            [
+                {
+                    "error": {
+                        "code": 429,
+                        "message": "You exceeded your current quota, please check your plan and billing details. \n* Quota exceeded for metric: generate_content_free_tier_requests, limit: 5\nPlease retry in 10.673410956s.",
+                        "status": "RESOURCE_EXHAUSTED",
+                    }
+                }
+            ],
+        ),
+    ],
+)
+def test_a_rate_limit_worded_as_quota_with_a_wait_is_a_rate_limit(headers: dict[str, str], body: Any) -> None:
+    error = refused(429, body, **headers)
+
+    assert (type(error), error.retry_after) == (UpstreamLimited, 11)
+
+
+def test_no_money_is_no_rate_limit_though_the_server_says_when_to_come_again() -> None:
+    error = refused(429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}, retry_after="30")
+
+    assert error.code == "insufficient_quota"
 
 
 @pytest.mark.parametrize(

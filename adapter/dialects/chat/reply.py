@@ -15,6 +15,7 @@ from adapter.dialects.chat.answer.fields import ANSWER, CHOICE
 from adapter.dialects.chat.answer.finishes import CALL_TYPES, Outcome, finish_reason, is_failure, outcome_of
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as moderation_to_chat
+from adapter.dialects.chat.answer.served import CALL_OUTPUTS, served
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of
@@ -175,10 +176,9 @@ def _numbered(message: dict[str, Any]) -> dict[str, Any]:
 def write_reply(answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
     """The client's `chat.completion`: one choice for every answer, their usage summed."""
     first = answers[0]
-    legacy = exchange.request.carry.get("functions", False)
     choices: list[dict[str, Any]] = []
     for answer in answers:
-        choices.append(_choice(len(choices), answer, legacy))
+        choices.append(_choice(len(choices), answer, exchange))
     reply: dict[str, Any] = {
         "id": f"chatcmpl-{derived_token(first.id)}",
         "object": "chat.completion",
@@ -208,11 +208,12 @@ def shown_extras(extra: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
+def _choice(index: int, answer: Answer, exchange: Exchange) -> dict[str, Any]:
+    legacy = exchange.request.carry.get("functions", False)
     texts: list[str] = []
     refusals: list[str] = []
     calls: list[Item] = []
-    reasoned = annotated = logged = False
+    reasoned = annotated = logged = answered = False
     extra: ExtraContent | None = None
     details: list[Any] = []
     for item in answer.items.values():
@@ -236,6 +237,11 @@ def _choice(index: int, answer: Answer, legacy: bool) -> dict[str, Any]:
             calls.append(item)
         elif kind == "reasoning":
             reasoned = True
+        elif kind in CALL_OUTPUTS:
+            answered = True
+    if answered:
+        done = served(answer.output, exchange)
+        calls = [call for call in calls if call.get("call_id") not in done]
     content = "".join(texts) if texts else None
     if not (texts or refusals or calls):
         content = ""  # nothing was said; null beside no call breaks clients

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from adapter.dialects.chat.answer.finishes import CALL_TYPES
+from adapter.dialects.chat.answer.served import SERVED_CALL, served
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
@@ -70,6 +71,7 @@ def unsaid(answers: Sequence[Answer], exchange: Exchange) -> list[Loss]:
     for answer in answers:
         losses += answer.losses
         called = False
+        done = served(answer.output, exchange) if len(answer.items) > 1 else ()
         for index, item in answer.items.items():
             kind = item.get("type")
             if kind == "message":
@@ -82,7 +84,9 @@ def unsaid(answers: Sequence[Answer], exchange: Exchange) -> list[Loss]:
                 if plain:
                     continue
             losses += more_of(index, item)
-            if kind in CALL_TYPES:
+            if kind in CALL_TYPES and item["call_id"] in done:
+                losses.append(SERVED_CALL)
+            elif kind in CALL_TYPES:
                 if called and exchange.request.carry.get("functions"):
                     losses.append(FURTHER_CALL)
                 called = True

@@ -29,11 +29,13 @@ from adapter.dialects.chat.answer import citations
 from adapter.dialects.chat.answer.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as to_chat_moderation
+from adapter.dialects.chat.answer.served import CALL_OUTPUTS, SERVED_CALL, offered
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
 from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
 from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss, more_of
 from adapter.hub.events import (
+    NO_PART,
     Annotated,
     Delta,
     DeltaKind,
@@ -41,6 +43,7 @@ from adapter.hub.events import (
     Event,
     Failed,
     Finished,
+    Item,
     ItemClosed,
     ItemOpened,
     PartClosed,
@@ -81,6 +84,7 @@ class _Choice:
         "citations",
         "closed_text",
         "frames",
+        "held",
         "index",
         "lead",
         "reasoned",
@@ -97,6 +101,8 @@ class _Choice:
         self.closed_text = 0
         """Length of the text parts that are complete: citations count from the start of the whole content."""
         self.reasoned = False
+        self.held: dict[int, Item] = {}
+        """By output index, calls of tools that the client did not offer: whether the server answers them shows behind them."""
         self.signed: set[int] = set()
         """The output indices of calls whose `extra_content` was told when they began."""
 
@@ -106,6 +112,7 @@ class ChatWriter:
 
     def __init__(self, exchange: Exchange, *, clock: Clock = no_clock) -> None:
         request = exchange.request
+        self._exchange = exchange
         self._legacy = request.carry.get("functions", False)
         self._include_usage = request.include_usage
         self._left = max(request.carry.get("n", 1), 1)
@@ -217,7 +224,25 @@ class ChatWriter:
         if kind not in CALL_TYPES:
             if kind not in ("message", "reasoning"):
                 self.losses.append(item_loss(kind))
+            if kind in CALL_OUTPUTS:
+                self._served(item, choice)
             return []
+        names = offered(self._exchange)
+        if names is not None and item.get("name") not in names:
+            choice.held[event.index] = item
+            return []
+        return self._call(event, choice)
+
+    def _served(self, output: Item, choice: _Choice) -> None:
+        for index, call in choice.held.items():
+            if call.get("call_id") == output.get("call_id"):
+                del choice.held[index]
+                self.losses.append(SERVED_CALL)
+                return
+
+    def _call(self, event: ItemOpened, choice: _Choice) -> list[Frame]:
+        item = event.item
+        kind = item["type"]
         lead, name, place = self._head + choice.lead, dumps(item.get("name") or ""), choice.calls
         choice.calls += 1
         if self._legacy:
@@ -243,6 +268,9 @@ class ChatWriter:
         plain = item.get("type") == "message" and len(item) == 5
         if not plain or any(len(part) != 4 or part.get("annotations") != [] for part in item["content"]):
             self.losses += more_of(event.index, item)
+        if event.index in choice.held:
+            choice.held[event.index] = item
+            return []
         if EXTRA_CONTENT not in item:
             return []
         details, _ = parted(item[EXTRA_CONTENT])
@@ -297,6 +325,10 @@ class ChatWriter:
         if event.extra:  # the tier that was asked for stands in the first chunks, the one that was given in the last
             self._head = self._headed(self.fold.answer.extra)
         frames: list[Frame] = []
+        for index, item in choice.held.items():
+            frames += self._call(ItemOpened(index, item), choice)
+            text = item.get("arguments") or item.get("input") or ""
+            frames += self._on_delta(Delta(index, NO_PART, DeltaKind.ARGUMENTS, text), choice)
         if choice.citations:
             frames.append(self._delta(choice, b'"annotations":' + dumps(choice.citations)))
         reason = finish_reason(event.reason, calls=choice.calls > 0, legacy=self._legacy)

@@ -19,6 +19,7 @@ from adapter.server.stored.calls import Call, document, listed, told
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 from adapter.upstream.credentials import call_headers
+from adapter.wire import jsonio
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class StoredResponses:
                 reply.close()
             if method == "DELETE":
                 await self._forget(turn, call.id)
-            return Document(body, None)
+            return Document(_called(call.id, body), None)
 
         return told(begin, stream=stream)
 
@@ -132,6 +133,17 @@ class StoredResponses:
             await self.store.delete_response(turn.caller.tenant, id)
         except AdapterError:
             turn.stored = "failed"
+
+
+def _called(id: str, body: bytes) -> bytes:
+    """What an upstream said of the response `id`, under that id: LiteLLM seals a new one at each read, which nobody here would
+    know when the client asks for it next, as those who poll do."""
+    try:
+        value = jsonio.loads(body)
+        other = isinstance(value, dict) and value.get("object") == "response" and value.get("id") != id
+        return jsonio.dumps({**value, "id": id}) if other else body
+    except ValueError:  # neither what it is nor how deep it goes is of any concern here
+        return body
 
 
 def _unknown(id: str) -> AdapterError:

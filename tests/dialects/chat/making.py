@@ -26,7 +26,8 @@ TOOLS = {
 
 
 def exchange(dialect: Any = "responses", carry: Any = None, include_usage: bool = True, **body: Any) -> Exchange:
-    request = Request({"model": "asked", "input": [], **body}, dialect=dialect, include_usage=include_usage)
+    offered = {"tools": [{"type": "function", "name": "f"}]} if dialect == "chat" else {}
+    request = Request({"model": "asked", "input": [], **offered, **body}, dialect=dialect, include_usage=include_usage)
     request.carry = carry or {}
     return Exchange(request=request, tools=TOOLS)
 
