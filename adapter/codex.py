@@ -102,7 +102,8 @@ _UNSAID: Final = Codex()
 
 
 def config_block(base_url: str, model: str, *, key: bool) -> str:
-    """Lines for `~/.codex/config.toml`; with `key` Codex reads one from the environment, and does not start without."""
+    """Lines for `~/.codex/config.toml`; with `key` Codex reads one from the environment, and does not start without. It asks for
+    the catalog only where it has a key: without `key` it is given one that means nothing."""
     lines = [
         f"model = {json.dumps(model)}",
         'model_provider = "adapter"',
@@ -112,6 +113,7 @@ def config_block(base_url: str, model: str, *, key: bool) -> str:
         f"base_url = {json.dumps(base_url)}",
         f"model_catalog_url = {json.dumps(base_url + '/models')}",
         'wire_api = "responses"',
+        *([] if key else ['experimental_bearer_token = "none"']),
         f'{"" if key else "# "}env_key = "{KEY_VARIABLE}"  # where the key for the model server or the adapter is found',
     ]
     return "\n".join(lines)

@@ -171,5 +171,11 @@ def test_what_answers_and_is_no_adapter_is_said_in_one_line(tmp_path: Path, said
         thread.join()
 
 
-def test_the_block_is_toml() -> None:
-    assert tomllib.loads(config_block("http://h/v1", "m", key=True))["model_providers"]["adapter"]["env_key"]
+@pytest.mark.parametrize(("key", "given"), [(True, "env_key"), (False, "experimental_bearer_token")])
+def test_the_block_is_toml_and_says_which_key_since_without_one_codex_asks_for_no_catalog(
+    key: bool, given: str
+) -> None:
+    provider = tomllib.loads(config_block("http://h/v1", "m", key=key))["model_providers"]["adapter"]
+
+    assert provider.keys() & {"env_key", "experimental_bearer_token"} == {given}
+    assert provider["model_catalog_url"] == "http://h/v1/models"

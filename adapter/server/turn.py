@@ -91,7 +91,7 @@ class Turn:
         raw: RawHeaders = scope["headers"]
         self.headers: Headers = dict(raw)
         self.client: ClientTraits = client_traits(self.headers)
-        self.request_id = request_id(self.headers) or f"req_{token()}"
+        self.request_id = request_id(self.headers) or token()
         self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
         self.caller = ANYONE
         self.callers_key: str | None = None

@@ -8,7 +8,8 @@ status the client hears of it, the code (see `wordings`), and what of the text m
   `insufficient_quota`; an unknown model is 404.
 * A refused key is the client's to mend only if it was the client's own; else it is a 502 that says nothing of the key.
 * Rate limits keep `retry-after`, in whole seconds, from any of its spellings.
-* Server errors that come as JSON keep their status; text and HTML are never forwarded.
+* Server errors that come as JSON keep their status, or are 400 where their words blame the request; text and HTML are never
+  forwarded.
 
 Messages are cut, and scrubbed of what looks like a key or an account.
 """
@@ -32,7 +33,7 @@ from adapter.errors import (
     UpstreamRefused,
     UpstreamUnwell,
 )
-from adapter.upstream.wordings import Meaning, meaning_of
+from adapter.upstream.wordings import Meaning, is_about_input, meaning_of
 from adapter.wire.headers import returned
 from adapter.wire.jsonio import NotJson, loads
 
@@ -239,6 +240,9 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
         reached = UpstreamLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
         reached.headers = _limits(headers)
         return reached
+    if status >= 500 and is_about_input(said.message):
+        facts["type"] = "invalid_request_error"
+        return UpstreamRefused(message, status=400, **facts)
     if status >= 500 or status in PASSING:
         sent = _waits(headers)
         if status == _OVERLOADED or said.type in _OVERLOADED_TYPES:

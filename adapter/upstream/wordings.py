@@ -80,8 +80,18 @@ _MODEL: Final = (
     r"|server is pinned to"  # transformers serve
     r"|模型不存在"
 )
+_INPUT: Final = (
+    r"(?:image|audio|video) input is not supported"  # llama.cpp, of a model without a projector
+    r"|^failed to parse (?:messages|tools|tool call arguments)"  # llama.cpp
+)
+"""What is the client's fault though the server says with its status that it is its own."""
 _READ: Final = 2_000
 """Characters of a message that are looked at; the words stand at its beginning."""
+
+
+def is_about_input(message: str) -> bool:
+    """A server error that is none: the same request would fail again, and others would not."""
+    return re.search(_INPUT, message[:_READ].lower()) is not None
 
 
 def meaning_of(code: str, type: str, message: str, status: int | None) -> Meaning | None:

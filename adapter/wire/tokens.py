@@ -12,7 +12,7 @@ os.register_at_fork(after_in_child=_left.clear)
 
 
 def token() -> str:
-    """32 hexadecimal digits that nobody has seen or can guess."""
+    """32 hexadecimal digits that nobody has seen or can guess: also a UUID, which some servers want of every `x-request-id`."""
     if not _left:
         digits = os.urandom(_AT_ONCE * _BYTES).hex()
         _left.extend(digits[start : start + 2 * _BYTES] for start in range(0, len(digits), 2 * _BYTES))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from tests.server.harness import PATH, Response, adapter, ask_bytes, play, request_bytes, upstream
@@ -111,6 +113,18 @@ def test_b13_a_request_id_is_taken_where_it_is_well_formed(given: str, kept: boo
             answer = await client.ask("chat", headers={"x-request-id": given})
             assert (answer.headers["x-request-id"] == given) is kept
             assert up.seen[0].headers["x-request-id"] == answer.headers["x-request-id"]
+
+    play(scenario)
+
+
+def test_a_request_id_of_ours_is_a_uuid_since_servers_refuse_any_other() -> None:
+    """llama-cpp-python, and whatever else has starlette-context: 400 without a body."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            answer = await client.ask("chat")
+            assert up.seen[0].headers["x-request-id"] == answer.headers["x-request-id"]
+            assert UUID(answer.headers["x-request-id"]).hex == answer.headers["x-request-id"]
 
     play(scenario)
 

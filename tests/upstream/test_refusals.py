@@ -19,6 +19,7 @@ from adapter.errors import (
     UpstreamRefused,
     UpstreamUnwell,
 )
+from adapter.upstream.policy import Fault, fault_of
 from adapter.upstream.refusals import ABOUT_INPUT, MAX_MESSAGE, from_error_object, from_http, scrubbed
 
 
@@ -156,6 +157,23 @@ def test_other_refusals_keep_their_own_meaning(words: str) -> None:
 
     assert isinstance(error, UpstreamRefused)
     assert (error.http_status, error.code, error.param, error.message) == (400, "invalid_value", "tools", words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+        "Failed to parse tool call arguments as JSON: [json.exception.parse_error.101] parse error at line 1, column 4",
+        "Failed to parse tools: Unsupported tool type: {}; tools = []",
+        "Failed to parse messages: Missing tool call type: {}",
+    ],
+)
+def test_a_clients_fault_that_llama_cpp_calls_its_own_is_a_400_and_nobody_is_asked_again(words: str) -> None:
+    """A server that answers is not unwell: five pictures sent to a model without eyes opened its breaker for everybody."""
+    error = refused(500, {"error": {"code": 500, "message": words, "type": "server_error"}})
+
+    assert (error.http_status, error.type, error.message) == (400, "invalid_request_error", words)
+    assert fault_of(error) is Fault.CALLER
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])

@@ -81,13 +81,14 @@ class Ending(NamedTuple):
 
 
 _COMPLETED: Final = Ending("completed")
+_CUT: Final = Ending("incomplete", "max_output_tokens")
 
 
-def ending(response: dict[str, Any], default: str) -> Ending:
+def ending(response: dict[str, Any], default: str, exchange: Exchange) -> Ending:
     """From the object's own status, else from `default` (what the event's name says)."""
     status = response.get("status")
     if status == "completed":
-        return _COMPLETED
+        return _CUT if "incomplete_details" not in response and _is_full(response, exchange) else _COMPLETED
     if status not in ("completed", "incomplete", "failed", "cancelled"):
         status = "failed" if response.get("error") else default
     match status:
@@ -100,9 +101,19 @@ def ending(response: dict[str, Any], default: str) -> Ending:
         case "incomplete":
             details = response.get("incomplete_details")
             reason = details.get("reason") if isinstance(details, dict) else None
-            return Ending("incomplete", "content_filter" if reason == "content_filter" else "max_output_tokens")
+            return Ending("incomplete", "content_filter") if reason == "content_filter" else _CUT
         case _:
             return _COMPLETED
+
+
+def _is_full(response: dict[str, Any], exchange: Exchange) -> bool:
+    """It has all the tokens that it was allowed. Of a server that has no word for a cut, as llama.cpp and transformers have none,
+    that is all that tells of one."""
+    limit, usage = exchange.request.body.get("max_output_tokens"), response.get("usage")
+    if type(limit) is not int or type(usage) is not dict:
+        return False
+    told = usage.get("output_tokens")
+    return type(told) is int and told >= max(limit, exchange.profile.min_output_tokens)
 
 
 def ended(
@@ -122,7 +133,7 @@ def ended(
     cut = _settle(assembly, output, end.status)
     if cut and end.status == "completed":
         assembly.note(STATUS_MENDED.kind, STATUS_MENDED.detail)
-        end = Ending("incomplete", "max_output_tokens")
+        end = _CUT
     finished = Finished("incomplete" if end.reason else "completed", end.reason, changed, tuple(losses))
     return [*_taken(assembly), *counted, finished]
 

@@ -104,7 +104,7 @@ class RawResponsesStream(RawStream):
             return
         response = response if isinstance(response, dict) else {}
         if isinstance(kind, str) and kind in ENDS:
-            end = ending(response or {"error": event.get("error")}, ENDS[kind])
+            end = ending(response or {"error": event.get("error")}, ENDS[kind], self._exchange)
             answer.status, answer.reason = end.status, end.reason
             answer.error = end.error or answer.error
             answer.usage = normal(response.get("usage"))

@@ -182,7 +182,7 @@ class ResponsesReader:
         response = event.get("response")
         if not isinstance(response, dict):
             response = {"error": event.get("error")}
-        end = ending(response, ENDS[kind])
+        end = ending(response, ENDS[kind], self._exchange)
         if end.error is not None and not self._started:
             return self._failed(end.error)
         self._start(event)

@@ -33,7 +33,7 @@ def read_answer(
     """See `Dialect.read_answer`."""
     items = None
     if type(body) is dict and body.get("object") != "response.compaction":
-        end = ending(body, "completed")
+        end = ending(body, "completed", exchange)
         if end.error is None:
             items = closed_items(body.get("output"), end.status)
     if items is None:
@@ -68,7 +68,7 @@ def read_reply(
     """See `Dialect.read_reply`. A Response object is read however little of it there is."""
     if type(body) is not dict:
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
-    end, output, status = ending(body, "completed"), output_of(body), body.get("status")
+    end, output, status = ending(body, "completed", exchange), output_of(body), body.get("status")
     if not output and not isinstance(body.get("output"), list) and status != "failed":
         raise end.error or UpstreamInvalid("The upstream's answer has no output.")
     if not output and status in ("queued", "in_progress"):

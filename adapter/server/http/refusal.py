@@ -61,7 +61,7 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
 def unread(error: AdapterError, fields: RawHeaders) -> bytes:
     """The whole answer, as it goes over the wire, to what did not become a request; `fields` are the server's own."""
     status, headers, body = refusal(error, ClientTraits.GENERIC)
-    own = (b"x-request-id", f"req_{token()}".encode("ascii")), (b"content-length", b"%d" % len(body))
+    own = (b"x-request-id", token().encode("ascii")), (b"content-length", b"%d" % len(body))
     lines = [b"%b: %b" % field for field in (*fields, *own, *headers)]
     first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode("ascii")
     return b"\r\n".join((first, *lines, b"", body))

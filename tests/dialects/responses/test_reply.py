@@ -71,6 +71,29 @@ def test_the_official_file_takes_what_is_written(changes: dict[str, Any]) -> Non
     assert validate.errors(validate.check(through({**MINIMAL, **changes}), "response")) == []
 
 
+LIMITED = translate.request({"model": "m", "input": "hi", "max_output_tokens": 36}, "responses", "responses").exchange
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, "incomplete"),
+        ({"incomplete_details": None}, "completed"),
+        ({"usage": {"input_tokens": 42, "output_tokens": 35, "total_tokens": 77}}, "completed"),
+        ({"usage": {"input_tokens": 42, "output_tokens": True, "total_tokens": 43}}, "completed"),
+    ],
+)
+def test_an_answer_of_all_the_tokens_that_it_was_allowed_is_cut_where_the_server_has_no_word_for_it(
+    changes: dict[str, Any], status: str
+) -> None:
+    reply = through({**MINIMAL, "status": "completed", **changes}, LIMITED)
+
+    assert (reply["status"], reply["incomplete_details"]) == (
+        status,
+        {"reason": "max_output_tokens"} if status == "incomplete" else None,
+    )
+
+
 @needs_validator
 def test_nulls_that_the_api_does_not_know_are_left_out() -> None:
     """vLLM writes every field of its models, said or not."""
