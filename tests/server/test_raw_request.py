@@ -52,6 +52,7 @@ TAKEN: Final[dict[str, set[str]]] = {
 }
 """What a field of that kind may be, besides null."""
 BOTH: Final = {
+    "model": "a string",
     "stream": "a boolean",
     "stream_options": "an object",
     "temperature": "a number",
@@ -129,7 +130,11 @@ TURN: Final = {"role": "user", "content": "hi"}
     [
         ("chat", {"messages": [TURN]}, None),
         ("chat", {}, MissingParameter("messages is required.", param="messages")),
-        ("chat", {"messages": None, "prompt": {"id": "p"}}, MissingParameter("messages is required.", param="messages")),
+        (
+            "chat",
+            {"messages": None, "prompt": {"id": "p"}},
+            MissingParameter("messages is required.", param="messages"),
+        ),
         ("chat", {"messages": []}, InvalidValue("messages must not be empty.", param="messages")),
         ("chat", {"messages": "hi"}, InvalidType("messages must be a list of objects.", param="messages")),
         ("chat", {"messages": [TURN, 1]}, InvalidType("messages must be a list of objects.", param="messages")),
@@ -146,7 +151,9 @@ TURN: Final = {"role": "user", "content": "hi"}
         ("responses", {"previous_response_id": ""}, MissingParameter("input is required.", param="input")),
     ],
 )
-def test_there_is_something_to_be_answered(dialect: DialectName, body: dict[str, Any], error: BadRequest | None) -> None:
+def test_there_is_something_to_be_answered(
+    dialect: DialectName, body: dict[str, Any], error: BadRequest | None
+) -> None:
     if error is None:
         checked(body, dialect, target(dialect))
         return
