@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from tests.server.harness import ASK, PATH, Response, adapter, ask_bytes, play, read_response, request_bytes, upstream
-from tests.server.scripted import Sleep, Upstream, chat_reply, chat_stream, json_reply, response
+from tests.server.scripted import Sleep, Upstream, chat_reply, json_reply, response
 
 DIALECTS = ("chat", "responses")
 LANES = [(client, up) for client in DIALECTS for up in DIALECTS]
@@ -127,46 +126,6 @@ def test_a7_absurd_depth_is_refused_and_never_a_500(client_speaks: str, upstream
             )
             body = orjson.dumps(ASK[client_speaks])[:-1] + b',"tools":' + tool + b"}"
             _refused(await client.post(PATH[client_speaks], body), 400)
-
-    play(scenario)
-
-
-UNSENT = b',"tools":[{"type":"file_search","vector_store_ids":%b}]}' % (b"[" * 300 + b"]" * 300)
-"""A tool that the upstream cannot have: in no body that is sent, and in the Response."""
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a7_absurd_depth_that_would_only_be_repeated_is_refused(stream: bool) -> None:
-    async def scenario() -> None:
-        async with Upstream(chat_stream("Hi") if stream else [json_reply(chat_reply())]) as up:
-            async with adapter(upstream(up.url, "chat")) as client:
-                body = orjson.dumps(ASK["responses"] | {"stream": stream})[:-1] + UNSENT
-                _refused(await client.post(PATH["responses"], body), 400, "invalid_value")
-
-    play(scenario)
-
-
-def test_a7_absurd_depth_that_would_only_be_repeated_fails_a_stream_that_has_begun() -> None:
-    async def scenario() -> None:
-        async with Upstream([Sleep(0.2), *chat_stream("Hi")]) as up:
-            async with adapter(upstream(up.url, "chat"), commit_after=0.05) as client:
-                body = orjson.dumps(ASK["responses"] | {"stream": True})[:-1] + UNSENT
-                answer = await client.post(PATH["responses"], body)
-                assert (answer.status, answer.whole) == (200, True)
-                assert answer.types == ["response.created", "error", "response.failed"]
-                assert answer.events[1]["code"] == "invalid_value"
-
-    play(scenario)
-
-
-def test_a7_a_model_that_is_a_deep_nest_is_refused_where_it_would_be_kept(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        store = {"url": f"sqlite:///{tmp_path}/store.db"}
-        async with Upstream([json_reply({})]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
-            body = (
-                b'{"store":true,"messages":[{"role":"user","content":"Hi"}],"model":' + b"[" * 1000 + b"]" * 1000 + b"}"
-            )
-            _refused(await client.post(PATH["chat"], body), 400, param="model")
 
     play(scenario)
 
