@@ -21,6 +21,19 @@ arguments: SearchStrategy[str] = st.sampled_from(
     ["{}", '{"a":"b"}', '{"a": "\\u00e9\\n"}', '{"deep":[[1,{"x":null}]]}']
 )
 
+citations: SearchStrategy[dict[str, Any]] = st.builds(
+    lambda start, length, title: {
+        "type": "url_citation",
+        "start_index": start,
+        "end_index": start + length,
+        "url": "https://x/y",
+        "title": title,
+    },
+    st.integers(0, 9),
+    st.integers(0, 9),
+    texts,
+)
+
 json_values: SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -227,8 +240,9 @@ def spoken(draw: DrawFn, *, chat: bool = False) -> Spoken:
 def _item(draw: DrawFn, kind: str, index: int, *, chat: bool) -> dict[str, Any]:
     match kind:
         case "message":
+            cited = [] if chat else draw(st.lists(citations, max_size=2))
             whole: list[dict[str, Any]] = [
-                {"type": "output_text", "text": draw(said), "annotations": [], "logprobs": []}
+                {"type": "output_text", "text": draw(said), "annotations": cited, "logprobs": []}
             ]
             if draw(st.booleans()):
                 refusal: dict[str, Any] = {"type": "refusal", "refusal": draw(said)}

@@ -215,6 +215,11 @@ class RawStream(ABC):
             self.events += events
 
 
+def named(value: Any) -> str:
+    """The id of an answer, or a model's name, as its server gives it: a text, perhaps a number; "" for anything else."""
+    return str(value) if value and isinstance(value, (str, int)) else ""
+
+
 def _end_of_events(chunk: bytes, before: bytes) -> int:
     """How much of `chunk` belongs to whole events; `before` are the last bytes that came before it."""
     data = before + chunk

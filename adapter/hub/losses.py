@@ -51,10 +51,12 @@ Fields: TypeAlias = Mapping[str, "Fields | None"]
 
 
 def unread(path: str, given: Any, known: Fields) -> Iterator[Loss]:
-    """As `unknown_fields`, for the objects in the value at `path`, at any depth; what is empty says nothing."""
+    """As `unknown_fields`, for the objects in the value at `path` and in lists there, as deep as fields are known; what is
+    empty says nothing."""
     if type(given) is list:
         for number, one in enumerate(given):
-            yield from unread(f"{path}[{number}]", one, known)
+            if type(one) is dict:
+                yield from unread(f"{path}[{number}]", one, known)
     elif type(given) is dict:
         for key, value in given.items():
             if value and key not in known:

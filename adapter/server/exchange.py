@@ -37,6 +37,7 @@ from adapter.hub.usage import estimated, summed
 from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import RawStreaming, RawWhole
 from adapter.server.calls.own import Document, Written
+from adapter.server.calls.plan import serialised
 from adapter.server.calls.pump import collected, stream_events, stream_raw, stream_written
 from adapter.server.courses.course import Course
 from adapter.server.courses.deciding import Courses
@@ -50,7 +51,7 @@ from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
 from adapter.telemetry.log import log
 from adapter.wire.headers import RawHeaders, returned
-from adapter.wire.jsonio import dumps, loads_request
+from adapter.wire.jsonio import loads_request
 
 _LAST_WORDS_WITHIN: Final = 3.0
 """Seconds for a client that is slow to take how its answer was ended; less than a server that stops has after its deadline."""
@@ -185,7 +186,7 @@ class Pipeline:
                                 raise answer.error
                         reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                         turn.losses = [*turn.losses, *DIALECTS[turn.dialect].unsaid(answers, answering.exchange)]
-                        await outlet.whole(200, _JSON, dumps(reply))
+                        await outlet.whole(200, _JSON, serialised(reply))
                 await answering.finish()
             finally:
                 answering.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -50,6 +51,25 @@ def test_an_error_behind_the_finish_of_a_chat_stream_is_an_anomaly() -> None:
 
     assert [anomaly.kind for anomaly in stream.anomalies] == ["error_after_finish", "done_missing"]
     assert stream.answer.status == "completed"
+
+
+@pytest.mark.parametrize("given", [b"[" * 1000 + b"]" * 1000, b'{"a":1}', b"0", b"null"])
+@pytest.mark.parametrize(("dialect", "stream"), STREAMS)
+def test_an_id_that_is_none_names_nothing_and_passes(dialect: DialectName, stream: bytes, given: bytes) -> None:
+    """JSON is read deeper than Python looks into it."""
+
+    stream = re.sub(rb'"(c|m|resp_1)"', given, stream)
+    observer = DIALECTS[dialect].raw_stream(Exchange.unasked(dialect))
+
+    assert observer.feed(stream) + observer.close() == stream
+    assert (observer.answer.id, observer.answer.model, observer.answer.status) == ("", "", "completed")
+
+
+def test_an_id_that_is_a_number_names_the_answer() -> None:
+    observer = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    observer.feed(CHAT.replace(b'"c"', b"7"))
+
+    assert observer.answer.id == "7"
 
 
 @pytest.mark.parametrize("blank", [b"\n\r\n", b"\n\r", b"\r\n\n", b"\r\n\r", b"\r\r\n"])

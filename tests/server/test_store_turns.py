@@ -195,6 +195,35 @@ def test_what_can_be_asked_for_to_be_included_is_said_where_something_else_is(na
     play(scenario)
 
 
+def test_calls_and_outputs_that_came_without_a_status_are_listed_with_one(store: dict[str, Any]) -> None:
+    """Clients need not say it, and lists always do; what goes to the upstream is what came."""
+
+    call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+    asked = [
+        {"role": "user", "content": "one"},
+        call,
+        {"type": "function_call_output", "call_id": "call_1", "output": "x", "status": None},
+        call | {"call_id": "call_2", "status": "incomplete"},
+        {"type": "function_call_output", "call_id": "call_2", "output": "y"},
+        {"type": "custom_tool_call", "call_id": "call_3", "name": "c", "input": "z"},
+        {"type": "custom_tool_call_output", "call_id": "call_3", "output": "z"},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+    ]
+
+    async def scenario() -> None:
+        async with Upstream(plain("responses")) as up, adapter(upstream(up.url, "responses"), store=store) as client:
+            made = (await client.ask("responses", input=asked)).json
+            listed = (await got(client, made["id"], "/input_items?order=asc")).json["data"]
+            done, cut = "completed", "incomplete"
+            assert [entry.get("status") for entry in listed] == [done, done, done, cut, done, done, done, None]
+            held = await client.post("/v1/conversations", {"items": asked[1:3]})
+            items = (await client.get(f"/v1/conversations/{held.json['id']}/items")).json["data"]
+            assert [entry["status"] for entry in items] == [done, done]
+            assert up.seen[-1].json["input"][1] == call
+
+    play(scenario)
+
+
 def test_paths_and_their_aliases(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream(plain("chat")) as up, adapter(upstream(up.url, "chat"), store=store) as client:

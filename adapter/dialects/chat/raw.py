@@ -15,7 +15,7 @@ from adapter.dialects.base import Frame
 from adapter.dialects.chat.answer.finishes import Outcome, outcome_of
 from adapter.dialects.chat.answer.sole_text import sole_text
 from adapter.dialects.chat.read_stream import broken_off, is_bare_error, usage_of
-from adapter.dialects.raw import RawStream
+from adapter.dialects.raw import RawStream, named
 from adapter.dialects.refrain import Sole
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly
@@ -96,8 +96,8 @@ class RawChatStream(RawStream):
     def _take(self, event: dict[str, Any]) -> None:
         answer = self.answer
         self.answered = True
-        answer.id = answer.id or str(event.get("id") or "")
-        answer.model = answer.model or str(event.get("model") or "")
+        answer.id = answer.id or named(event.get("id"))
+        answer.model = answer.model or named(event.get("model"))
         answer.created_at = answer.created_at or count(event.get("created")) or 0
         if (usage := event.get("usage")) is not None:
             answer.usage = normal(usage) or answer.usage

@@ -154,7 +154,7 @@ _ASKED: Final[dict[str, Callable[[Any], Any] | None]] = {
 _WITHOUT_DEFAULT: Final[dict[str, Callable[[Any], Any]]] = {
     "conversation": _conversation,
     "prompt": _as_asked,
-    "prompt_cache_options": _as_asked,
+    "prompt_cache_options": lambda options: {"ttl": "30m", "mode": "implicit", **options},
     "prompt_cache_retention": _as_asked,
     "user": _as_asked,
 }

@@ -185,23 +185,22 @@ def full_logprobs(given: Any) -> list[dict[str, Any]]:
         return []
     full = []
     for one in given:
-        if isinstance(one, dict) and isinstance(one.get("token"), str) and _is_number(one.get("logprob")):
+        if _is_token(one):
             tops = one.get("top_logprobs")
-            tops = [_with_bytes(top) for top in tops if isinstance(top, dict)] if isinstance(tops, list) else []
+            tops = [_with_bytes(top) for top in tops if _is_token(top)] if isinstance(tops, list) else []
             full.append({**_with_bytes(one), "top_logprobs": tops})
     return full
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_token(one: Any) -> bool:
+    return isinstance(one, dict) and isinstance(one.get("token"), str) and type(one.get("logprob")) in (int, float)
 
 
 def _with_bytes(one: dict[str, Any]) -> dict[str, Any]:
     given = one.get("bytes")
     if isinstance(given, list) and all(type(byte) is int for byte in given):
         return one
-    token = one.get("token")
-    return {**one, "bytes": list(token.encode("utf-8", "replace")) if isinstance(token, str) else []}
+    return {**one, "bytes": list(one["token"].encode("utf-8", "replace"))}
 
 
 def called_with(item: Item, field: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.base import Frame
-from adapter.dialects.raw import ENDED_EARLY, RawStream
+from adapter.dialects.raw import ENDED_EARLY, RawStream, named
 from adapter.dialects.refrain import Sole
 from adapter.dialects.responses.answers import ENDS, ending, told_error
 from adapter.dialects.responses.reply import failed_error
@@ -110,8 +110,8 @@ class RawResponsesStream(RawStream):
             answer.usage = normal(response.get("usage"))
             self.ended = True
         self.answered = self.answered or answer.status != "failed"
-        answer.id = answer.id or str(response.get("id") or "")
-        answer.model = answer.model or str(response.get("model") or "")
+        answer.id = answer.id or named(response.get("id"))
+        answer.model = answer.model or named(response.get("model"))
         answer.created_at = answer.created_at or count(response.get("created_at")) or 0
         self._begun = self._begun or response
 

@@ -49,6 +49,7 @@ _FIELDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "user": _STRING,
     "safety_identifier": _STRING,
     "prompt_cache_key": _STRING,
+    "prompt_cache_options": _OBJECT,
     "service_tier": _STRING,
     "prompt": _OBJECT,
     "context_management": _LIST,

@@ -22,6 +22,7 @@ events that carry the whole Response.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -31,6 +32,7 @@ from adapter.dialects.responses.echo import echo
 from adapter.dialects.responses.output_items import KINDS
 from adapter.dialects.responses.reply import answer_facts
 from adapter.dialects.responses.traits import shown_event
+from adapter.errors import InvalidValue
 from adapter.hub.events import (
     Annotated,
     Delta,
@@ -173,7 +175,12 @@ class ResponsesWriter:
         facts = extra.copy()
         facts.pop("completed_at", None)
         if not self._echo or facts != self._echoed:
-            self._echo = dumps(echo(self._exchange.request, extra))[1:]
+            request = self._exchange.request
+            try:
+                self._echo = dumps(echo(request, extra))[1:]
+            except ValueError:  # in what was not sent on; the failure repeats nothing of it
+                self._exchange = replace(self._exchange, request=replace(request, body={"model": request.model}))
+                raise InvalidValue("The request is nested too deeply.") from None
             self._echoed = facts
 
     def _whole(self, *names: str, completed_at: int | None = None) -> list[Frame]:

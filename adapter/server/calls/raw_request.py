@@ -87,6 +87,7 @@ _BOTH: Final[dict[str, _Check]] = {
     "user": _STRING,
     "safety_identifier": _STRING,
     "prompt_cache_key": _STRING,
+    "prompt_cache_options": _OBJECT,
 }
 _CHECKS: Final[dict[DialectName, dict[str, _Check]]] = {
     "chat": _BOTH

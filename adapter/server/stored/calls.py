@@ -20,6 +20,11 @@ from adapter.store.values import Order, Page
 from adapter.wire.jsonio import dumps
 
 _MOST: Final = 100
+_STATED: Final = (
+    *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
+    *("tool_search_call", "tool_search_output", "shell_call", "shell_call_output", "local_shell_call"),
+)
+"""Items that clients may send without a status and that lists never show without one."""
 
 
 class Call(NamedTuple):
@@ -128,8 +133,11 @@ def listed(page: Page) -> Course:
 
 
 def shown(item: Item) -> Item:
-    """An item as lists show it: in its long form, with a status."""
-    if item.get("type", "message") != "message":
+    """An item as lists show it: in its long form, with a status where its kind always has one."""
+    kind = item.get("type", "message")
+    if kind in _STATED and item.get("status") is None:
+        return {**item, "status": "completed"}
+    if kind != "message":
         return item
     content = item.get("content")
     if isinstance(content, str):

@@ -71,8 +71,9 @@ class Keeper:
         if "store" in body:
             body["store"] = False  # kept once is enough, with its labels
         body.pop("metadata", None)
-        model = str(body.get("model"))  # what is none is refused before anything is kept
-        return KeepCompletion(store=self.store, turn=turn, model=model, messages=kept, metadata=metadata)
+        model = body.get("model")
+        named = model if isinstance(model, str) else ""  # what is none is refused before anything is kept
+        return KeepCompletion(store=self.store, turn=turn, model=named, messages=kept, metadata=metadata)
 
     async def responses(self, turn: Turn, body: dict[str, Any], recalled: Recalled) -> Keep | None:
         """See `Keeping.responses`."""

@@ -77,6 +77,18 @@ def test_a_key_that_stands_in_every_chunk_is_told_once() -> None:
     assert [loss.path for loss in stream.losses] == ["provider", "choices[0].filter", "timings"]
 
 
+@pytest.mark.parametrize("client", ["chat", "responses"])
+@pytest.mark.parametrize("key", ["content", "tool_calls", "function_call", "annotations"])
+def test_lists_in_lists_as_deep_as_json_is_read_break_no_answer(client: DialectName, key: str) -> None:
+    """There are none in the API: a server that sends them is not looked for keys in there."""
+
+    deep = b"[" * 1000 + b"]" * 1000
+    chunk = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'
+    late = b'data: {"id":"c","choices":[{"index":0,"delta":{"%b":%b}}]}\n\n' % (key.encode(), deep)
+
+    assert b'"x"' in b"".join(translate.stream([chunk, late, b"data: [DONE]\n\n"], "chat", client))
+
+
 def test_keys_of_a_responses_servers_items_and_parts_are_told_to_a_client_of_chat() -> None:
     part = {"type": "output_text", "text": "x", "annotations": [], "logprobs": [], **VENDOR}
     message = {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [part]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapter import translate
 from adapter.dialects.responses.output_items import full_logprobs
 
 
@@ -17,6 +18,18 @@ def test_bytes_that_are_none_are_made_from_the_token(given: object) -> None:
 @pytest.mark.parametrize("given", [None, "é", {"logprob": -1}, {"token": "é"}, {"token": "é", "logprob": True}])
 def test_what_is_no_token_with_its_number_is_none(given: object) -> None:
     assert full_logprobs([given]) == []
+    (full,) = full_logprobs([{"token": "é", "logprob": -1, "top_logprobs": [given]}])
+    assert full["top_logprobs"] == []
+
+
+def test_what_a_server_nests_in_a_number_breaks_no_stream() -> None:
+    """JSON is read deeper than it is written."""
+
+    deep = b"[" * 300 + b"]" * 300
+    top = b'{"token":"x","logprob":-1,"top_logprobs":[{"token":"y","logprob":%b}]}' % deep
+    event = b'data: {"type":"response.output_text.delta","output_index":0,"delta":"x","logprobs":[%b]}\n\n' % top
+
+    assert b'"content":"x"' in b"".join(translate.stream([event], "responses", "chat"))
 
 
 def test_bytes_that_are_bytes_stay() -> None:

@@ -227,3 +227,11 @@ def test_replies_do_not_share_their_defaults() -> None:
     through(MINIMAL)["metadata"]["mine"] = "yes"
 
     assert through(MINIMAL)["metadata"] == {}
+
+
+@pytest.mark.parametrize("asked", [{}, {"ttl": "30m"}, {"mode": "explicit"}])
+def test_cache_options_are_echoed_with_their_defaults(asked: dict[str, Any]) -> None:
+    """Optional in a request, each of them, and required in a Response."""
+
+    exchange = Exchange(request=read_request({"model": "m", "input": "hi", "prompt_cache_options": asked}))
+    assert through(MINIMAL, exchange)["prompt_cache_options"] == {"ttl": "30m", "mode": "implicit"} | asked

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from adapter.dialects.responses import read_request, stream_writer
-from adapter.errors import UpstreamError, UpstreamTruncated
+from adapter.errors import InvalidValue, UpstreamError, UpstreamTruncated
 from adapter.hub.events import (
     Annotated,
     Delta,
@@ -247,3 +247,19 @@ def test_only_codex_is_pinged_and_only_between_begin_and_end(end: Event) -> None
     generic = stream_writer(Exchange(request=read_request(BODY)))
     generic.feed(STARTED)
     assert generic.ping() == []
+
+
+def test_a_request_that_cannot_be_repeated_fails_its_answer_which_repeats_nothing() -> None:
+    """A client's nest, in what its upstream was not sent: JSON is read deeper than it is written."""
+
+    deep = orjson.loads(b"[" * 300 + b"]" * 300)
+    tools = [{"type": "file_search", "vector_store_ids": deep}]
+    writer = stream_writer(Exchange(request=read_request({**BODY, "tools": tools})), clock=lambda: 9)
+
+    with pytest.raises(InvalidValue) as refused:
+        writer.feed(STARTED)
+    frames = writer.feed(Failed(refused.value))
+
+    assert [name for name, _ in frames] == ["response.created", "error", "response.failed"]
+    assert check_responses(b"".join(framed(*frame) for frame in frames)) == []
+    assert orjson.loads(frames[-1][1])["response"]["tools"] == []

@@ -203,6 +203,8 @@ def _logprobs(writing: Writing, _key: str, _value: Any) -> None:
     writing.fields["logprobs"] = True
     if top is not None and "top_logprobs" in writing.profile.accepts:
         writing.fields["top_logprobs"] = top
+    elif top:
+        writing.lose_once("top_logprobs", "top_logprobs", "The upstream gives no other tokens than the one it chose.")
 
 
 def _previous(_writing: Writing, key: str, value: Any) -> None:

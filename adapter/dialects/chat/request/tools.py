@@ -186,10 +186,7 @@ class Toolbox:
         parameters = tool.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):
             raise wrong_type(f"{path}.parameters", "an object", parameters)
-        wire = self._take("function", tool.get("name"), namespace, path)
-        if wire is None:
-            return
-        function: Tool = {"name": wire}
+        function: Tool = {"name": self._take("function", tool.get("name"), namespace, path)}
         description = tool.get("description")
         if isinstance(description, str):
             function["description"] = description
@@ -199,10 +196,10 @@ class Toolbox:
         strict = tool.get("strict")
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
-        elif strict is True:
-            self._lose_strict(path)
-        self._lose_fields("function", tool, path)
-        self.offered[wire] = {"type": "function", "function": function}
+        if self._offer("function", function, path):
+            if strict is True and not self._strict:
+                self._lose_strict(path)
+            self._lose_fields("function", tool, path)
 
     def _lose_fields(self, kind: str, tool: Tool, path: str) -> None:
         """What a tool that is offered says and Chat's cannot."""
@@ -217,25 +214,24 @@ class Toolbox:
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
         form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")
         wire = self._take("custom", tool.get("name"), namespace, path)
-        if wire is None:
-            return
         description = tool.get("description")
         if description is not None:
             string(description, f"{path}.description")
-        self._lose_fields("custom", tool, path)
-        self._writing.lose_unknown(f"{path}.format", form, _OF_FORMATS)
         if not self._writing.profile.custom_tools:
-            self.offered[wire] = {"type": "function", "function": freeform(wire, description, form)}
-            return
-        custom: Tool = {"name": wire}
-        if description is not None:
-            custom["description"] = description
-        if form.get("type") == "grammar":
-            grammar = {key: string(form.get(key), f"{path}.format.{key}") for key in ("definition", "syntax")}
-            custom["format"] = {"type": "grammar", "grammar": grammar}
-        elif tool.get("format") is not None:
-            custom["format"] = {"type": "text"}
-        self.offered[wire] = {"type": "custom", "custom": custom}
+            new = self._offer("function", freeform(wire, description, form), path)
+        else:
+            custom: Tool = {"name": wire}
+            if description is not None:
+                custom["description"] = description
+            if form.get("type") == "grammar":
+                grammar = {key: string(form.get(key), f"{path}.format.{key}") for key in ("definition", "syntax")}
+                custom["format"] = {"type": "grammar", "grammar": grammar}
+            elif tool.get("format") is not None:
+                custom["format"] = {"type": "text"}
+            new = self._offer("custom", custom, path)
+        if new:
+            self._lose_fields("custom", tool, path)
+            self._writing.lose_unknown(f"{path}.format", form, _OF_FORMATS)
 
     def _namespace(self, tool: Tool, path: str, _namespace: str | None) -> None:
         namespace, space = None, tool.get("name")
@@ -256,7 +252,7 @@ class Toolbox:
         if tool.get("description") is not None:
             function["description"] = string(tool["description"], f"{path}.description")
         if tool.get("parameters") is not None:
-            function["parameters"] = json_object(tool["parameters"], f"{path}.parameters")
+            function["parameters"] = json_object(tool["parameters"], f"{path}.parameters") or function["parameters"]
         self._emulate("tool_search", function, tool, path)
 
     def _local_shell(self, tool: Tool, path: str, _namespace: str | None) -> None:
@@ -277,33 +273,49 @@ class Toolbox:
     def _web_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if not self._writing.profile.web_search_options:
             self._drop("web_search", path)
-        elif self.web_search_options is None:
-            self.web_search_options = _web_search_options(tool, path)
+            return
+        options = _web_search_options(tool, path)
+        if self.web_search_options is None:
+            self.web_search_options = options
             if tool.get("filters") is not None:
                 self._writing.lose(f"{path}.filters", "web_search", "web_search_options has no filters.")
             if tool.get("external_web_access") is False:
                 reason = "web_search_options always search the live web."
                 self._writing.lose(f"{path}.external_web_access", "web_search", reason)
             self._lose_fields("web_search", tool, path)
+        elif options != self.web_search_options:
+            self._lose_duplicate(path)
 
     def _emulate(self, kind: str, function: Tool, tool: Tool, path: str) -> None:
         """Offer `tool` as that function."""
-        self._lose_fields(kind, tool, path)
-        wire = self._take(kind, kind, None, path)
-        if wire is not None:
-            self.offered[wire] = {"type": "function", "function": {**function, "name": wire}}
+        if self._offer("function", {**function, "name": self._take(kind, kind, None, path)}, path):
+            self._lose_fields(kind, tool, path)
+
+    def _offer(self, kind: str, said: Tool, path: str) -> bool:
+        """Offer a Chat tool of this kind under the name that was taken for it; False where one is offered under it already:
+        the first stays."""
+        tool = {"type": kind, kind: said}
+        first = self.offered.setdefault(said["name"], tool)
+        if first is tool:
+            return True
+        if first != tool:
+            self._lose_duplicate(path)
+        return False
+
+    def _lose_duplicate(self, path: str) -> None:
+        self._writing.lose(path, "duplicate_tool", "Another tool of this name is offered already.")
 
     def _drop(self, kind: str, path: str) -> None:
         self.dropped = True
         word = kind if kind in HOSTED or kind in _ADDERS else "unknown_tool"
         self._writing.lose(path, word, "The upstream cannot run this kind of tool.")
 
-    def _take(self, kind: str, called: Any, namespace: str | None, path: str) -> str | None:
-        """A free wire name for this tool; None where the very tool is offered already."""
+    def _take(self, kind: str, called: Any, namespace: str | None, path: str) -> str:
+        """The wire name of this tool: the one that it has already, or a free one."""
         if not isinstance(called, str) or not called:
             name(called, f"{path}.name")
-        if self.find(kind, called, namespace) is not None:
-            return None
+        if (known := self.find(kind, called, namespace)) is not None:
+            return known
         spelled = wire = self._spelled(called, namespace)
         if wire in self.offered:
             again = self._again.get(spelled, 1)
@@ -315,7 +327,6 @@ class Toolbox:
             self.functions[called] = wire
         else:
             self._wires[kind, namespace, called] = wire
-        self.offered[wire] = {}
         if wire != called or self._is_disguised(kind):
             self.refs[wire] = ToolRef(ToolKind(kind), called, namespace)
         return wire

@@ -164,6 +164,7 @@ def _no_such_source(what: str, path: str) -> AdapterError:
 
 def _marked(made: Part, source: Part, writing: Writing) -> Part:
     """`made` with the cache breakpoint of `source`, where the server knows such; a hint, so no loss elsewhere."""
-    if "prompt_cache_breakpoint" in source and "prompt_cache_options" in writing.profile.accepts:
-        made["prompt_cache_breakpoint"] = source["prompt_cache_breakpoint"]
+    mark = source.get("prompt_cache_breakpoint")
+    if mark is not None and "prompt_cache_options" in writing.profile.accepts:
+        made["prompt_cache_breakpoint"] = mark
     return made

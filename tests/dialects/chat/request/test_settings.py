@@ -190,3 +190,13 @@ def test_what_would_change_the_answer_is_refused(body: Any, error: type[AdapterE
         written(user(), **body)
 
     assert refused.value.param == param
+
+
+def test_alternatives_that_cannot_be_had_beside_logprobs_are_reported() -> None:
+    """Together gives the log probability of each token and none of others."""
+
+    bare = generic(accepts=frozenset({"logprobs"}))
+    asked = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+
+    assert fields(bare, **asked) == ({"logprobs": True}, [("top_logprobs", "dropped", "top_logprobs")])
+    assert fields(bare, **asked | {"top_logprobs": 0}) == ({"logprobs": True}, [])

@@ -349,3 +349,36 @@ def test_wrong_tools_and_impossible_choices_are_refused(
         written(user(), **body)
 
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("again", "losses"),
+    [
+        (function(description="d", parameters=CLOSED), []),
+        (function(description="d", parameters=CLOSED, defer_loading=True), []),
+        (function(description="another", parameters=CLOSED), [("tools[1]", "dropped", "duplicate_tool")]),
+        (function(description="d", parameters={"type": "object"}), [("tools[1]", "dropped", "duplicate_tool")]),
+    ],
+)
+def test_a_second_tool_of_one_name_is_reported_unless_it_says_the_same(again: Any, losses: Any) -> None:
+    first = function(description="d", parameters=CLOSED)
+    made = written(user(), tools=[first, again])
+
+    assert made.body["tools"] == written(user(), tools=[first]).body["tools"]
+    assert lost(made) == losses
+
+
+def test_a_second_tool_of_another_kind_is_reported_unless_it_says_the_same() -> None:
+    shells = [{"type": "shell"}, {"type": "shell"}]
+    customs = [custom(), custom(description="another")]
+    searches = [{"type": "web_search"}, {"type": "web_search", "search_context_size": "high"}, {"type": "web_search"}]
+    made = written(user(), tools=shells + customs + searches, to=generic(web_search_options=True))
+
+    assert names(made) == ["shell", "c"]
+    assert made.body["web_search_options"] == {}
+    assert lost(made) == [("tools[3]", "dropped", "duplicate_tool"), ("tools[5]", "dropped", "duplicate_tool")]
+
+
+def test_a_search_without_parameters_has_those_of_every_search() -> None:
+    search = {"type": "tool_search", "execution": "client"}
+    assert written(user(), tools=[search | {"parameters": {}}]).body == written(user(), tools=[search]).body

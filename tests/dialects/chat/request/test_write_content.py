@@ -85,3 +85,7 @@ def test_a_refusal_becomes_the_refusal_of_its_message() -> None:
 
 def test_a_part_that_nobody_knows_is_dropped_and_reported() -> None:
     assert content(A, {"type": "acme:sketch"}) == ("a", [("input[0].content[1]", "dropped", "content_part")])
+
+
+def test_a_cache_breakpoint_of_null_is_none() -> None:
+    assert content(A | {"prompt_cache_breakpoint": None}, B) == content(A, B)
