@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 
 from tests.server.harness import ASK, PATH, adapter, play, upstream
 from tests.server.scripted import Upstream, chat_reply, chat_stream, json_reply
+from tests.server.sockets import answer, ask, good, opened, refused
 
 UNSENT = b',"tools":[{"type":"file_search","vector_store_ids":%b}]}' % (b"[" * 300 + b"]" * 300)
 """A tool that the upstream cannot have: in no body that is sent, and in the Response."""
@@ -35,5 +37,26 @@ def test_a_model_that_is_a_deep_nest_is_refused_where_it_would_be_kept(tmp_path:
             )
             answer = await client.post(PATH["chat"], body)
             assert (answer.status, answer.json["error"]["param"]) == (400, "model")
+
+    play(scenario)
+
+
+def test_a_turn_that_cannot_be_remembered_comes_to_its_end() -> None:
+    """On a socket; the next one cannot go on from it."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "Hello")) as up,
+            adapter(upstream(up.url, "chat"), store={"mode": "off"}) as client,
+            opened(client) as ws,
+        ):
+            unsent = {"type": "web_search_call", "id": "ws_1", "action": orjson.loads(b"[" * 300 + b"]" * 300)}
+            given = [{"role": "user", "content": "Hi"}, unsent]
+            await ws.send(json.dumps({"type": "response.create", "model": "m", "input": given}))
+            events = await answer(ws)
+            assert events[-1]["type"] == "response.completed"
+
+            last = await ask(ws, input="more", previous_response_id=events[-1]["response"]["id"])
+            assert refused(last) == (400, "previous_response_not_found")
 
     play(scenario)

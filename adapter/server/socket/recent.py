@@ -7,6 +7,7 @@ would have to parse the whole history of a client without memory.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from adapter.access.caller import Caller
@@ -101,7 +102,10 @@ class LocalThread:
             case {"type": "response.completed" | "response.incomplete", "response": {"id": str(id)} as response}:
                 made = [self._made[index] for index in sorted(self._made)] or as_items(response.get("output"))
                 if self._before is not None:
-                    self._recent.keep(id, (*self._before, dumps(as_items(self._given)), dumps(made)))
+                    with suppress(
+                        ValueError
+                    ):  # a client's nest, where its upstream was not sent it: not to be remembered
+                        self._recent.keep(id, (*self._before, dumps(as_items(self._given)), dumps(made)))
 
 
 def _size(id: str, pieces: tuple[bytes, ...]) -> int:
