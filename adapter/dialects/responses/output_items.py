@@ -23,7 +23,7 @@ _NEVER_NULL: Final = ("content", "namespace")
 """What an item has or has not; other fields (`encrypted_content`, `result`) may be null."""
 FIXED: Final = ("id", "type", "role", "call_id", "name", "namespace")
 """What an item says when it opens and may not say otherwise when it closes."""
-_STATUS_REQUIRED: Final = frozenset({"message", *CALLS})
+_STATUS_REQUIRED: Final = frozenset({"message", *CALLS, "function_call_output", "custom_tool_call_output"})
 _NEVER_INCOMPLETE: Final = frozenset({"web_search_call", "image_generation_call"})
 """Hosted items whose status has no `incomplete`: what did not come to its end has failed."""
 _OPEN_STATUSES: Final = ("in_progress", "searching", "interpreting", "generating", "queued")
