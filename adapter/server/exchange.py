@@ -33,7 +33,7 @@ from adapter.hub.events import Failed
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
-from adapter.hub.usage import estimated, summed
+from adapter.hub.usage import BYTES_PER_TOKEN, estimated, summed
 from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import RawStreaming, RawWhole
 from adapter.server.calls.own import Document, Written
@@ -161,13 +161,15 @@ class Pipeline:
             try:
                 match answering:
                     case RawWhole() | Document():
-                        turn.usage = answering.usage or _estimated(turn, answering)
+                        turn.usage = answering.usage or self._estimated(turn, len(answering.body))
                         await outlet.whole(200, _JSON, answering.body)
                     case RawStreaming():
                         if turn.client.codex:
                             pulse.ping = answering.observer.ping
                         await stream_raw(outlet, answering)
                         _note(turn, answering.observer.answer, answering.observer.anomalies)
+                        if turn.usage is None and turn.error is None:  # servers stream a token in an event
+                            turn.usage = self._estimated(turn, outlet.events * BYTES_PER_TOKEN)
                     case Written():
                         await stream_written(outlet, answering)
                     case _ if course.stream:
@@ -193,6 +195,13 @@ class Pipeline:
         finally:
             pulse.stop()
 
+    def _estimated(self, turn: Turn, received: int) -> dict[str, Any] | None:
+        """Usage for the books, where an upstream that was asked reports none; `received` in bytes."""
+        if turn.failover is None or not turn.failover.begun or (self.settings.usage == "omit" and turn.reservation is None):
+            return None
+        turn.anomalies = [*turn.anomalies, Anomaly("usage_estimated")]
+        return estimated(turn.size, received)
+
 
 def _late() -> AdapterError:
     return RequestTimeout("The request body did not arrive in time.")
@@ -209,13 +218,6 @@ def _passing_back(turn: Turn, fields: RawHeaders) -> RawHeaders:
     if turn.caller.key_id is None:
         return fields
     return [field for field in fields if not field[0].startswith(b"x-ratelimit-")]
-
-
-def _estimated(turn: Turn, answering: RawWhole | Document) -> dict[str, Any] | None:
-    """Usage for the books, where an upstream that was asked reports none."""
-    if turn.reservation is None or turn.failover is None or not turn.failover.begun:
-        return None
-    return estimated(turn.size, len(answering.body))
 
 
 def _prepared(turn: Turn, pulse: Pulse, course: Course) -> StreamWriter | None:

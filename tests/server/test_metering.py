@@ -9,7 +9,18 @@ import orjson
 import pytest
 
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import USAGE, Upstream, chat_stream
+from tests.server.scripted import (
+    END,
+    SSE,
+    USAGE,
+    Script,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+)
 from tests.server.test_access import ALICE, OWN, ask, limited, remaining
 
 DAY = limited(owner_limits={"tokens_per_day": 10_000})
@@ -75,3 +86,27 @@ def test_without_a_limit_on_tokens_the_request_goes_on_as_it_came() -> None:
             assert b'"choices":[]' in answer.body
 
     play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("usage", "counted"), [("estimate", True), ("omit", False)])
+def test_usage_that_nobody_reports_is_estimated_in_the_access_line_of_bytes_that_pass_too(
+    stream: bool, usage: str, counted: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [event(chunk({"content": "word "}))] * 20
+    plain = {key: value for key, value in chat_reply("word " * 20).items() if key != "usage"}
+    script: Script = [SSE, *words, event(chunk({}, "stop")), event(b"[DONE]"), END] if stream else [json_reply(plain)]
+
+    async def scenario() -> None:
+        async with Upstream(script) as up, adapter(upstream(up.url, "chat"), usage=usage) as client:
+            asked = [{"role": "user", "content": "x" * 400}]
+            assert b"usage" not in (await client.ask("chat", stream=stream, messages=asked)).body
+
+    play(scenario)
+    (line,) = (orjson.loads(text) for text in capfd.readouterr().out.splitlines() if '"event":"request"' in text)
+    assert ("usage_estimated" in line.get("anomalies", [])) is counted
+    if counted:
+        assert line["tokens_in"] > 100
+        assert line["tokens_out"] >= 20
+    else:
+        assert "tokens_in" not in line
