@@ -89,6 +89,8 @@ def _tools(body: dict[str, Any], profile: Profile) -> Iterator[str]:
 
 
 def _choice(choice: Any, names: list[str], profile: Profile) -> Iterator[str]:
+    if choice == "none" and names and profile.tool_choice == "ignored":
+        yield "tools that may be called though none may be"
     if choice in ("none", "auto", "required"):
         return
     if choice["type"] == "allowed_tools":
@@ -96,7 +98,7 @@ def _choice(choice: Any, names: list[str], profile: Profile) -> Iterator[str]:
             yield "allowed_tools"
         chosen = choice["allowed_tools"]["tools"]
     else:
-        if not profile.tool_choice_named:
+        if profile.tool_choice != "named":
             yield "named tool_choice"
         chosen = [choice]
     for tool in chosen:

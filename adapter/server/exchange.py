@@ -197,7 +197,11 @@ class Pipeline:
 
     def _estimated(self, turn: Turn, received: int) -> dict[str, Any] | None:
         """Usage for the books, where an upstream that was asked reports none; `received` in bytes."""
-        if turn.failover is None or not turn.failover.begun or (self.settings.usage == "omit" and turn.reservation is None):
+        if (
+            turn.failover is None
+            or not turn.failover.begun
+            or (self.settings.usage == "omit" and turn.reservation is None)
+        ):
             return None
         turn.anomalies = [*turn.anomalies, Anomaly("usage_estimated")]
         return estimated(turn.size, received)

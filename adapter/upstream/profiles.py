@@ -67,8 +67,9 @@ class Profile:
     allowed_tools: bool = False
     """`tool_choice` of type `allowed_tools`; otherwise the tools are filtered."""
     parallel_tool_calls: bool = True
-    tool_choice_named: bool = True
-    """A choice that names one function; otherwise `required` with the tools filtered to it."""
+    tool_choice: Literal["named", "words", "ignored"] = "named"
+    """Which choices are heeded: also one that names a function; `none`, `auto` and `required` only, so that a named function is
+    the one tool that is sent; or no choice, so that `none` sends no tools and a demand is a loss."""
     call_id: CallIdRule = field(default_factory=CallIdRule)
     name_max: int = 64
 
@@ -165,6 +166,7 @@ _WORDS = {
     "late_system": ("keep", "user", "lead"),
     "reasoning_replay": ("none", "tool_turns", "all"),
     "reasoning_field": ("reasoning_content", "reasoning"),
+    "tool_choice": ("named", "words", "ignored"),
     "max_tokens_field": ("max_completion_tokens", "max_tokens"),
     "response_format": ("json_schema", "json_object", "none"),
 }

@@ -33,6 +33,13 @@ def test_user_overrides_any_key() -> None:
     assert mine.assistant_null_content is False
 
 
+def test_ollama_gets_no_effort_unless_its_operator_serves_a_model_that_takes_one() -> None:
+    unsaid, told = profile("ollama"), profile("ollama", {"reasoning_effort": True})
+
+    assert (unsaid.reasoning_effort, told.reasoning_effort) == (False, True)
+    assert told.reasoning_efforts == ("none", "low", "medium", "high")
+
+
 @pytest.mark.parametrize(
     ("name", "capabilities", "message"),
     [

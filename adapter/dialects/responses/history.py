@@ -19,6 +19,7 @@ from adapter.upstream.profiles import CallIdRule, Profile
 _LONGEST: Final = LONGEST_CALL_ID.max
 _OF_CHAT: Final = frozenset({"name", "extra_content"})
 _OF_CHAT_CALLS: Final = frozenset({"extra_content"})
+_TEXT: Final = {"type", "text"}
 _REASONING_ID: Final = CallIdRule(max=40, alphabet="alnum")
 
 
@@ -103,9 +104,12 @@ class _Writing:
     def output(self, item: Item) -> Item:
         item = self.call(item)
         output = item["output"]
-        if type(output) is str or (parts := detailed(output)) is output:
+        if type(output) is str:
             return item
-        return {**item, "output": parts}
+        if len(output) == 1 and output[0].keys() == _TEXT:  # the same, and Ollama refuses any list
+            return {**item, "output": output[0]["text"]}
+        parts = detailed(output)
+        return item if parts is output else {**item, "output": parts}
 
     def reasoning(self, item: Item) -> Item | None:
         if item.get("id") or item.get("encrypted_content"):

@@ -91,6 +91,12 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
         body["max_output_tokens"] = profile.min_output_tokens
         least = f"The upstream takes no limit under {profile.min_output_tokens} tokens."
         losses.append(Loss(request.limit_name, Action.APPROXIMATED, "max_output_tokens", least))
+    if profile.tool_choice == "ignored" and (choice := body.get("tool_choice")) not in (None, "auto"):
+        if choice == "none":
+            body.pop("tools", None)
+        else:
+            unheard = "The upstream calls whatever it likes of the tools that it is sent."
+            losses.append(Loss("tool_choice", Action.APPROXIMATED, "tool_choice", unheard))
     if not body.get("tools") and not _OF_TOOLS.isdisjoint(body):
         for name in _OF_TOOLS:
             body.pop(name, None)

@@ -138,6 +138,26 @@ def test_images_say_their_detail() -> None:
     assert written.body["input"][1]["output"] == [{**image, "detail": "auto"}]
 
 
+def test_an_output_of_one_text_is_a_string_and_any_other_stays_a_list() -> None:
+    text, other = ({"type": "input_text", "text": said} for said in ("sunny", "warm"))
+    cached = {**text, "prompt_cache_breakpoint": {}}
+    items = [
+        {"type": "function_call_output", "call_id": "c", "output": parts} for parts in ([text], [text, other], [cached])
+    ]
+    outputs = [item["output"] for item in write_request(chat(items), GENERIC).body["input"]]
+
+    assert outputs == ["sunny", [text, other], [cached]]
+
+
+@pytest.mark.parametrize("choice", ["none", "auto", "required", {"type": "function", "name": "f"}])
+def test_a_server_that_hears_no_choice_gets_no_tools_where_none_may_be_called(choice: Any) -> None:
+    given = chat(tools=[{"type": "function", "name": "f", "parameters": {}}], tool_choice=choice)
+    written = write_request(given, profile("ollama"))
+
+    assert ("tools" in written.body, "tool_choice" in written.body) == (choice != "none", choice != "none")
+    assert lost(written) == ([] if choice in ("none", "auto") else [("tool_choice", Action.APPROXIMATED)])
+
+
 def test_a_long_call_id_is_replaced_in_the_call_and_its_output() -> None:
     long = "call_" + "x" * 80
     items = [

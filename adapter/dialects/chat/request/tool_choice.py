@@ -1,7 +1,7 @@
 """`tool_choice` and its kin -> what a Chat upstream takes.
 
-A choice is a constraint, so it is either kept or refused, never weakened: what the upstream cannot say is said by offering
-fewer tools.
+A choice is a constraint, so it is either kept or refused, never weakened in silence: what the upstream cannot say is said by
+offering fewer tools, and of a server that hears no choice at all a demand is a loss.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from adapter.dialects.chat.request.checks import array, boolean, json_object, na
 from adapter.dialects.chat.request.tools import HOSTED, WEB_SEARCHES, Tool, Toolbox
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import UnsupportedParameter
+from adapter.hub.losses import Action
 
 
 def write_tool_fields(writing: Writing, box: Toolbox) -> dict[str, Any]:
@@ -25,6 +26,8 @@ def write_tool_fields(writing: Writing, box: Toolbox) -> dict[str, Any]:
     choice, offered = writing.request.body.get("tool_choice"), box.offered
     if choice is not None:
         choice, offered = _choice(choice, writing, box)
+        if writing.profile.tool_choice == "ignored":
+            offered = _unheard(choice, writing, offered)
     if offered:
         fields["tools"] = list(offered.values())
         if choice is not None:
@@ -77,11 +80,21 @@ def _choice(choice: Any, writing: Writing, box: Toolbox) -> tuple[Any, dict[str,
             wire = _named(choice, "tool_choice", writing, box)
             if wire is None:
                 raise _cannot_force(box, "tool_choice", hosted=True)
-            if writing.profile.tool_choice_named:
+            if writing.profile.tool_choice == "named":
                 return _selected(wire, box), box.offered
             return "required", {wire: box.offered[wire]}
         case _:
             raise wrong_type("tool_choice", "a string or an object", choice)
+
+
+def _unheard(choice: Any, writing: Writing, offered: dict[str, Tool]) -> dict[str, Tool]:
+    """The tools for a server that calls whatever it likes of those it is sent."""
+    if choice == "none":
+        return {}
+    if choice == "required":
+        reason = "The upstream may answer without a call all the same."
+        writing.lose("tool_choice", "tool_choice", reason, Action.APPROXIMATED)
+    return offered
 
 
 def _allowed(choice: dict[str, Any], writing: Writing, box: Toolbox) -> tuple[Any, dict[str, Tool]]:

@@ -252,10 +252,31 @@ def test_a_named_choice_is_nested_and_follows_the_tool_that_was_sent() -> None:
 
 
 def test_a_named_choice_leaves_one_tool_where_servers_cannot_be_told_a_name() -> None:
-    made = written(
-        user(), tools=[F, G], tool_choice={"type": "function", "name": "g"}, to=generic(tool_choice_named=False)
-    )
+    made = written(user(), tools=[F, G], tool_choice={"type": "function", "name": "g"}, to=generic(tool_choice="words"))
     assert (names(made), made.body["tool_choice"], made.losses) == (["g"], "required", [])
+
+
+def test_a_server_that_hears_no_choice_gets_no_tools_where_none_may_be_called() -> None:
+    deaf = generic(tool_choice="ignored")
+    none, auto = (written(user(), tools=[F, G], tool_choice=choice, to=deaf) for choice in ("none", "auto"))
+
+    assert ("tools" in none.body, "tool_choice" in none.body, none.losses) == (False, False, [])
+    assert (names(auto), auto.losses) == (["f", "g"], [])
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "required",
+        {"type": "function", "name": "g"},
+        {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "g"}]},
+    ],
+)
+def test_a_demand_of_a_server_that_hears_no_choice_is_a_loss(choice: Any) -> None:
+    made = written(user(), tools=[F, G], tool_choice=choice, to=generic(tool_choice="ignored"))
+
+    assert names(made) == (["f", "g"] if choice == "required" else ["g"])
+    assert lost(made) == [("tool_choice", "approximated", "tool_choice")]
 
 
 def test_a_choice_of_an_emulated_tool_names_its_function() -> None:
