@@ -94,8 +94,19 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
     if not body.get("tools") and not _OF_TOOLS.isdisjoint(body):
         for name in _OF_TOOLS:
             body.pop(name, None)
+    elif not profile.tool_choice_named and type(choice := body.get("tool_choice")) is dict:
+        _offer_only(choice, body)
     if not request.stream:
         body.pop("stream_options", None)
+
+
+def _offer_only(choice: dict[str, Any], body: dict[str, Any]) -> None:
+    """Says by the tools that are offered what the choice says by their names, where all that it names are known."""
+    named = choice["tools"] if choice["type"] == "allowed_tools" else [choice]
+    wanted = [(tool["type"], tool.get("name")) for tool in named]
+    offered = [tool for tool in body["tools"] if (tool["type"], tool.get("name")) in wanted]
+    if len(offered) == len(wanted):
+        body["tools"], body["tool_choice"] = offered, choice.get("mode", "required")
 
 
 def _carried(carry: Carry, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
