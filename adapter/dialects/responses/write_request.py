@@ -50,6 +50,7 @@ _BODY_FIELDS: Final = frozenset(
     ]
 )
 _OF_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_TEXT: Final = {"type": "text"}
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _BAN: Final = 100
 """A logit bias of ±100 bans or forces a token: without it the answer would be another one."""
@@ -86,6 +87,10 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
             for name in request.body
             if name not in body
         ]
+    if not profile.text_format and (text := body.get("text")) and text.get("format", _TEXT) != _TEXT:
+        body["text"] = {key: value for key, value in text.items() if key != "format"}
+        held = "The upstream's Responses endpoint holds no answer to a format."
+        losses.append(Loss("response_format", Action.DROPPED, "response_format", held))
     limit = body.get("max_output_tokens")
     if limit is not None and limit < profile.min_output_tokens:
         body["max_output_tokens"] = profile.min_output_tokens
