@@ -103,6 +103,8 @@ class Profile:
     """Keeps responses and conversations itself (OpenAI, Azure). Others get `store: false` always."""
     min_output_tokens: int = 16
     """Smaller `max_output_tokens` are raised to this."""
+    text_format: bool = True
+    """Holds its answers on Responses to `text.format`; otherwise a Chat client's `response_format` is a loss."""
     penalties: bool = False
     """Takes presence_penalty and frequency_penalty on Responses."""
     reasoning_input: bool = False

@@ -50,6 +50,7 @@ _BODY_FIELDS: Final = frozenset(
     ]
 )
 _OF_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_TEXT: Final = {"type": "text"}
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _BAN: Final = 100
 """A logit bias of ±100 bans or forces a token: without it the answer would be another one."""
@@ -86,22 +87,40 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
             for name in request.body
             if name not in body
         ]
+    if not profile.text_format and (text := body.get("text")) and text.get("format", _TEXT) != _TEXT:
+        body["text"] = {key: value for key, value in text.items() if key != "format"}
+        held = "The upstream's Responses endpoint holds no answer to a format."
+        losses.append(Loss("response_format", Action.DROPPED, "response_format", held))
     limit = body.get("max_output_tokens")
     if limit is not None and limit < profile.min_output_tokens:
         body["max_output_tokens"] = profile.min_output_tokens
         least = f"The upstream takes no limit under {profile.min_output_tokens} tokens."
         losses.append(Loss(request.limit_name, Action.APPROXIMATED, "max_output_tokens", least))
-    if profile.tool_choice == "ignored" and (choice := body.get("tool_choice")) not in (None, "auto"):
-        if choice == "none":
-            body.pop("tools", None)
-        else:
-            unheard = "The upstream calls whatever it likes of the tools that it is sent."
-            losses.append(Loss("tool_choice", Action.APPROXIMATED, "tool_choice", unheard))
+    if profile.tool_choice != "named" and body.get("tools") and body.get("tool_choice") is not None:
+        _choose_by_offer(body, profile, losses)
     if not body.get("tools") and not _OF_TOOLS.isdisjoint(body):
         for name in _OF_TOOLS:
             body.pop(name, None)
     if not request.stream:
         body.pop("stream_options", None)
+
+
+def _choose_by_offer(body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
+    """Says by the tools that are offered what the choice says and the upstream does not heed: names, where all that it names
+    are known, and of a server that heeds no choice at all that none may be called."""
+    choice = body["tool_choice"]
+    if type(choice) is dict:
+        named = choice["tools"] if choice["type"] == "allowed_tools" else [choice]
+        wanted = [(tool["type"], tool.get("name")) for tool in named]
+        offered = [tool for tool in body["tools"] if (tool["type"], tool.get("name")) in wanted]
+        if len(offered) == len(wanted):
+            choice = choice.get("mode", "required")
+            body["tools"], body["tool_choice"] = offered, choice
+    if profile.tool_choice == "ignored" and choice == "none":
+        del body["tools"]
+    elif profile.tool_choice == "ignored" and choice != "auto":
+        unheard = "The upstream calls whatever it likes of the tools that it is sent."
+        losses.append(Loss("tool_choice", Action.APPROXIMATED, "tool_choice", unheard))
 
 
 def _carried(carry: Carry, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:

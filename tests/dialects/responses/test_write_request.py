@@ -126,6 +126,34 @@ def test_only_what_an_assistant_refused_is_said_otherwise() -> None:
     assert lost(write_request(chat(said), GENERIC)) == [("messages", Action.APPROXIMATED)]
 
 
+@pytest.mark.parametrize(
+    ("choice", "names", "left"),
+    [
+        ({"type": "function", "name": "g"}, ["g"], "required"),
+        ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "g"}]}, ["g"], "auto"),
+        ({"type": "function", "name": "nobody"}, ["f", "g"], {"type": "function", "name": "nobody"}),
+        ("required", ["f", "g"], "required"),
+    ],
+)
+def test_a_server_without_an_ear_for_names_is_offered_only_the_tools_that_are_named(
+    choice: Any, names: list[str], left: Any
+) -> None:
+    tools = [{"type": "function", "name": name, "parameters": {}} for name in ("f", "g")]
+    written = write_request(chat(tools=tools, tool_choice=choice), profile("llama.cpp"))
+
+    assert ([tool["name"] for tool in written.body["tools"]], written.body["tool_choice"]) == (names, left)
+    assert write_request(chat(tools=tools, tool_choice=choice), GENERIC).body["tool_choice"] == choice
+
+
+def test_a_format_that_the_server_does_not_look_at_is_lost_and_told() -> None:
+    text = {"format": {"type": "json_object"}, "verbosity": "low"}
+    written = write_request(chat(text=text), profile("llama.cpp"))
+
+    assert (written.body["text"], lost(written)) == ({"verbosity": "low"}, [("response_format", Action.DROPPED)])
+    assert lost(write_request(chat(text={"format": {"type": "text"}}), profile("llama.cpp"))) == []
+    assert write_request(chat(text=text), GENERIC).body["text"] == text
+
+
 def test_images_say_their_detail() -> None:
     image = {"type": "input_image", "image_url": "https://e.org/a.png"}
     items = [
