@@ -70,7 +70,7 @@ class Background(Room):
                 id=found.id,
                 owner=owner,
                 attempt=found.attempt + 1,
-                request=jsonio.loads(found.request or b"{}"),
+                request=jsonio.loads(found.request),
                 last_sequence=-1 if found.logged is None else found.logged,
             )
 
@@ -148,7 +148,7 @@ class Background(Room):
         def work(connection: Connection) -> int:
             rows = connection.execute(lost).all()
             for row in rows:
-                body = jsonio.loads(row.body) | {"status": "failed", "error": error}
+                body = jsonio.loads(row.body) | {"error": error}
                 connection.execute(
                     update(responses)
                     .where(responses.c.tenant == row.tenant, responses.c.id == row.id)

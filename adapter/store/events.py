@@ -73,7 +73,7 @@ class Events(Room):
             .where(
                 events.c.tenant == tenant,
                 events.c.response_id == id,
-                events.c.sequence > max(sequence, -1),
+                events.c.sequence > sequence,
             )
             .order_by(events.c.sequence)
             .limit(limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
 
 from adapter.errors import BadRequest
@@ -77,6 +78,16 @@ async def test_the_longest_waiting_is_claimed_first_or_the_one_asked_for(store: 
     assert (await claimed(store)).id == "resp_0"
 
 
+async def test_what_was_just_accepted_is_left_to_whoever_asks_for_it_and_once(store: Store, clock: Clock) -> None:
+    accepted = response("resp_1", status="queued", background=True)
+    await store.save_response("t", accepted, input=[], request=REQUEST, streamed=True, reserved=5)
+    assert await store.claim("another", lease=30) is None
+    assert await store.claim("w", lease=30, only=("t", "resp_1")) is not None
+    assert await store.claim("another", lease=30, only=("t", "resp_1")) is None
+    clock.time += 30
+    assert await store.claim("another", lease=30, only=("t", "resp_1")) is not None
+
+
 async def test_a_lease_that_ended_goes_to_the_next_worker(store: Store, clock: Clock) -> None:
     """The first worker was only slow: nothing that it does counts any more."""
     await queue(store)
@@ -130,6 +141,40 @@ async def test_cancelling_is_idempotent_and_stops_the_worker(store: Store) -> No
     assert await store.claim("w2", lease=30) is None
 
 
+@pytest.mark.parametrize("logged", [0, 3])
+async def test_the_log_of_a_cancelled_stream_ends_with_that_and_once(store: Store, logged: int) -> None:
+    for known in ("resp_1", "resp_other"):
+        await queue(store, known)
+    for job in (await claimed(store), await claimed(store)):
+        numbers = range(logged if job.id == "resp_1" else 7)
+        await store.append_events(job, [event(number) for number in numbers], lease=30)
+    for _ in range(2):
+        cancelled = await store.cancel("t", "resp_1")
+        page = await store.events_after("t", "resp_1", -1)
+        assert cancelled is not None
+        assert page is not None
+        assert page.ended
+        assert page.events[:-1] == [event(number) for number in range(logged)]
+        assert (page.events[-1].sequence, page.events[-1].name) == (logged, "response.cancelled")
+        told = {"type": "response.cancelled", "sequence_number": logged, "response": cancelled.object}
+        assert orjson.loads(page.events[-1].data) == told
+    other = await store.events_after("t", "resp_other", -1)
+    assert other is not None
+    assert (len(other.events), other.ended) == (7, False)
+
+
+async def test_one_that_nobody_streams_is_cancelled_without_a_log(store: Store) -> None:
+    queued = response("resp_1", status="queued", background=True)
+    await store.save_response("t", queued, input=[], request=REQUEST)
+    await store.cancel("t", "resp_1")
+    assert (await store.stats()).rows["events"] == 0
+
+
+@pytest.mark.parametrize("id", ["resp_unknown", "no id at all"])
+async def test_what_is_not_there_cannot_be_cancelled(store: Store, id: str) -> None:
+    assert await store.cancel("t", id) is None
+
+
 async def test_a_queued_response_can_be_cancelled(store: Store) -> None:
     await queue(store)
     await store.cancel("t", "resp_1")
@@ -164,6 +209,29 @@ async def test_deleting_stops_the_worker(store: Store) -> None:
     assert await store.events_after("t", "resp_1", -1) is None
     assert await store.claim("w", lease=30) is None
     assert {0} == set((await store.stats()).rows.values())
+
+
+async def test_deleting_forgets_the_log_of_one_that_others_continue_and_no_other_log(store: Store) -> None:
+    for known in ("resp_1", "resp_other"):
+        await queue(store, known)
+    for job in (await claimed(store), await claimed(store)):
+        done = response(job.id, assistant("a", f"msg_{job.id}"), background=True)
+        assert await store.save_response("t", done, job=job, events=[event(number) for number in range(3)])
+    continued = response("resp_2", previous_response_id="resp_1")
+    await store.save_response("t", continued, input=[user("more")])
+    assert await store.delete_response("t", "resp_1")
+    page = await store.events_after("t", "resp_other", -1)
+    assert page is not None
+    assert page.events == [event(number) for number in range(3)]
+    assert (await store.stats()).rows["events"] == 3
+
+
+async def test_the_log_of_one_that_expired_is_gone_before_it_is_removed(backend: Backend, clock: Clock) -> None:
+    store = backend.store(ttl=60)
+    await queue(store)
+    await store.append_events(await claimed(store), [event(0)], lease=30)
+    clock.time += 61
+    assert await store.events_after("t", "resp_1", -1) is None
 
 
 async def test_a_stream_is_resumed_from_another_replica(backend: Backend) -> None:

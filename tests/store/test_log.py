@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+import pytest
+
 from adapter.errors import StoreUnavailable
 from adapter.store.log import EventWriter
 from adapter.store.store import Store
@@ -85,17 +87,69 @@ async def test_a_lost_lease_ends_the_writer() -> None:
         assert writer.lost.is_set()
 
 
-async def test_stopping_waits_for_the_batch_that_is_being_written() -> None:
-    """So that no event is logged twice or out of order."""
-    log = Scripted(slow=0.05)
+@pytest.mark.parametrize(
+    ("answers", "logged", "left"),
+    [([], [[0]], [event(1)]), ([StoreUnavailable("full")], [], [event(0), event(1)])],
+    ids=["written", "refused"],
+)
+async def test_stopping_waits_for_the_batch_that_is_being_written(
+    answers: list[bool | StoreUnavailable], logged: list[list[int]], left: list[LoggedEvent]
+) -> None:
+    """So that no event is logged twice, out of order, or not at all."""
+    log = Scripted(answers, slow=0.05)
     writer = EventWriter(log, JOB, lease=60, interval=0.0)
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         writer.add(event(0))
         await asyncio.sleep(0.02)
         writer.add(event(1))
-        rest = await writer.stop()
-    assert (log.batches, rest) == ([[0]], [event(1)])
+        assert (await writer.stop(), log.batches) == (left, logged)
+
+
+async def test_stopping_in_silence_ends_it_at_once() -> None:
+    writer = EventWriter(Scripted(), JOB, lease=60)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(writer.run())
+        await asyncio.sleep(0.01)
+        assert await writer.stop() == []
+
+
+async def test_stopping_before_the_first_batch_waits_for_nothing() -> None:
+    writer = EventWriter(Scripted(), JOB, lease=60)
+    writer.add(event(0))
+    async with asyncio.timeout(5):
+        assert await writer.stop() == [event(0)]
+
+
+async def test_a_refused_batch_is_not_left_until_something_else_is_said() -> None:
+    log = Scripted([StoreUnavailable("locked")])
+    writer = EventWriter(log, JOB, lease=60, interval=0.01)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(writer.run())
+        writer.add(event(0))
+        while not log.batches:
+            await asyncio.sleep(0.01)
+        assert await writer.stop() == []
+    assert log.batches == [[0]]
+
+
+async def test_the_lease_is_as_long_as_its_last_batch_says() -> None:
+    clock = asyncio.get_running_loop().time
+    written: list[float] = []
+
+    class Failing(Scripted):
+        async def append_events(self, job: Job, batch: list[LoggedEvent], *, lease: float) -> bool:
+            if written and clock() - begun > 0.25:
+                raise StoreUnavailable("gone")
+            written.append(clock())
+            return True
+
+    writer = EventWriter(Failing(), JOB, lease=0.3, interval=0.01)
+    begun = clock()
+    async with asyncio.timeout(5):
+        await writer.run()
+    assert writer.lost.is_set()
+    assert clock() - written[-1] >= 0.3
 
 
 async def test_the_whole_log_of_a_real_job(store: Store) -> None:
