@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import USAGE, Upstream, chat_stream
+from tests.server.scripted import END, SSE, USAGE, Script, Upstream, chat_stream, chunk, event
 from tests.server.test_access import ALICE, OWN, ask, limited, remaining
 
 DAY = limited(owner_limits={"tokens_per_day": 10_000})
@@ -30,6 +30,21 @@ def test_d35_usage_that_a_limit_needs_is_asked_for_and_kept_from_a_client_that_d
             assert b'"choices":[]' not in answer.body
             assert answer.body.endswith(b"data: [DONE]\n\n")
             assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+
+
+def test_an_error_that_tells_what_it_cost_reaches_a_client_that_did_not_ask() -> None:
+    script: Script = [SSE, event(chunk({"content": "Hel"}))]
+    script.append(event({**chunk(), "choices": [], "usage": USAGE, "error": {"message": "no"}}))
+
+    async def scenario() -> None:
+        async with (
+            Upstream([*script, END]) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=DAY) as client,
+        ):
+            answer = await ask(client, ALICE, stream=True)
+            assert answer.events[-1]["error"] == {"message": "no"}
 
     play(scenario)
 
