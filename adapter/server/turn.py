@@ -148,6 +148,11 @@ class Turn:
         """A call was made for the answer that is none of it."""
         self.paid = summed((self.paid, usage))
 
+    def lose(self, usage: dict[str, Any] | None) -> None:
+        """As `pay`, of a call that failed."""
+        self.pay(usage)
+        self.lost = summed((self.lost, usage))
+
     def let_go(self) -> None:
         """The turn is over. What it was decided and is ended by holds it: a circle of objects would wait for the garbage
         collector, and looking for such took an eighth of a plain request's CPU."""

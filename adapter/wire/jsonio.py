@@ -43,7 +43,7 @@ def loads(data: bytes | bytearray) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as refused:
-        cut = _is_cut(refused)
+        cut = _is_cut(refused) or _ends_in_a_character(data)
         if cut or b"\\u" not in data:
             raise NotJson(refused.pos, cut=cut) from None
     try:
@@ -57,6 +57,14 @@ def loads(data: bytes | bytearray) -> Any:
 def _is_cut(refused: json.JSONDecodeError) -> bool:
     """Whether the end was the trouble. The standard library says of a string without end where it begins."""
     return 0 < len(refused.doc) <= refused.pos or refused.msg.startswith("Unterminated string")
+
+
+def _ends_in_a_character(data: bytes | bytearray) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as refused:
+        return refused.reason == "unexpected end of data"
+    return False
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -135,6 +135,7 @@ A_RESPONSES_CLIENT = {
 A_CHAT_CLIENT = {
     r"(stream|stream_options\.include_usage|n|store) = .*": OF_THE_ADAPTER,
     r"modalities\[0\] = \"text\"": SAYS_NOTHING,
+    r"messages\[0\]\.content\[0\] = \"text\"": "is the same text as a string",
     r"messages\[0\]\.content\[0\]\.image_url\.detail = \"auto\"": SAYS_NOTHING,
     r"(response_format\.json_schema|tools\[0\]\.function)\.strict = false": SAYS_NOTHING,
     r"logprobs = false": SAYS_NOTHING,

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from adapter.server.calls.lanes import HubWhole
 from adapter.telemetry.metrics import Meters
+from tests.server.compacting import COMPACT, WAYS
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import SSE, Script, Upstream, chat_reply, event, json_reply, response
-from tests.server.test_access import ALICE, DAY, OWN, ask, refused, remaining
+from tests.server.scripted import SSE, Script, Sleep, Step, Upstream, chat_reply, event, json_reply, response
+from tests.server.test_access import ALICE, DAY, OWN, ask, bearer, refused, remaining
 from tests.server.test_background_limits import accepted, ended
 from tests.server.test_lanes import access_lines
 
@@ -108,3 +110,66 @@ def test_an_answer_costs_what_the_attempts_before_it_had_cost_too(
     assert metered == [10]
     line: dict[str, Any] = access_lines(capfd)[0]
     assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("ok", 6, 4)
+
+
+class Second(Upstream):
+    """Pauses until an answer of its has been read."""
+
+    def __init__(self, *scripts: Script) -> None:
+        super().__init__(*scripts)
+        self.read = asyncio.Event()
+
+    async def _play(self, step: Step, *more: Any) -> bool:
+        if not isinstance(step, Sleep):
+            return await super()._play(step, *more)
+        await self.read.wait()
+        return True
+
+
+def test_of_choices_that_are_calls_of_their_own_those_cost_that_were_answered_before_one_failed(
+    metered: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Second([json_reply(response())], [Sleep(0), json_reply(FAILED)]) as up,
+            adapter(upstream(up.url, "responses", api_key=OWN), access=DAY | {"metrics": {"port": 0}}) as client,
+        ):
+            begin = HubWhole.begin
+
+            async def begun(lane: HubWhole) -> None:
+                await begin(lane)
+                up.read.set()
+
+            monkeypatch.setattr(HubWhole, "begin", begun)
+            refused(await ask(client, ALICE, n=2), 502, "server_error")
+            assert await remaining(client) == 10_000 - 10
+
+    play(scenario)
+    assert metered == [10]
+
+
+def test_so_does_a_summary_that_came_to_nothing_before_another_was_made(
+    metered: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The summarising model says nothing, asked twice; the own one summarises."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply(""))]) as small,
+            Upstream([json_reply(chat_reply("the summary"))]) as main,
+            adapter(
+                upstream(main.url, "chat", "main", models=["m"], api_key=OWN),
+                upstream(small.url, "chat", "small", models=["small"], api_key=OWN),
+                compaction={"model": "small"},
+                access=DAY | {"metrics": {"port": 0}},
+            ) as client,
+        ):
+            answer = await client.post(COMPACT, WAYS["openai"].body, **bearer(ALICE))
+            assert answer.json["usage"]["total_tokens"] == 5
+            assert (len(small.seen), len(main.seen)) == (2, 1)
+            assert await remaining(client) == 10_000 - 15
+
+    play(scenario)
+    assert metered == [15]
+    line: dict[str, Any] = access_lines(capfd)[0]
+    assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("ok", 9, 6)

@@ -47,7 +47,7 @@ def test_a_probe_is_answered_with_its_request_id(path: str) -> None:
     async def scenario() -> None:
         async with adapter() as client:
             assert (await client.get(path, x_request_id="probe-1")).headers["x-request-id"] == "probe-1"
-            assert (await client.get(path)).headers["x-request-id"].startswith("req_")
+            assert len((await client.get(path)).headers["x-request-id"]) == 32
 
     play(scenario)
 

@@ -45,6 +45,21 @@ def test_d35_usage_that_a_limit_needs_is_asked_for_and_kept_from_a_client_that_d
     play(scenario)
 
 
+def test_an_error_that_tells_what_it_cost_reaches_a_client_that_did_not_ask() -> None:
+    script: Script = [SSE, event(chunk({"content": "Hel"}))]
+    script.append(event({**chunk(), "choices": [], "usage": USAGE, "error": {"message": "no"}}))
+
+    async def scenario() -> None:
+        async with (
+            Upstream([*script, END]) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=DAY) as client,
+        ):
+            answer = await ask(client, ALICE, stream=True)
+            assert answer.events[-1]["error"] == {"message": "no"}
+
+    play(scenario)
+
+
 def test_usage_that_the_client_asked_for_reaches_it() -> None:
     async def scenario() -> None:
         async with (

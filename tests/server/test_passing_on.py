@@ -101,6 +101,10 @@ async def replied() -> tuple[Protocol, Reply]:
     return protocol, reply
 
 
+def _unpaid(_usage: object) -> None:
+    """Nobody keeps books here."""
+
+
 async def served(
     client: DialectName,
     upstream: DialectName,
@@ -119,11 +123,11 @@ async def served(
     async def serve() -> None:
         if client == upstream:
             observer = DIALECTS[client].raw_stream(exchange)
-            raw = await begun(RawStreaming(reply, observer, settle_within=60))
+            raw = await begun(RawStreaming(reply, observer, settle_within=60), _unpaid)
             await stream_raw(outlet, raw)
             assert outlet.events == b"".join(moody.read).count(b"data:")
         else:
-            lane = await begun(Hub(reply, Intake(DIALECTS[upstream], exchange), exchange, settle_within=60))
+            lane = await begun(Hub(reply, Intake(DIALECTS[upstream], exchange), exchange, settle_within=60), _unpaid)
             writer = DIALECTS[client].stream_writer(exchange)
             await stream_events(outlet, writer, lane)
 

@@ -45,6 +45,18 @@ def test_what_ends_before_its_value_does_is_cut_and_what_is_wrong_before_its_end
     assert not wrong.value.cut
 
 
+@pytest.mark.parametrize("before", [b'{"a":"\xe5\xa5\xbd', b'{"a":"\\ud800'])
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_what_ends_in_a_character_is_cut_too(before: bytes, kept: int) -> None:
+    with pytest.raises(NotJson) as cut:
+        loads(before + "\N{GRINNING FACE}".encode()[:kept])
+    assert cut.value.cut
+
+    with pytest.raises(NotJson) as wrong:
+        loads(before + b'\xff"}')
+    assert not wrong.value.cut
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | VALUES.map(dumps))
 def test_arbitrary_bytes_never_raise_anything_but_our_error(body: bytes) -> None:
     try:

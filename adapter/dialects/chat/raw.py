@@ -128,8 +128,9 @@ class RawChatStream(RawStream):
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
         if self._instead is not None:
             return self._instead
-        withheld = self._withholds_usage and event is not None and event.get("choices") == [] and event.get("usage")
-        return b"" if withheld else block
+        if not self._withholds_usage or self.ended or event is None:  # an error may tell its usage, too
+            return block
+        return b"" if event.get("choices") == [] and event.get("usage") else block
 
     def _finish(self) -> bytes:
         """The chunk that was left out."""

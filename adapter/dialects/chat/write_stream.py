@@ -102,7 +102,8 @@ class _Choice:
         """Length of the text parts that are complete: citations count from the start of the whole content."""
         self.reasoned = False
         self.held: dict[int, Item] = {}
-        """By output index, calls of tools that the client did not offer: whether the server answers them shows behind them."""
+        """By output index, calls of tools that the client did not offer, for whether the server answers them shows behind them;
+        and the calls behind those."""
         self.signed: set[int] = set()
         """The output indices of calls whose `extra_content` was told when they began."""
 
@@ -227,15 +228,18 @@ class ChatWriter:
             if kind in CALL_OUTPUTS:
                 self._served(item, choice)
             return []
-        names = offered(self._exchange)
-        if names is not None and item.get("name") not in names:
+        if choice.held or self._may_be_served(item):
             choice.held[event.index] = item
             return []
         return self._call(event, choice)
 
+    def _may_be_served(self, call: Item) -> bool:
+        names = offered(self._exchange)
+        return names is not None and call.get("name") not in names
+
     def _served(self, output: Item, choice: _Choice) -> None:
         for index, call in choice.held.items():
-            if call.get("call_id") == output.get("call_id"):
+            if call.get("call_id") == output.get("call_id") and self._may_be_served(call):
                 del choice.held[index]
                 self.losses.append(SERVED_CALL)
                 return
@@ -270,13 +274,12 @@ class ChatWriter:
             self.losses += more_of(event.index, item)
         if event.index in choice.held:
             choice.held[event.index] = item
-            return []
         if EXTRA_CONTENT not in item:
             return []
         details, _ = parted(item[EXTRA_CONTENT])
         frames = [self._delta(choice, b'"reasoning_details":' + dumps(details))] if details else []
         given = extra_of(item[EXTRA_CONTENT])
-        if given is None or event.index in choice.signed:
+        if given is None or event.index in choice.signed or event.index in choice.held:
             return frames
         extra = b'"extra_content":' + dumps(given)
         if item["type"] == "message":

@@ -63,7 +63,7 @@ class Asking:
         while True:
             try:
                 reply = await self._sent(turn, plan, body)
-                return await begun(self._hub(reply, plan.speaks, plan.exchange, len(body)), turn.pay)
+                return await begun(self._hub(reply, plan.speaks, plan.exchange, len(body)), turn.lose)
             except AdapterError as refused:
                 body = self._mended(turn, body, refused)
 
@@ -76,7 +76,7 @@ class Asking:
         if plan.calls == 1:
             return self.translating(turn, plan)
         places = plan.calls if turn.failover is None else turn.failover.places
-        return begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, places, self.tasks)
+        return begun_in_parallel(lambda: self.translating(turn, plan), plan.calls, places, self.tasks, turn.lose)
 
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
@@ -103,7 +103,7 @@ class Asking:
                         reply.close()
                         raise
                     lane = self._hub(reply, plan.speaks, exchange, len(body))
-                return await begun(lane, turn.pay)
+                return await begun(lane, turn.lose)
             except AdapterError as refused:
                 body = self._mended(turn, body, refused)
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from adapter.errors import AdapterError
 from adapter.hub.events import Failed, Finished
 from adapter.hub.losses import Anomaly
-from adapter.server.calls.lanes import Answering, Batch, InBatches
+from adapter.server.calls.lanes import Answering, Batch, HubWhole, InBatches, Lose
 from adapter.server.tasks import Tasks
 
 Begin: TypeAlias = Callable[[], Coroutine[Any, Any, Answering]]
@@ -98,11 +98,12 @@ class Parallel(InBatches):
             call.close()
 
 
-async def begun_in_parallel(begin: Begin, n: int, at_once: int, tasks: Tasks) -> Parallel:
+async def begun_in_parallel(begin: Begin, n: int, at_once: int, tasks: Tasks, lose: Lose) -> Parallel:
     """n answers as one, of which as many as may be at once have begun.
 
     Raises:
-        AdapterError: the first that could not begin; the others are stopped.
+        AdapterError: the first that could not begin; the others are stopped, and what those cost that had answered is given
+            to `lose`.
     """
     beginnings = [tasks.start(begin()) for _ in range(min(n, at_once))]
     try:
@@ -116,5 +117,7 @@ async def begun_in_parallel(begin: Begin, n: int, at_once: int, tasks: Tasks) ->
             beginning.cancel()
         for ended in await asyncio.gather(*beginnings, return_exceptions=True):
             if not isinstance(ended, BaseException):
+                if isinstance(ended, HubWhole):
+                    lose(ended.usage)
                 ended.close()
         raise

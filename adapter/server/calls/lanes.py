@@ -82,10 +82,12 @@ class Beginning(Protocol):
 
 
 B = TypeVar("B", bound=Beginning)
+Lose: TypeAlias = Callable[[dict[str, Any] | None], None]
+"""Takes what a call cost that is no part of the answer; None where nobody knows."""
 
 
-async def begun(lane: B, pay: Callable[[dict[str, Any] | None], None]) -> B:
-    """`lane`, begun; stopped where that fails, and what it cost all the same given to `pay`.
+async def begun(lane: B, lose: Lose) -> B:
+    """`lane`, begun; stopped where that fails, and what it cost all the same given to `lose`.
 
     Raises:
         AdapterError: the upstream did not answer.
@@ -93,7 +95,7 @@ async def begun(lane: B, pay: Callable[[dict[str, Any] | None], None]) -> B:
     try:
         await lane.begin()
     except BaseException:
-        pay(lane.usage)
+        lose(lane.usage)
         lane.close()
         raise
     return lane

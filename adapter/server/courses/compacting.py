@@ -157,6 +157,7 @@ class Compactor:
         window = target.upstream.window or self.options.window_tokens
         options = replace(options, window_tokens=window, model=None)
         asked = replace(case.request, body={**case.request.body, "model": target.model})
+        case.turn.lost = case.turn.paid  # for a compaction that came to nothing
         estimated = False
 
         async def ask(call: Request) -> Answer | AdapterError:
@@ -188,9 +189,10 @@ class Compactor:
             await answering.finish()
         finally:
             answering.close()
-        turn.pay(answer.usage)
         if answer.error is not None:
+            turn.lose(answer.usage)
             raise answer.error
+        turn.pay(answer.usage)
         return answer, any(anomaly.kind == "usage_estimated" for anomaly in answering.anomalies)
 
     async def _otherwise(self, case: Case, refused: AdapterError) -> Made:

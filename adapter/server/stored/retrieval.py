@@ -116,7 +116,9 @@ class StoredResponses:
             reply = await asking.client.call(upstream, method, path, b"", headers, stream=stream)
             if stream:
                 observer = DIALECTS["responses"].raw_stream(exchange, clock=clock)
-                return await begun(RawStreaming(reply, observer, settle_within=asking.settings.settle_within), turn.pay)
+                return await begun(
+                    RawStreaming(reply, observer, settle_within=asking.settings.settle_within), turn.lose
+                )
             try:
                 body = await reply.body(asking.settings.reply_limit)
             finally:

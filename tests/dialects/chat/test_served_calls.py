@@ -49,6 +49,17 @@ def without_its_output() -> bytes:
     return b"".join(framed(one["type"], orjson.dumps(one)) for one in data if one.get("item", {}).get("type") != ANSWER)
 
 
+def events_of(reply: dict[str, Any]) -> bytes:
+    """A stream of this answer, which consists of calls and outputs."""
+    events: list[dict[str, Any]] = [{"type": "response.created", "response": {**reply, "output": []}}]
+    for place, item in enumerate(reply["output"]):
+        begun = {**item, "arguments": ""} if "arguments" in item else item
+        events.append({"type": "response.output_item.added", "output_index": place, "item": begun})
+        events.append({"type": "response.output_item.done", "output_index": place, "item": item})
+    events.append({"type": "response.completed", "response": reply})
+    return b"".join(framed(one["type"], orjson.dumps(one)) for one in events)
+
+
 @pytest.mark.parametrize("tools", [{}, {"tools": [OTHER]}, {"functions": [OTHER["function"]]}])
 def test_a_call_that_its_server_answered_is_a_loss(tools: dict[str, Any]) -> None:
     choices, losses = streamed(STREAM, asked(**tools))
@@ -94,3 +105,46 @@ def test_the_deprecated_pair_is_told_what_nobody_answers_as_its_function_call() 
 
     assert told == [{"name": "patch", "arguments": ""}, {"arguments": ARGUMENTS}]
     assert choices[-1]["finish_reason"] == "function_call"
+
+
+def test_calls_behind_one_of_what_nobody_offered_keep_their_places() -> None:
+    """By its place the first call is the one that the deprecated pair holds, and clients run calls in their order."""
+    ghost, offered = REPLY["output"][0], {**REPLY["output"][0], "id": "fc_2", "call_id": "call_2", "name": "weather"}
+    reply = {**REPLY, "output": [ghost, offered]}
+    data = events_of(reply)
+
+    choices, losses = streamed(data, asked(tools=[OTHER]))
+    told = translate.reply(reply, "responses", "chat", exchange=asked(tools=[OTHER]))
+    names = [call["function"]["name"] for call in told.value["choices"][0]["message"]["tool_calls"]]
+    assert [(place, name) for place, name, _ in calls(choices) if name] == [(0, "patch"), (1, "weather")]
+    assert names == ["patch", "weather"]
+    assert losses == told.losses == []
+
+    exchange = asked(functions=[OTHER["function"]])
+    choices, _ = streamed(data, exchange)
+    told = translate.reply(reply, "responses", "chat", exchange=exchange)
+    named = [choice["delta"]["function_call"].get("name") for choice in choices if "function_call" in choice["delta"]]
+    assert named == ["patch", None]
+    assert told.value["choices"][0]["message"]["function_call"]["name"] == "patch"
+
+
+@pytest.mark.parametrize("call_id", [{}, [], None, 7])
+def test_an_output_whose_call_id_is_none_answers_no_call(call_id: Any) -> None:
+    reply = {**REPLY, "output": [REPLY["output"][0], {**REPLY["output"][1], "call_id": call_id}]}
+
+    choices, _ = streamed(events_of(reply), asked())
+    told = translate.reply(reply, "responses", "chat", exchange=asked())
+
+    assert calls(choices) == [(0, "patch", ""), (0, None, ARGUMENTS)]
+    assert told.value["choices"][0]["message"]["tool_calls"][0]["function"] == {"name": "patch", "arguments": ARGUMENTS}
+
+
+def test_an_output_before_its_call_answers_no_call() -> None:
+    reply = {**REPLY, "output": [REPLY["output"][1], REPLY["output"][0]]}
+
+    choices, losses = streamed(events_of(reply), asked())
+    told = translate.reply(reply, "responses", "chat", exchange=asked())
+
+    assert calls(choices) == [(0, "patch", ""), (0, None, ARGUMENTS)]
+    assert "tool_calls" in told.value["choices"][0]["message"]
+    assert losses == told.losses

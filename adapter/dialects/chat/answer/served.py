@@ -2,7 +2,7 @@
 
 Such an answer holds a call, its output and what came of them. Chat has calls only that the client runs, so they are left out, as
 hosted tools are. A stream tells a call long before its output: calls of tools that the client did not offer wait until then, and
-a client that offered the tool gets the call as it comes.
+those behind them, so that calls keep their order. A client that offered the tool gets the call as it comes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,16 @@ def offered(exchange: Exchange) -> frozenset[str] | None:
 
 
 def served(items: Iterable[Item], exchange: Exchange) -> frozenset[str]:
-    """The ids of the calls of a whole answer that its server made and answered."""
+    """The ids of the calls of a whole answer that its server made and then answered."""
     items = list(items)
-    answered = {item.get("call_id") for item in items if item.get("type") in CALL_OUTPUTS}
-    names = offered(exchange) if answered else None
+    names = offered(exchange) if any(item.get("type") in CALL_OUTPUTS for item in items) else None
     if names is None:
         return frozenset()
-    calls = [item for item in items if item.get("type") in CALL_TYPES and item.get("name") not in names]
-    return frozenset(call["call_id"] for call in calls if call["call_id"] in answered)
+    calls: list[str] = []
+    answered: list[str] = []
+    for item in items:
+        if item.get("type") in CALL_OUTPUTS:
+            answered += [call_id for call_id in calls if call_id == item.get("call_id")]
+        elif item.get("type") in CALL_TYPES and item.get("name") not in names:
+            calls.append(item["call_id"])
+    return frozenset(answered)
