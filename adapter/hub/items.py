@@ -46,6 +46,11 @@ def texts(item: Item) -> Iterator[str]:
                     yield from texts(part)
 
 
+def is_cut_data_url(url: str) -> bool:
+    """Whether it is a data URL without any data."""
+    return url.startswith("data:") and ("," not in url[:256] or url[-1] == ",")
+
+
 def readable_reasoning(item: Item) -> str:
     """The text of a reasoning item (`content`), else its summary; "" where all of it is encrypted.
 

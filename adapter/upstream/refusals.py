@@ -95,7 +95,7 @@ def _from_body(status: int, headers: Mapping[str, str], body: bytes, *, own_key:
         return _meant(_said(value), status, headers, own_key=own_key)
     if status >= 500 and status != _NOT_IMPLEMENTED:
         said = f"The upstream failed with status {status} and said nothing that can be read."
-        return UpstreamBadContent(said, retry_after=_waits(headers))
+        return UpstreamBadContent(said, retry_after=_wait_of_headers(headers))
     return _meant(_Said(), status, headers, own_key=own_key)
 
 
@@ -224,7 +224,7 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
         facts |= {"code": meaning.value, "type": "invalid_request_error"}
         return UpstreamRefused(message or "The input is longer than the model's context window.", status=400, **facts)
     wordy = status == 429 and said.code in ("", "429")  # Gemini words its rate limits as quota
-    passing = wordy and _wait(headers, said.message) is not None
+    passing = wordy and _any_wait(headers, said.message) is not None
     if status == 402 or (meaning is Meaning.QUOTA and not passing):
         facts |= {"code": Meaning.QUOTA.value, "type": Meaning.QUOTA.value}
         return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
@@ -244,7 +244,7 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
         facts["type"] = "invalid_request_error"
         return UpstreamRefused(message, status=400, **facts)
     if status >= 500 or status in PASSING:
-        sent = _waits(headers)
+        sent = _wait_of_headers(headers)
         if status == _OVERLOADED or said.type in _OVERLOADED_TYPES:
             facts["code"] = facts["code"] or Overloaded.code
         return UpstreamUnwell(
@@ -298,13 +298,13 @@ def _limits(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
 
 def retry_after(headers: Mapping[str, str], message: str = "") -> int:
     """Whole seconds to wait: what the headers say, the "try again in 1.5s" of the message, else `DEFAULT_RETRY_AFTER`."""
-    wait = _wait(headers, message)
+    wait = _any_wait(headers, message)
     return DEFAULT_RETRY_AFTER if wait is None else wait
 
 
-def _wait(headers: Mapping[str, str], message: str) -> int | None:
+def _any_wait(headers: Mapping[str, str], message: str) -> int | None:
     """What the headers or the message say."""
-    waits = _waits(headers)
+    waits = _wait_of_headers(headers)
     said = _TRY_AGAIN.search(message[:MAX_MESSAGE]) if waits is None else None
     if said is None:
         return waits
@@ -312,7 +312,7 @@ def _wait(headers: Mapping[str, str], message: str) -> int | None:
     return _whole(seconds + 60 * int(said[1] or 0))
 
 
-def _waits(headers: Mapping[str, str]) -> int | None:
+def _wait_of_headers(headers: Mapping[str, str]) -> int | None:
     """What the headers say: `retry-after-ms`, `retry-after` in seconds or as a date (against the answer's own `date`: no clock
     here), and the same as LiteLLM passes them on."""
     for prefix in ("", "llm_provider-"):

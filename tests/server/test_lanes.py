@@ -47,6 +47,20 @@ def test_the_raw_lane_sends_the_request_as_it_came(dialect: str) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_a_plain_answer_whose_id_is_a_deep_nest_passes_as_one_without_an_id(dialect: str) -> None:
+    async def scenario() -> None:
+        nest = b"[" * 1000 + b"]" * 1000
+        reply = chat_reply() if dialect == "chat" else response()
+        body = orjson.dumps(reply | {"id": "here"}).replace(b'"here"', nest)
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        async with Upstream([head + body]) as up, adapter(upstream(up.url, dialect)) as client:
+            answer = await client.ask(dialect, store=False)
+            assert (answer.status, answer.body) == (200, body)
+
+    play(scenario)
+
+
 def test_the_raw_lanes_named_edits() -> None:
     async def scenario() -> None:
         section = {"aliases": {"gpt-5.5": "qwen3-coder"}}

@@ -507,19 +507,26 @@ def test_e1_a_stream_finishes_while_the_server_drains() -> None:
     play(scenario, 40)
 
 
+@asynccontextmanager
+async def _workers_amid_an_answer() -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
+    """Two workers, of which one has begun an answer that is complete after 1.5 s; what is left of it comes from the reader."""
+    script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
+    async with Upstream(script) as up:
+        async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
+            reader, writer = await client.open(ask_bytes("responses", stream=True))
+            await reader.readuntil(b"response.output_text.delta")
+            yield process, client, reader
+            writer.close()
+
+
 def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_signal() -> None:
     """As systemd sends it, and a terminal: a worker then hears of it from its parent as well."""
 
     async def scenario() -> None:
-        script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
-        async with Upstream(script) as up:
-            async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
-                reader, writer = await client.open(ask_bytes("responses", stream=True))
-                await reader.readuntil(b"response.output_text.delta")
-                os.killpg(process.pid, signal.SIGTERM)
-                assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
-                writer.close()
-                assert await _gone(process) in (0, -signal.SIGTERM)
+        async with _workers_amid_an_answer() as (process, _, reader):
+            os.killpg(process.pid, signal.SIGTERM)
+            assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+            assert await _gone(process) in (0, -signal.SIGTERM)
 
     play(scenario, 40)
 
@@ -580,28 +587,23 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
 
 def test_e5_workers_whose_parent_is_killed_finish_and_make_room_for_the_next() -> None:
     async def scenario() -> None:
-        script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
-        async with Upstream(script) as up:
-            async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
-                reader, writer = await client.open(ask_bytes("responses", stream=True))
-                await reader.readuntil(b"response.output_text.delta")
-                workers = _workers(process.pid)
-                try:
-                    process.kill()
-                    await process.wait()
-                    with suppress(ConnectionRefusedError):
-                        while True:
-                            with suppress(ConnectionResetError, asyncio.IncompleteReadError):
-                                await client.get("/livez")
-                    bound("127.0.0.1", client.port).close()
-                    assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
-                    writer.close()
-                    while any(map(_alive, workers)):
-                        await asyncio.sleep(0.05)
-                finally:
-                    for worker in workers:
-                        with suppress(ProcessLookupError):
-                            os.kill(worker, signal.SIGKILL)
+        async with _workers_amid_an_answer() as (process, client, reader):
+            workers = _workers(process.pid)
+            try:
+                process.kill()
+                await process.wait()
+                with suppress(ConnectionRefusedError):
+                    while True:
+                        with suppress(ConnectionResetError, asyncio.IncompleteReadError):
+                            await client.get("/livez")
+                bound("127.0.0.1", client.port).close()
+                assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+                while any(map(_alive, workers)):
+                    await asyncio.sleep(0.05)
+            finally:
+                for worker in workers:
+                    with suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
 
     play(scenario, 40)
 

@@ -1,10 +1,10 @@
 """What the raw lane looks at in a Chat stream.
 
-Three things it does not leave as they are, because clients break on them: a `[DONE]` without any finish before it gets one
+Four things it does not leave as they are, three because clients break on them: a `[DONE]` without any finish before it gets one
 (official SDKs refuse an answer that has none), an error behind the finish is dropped (the answer stands), and an error
 without its envelope, or that only a finish tells of, gets it (official SDKs take it for a chunk); one that was not seen in
-passing does not end in `[DONE]`. A fourth: the chunk that only tells usage is dropped where this server asked for it and the
-client did not.
+passing does not end in `[DONE]`. And the chunk that only tells usage is dropped where this server asked for it and the client
+did not.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any, Final
 from adapter.dialects.responses.tools import check_tools
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 from adapter.hub.events import Item
+from adapter.hub.items import is_cut_data_url
 from adapter.hub.request import Seen
 
 _ROLES: Final = frozenset({"user", "assistant", "system", "developer"})
@@ -197,7 +198,7 @@ def _flat_image(part: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _check_address(url: str, place: str) -> None:
-    if not url or (url.startswith("data:") and ("," not in url[:256] or url[-1] == ",")):
+    if not url or is_cut_data_url(url):
         raise _Refused(InvalidValue, "An image_url must be a URL or a complete data URL.", place)
 
 

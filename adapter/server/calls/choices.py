@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 from adapter.errors import AdapterError
 from adapter.hub.events import Failed, Finished
 from adapter.hub.losses import Anomaly
-from adapter.server.calls.lanes import Answering, Batch, HubWhole, InBatches, Lose
+from adapter.server.calls.lanes import Answering, Batch, Hub, HubWhole, InBatches, Lose
 from adapter.server.tasks import Tasks
 
-Begin: TypeAlias = Callable[[], Coroutine[Any, Any, Answering]]
+Begin: TypeAlias = Callable[[], Coroutine[Any, Any, Hub | HubWhole]]
 
 
 class Parallel(InBatches):
@@ -117,7 +117,6 @@ async def begun_in_parallel(begin: Begin, n: int, at_once: int, tasks: Tasks, lo
             beginning.cancel()
         for ended in await asyncio.gather(*beginnings, return_exceptions=True):
             if not isinstance(ended, BaseException):
-                if isinstance(ended, HubWhole):
-                    lose(ended.usage)
+                lose(ended.usage)
                 ended.close()
         raise

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake, not_a_reply
+from adapter.dialects.raw import named
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Started
@@ -352,7 +353,7 @@ class RawWhole:
             raise UpstreamInvalid("The upstream's answer is not a JSON object.")
         self.usage = normal(value.get("usage"))
         self._check(value)
-        self.id = str(value.get("id") or "")
+        self.id = named(value.get("id"))
 
     async def finish(self) -> None:
         """As `Answering.finish`; all of it was read."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapter.dialects.chat.request.checks import json_object, missing, string, wrong_type, wrong_value
 from adapter.errors import UnsupportedParameter
+from adapter.hub.items import is_cut_data_url
 from adapter.hub.losses import Action, Loss
 
 Part = dict[str, Any]
@@ -140,13 +141,10 @@ def _image(image: Any, path: str) -> Part:
 
 
 def _image_url(url: str, media_type: Any, path: str) -> str:
-    if url.startswith("data:"):
-        if "," not in url[:256] or url[-1] == ",":
-            raise wrong_value(path, "a URL or a complete data URL")
-    elif isinstance(media_type, str) and "://" not in url[:16]:
-        return f"data:{media_type};base64,{url}"
-    elif not url:
-        raise wrong_value(path, "a URL or a data URL")
+    if isinstance(media_type, str) and not url.startswith("data:") and "://" not in url[:16]:
+        url = f"data:{media_type};base64,{url}"
+    if not url or is_cut_data_url(url):
+        raise wrong_value(path, "a URL or a complete data URL")
     return url
 
 
