@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
-from adapter.config import Settings
+from adapter.sections import Settings
 from adapter.server.calls.asking import Asking
 from adapter.server.courses.deciding import Courses
 from adapter.server.courses.keeping import KeepsNothing
@@ -45,7 +45,7 @@ def create(settings: Settings) -> ASGIApp:
     if settings.store.mode != "off":
         from adapter.server.stored.ondemand import OnDemand
 
-        stored = OnDemand(settings.store, None if doors.meters is None else doors.meters.stored_in)
+        stored = OnDemand(settings, None if doors.meters is None else doors.meters.stored_in)
     asking = Asking(client=client, settings=server, tasks=tasks)
     courses = Courses(
         routing=routing,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec
 
 import click
-from pydantic import SecretStr
 
 from adapter import __version__
+from adapter.apart import apart
 from adapter.commands import end, keys, told
-from adapter.config import Settings, load
+from adapter.config import checked, load
+from adapter.demo import running as offline
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
-from adapter.starting import starting
+from adapter.kinds import Secret
+from adapter.listening import bound
+from adapter.sections import Settings
+from adapter.starting import open_streams, starting
 
 P = ParamSpec("P")
 
@@ -53,9 +58,7 @@ def serve(
 ) -> None:
     """Serve until a signal comes."""
     with starting():
-        from adapter import serving
-
-        serving.open_streams()
+        open_streams()
         server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
         overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
         if upstream is not None:
@@ -64,11 +67,21 @@ def serve(
             overrides["upstreams"] = [_single(upstream, dialect, profile, upstream_key_env)]
         elif dialect or profile or upstream_key_env:
             raise ConfigError("--dialect, --profile and --upstream-key-env belong to --upstream")
-        if demo:
-            if upstream is not None:
-                raise ConfigError("--demo and --upstream exclude each other")
-            overrides["upstreams"] = serving.start_demo()
-        serving.serve(load(config, overrides), demo=demo)
+        if demo and upstream is not None:
+            raise ConfigError("--demo and --upstream exclude each other")
+        model = bound("127.0.0.1", 0) if demo else None
+        if model is not None:
+            overrides["upstreams"] = offline.sections(model)
+        from adapter import serving  # before the child, which then knows what both need
+
+        serving.serve(checked(apart(partial(_read, config, overrides)), config), model)
+
+
+def _read(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """In a process of its own, because Pydantic is 11 MB: a fifth of what one that serves has at rest."""
+    from adapter.reading import read
+
+    return read(config, overrides)
 
 
 def _single(url: str, dialect: str, profile: str | None, key_env: str | None) -> dict[str, Any]:
@@ -155,7 +168,7 @@ def _what_is_kept(settings: Settings) -> str:
     return f"{what} in {where}, for {section.ttl} s" if section.ttl else f"{what} in {where}, for ever"
 
 
-def _whose_key(keys: Sequence[SecretStr] | None) -> str:
+def _whose_key(keys: Sequence[Secret] | None) -> str:
     if keys is None:
         return "the caller's"
     if not keys[0].get_secret_value():

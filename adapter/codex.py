@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from pydantic import Field, PositiveInt
-
-from adapter.access.sections import Section
+from adapter.kinds import Globs, PositiveInt, Section
 
 CONTEXT_WINDOW: Final = 272_000
 """What Codex takes for a model it does not know."""
@@ -38,10 +37,11 @@ _INSTRUCTIONS: Final = (
 """Codex asks the catalog for a base prompt; this one claims no more than any model can do."""
 
 
+@dataclass(frozen=True, slots=True)
 class Codex(Section):
     """One of `[[upstreams.codex]]`: what Codex is told of some models. The first whose patterns match counts."""
 
-    models: tuple[str, ...] = Field(default=("*",), min_length=1)
+    models: Globs = ("*",)
     context_window: PositiveInt | None = None
     """In tokens: at 90 % of it Codex compacts. None: the upstream's `window`, else what Codex takes for unknown models."""
     reasoning_levels: tuple[Effort, ...] | None = None

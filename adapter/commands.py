@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from math import isfinite
 from pathlib import Path
@@ -64,7 +65,7 @@ def add(id: str, owner: str, groups: tuple[str, ...], config: Path) -> None:
             raise ConfigError(f"keys: the {what} {name!r} must be letters, digits, '.', '_', '@' or '-'")
     secret, fresh = new_secret(), not file.path.exists()
     key = Key(id, digest_of(secret), owner, groups or (EVERYONE,), today(time.time()))
-    check_groups([section.model_copy(update={"upstreams": ()}) for section in sections], [key], ())
+    check_groups([replace(section, upstreams=()) for section in sections], [key], ())
     file.add(key)
     click.echo(secret)
     click.echo(f"adapter: made key {id!r} of {owner!r}; it is shown this once and kept as a hash", err=True)
@@ -117,12 +118,13 @@ def rotate(id: str, overlap: float, config: Path) -> None:
 
 
 def _place(config: Path, id: str | None = None) -> tuple[KeyFile, Sequence[KeySection], Sequence[GroupSection]]:
-    from adapter.config import keys_place
+    from adapter.config import KEYS_FILE
+    from adapter.reading import read_access
 
-    file, configured, groups = keys_place(config)
-    if id is not None and any(section.id == id for section in configured):
+    written = read_access(config)
+    if id is not None and any(section.id == id for section in written.keys):
         raise ConfigError(f"keys: {id!r} stands in {config} itself; change it there")
-    return file, configured, groups
+    return KeyFile(written.keys_file or config.parent / KEYS_FILE), written.keys, written.groups
 
 
 def _line(id: str, owner: str, groups: Sequence[str], remark: str) -> str:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from annotated_types import Ge, Le
 
-from adapter.access.sections import Section
+from adapter.access.sections import EVERYONE, GroupSection, KeySection, LimitStore
 from adapter.codex import Codex
 from adapter.compaction import options as compacting
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
 from adapter.hub.losses import Policy
 from adapter.hub.request import DialectName
+from adapter.kinds import Count, Globs, PositiveFloat, PositiveInt, Secret, Section
 from adapter.upstream.profiles import Profile, profile
+
+Port = Annotated[int, Ge(0), Le(65535)]
 
 MIB: Final = 1024 * 1024
 _DEFAULTS: Final = compacting.Options()
+_LIMITS: Final = LimitStore()
 
 
+@dataclass(frozen=True, slots=True)
 class Server(Section):
     """`[server]`: the side that clients see."""
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: Port = 8080
     workers: PositiveInt = 1
     losses: Policy = "report"
     """What happens when something of a request cannot be carried: a header, a 400, or nothing."""
@@ -45,7 +51,7 @@ class Server(Section):
     """Seconds that a client may leave unread what it is sent."""
     reply_limit: PositiveInt = 64 * MIB
     """The largest plain reply of an upstream."""
-    drain_delay: float = Field(default=0, ge=0)
+    drain_delay: Annotated[float, Ge(0)] = 0
     """Seconds between turning not ready and closing the listener, for load balancers that poll."""
     drain_timeout: PositiveFloat = 30
     """Seconds that running answers have to finish after SIGTERM."""
@@ -63,26 +69,27 @@ class Server(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+@dataclass(frozen=True, slots=True)
 class Upstream(Section):
     """One of `[[upstreams]]`: a model server."""
 
     name: str
     base_url: str
     dialect: DialectName
-    api_key: SecretStr | None = None
+    api_key: Secret | None = None
     """None: the caller's own key goes on. Empty: none is sent."""
-    api_keys: tuple[SecretStr, ...] = ()
+    api_keys: tuple[Secret, ...] = ()
     """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
     weight: PositiveFloat = 1
     """Its part of the conversations, among upstreams of the same priority."""
-    priority: int = Field(default=0, ge=0)
+    priority: Count = 0
     """A lower number goes first; the others are for when all of those fail."""
     max_concurrency: PositiveInt | None = None
     """Requests that may run there at once, in one worker: a slow upstream must not eat the others."""
     profile: str = "generic"
-    models: tuple[str, ...] = Field(default=("*",), min_length=1)
-    aliases: dict[str, str] = Field(default_factory=dict)
-    capabilities: dict[str, Any] = Field(default_factory=dict)
+    models: Globs = ("*",)
+    aliases: dict[str, str] = field(default_factory=dict)
+    capabilities: dict[str, Any] = field(default_factory=dict)
     connect_timeout: PositiveFloat = 10
     first_byte_timeout: PositiveFloat = 300
     idle_timeout: PositiveFloat = 300
@@ -97,7 +104,7 @@ class Upstream(Section):
     codex: tuple[Codex, ...] = ()
 
     @property
-    def keys(self) -> tuple[SecretStr, ...] | None:
+    def keys(self) -> tuple[Secret, ...] | None:
         """All of its keys; None: the caller's own."""
         return self.api_keys or (None if self.api_key is None else (self.api_key,))
 
@@ -110,6 +117,7 @@ class Upstream(Section):
         return profile(self.profile, self.capabilities)
 
 
+@dataclass(frozen=True, slots=True)
 class Compaction(Section):
     """`[compaction]`: how a history is made short where the upstream does not do it by itself."""
 
@@ -118,17 +126,17 @@ class Compaction(Section):
     on_failure: Literal["error", "trim"] = "error"
     reply: Literal["compaction", "response", "gomodel"] = "compaction"
     """How `/responses/compact` answers: a sealed item, or a summary as text."""
-    replies: dict[str, Literal["compaction", "response", "gomodel"]] = Field(default_factory=dict)
+    replies: dict[str, Literal["compaction", "response", "gomodel"]] = field(default_factory=dict)
     """Model pattern -> reply, before `reply`; the first that matches counts."""
-    key_replies: dict[str, Literal["compaction", "response", "gomodel"]] = Field(default_factory=dict)
+    key_replies: dict[str, Literal["compaction", "response", "gomodel"]] = field(default_factory=dict)
     """Id of a caller's key -> reply, before `replies`."""
     model: str | None = None
     """Who summarises; None is the model of the request."""
     window: PositiveInt | None = None
     """The summariser's context window in tokens, where its upstream names none."""
-    keep_user_tokens: int = Field(default=_DEFAULTS.keep_user_tokens, ge=0)
-    keep_turn_tokens: int | None = Field(default=_DEFAULTS.keep_turn_tokens, ge=0)
-    short_tokens: int = Field(default=_DEFAULTS.short_tokens, ge=0)
+    keep_user_tokens: Count = _DEFAULTS.keep_user_tokens
+    keep_turn_tokens: Count | None = _DEFAULTS.keep_turn_tokens
+    short_tokens: Count = _DEFAULTS.short_tokens
     trim_tokens: PositiveInt = _DEFAULTS.trim_tokens
     prompt: Path | None = None
     """A file that replaces the summariser's instructions."""
@@ -155,10 +163,11 @@ class Compaction(Section):
         )
 
 
+@dataclass(frozen=True, slots=True)
 class Sealing(Section):
     """`[sealing]`: the keys of what clients carry for us in `encrypted_content`."""
 
-    keys: tuple[SecretStr, ...] = ()
+    keys: tuple[Secret, ...] = ()
     """Base64 of 32 bytes each; the first seals, all open. None: a generated key, kept in the user's state directory."""
     accept_default: bool = False
     """What was sealed before there were callers' keys still opens."""
@@ -175,20 +184,51 @@ class Sealing(Section):
         return KeyRing.from_base64(keys, accept_default=self.accept_default)
 
 
+@dataclass(frozen=True, slots=True)
 class Metrics(Section):
     """`[metrics]`: a listener of its own, not for clients."""
 
     host: str = "127.0.0.1"
-    port: int | None = Field(default=None, ge=0, le=65535)
+    port: Port | None = None
     """None: there are none."""
 
 
+@dataclass(frozen=True, slots=True)
 class Store(Section):
     """`[store]`: responses, conversations and chat completions that clients want kept."""
 
     mode: Literal["off", "client", "always"] = "client"
     """Nothing; what the client asks for (the APIs' own defaults count); everything."""
-    url: SecretStr | None = None
+    url: Secret | None = None
     """`sqlite:////path` or `postgresql://…`, perhaps as `$NAME`; None: a SQLite file in the user's state directory."""
-    ttl: int = Field(default=30 * 86_400, ge=0)
+    ttl: Count = 30 * 86_400
     """Seconds that responses and chat completions are kept; 0 for ever. Conversations stay until they are deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration, an immutable snapshot."""
+
+    server: Server = Server()
+    compaction: Compaction = Compaction()
+    sealing: Sealing = Sealing()
+    store: Store = Store()
+    upstreams: tuple[Upstream, ...] = ()
+    keys: tuple[KeySection, ...] = ()
+    groups: tuple[GroupSection, ...] = ()
+    limits: LimitStore = _LIMITS
+    metrics: Metrics = Metrics()
+    keys_file: Path | None = None
+    """Where `adapter keys` writes; None: `keys.toml` beside the configuration."""
+    written: frozenset[str] = frozenset()
+    """Which of the above somebody wrote; what is not among them has its defaults."""
+
+    @property
+    def keyed(self) -> bool:
+        """Callers must have a key. A `keys.toml` without any keys lets nobody in: the last one was revoked."""
+        return bool(self.keys) or (self.keys_file is not None and self.keys_file.exists())
+
+    @property
+    def access_groups(self) -> tuple[GroupSection, ...]:
+        """The groups there are; without any, the one that reaches everything."""
+        return self.groups or (GroupSection(name=EVERYONE),)

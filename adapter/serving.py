@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import math
 import os
 import signal
 import socket
-import sys
-import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from time import monotonic
@@ -21,14 +19,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 import uvicorn
-from pydantic import SecretStr
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
-from adapter.config import Settings
+from adapter.demo import running as offline
 from adapter.errors import ConfigError, StoreUnavailable
+from adapter.kinds import Secret
+from adapter.listening import BACKLOG, bound
+from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
 from adapter.state import state_directory
 from adapter.store.paths import begins_at_once
@@ -37,7 +37,6 @@ from adapter.telemetry.log import log
 if TYPE_CHECKING:
     from adapter.telemetry.metrics import Listener
 
-_BACKLOG: Final = 2048
 _CERTIFICATES: Final = "SSL_CERT_FILE"
 """Where OpenSSL is told the file of trusted certificates."""
 _IDLE_CLIENT: Final = 75
@@ -52,17 +51,8 @@ _A_PING: Final = 0.5
 """Seconds that the parent is deaf while it waits for a worker."""
 
 
-def open_streams() -> None:
-    """Whoever started this process may have closed its standard streams: what is said would go to sockets in their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is its own
-            os.set_inheritable(number, True)  # to the workers
-            setattr(sys, name, os.fdopen(number, mode))
-
-
-def serve(settings: Settings, *, demo: bool = False) -> None:
-    """Listen and serve until a signal comes.
+def serve(settings: Settings, model: socket.socket | None = None) -> None:
+    """Listen and serve until a signal comes; `model` is where the offline one, an upstream of these, is to answer.
 
     Raises:
         ConfigError: nothing to serve, or the address cannot be had.
@@ -75,7 +65,8 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"adapter: listening on {url}, serving {', '.join(u.name for u in settings.upstreams)}")
-    if demo:
+    if model is not None:
+        offline.start(model)
         _say(pasteable(f"{url}/v1"))
     graceful = math.ceil(server.drain_delay + server.drain_timeout + _AFTER_DEADLINE)
     config = uvicorn.Config(
@@ -92,7 +83,7 @@ def serve(settings: Settings, *, demo: bool = False) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         workers=server.workers,
         timeout_keep_alive=_IDLE_CLIENT,
         timeout_graceful_shutdown=graceful,
@@ -187,8 +178,8 @@ def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings
     made = load_or_make_key_file(None if directory is None else directory / "sealing.key")
     if made.warning is not None:
         _say(f"adapter: {made.warning}", err=True)
-    key = SecretStr(b64encode(made.secret).decode("ascii"))
-    return settings.model_copy(update={"sealing": settings.sealing.model_copy(update={"keys": (key,)})})
+    key = Secret(b64encode(made.secret).decode("ascii"))
+    return replace(settings, sealing=replace(settings.sealing, keys=(key,)))
 
 
 def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -201,10 +192,10 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     section = settings.store
     if section.mode == "off":
         return settings
-    if not section.model_fields_set and (missing := _missing_place(environ)) is not None:
+    if "store" not in settings.written and (missing := _missing_place(environ)) is not None:
         _say(f"adapter: nothing is stored: {missing}", err=True)
-        return settings.model_copy(update={"store": section.model_copy(update={"mode": "off"})})
-    if not begins_at_once(section, environ):
+        return replace(settings, store=replace(section, mode="off"))
+    if not begins_at_once(settings, environ):
         return settings  # there is nothing to look at yet
     from adapter.store.opening import check, why
 
@@ -261,52 +252,6 @@ def _certificates_unread() -> Iterator[None]:
         del os.environ[_CERTIFICATES]
         if named is not None:
             os.environ[_CERTIFICATES] = named
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        ConfigError: no such address, or it is taken.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise ConfigError(f"server.host: {host!r} is no address of this machine") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-        listener.set_inheritable(True)
-    except OSError as refused:
-        listener.close()
-        raise ConfigError(f"server.port: cannot listen on {host}:{port} ({refused.strerror})") from None
-    return listener
-
-
-def start_demo() -> list[dict[str, Any]]:
-    """Start the offline model on a free loopback port, in a thread of this process; its two upstream sections."""
-    from adapter.demo.app import app
-
-    listener = bound("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    threading.Thread(target=uvicorn.Server(config).run, args=([listener],), name="demo", daemon=True).start()
-    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    return [
-        {
-            "name": f"demo-{dialect}",
-            "base_url": base_url,
-            "dialect": dialect,
-            "api_key": "none",
-            "models": [f"demo-{dialect}"],
-            "capabilities": {"reasoning_effort": True},
-        }
-        for dialect in ("chat", "responses")
-    ]
 
 
 def pasteable(base_url: str) -> str:

@@ -1,8 +1,10 @@
-"""While a program starts, nobody looks for garbage."""
+"""While a program starts."""
 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,3 +17,12 @@ def starting() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def open_streams() -> None:
+    """Whoever started this process may have closed its standard streams: what is said would go to sockets in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is its own
+            os.set_inheritable(number, True)  # to the workers
+            setattr(sys, name, os.fdopen(number, mode))

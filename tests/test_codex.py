@@ -14,9 +14,10 @@ import pytest
 
 from adapter.access.keys import Key, KeyFile, digest_of
 from adapter.codex import CONTEXT_WINDOW, Codex, config_block, entry
-from adapter.config import Settings, load
+from adapter.config import load
 from adapter.errors import ConfigError
 from adapter.pointing import codex_config
+from adapter.sections import Settings
 
 
 def told(name: str, *sections: Codex, **upstream: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from adapter.access.keys import digest_of
 from adapter.compaction.options import Reply
 from adapter.compaction.sealing import Kind
-from adapter.config import Settings, load
+from adapter.config import load
 from adapter.errors import ConfigError
+from adapter.sections import Settings
 
 GOOD = """
 [server]
@@ -208,7 +210,7 @@ def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, name: 
 def test_the_snapshot_cannot_be_changed_and_can_go_to_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTREAM_KEY", "sk-CANARY")
     settings = _load(tmp_path, GOOD)
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(FrozenInstanceError):
         settings.server.port = 1  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(settings)) == settings
     assert "CANARY" not in repr(settings)
@@ -225,7 +227,7 @@ def test_text_becomes_what_the_key_holds(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert (settings.server.open, settings.server.drain_delay, settings.keys_file) == (True, 0.0, Path("keys"))
     assert (settings.metrics.port, settings.metrics.host, settings.store.ttl) == (9, "::1", 60)
     assert settings.compaction.replies == {"gpt-*": "gomodel"}
-    assert settings.store.model_fields_set == {"ttl"}
+    assert "store" in settings.written
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr
 
 from adapter.access.groups import Group, globs
 from adapter.access.keys import NAME, SHORTEST, Key, digest_of, is_digest
@@ -15,17 +14,13 @@ from adapter.access.limits import Limits
 from adapter.access.shared import SCHEMES
 from adapter.errors import ConfigError
 from adapter.hints import hint
+from adapter.kinds import Globs, PositiveInt, Secret, Section
 
 EVERYONE = "default"
 """The group of keys that name none; without any `[[groups]]` it reaches everything."""
 
 
-class Section(BaseModel):
-    """A table whose keys are known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
+@dataclass(frozen=True, slots=True)
 class LimitsSection(Section):
     """A `limits` table."""
 
@@ -37,30 +32,32 @@ class LimitsSection(Section):
 
     def value(self) -> Limits:
         """As limits count."""
-        return Limits(**self.model_dump())
+        return Limits(**asdict(self))
 
 
+@dataclass(frozen=True, slots=True)
 class KeySection(Section):
     """One of `[[keys]]`."""
 
     id: str
     """A name for logs and limits; never the key."""
-    key: SecretStr | None = None
-    """`"$NAME"`, read from the environment; or `sha256`."""
-    sha256: str | None = None
     owner: str
     """Whose data, limits and stored responses these are: the tenant."""
+    key: Secret | None = None
+    """`"$NAME"`, read from the environment; or `sha256`."""
+    sha256: str | None = None
     groups: tuple[str, ...] = (EVERYONE,)
     limits: LimitsSection = LimitsSection()
     """Of this key."""
 
 
+@dataclass(frozen=True, slots=True)
 class GroupSection(Section):
     """One of `[[groups]]`."""
 
     name: str
-    models: tuple[str, ...] = Field(default=("*",), min_length=1)
-    upstreams: tuple[str, ...] = Field(default=("*",), min_length=1)
+    models: Globs = ("*",)
+    upstreams: Globs = ("*",)
     limits: LimitsSection = LimitsSection()
     """For all keys of the group together."""
     owner_limits: LimitsSection = LimitsSection()
@@ -84,10 +81,14 @@ class GroupSection(Section):
         )
 
 
+_MEMORY: Final = Secret("memory")
+
+
+@dataclass(frozen=True, slots=True)
 class LimitStore(Section):
     """`[limits]`: where limits are counted."""
 
-    storage: SecretStr = Field(default=SecretStr("memory"))
+    storage: Secret = _MEMORY
     """`memory`: in each process; `redis://…`: in one place for all workers and machines."""
     unavailable: Literal["refuse", "allow"] = "refuse"
     """What happens to requests while that place does not answer."""
@@ -122,7 +123,7 @@ def _checked_key(section: KeySection) -> KeySection:
     secret = section.key.get_secret_value()
     if len(secret) < SHORTEST or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise ConfigError(f"{where}.key: at least {SHORTEST} printable characters without spaces")
-    return section.model_copy(update={"key": None, "sha256": digest_of(secret)})
+    return replace(section, key=None, sha256=digest_of(secret))
 
 
 def configured_keys(sections: Sequence[KeySection]) -> tuple[Key, ...]:

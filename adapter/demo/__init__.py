@@ -4,7 +4,7 @@
     schema.py      an instance for a JSON schema
     chat.py        Chat Completions in and out          responses.py   Responses out, compaction included;
                    responses_asked.py   Responses in; native.py   the tools it has item types for
-    app.py         the ASGI application around both
+    app.py         the ASGI application around both     running.py     beside the server that it is an upstream of
 
 It is a server of its own and shares no code with the translation, so that a mistake here cannot hide one there.
 """

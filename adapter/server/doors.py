@@ -17,7 +17,7 @@ from adapter.access.ledger import Ledger, Memory
 from adapter.access.meter import Meter
 from adapter.access.sections import configured_keys
 from adapter.access.shared import Shared
-from adapter.config import Settings
+from adapter.sections import Settings
 from adapter.server.tasks import Tasks
 from adapter.telemetry.log import log
 

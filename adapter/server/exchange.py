@@ -24,7 +24,6 @@ from typing import Any, Final, TypeAlias
 from starlette.types import Receive, Scope, Send
 
 from adapter.access.caller import Gate, OpenGate
-from adapter.config import Server
 from adapter.dialects.base import StreamWriter
 from adapter.dialects.params import for_client
 from adapter.dialects.registry import DIALECTS
@@ -34,6 +33,7 @@ from adapter.hub.fold import Answer
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
 from adapter.hub.usage import BYTES_PER_TOKEN, estimated, summed
+from adapter.sections import Server
 from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import RawStreaming, RawWhole
 from adapter.server.calls.own import Document, Written

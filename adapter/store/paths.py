@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adapter.errors import ConfigError
-from adapter.sections import Store as Section
+from adapter.sections import Settings
 from adapter.state import state_directory
 
 
@@ -26,10 +26,10 @@ def default_path(environ: Mapping[str, str]) -> Path:
     return state / "store.db"
 
 
-def begins_at_once(section: Section, environ: Mapping[str, str]) -> bool:
+def begins_at_once(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Whether there is a store to look after: the operator wrote of one, or it is an earlier run's.
 
     Raises:
         ConfigError: as `default_path`.
     """
-    return bool(section.model_fields_set) or os.path.exists(default_path(environ))
+    return "store" in settings.written or os.path.exists(default_path(environ))

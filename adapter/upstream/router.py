@@ -17,7 +17,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-from adapter import config
+from adapter import sections
 from adapter.codex import Codex
 from adapter.compaction.plan import UpstreamKind
 from adapter.errors import InvalidValue, ModelNotFound
@@ -55,7 +55,7 @@ class Upstream:
     _globs: re.Pattern[str] = field(repr=False)
 
     @classmethod
-    def of(cls, settings: config.Upstream) -> Upstream:
+    def of(cls, settings: sections.Upstream) -> Upstream:
         """From its section of the configuration."""
         return cls(
             name=settings.name,

@@ -18,9 +18,9 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from adapter import app, translate
-from adapter.config import Settings
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.request import DialectName, Exchange
+from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
 from adapter.wire import jsonio
 from tests.bench import inside, payloads

@@ -25,7 +25,10 @@ KEYS = {
     "carol": ("carol", ["default"]),
 }
 SECRETS = {name: f"ak-{name}-{'s' * 40}" for name in KEYS}
-DEMO = "import json, sys; from adapter.serving import start_demo; print(json.dumps(start_demo()), flush=True); sys.stdin.read()"
+DEMO = (
+    "import json, sys; from adapter.listening import bound; from adapter.demo.running import sections, start; "
+    "here = bound('127.0.0.1', 0); start(here); print(json.dumps(sections(here)), flush=True); sys.stdin.read()"
+)
 GROUPS = """
 [[groups]]
 name = "codex"

@@ -20,8 +20,9 @@ import pytest
 import uvicorn
 from orjson import loads
 
+from adapter.listening import bound
 from adapter.server.http.joining import JoiningProtocol
-from adapter.serving import Workers, bound
+from adapter.serving import Workers
 from tests.server.harness import (
     Client,
     Response,
@@ -559,6 +560,22 @@ def _workers(parent: int) -> list[int]:
             if int(started_by) == parent and b"spawn_main" in (place / "cmdline").read_bytes():
                 found.append(int(place.name))
     return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what a process has loaded is seen under /proc only")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_serves_is_without_the_library_that_read_its_configuration(workers: int) -> None:
+    async def scenario() -> None:
+        async with Upstream(chat_stream("Hello")) as up:
+            async with _served(up.url, f"ADAPTER_SERVER__WORKERS={workers}") as (process, client):
+                answer = await client.ask("responses", stream=True)
+                assert answer.status == 200
+                for pid in [process.pid, *_workers(process.pid)]:
+                    loaded = Path(f"/proc/{pid}/maps").read_text()
+                    assert "httptools" in loaded
+                    assert "pydantic" not in loaded
+
+    play(scenario, 40)
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["idle", "asked"])

@@ -10,12 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 import adapter.store.migrate
 from adapter.errors import ConfigError
+from adapter.kinds import Secret
 from adapter.sections import Store as Section
 from adapter.store import verbs
 from adapter.store.engine import store_url
@@ -126,7 +126,7 @@ def test_the_default_lies_in_the_state_directory() -> None:
 
 
 def test_the_verbs_say_what_is_there(url: str) -> None:
-    section = Section(url=SecretStr(url))
+    section = Section(url=Secret(url))
 
     async def fill() -> None:
         store = Store(url, ttl=1, clock=lambda: 1_000_000.0)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapter.config import Server
 from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake, parsed, read_whole
 from adapter.dialects.registry import DIALECTS
@@ -16,6 +15,7 @@ from adapter.hub.events import Event
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import DialectName, Exchange, Request
+from adapter.sections import Server
 from adapter.server.calls.choices import begun_in_parallel
 from adapter.server.calls.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun
 from adapter.server.calls.losing import report

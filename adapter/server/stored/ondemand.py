@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from adapter.access.caller import Caller
 from adapter.hub.events import Item
 from adapter.hub.request import DialectName
-from adapter.sections import Store as Section
+from adapter.sections import Settings
 from adapter.server.courses.keeping import Keep
 from adapter.server.courses.recall import Recalled
 from adapter.server.exchange import Pipeline
@@ -37,9 +37,9 @@ Observe = Callable[[str, float], None]
 class OnDemand:
     """`Keeping` and `History` of the pipeline, and the endpoints of what is stored."""
 
-    def __init__(self, section: Section, observe: Observe | None) -> None:
+    def __init__(self, settings: Settings, observe: Observe | None) -> None:
         """`observe` is told of the store's operations."""
-        self._section = section
+        self._settings = settings
         self._observe = observe
         self._pipeline: Pipeline | None = None
         self._stored: Stored | None = None
@@ -51,7 +51,7 @@ class OnDemand:
             ConfigError: the store cannot be served, or there is no place for it.
         """
         self._pipeline = pipeline
-        if begins_at_once(self._section, os.environ):
+        if begins_at_once(self._settings, os.environ):
             self._stored = self._made()
         return {
             path: {method: self._endpoint(entry, dialect) for method, entry in methods.items()}
@@ -89,7 +89,7 @@ class OnDemand:
 
     async def chat(self, turn: Turn, body: dict[str, Any]) -> Keep | None:
         """See `Keeping.chat`."""
-        if body.get("store") is not True and self._section.mode != "always":
+        if body.get("store") is not True and self._settings.store.mode != "always":
             return None
         return (await self._begun()).keeping.chat(turn, body)
 
@@ -104,7 +104,7 @@ class OnDemand:
         items = body.get("input")
         return (
             body.get("store") is not False
-            or self._section.mode == "always"
+            or self._settings.store.mode == "always"
             or body.get("background", False) not in (None, False)
             or body.get("conversation") is not None
             or (isinstance(items, list) and bool(named(items)))
@@ -132,7 +132,7 @@ class OnDemand:
         from adapter.server.stored.parts import Stored
 
         assert self._pipeline is not None
-        stored = Stored.of(self._section, self._pipeline)
+        stored = Stored.of(self._settings.store, self._pipeline)
         if self._observe is not None:
             stored.store.db.observe = self._observe
         return stored

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from adapter.config import Store as Section
 from adapter.errors import StoreUnavailable
+from adapter.sections import Store as Section
 from adapter.server.exchange import Pipeline
 from adapter.server.stored.background import Background
 from adapter.server.stored.completions import StoredCompletions

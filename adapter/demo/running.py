@@ -1,0 +1,37 @@
+"""The demo model beside the server that it is an upstream of."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from typing import Any
+
+
+def sections(listener: socket.socket) -> list[dict[str, Any]]:
+    """The two `[[upstreams]]` of the model that will answer there."""
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    return [
+        {
+            "name": f"demo-{dialect}",
+            "base_url": base_url,
+            "dialect": dialect,
+            "api_key": "none",
+            "models": [f"demo-{dialect}"],
+            "capabilities": {"reasoning_effort": True},
+        }
+        for dialect in ("chat", "responses")
+    ]
+
+
+def start(listener: socket.socket) -> None:
+    """Answer there, in a thread of this process."""
+    import uvicorn
+
+    from adapter.demo.app import app
+
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    threading.Thread(target=uvicorn.Server(config).run, args=([listener],), name="demo", daemon=True).start()

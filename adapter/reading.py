@@ -1,0 +1,155 @@
+"""What the operator wrote, held to the sections by Pydantic: a TOML file, the environment, the command line.
+
+The environment wins over the file: `ADAPTER_SERVER__PORT=9000`; an array as one JSON value (`ADAPTER_UPSTREAMS='[…]'`). An
+unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, get_args, get_type_hints
+
+from pydantic import ValidationError, create_model
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError
+
+from adapter.errors import ConfigError
+from adapter.hints import hint
+from adapter.sections import Settings
+
+ENV_PREFIX: Final = "ADAPTER_"
+
+_NO_TABLE: Final = "written"
+_ACCESS: Final = ("keys", "groups", "keys_file")
+_KINDS: Final = get_type_hints(Settings)
+_TABLES: Final[dict[str, Any]] = {f.name: (_KINDS[f.name], f.default) for f in fields(Settings) if f.name != _NO_TABLE}
+"""Key of the configuration -> its type and its default."""
+
+
+def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """What `path`, the environment and `overrides` (what the command line says; they win) say, each key of its type.
+
+    Raises:
+        ConfigError: one line that names the key and what would be taken.
+    """
+    _check_environment()
+    loaded = create_model("Written", __base__=_Sourced, **_TABLES)
+    loaded.file = _table(path) if path else {}
+    try:
+        found = loaded(**(overrides or {}))
+    except ValidationError as refused:
+        raise ConfigError(_one_line(refused)) from None
+    except SettingsError as refused:
+        said = str(refused).partition(" from source ")[0]
+        raise ConfigError(f"environment: {said}: arrays and tables are written as JSON there") from None
+    return Settings(**{name: getattr(found, name) for name in _TABLES}, written=frozenset(found.model_fields_set))
+
+
+def read_access(path: Path) -> Settings:
+    """What the file at `path` says of keys and groups. The rest is not looked at: a key may be what is missing to make it a
+    good one.
+
+    Raises:
+        ConfigError: the file cannot be read, or these parts of it are none.
+    """
+    table = _table(path)
+    known = create_model("Access", **{name: _TABLES[name] for name in _ACCESS})
+    try:
+        found = known(**{name: table[name] for name in _ACCESS if name in table})
+    except ValidationError as refused:
+        raise ConfigError(_one_line(refused)) from None
+    return Settings(**{name: getattr(found, name) for name in _ACCESS})
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, whose nested names lead into sections: the library looks into its own kinds of classes only."""
+
+    def next_field(self, field: Any, key: str, case_sensitive: bool | None = None) -> FieldInfo | None:
+        table = field.annotation if isinstance(field, FieldInfo) else field
+        if not is_dataclass(table):
+            return super().next_field(field, key, case_sensitive)
+        kind = get_type_hints(table, include_extras=True).get(key.lower())
+        return None if kind is None else FieldInfo.from_annotation(kind)
+
+
+class _Sourced(BaseSettings):
+    """Where values come from: the command line, then the environment, then the file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", hide_input_in_errors=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
+    )
+    file: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, cls.file)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    import tomllib  # 1 % of a start that reads no file
+
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))  # Windows' editors begin it with a mark
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except OSError as refused:
+        raise ConfigError(f"{path}: {refused.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as refused:
+        raise ConfigError(f"{path}: {refused}") from None
+
+
+def _check_environment() -> None:
+    """A nested variable whose section does not exist would be ignored by the loader: it is an error here."""
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX) and "__" in name:
+            section = name[len(ENV_PREFIX) :].split("__")[0].lower()
+            if section not in _TABLES:
+                raise ConfigError(f"environment variable {name}: unknown section{hint(section, _TABLES)}")
+
+
+_SHAPES: Final = {
+    "tuple_type": "must be an array: […], or [[…]] above each table",
+    "dict_type": "must be a table",
+    "dataclass_type": "must be a table",
+    "path_type": "must be the path of a file",
+    "too_short": "an empty list allows nothing; leave it out for what is usual",
+}
+"""What is meant, in the words of TOML."""
+_UNKNOWN: Final = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def _one_line(refused: ValidationError) -> str:
+    # a misspelt key comes before the required one that it leaves missing
+    errors = sorted(refused.errors(include_url=False, include_input=False), key=lambda e: e["type"] not in _UNKNOWN)
+    first, *others = errors
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    text = _SHAPES.get(first["type"]) or first["msg"][:1].lower() + first["msg"][1:]
+    if first["type"] in _UNKNOWN:
+        text = f"unknown key{hint(str(first['loc'][-1]), _keys_at(first['loc'][:-1]))}"
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{path}: {text}{more}"
+
+
+def _keys_at(path: Sequence[int | str]) -> list[str]:
+    """The keys that the table at `path` may have."""
+    table: Any = Settings
+    for part in path:
+        table = get_args(table)[0] if isinstance(part, int) else get_type_hints(table)[part]
+    return [f.name for f in fields(table) if f.name != _NO_TABLE]
