@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, get_args, get_type_hints
+from typing import Any, Final, cast, get_args, get_type_hints
 
 from pydantic import ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -43,10 +43,9 @@ def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         ConfigError: one line that names the key and what would be taken.
     """
     _check_environment()
-    loaded = create_model("Written", __base__=_Sourced, **_TABLES)
-    loaded.file = _table(path) if path else {}
+    given: dict[str, Any] = {"command_line": overrides or {}, "file": _table(path) if path else {}}
     try:
-        found = loaded(**(overrides or {}))
+        found = _Written(**given)
     except ValidationError as refused:
         raise ConfigError(_one_line(refused)) from None
     except SettingsError as refused:
@@ -83,12 +82,11 @@ class _Environment(EnvSettingsSource):
 
 
 class _Sourced(BaseSettings):
-    """Where values come from: the command line, then the environment, then the file."""
+    """Where values come from: the command line, then the environment, then the file. It is made of the two that are given."""
 
     model_config = SettingsConfigDict(
         extra="forbid", hide_input_in_errors=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
     )
-    file: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -99,7 +97,15 @@ class _Sourced(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, cls.file)
+        given = cast(InitSettingsSource, init_settings).init_kwargs
+        return (
+            InitSettingsSource(settings_cls, given["command_line"]),
+            _Environment(settings_cls),
+            InitSettingsSource(settings_cls, given["file"]),
+        )
+
+
+_Written: Final = create_model("_Written", __base__=_Sourced, **_TABLES)
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from adapter import config
 from adapter.errors import UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.router import Upstream as Target
@@ -28,6 +27,7 @@ from tests.server.scripted import (
     json_reply,
     piece,
 )
+from tests.upstream.written import section
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def client() -> AsyncIterator[UpstreamClient]:
 
 
 def target(up: Upstream, **keys: Any) -> Target:
-    return Target.of(config.Upstream(name="up", base_url=up.url, dialect="chat", **keys))
+    return Target.of(section(name="up", base_url=up.url, dialect="chat", **keys))
 
 
 async def _drained(reply: Reply, into: list[bytes]) -> None:

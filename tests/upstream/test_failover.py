@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from adapter import config, errors
+from adapter import errors
 from adapter.errors import AdapterError
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
 from adapter.upstream.policy import TRIPS_AFTER
 from adapter.upstream.router import Target, Upstream
+from tests.upstream.written import section
 
 
-def target(name: str, key: int = 0, **section: Any) -> Target:
-    section = {"api_key": "sk-own"} | section
-    made = Upstream.of(config.Upstream(name=name, base_url="http://h/v1", dialect="chat", **section))
+def target(name: str, key: int = 0, **more: Any) -> Target:
+    made = Upstream.of(
+        section(**{"name": name, "base_url": "http://h/v1", "dialect": "chat", "api_key": "sk-own"} | more)
+    )
     return Target(made, "m", "m", key)
 
 

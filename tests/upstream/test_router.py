@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from adapter import config
 from adapter.errors import InvalidValue, ModelNotFound
 from adapter.upstream.router import Router, Upstream
+from tests.upstream.written import section
 
 
 def _router(*upstreams: dict[str, Any]) -> Router:
-    return Router(
-        [Upstream.of(config.Upstream(base_url="http://h/v1", dialect="chat", **section)) for section in upstreams]
-    )
+    return Router([Upstream.of(section(base_url="http://h/v1", dialect="chat", **upstream)) for upstream in upstreams])
 
 
 def _chosen(router: Router, model: str, provider: str | None = None) -> list[tuple[str, str]]:
@@ -83,15 +81,15 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 
 def test_a_chat_upstream_never_keeps_state() -> None:
-    chat = Upstream.of(config.Upstream(name="a", base_url="http://h", dialect="chat", profile="openai"))
-    responses = Upstream.of(config.Upstream(name="a", base_url="http://h", dialect="responses", profile="openai"))
+    chat = Upstream.of(section(name="a", base_url="http://h", dialect="chat", profile="openai"))
+    responses = Upstream.of(section(name="a", base_url="http://h", dialect="responses", profile="openai"))
     assert (chat.stateful, responses.stateful) == (False, True)
 
 
 def test_a_key_is_in_no_repr() -> None:
-    section = config.Upstream(name="a", base_url="http://h", dialect="chat", api_key="sk-CANARY")  # type: ignore[arg-type]
-    assert "CANARY" not in repr(Upstream.of(section))
-    assert "CANARY" not in repr(section)
+    written = section(name="a", base_url="http://h", dialect="chat", api_key="sk-CANARY")
+    assert "CANARY" not in repr(Upstream.of(written))
+    assert "CANARY" not in repr(written)
 
 
 def test_all_that_serve_a_model_are_targets_by_priority() -> None:
