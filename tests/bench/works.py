@@ -18,9 +18,9 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from adapter import app, translate
+from adapter.config import load
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.request import DialectName, Exchange
-from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
 from adapter.wire import jsonio
 from tests.bench import inside, payloads
@@ -155,7 +155,7 @@ async def _requests(stack: AsyncExitStack) -> list[Work]:
     for upstream in BOTH:
         # the store is off: its threads keep their own time, and what keeps nothing does the same without it
         section = {"name": "canned", "base_url": f"{inside.ORIGIN}/v1", "dialect": upstream}
-        adapter = app.create(Settings.model_validate({"upstreams": [section], "store": {"mode": "off"}}))
+        adapter = app.create(load(overrides={"upstreams": [section], "store": {"mode": "off"}}))
         await stack.enter_async_context(inside.alive(adapter))
         served = inside.Client(adapter, JoiningProtocol, server_header=False, proxy_headers=False)
         for kind in KINDS:
