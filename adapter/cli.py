@@ -14,7 +14,6 @@ from adapter import __version__
 from adapter.apart import apart
 from adapter.commands import end, keys, told
 from adapter.config import checked, load
-from adapter.demo import running as offline
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.kinds import Secret
 from adapter.listening import bound
@@ -71,7 +70,9 @@ def serve(
             raise ConfigError("--demo and --upstream exclude each other")
         model = bound("127.0.0.1", 0) if demo else None
         if model is not None:
-            overrides["upstreams"] = offline.sections(model)
+            from adapter.demo.running import sections
+
+            overrides["upstreams"] = sections(model)
         from adapter import serving  # before the child, which then knows what both need
 
         serving.serve(checked(apart(partial(_read, config, overrides)), config), model)

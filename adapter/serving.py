@@ -24,7 +24,6 @@ from uvicorn.supervisors import Multiprocess
 
 from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
-from adapter.demo import running as offline
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.kinds import Secret
 from adapter.listening import BACKLOG, bound
@@ -66,7 +65,9 @@ def serve(settings: Settings, model: socket.socket | None = None) -> None:
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _say(f"adapter: listening on {url}, serving {', '.join(u.name for u in settings.upstreams)}")
     if model is not None:
-        offline.start(model)
+        from adapter.demo.running import start
+
+        start(model)
         _say(pasteable(f"{url}/v1"))
     graceful = math.ceil(server.drain_delay + server.drain_timeout + _AFTER_DEADLINE)
     config = uvicorn.Config(
