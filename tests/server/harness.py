@@ -83,12 +83,13 @@ async def adapter(
     **server: Any,
 ) -> AsyncIterator[Client]:
     """The adapter over these upstreams, the first one first unless they say otherwise; a client for it."""
-    sections = {
-        "compaction": compaction or {},
-        "sealing": sealing or {},
+    written = {
+        "compaction": compaction,
+        "sealing": sealing,
         "store": {"mode": "off"} if store is None else store,
     }
-    sections |= access or {}  # keys, groups, limits, metrics
+    written |= access or {}  # keys, groups, limits, metrics
+    sections = {name: section for name, section in written.items() if section}
     settings = load(
         None,
         {
