@@ -349,6 +349,23 @@ def test_strings_that_borrow_from_each_other_are_no_texts() -> None:
     assert refrain.texts(before + b'a","b' + after + before + b"c\\" + after) is None
 
 
+@pytest.mark.parametrize("behind", [b"", framed(None, simple("two"))])
+@pytest.mark.parametrize(
+    "hidden",
+    [b'x"},"finish_reason":"stop"},{"index":1,"delta":{"content":"y', b"x\r\rdata: [DONE]\r\r"],
+    ids=["finish", "done"],
+)
+def test_end_that_hides_in_a_text_is_seen_on_the_raw_lane(hidden: bytes, behind: bytes) -> None:
+    before, after = framed(None, simple("X")).split(b"X")
+    raw = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    raw.feed(framed(None, simple("one")) * 2)
+    raw.feed(framed(None, simple("two")) * 2)
+
+    raw.feed(before + hidden + after + behind)
+
+    assert raw.settling or raw.ended
+
+
 def test_server_that_changes_every_chunk_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     lessons: list[bytes] = []
 
