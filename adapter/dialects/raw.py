@@ -99,7 +99,15 @@ class RawStream(ABC):
         """What may pass on of everything read so far."""
         if self.ended:
             return b""
-        end = self._run(chunk, 0) if self.answered and not self._parts else 0
+        end = 0
+        if self.answered and not self._parts:
+            ran = self._refrain.run(chunk)
+            if ran is None:
+                end = self._run(chunk, 0)
+            elif _LF not in (texts := ran[0]) and _CR not in texts:  # a line end could hide another event
+                self._last = chunk
+                self.events += len(ran[1])
+                return chunk
         if end == len(chunk):
             return chunk
         return chunk[:end] + self._passing(chunk[end:]) if end else self._passing(chunk)
@@ -119,20 +127,13 @@ class RawStream(ABC):
             passing = b"".join(self._parts)
         self._parts = [rest] if rest else []
         self._held = len(rest)
-        if self.answered and not self._refrain.willing and not any(map(passing.__contains__, self.marks)):
+        if self.answered and not self._refrain.willing and not any(map(passing.count, self.marks)):  # `in` is slower
             self._note(passing)
             return passing
         return b"".join(self._looked_at(passing))
 
     def _run(self, chunk: bytes, at: int) -> int:
         """Where the run of events ends that begins there and is the refrain; it passes, and is counted."""
-        sole = None if at else self._refrain.sole(chunk)
-        if sole is not None:
-            if _LF in sole or _CR in sole:  # a line end could hide another event
-                return 0
-            self._last = chunk
-            self.events += 1
-            return len(chunk)
         begin = at
         while at < len(chunk) and (found := self._refrain.bodies(chunk, at)) is not None:
             bodies, end = found
@@ -193,7 +194,7 @@ class RawStream(ABC):
                     return
             elif said is not None:
                 name, data = said
-                if not self.answered or (not self.quiet(name, data) and any(map(block.__contains__, self.marks))):
+                if not self.answered or (not self.quiet(name, data) and any(map(block.count, self.marks))):
                     event = _object(data)
                     self.see(name, data, event)
                     self.settling = self.answer.status in ("completed", "incomplete")

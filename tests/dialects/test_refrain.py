@@ -258,6 +258,19 @@ def test_refrain_changes_nothing(source: DialectName, data: st.DataObject) -> No
         assert short == read(source, parts)
 
 
+@pytest.mark.parametrize("source", STREAMS)
+@LAWS
+@given(st.data())
+def test_texts_cut_out_of_their_lines_are_those_whose_ends_are_looked_for(
+    source: DialectName, data: st.DataObject
+) -> None:
+    parts = cut(data.draw(STREAMS[source]), data.draw(CUTS))
+    at_once = read(source, parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Refrain, "run", lambda *_: None)
+        assert at_once == read(source, parts)
+
+
 # ------------------------------------------------------------------------------------------------------------- examples
 
 
@@ -303,6 +316,27 @@ def test_numbers_and_noise_may_differ() -> None:
     assert refrain.texts(framed(None, event("four", 12, "a b"))) is None
 
 
+@pytest.mark.parametrize("number_first", [True, False])
+def test_read_of_nothing_but_texts_is_not_searched_for_their_ends(
+    number_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def event(text: str, number: int) -> bytes:
+        return framed("x.delta", delta("x", text, number, {}, number_first, True, True))
+
+    def says(event: Any) -> tuple[str, str]:
+        return event["type"], event["delta"]
+
+    data = delta("x", "one", 7, {}, number_first, True, True)
+    refrain = Refrain()
+    refrain.learn("x.delta", data, says(orjson.loads(data)), says)
+    monkeypatch.setattr(Refrain, "bodies", lambda *_: None)
+
+    for first in (8, 10, 12):  # one digit, two digits
+        run = event('say "two"', first) + event("three \\", first + 1)
+        assert refrain.texts(run) == (['say "two"', "three \\"], len(run))
+    assert refrain.texts(event("four", 99) + event("five", 100)) is None
+
+
 @pytest.mark.parametrize("text", ["a", "b", "chat.completion.chunk"])
 def test_text_that_stands_elsewhere_in_the_chunk_is_not_taken_for_the_place(text: str) -> None:
     refrain = taught(simple(text, user=text))
@@ -313,6 +347,23 @@ def test_strings_that_borrow_from_each_other_are_no_texts() -> None:
     before, after = framed(None, simple("X")).split(b"X")
     refrain = taught(simple("one"))
     assert refrain.texts(before + b'a","b' + after + before + b"c\\" + after) is None
+
+
+@pytest.mark.parametrize("behind", [b"", framed(None, simple("two"))])
+@pytest.mark.parametrize(
+    "hidden",
+    [b'x"},"finish_reason":"stop"},{"index":1,"delta":{"content":"y', b"x\r\rdata: [DONE]\r\r"],
+    ids=["finish", "done"],
+)
+def test_end_that_hides_in_a_text_is_seen_on_the_raw_lane(hidden: bytes, behind: bytes) -> None:
+    before, after = framed(None, simple("X")).split(b"X")
+    raw = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    raw.feed(framed(None, simple("one")) * 2)
+    raw.feed(framed(None, simple("two")) * 2)
+
+    raw.feed(before + hidden + after + behind)
+
+    assert raw.settling or raw.ended
 
 
 def test_server_that_changes_every_chunk_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ class RawResponsesStream(RawStream):
             and name.endswith(_QUIET)
             and name not in ENDS
             and data.startswith(b'{"type":"%b",' % name.encode())
-            and not any(map(data.__contains__, self._loud))
+            and not any(map(data.count, self._loud))
         )
 
     def passed(self, block: bytes, event: dict[str, Any] | None) -> bytes:
