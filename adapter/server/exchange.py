@@ -45,7 +45,7 @@ from adapter.server.http.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.http.joining import has_arrived
 from adapter.server.http.outlet import Outlet, Shape
 from adapter.server.http.refusal import refusal, told_in_stream
-from adapter.server.idempotency import Idempotency
+from adapter.server.idempotency import Idempotency, Named
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
@@ -135,7 +135,7 @@ class Pipeline:
         elif IDEMPOTENCY_KEY not in turn.headers:
             await self.answer(turn, decide, loads_request(await self._body(turn)), watches=True)
         else:
-            with self.idempotency.named(turn, scope["path"], decide) as named:
+            with Named(self.idempotency, turn, scope["path"], decide) as named:
                 await self.answer(turn, named.decide, named.read(await self._body(turn)), watches=True)
 
     async def _body(self, turn: Turn) -> bytes:

@@ -79,14 +79,6 @@ class Idempotency:
         self._forgets = False
         """An alarm is set for the oldest."""
 
-    def named(self, turn: Turn, path: str, decide: Decide) -> Named:
-        """The admitted request of a turn, whose client has named it.
-
-        Raises:
-            InvalidValue: that is no name.
-        """
-        return Named(self, turn, path, decide)
-
     def take(self, key: bytes, request: bytes, turn: Turn) -> Answered | None:
         """Let the turn hold the key; or what was answered to the same request. Both are digests.
 
@@ -160,6 +152,11 @@ class Named:
     __slots__ = ("_answered", "_decide", "_idempotency", "_key", "_path", "_turn")
 
     def __init__(self, idempotency: Idempotency, turn: Turn, path: str, decide: Decide) -> None:
+        """Of an admitted turn.
+
+        Raises:
+            InvalidValue: what it is named by is no key.
+        """
         caller = turn.caller
         whose = caller.tenant if caller.key_id is not None else turn.callers_key or ""
         self._key = sha256(b"%b\n%b" % (whose.encode(), idempotency_key(turn.headers))).digest()

@@ -46,6 +46,9 @@ class Request:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.disconnected = False
+        self.sent = False
+        """Its body."""
+        self.left = asyncio.Event()
         self.upstream: asyncio.Future[bytes] | None = None
         """Its answer; None as long as nobody was asked."""
         self.turn: Turn | None = None
@@ -56,6 +59,10 @@ class Request:
         return {"type": "http", "method": "POST", "path": self.content[0], "headers": headers}
 
     async def receive(self) -> dict[str, Any]:
+        if self.sent:
+            await self.left.wait()
+            return {"type": "http.disconnect"}
+        self.sent = True
         return {"type": "http.request", "body": self.content[1], "more_body": False}
 
     async def send(self, message: Any) -> None:
@@ -215,6 +222,7 @@ class Named(RuleBasedStateMachine):
     def leave(self, request: Request) -> None:
         """What becomes of its turn is seen later."""
         request.disconnected = True
+        request.left.set()
         self.free(request)
 
     @rule(seconds=st.sampled_from([1.0, KEPT_FOR / 2, KEPT_FOR]))
