@@ -169,6 +169,28 @@ class RequestTimeout(ClientError):
     code = "request_timeout"
 
 
+class IdempotencyKeyInUse(ClientError):
+    """The request that the client named so is being answered."""
+
+    status = 409
+    code = "idempotency_key_in_use"
+
+
+class AnswerNotKept(ClientError):
+    """The request that the client named so was answered, and nobody can tell how."""
+
+    status = 409
+    code = "idempotency_answer_not_kept"
+    should_retry = False
+
+
+class IdempotencyKeyReused(ClientError):
+    """The client named two requests alike."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
 class PayloadTooLarge(ClientError):
     """The body is over the bound; it was not read past it."""
 

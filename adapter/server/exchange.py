@@ -45,12 +45,13 @@ from adapter.server.http.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.http.joining import has_arrived
 from adapter.server.http.outlet import Outlet, Shape
 from adapter.server.http.refusal import refusal, told_in_stream
+from adapter.server.idempotency import Idempotency, Named
 from adapter.server.pulse import Pulse, Tempo
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
 from adapter.telemetry.log import log
-from adapter.wire.headers import RawHeaders, returned
+from adapter.wire.headers import IDEMPOTENCY_KEY, RawHeaders, returned
 from adapter.wire.jsonio import loads_request
 
 _LAST_WORDS_WITHIN: Final = 3.0
@@ -70,6 +71,7 @@ class Pipeline:
     gate: Gate = field(default_factory=OpenGate)
     books: Books = field(default_factory=Books)
     tempo: Tempo = field(init=False)
+    idempotency: Idempotency = field(init=False)
     running: set[Turn] = field(default_factory=set)
     """The turns in progress; the drain waits for them."""
 
@@ -81,6 +83,7 @@ class Pipeline:
             ping_after=given.ping_after,
             write_timeout=given.write_timeout,
         )
+        self.idempotency = Idempotency(self.tasks.alarms)
 
     def serve(
         self, dialect: DialectName, decide: Decide, scope: Scope, receive: Receive, send: Send, *, has_body: bool = True
@@ -127,9 +130,15 @@ class Pipeline:
 
     async def _serve(self, turn: Turn, decide: Decide, scope: Scope, *, has_body: bool) -> None:
         self.admit(turn, scope)
-        await self.answer(turn, decide, await self._body(turn) if has_body else {}, watches=True)
+        if not has_body:
+            await self.answer(turn, decide, {}, watches=True)
+        elif IDEMPOTENCY_KEY not in turn.headers:
+            await self.answer(turn, decide, loads_request(await self._body(turn)), watches=True)
+        else:
+            with Named(self.idempotency, turn, scope["path"], decide) as named:
+                await self.answer(turn, named.decide, named.read(await self._body(turn)), watches=True)
 
-    async def _body(self, turn: Turn) -> dict[str, Any]:
+    async def _body(self, turn: Turn) -> bytes:
         check_form(turn.headers)
         settings, deadline = self.settings, None
         if not has_arrived(turn.receive):  # nearly all have: 1.3 % of a plain request
@@ -140,7 +149,7 @@ class Pipeline:
             if deadline is not None:
                 deadline.cancel()
         turn.size = len(data)
-        return loads_request(data)
+        return data
 
     async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any], *, watches: bool = False) -> None:
         """Answer an admitted caller's request. `watches`: the client's leaving is noticed here and by nobody else."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
-from adapter.errors import HeadersTooLarge, HostileRequest
+from adapter.errors import HeadersTooLarge, HostileRequest, InvalidValue
 from adapter.hub.request import ClientTraits
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
@@ -20,13 +20,23 @@ MAX_LINES: Final = 200
 MAX_BYTES: Final = 64 * 1024
 """No client we know comes near: Codex, the chattiest, sends 20 lines in 3 kB. The parser itself has no bound."""
 
+IDEMPOTENCY_KEY: Final = b"idempotency-key"
+_REQUEST_NAME: Final = re.compile(rb"[\x20-\x7e]{1,255}\Z")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
 _CODEX_VERSION: Final = re.compile(rb"codex[a-z_-]*/(\d+)\.(\d+)\.")
 _READS_STATUSES: Final = (0, 169)
 """The first Codex that is known to act on the code of an HTTP error."""
 _PLAIN: Final = re.compile(rb"[\x20-\x7e]*\Z")
 _SINGLE: Final = frozenset(
-    {b"authorization", b"x-api-key", b"content-length", b"content-type", b"transfer-encoding", b"host"}
+    {
+        b"authorization",
+        b"x-api-key",
+        b"content-length",
+        b"content-type",
+        b"transfer-encoding",
+        b"host",
+        IDEMPOTENCY_KEY,
+    }
 )
 
 OURS: Final = b"x-adapter-"
@@ -119,6 +129,18 @@ def request_id(headers: Mapping[bytes, bytes]) -> str | None:
     """The client's `x-request-id` where it is well-formed."""
     given = headers.get(b"x-request-id")
     return given.decode("ascii") if given is not None and _REQUEST_ID.match(given) else None
+
+
+def idempotency_key(headers: Mapping[bytes, bytes]) -> bytes:
+    """How the client names its request, where it does.
+
+    Raises:
+        InvalidValue: empty, too long, or not in printable ASCII.
+    """
+    key = headers[IDEMPOTENCY_KEY]
+    if _REQUEST_NAME.match(key) is None:
+        raise InvalidValue("Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return key
 
 
 def client_traits(headers: Mapping[bytes, bytes]) -> ClientTraits:

@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
-from tests.server.harness import ASK, PATH, Client, Response, adapter, ask_bytes, play, request_bytes, upstream
+from tests.server.harness import Client, Response, adapter, ask_bytes, play, upstream
 from tests.server.scripted import (
     END,
     SSE,
@@ -533,20 +532,3 @@ def test_killing_an_upstream_under_load_loses_no_request_that_had_not_begun_to_a
                 says_hello("chat" if number % 2 else "responses", stream, answer)
 
     play(scenario, within=60)
-
-
-def test_an_idempotency_key_of_a_client_is_not_taken_for_anything() -> None:
-    """B33: nothing is replayed across callers; the field goes nowhere."""
-
-    async def scenario() -> None:
-        async with (
-            Upstream([json_reply(chat_reply())]) as up,
-            adapter(upstream(up.url, "chat", api_key="none")) as client,
-        ):
-            body = orjson.dumps(ASK["chat"])
-            raw = request_bytes("POST", PATH["chat"], body, content_type="application/json", idempotency_key="k" * 300)
-            assert [(await client.send(raw)).status for _ in range(2)] == [200, 200]
-            assert len(up.seen) == 2
-            assert "idempotency-key" not in up.seen[0].headers
-
-    play(scenario)

@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from itertools import count
 from types import FunctionType
 from typing import Any
 
 import pytest
 
-from tests.server.harness import Client, adapter, play, upstream
+from tests.server.harness import Client, Response, adapter, play, upstream
 from tests.server.scripted import (
     Script,
     Sleep,
@@ -75,6 +76,26 @@ def test_a_served_request_leaves_nothing_to_the_garbage_collector(
         ):
             assert (await client.ask(client_speaks, stream=stream, **extra)).status == 200
             assert not await left(client, client_speaks, stream=stream, **extra)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("key", ["new", "the same"])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_a_request_that_its_client_names_leaves_nothing_either(stream: bool, key: str) -> None:
+    """Whether it is answered, told again what was answered, or refused because that was a stream."""
+
+    async def scenario() -> None:
+        async with Upstream(SCRIPTS["chat", stream]) as up, adapter(upstream(up.url, "chat")) as client:
+            names = count()
+
+            class Naming(Client):
+                async def ask(self, dialect: str, *, headers: dict[str, str] | None = None, **extra: Any) -> Response:
+                    name = str(next(names)) if key == "new" else key
+                    return await super().ask(dialect, headers={"idempotency_key": name}, **extra)
+
+            assert not await left(Naming(client.port), "chat", stream=stream)
+            assert len(up.seen) == (3 + ROUNDS if key == "new" else 1)
 
     play(scenario)
 

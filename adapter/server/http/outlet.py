@@ -50,6 +50,7 @@ class Outlet:
         "_quiet",
         "_send",
         "_unsent",
+        "body",
         "committed",
         "ended",
         "ending",
@@ -72,6 +73,8 @@ class Outlet:
         """For the hand that waits for the other one."""
         self.headers: RawHeaders = []
         """Fields of the answer as far as they are known; what comes after the commit is too late."""
+        self.body = b""
+        """All of an answer that was told at once."""
         self.shape = Shape.PLAIN
         self.committed = False
         """The status has been sent."""
@@ -89,6 +92,7 @@ class Outlet:
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """The whole answer at once; behind a commit (200, white space) its body only."""
+        self.body = body
         if self.committed:
             await self.write(body, last=True)
             return
