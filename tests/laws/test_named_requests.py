@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule
 
 from adapter.access.caller import Caller
-from adapter.config import Server
 from adapter.errors import InternalError, ShuttingDown
 from adapter.hub.request import Exchange
+from adapter.sections import Server
 from adapter.server.calls.own import Document, Written
 from adapter.server.courses.course import Course, Lane
 from adapter.server.exchange import Pipeline
