@@ -22,6 +22,7 @@ from orjson import loads
 
 from adapter.server.http.joining import JoiningProtocol
 from adapter.serving import Workers, bound
+from adapter.store.store import Store
 from tests.server.harness import (
     Client,
     Response,
@@ -652,6 +653,35 @@ def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drain
                 assert await _gone(process) in (0, -signal.SIGTERM)
         with closing(sqlite3.connect(tmp_path / "store.db")) as database:
             assert database.execute("SELECT status FROM responses").fetchall() == [("completed",)]
+
+    play(scenario, 40)
+
+
+def test_e1_a_server_that_drains_leaves_queued_responses_to_others(tmp_path: Path) -> None:
+    """As another one gives them back that goes at the same time: begun here, they would fail at the deadline."""
+    url = f"sqlite:///{tmp_path}/store.db"
+
+    async def scenario() -> None:
+        script: Script = [*begun("chat"), Sleep(3.0), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script, [Stall()]) as up:
+            async with _served(up.url, f"ADAPTER_STORE__URL={url}") as (process, client):
+                reader, writer = await client.open(ask_bytes("responses", stream=True, store=False))
+                await reader.readuntil(b"response.output_text.delta")
+                process.send_signal(signal.SIGTERM)
+                with suppress(ConnectionError, asyncio.IncompleteReadError):
+                    while True:
+                        await client.get("/livez")
+                store = Store(url)
+                queued = {"id": "resp_1", "status": "queued", "background": True}
+                asked = {"body": {"model": "m", "input": "x", "background": True}}
+                await store.save_response("default", queued, input=[], request=asked)
+                assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+                writer.close()
+                assert await _gone(process) in (0, -signal.SIGTERM)
+                job = await store.claim("another", lease=30)
+                assert job is not None
+                assert (job.id, job.attempt) == ("resp_1", 1)
+                await store.close()
 
     play(scenario, 40)
 

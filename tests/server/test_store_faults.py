@@ -303,9 +303,37 @@ def test_who_looks_for_queued_responses_looks_on_when_the_store_is_back() -> Non
                     raise StoreUnavailable("It is away.")
                 looked.set()
 
-        watching = asyncio.ensure_future(Background(store=Away(), pipeline=None, poll=0).watch())  # type: ignore[arg-type]
+        background = Background(store=Away(), pipeline=None, leaving=lambda: False, poll=0)  # type: ignore[arg-type]
+        watching = asyncio.ensure_future(background.watch())
         await asyncio.wait_for(looked.wait(), 5)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+    play(scenario)
+
+
+def test_who_is_on_its_way_out_takes_up_nothing_more() -> None:
+    """It would have to give it back, or fail it where something of it was told."""
+
+    async def scenario() -> None:
+        looked, claimed = asyncio.Event(), []
+
+        class Full:
+            async def claim(self, owner: str, **_: object) -> None:
+                claimed.append(owner)
+
+        def leaving() -> bool:
+            if times := len(asked):
+                looked.set()
+            asked.append(times)
+            return True
+
+        asked: list[int] = []
+        background = Background(store=Full(), pipeline=None, leaving=leaving, poll=0)  # type: ignore[arg-type]
+        watching = asyncio.ensure_future(background.watch())
+        await asyncio.wait_for(looked.wait(), 5)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        assert claimed == []
 
     play(scenario)
