@@ -140,9 +140,10 @@ async def test_input_items_are_listed_in_pages(store: Store) -> None:
     assert texts(oldest.data) == ["1", "2", "3", "4", "own"]
     assert all(item["id"].startswith("msg_") for item in oldest.data)
 
-    with pytest.raises(InvalidValue) as refused:
-        await store.input_items("t", "resp_1", after="msg_a")
-    assert refused.value.param == "after"
+    for unknown in ("msg_a", "msg\0", "é" * 2000):
+        with pytest.raises(InvalidValue) as refused:
+            await store.input_items("t", "resp_1", after=unknown)
+        assert refused.value.param == "after"
 
 
 async def test_an_empty_page_has_string_ids(store: Store) -> None:
