@@ -280,6 +280,7 @@ async def test_abandoned_foreground_responses_fail(store: Store, clock: Clock) -
     for n in range(3):
         await store.save_response("t", response(f"resp_{n}", status="in_progress"), input=[user("q")], lease=60)
     await queue(store, "resp_bg")
+    await store.save_response("of_another", response("resp_1", status="in_progress"), input=[])
     clock.time += 61
     await store.save_response("t", response("resp_new", status="in_progress"), input=[], lease=60)
     error = {"code": "server_error", "message": "The adapter stopped before the answer was stored."}
@@ -290,4 +291,4 @@ async def test_abandoned_foreground_responses_fail(store: Store, clock: Clock) -
     assert found is not None
     assert found.object is not None
     assert ("failed", "failed", error) == (found.status, found.object["status"], found.object["error"])
-    assert (await store.stats()).statuses == {"queued": 1, "in_progress": 1, "failed": 3}
+    assert (await store.stats()).statuses == {"queued": 1, "in_progress": 2, "failed": 3}

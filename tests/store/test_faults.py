@@ -430,6 +430,21 @@ async def test_a_caller_that_leaves_tears_nothing(store: Store) -> None:
         assert texts(found) in (None, ["q", "a"])
 
 
+@pytest.mark.parametrize("verb", ["read", "write"])
+async def test_what_fails_again_and_again_is_given_up(store: Store, verb: str) -> None:
+    """A lost race runs again; what loses every time is none."""
+    await save(store)
+    times: list[None] = []
+
+    def twice(connection: Any) -> None:
+        times.append(None)
+        connection.execute(text("INSERT INTO conversations VALUES ('c', 't', 'x', 0, 0), ('c', 't', 'x', 0, 0)"))
+
+    assert await reason(getattr(store.db, verb)(twice)) == "failed"
+    assert len(times) == 3
+    assert await store.conversation("t", "c") is None
+
+
 async def test_a_call_that_takes_too_long_is_given_up(backend: Backend) -> None:
     """And it goes on in the background: it may be inside COMMIT."""
     store = backend.store()

@@ -61,9 +61,24 @@ async def test_an_id_that_cannot_be_costs_no_query(store: Store, queries: list[s
     assert await store.response("t", id) is None
     assert await store.resolve("t", id) is None
     assert await store.find_items("t", [id]) == {}
+    assert await store.kept_by("t", id) is None
+    assert await store.input_items("t", id) is None
+    assert await store.events_after("t", id, -1) is None
+    assert await store.cancel("t", id) is None
     assert not await store.delete_response("t", id)
     assert await store.conversation("t", id) is None
+    assert await store.conversation_history("t", id) is None
+    assert await store.conversation_items("t", id) is None
+    assert await store.add_conversation_items("t", id, [user("x")]) is None
+    assert await store.update_conversation("t", id, {}) is None
+    assert not await store.delete_conversation("t", id)
+    for conversation, item in ((id, "msg_1"), ("conv_1", id)):
+        assert await store.conversation_item("t", conversation, item) is None
+        assert await store.delete_conversation_item("t", conversation, item) is None
     assert await store.completion("t", id) is None
+    assert await store.completion_messages("t", id) is None
+    assert await store.update_completion("t", id, {}) is None
+    assert not await store.delete_completion("t", id)
     assert queries == []
 
 
