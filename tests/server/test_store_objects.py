@@ -242,6 +242,11 @@ def test_what_is_said_of_stored_objects_in_a_wrong_form_is_told_where(store: dic
                 (await client.post(CONVERSATIONS, {"metadata": ["a"]}), "metadata"),
                 (await client.post(f"{PATH['chat']}/{completion}", {}), "metadata"),
                 (await client.get(f"/v1/responses/{known}?starting_after=1"), "starting_after"),
+                *[
+                    (await client.get(f"/v1/responses/{known}/input_items?limit={limit}"), "limit")
+                    for limit in ("0", "101", "-1", "%C2%B2", "1" * 5000)
+                ],
+                (await client.get(f"/v1/responses/{known}/input_items?order=up"), "order"),
                 (await client.ask("responses", conversation=7), "conversation"),
                 (await client.ask("responses", previous_response_id=7), "previous_response_id"),
                 (await client.ask("responses", input=7, store=False), "input"),

@@ -102,6 +102,7 @@ async def test_a_lease_that_ended_goes_to_the_next_worker(store: Store, clock: C
     assert not await store.save_response("t", response("resp_1", assistant("slow", "msg_s"), background=True), job=slow)
     assert not await store.save_response("t", response("resp_1", assistant("rude", "msg_r"), background=True))
     assert await store.save_response("t", response("resp_1", assistant("next", "msg_n"), background=True), job=next_)
+    assert not await store.save_response("t", response("resp_1", assistant("slow", "msg_s"), background=True), job=slow)
     assert texts(await store.resolve("t", "resp_1")) == ["q", "next"]
 
 

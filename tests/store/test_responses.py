@@ -28,7 +28,7 @@ async def test_another_tenants_id_is_an_unknown_id(store: Store) -> None:
     """Every method answers alike for a foreign id and for one that never was."""
     await store.save_response("mine", response("resp_1", assistant("a", "msg_1")), input=[user("q")])
 
-    for tenant, unknown in (("other", "resp_1"), ("mine", "resp_2")):
+    for tenant, unknown in (("other", "resp_1"), ("mine", "resp_2"), ("mine", "resp\0")):
         assert await store.response(tenant, unknown) is None
         assert await store.resolve(tenant, unknown) is None
         assert await store.input_items(tenant, unknown) is None

@@ -265,7 +265,7 @@ class Background:
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
         body = job.request["body"]
         _, course = await self._patiently(lambda: self.pipeline.courses.decided(turn, dict(body)))
-        _check_key(turn, job, self.pipeline, has_key=has_key)
+        _check_key(turn, job, has_key=has_key)
         if turn.counters:
             turn.size = len(dumps(body))
             if turn.reservation is None:
@@ -339,10 +339,7 @@ class Background:
             if recording.told:
                 recording.fail(error)
                 await self._save(turn, job, recording)
-            else:
-                rest = await recording.pen.stop()
-                if rest:
-                    await self.store.append_events(job, rest, lease=self.lease)
+            else:  # what is not logged yet every attempt begins with
                 await self.store.requeue(job)
         except StoreUnavailable:
             pass  # the lease will tell
@@ -353,9 +350,8 @@ async def _stop_when_lost(pen: EventWriter, run: Run) -> None:
     run.stop(Outcome.CANCELLED)
 
 
-def _check_key(turn: Turn, job: Job, pipeline: Pipeline, *, has_key: bool) -> None:
-    upstream = next((one for one in pipeline.courses.router.upstreams if one.name == turn.upstream), None)
-    if job.request.get("keyed") and not has_key and (upstream is None or upstream.callers_key):
+def _check_key(turn: Turn, job: Job, *, has_key: bool) -> None:
+    if job.request.get("keyed") and not has_key and (turn.target is None or turn.target.upstream.callers_key):
         raise BadRequest(
             "The server was restarted while this response was queued, and it keeps no caller's key; send the request again.",
             code="server_restarted",
