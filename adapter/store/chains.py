@@ -107,7 +107,7 @@ def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) ->
         )
     )
     found = connection.execute(select(removable.c.tenant, removable.c.id, removable.c.previous)).all()
-    doomed = [(tenant, id) for tenant, id, _ in found]
+    doomed = [(row.tenant, row.id) for row in found]
     freed: dict[str, list[bytes]] = {}
     for start in range(0, len(doomed), _CHUNK):  # the query gives children before their parents
         chunk = doomed[start : start + _CHUNK]
@@ -121,5 +121,7 @@ def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) ->
         connection.execute(delete(responses).where(tuple_(responses.c.tenant, responses.c.id).in_(chunk)))
     for tenant, digests in freed.items():
         item_rows.collect(connection, tenant, digests)
-    above = {(tenant, previous) for tenant, _, previous in found if previous is not None}.difference(doomed)
-    return len(doomed) + (remove(connection, sorted(above), now) if above else 0)  # a fork may have lost all its branches
+    above = {(row.tenant, row.previous) for row in found if row.previous is not None}.difference(doomed)
+    return len(doomed) + (
+        remove(connection, sorted(above), now) if above else 0
+    )  # a fork may have lost all its branches

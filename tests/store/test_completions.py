@@ -39,7 +39,7 @@ async def test_unknown_and_foreign_are_alike(store: Store) -> None:
     for tenant, name in (("other", "chatcmpl-1"), ("mine", "chatcmpl-2")):
         assert await store.completion(tenant, name) is None
         assert await store.completion_messages(tenant, name) is None
-        assert await store.update_completion(tenant, name, {}) is None
+        assert await store.update_completion(tenant, name, {"k": "v"}) is None
         assert not await store.delete_completion(tenant, name)
     assert (await store.completions("other")).data == []
     assert await store.completion("mine", "chatcmpl-1") is not None
