@@ -686,10 +686,11 @@ def test_e1_a_server_that_drains_leaves_queued_responses_to_others(tmp_path: Pat
     play(scenario, 40)
 
 
-def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
+def test_e1_what_still_runs_at_the_deadline_fails_explicitly(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Upstream([*begun("chat"), Stall()], [Stall()]) as up:
-            async with _served(up.url, "ADAPTER_SERVER__DRAIN_TIMEOUT=0.5") as (process, client):
+            options = ("ADAPTER_SERVER__DRAIN_TIMEOUT=0.5", f"ADAPTER_STORE__URL=sqlite:///{tmp_path}/store.db")
+            async with _served(up.url, *options) as (process, client):
                 streaming, _ = await client.open(ask_bytes("responses", stream=True))
                 await streaming.readuntil(b"response.output_text.delta")
                 waiting, _ = await client.open(ask_bytes("chat"))
@@ -701,6 +702,8 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
                 refused = await asyncio.wait_for(read_response(waiting), 5)
                 assert (refused.status, refused.json["error"]["code"]) == (503, "server_shutting_down")
                 assert await _gone(process) in (0, -signal.SIGTERM)
+        with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+            assert database.execute("SELECT status FROM responses").fetchall() == [("failed",)]
 
     play(scenario, 40)
 

@@ -412,6 +412,20 @@ def test_what_others_gave_back_is_worked_on_a_few_at_a_time_to_the_last(
     assert sorted(line["request_id"] for line in lines if line["lane"] == "background") == sorted(accepted * 2)
 
 
+def test_it_is_asked_of_whom_its_client_named(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream() as first,
+            Upstream([json_reply(chat_reply())]) as second,
+            adapter(upstream(first.url, "chat", "first"), upstream(second.url, "chat", "second"), store=store) as client,
+        ):
+            known = (await client.ask("responses", background=True, provider="second")).json["id"]
+            assert (await until(client, known, "completed", "failed"))["error"] is None
+            assert (len(first.seen), len(second.seen)) == (0, 1)
+
+    play(scenario)
+
+
 def test_deleted_before_it_is_begun(store: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the claim and the look at what was claimed."""
     claim = Store.claim

@@ -59,6 +59,7 @@ def test_turns_in_a_conversation(stream: bool, dialect: str, store: dict[str, An
                 assert shown["conversation"] == {"id": made["id"]}
                 assert shown["store"] is True
                 assert shown == (await client.get(f"/v1/responses/{shown['id']}")).json
+            assert up.seen[-1].json.get("store") is (None if kind == "chat" else False)
             sent = up.seen[-1].json["messages" if kind == "chat" else "input"]
             assert [item["role"] for item in sent] == ["user", "user", "assistant", "user"]
             listed = (await client.get(f"{path}/items?order=asc")).json
