@@ -639,6 +639,23 @@ def test_e5_a_worker_that_has_answered_is_not_asked_again_with_more_patience() -
     workers.keep_subprocess_alive()
 
 
+class Deaf(Answering):
+    """A worker that does not answer the first question, and is not to be asked another one."""
+
+    asked = 0
+
+    def ping(self, patience: float) -> bool:
+        self.asked += 1
+        assert self.asked == 1
+        return False
+
+
+def test_e2_a_signal_is_not_kept_waiting_by_a_worker_that_does_not_answer() -> None:
+    workers = Workers.__new__(Workers)
+    workers.signal_queue, workers.processes = [signal.SIGTERM], [Deaf()]  # type: ignore[list-item]
+    workers.keep_subprocess_alive()
+
+
 def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drains(tmp_path: Path) -> None:
     """Its client has left, as it may; nobody else could say the same from the start."""
 

@@ -46,7 +46,8 @@ async def test_unknown_and_foreign_are_alike(store: Store) -> None:
 
 
 async def test_messages_are_paged(store: Store) -> None:
-    await store.save_completion("t", completion("chatcmpl-1"), ASKED)
+    for name in ("chatcmpl-0", "chatcmpl-1", "chatcmpl-2"):
+        await store.save_completion("t", completion(name), ASKED)
     page = await store.completion_messages("t", "chatcmpl-1", limit=1, after="chatcmpl-1-0")
     assert page is not None
     assert ([m["id"] for m in page.data], page.has_more) == (["chatcmpl-1-1"], True)
