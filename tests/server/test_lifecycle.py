@@ -14,12 +14,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 from orjson import loads
+from uvicorn.supervisors import Multiprocess
 
+from adapter import serving
+from adapter.server import drain
 from adapter.server.http.joining import JoiningProtocol
 from adapter.serving import Workers, bound
 from adapter.store.store import Store
@@ -644,7 +648,7 @@ class Deaf(Answering):
 
     asked = 0
 
-    def ping(self, patience: float) -> bool:
+    def ping(self, timeout: float) -> bool:
         self.asked += 1
         assert self.asked == 1
         return False
@@ -654,6 +658,73 @@ def test_e2_a_signal_is_not_kept_waiting_by_a_worker_that_does_not_answer() -> N
     workers = Workers.__new__(Workers)
     workers.signal_queue, workers.processes = [signal.SIGTERM], [Deaf()]  # type: ignore[list-item]
     workers.keep_subprocess_alive()
+
+
+def test_e5_a_worker_that_answers_no_more_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Hung(Deaf):
+        alive = True
+
+        def is_alive(self, timeout: float = 0) -> bool:
+            return self.alive
+
+        def kill(self) -> None:
+            self.alive = False
+
+    class Other(Answering):
+        pid = 2
+
+    class Next(Answering):
+        pid = 3
+
+    def replaced(parent: Multiprocess) -> None:
+        parent.processes[0] = Next()  # type: ignore[call-overload]
+
+    monkeypatch.setattr(serving, "_WORKER_STARTS", -1)
+    monkeypatch.setattr(Multiprocess, "keep_subprocess_alive", replaced)
+    workers = Workers.__new__(Workers)
+    workers.signal_queue, workers.processes = [], [Hung(), Other()]  # type: ignore[list-item]
+    workers.keep_subprocess_alive()
+    died = [loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(line["event"], line["pid"]) for line in died] == [("worker_died", 1)]
+
+
+def test_e5_a_worker_whose_parent_is_gone_looks_for_it_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a pipe stays readable: it would be told again and again."""
+
+    async def scenario() -> None:
+        ours, parents = os.pipe()
+        monkeypatch.setattr(drain, "parent_process", lambda: SimpleNamespace(sentinel=ours))
+        told = asyncio.Event()
+
+        def heard(*_: object) -> None:
+            told.set()
+
+        before = signal.signal(signal.SIGTERM, heard)
+        draining = drain.Drain([], delay=0, timeout=0, worker=True)
+        draining.listen()
+        os.close(parents)
+        await asyncio.wait_for(told.wait(), 5)
+        assert draining.draining
+        assert not asyncio.get_running_loop().remove_reader(ours)
+        draining.forget()
+        assert signal.signal(signal.SIGTERM, before) is heard
+        os.close(ours)
+
+    play(scenario)
+
+
+def test_e2_a_second_signal_does_not_wait_for_load_balancers() -> None:
+    async def scenario() -> None:
+        stopped: list[str] = []
+        draining = drain.Drain([], delay=3600, timeout=3600)
+        draining.begin(signal.SIGTERM, lambda: stopped.append("first"))
+        assert (draining.draining, stopped) == (True, [])
+        draining.begin(signal.SIGTERM, lambda: stopped.append("second"))
+        assert stopped == ["second"]
+
+    play(scenario)
 
 
 def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drains(tmp_path: Path) -> None:

@@ -417,7 +417,9 @@ def test_it_is_asked_of_whom_its_client_named(store: dict[str, Any]) -> None:
         async with (
             Upstream() as first,
             Upstream([json_reply(chat_reply())]) as second,
-            adapter(upstream(first.url, "chat", "first"), upstream(second.url, "chat", "second"), store=store) as client,
+            adapter(
+                upstream(first.url, "chat", "first"), upstream(second.url, "chat", "second"), store=store
+            ) as client,
         ):
             known = (await client.ask("responses", background=True, provider="second")).json["id"]
             assert (await until(client, known, "completed", "failed"))["error"] is None

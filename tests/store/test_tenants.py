@@ -55,7 +55,9 @@ async def life(store: Store, tenant: str) -> AsyncIterator[Any]:
     yield await store.create_conversation(tenant, "conv_1", metadata={"of": tenant}, items=given)
     yield await store.add_conversation_items(tenant, "conv_1", [user(f"{tenant} adds", id="msg_7")])
     turn = response("resp_6", assistant(f"{tenant} goes on", "msg_8"), conversation={"id": "conv_1"})
-    yield await store.save_response(tenant, turn, input=[user("the same words", id="msg_9")])
+    asked = [user("the same words", id="msg_9")]
+    yield await store.save_response(tenant, turn | {"status": "in_progress", "output": []}, input=asked)
+    yield await store.save_response(tenant, turn)
     yield await store.conversation_history(tenant, "conv_1")
     yield await store.conversation_items(tenant, "conv_1", limit=2, after="msg_8")
     yield await store.delete_conversation_item(tenant, "conv_1", "msg_7")
