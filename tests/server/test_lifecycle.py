@@ -721,6 +721,7 @@ def test_e2_a_second_signal_does_not_wait_for_load_balancers() -> None:
         draining = drain.Drain([], delay=3600, timeout=3600)
         draining.begin(signal.SIGTERM, lambda: stopped.append("first"))
         assert (draining.draining, stopped) == (True, [])
+        assert 3600 < draining.left <= 7200
         draining.begin(signal.SIGTERM, lambda: stopped.append("second"))
         assert stopped == ["second"]
 

@@ -251,6 +251,7 @@ def test_what_is_said_of_stored_objects_in_a_wrong_form_is_told_where(store: dic
                 (await client.ask("responses", conversation=7), "conversation"),
                 (await client.ask("responses", previous_response_id=7), "previous_response_id"),
                 (await client.ask("responses", input=7, store=False), "input"),
+                (await client.ask("responses", input=[7]), "input[0]"),
                 (await client.post("/v1/responses/input_tokens", {"model": "m", PREVIOUS: 7}), PREVIOUS),
                 (await client.post("/v1/responses/input_tokens", {PREVIOUS: 7}), PREVIOUS),
             ):

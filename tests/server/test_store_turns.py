@@ -154,6 +154,8 @@ def test_references_to_stored_items(store: dict[str, Any]) -> None:
                 assert [text for _, text in said(up, "chat")] == ["one", "Hello", "two"]
             listed = (await got(client, answer.json["id"], "/input_items?order=asc")).json
             assert [entry["id"] for entry in listed["data"]][1] == known
+            unstored = await client.ask("responses", input=given, store=False)
+            assert (unstored.json["store"], [text for _, text in said(up, "chat")]) == (False, ["one", "Hello", "two"])
             unknown = await client.ask("responses", input=[{"type": "item_reference", "id": "msg_nobody"}])
             assert (unknown.status, unknown.json["error"]["param"]) == (404, "input[0]")
 

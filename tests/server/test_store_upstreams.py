@@ -157,6 +157,18 @@ def test_what_an_upstream_kept_that_is_gone_is_not_found(store: dict[str, Any]) 
     play(scenario)
 
 
+def test_what_an_upstream_that_keeps_its_own_is_not_to_store_is_its_to_refuse(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"error": {"message": "store it"}}, 400)]) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store) as client,
+        ):
+            refused = await client.ask("responses", store=False, background=True)
+            assert (refused.status, up.seen[0].json["background"], up.seen[0].json["store"]) == (400, True, False)
+
+    play(scenario)
+
+
 def test_what_an_upstream_kept_that_is_too_large_is_not_read_to_its_end(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         endless: Script = [head(200), piece(b'{"id":"' + b"x" * 300_000), Stall()]
