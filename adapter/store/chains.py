@@ -122,6 +122,5 @@ def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) ->
     for tenant, digests in freed.items():
         item_rows.collect(connection, tenant, digests)
     above = {(row.tenant, row.previous) for row in found if row.previous is not None}.difference(doomed)
-    return len(doomed) + (
-        remove(connection, sorted(above), now) if above else 0
-    )  # a fork may have lost all its branches
+    # a fork may have lost all its branches
+    return len(doomed) + (remove(connection, sorted(above), now) if above else 0)
