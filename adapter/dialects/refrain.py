@@ -162,7 +162,8 @@ class Refrain:
             return None
         joined = b'","'.join(bodies)
         quotes = joined.count(_QUOTE) - 2 * count + 2
-        if quotes and quotes != joined.count(b'\\"'):  # one is bare
+        # one is bare; not counted in `joined`, where the last backslash of a text has a quote behind it
+        if quotes and quotes != b" ".join(bodies).count(b'\\"'):
             return None
         self._number = number + count
         self._credit += count

@@ -366,6 +366,17 @@ def test_end_that_hides_in_a_text_is_seen_on_the_raw_lane(hidden: bytes, behind:
     assert raw.settling or raw.ended
 
 
+def test_quotes_of_a_hidden_end_are_not_made_up_for_by_texts_that_end_in_a_backslash() -> None:
+    before, after = framed(None, simple("X")).split(b"X")
+    hidden = b'x"},"finish_reason":"stop"},{"index":1,"delta":{"content":"y'
+    raw = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+    raw.feed(framed(None, simple("one")) * 2)
+
+    raw.feed(framed(None, simple("a \\")) * hidden.count(b'"') + before + hidden + after)
+
+    assert raw.settling
+
+
 def test_server_that_changes_every_chunk_is_not_listened_to_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     lessons: list[bytes] = []
 
