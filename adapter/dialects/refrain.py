@@ -147,9 +147,9 @@ class Refrain:
             return None
         lines = BytesIO(whole).readlines()
         lines = lines[1::3] if self._named else lines[::2]
-        if not lines:
-            return None
         count, event = len(lines), self._event
+        if not count or count * self._short > 2 * len(whole):  # more lines than such events have
+            return None
         pieces = event * count
         if numbered:
             numbers = counted(number, count)

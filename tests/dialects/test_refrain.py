@@ -337,6 +337,24 @@ def test_read_of_nothing_but_texts_is_not_searched_for_their_ends(
     assert refrain.texts(event("four", 99) + event("five", 100)) is None
 
 
+def test_read_of_more_lines_than_its_events_would_have_is_not_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event for each of 16 KiB of line ends would be many times what was read."""
+
+    def says(event: Any) -> tuple[str, str]:
+        return event["type"], event["delta"]
+
+    def event(number: int) -> bytes:
+        return delta("x", "one", number, {"pad": "p" * 5_000}, True, True, True)
+
+    refrain = Refrain()
+    refrain.learn("x.delta", event(7), says(orjson.loads(event(7))), says)
+    monkeypatch.setattr("adapter.dialects.refrain.counted", lambda *_: pytest.fail("put together"))
+    assert refrain.run(b"\n" * 16_000) is None
+    monkeypatch.undo()
+    run = refrain.run(framed("x.delta", event(8)) + framed("x.delta", event(9)))
+    assert run == (b'one","one', [b"one", b"one"])
+
+
 @pytest.mark.parametrize("text", ["a", "b", "chat.completion.chunk"])
 def test_text_that_stands_elsewhere_in_the_chunk_is_not_taken_for_the_place(text: str) -> None:
     refrain = taught(simple(text, user=text))
