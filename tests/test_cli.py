@@ -253,6 +253,24 @@ def test_nothing_fails_for_want_of_standard_streams(streams: str) -> None:
         process.wait()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_waits_for_its_children_where_whoever_started_it_ignores_his_own(workers: int) -> None:
+    ignored = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    start = [sys.executable, "-m", "adapter", "serve", "--demo", "--port", "0", "--workers", str(workers)]
+    process = subprocess.Popen([sys.executable, "-c", ignored, *start], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        listening = process.stdout.readline()
+        assert "listening on" in listening
+        url = listening.split()[3].rstrip(",")
+        assert b"ok" in _opened(urllib.request.Request(f"{url}/livez"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def _opened(request: urllib.request.Request) -> bytes:
     deadline = time.monotonic() + 20
     while True:
