@@ -255,7 +255,9 @@ def test_nothing_fails_for_want_of_standard_streams(streams: str) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_serve_waits_for_its_children_where_whoever_started_it_ignores_his_own(workers: int) -> None:
-    ignored = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    ignored = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
     start = [sys.executable, "-m", "adapter", "serve", "--demo", "--port", "0", "--workers", str(workers)]
     process = subprocess.Popen([sys.executable, "-c", ignored, *start], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
