@@ -45,7 +45,8 @@ def create(settings: Settings) -> ASGIApp:
     if settings.store.mode != "off":
         from adapter.server.stored.ondemand import OnDemand
 
-        stored = OnDemand(settings, None if doors.meters is None else doors.meters.stored_in)
+        observe = None if doors.meters is None else doors.meters.stored_in
+        stored = OnDemand(settings, observe, lambda: drain.draining)
     asking = Asking(client=client, settings=server, tasks=tasks)
     courses = Courses(
         routing=routing,

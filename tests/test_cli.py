@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from adapter import serving
 from adapter.cli import main
 from adapter.config import load
+from adapter.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 GOOD = '[[upstreams]]\nname = "local"\nbase_url = "http://127.0.0.1:8000/v1"\ndialect = "chat"\naliases = { a = "b" }\n'
@@ -228,12 +229,19 @@ def test_a_worker_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given[0].timeout_worker_healthcheck >= 30
 
 
+@pytest.mark.parametrize("host", ["x" * 70, "a..b"])
+def test_what_is_no_address_of_this_machine_is_told_in_one_line(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"server\.host"):
+        serving.bound(host, 0)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
-def test_nothing_fails_for_want_of_standard_streams(streams: str) -> None:
+def test_nothing_fails_for_want_of_standard_streams(streams: str, workers: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    start = [sys.executable, "-m", "adapter", "serve", "--demo", "--port", str(port)]
+    start = [sys.executable, "-m", "adapter", "serve", "--demo", "--port", str(port), "--workers", workers]
     process = subprocess.Popen(["sh", "-c", f'exec "$@" {streams}', "sh", *start], cwd=ROOT)
     deadline = time.monotonic() + 20
     try:

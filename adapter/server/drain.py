@@ -42,7 +42,7 @@ class Drain:
     @property
     def left(self) -> float:
         """Seconds that running answers still have; none where nobody has said that this process is to go."""
-        return max(self._until - asyncio.get_running_loop().time(), 0.0) if self.draining else 0.0
+        return max(self._until - asyncio.get_running_loop().time(), 0.0)
 
     def listen(self) -> None:
         """Take the signals before the server does; it gets them from us. Only in the main thread, as Python has it."""

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -39,7 +39,7 @@ from adapter.server.calls.lanes import RawStreaming, RawWhole
 from adapter.server.calls.own import Document, Written
 from adapter.server.calls.plan import serialised
 from adapter.server.calls.pump import collected, stream_events, stream_raw, stream_written
-from adapter.server.courses.course import Course
+from adapter.server.courses.course import Course, Decide
 from adapter.server.courses.deciding import Courses
 from adapter.server.http.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.http.joining import has_arrived
@@ -57,8 +57,6 @@ from adapter.wire.jsonio import loads_request
 _LAST_WORDS_WITHIN: Final = 3.0
 """Seconds for a client that is slow to take how its answer was ended; less than a server that stops has after its deadline."""
 _JSON: RawHeaders = [(b"content-type", b"application/json")]
-
-Decide: TypeAlias = Callable[[Turn, dict[str, Any]], Awaitable[Course]]
 
 
 @dataclass(slots=True, kw_only=True)

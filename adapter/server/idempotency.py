@@ -21,19 +21,16 @@ from collections.abc import Callable
 from hashlib import sha256
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from adapter.errors import AnswerNotKept, IdempotencyKeyInUse, IdempotencyKeyReused
 from adapter.hub.request import Exchange
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.course import Course, Decide, Lane
 from adapter.server.turn import Outcome, Turn
 from adapter.upstream.alarms import Alarms
 from adapter.wire.headers import RawHeaders, idempotency_key
 from adapter.wire.jsonio import loads_request
-
-if TYPE_CHECKING:
-    from adapter.server.exchange import Decide
 
 KEPT_FOR: Final = 600.0
 """Seconds; as long as the SDKs wait for an answer before they send a request again."""

@@ -86,6 +86,15 @@ def childless() -> ColumnElement[bool]:
 
 def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> int:
     """Remove those of `ends` (tenant, id) that are gone and childless, and what that frees above them."""
+    removed = 0
+    while ends:  # a fork may have lost all its branches at once
+        count, ends = _remove(connection, ends, now)
+        removed += count
+    return removed
+
+
+def _remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> tuple[int, Sequence[tuple[str, str]]]:
+    """How many went, each with those above it that had one child; and what stands above them."""
     removable = (
         select(responses.c.tenant, responses.c.id, responses.c.previous)
         .where(tuple_(responses.c.tenant, responses.c.id).in_(ends), ~live(now), childless())
@@ -106,7 +115,8 @@ def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) ->
             children == 1,
         )
     )
-    doomed = connection.execute(select(removable.c.tenant, removable.c.id)).all()
+    found = connection.execute(select(removable.c.tenant, removable.c.id, removable.c.previous)).all()
+    doomed = [(row.tenant, row.id) for row in found]
     freed: dict[str, list[bytes]] = {}
     for start in range(0, len(doomed), _CHUNK):  # the query gives children before their parents
         chunk = doomed[start : start + _CHUNK]
@@ -120,4 +130,5 @@ def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) ->
         connection.execute(delete(responses).where(tuple_(responses.c.tenant, responses.c.id).in_(chunk)))
     for tenant, digests in freed.items():
         item_rows.collect(connection, tenant, digests)
-    return len(doomed)
+    above = {(row.tenant, row.previous) for row in found if row.previous is not None}.difference(doomed)
+    return len(doomed), sorted(above)

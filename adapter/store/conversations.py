@@ -261,8 +261,8 @@ def _read(connection: Connection, tenant: str, id: str) -> Json | None:
 
 def _add(connection: Connection, tenant: str, id: str, given: Items, stamp: int) -> list[Item] | None:
     start = reserve(connection, tenant, id, len(given))
-    if start is None or not given:
-        return None if start is None else []
+    if start is None:
+        return None
     rows = item_rows.rows_of(given, f"{id}/{start}", "items")
     placed = _place(connection, tenant, id, start, rows, (), stamp)
     return [{**item, "id": row.id} for item, row in zip(given, placed, strict=True)]

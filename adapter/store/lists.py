@@ -8,7 +8,7 @@ from sqlalchemy import Select, null
 from sqlalchemy.engine import Connection
 
 from adapter.errors import InvalidValue
-from adapter.store.values import Order, Page
+from adapter.store.values import Order, Page, can_exist
 from adapter.wire import jsonio
 
 
@@ -28,7 +28,8 @@ def page(
     Raises:
         InvalidValue: `after` stands nowhere.
     """
-    found = connection.execute(owner.add_columns(null() if after is None else place.scalar_subquery())).first()
+    standing = place.scalar_subquery() if can_exist(after) else null()
+    found = connection.execute(owner.add_columns(standing)).first()
     if found is None:
         return None
     if after is not None:

@@ -122,16 +122,12 @@ class Saving:
     def _overwrite(self, connection: Connection) -> bool:
         """Finish what an earlier save began, if it is still this caller's to finish.
 
-        Under a lease: a terminal status ends it, any other leaves it as it is. Without: a terminal status gives way to none,
-        and a worker's row to no one.
+        Under a lease: it ends with that. Without: a terminal status gives way to none, and a worker's row to no one.
         """
-        facts = dict(self.facts)
+        facts = self.facts
         if self.job is not None:
             mine = event_rows.held(self.job)
-            if facts["due_at"] is None:
-                facts |= {"lease_owner": None, "request": None}
-            else:
-                del facts["due_at"]
+            facts = facts | {"lease_owner": None, "request": None}
         else:
             mine = (*self._unleased, responses.c.status.not_in(TERMINAL))
         statement = update(responses).where(*mine).values(facts).returning(responses.c.id)

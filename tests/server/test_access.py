@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from adapter.access.keys import Key, KeyFile, digest_of
+from adapter.access.shared import Shared
 from tests.server.compacting import COMPACT, MESSAGES
 from tests.server.harness import ASK, PATH, Client, Response, adapter, ask_bytes, play, request_bytes, upstream
 from tests.server.scripted import (
@@ -420,6 +421,28 @@ def test_two_replicas_share_their_limits_over_redis(redis_url: str) -> None:
                 asked = [ask(client, ALICE) for client in (one, two) for _ in range(40)]
                 statuses = [answer.status for answer in await asyncio.gather(*asked)]
         assert (statuses.count(200), statuses.count(429), len(up.seen)) == (30, 50, 30)
+
+    play(scenario)
+
+
+def test_what_an_answer_cost_is_booked_by_a_process_that_stops(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle = Shared._settle
+
+    async def slow(self: Shared, *settled: Any) -> None:
+        await asyncio.sleep(0.2)
+        await settle(self, *settled)
+
+    monkeypatch.setattr(Shared, "_settle", slow)
+
+    async def scenario() -> None:
+        rules = limited(owner_limits={"tokens_per_day": 9_000}) | {"limits": {"storage": redis_url}}
+        async with Upstream(GOOD["chat"]) as up:
+            section = upstream(up.url, "chat", api_key=OWN)
+            async with adapter(section, access=rules) as client:
+                before = await remaining(client)
+                assert (await ask(client, ALICE, max_completion_tokens=4_000)).status == 200
+            async with adapter(section, access=rules) as client:
+                assert await remaining(client) == before - 5
 
     play(scenario)
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapter.access.ledger import Memory
+from adapter.errors import LimitsUnavailable
+from adapter.server.stored import parts
+from adapter.server.stored.background import Background
 from tests.server.harness import Client, Response, adapter, play, upstream
 from tests.server.scripted import SSE, Reset, Script, Stall, Upstream, chat_reply, chat_stream, chunk, event, json_reply
 from tests.server.test_access import ALICE, OWN, ask, bearer, limited, refused, remaining
@@ -240,6 +245,34 @@ def test_one_that_was_admitted_is_not_refused_by_whoever_goes_on_with_it(store: 
                 shown = await ended(client, known)
                 assert (shown["status"], shown["error"]) == ("completed", None)
                 assert await remaining(client) == 1
+
+    play(scenario)
+
+
+def test_one_that_was_admitted_waits_for_the_store_of_limits(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it costs is counted nowhere else."""
+    reserve = Memory.reserve
+    asked: list[str] = []
+
+    async def away(self: Memory, counters: Any, takes: Any, lease: str) -> Any:
+        asked.append(lease)
+        if len(asked) == 1:  # that of who goes on with it
+            raise LimitsUnavailable("Away.")
+        return await reserve(self, counters, takes, lease)
+
+    monkeypatch.setattr(Memory, "reserve", away)
+    monkeypatch.setattr(parts, "Background", partial(Background, poll=0.02))
+
+    async def scenario() -> None:
+        async with Upstream([Stall()], good(False)) as up:
+            section = upstream(up.url, "chat", api_key=OWN)
+            known = await handed_on(up, section, store)
+            async with adapter(section, access=DAY, store=store) as client:
+                shown = await ended(client, known)
+                assert (shown["status"], shown["error"]) == ("completed", None)
+                assert await remaining(client) == 10_000 - 5
 
     play(scenario)
 

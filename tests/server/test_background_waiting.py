@@ -101,6 +101,37 @@ async def _accepted(client: Client, number: int) -> str:
     return known
 
 
+def test_one_whose_history_cannot_be_read_now_waits_for_the_store(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client was told that it is accepted."""
+    resolve = Store.resolve
+    asked: list[str] = []
+
+    async def away(self: Store, tenant: str, response_id: str) -> Any:
+        asked.append(response_id)
+        if len(asked) == 2:  # the first is its client's, the second its run's
+            raise StoreUnavailable("gone")
+        return await resolve(self, tenant, response_id)
+
+    monkeypatch.setattr(Store, "resolve", away)
+    monkeypatch.setattr(parts, "Background", partial(Background, poll=0.02))
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply("a"))], [json_reply(chat_reply("b"))]) as up,
+            adapter(upstream(up.url, "chat", api_key="none"), store=store) as client,
+        ):
+            first = (await client.ask("responses")).json["id"]
+            known = (await client.ask("responses", background=True, previous_response_id=first)).json["id"]
+            done = await until(client, known, "completed", "failed")
+            assert done["error"] is None
+            assert done["output"][0]["content"][0]["text"] == "b"
+        assert asked == [first] * 3
+
+    play(scenario)
+
+
 def test_an_answer_that_the_store_does_not_take_as_long_as_it_is_held_is_lost_and_made_again(
     store: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

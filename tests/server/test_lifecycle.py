@@ -14,15 +14,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 from orjson import loads
+from uvicorn.supervisors import Multiprocess
 
+from adapter import serving
 from adapter.listening import bound
+from adapter.server import drain
 from adapter.server.http.joining import JoiningProtocol
 from adapter.serving import Workers
+from adapter.store.store import Store
 from tests.server.harness import (
     Client,
     Response,
@@ -655,6 +660,91 @@ def test_e5_a_worker_that_has_answered_is_not_asked_again_with_more_patience() -
     workers.keep_subprocess_alive()
 
 
+class Deaf(Answering):
+    """A worker that does not answer the first question, and is not to be asked another one."""
+
+    asked = 0
+
+    def ping(self, timeout: float) -> bool:
+        self.asked += 1
+        assert self.asked == 1
+        return False
+
+
+def test_e2_a_signal_is_not_kept_waiting_by_a_worker_that_does_not_answer() -> None:
+    workers = Workers.__new__(Workers)
+    workers.signal_queue, workers.processes = [signal.SIGTERM], [Deaf()]  # type: ignore[list-item]
+    workers.keep_subprocess_alive()
+
+
+def test_e5_a_worker_that_answers_no_more_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Hung(Deaf):
+        alive = True
+
+        def is_alive(self, timeout: float = 0) -> bool:
+            return self.alive
+
+        def kill(self) -> None:
+            self.alive = False
+
+    class Other(Answering):
+        pid = 2
+
+    class Next(Answering):
+        pid = 3
+
+    def replaced(parent: Multiprocess) -> None:
+        parent.processes[0] = Next()  # type: ignore[call-overload]
+
+    monkeypatch.setattr(serving, "_WORKER_STARTS", -1)
+    monkeypatch.setattr(Multiprocess, "keep_subprocess_alive", replaced)
+    workers = Workers.__new__(Workers)
+    workers.signal_queue, workers.processes = [], [Hung(), Other()]  # type: ignore[list-item]
+    workers.keep_subprocess_alive()
+    died = [loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(line["event"], line["pid"]) for line in died] == [("worker_died", 1)]
+
+
+def test_e5_a_worker_whose_parent_is_gone_looks_for_it_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a pipe stays readable: it would be told again and again."""
+
+    async def scenario() -> None:
+        ours, parents = os.pipe()
+        monkeypatch.setattr(drain, "parent_process", lambda: SimpleNamespace(sentinel=ours))
+        told = asyncio.Event()
+
+        def heard(*_: object) -> None:
+            told.set()
+
+        before = signal.signal(signal.SIGTERM, heard)
+        draining = drain.Drain([], delay=0, timeout=0, worker=True)
+        draining.listen()
+        os.close(parents)
+        await asyncio.wait_for(told.wait(), 5)
+        assert draining.draining
+        assert not asyncio.get_running_loop().remove_reader(ours)
+        draining.forget()
+        assert signal.signal(signal.SIGTERM, before) is heard
+        os.close(ours)
+
+    play(scenario)
+
+
+def test_e2_a_second_signal_does_not_wait_for_load_balancers() -> None:
+    async def scenario() -> None:
+        stopped: list[str] = []
+        draining = drain.Drain([], delay=3600, timeout=3600)
+        draining.begin(signal.SIGTERM, lambda: stopped.append("first"))
+        assert (draining.draining, stopped) == (True, [])
+        assert 3600 < draining.left <= 7200
+        draining.begin(signal.SIGTERM, lambda: stopped.append("second"))
+        assert stopped == ["second"]
+
+    play(scenario)
+
+
 def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drains(tmp_path: Path) -> None:
     """Its client has left, as it may; nobody else could say the same from the start."""
 
@@ -673,10 +763,40 @@ def test_e1_a_background_stream_that_was_read_of_finishes_while_the_server_drain
     play(scenario, 40)
 
 
-def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
+def test_e1_a_server_that_drains_leaves_queued_responses_to_others(tmp_path: Path) -> None:
+    """As another one gives them back that goes at the same time: begun here, they would fail at the deadline."""
+    url = f"sqlite:///{tmp_path}/store.db"
+
+    async def scenario() -> None:
+        script: Script = [*begun("chat"), Sleep(3.0), event(chunk({}, "stop")), event(b"[DONE]"), END]
+        async with Upstream(script, [Stall()]) as up:
+            async with _served(up.url, f"ADAPTER_STORE__URL={url}") as (process, client):
+                reader, writer = await client.open(ask_bytes("responses", stream=True, store=False))
+                await reader.readuntil(b"response.output_text.delta")
+                process.send_signal(signal.SIGTERM)
+                with suppress(ConnectionError, asyncio.IncompleteReadError):
+                    while True:
+                        await client.get("/livez")
+                store = Store(url)
+                queued = {"id": "resp_1", "status": "queued", "background": True}
+                asked = {"body": {"model": "m", "input": "x", "background": True}}
+                await store.save_response("default", queued, input=[], request=asked)
+                assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+                writer.close()
+                assert await _gone(process) in (0, -signal.SIGTERM)
+                job = await store.claim("another", lease=30)
+                assert job is not None
+                assert (job.id, job.attempt) == ("resp_1", 1)
+                await store.close()
+
+    play(scenario, 40)
+
+
+def test_e1_what_still_runs_at_the_deadline_fails_explicitly(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Upstream([*begun("chat"), Stall()], [Stall()]) as up:
-            async with _served(up.url, "ADAPTER_SERVER__DRAIN_TIMEOUT=0.5") as (process, client):
+            options = ("ADAPTER_SERVER__DRAIN_TIMEOUT=0.5", f"ADAPTER_STORE__URL=sqlite:///{tmp_path}/store.db")
+            async with _served(up.url, *options) as (process, client):
                 streaming, _ = await client.open(ask_bytes("responses", stream=True))
                 await streaming.readuntil(b"response.output_text.delta")
                 waiting, _ = await client.open(ask_bytes("chat"))
@@ -688,6 +808,8 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
                 refused = await asyncio.wait_for(read_response(waiting), 5)
                 assert (refused.status, refused.json["error"]["code"]) == (503, "server_shutting_down")
                 assert await _gone(process) in (0, -signal.SIGTERM)
+        with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+            assert database.execute("SELECT status FROM responses").fetchall() == [("failed",)]
 
     play(scenario, 40)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import BadRequest
 from adapter.hub.events import Event, Finished
 from adapter.hub.grammar import check_responses
+from adapter.server.stored import background, parts
+from adapter.server.stored.background import Background
 from adapter.server.stored.recording import Recording
 from adapter.store.store import Store
 from adapter.store.values import LoggedEvent
@@ -382,6 +385,70 @@ def test_cancelled(store: dict[str, Any]) -> None:
             assert resumed.events == told.events[-1:]
             async with asyncio.timeout(2):
                 await up.seen[0].finished.wait()
+
+    play(scenario)
+
+
+def test_what_others_gave_back_is_worked_on_a_few_at_a_time_to_the_last(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(background, "_AT_ONCE", 1)
+    monkeypatch.setattr(parts, "Background", partial(Background, poll=0.02))
+
+    async def scenario() -> None:
+        async with Upstream([Stall()], [Stall()], [Stall()], [json_reply(chat_reply("ab"))]) as up:
+            section = upstream(up.url, "chat", api_key="none")
+            async with adapter(section, store=store) as client:
+                known = [(await client.ask("responses", background=True)).json["id"] for _ in range(3)]
+                while len(up.seen) < 3:
+                    await asyncio.sleep(0.02)
+            async with adapter(section, store=store) as client:
+                for each in known:
+                    assert (await until(client, each, "completed", "failed"))["error"] is None
+
+    play(scenario)
+    lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line["event"] == "request"]
+    accepted = [line["request_id"] for line in lines if line["lane"] == "hub"]
+    assert sorted(line["request_id"] for line in lines if line["lane"] == "background") == sorted(accepted * 2)
+
+
+def test_it_is_asked_of_whom_its_client_named(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream() as first,
+            Upstream([json_reply(chat_reply())]) as second,
+            adapter(
+                upstream(first.url, "chat", "first"), upstream(second.url, "chat", "second"), store=store
+            ) as client,
+        ):
+            known = (await client.ask("responses", background=True, provider="second")).json["id"]
+            assert (await until(client, known, "completed", "failed"))["error"] is None
+            assert (len(first.seen), len(second.seen)) == (0, 1)
+
+    play(scenario)
+
+
+def test_deleted_before_it_is_begun(store: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the claim and the look at what was claimed."""
+    claim = Store.claim
+    over = asyncio.Event()
+
+    async def late(self: Store, *args: Any, **more: Any) -> Any:
+        job = await claim(self, *args, **more)
+        if job is not None:
+            assert await self.delete_response(job.tenant, job.id)
+        return job
+
+    monkeypatch.setattr(Store, "claim", late)
+    ended = Background._ended
+    monkeypatch.setattr(Background, "_ended", lambda *given: (ended(*given), over.set()))
+
+    async def scenario() -> None:
+        async with Upstream() as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            known = (await client.ask("responses", background=True)).json["id"]
+            await over.wait()
+            assert (await client.get(f"/v1/responses/{known}")).status == 404
+            assert up.seen == []
 
     play(scenario)
 

@@ -17,7 +17,7 @@ import pytest
 
 from adapter.errors import StoreUnavailable
 from adapter.hub.grammar import check_responses
-from adapter.server.stored import parts
+from adapter.server.stored import background, parts
 from adapter.server.stored.background import Background
 from adapter.store import opening
 from adapter.store.engine import Database, Limits
@@ -303,9 +303,67 @@ def test_who_looks_for_queued_responses_looks_on_when_the_store_is_back() -> Non
                     raise StoreUnavailable("It is away.")
                 looked.set()
 
-        watching = asyncio.ensure_future(Background(store=Away(), pipeline=None, poll=0).watch())  # type: ignore[arg-type]
+        looking = Background(store=Away(), pipeline=None, leaving=lambda: False, poll=0)  # type: ignore[arg-type]
+        watching = asyncio.ensure_future(looking.watch())
         await asyncio.wait_for(looked.wait(), 5)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+    play(scenario)
+
+
+def test_what_was_accepted_and_could_not_be_claimed_is_claimed_by_whoever_can(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Store.claim
+    refused: list[object] = []
+
+    async def away(self: Store, owner: str, *, lease: float, only: tuple[str, str] | None = None) -> Any:
+        if only is not None:
+            refused.append(only)
+            raise StoreUnavailable("gone")
+        return await claim(self, owner, lease=lease)
+
+    monkeypatch.setattr(Store, "claim", away)
+    monkeypatch.setattr(background, "_RESERVED", 0)
+    monkeypatch.setattr(parts, "Background", partial(Background, poll=0.02))
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat", api_key="none"), store={"url": f"sqlite:///{path}"}) as client,
+        ):
+            answer = await client.ask("responses", background=True)
+            assert (answer.status, answer.json["status"], len(refused)) == (200, "queued", 1)
+            while (shown := (await client.get(f"/v1/responses/{answer.json['id']}")).json)["status"] != "completed":
+                assert shown["status"] in ("queued", "in_progress")
+                await asyncio.sleep(0.02)
+
+    play(scenario)
+
+
+def test_who_is_on_its_way_out_takes_up_nothing_more() -> None:
+    """It would have to give it back, or fail it where something of it was told."""
+
+    async def scenario() -> None:
+        looked, claimed = asyncio.Event(), []
+
+        class Full:
+            async def claim(self, owner: str, **_: object) -> None:
+                claimed.append(owner)
+
+        def leaving() -> bool:
+            if times := len(asked):
+                looked.set()
+            asked.append(times)
+            return True
+
+        asked: list[int] = []
+        looking = Background(store=Full(), pipeline=None, leaving=leaving, poll=0)  # type: ignore[arg-type]
+        watching = asyncio.ensure_future(looking.watch())
+        await asyncio.wait_for(looked.wait(), 5)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        assert claimed == []
 
     play(scenario)

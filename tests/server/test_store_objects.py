@@ -59,6 +59,7 @@ def test_turns_in_a_conversation(stream: bool, dialect: str, store: dict[str, An
                 assert shown["conversation"] == {"id": made["id"]}
                 assert shown["store"] is True
                 assert shown == (await client.get(f"/v1/responses/{shown['id']}")).json
+            assert up.seen[-1].json.get("store") is (None if kind == "chat" else False)
             sent = up.seen[-1].json["messages" if kind == "chat" else "input"]
             assert [item["role"] for item in sent] == ["user", "user", "assistant", "user"]
             listed = (await client.get(f"{path}/items?order=asc")).json
@@ -242,9 +243,15 @@ def test_what_is_said_of_stored_objects_in_a_wrong_form_is_told_where(store: dic
                 (await client.post(CONVERSATIONS, {"metadata": ["a"]}), "metadata"),
                 (await client.post(f"{PATH['chat']}/{completion}", {}), "metadata"),
                 (await client.get(f"/v1/responses/{known}?starting_after=1"), "starting_after"),
+                *[
+                    (await client.get(f"/v1/responses/{known}/input_items?limit={limit}"), "limit")
+                    for limit in ("0", "101", "-1", "%C2%B2", "1" * 5000)
+                ],
+                (await client.get(f"/v1/responses/{known}/input_items?order=up"), "order"),
                 (await client.ask("responses", conversation=7), "conversation"),
                 (await client.ask("responses", previous_response_id=7), "previous_response_id"),
                 (await client.ask("responses", input=7, store=False), "input"),
+                (await client.ask("responses", input=[7]), "input[0]"),
                 (await client.post("/v1/responses/input_tokens", {"model": "m", PREVIOUS: 7}), PREVIOUS),
                 (await client.post("/v1/responses/input_tokens", {PREVIOUS: 7}), PREVIOUS),
             ):

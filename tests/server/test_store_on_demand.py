@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from orjson import loads
 
+from adapter.errors import StoreUnavailable
+from adapter.server.stored import parts
 from adapter.server.stored.parts import Stored
+from adapter.store.store import Store
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import Upstream, chat_reply, json_reply
 
@@ -124,6 +130,41 @@ def test_a_database_of_an_earlier_run_is_looked_after_from_the_start(database: P
 
     play(stored)
     play(again)
+
+
+def test_what_an_earlier_run_left_is_ended_and_what_has_expired_is_removed(
+    database: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Now, and as soon as the database is there."""
+    monkeypatch.setattr(parts, "_SWEEP_EVERY", 0.02)
+    fail = Store.fail_abandoned
+    swept: list[int] = []
+
+    async def away(self: Store, error: dict[str, Any]) -> int:
+        if not swept:
+            swept.append(0)
+            raise StoreUnavailable("gone")
+        swept.append(await fail(self, error))
+        return swept[-1]
+
+    monkeypatch.setattr(Store, "fail_abandoned", away)
+
+    async def scenario() -> None:
+        for known, ttl, status in (("resp_lost", None, "in_progress"), ("resp_old", 60, "completed")):
+            earlier = Store(f"sqlite:///{database}", ttl=ttl, clock=lambda: 1e9)
+            await earlier.save_response("default", {"id": known, "status": status}, input=[])
+            await earlier.close()
+        async with adapter(upstream("http://127.0.0.1:9", "chat"), store=DEFAULT) as client:
+            with closing(sqlite3.connect(database)) as there:
+                while there.execute("SELECT id FROM responses").fetchall() != [("resp_lost",)]:
+                    await asyncio.sleep(0.02)
+            lost = (await client.get("/v1/responses/resp_lost")).json
+            assert (lost["status"], lost["error"]["code"]) == ("failed", "server_error")
+
+    play(scenario)
+    lines = [loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [line["reason"] for line in lines if line["event"] == "store_unavailable"] == ["gone"]
+    assert [line["count"] for line in lines if line["event"] == "responses_abandoned"] == [1]
 
 
 def test_every_turn_is_stored_where_the_operator_wants_it(database: Path, begun: list[Stored]) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Engine
 
 from adapter.hub.grammar import check_responses
+from adapter.server.stored import responding
 from adapter.server.stored.parts import Stored
 from tests.server.harness import PATH, Client, Response, adapter, ask_bytes, play, read_head, upstream
 from tests.server.scripted import (
@@ -60,7 +61,12 @@ async def got(client: Client, known: str, below: str = "") -> Response:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_response_can_be_read_as_it_was_told(dialect: str, store: dict[str, Any]) -> None:
+def test_a_response_can_be_read_as_it_was_told(
+    dialect: str, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its end is told in another second than it is stored."""
+    monkeypatch.setattr(responding, "clock", lambda: 4_000_000_000)
+
     async def scenario() -> None:
         async with (
             Upstream(plain(dialect), stream(dialect)) as up,
@@ -72,6 +78,7 @@ def test_a_response_can_be_read_as_it_was_told(dialect: str, store: dict[str, An
             assert check_responses(told.events) == []
             ended = told.events[-1]["response"]
             assert whole["store"] is ended["store"] is True
+            assert {whole["completed_at"], ended["completed_at"]} == {4_000_000_000}
             assert whole == (await got(client, whole["id"])).json
             assert ended == (await got(client, ended["id"])).json
             assert len({entry["response"]["id"] for entry in told.events if "response" in entry}) == 1
@@ -147,6 +154,8 @@ def test_references_to_stored_items(store: dict[str, Any]) -> None:
                 assert [text for _, text in said(up, "chat")] == ["one", "Hello", "two"]
             listed = (await got(client, answer.json["id"], "/input_items?order=asc")).json
             assert [entry["id"] for entry in listed["data"]][1] == known
+            unstored = await client.ask("responses", input=given, store=False)
+            assert (unstored.json["store"], [text for _, text in said(up, "chat")]) == (False, ["one", "Hello", "two"])
             unknown = await client.ask("responses", input=[{"type": "item_reference", "id": "msg_nobody"}])
             assert (unknown.status, unknown.json["error"]["param"]) == (404, "input[0]")
 
@@ -324,6 +333,7 @@ def test_a_client_that_leaves_has_cancelled(store: dict[str, Any]) -> None:
                 await asyncio.sleep(0.05)
             assert left["status"] == "cancelled"
             assert (left["output"][0]["status"], left["output"][0]["content"][0]["text"]) == ("incomplete", "Hal")
+            await asyncio.wait_for(up.seen[0].finished.wait(), 5)
 
     play(scenario)
 

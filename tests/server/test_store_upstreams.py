@@ -14,11 +14,14 @@ from adapter.store.store import Store
 from tests.server.harness import Client, adapter, ask_bytes, play, upstream
 from tests.server.scripted import (
     SSE,
+    Script,
     Stall,
     Upstream,
     chat_reply,
     event,
+    head,
     json_reply,
+    piece,
     response,
     responses_events,
     responses_stream,
@@ -35,8 +38,9 @@ def test_what_an_upstream_keeps_is_asked_of_it(stream: bool, store: dict[str, An
     async def scenario() -> None:
         reply = responses_stream() if stream else [json_reply(response())]
         rest = [json_reply({"id": "resp_up1", "object": "x"})]
+        page = {"object": "list", "data": [], "has_more": False}
         async with (
-            Upstream(reply, rest) as up,
+            Upstream(reply, rest, [json_reply(page)], rest) as up,
             adapter(upstream(up.url, "responses", profile="openai", api_key="sk-own"), store=store) as client,
         ):
             answer = await client.ask("responses", stream=stream)
@@ -49,7 +53,7 @@ def test_what_an_upstream_keeps_is_asked_of_it(stream: bool, store: dict[str, An
                 ("DELETE", "/responses/resp_up1"),
             ):
                 told = await client.request(method, f"/v1{path}")
-                assert told.json == {"id": "resp_up1", "object": "x"}
+                assert told.json == (page if "input_items" in path else {"id": "resp_up1", "object": "x"})
                 assert up.seen[-1].line.split()[:2] == [method, f"/v1{path}"]
                 assert up.seen[-1].headers["authorization"] == "Bearer sk-own"
             assert (await client.get("/v1/responses/resp_up1")).status == 404
@@ -149,6 +153,32 @@ def test_what_an_upstream_kept_that_is_gone_is_not_found(store: dict[str, Any]) 
             async with adapter(upstream(up.url, "responses", "new", profile="openai"), store=store) as client:
                 assert (await client.get("/v1/responses/resp_up1")).status == 404
             assert len(up.seen) == 1
+
+    play(scenario)
+
+
+def test_what_an_upstream_that_keeps_its_own_is_not_to_store_is_its_to_refuse(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"error": {"message": "store it"}}, 400)]) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store) as client,
+        ):
+            refused = await client.ask("responses", store=False, background=True)
+            assert (refused.status, up.seen[0].json["background"], up.seen[0].json["store"]) == (400, True, False)
+
+    play(scenario)
+
+
+def test_what_an_upstream_kept_that_is_too_large_is_not_read_to_its_end(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        endless: Script = [head(200), piece(b'{"id":"' + b"x" * 300_000), Stall()]
+        async with (
+            Upstream([json_reply(response())], endless) as up,
+            adapter(upstream(up.url, "responses", profile="openai"), store=store, reply_limit=200_000) as client,
+        ):
+            await client.ask("responses")
+            assert (await client.get("/v1/responses/resp_up1")).status == 502
+            await asyncio.wait_for(up.seen[1].finished.wait(), 5)
 
     play(scenario)
 

@@ -102,6 +102,7 @@ async def test_a_lease_that_ended_goes_to_the_next_worker(store: Store, clock: C
     assert not await store.save_response("t", response("resp_1", assistant("slow", "msg_s"), background=True), job=slow)
     assert not await store.save_response("t", response("resp_1", assistant("rude", "msg_r"), background=True))
     assert await store.save_response("t", response("resp_1", assistant("next", "msg_n"), background=True), job=next_)
+    assert not await store.save_response("t", response("resp_1", assistant("slow", "msg_s"), background=True), job=slow)
     assert texts(await store.resolve("t", "resp_1")) == ["q", "next"]
 
 
@@ -280,6 +281,7 @@ async def test_abandoned_foreground_responses_fail(store: Store, clock: Clock) -
     for n in range(3):
         await store.save_response("t", response(f"resp_{n}", status="in_progress"), input=[user("q")], lease=60)
     await queue(store, "resp_bg")
+    await store.save_response("of_another", response("resp_1", status="in_progress"), input=[])
     clock.time += 61
     await store.save_response("t", response("resp_new", status="in_progress"), input=[], lease=60)
     error = {"code": "server_error", "message": "The adapter stopped before the answer was stored."}
@@ -290,4 +292,4 @@ async def test_abandoned_foreground_responses_fail(store: Store, clock: Clock) -
     assert found is not None
     assert found.object is not None
     assert ("failed", "failed", error) == (found.status, found.object["status"], found.object["error"])
-    assert (await store.stats()).statuses == {"queued": 1, "in_progress": 1, "failed": 3}
+    assert (await store.stats()).statuses == {"queued": 1, "in_progress": 2, "failed": 3}

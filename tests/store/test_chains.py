@@ -174,3 +174,16 @@ async def test_purging_takes_whole_expired_chains_and_spares_living_ones(backend
     clock.time += 60
     assert (await store.purge_expired()).responses == 5
     assert {0} == {rows for table, rows in (await store.stats()).rows.items()}
+
+
+async def test_purging_takes_a_deleted_fork_with_its_last_branches(backend: Backend, clock: Clock) -> None:
+    """Also where it was to be kept longer than they are: nobody would look at it again."""
+    fork = await grow(backend.store(ttl=None), 1, "fork")
+    store = backend.store(ttl=100)
+    for name in ("left", "right"):
+        await grow(store, 1, name, after=fork)
+    assert await store.delete_response("t", fork)
+    clock.time += 101
+
+    assert (await store.purge_expired()).responses == 3
+    assert {0} == {rows for table, rows in (await store.stats()).rows.items()}

@@ -39,14 +39,15 @@ async def test_unknown_and_foreign_are_alike(store: Store) -> None:
     for tenant, name in (("other", "chatcmpl-1"), ("mine", "chatcmpl-2")):
         assert await store.completion(tenant, name) is None
         assert await store.completion_messages(tenant, name) is None
-        assert await store.update_completion(tenant, name, {}) is None
+        assert await store.update_completion(tenant, name, {"k": "v"}) is None
         assert not await store.delete_completion(tenant, name)
     assert (await store.completions("other")).data == []
     assert await store.completion("mine", "chatcmpl-1") is not None
 
 
 async def test_messages_are_paged(store: Store) -> None:
-    await store.save_completion("t", completion("chatcmpl-1"), ASKED)
+    for name in ("chatcmpl-0", "chatcmpl-1", "chatcmpl-2"):
+        await store.save_completion("t", completion(name), ASKED)
     page = await store.completion_messages("t", "chatcmpl-1", limit=1, after="chatcmpl-1-0")
     assert page is not None
     assert ([m["id"] for m in page.data], page.has_more) == (["chatcmpl-1-1"], True)

@@ -152,6 +152,14 @@ async def test_a_failed_turn_leaves_the_conversation_alone(store: Store) -> None
     assert await store.conversation_history("t", "conv_1") == []
 
 
+async def test_a_turn_that_was_cut_short_is_in_the_conversation(store: Store) -> None:
+    await store.create_conversation("t", "conv_1")
+    cut = response("resp_1", assistant("a", "msg_1"), status="incomplete", conversation={"id": "conv_1"})
+    await store.save_response("t", cut, input=[user("q")])
+
+    assert texts(await store.conversation_history("t", "conv_1")) == ["q", "a"]
+
+
 async def test_responses_and_conversations_share_items_and_let_go_apart(store: Store) -> None:
     await store.create_conversation("t", "conv_1")
     turn = response("resp_1", assistant("a", "msg_1"), conversation={"id": "conv_1"})

@@ -325,13 +325,17 @@ async def test_postgres_goes_and_comes_back(served: Store, postgres: Server) -> 
 
 
 async def test_postgres_restarts_between_two_calls(served: Store, postgres: Server) -> None:
-    """Pooled connections are dead, and no caller notices."""
+    """Pooled connections are dead, and no caller notices, whether it writes first or reads."""
     await asyncio.gather(*(save(served, f"resp_{n}") for n in range(8)))
     await in_thread(postgres.stop)
     await in_thread(postgres.start)
 
     assert all(await asyncio.gather(*(save(served, f"again_{n}") for n in range(8))))
-    assert texts(await served.resolve("t", "resp_7")) == ["q", "a"]
+    await in_thread(postgres.stop)
+    await in_thread(postgres.start)
+
+    found = await asyncio.gather(*(served.resolve("t", f"resp_{n}") for n in range(8)))
+    assert [texts(one) for one in found] == [["q", "a"]] * 8
 
 
 async def test_postgres_down_at_start(served: Store, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,6 +428,21 @@ async def test_a_caller_that_leaves_tears_nothing(store: Store) -> None:
     for n in range(40):
         found = await store.resolve("t", f"resp_{n}")
         assert texts(found) in (None, ["q", "a"])
+
+
+@pytest.mark.parametrize("verb", ["read", "write"])
+async def test_what_fails_again_and_again_is_given_up(store: Store, verb: str) -> None:
+    """A lost race runs again; what loses every time is none."""
+    await save(store)
+    times: list[None] = []
+
+    def twice(connection: Any) -> None:
+        times.append(None)
+        connection.execute(text("INSERT INTO conversations VALUES ('c', 't', 'x', 0, 0), ('c', 't', 'x', 0, 0)"))
+
+    assert await reason(getattr(store.db, verb)(twice)) == "failed"
+    assert len(times) == 3
+    assert await store.conversation("t", "c") is None
 
 
 async def test_a_call_that_takes_too_long_is_given_up(backend: Backend) -> None:

@@ -28,7 +28,7 @@ async def test_another_tenants_id_is_an_unknown_id(store: Store) -> None:
     """Every method answers alike for a foreign id and for one that never was."""
     await store.save_response("mine", response("resp_1", assistant("a", "msg_1")), input=[user("q")])
 
-    for tenant, unknown in (("other", "resp_1"), ("mine", "resp_2")):
+    for tenant, unknown in (("other", "resp_1"), ("mine", "resp_2"), ("mine", "resp\0")):
         assert await store.response(tenant, unknown) is None
         assert await store.resolve(tenant, unknown) is None
         assert await store.input_items(tenant, unknown) is None
@@ -61,9 +61,24 @@ async def test_an_id_that_cannot_be_costs_no_query(store: Store, queries: list[s
     assert await store.response("t", id) is None
     assert await store.resolve("t", id) is None
     assert await store.find_items("t", [id]) == {}
+    assert await store.kept_by("t", id) is None
+    assert await store.input_items("t", id) is None
+    assert await store.events_after("t", id, -1) is None
+    assert await store.cancel("t", id) is None
     assert not await store.delete_response("t", id)
     assert await store.conversation("t", id) is None
+    assert await store.conversation_history("t", id) is None
+    assert await store.conversation_items("t", id) is None
+    assert await store.add_conversation_items("t", id, [user("x")]) is None
+    assert await store.update_conversation("t", id, {}) is None
+    assert not await store.delete_conversation("t", id)
+    for conversation, item in ((id, "msg_1"), ("conv_1", id)):
+        assert await store.conversation_item("t", conversation, item) is None
+        assert await store.delete_conversation_item("t", conversation, item) is None
     assert await store.completion("t", id) is None
+    assert await store.completion_messages("t", id) is None
+    assert await store.update_completion("t", id, {}) is None
+    assert not await store.delete_completion("t", id)
     assert queries == []
 
 
@@ -140,9 +155,10 @@ async def test_input_items_are_listed_in_pages(store: Store) -> None:
     assert texts(oldest.data) == ["1", "2", "3", "4", "own"]
     assert all(item["id"].startswith("msg_") for item in oldest.data)
 
-    with pytest.raises(InvalidValue) as refused:
-        await store.input_items("t", "resp_1", after="msg_a")
-    assert refused.value.param == "after"
+    for unknown in ("msg_a", "msg\0", "é" * 2000):
+        with pytest.raises(InvalidValue) as refused:
+            await store.input_items("t", "resp_1", after=unknown)
+        assert refused.value.param == "after"
 
 
 async def test_an_empty_page_has_string_ids(store: Store) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from adapter.hub.request import Exchange
 from adapter.server.calls.lanes import Answering, RawStreaming, RawWhole
 from adapter.server.calls.own import Document, Written
+from adapter.server.turn import Turn
 
 Lane: TypeAlias = Answering | RawStreaming | Written | RawWhole | Document
 
@@ -38,3 +39,7 @@ class Course:
         lane = await self.begin()
         self.exchange.answered()
         return lane
+
+
+Decide: TypeAlias = Callable[[Turn, dict[str, Any]], Awaitable[Course]]
+"""What finds the course of an admitted turn with this body."""

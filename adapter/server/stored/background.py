@@ -16,13 +16,22 @@ accepted it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from adapter.access.caller import Caller
-from adapter.errors import AdapterError, BadRequest, InternalError, Overloaded, ShuttingDown, StoreUnavailable
+from adapter.errors import (
+    AdapterError,
+    BadRequest,
+    InternalError,
+    LimitsUnavailable,
+    Overloaded,
+    ShuttingDown,
+    StoreUnavailable,
+)
 from adapter.hub.events import Failed
 from adapter.server.calls.own import Document
 from adapter.server.courses.course import Course, Lane
@@ -45,6 +54,8 @@ from adapter.wire.jsonio import dumps
 if TYPE_CHECKING:
     from adapter.access.meter import Reservation
     from adapter.upstream.failover import Failover
+
+T = TypeVar("T")
 
 LEASE: Final = 30.0
 """Seconds after which a silent worker is taken for dead. A third of it is how long a cancellation elsewhere goes unnoticed."""
@@ -113,6 +124,8 @@ class Background:
     lease: float = LEASE
     poll: float = _POLL
     pipeline: Pipeline
+    leaving: Callable[[], bool]
+    """Whether this process is on its way out: it takes up nothing that another one could finish."""
     _tasks: Tasks = field(default_factory=Tasks)
 
     def keep(self, keep: KeepResponse, body: dict[str, Any]) -> Keep:
@@ -175,7 +188,7 @@ class Background:
         """Work on what nobody works on, for ever."""
         while True:
             try:
-                while len(self.runs) < _AT_ONCE:
+                while len(self.runs) < _AT_ONCE and not self.leaving():
                     job = await self.store.claim(self.owner, lease=self.lease)
                     if job is None:
                         break
@@ -251,12 +264,12 @@ class Background:
 
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
         body = job.request["body"]
-        course = await self._decided(turn, body)
-        _check_key(turn, job, self.pipeline, has_key=has_key)
+        _, course = await self._patiently(lambda: self.pipeline.courses.decided(turn, dict(body)))
+        _check_key(turn, job, has_key=has_key)
         if turn.counters:
             turn.size = len(dumps(body))
             if turn.reservation is None:
-                await self.pipeline.books.charge(turn, body, admitted=True)
+                await self._patiently(lambda: self.pipeline.books.charge(turn, body, admitted=True))
         shown = recording.object
         kind = Kind(
             id=job.id,
@@ -282,15 +295,14 @@ class Background:
         finally:
             lane.close()
 
-    async def _decided(self, turn: Turn, body: dict[str, Any]) -> Course:
-        """Its course; it was accepted, and waits while its upstream has all the work that it may have."""
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What is asked for, as soon as it can be had. The response was accepted: it waits while its upstream has all the work
+        that it may have, and while the store or that of the limits is away."""
         while True:
             try:
-                _, course = await self.pipeline.courses.decided(turn, dict(body))
-            except Overloaded:
+                return await ask()
+            except (Overloaded, StoreUnavailable, LimitsUnavailable):
                 await asyncio.sleep(self.poll)
-            else:
-                return course
 
     async def _save(self, turn: Turn, job: Job, recording: Recording) -> None:
         """Store the end, for as long as this worker holds the response; after that another one ends it."""
@@ -327,10 +339,7 @@ class Background:
             if recording.told:
                 recording.fail(error)
                 await self._save(turn, job, recording)
-            else:
-                rest = await recording.pen.stop()
-                if rest:
-                    await self.store.append_events(job, rest, lease=self.lease)
+            else:  # what is not logged yet every attempt begins with
                 await self.store.requeue(job)
         except StoreUnavailable:
             pass  # the lease will tell
@@ -341,9 +350,8 @@ async def _stop_when_lost(pen: EventWriter, run: Run) -> None:
     run.stop(Outcome.CANCELLED)
 
 
-def _check_key(turn: Turn, job: Job, pipeline: Pipeline, *, has_key: bool) -> None:
-    upstream = next((one for one in pipeline.courses.router.upstreams if one.name == turn.upstream), None)
-    if job.request.get("keyed") and not has_key and (upstream is None or upstream.callers_key):
+def _check_key(turn: Turn, job: Job, *, has_key: bool) -> None:
+    if job.request.get("keyed") and not has_key and (turn.target is None or turn.target.upstream.callers_key):
         raise BadRequest(
             "The server was restarted while this response was queued, and it keeps no caller's key; send the request again.",
             code="server_restarted",

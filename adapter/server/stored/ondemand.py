@@ -37,9 +37,10 @@ Observe = Callable[[str, float], None]
 class OnDemand:
     """`Keeping` and `History` of the pipeline, and the endpoints of what is stored."""
 
-    def __init__(self, settings: Settings, observe: Observe | None) -> None:
-        """`observe` is told of the store's operations."""
+    def __init__(self, settings: Settings, observe: Observe | None, leaving: Callable[[], bool]) -> None:
+        """`observe` is told of the store's operations; `leaving`: whether this process is on its way out."""
         self._settings = settings
+        self._leaving = leaving
         self._observe = observe
         self._pipeline: Pipeline | None = None
         self._stored: Stored | None = None
@@ -132,7 +133,7 @@ class OnDemand:
         from adapter.server.stored.parts import Stored
 
         assert self._pipeline is not None
-        stored = Stored.of(self._settings.store, self._pipeline)
+        stored = Stored.of(self._settings.store, self._pipeline, self._leaving)
         if self._observe is not None:
             stored.store.db.observe = self._observe
         return stored

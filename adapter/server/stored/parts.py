@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,15 +42,15 @@ class Stored:
     _tasks: Tasks = field(default_factory=Tasks)
 
     @classmethod
-    def of(cls, section: Section, pipeline: Pipeline) -> Stored:
-        """From the configuration; nothing is opened yet.
+    def of(cls, section: Section, pipeline: Pipeline, leaving: Callable[[], bool]) -> Stored:
+        """From the configuration; nothing is opened yet. `leaving`: see `Background`.
 
         Raises:
             ConfigError: it cannot be served.
         """
         assert section.mode != "off"
         store = opened(section)
-        background = Background(store=store, pipeline=pipeline)
+        background = Background(store=store, pipeline=pipeline, leaving=leaving)
         return cls(
             store=store,
             history=StoredHistory(store=store),
