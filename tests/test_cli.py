@@ -266,7 +266,8 @@ def test_serve_waits_for_its_children_where_whoever_started_it_ignores_his_own(w
     ignored = (
         "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
     )
-    start = [sys.executable, "-m", "adapter", "serve", "--demo", "--port", "0", "--workers", str(workers)]
+    up = ["--upstream", "http://127.0.0.1:9/v1", "--dialect", "chat"]
+    start = [sys.executable, "-m", "adapter", "serve", *up, "--port", "0", "--workers", str(workers)]
     process = subprocess.Popen([sys.executable, "-c", ignored, *start], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
