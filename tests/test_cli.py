@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from adapter import serving
 from adapter.cli import main
 from adapter.config import load
+from adapter.demo.running import start
 from adapter.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -233,6 +234,26 @@ def test_a_worker_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_address_of_this_machine_is_told_in_one_line(host: str) -> None:
     with pytest.raises(ConfigError, match=r"server\.host"):
         serving.bound(host, 0)
+
+
+def test_the_demo_models_thread_has_a_loop_that_may_outlive_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop's callbacks take the interpreter without looking whether there is one: a parent of workers ended with SIGSEGV."""
+    given: list[uvicorn.Config] = []
+
+    class Heard:
+        def __init__(self, config: uvicorn.Config) -> None:
+            given.append(config)
+
+        def run(self, sockets: object) -> None: ...
+
+    monkeypatch.setattr(uvicorn, "Server", Heard)
+    with socket.socket() as listener:
+        start(listener)
+    factory = given[0].get_loop_factory()
+    assert factory is not None
+    loop = factory()
+    loop.close()
+    assert type(loop).__module__.startswith("asyncio")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
