@@ -117,7 +117,7 @@ def _table(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as refused:
         raise ConfigError(f"{path}: {refused.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as refused:
+    except (ValueError, RecursionError) as refused:  # no TOML, no UTF-8, a number without end, too deep
         raise ConfigError(f"{path}: {refused}") from None
 
 

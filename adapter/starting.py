@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,3 +27,8 @@ def open_streams() -> None:
             number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is its own
             os.set_inheritable(number, True)  # to the workers
             setattr(sys, name, os.fdopen(number, mode))
+
+
+def hear_of_children() -> None:
+    """Whoever started this process may not have wanted to hear of its own: ours could not be waited for then, which that hands on."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

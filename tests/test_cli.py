@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from adapter import serving
 from adapter.cli import main
 from adapter.config import load
+from adapter.demo.running import start
 from adapter.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -235,6 +236,26 @@ def test_what_is_no_address_of_this_machine_is_told_in_one_line(host: str) -> No
         serving.bound(host, 0)
 
 
+def test_the_demo_models_thread_has_a_loop_that_may_outlive_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop's callbacks take the interpreter without looking whether there is one: a parent of workers ended with SIGSEGV."""
+    given: list[uvicorn.Config] = []
+
+    class Heard:
+        def __init__(self, config: uvicorn.Config) -> None:
+            given.append(config)
+
+        def run(self, sockets: object) -> None: ...
+
+    monkeypatch.setattr(uvicorn, "Server", Heard)
+    with socket.socket() as listener:
+        start(listener)
+    factory = given[0].get_loop_factory()
+    assert factory is not None
+    loop = factory()
+    loop.close()
+    assert type(loop).__module__.startswith("asyncio")
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("streams", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
 def test_nothing_fails_for_want_of_standard_streams(streams: str, workers: str) -> None:
@@ -259,6 +280,27 @@ def test_nothing_fails_for_want_of_standard_streams(streams: str, workers: str) 
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_waits_for_its_children_where_whoever_started_it_ignores_his_own(workers: int) -> None:
+    ignored = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    up = ["--upstream", "http://127.0.0.1:9/v1", "--dialect", "chat"]
+    start = [sys.executable, "-m", "adapter", "serve", *up, "--port", "0", "--workers", str(workers)]
+    process = subprocess.Popen([sys.executable, "-c", ignored, *start], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        listening = process.stdout.readline()
+        assert "listening on" in listening
+        url = listening.split()[3].rstrip(",")
+        assert b"ok" in _opened(urllib.request.Request(f"{url}/livez"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _opened(request: urllib.request.Request) -> bytes:

@@ -105,7 +105,7 @@ def load_prompt(path: Path | None) -> str:
         return _packaged_prompt()
     try:
         text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as refused:
+    except (OSError, ValueError) as refused:  # no file, no UTF-8, no name of a file
         raise ConfigError(f"compaction.prompt: {path} cannot be read: {refused}") from None
     if not text:
         raise ConfigError(f"compaction.prompt: {path} is empty")

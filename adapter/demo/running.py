@@ -30,8 +30,9 @@ def start(listener: socket.socket) -> None:
 
     from adapter.demo.app import app
 
+    # not uvloop: the thread is still there when the interpreter goes, which uvloop's callbacks do not survive
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+        app, loop="asyncio", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     threading.Thread(target=uvicorn.Server(config).run, args=([listener],), name="demo", daemon=True).start()

@@ -113,8 +113,9 @@ class Dialect(Protocol):
     ) -> tuple[list[Event], list[Anomaly]]:
         """As `read_answer`, for the client that streams: the hub events of the same answer."""
 
-    def check_reply(self, body: dict[str, Any]) -> None:
-        """A look at an upstream's plain reply that passes as bytes. Raises what it says instead of an answer."""
+    def check_reply(self, body: dict[str, Any]) -> AdapterError | None:
+        """A look at an upstream's plain reply that passes as bytes: what the answer in it says that it failed by. Raises what
+        it says instead of an answer."""
 
     def write_reply(self, answers: Sequence[Answer], exchange: Exchange) -> dict[str, Any]:
         """The client's plain reply; several answers only where the client asked for n > 1."""

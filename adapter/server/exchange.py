@@ -170,6 +170,8 @@ class Pipeline:
                     case RawWhole() | Document():
                         turn.usage = answering.usage or self._estimated(turn, len(answering.body))
                         await outlet.whole(200, _JSON, answering.body)
+                        if answering.error is not None:
+                            turn.error, turn.outcome = answering.error, Outcome.FAILED
                     case RawStreaming():
                         if turn.client.codex:
                             pulse.ping = answering.observer.ping

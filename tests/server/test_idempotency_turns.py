@@ -41,8 +41,10 @@ from tests.server.scripted import (
     chunk,
     event,
     json_reply,
+    response,
 )
 from tests.server.test_access import ALICE, OWN, limited
+from tests.server.test_lanes import access_lines
 
 # -------------------------------------------------------------------------------------------- what frees the key
 
@@ -71,6 +73,31 @@ def test_an_error_frees_the_key(name: str, stream: bool) -> None:
             assert up.seen[-1].body == up.seen[0].body
 
     play(scenario)
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_an_answer_that_says_itself_that_it_failed_frees_the_key(
+    status: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        failed = response("Hel") | {"status": status, "error": {"code": "server_error", "message": "canary"}}
+        async with (
+            Upstream([json_reply(failed)], good("responses")) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            first = await ask(client, "responses")
+            assert (first.status, first.json) == (200, failed)
+            again = await ask(client, "responses")
+            asked(again)
+            replayed(await ask(client, "responses"), again)
+            assert len(up.seen) == 2
+
+    play(scenario)
+    assert [(line["outcome"], line["lane"]) for line in access_lines(capfd)] == [
+        ("failed", "raw"),
+        ("ok", "raw"),
+        ("ok", "replay"),
+    ]
 
 
 def test_a_stream_that_fails_in_the_middle_frees_the_key() -> None:

@@ -71,7 +71,7 @@ def _tell(answer: Answer, choice: dict[str, Any]) -> None:
 
 
 def check_reply(body: dict[str, Any]) -> None:
-    """See `Dialect.check_reply`."""
+    """See `Dialect.check_reply`. No answer of this dialect says of itself that it failed."""
     choices = body.get("choices")
     if type(choices) is list and choices:
         for choice in choices:

@@ -26,6 +26,8 @@ ENDS: Final = {
     "response.cancelled": "cancelled",
 }
 """Terminal events -> the status that they mean where their object gives none."""
+FAILURES: Final = ("failed", "cancelled")
+"""The statuses of an answer that is none."""
 STATUS_MENDED: Final = Anomaly("status_mended", "completed, but its last item is incomplete")
 
 
@@ -91,19 +93,25 @@ def ending(response: dict[str, Any], default: str, exchange: Exchange) -> Ending
         return _CUT if "incomplete_details" not in response and _is_full(response, exchange) else _COMPLETED
     if status not in ("completed", "incomplete", "failed", "cancelled"):
         status = "failed" if response.get("error") else default
+    if status in FAILURES:
+        return Ending("failed", error=failure(response, status))
     match status:
-        case "failed" | "cancelled":
-            error = response.get("error")
-            if isinstance(error, (dict, str)) and error:
-                return Ending("failed", error=from_error_object(error))
-            how = "cancelled" if status == "cancelled" else "failed without a reason"
-            return Ending("failed", error=UpstreamError(f"The upstream's response was {how}."))
         case "incomplete":
             details = response.get("incomplete_details")
             reason = details.get("reason") if isinstance(details, dict) else None
             return Ending("incomplete", "content_filter") if reason == "content_filter" else _CUT
         case _:
             return _COMPLETED
+
+
+def failure(response: dict[str, Any], status: str) -> AdapterError:
+    """What a Response failed by, whose status is one of `FAILURES`."""
+    error = response.get("error")
+    if isinstance(error, (dict, str)) and error:
+        return from_error_object(error)
+    return UpstreamError(
+        f"The upstream's response {'was cancelled' if status == 'cancelled' else 'failed without a reason'}."
+    )
 
 
 def _is_full(response: dict[str, Any], exchange: Exchange) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from adapter.dialects.responses.answers import (
+    FAILURES,
     STATUS_MENDED,
     ended,
     ending,
+    failure,
     head,
     output_of,
     said_beside,
@@ -53,13 +55,15 @@ def read_answer(
     return answer, mended
 
 
-def check_reply(body: dict[str, Any]) -> None:
+def check_reply(body: dict[str, Any]) -> AdapterError | None:
     """See `Dialect.check_reply`. A response that failed with an output says so itself."""
     output = body.get("output")
     if not output and (body.get("error") or (output is None and "message" in body)):
         raise from_error_object(body)
     if type(output) is not list:
         raise UpstreamInvalid("The upstream's answer has no output.")
+    status = body.get("status")
+    return failure(body, status) if status in FAILURES else None
 
 
 def read_reply(

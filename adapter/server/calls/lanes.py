@@ -337,6 +337,8 @@ class RawWhole:
         self.id = ""
         self.headers: Mapping[str, str] = reply.headers
         self.usage: dict[str, Any] | None = None
+        self.error: AdapterError | None = None
+        """What the answer says that it failed by."""
 
     async def begin(self) -> None:
         """The whole reply, looked at.
@@ -352,7 +354,7 @@ class RawWhole:
         if not isinstance(value, dict):
             raise UpstreamInvalid("The upstream's answer is not a JSON object.")
         self.usage = normal(value.get("usage"))
-        self._check(value)
+        self.error = self._check(value)
         self.id = named(value.get("id"))
 
     async def finish(self) -> None:

@@ -94,6 +94,8 @@ class Changed:
 class Document:
     """A whole JSON body of our own making."""
 
+    error = None
+
     def __init__(self, body: bytes, usage: dict[str, Any] | None) -> None:
         self.body = body
         self.usage = usage
