@@ -43,7 +43,11 @@ def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         ConfigError: one line that names the key and what would be taken.
     """
     _check_environment()
-    given: dict[str, Any] = {"command_line": overrides or {}, "file": _table(path) if path else {}}
+    table = _table(path) if path else {}
+    filed = {
+        name: value for name, value in table.items() if value != {} or name not in _TABLES
+    }  # an empty one says nothing
+    given: dict[str, Any] = {"command_line": overrides or {}, "file": filed}
     try:
         found = _Written(**given)
     except ValidationError as refused:

@@ -253,3 +253,17 @@ def test_what_a_variable_cannot_say_is_told(monkeypatch: pytest.MonkeyPatch, nam
     with pytest.raises(ConfigError) as refused:
         load()
     assert hint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("", False), ("[store]\n# ttl = 60\n", False), ('[store]\nmode = "client"\n', True)],
+    ids=["none", "empty", "a default"],
+)
+def test_a_section_is_written_that_says_something(tmp_path: Path, text: str, written: bool) -> None:
+    assert ("store" in _load(tmp_path, text).written) is written
+
+
+def test_an_empty_table_of_no_section_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sever: unknown key, did you mean 'server'"):
+        _load(tmp_path, "[sever]\n")
