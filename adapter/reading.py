@@ -44,9 +44,8 @@ def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     """
     _check_environment()
     table = _table(path) if path else {}
-    filed = {
-        name: value for name, value in table.items() if value != {} or name not in _TABLES
-    }  # an empty one says nothing
+    # an empty table of a section says nothing of it
+    filed = {name: value for name, value in table.items() if value != {} or name not in _TABLES}
     given: dict[str, Any] = {"command_line": overrides or {}, "file": filed}
     try:
         found = _Written(**given)
