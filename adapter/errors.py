@@ -3,13 +3,18 @@
 An error is also a value: a failed stream carries one in its `Failed` event. Messages say what was wrong, where
 (`param`) and what would be accepted; they never hold a secret, a prompt or an upstream's body.
 
-Shapes and statuses: the `error` envelope of both APIs, `{"error": {message, type, param, code}}`, all four keys always.
+Shapes and statuses: the `error` envelope of both APIs, `{"error": {message, type, param, code}}`, all four keys always; behind
+them stand the further members of an upstream's own, as `misalignment`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+
+_NO_DETAILS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Blame(Enum):
@@ -31,6 +36,8 @@ class AdapterError(Exception):
     """For the `x-should-retry` header, which the official clients obey: set where the status alone would mislead them."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Further fields of an HTTP answer that carries this error."""
+    details: Mapping[str, Any] = _NO_DETAILS
+    """Further members of the error object: what an upstream said beside the four that every error has."""
 
     def __init__(
         self,
@@ -57,8 +64,9 @@ class AdapterError(Exception):
         return self.status
 
     def body(self) -> dict[str, Any]:
-        """The error envelope of both APIs: `{"error": {"message", "type", "param", "code"}}`."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        """The error envelope of both APIs: `{"error": {"message", "type", "param", "code", …}}`."""
+        facts = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": {**facts, **self.details}}
 
 
 # ------------------------------------------------------------------------------------------------ the client's fault

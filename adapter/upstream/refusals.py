@@ -6,12 +6,15 @@ status the client hears of it, the code (see `wordings`), and what of the text m
 
 * The client's faults keep status, message, `param`. Context overflow is 400, whatever the server makes of it; money is 429
   `insufficient_quota`; an unknown model is 404.
-* A refused key is the client's to mend only if it was the client's own; else it is a 502 that says nothing of the key.
+* A refused key is the client's to mend only if it was the client's own; else it is a 502 that says nothing of the key. What was
+  refused for what it says (a policy, a moderation) is no refused key, though servers use the same status: else one prompt would
+  put the operator's key to rest for everybody.
 * Rate limits keep `retry-after`, in whole seconds, from any of its spellings.
 * Server errors that come as JSON keep their status, or are 400 where their words blame the request; text and HTML are never
   forwarded.
 
-Messages are cut, and scrubbed of what looks like a key or an account.
+Messages are cut, and scrubbed of what looks like a key or an account; so are the further members of a refusal (`misalignment`,
+Azure's `innererror`, OpenRouter's `metadata`), which say why and what to do.
 """
 
 from __future__ import annotations
@@ -35,10 +38,12 @@ from adapter.errors import (
 )
 from adapter.upstream.wordings import Meaning, is_about_input, meaning_of
 from adapter.wire.headers import returned
-from adapter.wire.jsonio import NotJson, loads
+from adapter.wire.jsonio import NotJson, dumps, loads
 
 MAX_MESSAGE: Final = 2_000
 """Characters of a message that go on: some servers quote the whole request."""
+_MAX_DETAILS: Final = 8_000
+"""Bytes of the further members, all together; none goes on where they are more."""
 DEFAULT_RETRY_AFTER: Final = 1
 """Seconds, where a rate limit names none: Codex gives up at once on a 429 without the header."""
 _LONGEST_WAIT: Final = 7 * 24 * 3600
@@ -48,8 +53,8 @@ _SECRETS: Final = re.compile(
     r"|\b(?:sk|pk|rk|ak|gsk|xai|hf|key|csk|nvapi|org|proj|user|acct)[-_](?=[a-z_.-]*[A-Z0-9*])[A-Za-z0-9*_.-]{6,}"
     r"|\bAIza[0-9A-Za-z_-]{10,}"
 )
-_LABELLED: Final = re.compile(r"(\b(?:api[-_ ]?key|token)(?: provided)?\s*[:=]\s*)[^\s,;]{8,}", re.I)
-"""A key of no known form, behind a word that says it is one."""
+_LABELLED: Final = re.compile(r"(\b(?:api[-_ ]?key(?: id)?|token|team)(?: provided)?\s*[:=]\s*)[^\s,;]{8,}", re.I)
+"""A key or an account of no known form, behind a word that says it is one."""
 _TRY_AGAIN: Final = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s|sec|second)", re.I)
 
 
@@ -66,13 +71,15 @@ class _Said(NamedTuple):
     param: str | None = None
     status: int | None = None
     """A status that stands in the error itself."""
+    details: Mapping[str, Any] = {}
+    """What else stands there."""
 
 
 def from_error_object(obj: Any) -> AdapterError:
     """The meaning of an error inside a success: the `error` value of a body or frame, or the whole of it."""
     said = _said(obj)
     status = said.status or _STATUS_OF_TYPE.get(said.code) or _STATUS_OF_TYPE.get(said.type) or 502
-    return _meant(said, status, {}, own_key=True)
+    return _told(said, status, {}, own_key=True)
 
 
 def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: bool) -> AdapterError:
@@ -92,7 +99,7 @@ def _from_body(status: int, headers: Mapping[str, str], body: bytes, *, own_key:
     except NotJson:
         value = None
     if isinstance(value, (dict, list)):
-        return _meant(_said(value), status, headers, own_key=own_key)
+        return _told(_said(value), status, headers, own_key=own_key)
     if status >= 500 and status != _NOT_IMPLEMENTED:
         said = f"The upstream failed with status {status} and said nothing that can be read."
         return UpstreamBadContent(said, retry_after=_wait_of_headers(headers))
@@ -120,11 +127,18 @@ def _said(value: Any) -> _Said:
         code=code if isinstance(code, str) else str(code) if type(code) is int else "",
         param=param if isinstance(param, str) else _first_place(value.get("detail")),
         status=_status(code) or _status(value.get("status")) or _status(value.get("status_code")),
+        details={key: member for key, member in value.items() if key not in _READ and member is not None},
     )
 
 
+_MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "errors")
+"""Where a message stands, the best place first."""
+_READ: Final = frozenset({*_MESSAGES, "type", "code", "param", "status", "status_code", "object", "error"})
+"""Members of an error that are told as one of the four, or say nothing."""
+
+
 def _message(value: dict[str, Any]) -> str:
-    for key in ("message", "detail", "msg", "error_message", "error_msg", "errors"):
+    for key in _MESSAGES:
         found = value.get(key)
         if isinstance(found, dict):  # {"message": {"detail": [...]}}
             found = _message(found)
@@ -165,6 +179,8 @@ ABOUT_INPUT: Final = frozenset(
         "invalid_prompt",
         "data_residency_mismatch",
         "bio_policy",
+        "cyber_policy",
+        "misalignment_policy_violation",
         "invalid_image",
         "invalid_image_format",
         "invalid_base64_image",
@@ -181,7 +197,10 @@ ABOUT_INPUT: Final = frozenset(
         "image_file_not_found",
     ]
 )
-"""The values of a failed Response's `error.code` for what its client sent; another upstream would not like that either."""
+"""The values of a failed Response's `error.code` for what its client sent; another upstream would not like that either.
+`cyber_policy`, which no list has, comes like them and Codex acts on it."""
+_POLICIES: Final = ABOUT_INPUT | {"content_filter", "content_policy_violation"}
+"""Codes of refusals for what was sent, whatever their status."""
 
 _STATUS_OF_TYPE: Final = {
     **dict.fromkeys(ABOUT_INPUT, 400),
@@ -190,7 +209,7 @@ _STATUS_OF_TYPE: Final = {
     "BadRequestError": 400,
     "content_filter": 400,
     "content_policy_violation": 400,
-    "cyber_policy": 400,
+    "misalignment_policy_violation": 403,
     "invalid_encrypted_content": 400,
     "authentication_error": 401,
     "invalid_api_key": 401,
@@ -201,6 +220,7 @@ _STATUS_OF_TYPE: Final = {
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "too_many_requests": 429,
+    "flex_unavailable": 429,
     "tokens": 429,
     "requests": 429,
     "overloaded_error": 503,
@@ -214,6 +234,15 @@ _STATUS_OF_TYPE: Final = {
 
 
 # ----------------------------------------------------------------------------------------------- what it comes to
+
+
+def _told(said: _Said, status: int, headers: Mapping[str, str], *, own_key: bool) -> AdapterError:
+    """As `_meant`, with the details where the client is to act on them: a server's trouble, or its quarrel with the operator, is
+    none of its business."""
+    error = _meant(said, status, headers, own_key=own_key)
+    if said.details and error.http_status < 500:
+        error.details = _scrubbed_details(said.details)
+    return error
 
 
 def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: bool) -> AdapterError:
@@ -230,7 +259,8 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
         return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
     if meaning is Meaning.MODEL:
         return ModelNotFound(message or "The upstream has no such model.", param=said.param)
-    if status in (401, 403):
+    about_input = said.code in _POLICIES or is_about_input(said.message)
+    if status in (401, 403) and not about_input:
         return _auth(message, status, facts, own_key=own_key)
     if status in (413, 431):
         return PayloadTooLarge(message or "The request is too large for the upstream.", param=said.param)
@@ -240,7 +270,7 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
         reached = UpstreamLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
         reached.headers = _limits(headers)
         return reached
-    if status >= 500 and is_about_input(said.message):
+    if status >= 500 and about_input:
         facts["type"] = "invalid_request_error"
         return UpstreamRefused(message, status=400, **facts)
     if status >= 500 or status in PASSING:
@@ -286,6 +316,27 @@ def scrubbed(message: str) -> str:
     text = message[: MAX_MESSAGE * 2].encode("utf-8", "replace").decode()
     text = _LABELLED.sub(r"\1[redacted]", _SECRETS.sub("[redacted]", text))
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
+
+
+def _scrubbed_details(details: Mapping[str, Any]) -> dict[str, Any]:
+    """All of them as messages go on, or none where that is much or cannot be written."""
+    try:
+        size = len(dumps(details))
+    except ValueError:
+        return {}
+    return {scrubbed(key): _scrubbed_value(value) for key, value in details.items()} if size <= _MAX_DETAILS else {}
+
+
+def _scrubbed_value(value: Any) -> Any:
+    match value:
+        case str():
+            return scrubbed(value)
+        case list():
+            return [_scrubbed_value(one) for one in value]
+        case dict():
+            return {scrubbed(key): _scrubbed_value(one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def _limits(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:

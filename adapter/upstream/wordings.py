@@ -31,6 +31,10 @@ _CODES: Final = {
     "insufficient_user_quota": Meaning.QUOTA,
     "billing_hard_limit_reached": Meaning.QUOTA,
     "billing_not_active": Meaning.QUOTA,
+    "credit_balance_exhausted": Meaning.QUOTA,
+    "organization_spend_limit_exceeded": Meaning.QUOTA,
+    "organization_usage_limit_exceeded": Meaning.QUOTA,
+    "project_spend_limit_exceeded": Meaning.QUOTA,
     "exceeded_current_quota_error": Meaning.QUOTA,  # Moonshot
     "arrearage": Meaning.QUOTA,  # DashScope
     "budget_exceeded": Meaning.QUOTA,  # LiteLLM, of a key, a user or a team
@@ -83,14 +87,16 @@ _MODEL: Final = (
 _INPUT: Final = (
     r"(?:image|audio|video) input is not supported"  # llama.cpp, of a model without a projector
     r"|^failed to parse (?:messages|tools|tool call arguments)"  # llama.cpp
+    r"|content violates usage guidelines"  # xAI, with a 403 and the code of a refused key
+    r"|input was flagged"  # OpenRouter, with a 403
 )
-"""What is the client's fault though the server says with its status that it is its own."""
+"""What is the client's fault though the server says with its status that it is its own, or the key's."""
 _READ: Final = 2_000
 """Characters of a message that are looked at; the words stand at its beginning."""
 
 
 def is_about_input(message: str) -> bool:
-    """A server error that is none: the same request would fail again, and others would not."""
+    """A server error or a refused key that is neither: the same request would fail again, and others would not."""
     return re.search(_INPUT, message[:_READ].lower()) is not None
 
 

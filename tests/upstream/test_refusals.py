@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapter.dialects.responses.reply import failed_error
 from adapter.errors import (
     AdapterError,
     ModelNotFound,
@@ -105,6 +106,8 @@ QUOTA = [
     ),
     (429, openai("litellm.RateLimitError: OpenAIException - You exceeded your current quota", code="429")),
     (429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}),
+    (429, openai("Add credits to go on.", code="credit_balance_exhausted")),
+    (429, openai("The limit of the project is reached.", code="project_spend_limit_exceeded")),
 ]
 MODEL = [
     (404, openai("The model `x` does not exist or you do not have access to it.", code="model_not_found")),
@@ -247,6 +250,79 @@ def test_the_operators_key_is_never_the_clients_fault(status: int) -> None:
     assert "sk-" not in error.message
 
 
+FLAGGED = {
+    "OpenAI, a policy": openai("Blocked.", type="invalid_request_error", code="misalignment_policy_violation"),
+    "OpenAI, cyber": openai("Flagged.", type="invalid_request", code="cyber_policy"),
+    "xAI": {
+        "code": "The caller does not have permission to execute the specified operation",
+        "error": "Content violates usage guidelines. Team: 5f1c2d3e-aaaa-bbbb-cccc-0123456789ab, API key ID: "
+        "9a8b7c6d-1111-2222-3333-444455556666, Model: grok-4, Failed check: SAFETY_CHECK_TYPE_BIO",
+    },
+    "xAI, since 2026": {"code": "permission-denied", "error": "Content violates usage guidelines. "},
+    "OpenRouter": openai("Your chosen model requires moderation and your input was flagged", code=403),
+}
+
+
+@pytest.mark.parametrize("server", FLAGGED)
+def test_a_flagged_prompt_is_no_refused_key_and_the_operators_key_goes_on(server: str) -> None:
+    error = refused(403, FLAGGED[server], own_key=True)
+
+    assert isinstance(error, UpstreamRefused)
+    assert error.http_status == 403
+    assert fault_of(error) is Fault.CALLER
+    assert "5f1c2d3e" not in error.message
+    assert "9a8b7c6d" not in error.message
+
+
+MISALIGNMENT = {
+    "error_type": "potentially_unintended_data_access",
+    "detailed_explanation": "It read sk-proj-abcdef123456 outside of its task.",
+    "steer": {"message": "Ask before reading secrets."},
+    "review_target": None,
+}
+
+
+def test_what_else_a_refusal_says_goes_on_scrubbed_and_a_failed_response_says_it_too() -> None:
+    said = openai("Blocked.", code="misalignment_policy_violation", misalignment=MISALIGNMENT)
+    told = {**MISALIGNMENT, "detailed_explanation": "It read [redacted] outside of its task."}
+
+    error = refused(403, said, own_key=True)
+
+    assert error.body()["error"] == {
+        "message": "Blocked.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "misalignment_policy_violation",
+        "misalignment": told,
+    }
+    assert failed_error(error) == {"code": "misalignment_policy_violation", "message": "Blocked.", "misalignment": told}
+
+
+@pytest.mark.parametrize(
+    ("status", "members"),
+    [
+        pytest.param(400, {"innererror": {"code": "ResponsibleAIPolicyViolation"}}, id="Azure"),
+        pytest.param(429, {"plan_type": "plus", "resets_at": 1_760_000_000}, id="ChatGPT"),
+        pytest.param(403, {"metadata": {"reasons": ["violence"], "provider_name": "OpenAI"}}, id="OpenRouter"),
+    ],
+)
+def test_members_that_clients_of_one_server_look_for_stand_behind_the_four(status: int, members: Any) -> None:
+    error = refused(status, openai("your input was flagged", **members), own_key=True)
+
+    assert list(error.body()["error"]) == ["message", "type", "param", "code", *members]
+    assert error.details == members
+
+
+def test_what_else_a_server_in_trouble_or_at_odds_with_the_operator_says_does_not_go_on() -> None:
+    for status in (401, 403, 500, 503):
+        assert refused(status, openai("no", trace="/srv/app.py:12"), own_key=True).details == {}
+
+
+def test_very_much_else_does_not_go_on() -> None:
+    assert refused(400, openai("no", echo="x" * 1000)).details == {"echo": "x" * 1000}
+    assert refused(400, openai("no", echo=["x" * 1000] * 8)).details == {}
+
+
 @pytest.mark.parametrize(("status", "code"), [(401, "invalid_api_key"), (403, "permission_denied")])
 def test_the_clients_own_key_is(status: int, code: str) -> None:
     error = refused(status, openai("Incorrect API key provided: sk-abc123456"), own_key=False)
@@ -362,7 +438,12 @@ def test_c18_a_server_error_without_a_body_is_a_bad_gateway_that_says_when_to_co
         ({"message": "x", "code": 429}, 429, "rate_limit_exceeded"),
         ({"message": "x", "code": "rate_limit_exceeded"}, 429, "rate_limit_exceeded"),
         ({"message": "x", "type": "overloaded_error"}, 503, "server_is_overloaded"),
-        *(({"message": "x", "code": code}, 400, code) for code in sorted(ABOUT_INPUT)),
+        *(
+            ({"message": "x", "code": code}, 400, code)
+            for code in sorted(ABOUT_INPUT - {"misalignment_policy_violation"})
+        ),
+        ({"message": "x", "code": "misalignment_policy_violation"}, 403, "misalignment_policy_violation"),
+        ({"message": "x", "code": "flex_unavailable"}, 429, "flex_unavailable"),
         ({"message": "x", "code": "content_filter"}, 400, "content_filter"),
         ({"message": "x", "code": "cyber_policy"}, 400, "cyber_policy"),
         ({"message": "x", "code": "vector_store_timeout"}, 502, "vector_store_timeout"),

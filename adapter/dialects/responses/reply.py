@@ -94,13 +94,17 @@ _FAILED_CODES: Final = ABOUT_INPUT | {
     "insufficient_quota",
     "model_not_found",
     "server_is_overloaded",
+    "slow_down",
+    "flex_unavailable",
+    "usage_not_included",
 }
-"""What `error.code` of a Response may be: the official values, and the four that clients act on."""
+"""What `error.code` of a Response may be: the official values, and those that clients act on."""
 
 
 def failed_error(error: AdapterError) -> dict[str, Any]:
     """The `error` of a failed Response; a code that clients do not know is a server_error."""
-    return {"code": error.code if error.code in _FAILED_CODES else "server_error", "message": error.message}
+    code = error.code if error.code in _FAILED_CODES else "server_error"
+    return {"code": code, "message": error.message, **error.details}
 
 
 def answer_facts(
