@@ -143,12 +143,16 @@ class Usage:
     usage: dict[str, Any]
 
 
+Reason: TypeAlias = Literal["max_output_tokens", "content_filter", "max_messages", "steered"]
+"""Why an answer is incomplete, in the words of the Responses API."""
+
+
 @dataclass(slots=True)
 class Finished:
     """The answer is complete, or cut by a limit or a filter."""
 
     status: Literal["completed", "incomplete"]
-    reason: Literal["max_output_tokens", "content_filter"] | None = None
+    reason: Reason | None = None
     """`incomplete_details.reason`; set exactly when the status is incomplete."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Top-level facts that only the end knows (service_tier, moderation, …); laid over those of Started."""

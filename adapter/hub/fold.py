@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Literal
 
 from adapter.errors import AdapterError
-from adapter.hub.events import Event, Failed, Finished, Item, ItemClosed, Started, Usage
+from adapter.hub.events import Event, Failed, Finished, Item, ItemClosed, Reason, Started, Usage
 from adapter.hub.losses import Loss
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
@@ -27,7 +27,7 @@ class Answer:
     model: str = ""
     created_at: int = 0
     status: Status = "in_progress"
-    reason: Literal["max_output_tokens", "content_filter"] | None = None
+    reason: Reason | None = None
     """`incomplete_details.reason` when the status is incomplete."""
     items: dict[int, Item] = field(default_factory=dict)
     """Finished items by output index, in their order; after a failure also the unfinished ones."""

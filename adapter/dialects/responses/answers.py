@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple, TypeGuard
+from typing import Any, Final, Literal, NamedTuple, TypeGuard, get_args
 
 from adapter.dialects.responses.assembly import Assembly, Slot
 from adapter.dialects.responses.echo import ANSWER_KEYS
 from adapter.dialects.responses.output_items import without_nulls
 from adapter.errors import AdapterError, UpstreamError
-from adapter.hub.events import Event, Failed, Finished, Item, Started, Usage
+from adapter.hub.events import Event, Failed, Finished, Item, Reason, Started, Usage
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, DialectName, Exchange, Ids
 from adapter.hub.usage import count, heard
 from adapter.upstream.refusals import from_error_object
 
-Reason = Literal["max_output_tokens", "content_filter"]
 
 _COMPLETED_AT: Final = "completed_at"
 _SAID_IN_CHAT: Final = ("service_tier", "system_fingerprint", "moderation")
@@ -84,6 +83,7 @@ class Ending(NamedTuple):
 
 _COMPLETED: Final = Ending("completed")
 _CUT: Final = Ending("incomplete", "max_output_tokens")
+_INCOMPLETE: Final = {reason: Ending("incomplete", reason) for reason in get_args(Reason)}
 
 
 def ending(response: dict[str, Any], default: str, exchange: Exchange) -> Ending:
@@ -99,7 +99,7 @@ def ending(response: dict[str, Any], default: str, exchange: Exchange) -> Ending
         case "incomplete":
             details = response.get("incomplete_details")
             reason = details.get("reason") if isinstance(details, dict) else None
-            return Ending("incomplete", "content_filter") if reason == "content_filter" else _CUT
+            return _INCOMPLETE.get(str(reason), _CUT)
         case _:
             return _COMPLETED
 

@@ -121,10 +121,17 @@ def test_nulls_that_the_api_does_not_know_are_left_out() -> None:
     assert whole["output"][0]["status"] == "completed"
 
 
-def test_an_incomplete_reply_ends_in_an_incomplete_item() -> None:
-    reply = through({**MINIMAL, "status": "incomplete", "incomplete_details": {"reason": "content_filter"}})
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        *((reason, reason) for reason in ("max_output_tokens", "content_filter", "max_messages", "steered")),
+        *((odd, "max_output_tokens") for odd in ("max_tokens", None, ["steered"])),
+    ],
+)
+def test_an_incomplete_reply_says_why_and_ends_in_an_incomplete_item(said: Any, told: str) -> None:
+    reply = through({**MINIMAL, "status": "incomplete", "incomplete_details": {"reason": said}})
 
-    assert reply["incomplete_details"] == {"reason": "content_filter"}
+    assert reply["incomplete_details"] == {"reason": told}
     assert reply["output"][0]["status"] == "incomplete"
 
 

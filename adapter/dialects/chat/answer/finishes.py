@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
-Reason: TypeAlias = Literal["max_output_tokens", "content_filter"]
+from adapter.hub.events import Reason
 
 
 class Outcome(Enum):
