@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import ResponseSteerFailedEvent
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
@@ -40,7 +41,9 @@ BAD_FRAMES: dict[str, Any] = {
     "empty": "",
     "binary": b'{"type":"response.create"}',
     "no_type": "{}",
-    "other_type": '{"type":"response.steer","input":"x","previous_response_id":"resp_1"}',
+    "other_type": '{"type":"response.cancel","response_id":"resp_1"}',
+    "steers_nothing": '{"type":"response.steer","input":"x"}',
+    "steers_with_nothing": '{"type":"response.steer","input":[],"previous_response_id":"resp_1"}',
     "type_is_no_string": '{"type":[]}',
     "no_model": '{"type":"response.create","input":"Hi"}',
     "no_input": '{"type":"response.create","model":"m"}',
@@ -131,6 +134,30 @@ def test_one_response_at_a_time() -> None:
             assert (await answer(ws))[-1]["type"] == "response.completed"
             assert len(up.seen) == 1
             assert (await ask(ws))[-1]["type"] == "response.completed"
+
+    play(scenario)
+
+
+def test_a_response_that_is_steered_goes_on_and_the_client_gets_its_input_back() -> None:
+    async def scenario() -> None:
+        slow: Script = [*begun("chat"), Sleep(0.3), event(chunk({"content": "lo"})), event(chunk({}, "stop")), END]
+        steer = {
+            "previous_response_id": "resp_1",
+            "input": [{"type": "message", "role": "user", "content": "Shorter!"}],
+        }
+        async with (
+            Upstream(slow) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="Hi", stream_id="b")
+            while (await told(ws))["type"] != "response.output_text.delta":
+                pass
+            await ws.send(orjson.dumps({"type": "response.steer", **steer}).decode())
+            failed = await told(ws)
+            assert ResponseSteerFailedEvent.model_validate(failed, strict=True).error.code == "steering_not_supported"
+            assert (failed["steer"], failed["stream_id"]) == (steer, "b")
+            assert only_text(await answer(ws)) == "lo"
 
     play(scenario)
 

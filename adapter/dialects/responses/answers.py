@@ -14,7 +14,6 @@ from adapter.hub.request import Clock, DialectName, Exchange, Ids
 from adapter.hub.usage import count, heard
 from adapter.upstream.refusals import from_error_object
 
-
 _COMPLETED_AT: Final = "completed_at"
 _SAID_IN_CHAT: Final = ("service_tier", "system_fingerprint", "moderation")
 ENDS: Final = {

@@ -1,4 +1,5 @@
-"""What goes over a WebSocket: `response.create` in, one JSON text message an event out.
+"""What goes over a WebSocket: `response.create` in, one JSON text message an event out. A `response.steer` gets back what it
+brought: nothing that is asked here can be told more while it answers.
 
 An answer is the same sequence of events whatever carries it. So everything behind the outlet writes server-sent events, and
 this outlet takes them out of their framing again: translated or raw, failures and pings, they all pass here.
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from starlette.types import Send
 
-from adapter.errors import InvalidType, InvalidValue, UnsupportedParameter
+from adapter.errors import InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 from adapter.server.http.outlet import Outlet
 from adapter.server.socket.recent import LocalThread
 from adapter.wire.headers import OURS, RawHeaders
@@ -64,6 +65,26 @@ def read_frame(message: dict[str, Any]) -> tuple[dict[str, Any], int]:
     return loads_request(data), len(data)
 
 
+def unsteered(frame: dict[str, Any]) -> bytes | None:
+    """The `response.steer.failed` event that answers a `response.steer`; None where the frame is none.
+
+    Raises:
+        MissingParameter: it names no response or has no input.
+    """
+    if frame.get("type") != "response.steer":
+        return None
+    steer = {name: frame.get(name) for name in ("previous_response_id", "input")}
+    for name, value in steer.items():
+        if not value:
+            raise MissingParameter(f"A response.steer needs {name}.", param=name)
+    error = {
+        "type": "invalid_request_error",
+        "code": "steering_not_supported",
+        "message": "Responses cannot be steered here; send the input with the next response.create.",
+    }
+    return dumps({"type": "response.steer.failed", "sequence_number": 0, "steer": steer, "error": error})
+
+
 def read_create(frame: dict[str, Any], size: int) -> Create:
     """The request in a frame of that size, whose fields stand at its top, or in `response` as the Realtime API has them.
 
@@ -72,7 +93,7 @@ def read_create(frame: dict[str, Any], size: int) -> Create:
     """
     kind = frame.get("type")
     if kind != "response.create":
-        raise InvalidValue("The only frame taken here is one of type response.create.", param="type")
+        raise InvalidValue("The only frames taken here are those of type response.create.", param="type")
     nested = frame.get("response")
     fields = {**frame, **nested} if isinstance(nested, dict) else frame
     if fields.get("background"):
@@ -113,7 +134,7 @@ class SocketOutlet(Outlet):
             await self._quiet_now()
         self.writing_since = monotonic()
         try:
-            await self._message(head + told + body[1:])
+            await self.message(head + told + body[1:])
         finally:
             self._sent()
 
@@ -133,7 +154,7 @@ class SocketOutlet(Outlet):
                     self._thread.hear(event)
                 if not self.committed:
                     event = _with(event, _headers(self.headers))
-                await self._message(event)
+                await self.message(event)
                 self.committed, self.status = True, 200
                 del self._events[0]
         except asyncio.CancelledError:
@@ -147,7 +168,8 @@ class SocketOutlet(Outlet):
         """As `Outlet.abort`."""
         self.ended = self.aborted = True
 
-    async def _message(self, event: bytes) -> None:
+    async def message(self, event: bytes) -> None:
+        """One event, in the lane of the answer."""
         text = _with(event, self._tag).decode("utf-8", "replace")
         await self._send({"type": "websocket.send", "text": text})
 

@@ -18,7 +18,7 @@ from adapter.errors import AdapterError, BadRequest, ShuttingDown
 from adapter.server.exchange import Pipeline
 from adapter.server.http.joining import abort
 from adapter.server.http.refusal import refusal
-from adapter.server.socket.messages import Create, SocketOutlet, lane, read_create, read_frame
+from adapter.server.socket.messages import Create, SocketOutlet, lane, read_create, read_frame, unsteered
 from adapter.server.socket.prewarm import prepared
 from adapter.server.socket.recent import LocalThread, Recent
 from adapter.server.turn import Outcome, Turn
@@ -101,6 +101,9 @@ class Session:
         name: str | None = None
         try:
             frame, size = read_frame(dict(message))
+            if (failed := unsteered(frame)) is not None:
+                await self._in_time((self._current or SocketOutlet(self._send)).message(failed))
+                return
             name = lane(frame)
             create = read_create(frame, size)
             if self._closing is not None:
