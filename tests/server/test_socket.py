@@ -254,16 +254,17 @@ def test_websocket_compact_new_chain() -> None:
 # -------------------------------------------------------------------------------------------------------------- prewarm
 
 
+@pytest.mark.parametrize("word", [{"generate": False}, {"generate": True, "prompt_cache_options": {"prewarm": True}}])
 @pytest.mark.parametrize("said", [[{"type": "message", "role": "developer", "content": "Be kind."}], []])
 @dialects
-def test_prewarm_answers_by_itself_and_can_be_continued(speaks: str, said: list[Any]) -> None:
+def test_prewarm_answers_by_itself_and_can_be_continued(speaks: str, said: list[Any], word: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with (
             Upstream(*good(speaks, "Hello")) as up,
             adapter(upstream(up.url, speaks)) as client,
             opened(client, originator="codex_exec") as ws,
         ):
-            warm = await ask(ws, input=said, generate=False, tools=[])
+            warm = await ask(ws, input=said, tools=[], **word)
             assert [e["type"] for e in warm] == ["response.created", "response.in_progress", "response.completed"]
             ready = warm[-1]["response"]
             assert (ready["output"], ready["usage"]["total_tokens"], ready["status"]) == ([], 0, "completed")

@@ -101,9 +101,11 @@ def read_create(frame: dict[str, Any], size: int) -> Create:
     generate = fields.get("generate")
     if generate is not None and not isinstance(generate, bool):
         raise InvalidType("generate must be a boolean.", param="generate")
+    options = fields.get("prompt_cache_options")
+    prewarms = isinstance(options, dict) and options.get("prewarm") is True
     body = {name: value for name, value in fields.items() if name not in _ENVELOPE}
     body["stream"] = True
-    return Create(body, generate is not False, size)
+    return Create(body, generate is not False and not prewarms, size)
 
 
 class SocketOutlet(Outlet):

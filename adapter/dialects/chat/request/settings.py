@@ -207,6 +207,26 @@ def _logprobs(writing: Writing, _key: str, _value: Any) -> None:
         writing.lose_once("top_logprobs", "top_logprobs", "The upstream gives no other tokens than the one it chose.")
 
 
+def _prompt_cache_options(writing: Writing, key: str, value: Any) -> None:
+    """A hint where the upstream takes none, but `prewarm`: whoever asks for that wants no answer."""
+    options = json_object(value, key)
+    if options.get("prewarm"):
+        _unsupported("the upstream would answer")(writing, f"{key}.prewarm", True)
+    if key not in writing.profile.accepts:
+        return
+    kept: dict[str, Any] = {}
+    for option, said in options.items():
+        if writing.request.dialect == "chat" or (option, said) in _SAID_OF_CACHES:
+            kept[option] = said
+        elif said:
+            writing.lose(f"{key}.{option}"[:64], key, "Chat Completions has no such option.")
+    writing.fields[key] = kept
+
+
+_SAID_OF_CACHES: Final = (("mode", "implicit"), ("mode", "explicit"), ("ttl", "30m"))
+"""What Chat knows of `prompt_cache_options`, which Responses has more of."""
+
+
 def _previous(_writing: Writing, key: str, value: Any) -> None:
     raise PreviousResponseNotFound("Previous response not found.", param=key)
 
@@ -223,7 +243,7 @@ _WRITERS: Final[dict[str, _Writer]] = {
     "service_tier": _service_tier,
     "prompt_cache_key": _plain(hint=True),
     "prompt_cache_retention": _plain(hint=True),
-    "prompt_cache_options": _plain(hint=True),
+    "prompt_cache_options": _prompt_cache_options,
     "reasoning": _reasoning,
     "text": _text,
     "include": _logprobs,

@@ -89,6 +89,19 @@ OPENAI_CASES: list[tuple[dict[str, Any], dict[str, Any], list[tuple[str, str, st
     ({"store": True}, {"store": False}, []),
     ({"store": True, "metadata": {"a": "b"}}, {"store": False}, [("metadata", "dropped", "metadata")]),
     ({"user": "u", "prompt_cache_key": "k"}, {"user": "u", "prompt_cache_key": "k"}, []),
+    (
+        {"prompt_cache_options": {"mode": "explicit", "ttl": "30m", "prewarm": False}},
+        {"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}},
+        [],
+    ),
+    (
+        {"prompt_cache_options": {"ttl": "12h", "comparison_response_id": "resp_1"}},
+        {"prompt_cache_options": {}},
+        [
+            ("prompt_cache_options.ttl", "dropped", "prompt_cache_options"),
+            ("prompt_cache_options.comparison_response_id", "dropped", "prompt_cache_options"),
+        ],
+    ),
 ]
 
 
@@ -178,6 +191,7 @@ def test_a_chat_clients_own_words_go_on_and_losses_name_its_own_paths() -> None:
         ({"background": True}, UnsupportedParameter, "background"),
         ({"conversation": "conv_1"}, UnsupportedParameter, "conversation"),
         ({"prompt": {"id": "p"}}, UnsupportedParameter, "prompt"),
+        ({"prompt_cache_options": {"prewarm": True}}, UnsupportedParameter, "prompt_cache_options.prewarm"),
         ({"previous_response_id": "resp_1"}, PreviousResponseNotFound, "previous_response_id"),
         ({"instructions": 5}, InvalidType, "instructions"),
         ({"max_output_tokens": "5"}, InvalidType, "max_output_tokens"),
