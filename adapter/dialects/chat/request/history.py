@@ -30,6 +30,7 @@ from adapter.dialects.chat.request.checks import no_string, string, wrong_value
 from adapter.dialects.chat.request.item_fields import is_call, is_message, is_output, is_text, report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
+from adapter.dialects.chat.request.pending import leave_pending
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import (
     Message,
@@ -406,8 +407,8 @@ class History:
 
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile
-        if self._calls.waiting and (unanswered := self._calls.first_unanswered(self._items)) is not None:
-            raise _unanswered(unanswered)
+        if self._calls.waiting:
+            leave_pending(self._calls.unanswered(self._items), self._writing, self._box)
         for turn in self._turns:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)
@@ -423,11 +424,6 @@ class History:
             if text or not messages:  # empty instructions alone are still a message
                 messages.insert(0, {"role": profile.instructions_role, "content": text})
         return messages
-
-
-def _unanswered(item: Item) -> BadRequest:
-    words = item["type"].replace("_", " ")
-    return BadRequest(f"No tool output found for {words} {item['call_id'][:128]}.", param="input")
 
 
 def _is_server_search(item: Item) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 from typing import Any
 
 from adapter.dialects.chat.request.write_calls import ToolCall
@@ -43,10 +44,11 @@ class Pairing:
         if further is not None and not further:
             del self.further[call_id]
 
-    def first_unanswered(self, items: list[Item]) -> Item | None:
-        """The first of `items`, all of the conversation, whose call still waits."""
-        waiting = {id(call[3]) for call in filter(None, self.waiting.values())}
-        return next((item for item in items if id(item) in waiting), None) if waiting else None
+    def unanswered(self, items: list[Item]) -> list[tuple[int, Call]]:
+        """The calls that still wait, in the order of `items`, all of the conversation, with their places there."""
+        calls = [*filter(None, self.waiting.values()), *chain.from_iterable(self.further.values())]
+        waiting = {id(call[3]): call for call in calls}
+        return [(i, waiting[id(item)]) for i, item in enumerate(items) if id(item) in waiting] if waiting else []
 
     def id_by_name(self, called: str, items: list[Item]) -> str | None:
         """The id of the earliest call of this name among `items`, all of the conversation, that waits."""

@@ -56,12 +56,12 @@ HOSTED: Final = WEB_SEARCHES | frozenset(
 """Tools that the model server itself runs."""
 
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]")
-_OF_FUNCTIONS: Final = frozenset({"type", "name", "description", "parameters", "strict", "defer_loading"})
+_OF_FUNCTIONS: Final = frozenset({"type", "name", "description", "parameters", "strict", "defer_loading", "async"})
 """That a tool need not be known before it is searched for (`defer_loading`) forbids nobody to offer it at once."""
 _NO_CHAT_FIELDS: Final = frozenset({"output_schema", "allowed_callers"})
 _FIELDS: Final = {
     "function": _OF_FUNCTIONS | _NO_CHAT_FIELDS,
-    "custom": frozenset({"type", "name", "description", "format", "defer_loading"}) | _NO_CHAT_FIELDS,
+    "custom": frozenset({"type", "name", "description", "format", "defer_loading", "async"}) | _NO_CHAT_FIELDS,
     "namespace": frozenset({"type", "name", "description", "tools"}),
     "tool_search": frozenset({"type", "execution", "description", "parameters"}),
     "local_shell": frozenset({"type"}),
@@ -84,6 +84,7 @@ class Toolbox:
         "_strict",
         "_wires",
         "_writing",
+        "beside",
         "dropped",
         "functions",
         "offered",
@@ -105,6 +106,8 @@ class Toolbox:
         """Wire name -> Chat tool, in the order of the offer."""
         self.refs: dict[str, ToolRef] = {}
         """Wire name -> the client's tool, for the names that do not speak for themselves."""
+        self.beside: set[str] = set()
+        """Wire names of the tools that may run on while the conversation does."""
         self.dropped = False
         """Some hosted tool was offered and could not be kept."""
         self.web_search_options: Tool | None = None
@@ -200,6 +203,12 @@ class Toolbox:
             if strict is True and not self._strict:
                 self._lose_strict(path)
             self._lose_fields("function", tool, path)
+            self._lose_async(tool, function["name"], path)
+
+    def _lose_async(self, tool: Tool, wire: str, path: str) -> None:
+        if tool.get("async"):
+            self.beside.add(wire)
+            self._writing.lose(f"{path}.async", "async_tool", "A Chat model does not go on before it has the output.")
 
     def _lose_fields(self, kind: str, tool: Tool, path: str) -> None:
         """What a tool that is offered says and Chat's cannot."""
@@ -231,6 +240,7 @@ class Toolbox:
             new = self._offer("custom", custom, path)
         if new:
             self._lose_fields("custom", tool, path)
+            self._lose_async(tool, wire, path)
             self._writing.lose_unknown(f"{path}.format", form, _OF_FORMATS)
 
     def _namespace(self, tool: Tool, path: str, _namespace: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapter.dialects.chat.request.pending import PENDING
 from adapter.errors import BadRequest, InvalidEncryptedContent, InvalidType, InvalidValue, UnsupportedParameter
 from adapter.upstream.profiles import profile
 from tests.dialects.chat.writing import (
@@ -212,6 +213,43 @@ def test_orphans_are_refused_in_the_words_of_the_api(items: list[dict[str, Any]]
         written(*items)
 
     assert (refused.value.message, refused.value.param, refused.value.code) == (text, "input", None)
+
+
+@pytest.mark.parametrize("known_by", ["the call", "its tool"])
+@pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
+def test_a_call_that_runs_beside_the_conversation_is_told_as_running_until_its_output_comes(
+    kind: str, known_by: str
+) -> None:
+    """OpenAI's guide: the output of an `async` tool comes in a later request, under the call's own id."""
+    said = {"arguments": "{}"} if kind == "function_call" else {"input": "{}"}
+    begun = {"type": kind, "call_id": "X", "name": "f", **said}
+    tools = [{"type": kind.removesuffix("_call").removesuffix("_tool"), "name": "f", "async": True}]
+    if known_by == "the call":
+        begun["async"], tools = True, []
+    turns = [user("Go"), begun, user("And now?")]
+
+    pending = written(*turns, tools=tools)
+    answered = written(*turns, {"type": f"{kind}_output", "call_id": "X", "output": "42"}, tools=tools)
+
+    assert [message["role"] for message in pending.body["messages"]] == ["user", "assistant", "tool", "user"]
+    assert pending.body["messages"][2] == tool("X", PENDING)
+    assert ("input[1]", "emulated", "pending_call") in lost(pending)
+    assert answered.body["messages"] == [
+        tool("X", "42") if message["role"] == "tool" else message for message in pending.body["messages"]
+    ]
+    assert lost(answered) == ([("tools[0].async", "dropped", "async_tool")] if tools else [])
+
+
+def test_of_two_calls_without_output_the_one_that_must_have_it_is_named() -> None:
+    with pytest.raises(BadRequest, match=r"^No tool output found for function call Y\.$"):
+        written(user(), {**call("X"), "async": True}, call("Y"))
+
+
+def test_calls_of_one_id_may_all_be_running() -> None:
+    running = {**call("X", "f"), "async": True}
+    made = messages(user(), running, user(), {**running, "arguments": "[]"})
+
+    assert [message["content"] for message in made if message["role"] == "tool"] == [PENDING, PENDING]
 
 
 def test_an_output_without_call_id_finds_its_call_by_name() -> None:
