@@ -97,7 +97,7 @@ def fault_of(error: AdapterError) -> Fault:
             return Fault.PASSING
         case UpstreamUnwell():
             return Fault.BROKEN
-        case UpstreamRefused() if error.code == "insufficient_quota":
+        case UpstreamRefused() if error.type == "insufficient_quota":
             return Fault.SPENT
         case UpstreamRefused():
             return Fault.CALLER

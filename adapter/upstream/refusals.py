@@ -199,6 +199,15 @@ ABOUT_INPUT: Final = frozenset(
 )
 """The values of a failed Response's `error.code` for what its client sent; another upstream would not like that either.
 `cyber_policy`, which no list has, comes like them and Codex acts on it."""
+SPENT: Final = frozenset(
+    [
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "project_spend_limit_exceeded",
+    ]
+)
+"""What OpenAI says more closely than `insufficient_quota`, which is the type of all of them."""
 _POLICIES: Final = ABOUT_INPUT | {"content_filter", "content_policy_violation"}
 """Codes of refusals for what was sent, whatever their status."""
 
@@ -255,7 +264,8 @@ def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: boo
     wordy = status == 429 and said.code in ("", "429")  # Gemini words its rate limits as quota
     passing = wordy and _any_wait(headers, said.message) is not None
     if status == 402 or (meaning is Meaning.QUOTA and not passing):
-        facts |= {"code": Meaning.QUOTA.value, "type": Meaning.QUOTA.value}
+        spent = said.code if said.code in SPENT else Meaning.QUOTA.value
+        facts |= {"code": spent, "type": Meaning.QUOTA.value}
         return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
     if meaning is Meaning.MODEL:
         return ModelNotFound(message or "The upstream has no such model.", param=said.param)

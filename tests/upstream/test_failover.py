@@ -55,7 +55,7 @@ SICK = errors.UpstreamUnwell("sick", status=503)
 LIMITED = errors.UpstreamLimited("slow down", retry_after=7)
 WRONG = errors.UpstreamRefused("wrong", status=400)
 ABSENT = errors.ModelNotFound("none")
-SPENT = errors.UpstreamRefused("spent", status=429, code="insufficient_quota")
+SPENT = errors.UpstreamRefused("spent", status=429, type="insufficient_quota")
 KEYLESS = errors.UpstreamAuth("refused")
 BUSY = errors.UpstreamUnwell("conflict", status=409)
 A, B, C = target("a"), target("b"), target("c")
@@ -312,7 +312,7 @@ def test_a_history_that_is_bound_to_another_target_goes_there_or_nowhere() -> No
 
 @pytest.mark.parametrize(
     "refusal",
-    [errors.UpstreamRefused("spent", status=429, code="insufficient_quota"), errors.UpstreamAuth("refused")],
+    [errors.UpstreamRefused("spent", status=429, type="insufficient_quota"), errors.UpstreamAuth("refused")],
 )
 def test_a_spent_or_refused_key_is_asked_all_the_same_where_there_is_no_other(refusal: AdapterError) -> None:
     world = World()

@@ -29,7 +29,7 @@ from adapter.upstream.policy import Attempts, Breaker, Budget, Fault, State, fau
         (errors.UpstreamEmpty("x"), Fault.BROKEN),
         (errors.UpstreamTruncated("x"), Fault.BROKEN),
         (errors.UpstreamRedirect("x"), Fault.BROKEN),
-        (errors.UpstreamRefused("x", status=429, code="insufficient_quota"), Fault.SPENT),
+        (errors.UpstreamRefused("x", status=429, code="insufficient_quota", type="insufficient_quota"), Fault.SPENT),
         (errors.UpstreamAuth("x"), Fault.KEYLESS),
         (errors.RateLimited("x"), Fault.LIMITED),
         (errors.ModelNotFound("x"), Fault.ABSENT),

@@ -20,8 +20,10 @@ from adapter.errors import (
     UpstreamRefused,
     UpstreamUnwell,
 )
+from adapter.hub.request import ClientTraits
+from adapter.server.http.refusal import told_in_stream
 from adapter.upstream.policy import Fault, fault_of
-from adapter.upstream.refusals import ABOUT_INPUT, MAX_MESSAGE, from_error_object, from_http, scrubbed
+from adapter.upstream.refusals import ABOUT_INPUT, MAX_MESSAGE, SPENT, from_error_object, from_http, scrubbed
 
 
 def refused(status: int, body: Any = b"", *, own_key: bool = True, **headers: str) -> AdapterError:
@@ -106,8 +108,6 @@ QUOTA = [
     ),
     (429, openai("litellm.RateLimitError: OpenAIException - You exceeded your current quota", code="429")),
     (429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}),
-    (429, openai("Add credits to go on.", code="credit_balance_exhausted")),
-    (429, openai("The limit of the project is reached.", code="project_spend_limit_exceeded")),
 ]
 MODEL = [
     (404, openai("The model `x` does not exist or you do not have access to it.", code="model_not_found")),
@@ -136,6 +136,18 @@ def test_no_money_in_any_words_is_one_code_and_no_retry(status: int, body: Any) 
     error = refused(status, body)
 
     assert (error.http_status, error.code, error.type) == (429, "insufficient_quota", "insufficient_quota")
+
+
+@pytest.mark.parametrize("code", sorted(SPENT))
+def test_a_closer_word_for_no_money_stays_and_the_key_rests(code: str) -> None:
+    """OpenAI's guide: "inspect error.code" for what is to be raised, paid or waited for."""
+    error = refused(429, openai("You exceeded your current quota", type="insufficient_quota", code=code))
+
+    assert (error.http_status, error.code, error.type) == (429, code, "insufficient_quota")
+    assert (fault_of(error), failed_error(error)["code"]) == (Fault.SPENT, code)
+    told = told_in_stream(error, ClientTraits.CODEX_EARLY)
+    assert told is not None
+    assert told.code == "insufficient_quota"
 
 
 @pytest.mark.parametrize(("status", "body"), MODEL)

@@ -26,7 +26,7 @@ from adapter.hub.fold import Answer, fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import heard
-from adapter.upstream.refusals import ABOUT_INPUT, from_error_object
+from adapter.upstream.refusals import ABOUT_INPUT, SPENT, from_error_object
 
 
 def read_answer(
@@ -86,18 +86,22 @@ def read_reply(
     return ended(assembly, body, end, {}, exchange.request.dialect), assembly.anomalies
 
 
-_FAILED_CODES: Final = ABOUT_INPUT | {
-    "server_error",
-    "rate_limit_exceeded",
-    "vector_store_timeout",
-    "context_length_exceeded",
-    "insufficient_quota",
-    "model_not_found",
-    "server_is_overloaded",
-    "slow_down",
-    "flex_unavailable",
-    "usage_not_included",
-}
+_FAILED_CODES: Final = (
+    ABOUT_INPUT
+    | SPENT
+    | {
+        "server_error",
+        "rate_limit_exceeded",
+        "vector_store_timeout",
+        "context_length_exceeded",
+        "insufficient_quota",
+        "model_not_found",
+        "server_is_overloaded",
+        "slow_down",
+        "flex_unavailable",
+        "usage_not_included",
+    }
+)
 """What `error.code` of a Response may be: the official values, and those that clients act on."""
 
 

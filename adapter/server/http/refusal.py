@@ -16,6 +16,7 @@ from adapter.errors import (
     RateLimited,
     RequestTimeout,
     UpstreamAuth,
+    UpstreamRefused,
 )
 from adapter.hub.request import ClientTraits
 from adapter.wire.headers import RawHeaders
@@ -28,7 +29,7 @@ _RETRY_AFTER: Final = 5
 """Seconds; Codex does not try again after a 429 that names none."""
 _ONCE: Final = {ClientTraits.CODEX: (PayloadTooLarge,), ClientTraits.CODEX_EARLY: (PayloadTooLarge, ModelNotFound)}
 """Other faults that a Codex must not send again, and would under their own status."""
-_READ_IN_STREAMS: Final = frozenset({"context_length_exceeded", "insufficient_quota"})
+_SPENT: Final = "insufficient_quota"
 _UNREAD_BODY: Final = (PayloadTooLarge, HeadersTooLarge, RequestTimeout, HostileRequest)
 
 
@@ -74,4 +75,6 @@ def told_in_stream(error: AdapterError, client: ClientTraits) -> AdapterError | 
     if isinstance(error, RateLimited):  # the wait is read from the message
         wait = _RETRY_AFTER if error.retry_after is None else error.retry_after
         return RateLimited(f"{error.message} Please try again in {wait}s.", code=RateLimited.code, retry_after=wait)
-    return error if error.code in _READ_IN_STREAMS else None
+    if error.type == _SPENT:  # of the codes of that type it knows only one
+        return UpstreamRefused(error.message, status=error.http_status, code=_SPENT, type=_SPENT)
+    return error if error.code == "context_length_exceeded" else None
