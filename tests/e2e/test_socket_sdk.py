@@ -103,6 +103,21 @@ class TestConnect:
             )
             assert answer(connection)[-1].response.output_text
 
+    def test_two_lanes_of_one_connection(self, client: openai.OpenAI, model: str) -> None:
+        said: dict[str, str] = {}
+        with client.responses.connect() as connection:
+            for name in ("Ada", "Bob"):
+                connection.response.create(model=model, input=f"Say hello to {name}", stream_id=name)
+            for event in connection:
+                if event.type == "response.completed":
+                    said[event.to_dict()["stream_id"]] = event.response.output_text  # type: ignore[assignment,index]
+                    if len(said) == 2:
+                        break
+
+        assert said["Ada"]
+        assert said["Bob"]
+        assert said["Ada"] != said["Bob"]
+
     def test_errors_are_events_with_a_status(self, client: openai.OpenAI, model: str) -> None:
         with client.responses.connect() as connection:
             connection.response.create(model=model, input="Hi", previous_response_id="resp_of_nobody")

@@ -27,6 +27,13 @@ class Sleep:
 
 
 @dataclass(frozen=True)
+class Until:
+    """Do nothing until that happens."""
+
+    happened: asyncio.Event
+
+
+@dataclass(frozen=True)
 class Stall:
     """Say nothing more until the peer closes."""
 
@@ -46,7 +53,7 @@ class HalfClose:
     """Send the end of the stream, go on reading."""
 
 
-Step: TypeAlias = bytes | Sleep | Stall | Reset | Close | HalfClose
+Step: TypeAlias = bytes | Sleep | Until | Stall | Reset | Close | HalfClose
 Script: TypeAlias = list[Step]
 
 
@@ -138,6 +145,8 @@ class Upstream:
                 await writer.drain()
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
+            case Until(happened):
+                await happened.wait()
             case Stall():
                 assert watching is not None
                 try:

@@ -10,7 +10,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.responses import ResponseSteerFailedEvent
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
@@ -31,7 +30,7 @@ from tests.server.scripted import (
     response,
     responses_events,
 )
-from tests.server.sockets import answer, ask, begun, dialects, good, history, only_text, opened, refused, say, told
+from tests.server.sockets import answer, ask, begun, dialects, good, history, only_text, opened, refused, say
 
 # --------------------------------------------------------------------------------------------------------------- frames
 
@@ -112,52 +111,6 @@ def test_a_lane_is_repeated_by_every_event(speaks: str) -> None:
             assert {e["stream_id"] for e in await ask(ws, stream_id='a"b')} == {'a"b'}
             assert (await ask(ws, stream_id="c", model="m", previous_response_id="no"))[0]["stream_id"] == "c"
             assert "stream_id" not in up.seen[0].json
-
-    play(scenario)
-
-
-def test_one_response_at_a_time() -> None:
-    async def scenario() -> None:
-        slow: Script = [*begun("chat"), Sleep(0.3), event(chunk({"content": "lo"})), event(chunk({}, "stop")), END]
-        async with (
-            Upstream(slow) as up,
-            adapter(upstream(up.url, "chat")) as client,
-            opened(client) as ws,
-        ):
-            await say(ws, input="Hi")
-            while (await told(ws))["type"] != "response.output_text.delta":
-                pass
-            await say(ws, input="Me too", stream_id="b")
-            busy = await told(ws)
-            assert refused([busy]) == (400, "response_in_progress")
-            assert busy["stream_id"] == "b"
-            assert (await answer(ws))[-1]["type"] == "response.completed"
-            assert len(up.seen) == 1
-            assert (await ask(ws))[-1]["type"] == "response.completed"
-
-    play(scenario)
-
-
-def test_a_response_that_is_steered_goes_on_and_the_client_gets_its_input_back() -> None:
-    async def scenario() -> None:
-        slow: Script = [*begun("chat"), Sleep(0.3), event(chunk({"content": "lo"})), event(chunk({}, "stop")), END]
-        steer = {
-            "previous_response_id": "resp_1",
-            "input": [{"type": "message", "role": "user", "content": "Shorter!"}],
-        }
-        async with (
-            Upstream(slow) as up,
-            adapter(upstream(up.url, "chat")) as client,
-            opened(client) as ws,
-        ):
-            await say(ws, input="Hi", stream_id="b")
-            while (await told(ws))["type"] != "response.output_text.delta":
-                pass
-            await ws.send(orjson.dumps({"type": "response.steer", **steer}).decode())
-            failed = await told(ws)
-            assert ResponseSteerFailedEvent.model_validate(failed, strict=True).error.code == "steering_not_supported"
-            assert (failed["steer"], failed["stream_id"]) == (steer, "b")
-            assert only_text(await answer(ws)) == "lo"
 
     play(scenario)
 

@@ -1,5 +1,4 @@
-"""What goes over a WebSocket: `response.create` in, one JSON text message an event out. A `response.steer` gets back what it
-brought: nothing that is asked here can be told more while it answers.
+"""What goes over a WebSocket: `response.create` in, one JSON text message an event out.
 
 An answer is the same sequence of events whatever carries it. So everything behind the outlet writes server-sent events, and
 this outlet takes them out of their framing again: translated or raw, failures and pings, they all pass here.
@@ -12,16 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, ClassVar, Final, NamedTuple
 
 from starlette.types import Send
 
-from adapter.errors import InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
+from adapter.errors import InvalidType, InvalidValue, UnsupportedParameter
+from adapter.server.history import as_items
 from adapter.server.http.outlet import Outlet
 from adapter.server.socket.recent import LocalThread
+from adapter.server.socket.steering import Steer
 from adapter.wire.headers import OURS, RawHeaders
-from adapter.wire.jsonio import dumps, loads_request
+from adapter.wire.jsonio import dumps, loads, loads_request
 from adapter.wire.sse import Decoder
 
 _ENVELOPE: Final = frozenset({"type", "event_id", "response", "stream_id", "generate", "stream", "background"})
@@ -38,6 +40,19 @@ class Create(NamedTuple):
     """False: the client only prepares a later turn."""
     size: int
     """Bytes of the frame."""
+    steers: tuple[Steer, ...] = ()
+    """Earlier input of the user that stands before the request's own."""
+
+    def behind(self, steers: Sequence[Steer]) -> Create:
+        """The same turn, with more before it."""
+        given = self.body.get("input")
+        own = (
+            as_items(given) if given is None or isinstance(given, (str, list)) else [given]
+        )  # which is refused as an item
+        body = {**self.body, "input": [*(item for steer in steers for item in steer.items), *own]}
+        return self._replace(
+            body=body, steers=(*steers, *self.steers), size=self.size + sum(one.size for one in steers)
+        )
 
 
 def lane(frame: dict[str, Any]) -> str | None:
@@ -65,26 +80,6 @@ def read_frame(message: dict[str, Any]) -> tuple[dict[str, Any], int]:
     return loads_request(data), len(data)
 
 
-def unsteered(frame: dict[str, Any]) -> bytes | None:
-    """The `response.steer.failed` event that answers a `response.steer`; None where the frame is none.
-
-    Raises:
-        MissingParameter: it names no response or has no input.
-    """
-    if frame.get("type") != "response.steer":
-        return None
-    steer = {name: frame.get(name) for name in ("previous_response_id", "input")}
-    for name, value in steer.items():
-        if not value:
-            raise MissingParameter(f"A response.steer needs {name}.", param=name)
-    error = {
-        "type": "invalid_request_error",
-        "code": "steering_not_supported",
-        "message": "Responses cannot be steered here; send the input with the next response.create.",
-    }
-    return dumps({"type": "response.steer.failed", "sequence_number": 0, "steer": steer, "error": error})
-
-
 def read_create(frame: dict[str, Any], size: int) -> Create:
     """The request in a frame of that size, whose fields stand at its top, or in `response` as the Realtime API has them.
 
@@ -93,7 +88,7 @@ def read_create(frame: dict[str, Any], size: int) -> Create:
     """
     kind = frame.get("type")
     if kind != "response.create":
-        raise InvalidValue("The only frames taken here are those of type response.create.", param="type")
+        raise InvalidValue("Only frames of type response.create or response.steer are taken here.", param="type")
     nested = frame.get("response")
     fields = {**frame, **nested} if isinstance(nested, dict) else frame
     if fields.get("background"):
@@ -112,7 +107,7 @@ class SocketOutlet(Outlet):
     """One answer as messages. Nothing is held back but the first: there is no status, an error just is another message."""
 
     has_status: ClassVar[bool] = False
-    __slots__ = ("_decoder", "_events", "_tag", "_thread", "aborted")
+    __slots__ = ("_decoder", "_events", "_last", "_tag", "_thread", "aborted")
 
     def __init__(self, send: Send, thread: LocalThread | None = None, lane: str | None = None) -> None:
         super().__init__(send)
@@ -122,6 +117,8 @@ class SocketOutlet(Outlet):
         """As `Outlet._unsent`."""
         self.aborted = False
         """Nobody takes what is sent: the connection, which is not only this answer's, is to be closed."""
+        self._last = b"{}"
+        """The event that was sent last."""
         self._tag = b"" if lane is None else _member("stream_id", lane)
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
@@ -158,6 +155,7 @@ class SocketOutlet(Outlet):
                     event = _with(event, _headers(self.headers))
                 await self.message(event)
                 self.committed, self.status = True, 200
+                self._last = event
                 del self._events[0]
         except asyncio.CancelledError:
             self.ended = False
@@ -165,6 +163,12 @@ class SocketOutlet(Outlet):
         finally:
             self._sent()
         self.last_write = self.last_data = monotonic()
+
+    @property
+    def number(self) -> int:
+        """That of the last event; 0 before the first."""
+        number = loads(self._last).get("sequence_number")
+        return number if type(number) is int else 0
 
     def abort(self) -> None:
         """As `Outlet.abort`."""

@@ -18,6 +18,7 @@ from adapter.wire.jsonio import NotJson, dumps, loads
 _OVERHEAD: Final = 64
 """Bytes that a piece, or an entry, costs beside its text."""
 _MARKS: Final = (
+    b'"response.created"',
     b'"response.output_item.done"',
     b'"response.completed"',
     b'"response.incomplete"',
@@ -67,6 +68,10 @@ class LocalThread:
         self._before: tuple[bytes, ...] | None = () if begins else None
         """None as long as nobody here knows what came before: then the turn cannot be remembered either."""
         self._made: dict[int, Item] = {}
+        self.id: str | None = None
+        """Of the response, once it is being made."""
+        self.output: list[Item] | None = None
+        """Its items, once it is complete, or as complete as it gets."""
 
     async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
         """The items before this turn, as `History` says."""
@@ -97,10 +102,13 @@ class LocalThread:
         match told:
             case {"type": "response.output_item.done", "output_index": int(index), "item": dict(item)}:
                 self._made[index] = item
+            case {"type": "response.created", "response": {"id": str(id)}}:
+                self.id = id
             case {"type": "response.failed"}:
                 self.failed()
             case {"type": "response.completed" | "response.incomplete", "response": {"id": str(id)} as response}:
                 made = [self._made[index] for index in sorted(self._made)] or as_items(response.get("output"))
+                self.id, self.output = id, made
                 if self._before is not None:
                     with suppress(
                         ValueError

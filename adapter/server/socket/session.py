@@ -1,14 +1,14 @@
-"""One WebSocket from its handshake to its close: frames come in, one answer at a time goes out.
+"""One WebSocket from its handshake to its close: frames come in, answers go out, one at a time in each lane.
 
 The connection's task only reads, so it notices at once when the client leaves; every turn is a task of its own and enters the
-pipeline behind the body read. A turn is over for the client with its terminal event, and the next may begin while the
-last one still lets go of its upstream. Whoever wants the connection closed (its age, the server's stop) waits for the turn
-that runs.
+pipeline behind the body read. Whoever wants the connection closed (its age, the server's stop) waits for the turns that run;
+those that wait for their turn are told so.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -18,9 +18,12 @@ from adapter.errors import AdapterError, BadRequest, ShuttingDown
 from adapter.server.exchange import Pipeline
 from adapter.server.http.joining import abort
 from adapter.server.http.refusal import refusal
-from adapter.server.socket.messages import Create, SocketOutlet, lane, read_create, read_frame, unsteered
+from adapter.server.socket.lanes import Lanes, Running
+from adapter.server.socket.messages import Create, SocketOutlet, lane, read_create, read_frame
 from adapter.server.socket.prewarm import prepared
 from adapter.server.socket.recent import LocalThread, Recent
+from adapter.server.socket.steering import MOST as MOST_STEERS
+from adapter.server.socket.steering import STEER, Steer, accepted, failed, pending, read_steer, required
 from adapter.server.turn import Outcome, Turn
 
 
@@ -55,7 +58,9 @@ class Session:
         self._receive = receive
         self._send_message = send
         self._recent = Recent(pipeline.settings.websocket_history, pipeline.courses.history)
-        self._current: SocketOutlet | None = None
+        self._lanes = Lanes(self._begun)
+        self._held: dict[str, tuple[Steer, ...]] = {}
+        """Response id -> what was said while it was made, for the turn in which the client answers its calls."""
         self._turns: set[Turn] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: Closing | None = None
@@ -97,32 +102,37 @@ class Session:
                     await self._close_when_idle(Closing(_STOP))
 
     async def _take(self, message: Message) -> None:
-        """One message of the client: a turn, or an error that leaves everything else as it was."""
+        """One message of the client: a turn, more for one that runs, or an error that leaves everything else as it was."""
         name: str | None = None
         try:
             frame, size = read_frame(dict(message))
-            if (failed := unsteered(frame)) is not None:
-                await self._in_time((self._current or SocketOutlet(self._send)).message(failed))
+            if frame.get("type") == STEER:
+                await self._steer(read_steer(frame, size))
                 return
             name = lane(frame)
             create = read_create(frame, size)
             if self._closing is not None:
-                raise self._closing.error or ShuttingDown("This server is shutting down; connect again.")
-            if not self._idle:
-                raise BadRequest("A response is being made on this connection.", code="response_in_progress")
+                raise self._refused
+            self._lanes.take(name, create)
         except AdapterError as error:
-            await self._in_time(SocketOutlet(self._send, lane=name).whole(*refusal(error, self._client)))
-            return
-        thread = LocalThread(self._recent, create.body)
-        self._current = outlet = SocketOutlet(self._send, thread, name)
-        self._start(self._answer(create, thread, outlet))
+            await self._refuse(name, error)
 
-    async def _answer(self, create: Create, thread: LocalThread, outlet: SocketOutlet) -> None:
-        """One turn, in a task of its own."""
+    def _begun(self, name: str | None, create: Create) -> Running:
+        """One turn begins, in a task of its own."""
+        held = self._held.pop(str(create.body.get("previous_response_id")), ())
+        if held:
+            create = create.behind(held)
+        thread = LocalThread(self._recent, create.body)
+        running = Running(name, create, thread, SocketOutlet(self._send, thread, name))
+        self._start(self._answer(running))
+        return running
+
+    async def _answer(self, running: Running) -> None:
         if self._closed:
             return
+        outlet, create = running.outlet, running.create
         turn = Turn("responses", self._scope, self._receive, outlet)
-        turn.thread, turn.size = thread, create.size
+        turn.thread, turn.size = running.thread, create.size
         self._count += 1
         turn.request_id = f"{self._id}.{self._count}"
         self._turns.add(turn)
@@ -132,7 +142,10 @@ class Session:
             self._turns.discard(turn)
         if outlet.aborted and not self._closed:
             self._give_up()
-        elif self._closing is not None and self._idle:
+            return
+        await self._follow(running)
+        self._lanes.let_go(running)
+        if self._closing is not None and self._lanes.idle:
             await self._close(self._closing)
 
     async def _work(self, turn: Turn, create: Create) -> None:
@@ -141,11 +154,62 @@ class Session:
         decide = courses.responses if create.generate else partial(prepared, courses)
         await self._pipeline.answer(turn, decide, create.body)
 
+    # ------------------------------------------------------------------------------------------------------- steering
+
+    async def _steer(self, steer: Steer) -> None:
+        """More input for a response that is being made."""
+        running = next((one for one in self._lanes if one.thread.id == steer.response_id), None)
+        if running is None or running.outlet.ended:
+            over = running is not None or self._recent.find(steer.response_id) is not None
+            why = "response_already_completed" if over else "response_not_found"
+        elif not steer.fits:
+            why = "invalid_input"
+        elif running.create.body.get("conversation") or running.create.body.get("context_management"):
+            why = "steering_not_supported"
+        elif sum(len(one.steers) for one in self._lanes) + sum(map(len, self._held.values())) >= MOST_STEERS:
+            why = "too_many_pending_steers"
+        else:
+            running.steers.append(steer)
+            await self._in_time(running.outlet.message(accepted(steer, running.outlet.number)))
+            return
+        outlet = SocketOutlet(self._send) if running is None else running.outlet
+        await self._in_time(outlet.message(failed(steer._replace(id=None), outlet.number, why)))
+
+    async def _follow(self, running: Running) -> None:
+        """A turn is over: what was said while it ran is the next one's, or comes back; so does what it was to begin with, where
+        it did not begin."""
+        outlet, output, steers = running.outlet, running.thread.output, tuple(running.steers)
+        running.steers.clear()
+        if running.thread.id is None:
+            await self._give_back(outlet, running.create.steers, "successor_creation_failed")
+        if not steers:
+            return
+        if output is None:
+            await self._give_back(outlet, steers, "response_not_active")
+        elif self._closing is not None:
+            await self._give_back(outlet, steers, "successor_creation_failed")
+        elif stubs := required(output):
+            self._held[steers[0].response_id] = steers
+            for steer in steers:
+                await self._in_time(outlet.message(pending(steer, outlet.number, stubs)))
+        else:
+            body = {**running.create.body, "previous_response_id": steers[0].response_id, "input": []}
+            self._lanes.put_first(running.lane, Create(body, generate=True, size=0).behind(steers))
+
+    async def _give_back(self, outlet: SocketOutlet, steers: Iterable[Steer], why: str) -> None:
+        for steer in steers:
+            await self._in_time(outlet.message(failed(steer, outlet.number, why)))
+
     # ------------------------------------------------------------------------------------------------------- the end
 
     @property
-    def _idle(self) -> bool:
-        return self._current is None or self._current.done
+    def _refused(self) -> AdapterError:
+        """Why no turn begins any more."""
+        stops = ShuttingDown("This server is shutting down; connect again.")
+        return stops if self._closing is None or self._closing.error is None else self._closing.error
+
+    async def _refuse(self, name: str | None, error: AdapterError) -> None:
+        await self._in_time(SocketOutlet(self._send, lane=name).whole(*refusal(error, self._client)))
 
     def _expire(self) -> None:
         """The connection is as old as one may become."""
@@ -158,12 +222,15 @@ class Session:
 
     async def _close_when_idle(self, closing: Closing) -> None:
         self._closing = closing
-        if self._idle:
+        for name, create in self._lanes.give_up_waiting():
+            await self._refuse(name, self._refused)
+            await self._give_back(SocketOutlet(self._send, lane=name), create.steers, "successor_creation_failed")
+        if self._lanes.idle:
             await self._close(closing)
 
     async def _close(self, closing: Closing) -> None:
         if closing.error is not None:
-            await self._in_time(SocketOutlet(self._send).whole(*refusal(closing.error, self._client)))
+            await self._refuse(None, closing.error)
         await self._in_time(self._send({"type": "websocket.close", "code": closing.code}))
 
     def _give_up(self) -> None:

@@ -1,0 +1,367 @@
+"""Several turns on one WebSocket: lanes beside each other, the turns of a lane one after the other, and `response.steer`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from openai.types.responses import ResponsesServerEvent
+from pydantic import TypeAdapter
+from websockets.asyncio.client import ClientConnection
+
+from tests.server.harness import adapter, play, upstream
+from tests.server.scripted import (
+    END,
+    SSE,
+    Script,
+    Stall,
+    Until,
+    Upstream,
+    chunk,
+    event,
+    json_reply,
+    responses_events,
+)
+from tests.server.sockets import answer, ask, dialects, good, history, only_text, opened, refused, say, told
+
+_SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
+
+
+def held(speaks: str, text: str, until: asyncio.Event, id: str = "resp_up0") -> Script:
+    """A good stream that goes on behind its first text when that has happened."""
+    if speaks == "responses":
+        events = [event(e, e["type"]) for e in responses_events(text, id)]
+        return [SSE, *events[:5], Until(until), *events[5:], END]
+    first, last = event(chunk({"content": text}, id=f"chatcmpl-{id}")), event(chunk({}, "stop", id=f"chatcmpl-{id}"))
+    return [SSE, first, Until(until), last, event(b"[DONE]"), END]
+
+
+async def steer(ws: ClientConnection, response: str, said: Any) -> None:
+    frame = {"type": "response.steer", "previous_response_id": response, "input": said}
+    await ws.send(orjson.dumps(frame).decode())
+
+
+async def until_text(ws: ClientConnection) -> str:
+    """The id of a response that has begun to speak."""
+    while (message := await told(ws))["type"] != "response.output_text.delta":
+        if message["type"] == "response.created":
+            response: str = message["response"]["id"]
+    return response
+
+
+def as_the_sdk_reads_it(message: dict[str, Any]) -> dict[str, Any]:
+    """The event, which is one of the official SDK's."""
+    read: dict[str, Any] = _SERVER_EVENT.validate_python(message).to_dict()
+    return read
+
+
+# ----------------------------------------------------------------------------------------------------------------- lanes
+
+
+@dialects
+def test_lanes_are_answered_beside_each_other(speaks: str) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held(speaks, "Slow", go), *good(speaks, "Quick")) as up,
+            adapter(upstream(up.url, speaks)) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", stream_id="a")
+            await until_text(ws)
+            quick = await ask(ws, input="B", stream_id="b")
+            assert {message["stream_id"] for message in quick} == {"b"}
+            assert only_text(quick) == "Quick"
+            go.set()
+            slow = await answer(ws)
+            assert {message["stream_id"] for message in slow} == {"a"}
+            assert slow[-1]["type"] == "response.completed"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("lane", [{}, {"stream_id": "a"}])
+def test_the_turns_of_a_lane_wait_for_each_other(lane: dict[str, str]) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held("chat", "One", go), *good("chat", "Two", "Three")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            for text in ("A", "B", "C"):
+                await say(ws, input=text, **lane)
+            await until_text(ws)
+            assert len(up.seen) == 1
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            assert [only_text(await answer(ws)) for _ in "BC"] == ["Two", "Three"]
+            assert [history(seen) for seen in up.seen] == [["A"], ["B"], ["C"]]
+
+    play(scenario)
+
+
+def test_a_lane_may_go_on_from_a_response_of_another() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "Hello", "Again")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            first = (await ask(ws, input="A", stream_id="a"))[-1]["response"]["id"]
+            await ask(ws, input="B", stream_id="b", previous_response_id=first)
+            assert history(up.seen[1]) == ["A", "Hello", "B"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("lanes", [1, 40])
+def test_a_connection_has_so_many_turns_and_the_others_are_refused(lanes: int) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*([Stall()] for _ in range(40))) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            for number in range(33):
+                await say(ws, input="A", stream_id=f"{number % lanes}")
+            over = await told(ws)
+            assert refused([over]) == (400, "response_in_progress")
+            assert over["stream_id"] == f"{32 % lanes}"
+
+    play(scenario)
+
+
+def test_turns_that_wait_are_refused_where_the_connection_is_to_end() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held("chat", "One", go)) as up,
+            adapter(upstream(up.url, "chat"), websocket_limit=0.5) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            await say(ws, input="B")
+            response = await until_text(ws)
+            await steer(ws, response, "Shorter!")
+            assert (await told(ws))["type"] == "response.steer.accepted"
+            assert refused([await told(ws)]) == (400, "websocket_connection_limit_reached")
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            failed = await told(ws)
+            assert (failed["type"], failed["error"]["code"]) == ("response.steer.failed", "successor_creation_failed")
+            assert refused([await told(ws)]) == (400, "websocket_connection_limit_reached")
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+# -------------------------------------------------------------------------------------------------------------- steering
+
+SAID = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Shorter!"}]}]
+
+
+@pytest.mark.parametrize("lane", [{}, {"stream_id": "a"}])
+@dialects
+def test_what_the_user_says_meanwhile_is_the_next_turn(speaks: str, lane: dict[str, str]) -> None:
+    """With the settings of the turn that it steers, and before what waits in its lane."""
+
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held(speaks, "Hello", go), *good(speaks, "Hi", "More")) as up,
+            adapter(upstream(up.url, speaks)) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", temperature=0.5, store=False, **lane)
+            response = await until_text(ws)
+            await say(ws, input="B", **lane)
+            await steer(ws, response, SAID)
+            await steer(ws, response, "In French.")
+            taken = [as_the_sdk_reads_it(await told(ws)) for _ in range(2)]
+            assert [message["type"] for message in taken] == ["response.steer.accepted"] * 2
+            assert {message["steer"]["previous_response_id"] for message in taken} == {response}
+            assert len({message["steer"]["id"] for message in taken}) == 2
+            assert all(message.get("stream_id") == lane.get("stream_id") for message in taken)
+            go.set()
+            assert (await answer(ws))[-1]["response"]["id"] == response
+            steered = await answer(ws)
+            assert (steered[0]["type"], only_text(steered)) == ("response.created", "Hi")
+            assert steered[-1]["response"]["previous_response_id"] == response
+            assert all(message.get("stream_id") == lane.get("stream_id") for message in steered)
+            assert history(up.seen[1]) == ["A", "Hello", "Shorter!", "In French."]
+            assert up.seen[1].json["temperature"] == 0.5
+            assert only_text(await answer(ws)) == "More"
+            assert history(up.seen[2]) == ["B"]
+
+    play(scenario)
+
+
+CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+
+def test_where_the_client_has_to_answer_first_what_the_user_said_stands_before_its_answer() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        calls: Script = [
+            SSE,
+            event(chunk({"content": "Let me see."})),
+            Until(go),
+            event(chunk({"tool_calls": [CALL]})),
+            event(chunk({}, "tool_calls")),
+            event(b"[DONE]"),
+            END,
+        ]
+        tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
+        async with (
+            Upstream(calls, *good("chat", "Done")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", tools=tools, store=False)
+            response = await until_text(ws)
+            await steer(ws, response, SAID)
+            accepted = await told(ws)
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            pending = as_the_sdk_reads_it(await told(ws))
+            assert (pending["type"], pending["reason"]) == ("response.steer.pending", "waiting_for_required_input")
+            assert pending["steer"] == accepted["steer"]
+            assert pending["required_input"] == [{"type": "function_call_output", "call_id": "call_1", "name": "look"}]
+            result = {**pending["required_input"][0], "output": "42"}
+            await ask(ws, input=[result], previous_response_id=response, tools=tools)
+            said = [(m["role"], m.get("content")) for m in up.seen[1].json["messages"]]
+            assert said == [("user", "A"), ("assistant", "Let me see."), ("tool", "42"), ("user", "Shorter!")]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "code"),
+    [
+        pytest.param([{"role": "developer", "content": "x"}], {}, "invalid_input", id="another role"),
+        pytest.param([{"role": "user", "content": "x", "id": "msg_1"}], {}, "invalid_input", id="another key"),
+        pytest.param([{"role": "user", "content": []}], {}, "invalid_input", id="nothing"),
+        pytest.param([{"role": "user", "content": [{"type": "refusal"}]}], {}, "invalid_input", id="another part"),
+        pytest.param([{"type": "function_call_output", "output": "x"}], {}, "invalid_input", id="an output"),
+        pytest.param({"role": "user", "content": "x"}, {}, "invalid_input", id="no list"),
+        pytest.param(
+            SAID,
+            {"context_management": [{"type": "compaction", "compact_threshold": 100_000}]},
+            "steering_not_supported",
+            id="compacts",
+        ),
+    ],
+)
+def test_input_that_is_not_taken_in_comes_back_as_it_was(said: Any, asked: dict[str, Any], code: str) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held("chat", "Hello", go)) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", stream_id="a", **asked)
+            response = await until_text(ws)
+            await steer(ws, response, said)
+            failed = await told(ws)
+            assert (failed["type"], failed["error"]["code"]) == ("response.steer.failed", code)
+            assert failed["steer"] == {"previous_response_id": response, "input": said}
+            assert failed["stream_id"] == "a"
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            assert await told_soon(ws) is None
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
+async def told_soon(ws: ClientConnection) -> Any:
+    """The next message, None where there is none."""
+    try:
+        return await asyncio.wait_for(told(ws), 0.1)
+    except TimeoutError:
+        return None
+
+
+def test_a_response_that_is_over_or_unknown_is_not_steered() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "Hello")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            over = (await ask(ws))[-1]["response"]["id"]
+            for response, code in ((over, "response_already_completed"), ("resp_x", "response_not_found")):
+                await steer(ws, response, SAID)
+                failed = as_the_sdk_reads_it(await told(ws))
+                assert (failed["error"]["code"], failed["steer"]["input"]) == (code, SAID)
+                assert "stream_id" not in failed
+
+    play(scenario)
+
+
+def test_so_many_inputs_wait_on_a_connection() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held("chat", "Hello", go)) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            response = await until_text(ws)
+            for _ in range(33):
+                await steer(ws, response, "More!")
+            answers = [await told(ws) for _ in range(33)]
+            assert [one["type"] for one in answers] == ["response.steer.accepted"] * 32 + ["response.steer.failed"]
+            assert answers[-1]["error"]["code"] == "too_many_pending_steers"
+
+    play(scenario)
+
+
+def test_what_was_said_to_a_response_that_fails_comes_back() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        broken: Script = [SSE, event(chunk({"content": "Hel"})), Until(go), event({"error": {"message": "no"}}), END]
+        async with (
+            Upstream(broken) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            response = await until_text(ws)
+            await steer(ws, response, SAID)
+            taken = (await told(ws))["steer"]["id"]
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.failed"
+            failed = await told(ws)
+            assert failed["error"]["code"] == "response_not_active"
+            assert failed["steer"] == {"id": taken, "previous_response_id": response, "input": SAID}
+
+    play(scenario)
+
+
+def test_what_a_turn_that_never_began_was_to_say_comes_back() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        no = {"error": {"message": "no", "type": "invalid_request_error", "code": None, "param": None}}
+        async with (
+            Upstream(held("chat", "Hello", go), [json_reply(no, 400)]) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            response = await until_text(ws)
+            await steer(ws, response, SAID)
+            taken = (await told(ws))["steer"]["id"]
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            assert refused(await answer(ws))[0] == 400
+            failed = await told(ws)
+            assert failed["error"]["code"] == "successor_creation_failed"
+            assert failed["steer"] == {"id": taken, "previous_response_id": response, "input": SAID}
+
+    play(scenario)
