@@ -14,7 +14,8 @@ followed at once by exactly one tool message for each call. So items are gathere
 * Images and files in outputs follow in one user message behind all tool messages of the turn, for servers whose tool messages
   hold only text.
 
-Reasoning waits for the next thing that the assistant says. Instructions and leading system or developer messages become one
+Reasoning waits for the next thing that the assistant says; where its turn ends before that, it was the last of the turn.
+Instructions and leading system or developer messages become one
 leading message, unless the server keeps roles in place.
 """
 
@@ -83,7 +84,7 @@ class History:
         self._media: dict[int, Sequence[Part]] = {}
         """What `with_media` puts behind tool messages."""
         self._reasoning: list[str] = []
-        """Waits for what the assistant says next."""
+        """Waits for what the assistant says next, or for the turn's end."""
 
     def messages(self, hint: str | None = None) -> list[Message]:
         """All messages; `hint` is a further instruction of the adapter's own.
@@ -95,8 +96,7 @@ class History:
         if instructions is not None:
             self._lead.append(instructions if type(instructions) is str else string(instructions, "instructions"))
         self._take_all(self._items)
-        if self._reasoning:
-            self._lose_waiting_reasoning()
+        self._end_turn()
         return self._written(hint)
 
     def _take_all(self, items: list[Item]) -> None:
@@ -269,10 +269,8 @@ class History:
         self._lead.append(write_text(content, self._writing, index, "content"))
 
     def _say(self, message: Message) -> None:
-        """Another role speaks: the assistant's turn is over, and reasoning that waits will not be said any more."""
-        if self._reasoning:
-            self._lose_waiting_reasoning()
-        self._turn = None
+        """Another role speaks."""
+        self._end_turn()
         self._messages.append(message)
 
     def _begin(self, turn: Message) -> None:
@@ -369,7 +367,7 @@ class History:
         self._calls.answered(call_id)
         _, turn, message, _ = call
         if turn is self._turn:
-            self._turn = None
+            self._end_turn()
         message["content"], media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
         if media:
             self._media[id(message)] = media
@@ -396,9 +394,15 @@ class History:
         turn.reasoning += self._reasoning
         self._reasoning = []
 
-    def _lose_waiting_reasoning(self) -> None:
-        self._reasoning = []
-        self._lose_reasoning(self._reasoning_at)
+    def _end_turn(self) -> None:
+        """The assistant has said all: reasoning that still waits is of this turn, or of none and lost."""
+        if self._reasoning:
+            if self._turn is not None:
+                self._attach_reasoning()
+            else:
+                self._reasoning = []
+                self._lose_reasoning(self._reasoning_at)
+        self._turn = None
 
     def _lose_reasoning(self, index: int) -> None:
         reason = "The upstream is not given this reasoning again."
