@@ -45,7 +45,7 @@ from adapter.dialects.chat.request.write_content import Part, single_text, write
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
-from adapter.hub.items import readable_reasoning
+from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
 
@@ -360,8 +360,7 @@ class History:
         call = self._calls.waiting.get(call_id)
         if call is None:
             if call_id not in self._calls.waiting:
-                words = item["type"].replace("_", " ")
-                raise BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
+                raise answers_no_call(item, call_id)
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
         self._calls.answered(call_id)
