@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from adapter.errors import BadRequest
 from adapter.hub.events import Item
 
 ID_PREFIXES: Final = {
@@ -44,6 +45,12 @@ def texts(item: Item) -> Iterator[str]:
             for part in value:
                 if isinstance(part, dict):
                     yield from texts(part)
+
+
+def answers_no_call(output: Item, call_id: str) -> BadRequest:
+    """What an output is refused with for whose call nobody asked, in the words of the API."""
+    words = str(output["type"]).replace("_", " ")
+    return BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
 
 
 def is_cut_data_url(url: str) -> bool:

@@ -271,7 +271,7 @@ async def _cut(turn: Turn) -> None:
 async def _refuse(turn: Turn, error: AdapterError) -> None:
     """Answer with an error, in the way that what was sent so far allows."""
     outlet = turn.outlet
-    if error.blame is Blame.UPSTREAM:
+    if error.blame is Blame.UPSTREAM and turn.target is not None and turn.target.upstream.dialect != turn.dialect:
         error.param = for_client(error.param, turn.dialect)
     if turn.sent is not None:
         error.headers = tuple(_passing_back(turn, list(error.headers)))

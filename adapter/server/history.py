@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from adapter.access.caller import Caller
-from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
+from adapter.errors import InvalidType, PreviousResponseNotFound
 from adapter.hub.events import Item
+from adapter.hub.items import answers_no_call
 
 
 class History(Protocol):
@@ -57,9 +58,9 @@ def check_calls(recalled: Sequence[Item], given: Sequence[Any]) -> None:
         BadRequest: an output for a call that nobody made.
     """
     calls = {_call_id(item) for item in (*recalled, *given) if not _is_output(item)}
-    for index, item in enumerate(given):
+    for item in given:
         if _is_output(item) and (call_id := _call_id(item)) is not None and call_id not in calls:
-            raise BadRequest("There is no tool call that this is the output of.", param=f"input[{index}].call_id")
+            raise answers_no_call(item, call_id)
 
 
 def _call_id(item: Any) -> str | None:

@@ -43,13 +43,15 @@ def loads(data: bytes | bytearray) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as refused:
-        cut = _is_cut(refused) or _ends_in_a_character(data)
+        if not refused.doc:
+            raise _no_utf8(data) from None
+        cut = _is_cut(refused)
         if cut or b"\\u" not in data:
-            raise NotJson(refused.pos, cut=cut) from None
+            raise NotJson(_at_byte(refused), cut=cut) from None
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_int=_narrow, parse_float=_finite)
     except json.JSONDecodeError as refused:
-        raise NotJson(refused.pos, cut=_is_cut(refused)) from None
+        raise NotJson(_at_byte(refused), cut=_is_cut(refused)) from None
     except (ValueError, RecursionError):
         raise NotJson(0) from None
 
@@ -59,12 +61,18 @@ def _is_cut(refused: json.JSONDecodeError) -> bool:
     return 0 < len(refused.doc) <= refused.pos or refused.msg.startswith("Unterminated string")
 
 
-def _ends_in_a_character(data: bytes | bytearray) -> bool:
+def _at_byte(refused: json.JSONDecodeError) -> int:
+    """Parsers count characters."""
+    return len(refused.doc[: refused.pos].encode())
+
+
+def _no_utf8(data: bytes | bytearray) -> NotJson:
+    """What is wrong with bytes of which the parser only says that they are no text; it says that of none, too."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as refused:
-        return refused.reason == "unexpected end of data"
-    return False
+        return NotJson(refused.start, cut=refused.reason == "unexpected end of data")
+    return NotJson(0)
 
 
 def _no_constant(name: str) -> NoReturn:

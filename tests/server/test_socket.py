@@ -202,7 +202,8 @@ def test_websocket_failed_continuation_evicts_cache(speaks: str) -> None:
             previous = (await ask(ws))[-1]["response"]["id"]
             failed = await ask(ws, input=[output], previous_response_id=previous)
             assert refused(failed)[0] == 400
-            assert failed[0]["error"]["param"] == "input[0].call_id"
+            words = "No tool call found for function call output with call_id call_nobody_made."
+            assert (failed[0]["error"]["message"], failed[0]["error"]["param"]) == (words, "input")
             assert refused(await ask(ws, previous_response_id=previous)) == (400, "previous_response_not_found")
             assert len(up.seen) == 1
 

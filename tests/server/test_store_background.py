@@ -34,6 +34,7 @@ from tests.server.scripted import (
     chunk,
     event,
     json_reply,
+    response,
 )
 
 SLOW: Script = [SSE, event(chunk({"role": "assistant", "content": "Hal"})), Stall()]
@@ -83,6 +84,34 @@ def test_it_is_queued_and_completes_by_itself(store: dict[str, Any]) -> None:
             streamed = await client.get(f"/v1/responses/{done['id']}?stream=true")
             assert (streamed.status, streamed.json["error"]["param"]) == (400, "stream")
             assert await stored(store, "SELECT count(*) FROM events") == [0]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("speaks", ["chat", "responses"])
+@pytest.mark.parametrize("of", ["function", "custom"])
+def test_it_calls_tools_where_nobody_streams_it(speaks: str, of: str, store: dict[str, Any]) -> None:
+    """An answer that comes whole has no events but its items' ends."""
+    said = {"name": "f", "arguments": "{}"} if of == "function" else {"name": "f", "input": "x"}
+    tool = {"type": of, "name": "f"} | ({"parameters": {"type": "object"}} if of == "function" else {})
+    item = {"type": f"{of}_call" if of == "function" else "custom_tool_call", "call_id": "call_1", **said}
+    chosen = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": of, of: said}]}
+    replies = {
+        "chat": chat_reply(choices=[{"index": 0, "message": chosen, "finish_reason": "tool_calls"}]),
+        "responses": response() | {"output": [item]},
+    }
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(replies[speaks])]) as up,
+            adapter(
+                upstream(up.url, speaks, profile="openai", capabilities={"stateful": False}), store=store
+            ) as client,
+        ):
+            known = (await client.ask("responses", background=True, tools=[tool])).json["id"]
+            done = await until(client, known, "completed", "failed")
+            assert (done["status"], done["error"]) == ("completed", None)
+            assert [{key: made[key] for key in item} for made in done["output"]] == [item]
 
     play(scenario)
 

@@ -203,6 +203,25 @@ def test_d5_comments_and_white_space_for_ever_are_no_data(
     refused(answered(client_speaks, upstream_speaks, stream, script, idle_timeout=0.2), 504, "upstream_timeout")
 
 
+@pytest.mark.parametrize(
+    ("client_speaks", "upstream_speaks", "named", "told"),
+    [
+        ("responses", "responses", "response_format", "response_format"),
+        ("responses", "responses", "max_tokens", "max_tokens"),
+        ("chat", "chat", "input", "input"),
+        ("responses", "chat", "response_format", "text.format"),
+        ("chat", "responses", "max_output_tokens", "max_completion_tokens"),
+    ],
+)
+def test_a_field_of_the_other_api_keeps_its_name_where_the_client_sent_it_itself(
+    client_speaks: str, upstream_speaks: str, named: str, told: str
+) -> None:
+    """As who moves from one API to the other does: the upstream was told just that."""
+    error = {"message": f"Unknown parameter: '{named}'.", "type": "invalid_request_error", "param": named, "code": None}
+    answer = answered(client_speaks, upstream_speaks, False, [json_reply({"error": error}, 400)])
+    assert (answer.status, answer.json["error"]["param"]) == (400, told)
+
+
 @cells
 def test_c9_a_400_keeps_its_message_and_param(client_speaks: str, upstream_speaks: str, stream: bool) -> None:
     error = {"message": "temperature is too hot", "type": "invalid_request_error", "param": "temperature", "code": None}

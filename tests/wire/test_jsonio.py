@@ -57,6 +57,15 @@ def test_what_ends_in_a_character_is_cut_too(before: bytes, kept: int) -> None:
     assert not wrong.value.cut
 
 
+@pytest.mark.parametrize("before", ["", "über", "\N{GRINNING FACE}" * 3, "\\ud800ü"])
+@pytest.mark.parametrize("wrong", ['", x', "\n", b"\xff"])
+def test_where_json_is_wrong_is_told_in_bytes(before: str, wrong: str | bytes) -> None:
+    head = f'{{"a": "{before}'.encode()
+    with pytest.raises(NotJson) as refused:
+        loads(head + (wrong if isinstance(wrong, bytes) else wrong.encode()) + b'"}')
+    assert refused.value.offset == len(head) + (3 if wrong == '", x' else 0)
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | VALUES.map(dumps))
 def test_arbitrary_bytes_never_raise_anything_but_our_error(body: bytes) -> None:
     try:

@@ -41,6 +41,7 @@ from adapter.hub.events import (
     Event,
     Failed,
     Finished,
+    Item,
     ItemClosed,
     ItemOpened,
     Opaque,
@@ -210,20 +211,20 @@ class ResponsesWriter:
 
     def _item_opened(self, event: ItemOpened) -> list[Frame]:
         index, item = event.index, event.item
-        self._places[index] = b'"item_id":%b,"output_index":%d' % (dumps(item["id"]), index)
+        self._places[index] = _place(item, index)
         return [self._said("response.output_item.added", b'"output_index":%d,"item":%b' % (index, dumps(item)))]
 
     def _item_closed(self, event: ItemClosed) -> list[Frame]:
         self.fold.feed(event)
         self._at = None
         index, item, frames = event.index, event.item, []
-        match item.get("type"):
+        match item.get("type"):  # that of a whole answer was never opened
             case "function_call":
                 said = b',"name":%b,"arguments":%b' % (dumps(item["name"]), dumps(item["arguments"]))
-                frames = [self._said("response.function_call_arguments.done", self._places[index] + said)]
+                frames = [self._said("response.function_call_arguments.done", _place(item, index) + said)]
             case "custom_tool_call":
                 said = b',"input":%b' % dumps(item["input"])
-                frames = [self._said("response.custom_tool_call_input.done", self._places[index] + said)]
+                frames = [self._said("response.custom_tool_call_input.done", _place(item, index) + said)]
         frames.append(self._said("response.output_item.done", b'"output_index":%d,"item":%b' % (index, dumps(item))))
         self._places.pop(index, None)
         return frames
@@ -294,6 +295,10 @@ class ResponsesWriter:
         number = self._number
         self._number = number + 1
         return name, dumps({"type": name, "sequence_number": number, **said})
+
+
+def _place(item: Item, index: int) -> bytes:
+    return b'"item_id":%b,"output_index":%d' % (dumps(item["id"]), index)
 
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})

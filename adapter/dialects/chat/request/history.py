@@ -14,7 +14,8 @@ followed at once by exactly one tool message for each call. So items are gathere
 * Images and files in outputs follow in one user message behind all tool messages of the turn, for servers whose tool messages
   hold only text.
 
-Reasoning waits for the next thing that the assistant says. Instructions and leading system or developer messages become one
+Reasoning waits for the next thing that the assistant says; where its turn ends before that, it was the last of the turn.
+Instructions and leading system or developer messages become one
 leading message, unless the server keeps roles in place.
 """
 
@@ -45,7 +46,7 @@ from adapter.dialects.chat.request.write_content import Part, single_text, write
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
-from adapter.hub.items import readable_reasoning
+from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
 
@@ -84,7 +85,7 @@ class History:
         self._media: dict[int, Sequence[Part]] = {}
         """What `with_media` puts behind tool messages."""
         self._reasoning: list[str] = []
-        """Waits for what the assistant says next."""
+        """Waits for what the assistant says next, or for the turn's end."""
 
     def messages(self, hint: str | None = None) -> list[Message]:
         """All messages; `hint` is a further instruction of the adapter's own.
@@ -96,8 +97,7 @@ class History:
         if instructions is not None:
             self._lead.append(instructions if type(instructions) is str else string(instructions, "instructions"))
         self._take_all(self._items)
-        if self._reasoning:
-            self._lose_waiting_reasoning()
+        self._end_turn()
         return self._written(hint)
 
     def _take_all(self, items: list[Item]) -> None:
@@ -270,10 +270,8 @@ class History:
         self._lead.append(write_text(content, self._writing, index, "content"))
 
     def _say(self, message: Message) -> None:
-        """Another role speaks: the assistant's turn is over, and reasoning that waits will not be said any more."""
-        if self._reasoning:
-            self._lose_waiting_reasoning()
-        self._turn = None
+        """Another role speaks."""
+        self._end_turn()
         self._messages.append(message)
 
     def _begin(self, turn: Message) -> None:
@@ -363,14 +361,13 @@ class History:
         call = self._calls.waiting.get(call_id)
         if call is None:
             if call_id not in self._calls.waiting:
-                words = item["type"].replace("_", " ")
-                raise BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
+                raise answers_no_call(item, call_id)
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
         self._calls.answered(call_id)
         _, turn, message, _ = call
         if turn is self._turn:
-            self._turn = None
+            self._end_turn()
         message["content"], media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
         if media:
             self._media[id(message)] = media
@@ -397,9 +394,15 @@ class History:
         turn.reasoning += self._reasoning
         self._reasoning = []
 
-    def _lose_waiting_reasoning(self) -> None:
-        self._reasoning = []
-        self._lose_reasoning(self._reasoning_at)
+    def _end_turn(self) -> None:
+        """The assistant has said all: reasoning that still waits is of this turn, or of none and lost."""
+        if self._reasoning:
+            if self._turn is not None:
+                self._attach_reasoning()
+            else:
+                self._reasoning = []
+                self._lose_reasoning(self._reasoning_at)
+        self._turn = None
 
     def _lose_reasoning(self, index: int) -> None:
         reason = "The upstream is not given this reasoning again."

@@ -465,6 +465,29 @@ def test_what_was_said_without_a_thought_gets_one_where_the_server_refuses_it_wi
     ]
 
 
+def test_reasoning_behind_the_last_call_of_a_turn_goes_back_with_the_turn() -> None:
+    """As the adapter tells it where a model thinks between calls whose arguments come interleaved."""
+    history = (
+        reasoning("a"),
+        call("1"),
+        call("2"),
+        reasoning("b"),
+        output("1"),
+        reasoning("c"),
+        output("2"),
+        reasoning("d"),
+    )
+    made = written(*history, said("e"), reasoning("f"), user(), to=generic(reasoning_replay="all"))
+    assert made.body["messages"] == [
+        bot(None, chat_call("1"), chat_call("2")) | {"reasoning_content": "ab"},
+        tool("1"),
+        tool("2"),
+        bot("e", reasoning_content="cdf"),
+        HI,
+    ]
+    assert made.losses == []
+
+
 def test_reasoning_that_is_not_given_back_is_reported_once() -> None:
     made = written(reasoning(), said("x"), reasoning(), said("y"), reasoning())
 
