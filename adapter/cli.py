@@ -76,7 +76,11 @@ def serve(
             overrides["upstreams"] = sections(model)
         from adapter import serving  # before the child, which then knows what both need
 
-        serving.serve(checked(apart(partial(_read, config, overrides)), config), model)
+        try:
+            settings = apart(partial(_read, config, overrides))
+        except ChildProcessError as lost:
+            end(1, f"adapter: the configuration was not read: {lost}")
+        serving.serve(checked(settings, config), model)
 
 
 def _read(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
