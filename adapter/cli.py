@@ -55,7 +55,10 @@ def serve(
     workers: int | None,
     open_: bool,
 ) -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal comes: SIGTERM, SIGINT and SIGHUP let answers finish, a second one ends them.
+
+    The configuration is read once. What changes in it counts from the next start on, but for keys.toml.
+    """
     with starting():
         open_streams()
         hear_of_children()
