@@ -55,7 +55,10 @@ def serve(
     workers: int | None,
     open_: bool,
 ) -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal comes: SIGTERM, SIGINT and SIGHUP let answers finish, a second one ends them.
+
+    The configuration is read once. What changes in it counts from the next start on, but for keys.toml.
+    """
     with starting():
         open_streams()
         hear_of_children()
@@ -76,7 +79,11 @@ def serve(
             overrides["upstreams"] = sections(model)
         from adapter import serving  # before the child, which then knows what both need
 
-        serving.serve(checked(apart(partial(_read, config, overrides)), config), model)
+        try:
+            settings = apart(partial(_read, config, overrides))
+        except ChildProcessError as lost:
+            end(1, f"adapter: the configuration was not read: {lost}")
+        serving.serve(checked(settings, config), model)
 
 
 def _read(config: Path | None, overrides: Mapping[str, Any]) -> Settings:

@@ -43,10 +43,7 @@ def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         ConfigError: one line that names the key and what would be taken.
     """
     _check_environment()
-    table = _table(path) if path else {}
-    # an empty table of a section says nothing of it
-    filed = {name: value for name, value in table.items() if value != {} or name not in _TABLES}
-    given: dict[str, Any] = {"command_line": overrides or {}, "file": filed}
+    given: dict[str, Any] = {"command_line": overrides or {}, "file": _table(path) if path else {}}
     try:
         found = _Written(**given)
     except ValidationError as refused:
@@ -76,6 +73,9 @@ def read_access(path: Path) -> Settings:
 class _Environment(EnvSettingsSource):
     """The environment, whose nested names lead into sections: the library looks into its own kinds of classes only."""
 
+    def __call__(self) -> dict[str, Any]:
+        return _saying(super().__call__())
+
     def next_field(self, field: Any, key: str, case_sensitive: bool | None = None) -> FieldInfo | None:
         table = field.annotation if isinstance(field, FieldInfo) else field
         if not is_dataclass(table):
@@ -102,10 +102,15 @@ class _Sourced(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         given = cast(InitSettingsSource, init_settings).init_kwargs
         return (
-            InitSettingsSource(settings_cls, given["command_line"]),
+            InitSettingsSource(settings_cls, _saying(given["command_line"])),
             _Environment(settings_cls),
-            InitSettingsSource(settings_cls, given["file"]),
+            InitSettingsSource(settings_cls, _saying(given["file"])),
         )
+
+
+def _saying(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the sections that are empty: those say nothing."""
+    return {name: value for name, value in table.items() if value != {} or name not in _TABLES}
 
 
 _Written: Final = create_model("_Written", __base__=_Sourced, **_TABLES)

@@ -109,6 +109,16 @@ def serve(settings: Settings, model: socket.socket | None = None) -> None:
 class Workers(Multiprocess):
     """The parent of several workers, which says when it has lost one, and passes every signal on."""
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        super().__init__(config, sockets)
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def handle_hup(self) -> None:
+        """As a single process does, see `Drain`: uvicorn would start other workers with the same configuration."""
+        self.handle_term()
+
     def join_all(self) -> None:
         """Wait for the workers to end. Who connects when none of them listens any more is refused; a further signal is passed
         on as the one that ends them at once."""

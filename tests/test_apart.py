@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -42,8 +50,8 @@ except Exception as raised:
         ("imports", "'colorsys' False"),
         ("large", repr(b"x" * 100)[:40] + " False"),
         ("refuses", "ConfigError server.port: no"),
-        ("dies", "RuntimeError the process for it ended with -9"),
-        ("leaves", "RuntimeError the process for it ended with 1"),
+        ("dies", "ChildProcessError the process for it ended with -9"),
+        ("leaves", "ChildProcessError the process for it ended with 1"),
     ],
 )
 def test_what_a_child_does_and_what_its_parent_hears(work: str, told: str) -> None:
@@ -51,3 +59,46 @@ def test_what_a_child_does_and_what_its_parent_hears(work: str, told: str) -> No
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout == f"buffered {told}\n"
     assert ran.stderr == ""
+
+
+@contextmanager
+def waiting(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A server whose child reads its configuration from a pipe, and the end of it that writes."""
+    pipe = directory / "adapter.toml"
+    os.mkfifo(pipe)
+    program = [sys.executable, "-m", "adapter", "serve", "--config", str(pipe)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        writer = None
+        while writer is None:
+            try:
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as nobody:
+                assert (nobody.errno, server.poll()) == (errno.ENXIO, None)
+                time.sleep(0.01)
+        try:
+            yield server, writer
+        finally:
+            os.close(writer)
+            server.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_child_that_waits_goes_with_its_parent(number: signal.Signals, tmp_path: Path) -> None:
+    with waiting(tmp_path) as (server, writer):
+        server.send_signal(number)
+        assert server.wait(10) != 0
+        gone = select.poll()
+        gone.register(writer, 0)
+        assert gone.poll(10_000) == [(writer, select.POLLERR)]
+        assert "Traceback" not in server.communicate()[1]
+
+
+def test_a_child_that_is_killed_ends_its_parent_with_one_line(tmp_path: Path) -> None:
+    with waiting(tmp_path) as (server, _):
+        child = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+        os.kill(int(child), signal.SIGKILL)
+        assert server.communicate(timeout=10) == (
+            "",
+            "adapter: the configuration was not read: the process for it ended with -9\n",
+        )
+        assert server.returncode == 1

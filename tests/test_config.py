@@ -264,6 +264,15 @@ def test_a_section_is_written_that_says_something(tmp_path: Path, text: str, wri
     assert ("store" in _load(tmp_path, text).written) is written
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "written"),
+    [("STORE", "{}", False), ("STORE", '{"mode": "client"}', True), ("STORE__MODE", "client", True)],
+)
+def test_so_it_is_in_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, written: bool) -> None:
+    monkeypatch.setenv(f"ADAPTER_{name}", value)
+    assert ("store" in load().written) is written
+
+
 def test_an_empty_table_of_no_section_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sever: unknown key, did you mean 'server'"):
         _load(tmp_path, "[sever]\n")

@@ -31,7 +31,7 @@ class Models:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         turn = Turn("responses", scope, receive, Outlet(send))
-        turn.lane = "models"
+        turn.lane = turn.surface = "models"
         return self._pipeline.run(turn, self._serve(turn, scope))
 
     async def _serve(self, turn: Turn, scope: Scope) -> None:

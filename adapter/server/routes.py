@@ -78,7 +78,9 @@ def _refused(
     async def refuse() -> None:
         raise error
 
-    return pipeline.run(Turn("responses", scope, receive, Outlet(send)), refuse())
+    turn = Turn("responses", scope, receive, Outlet(send))
+    turn.surface = "none"
+    return pipeline.run(turn, refuse())
 
 
 def router(

@@ -100,7 +100,7 @@ def line(turn: Turn) -> dict[str, Any]:
         "request_id": turn.request_id,
         "key_id": turn.caller.key_id,
         "owner": turn.caller.tenant,
-        "surface": turn.dialect,
+        "surface": turn.surface,
         "model": turn.model,
         "upstream": turn.upstream,
         "lane": turn.lane,
@@ -149,14 +149,14 @@ def _kinds(found: Collection[Any]) -> list[str]:
 
 def _count(meters: Meters, turn: Turn) -> None:
     now = monotonic()
-    meters.requests.labels(turn.dialect, turn.upstream or "none", turn.outcome.value).inc()
-    meters.duration.labels(turn.dialect).observe(now - turn.started)
+    meters.requests.labels(turn.surface, turn.upstream or "none", turn.outcome.value).inc()
+    meters.duration.labels(turn.surface).observe(now - turn.started)
     if turn.sent is not None:
-        meters.overhead.labels(turn.dialect).observe(turn.sent - (turn.read or turn.started))
+        meters.overhead.labels(turn.surface).observe(turn.sent - (turn.read or turn.started))
         if turn.first_event is not None:
             meters.first_event.labels(turn.upstream or "none").observe(turn.first_event - turn.sent)
     if turn.outlet.events:
-        meters.stream_events.labels(turn.dialect).inc(turn.outlet.events)
+        meters.stream_events.labels(turn.surface).inc(turn.outlet.events)
     for upstream, outcome in turn.failover.tried if turn.failover is not None else ():
         meters.attempts.labels(upstream, outcome).inc()
     for anomaly in turn.anomalies:

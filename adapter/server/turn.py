@@ -73,6 +73,7 @@ class Turn:
         "started",
         "stored",
         "stream",
+        "surface",
         "target",
         "task",
         "thread",
@@ -82,6 +83,8 @@ class Turn:
 
     def __init__(self, dialect: DialectName, scope: Scope, receive: Receive, outlet: Outlet) -> None:
         self.dialect = dialect
+        self.surface: str = dialect
+        """What was asked, for whoever counts: an API, `models`, which is of both, or `none`, where nothing is served."""
         self.receive = receive
         self.outlet = outlet
         self.started = self.outlet.last_write

@@ -6,7 +6,9 @@
 
 A worker holds a lease (`due_at`) that batches of events extend, empty ones too. A lease that ended makes the response
 claimable again, under the next attempt's number; each write of a worker names owner and attempt, so that one which was only
-slow writes nothing more. Leases compare the wall clocks of replicas: make them longer than those may differ.
+slow writes nothing more. What is given back was no attempt: however many processes are told to stop, none has failed. The
+next claim then has the same number, but another owner, because who gives work back takes up none. Leases compare the wall
+clocks of replicas: make them longer than those may differ.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class Background(Room):
     async def claim(self, owner: str, *, lease: float, only: tuple[str, str] | None = None) -> Job | None:
         """The background response that is due the longest, or `only` (tenant, id) if it is due or queued; None if none is.
 
-        `attempt` above 1 and `last_sequence` above -1 say that an earlier worker began it and what clients may have seen.
+        `attempt` above 1 says that an earlier worker was lost with it, `last_sequence` above -1 what clients may have
+        seen.
         """
         now = self.clock()
         logged = (
@@ -77,11 +80,12 @@ class Background(Room):
         return await self.db.write(work)
 
     async def requeue(self, job: Job) -> bool:
-        """Give the work back, as a process does that shuts down; false if it was lost already."""
+        """Give the work back as if it had never been claimed, as a process does that shuts down; false if it was lost
+        already."""
         statement = (
             update(responses)
             .where(*held(job))
-            .values(status="queued", lease_owner=None, due_at=self.clock())
+            .values(status="queued", attempt=responses.c.attempt - 1, lease_owner=None, due_at=self.clock())
             .returning(responses.c.id)
         )
 

@@ -87,14 +87,20 @@ def childless() -> ColumnElement[bool]:
 def remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> int:
     """Remove those of `ends` (tenant, id) that are gone and childless, and what that frees above them."""
     removed = 0
+    freed: dict[str, list[bytes]] = {}
     while ends:  # a fork may have lost all its branches at once
-        count, ends = _remove(connection, ends, now)
+        count, ends = _remove(connection, ends, now, freed)
         removed += count
+    for tenant, digests in sorted(freed.items()):  # once and in order, or two of these would wait for each other
+        item_rows.collect(connection, tenant, digests)
     return removed
 
 
-def _remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> tuple[int, Sequence[tuple[str, str]]]:
-    """How many went, each with those above it that had one child; and what stands above them."""
+def _remove(
+    connection: Connection, ends: Sequence[tuple[str, str]], now: int, freed: dict[str, list[bytes]]
+) -> tuple[int, Sequence[tuple[str, str]]]:
+    """How many went, each with those above it that had one child; and what stands above them. The items that they pointed at
+    are added to `freed`, by tenant."""
     removable = (
         select(responses.c.tenant, responses.c.id, responses.c.previous)
         .where(tuple_(responses.c.tenant, responses.c.id).in_(ends), ~live(now), childless())
@@ -117,7 +123,6 @@ def _remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -
     )
     found = connection.execute(select(removable.c.tenant, removable.c.id, removable.c.previous)).all()
     doomed = [(row.tenant, row.id) for row in found]
-    freed: dict[str, list[bytes]] = {}
     for start in range(0, len(doomed), _CHUNK):  # the query gives children before their parents
         chunk = doomed[start : start + _CHUNK]
         pointers = connection.execute(
@@ -128,7 +133,5 @@ def _remove(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -
         for tenant, digest in pointers:
             freed.setdefault(tenant, []).append(digest)
         connection.execute(delete(responses).where(tuple_(responses.c.tenant, responses.c.id).in_(chunk)))
-    for tenant, digests in freed.items():
-        item_rows.collect(connection, tenant, digests)
     above = {(row.tenant, row.previous) for row in found if row.previous is not None}.difference(doomed)
     return len(doomed), sorted(above)

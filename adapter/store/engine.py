@@ -31,6 +31,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from errno import EACCES
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import URL, create_engine, event, make_url
@@ -54,6 +55,8 @@ _REOPEN_AFTER = 1.0
 """Seconds between attempts to open a store that could not be opened; calls in between fail at once."""
 _CHECKED_AT_START = 64 << 20
 """SQLite files up to this size are checked page by page at start (well under a second); larger ones by use."""
+_ROOM = 1 << 20
+"""Bytes that a disk which is not full has left: a turn, and SQLite's log of it."""
 
 
 class Limits(NamedTuple):
@@ -293,6 +296,21 @@ class Database:
             total += done
         return total
 
+    async def check_room(self) -> None:
+        """Whether what is written next has room. SQLite's log has some of its own and tells too late, so a file beside it is
+        made to grow; PostgreSQL's disk is its server's business.
+
+        Raises:
+            StoreUnavailable: there is none.
+        """
+        if not self.is_sqlite:
+            return
+        try:
+            async with asyncio.timeout(self.limits.call):
+                await asyncio.to_thread(_take_room, Path(self.url.database or "").parent)
+        except OSError as full:
+            raise unavailable(full) from full
+
     async def _ready(self) -> None:
         if not self._open_still():
             try:
@@ -369,3 +387,11 @@ class Database:
             yield
         finally:
             self._turn.release()
+
+
+def _take_room(directory: Path) -> None:
+    """And give it back at once: the file has no name, or none for long."""
+    with TemporaryFile(dir=directory, buffering=0) as file:
+        left = _ROOM
+        while left:
+            left -= file.write(bytes(left))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
@@ -40,6 +41,8 @@ _SQLSTATE = {
     "XX002": "corrupt",
 }
 
+_FULL = frozenset({ENOSPC, EDQUOT, EFBIG})
+
 _LOST_RACES = frozenset({"40001", "40P01"})
 """serialization_failure, deadlock_detected: nothing was done, the same transaction may succeed now."""
 
@@ -75,7 +78,7 @@ def _reason(fault: BaseException) -> str:
         case TimeoutError():
             return "timeout"
         case OSError():
-            return "gone"
+            return "full" if fault.errno in _FULL else "gone"
         case _:
             return "failed" if fault.__cause__ is None else _reason(fault.__cause__)
 

@@ -84,20 +84,18 @@ def put(connection: Connection, tenant: str, rows: Iterable[ItemRow], stamp: int
 
 
 def collect(connection: Connection, tenant: str, digests: Iterable[bytes]) -> None:
-    """Remove those of `digests` that nothing points at any more."""
+    """Remove those of `digests` that nothing points at any more. Each is locked first, but for those who only add a pointer:
+    of two transactions that took the last two the second then looks when the first one's is gone."""
     wanted = sorted(set(digests))
     for start in range(0, len(wanted), CHUNK):
+        chunk = (items.c.tenant == tenant, items.c.digest.in_(wanted[start : start + CHUNK]))
+        locked = select(items.c.digest).where(*chunk).order_by(items.c.digest).with_for_update(key_share=True)
+        connection.execute(locked).all()
         pointed_at = [
             exists().where(pointer.c.tenant == items.c.tenant, pointer.c.digest == items.c.digest)
             for pointer in (response_items, conversation_items)
         ]
-        connection.execute(
-            delete(items).where(
-                items.c.tenant == tenant,
-                items.c.digest.in_(wanted[start : start + CHUNK]),
-                *(~pointer for pointer in pointed_at),
-            )
-        )
+        connection.execute(delete(items).where(*chunk, *(~pointer for pointer in pointed_at)))
 
 
 def find(connection: Connection, tenant: str, ids: Iterable[str]) -> dict[str, bytes]:

@@ -126,7 +126,7 @@ class Responses(Room):
             gone = (
                 update(responses)
                 .where(*self._one(tenant, id))
-                .values(deleted_at=now, body=b"{}", request=None, due_at=None, lease_owner=None)
+                .values(deleted_at=now, expires_at=now, body=b"{}", request=None, due_at=None, lease_owner=None)
                 .returning(responses.c.id)
             )
             if connection.execute(gone).first() is None:

@@ -21,6 +21,15 @@ class Upkeep(Room):
     """The part of the store that cleans and counts."""
 
     async def ready(self) -> None:
+        """Whether what comes could be written: also with the disk looked at, which takes a millisecond.
+
+        Raises:
+            StoreUnavailable: it could not.
+        """
+        await self.db.check_room()
+        await self.check_writable()
+
+    async def check_writable(self) -> None:
         """Whether something could be written now, as far as that can be known without writing.
 
         Raises:

@@ -119,7 +119,8 @@ class Job(NamedTuple):
     id: str
     owner: str
     attempt: int
-    """1 for the first worker. Every write of a job names it, so that a worker that lost its lease writes nothing."""
+    """1 for the first worker, and one more for each that was lost with it. Every write of a job names it, so that a worker
+    that lost its lease writes nothing."""
     request: Json
     """What `save_response` was given to run it from."""
     last_sequence: int

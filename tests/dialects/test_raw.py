@@ -18,6 +18,7 @@ from adapter.errors import UpstreamTruncated
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_chat
 from adapter.hub.request import DialectName, Exchange
+from adapter.wire.jsonio import dumps
 
 CHAT = (
     b': hello\n\ndata: {"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n'
@@ -203,6 +204,60 @@ def test_done_without_a_finish_gets_the_finish_that_clients_ask_for(delta: str, 
     assert f'"finish_reason":"{reason}"'.encode() in out
     assert out.endswith(DONE)
     assert out.count(DONE) == 1
+
+
+def called(*arguments: str) -> bytes:
+    first = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": arguments[0]}}
+    more = [{"index": 0, "function": {"arguments": piece}} for piece in arguments[1:]]
+    return b"".join(chunk(dumps({"tool_calls": [call]}).decode()) for call in [first, *more])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "whole"),
+    [
+        (['{"path": "/srv/old'], False),
+        (["", '{"path": "/srv/ol', "d"], False),
+        (["", *['{"path": "/srv'], *["/old"] * 20], False),
+        (["", '{"path": "/srv/ol', "d", '"}'], True),
+        (["", '{"a":{}', "} \n"], True),
+        ([""], True),
+        (["", " "], True),
+    ],
+)
+def test_done_without_a_finish_amid_a_call_is_truncated(arguments: list[str], whole: bool) -> None:
+    """A client would run it with half of its arguments."""
+    said = called(*arguments)
+    exchange = Exchange.unasked("chat")
+    stream, intake = DIALECTS["chat"].raw_stream(exchange), Intake(DIALECTS["chat"], exchange)
+
+    out = stream.feed(said) + stream.feed(DONE)
+
+    assert (stream.answer.error is None) is whole
+    assert stream.answer.status == fold(intake.feed(said) + intake.feed(DONE)).status
+    assert out.startswith(said)
+    if whole:
+        assert b'"finish_reason":"tool_calls"' in out
+    else:
+        assert out[len(said) :].count(b"data: ") == 1
+        assert b"upstream_truncated" in out
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        '{"tool_calls":[{"index":0,"type":"custom","custom":{"input":"half a"}}]}',
+        '{"tool_calls":[null]}',
+        '{"tool_calls":{"0":1}}',
+        '{"tool_calls":[{"function":7}]}',
+        '{"content":"said behind it"}',
+        "7",
+    ],
+)
+def test_done_without_a_finish_behind_what_are_no_arguments_gets_it(last: str) -> None:
+    said = called("{}") + chunk(last)
+
+    assert passed("chat", said + DONE).startswith(said)
+    assert b'"finish_reason":"tool_calls"' in passed("chat", said + DONE)
 
 
 def test_an_inferred_finish_is_given_to_every_choice_that_was_asked() -> None:

@@ -568,6 +568,44 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only(tmp_pat
     play(scenario)
 
 
+def test_what_is_of_no_api_is_counted_as_such(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who lists models, or tries paths, is no part of how the requests to an API end."""
+    from adapter.telemetry import metrics
+
+    made: list[Any] = []
+    init = metrics.Meters.__init__
+
+    def noted(self: Any, registry: Any) -> None:
+        init(self, registry)
+        made.append(registry)
+
+    monkeypatch.setattr(metrics.Meters, "__init__", noted)
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply({"data": []})]) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access={"metrics": {"port": 0}}) as client,
+        ):
+            assert (await client.get("/v1/models")).status == 200
+            assert (await client.get("/v1/models/nobody")).status == 404
+            assert (await client.get("/wp-login.php")).status == 404
+            assert (await client.get("/v1/chat/completions")).status == 405
+            assert (await client.get("/v1/responses")).status == 405
+            counted = [sample for family in made[0].collect() for sample in family.samples]
+            assert {
+                (sample.labels["surface"], sample.labels["outcome"]): sample.value
+                for sample in counted
+                if sample.name == "adapter_requests_total"
+            } == {("models", "ok"): 1, ("models", "refused"): 1, ("none", "refused"): 3}
+            assert {s.labels["surface"] for s in counted if "surface" in s.labels} == {"models", "none"}
+
+    play(scenario)
+    lines = [orjson.loads(text) for text in capfd.readouterr().out.splitlines() if '"event":"request"' in text]
+    assert [line["surface"] for line in lines] == ["models", "models", "none", "none", "none"]
+
+
 def test_the_access_line_says_who_what_where_and_how_it_ended(capfd: pytest.CaptureFixture[str]) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -62,6 +62,31 @@ def test_an_answer_that_failed_costs_what_its_upstream_says(
     assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("refused", 3, 2)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("surface", ["chat", "responses"])
+def test_a_chat_answer_that_was_broken_off_costs_what_its_upstream_says(
+    surface: str, stream: bool, metered: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As DeepSeek says it, in a plain answer."""
+    half = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "Hal"},
+        "finish_reason": "insufficient_system_resource",
+    }
+    fails = [json_reply(chat_reply(choices=[half]))]
+
+    async def scenario() -> None:
+        rules = DAY | {"metrics": {"port": 0}}
+        async with Upstream(fails) as up, adapter(upstream(up.url, "chat", api_key=OWN), access=rules) as client:
+            refused(await ask(client, ALICE, surface, stream=stream), 502, "upstream_error")
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+    assert metered == [5]
+    line = access_lines(capfd)[0]
+    assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("refused", 3, 2)
+
+
 @pytest.mark.parametrize("fails", [[json_reply(FAILED)], IN_EVENTS], ids=["whole", "in events"])
 def test_so_does_one_in_the_background(
     fails: Script, metered: list[int], tmp_path: Path, capfd: pytest.CaptureFixture[str]

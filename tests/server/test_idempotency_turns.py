@@ -51,6 +51,7 @@ from tests.server.test_lanes import access_lines
 BROKEN: dict[str, Script] = {
     "400": [json_reply({"error": {"message": "no"}}, 400)],
     "500": [json_reply({"error": {"message": "no"}}, 500)],
+    "an error beside choices": [json_reply(chat_reply("Hel") | {"error": {"message": "no"}})],
     "no answer": [Close()],
     "half an answer": [b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{", Close()],
 }

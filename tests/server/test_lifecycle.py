@@ -10,8 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -461,14 +462,16 @@ def test_a_connection_whose_stream_ends_a_moment_behind_its_last_event_is_used_a
 
 
 @asynccontextmanager
-async def _served(url: str, *options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
-    """The program over this upstream; it and its workers are gone in the end."""
+async def _served(
+    url: str, *options: str, before: Callable[[], object] | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
+    """The program over this upstream; it and its workers are gone in the end. `before` is run in its process first."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ADAPTER_")} | {"PYTHONUNBUFFERED": "1"}
     environment |= dict(option.split("=") for option in options)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "adapter", "serve", "--upstream", url, "--dialect", "chat", "--port", "0",
         cwd=Path(__file__).parents[2], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=before,
     )  # fmt: skip
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
@@ -514,11 +517,14 @@ def test_e1_a_stream_finishes_while_the_server_drains() -> None:
 
 
 @asynccontextmanager
-async def _workers_amid_an_answer() -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
-    """Two workers, of which one has begun an answer that is complete after 1.5 s; what is left of it comes from the reader."""
+async def _workers_amid_an_answer(
+    workers: int = 2,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
+    """Workers, of which one has begun an answer that is complete after 1.5 s; what is left of it comes from the reader."""
     script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
     async with Upstream(script) as up:
-        async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
+        options = f"ADAPTER_SERVER__WORKERS={workers}", "ADAPTER_STORE__MODE=off"
+        async with _served(up.url, *options) as (process, client):
             reader, writer = await client.open(ask_bytes("responses", stream=True))
             await reader.readuntil(b"response.output_text.delta")
             yield process, client, reader
@@ -533,6 +539,35 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
             os.killpg(process.pid, signal.SIGTERM)
             assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
             assert await _gone(process) in (0, -signal.SIGTERM)
+
+    play(scenario, 40)
+
+
+@pytest.mark.parametrize("everyone", [False, True], ids=["kill -HUP", "terminal"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_e1_a_stream_finishes_when_the_terminal_hangs_up(workers: int, everyone: bool) -> None:
+    async def scenario() -> None:
+        async with _workers_amid_an_answer(workers) as (process, _, reader):
+            (os.killpg if everyone else os.kill)(process.pid, signal.SIGHUP)
+            assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+            assert await _gone(process) in (0, -signal.SIGTERM)
+
+    play(scenario, 40)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process ignores is seen under /proc only")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_was_started_with_nohup_does_not_hear_of_the_terminal(workers: int) -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up:
+            options = f"ADAPTER_SERVER__WORKERS={workers}", "ADAPTER_STORE__MODE=off"
+            ignored = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+            async with _served(up.url, *options, before=ignored) as (process, client):
+                assert (await client.ask("chat")).status == 200
+                for pid in [process.pid, *_workers(process.pid)]:
+                    mask = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+                    assert mask is not None
+                    assert int(mask[1], 16) & 1 << signal.SIGHUP - 1
 
     play(scenario, 40)
 

@@ -215,6 +215,31 @@ def test_a_process_that_stops_gives_it_back(stream: bool, store: dict[str, Any])
     play(scenario)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_however_many_processes_stop_in_turn_it_is_made_by_the_one_that_stays(
+    stream: bool, store: dict[str, Any]
+) -> None:
+    """A rolling deploy: nobody's attempt has failed."""
+
+    async def scenario() -> None:
+        again = chat_stream("a", "b") if stream else [json_reply(chat_reply("ab"))]
+        async with Upstream(*[SILENT] * 4, again) as up:
+            own = upstream(up.url, "chat", api_key="sk-own")
+            async with adapter(own, store=store) as client:
+                known = await begun(client) if stream else (await client.ask("responses", background=True)).json["id"]
+                while not up.seen:
+                    await asyncio.sleep(0.02)
+            for asked in range(2, 5):
+                async with adapter(own, store=store):
+                    while len(up.seen) < asked:
+                        await asyncio.sleep(0.02)
+            async with adapter(own, store=store) as client:
+                done = await until(client, known, "completed", "failed")
+                assert done["output"][0]["content"][0]["text"] == "ab"
+
+    play(scenario)
+
+
 def test_what_was_said_where_nobody_could_read_it_is_begun_again(
     store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

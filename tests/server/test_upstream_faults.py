@@ -298,6 +298,13 @@ def test_c20_a_choice_that_was_broken_off_is_no_answer(
     refused(answered(client_speaks, "chat", stream, [json_reply(chat_reply(choices=[half]))]), status)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_c20_an_error_beside_choices_is_no_answer(client_speaks: str, stream: bool) -> None:
+    reply = chat_reply("Hel") | {"error": {"code": 503, "message": "Overloaded"}}
+    refused(answered(client_speaks, "chat", stream, [json_reply(reply)]), 503)
+
+
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 def test_d36_an_error_without_its_envelope_amid_a_stream(client_speaks: str) -> None:
     error = {"object": "error", "message": "The model crashed", "type": "InternalServerError", "code": 500}

@@ -123,8 +123,21 @@ async def test_a_worker_that_shuts_down_gives_its_work_back(store: Store) -> Non
     assert await store.requeue(job)
 
     assert await status(store) == "queued"
-    assert (await claimed(store, "w2")).attempt == 2
+    assert await store.claim("w2", lease=30) is not None
     assert not await store.requeue(job)
+
+
+async def test_work_that_is_given_back_was_no_attempt_and_work_that_is_lost_was(store: Store, clock: Clock) -> None:
+    await queue(store)
+    attempts = []
+    for worker in range(6):
+        job = await claimed(store, f"w{worker}")
+        attempts.append(job.attempt)
+        if worker % 2:
+            clock.time += 31
+        else:
+            assert await store.requeue(job)
+    assert attempts == [1, 1, 2, 2, 3, 3]
 
 
 async def test_cancelling_is_idempotent_and_stops_the_worker(store: Store) -> None:

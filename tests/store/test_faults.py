@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import resource
 import sqlite3
@@ -113,17 +114,22 @@ def fill(url: str, answer: Connection) -> None:
     asyncio.run(run())
 
 
-def test_sqlite_over_its_quota(path: Path) -> None:
+def elsewhere(work: Callable[[str, Connection], None], path: Path) -> Any:
+    """What `work` answers in a process of its own."""
     reader, writer = multiprocessing.get_context("forkserver").Pipe(duplex=False)
-    worker = multiprocessing.get_context("forkserver").Process(target=fill, args=(f"sqlite:///{path}", writer))
+    worker = multiprocessing.get_context("forkserver").Process(target=work, args=(f"sqlite:///{path}", writer))
     worker.start()
     worker.join(30)
     assert reader.poll(0)
-    stored, why, kept = reader.recv()
+    answer = reader.recv()
     worker.close()
     reader.close()
     writer.close()
+    return answer
 
+
+def test_sqlite_over_its_quota(path: Path) -> None:
+    stored, why, kept = elsewhere(fill, path)
     assert (0 < stored < 100, why in ("full", "failed"), kept) == (True, True, True)
 
     async def reopened() -> bool:
@@ -134,6 +140,30 @@ def test_sqlite_over_its_quota(path: Path) -> None:
             await store.close()
 
     assert asyncio.run(reopened())
+
+
+def look(url: str, answer: Connection) -> None:
+    """In a process whose files may grow, then may not, then may again."""
+
+    async def run() -> None:
+        store = Store(url, limits=SHORT)
+        found = []
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        for limit in (soft, 1 << 16, soft):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            try:
+                found.append(await store.ready())
+            except StoreUnavailable as refused:
+                found.append(refused.reason)
+        answer.send(found)
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_sqlite_whose_disk_is_full_is_not_ready_until_there_is_room_again(path: Path) -> None:
+    assert elsewhere(look, path) == [None, "full", None]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["store.db"]
 
 
 @pytest.mark.parametrize("gone", ["*", "store.db"], ids=["all", "without its companions"])
@@ -406,6 +436,7 @@ async def test_postgres_without_such_a_database(postgres: Server) -> None:
         (asyncpg.DataCorruptedError("invalid page"), "corrupt"),
         (asyncpg.ConnectionDoesNotExistError("closed"), "gone"),
         (ConnectionRefusedError(), "gone"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "full"),
         (TimeoutError(), "timeout"),
     ],
 )

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.engine import Connection
+from sqlalchemy.util import await_only
 
 from adapter.errors import PreviousResponseNotFound
+from adapter.store import chains
+from adapter.store import items as item_rows
 from adapter.store.schema import items, response_items
 from adapter.store.store import Store
 from tests.store.conftest import Backend, Clock
@@ -47,6 +53,57 @@ async def test_storing_an_item_that_is_removed_at_that_moment(backend: Backend) 
             one.delete_response("t", f"a{n}"), two.save_response("t", response(f"b{n}"), input=shared[::-1])
         )
         assert await one.resolve("t", f"b{n}") == shared[::-1]
+
+
+async def test_deleting_the_last_two_branches_of_a_fork_at_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL neither deletion sees the other: what both leave of the trunk goes with the next purge."""
+    one, two = backend.store(ttl=None), backend.store(ttl=None)
+    await one.save_response("t", response("trunk", assistant("a", "msg_1")), input=[user("q")])
+    for name in "xy":
+        branch = response(name, assistant(name, f"msg_{name}"), previous_response_id="trunk")
+        await one.save_response("t", branch, input=[user(name)])
+    await one.delete_response("t", "trunk")
+    both, remove = asyncio.Barrier(1 if one.db.is_sqlite else 2), chains.remove
+
+    def meeting(connection: Connection, ends: Sequence[tuple[str, str]], now: int) -> int:
+        removed = remove(connection, ends, now)
+        await_only(both.wait())
+        return removed
+
+    monkeypatch.setattr(chains, "remove", meeting)
+    assert await asyncio.gather(one.delete_response("t", "x"), two.delete_response("t", "y")) == [True, True]
+    monkeypatch.undo()
+    await one.purge_expired()
+    assert await counts(one, "t") == (0, 0)
+
+
+async def test_removing_the_last_two_pointers_to_an_item_at_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer was asked for twice: what both turns were given goes with them, and not with neither."""
+    one, two = backend.store(), backend.store()
+    for name in "xy":
+        await one.save_response("t", response(name, assistant(name, f"msg_{name}")), input=[user("same", id="msg_1")])
+    writers = 1 if one.db.is_sqlite else 2
+    both, collect, collected = asyncio.Barrier(writers), item_rows.collect, 0
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    async def met() -> None:
+        while collected < writers and not await one.db.read(lambda connection: connection.scalar(waiting)):
+            await asyncio.sleep(0.01)
+
+    def meeting(connection: Connection, tenant: str, digests: Iterable[bytes]) -> None:
+        nonlocal collected
+        await_only(both.wait())
+        collect(connection, tenant, digests)
+        collected += 1
+        await_only(met())
+
+    monkeypatch.setattr(item_rows, "collect", meeting)
+    assert await asyncio.gather(one.delete_response("t", "x"), two.delete_response("t", "y")) == [True, True]
+    assert await counts(one, "t") == (0, 0)
 
 
 async def test_many_replicas_store_the_same_items_in_any_order(backend: Backend) -> None:

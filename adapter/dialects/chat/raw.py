@@ -1,10 +1,10 @@
 """What the raw lane looks at in a Chat stream.
 
 Four things it does not leave as they are, three because clients break on them: a `[DONE]` without any finish before it gets one
-(official SDKs refuse an answer that has none), an error behind the finish is dropped (the answer stands), and an error
-without its envelope, or that only a finish tells of, gets it (official SDKs take it for a chunk); one that was not seen in
-passing does not end in `[DONE]`. And the chunk that only tells usage is dropped where this server asked for it and the client
-did not.
+(official SDKs refuse an answer that has none), or is a failure amid the arguments of a call, an error behind the finish is
+dropped (the answer stands), and an error without its envelope, or that only a finish tells of, gets it (official SDKs take it
+for a chunk); one that was not seen in passing does not end in `[DONE]`. And the chunk that only tells usage is dropped where
+this server asked for it and the client did not.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from adapter.dialects.base import Frame
 from adapter.dialects.chat.answer.finishes import Outcome, outcome_of
 from adapter.dialects.chat.answer.sole_text import sole_text
 from adapter.dialects.chat.read_stream import broken_off, is_bare_error, usage_of
-from adapter.dialects.raw import RawStream, named
+from adapter.dialects.raw import ENDED_EARLY, RawStream, named
 from adapter.dialects.refrain import Sole
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, UpstreamTruncated
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
@@ -75,7 +75,11 @@ class RawChatStream(RawStream):
         self.ended = True
         if self.answer.status != "in_progress":
             return
-        if (error := self.told(*self.last())) is not None:
+        name, last = self.last()
+        error = self.told(name, last)
+        if error is None and self._called and not self._finished and _amid_arguments(last):
+            error = UpstreamTruncated(ENDED_EARLY)
+        if error is not None:
             self._failed(error, enveloped=False)
             return
         self.answer.status = "completed"
@@ -148,6 +152,16 @@ class RawChatStream(RawStream):
 
     def failure(self, error: AdapterError) -> list[Frame]:
         return [(None, dumps(error.body()))]
+
+
+def _amid_arguments(event: dict[str, Any]) -> bool:
+    """More of a call's arguments had to come: a client would run it with half of them. Nobody has read what came before: of
+    arguments that are cut behind an inner object it cannot be said."""
+    try:
+        said: str = event["choices"][-1]["delta"]["tool_calls"][-1]["function"]["arguments"].rstrip()
+    except (LookupError, TypeError, AttributeError):
+        return False
+    return said != "" and said[-1] != "}"
 
 
 def raw_stream(exchange: Exchange, *, clock: Clock = no_clock) -> RawChatStream:

@@ -73,14 +73,13 @@ def _tell(answer: Answer, choice: dict[str, Any]) -> None:
 def check_reply(body: dict[str, Any]) -> None:
     """See `Dialect.check_reply`. No answer of this dialect says of itself that it failed."""
     choices = body.get("choices")
-    if type(choices) is list and choices:
-        for choice in choices:
-            if type(choice) is dict and (ending := choice.get("finish_reason")) not in _GOOD and is_failure(ending):
-                raise broken_off(choice)
-    elif body.get("error") or (choices is None and "message" in body):
+    if body.get("error") or (choices is None and "message" in body):
         raise from_error_object(body)
-    else:
+    if type(choices) is not list or not choices:
         raise UpstreamInvalid("The upstream's answer has no choices.")
+    for choice in choices:
+        if type(choice) is dict and (ending := choice.get("finish_reason")) not in _GOOD and is_failure(ending):
+            raise broken_off(choice)
 
 
 def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer, dict[str, Any], str, list[Anomaly]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adapter.dialects.base import RawStream
-from adapter.dialects.intake import Intake, parsed, read_whole
+from adapter.dialects.intake import Intake, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
@@ -140,10 +140,10 @@ class Asking:
 
         if reply.kind is Kind.JSON:
 
-            def read(body: bytes) -> tuple[Answer, list[Event], list[Anomaly]]:
+            def read(value: Any) -> tuple[Answer, list[Event], list[Anomaly]]:
                 told = exchange.request.stream
                 return read_whole(
-                    dialect, exchange, parsed(body), sent=sent, ids=ids, clock=clock, estimate=estimate, told=told
+                    dialect, exchange, value, sent=sent, ids=ids, clock=clock, estimate=estimate, told=told
                 )
 
             return HubWhole(reply, read, exchange, reply_limit=settings.reply_limit)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from adapter.dialects.base import RawStream
-from adapter.dialects.intake import Intake, not_a_reply
+from adapter.dialects.intake import Intake, not_a_reply, parsed
 from adapter.dialects.raw import named
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
@@ -208,12 +208,12 @@ class HubWhole(InBatches):
     def __init__(
         self,
         reply: Reply,
-        read: Callable[[bytes], tuple[Answer, list[Event], list[Anomaly]]],
+        read: Callable[[Any], tuple[Answer, list[Event], list[Anomaly]]],
         exchange: Exchange,
         *,
         reply_limit: int,
     ) -> None:
-        """`read`: from the body to what `dialects.intake.read_whole` gives."""
+        """`read`: from the body's JSON value to what `dialects.intake.read_whole` gives."""
         self._reply = reply
         self._read = read
         self.headers: Mapping[str, str] = reply.headers
@@ -231,7 +231,12 @@ class HubWhole(InBatches):
         Raises:
             AdapterError: it is no answer, or one that failed.
         """
-        self.answer, self._events, self.anomalies = self._read(await self._reply.body(self._reply_limit))
+        value = parsed(await self._reply.body(self._reply_limit))
+        try:
+            self.answer, self._events, self.anomalies = self._read(value)
+        except AdapterError:
+            self.usage = normal(value.get("usage")) if isinstance(value, dict) else None
+            raise
         self.usage = self.answer.usage
         if self.answer.error is not None:
             raise self.answer.error

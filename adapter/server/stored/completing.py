@@ -32,7 +32,7 @@ class KeepCompletion:
         """See `Keep.course`."""
 
         async def begin() -> Lane:
-            await self.store.ready()
+            await self.store.check_writable()
             return Kept(known(await course.begin()), self, _nothing)
 
         return replace(course, begin=begin)

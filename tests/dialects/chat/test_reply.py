@@ -148,6 +148,7 @@ def test_what_is_no_answer_raises(body: Any, code: str) -> None:
         {"error": {"message": "no"}},
         {"message": "no"},
         {"choices": [{"message": {}, "finish_reason": "error"}]},
+        {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "error": {"message": "no"}},
     ],
 )
 def test_a_reply_that_passes_as_bytes_is_refused_where_it_is_none(body: dict[str, Any]) -> None:

@@ -125,7 +125,7 @@ def _image(part: Part, path: str, writing: Writing) -> Part:
     if not writing.profile.images:
         writing.lose(path, "input_image", "The upstream takes no images; a note stands in its place.")
         return {"type": "text", "text": "[image omitted: this model takes no images]"}
-    if part.get("image_url") is None and part.get("file_id") is not None:
+    if not part.get("image_url") and part.get("file_id") is not None:
         raise _no_such_source("An image by file_id cannot be sent to this upstream", f"{path}.file_id")
     image = {"url": string(part.get("image_url"), f"{path}.image_url")}
     detail = part.get("detail")

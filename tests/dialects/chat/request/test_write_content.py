@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapter.errors import UnsupportedParameter
 from adapter.upstream.profiles import Profile
 from tests.dialects.chat.writing import OPENAI, generic, lost, written
 
@@ -44,6 +45,14 @@ def test_several_texts_stay_parts_but_for_servers_that_know_only_text() -> None:
 def test_an_image_keeps_its_detail_as_far_as_chat_knows_it(detail: Any, expected: Any, losses: Any) -> None:
     part = {"type": "input_image", "image_url": URL, "detail": detail}
     assert content(part) == ([{"type": "image_url", "image_url": expected}], losses)
+
+
+@pytest.mark.parametrize("url", [{}, {"image_url": None}, {"image_url": ""}], ids=str)
+def test_an_image_by_its_file_alone_is_refused(url: dict[str, Any]) -> None:
+    """An empty URL beside the id is how some write that there is none: a server would refuse it without saying which."""
+    with pytest.raises(UnsupportedParameter) as refused:
+        content({"type": "input_image", "file_id": "file_1"} | url)
+    assert refused.value.param == "input[0].content[0].file_id"
 
 
 def test_a_detail_is_left_out_where_the_server_knows_none() -> None:
