@@ -44,7 +44,6 @@ from adapter.dialects.chat.request.turns import (
 from adapter.dialects.chat.request.write_calls import CALLS, OUTPUTS, ToolCall
 from adapter.dialects.chat.request.write_content import Part, single_text, write_assistant, write_content, write_text
 from adapter.dialects.chat.request.writing import Writing
-from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
