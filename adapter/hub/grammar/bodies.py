@@ -92,7 +92,9 @@ class ItemBody:
         if self.type in MUST_OPEN and item.get("status") not in OPEN_STATUSES:
             broken.append(("added.status", f"{self.type} added with status {shown(item.get('status'))}"))
         if self.type == "message" and item.get("content") != []:
-            broken.append(("added.content", "message added with content"))
+            broken.append(("added.content", f"message added with content {shown(item.get('content'))}, expected []"))
+        if self.type == "message" and item.get("role") != "assistant":
+            broken.append(("added.role", f"message added with role {shown(item.get('role'))}, expected 'assistant'"))
         if self.type == "reasoning" and (item.get("summary") != [] or item.get("content")):
             broken.append(("added.content", "reasoning added with summary or content"))
         if self.type in ("function_call", "custom_tool_call"):
@@ -190,8 +192,13 @@ def _part_added(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
     added = Part("summary_text" if summary else part.get("type"))
     if not summary and added.type not in PARTS_OF_ITEM[body.type or ""]:
         broken.append(("part.type", f"a part of type {shown(added.type)} in a {body.type} item"))
-    if part.get(added.field) != "" or part.get("annotations"):
-        broken.append(("part.nonempty", f"{kind} with text or annotations"))
+    empty = {added.field: "", **({"annotations": []} if added.type == "output_text" else {})}
+    broken += [
+        ("part.nonempty", f"{key} of {kind} is {shown(part.get(key))}, expected {value!r}")
+        for key, value in empty.items()
+        if part.get(key) != value
+    ]
+    broken += _no_logprobs(kind, part.get("logprobs"))
     group.append(added)
     return broken
 
@@ -219,6 +226,11 @@ def _no_text(kind: str, delta: Any) -> Broken:
     return [] if isinstance(delta, str) else [("malformed", f"delta of {kind} is {shown(delta)}, expected a string")]
 
 
+def _no_logprobs(kind: str, logprobs: Any) -> Broken:
+    wrong = logprobs is not None and not isinstance(logprobs, list)
+    return [("malformed", f"logprobs of {kind} is {shown(logprobs)}, expected a list")] if wrong else []
+
+
 def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
     def check(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
         part, broken = _find(body, kind, event, type_)
@@ -226,7 +238,7 @@ def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]
             if part.text_done is not None:
                 broken.append(("text.after_done", f"{kind} after its text was done"))
             delta, logprobs = event.get("delta"), event.get("logprobs")
-            broken += _no_text(kind, delta)
+            broken += [*_no_text(kind, delta), *_no_logprobs(kind, logprobs)]
             part.text += delta if isinstance(delta, str) else ""
             part.logprobs += len(logprobs) if isinstance(logprobs, list) else 0
         return broken
@@ -244,6 +256,7 @@ def _text_done(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
             if part.text_done != part.text:
                 broken.append(("text.mismatch", f"{kind} differs from the concatenated deltas"))
             logprobs = event.get("logprobs")
+            broken += _no_logprobs(kind, logprobs)
             if isinstance(logprobs, list) and len(logprobs) != part.logprobs:
                 broken.append(
                     ("logprobs.mismatch", f"{len(logprobs)} logprobs at {kind}, {part.logprobs} in the deltas")
