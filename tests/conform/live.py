@@ -67,6 +67,8 @@ class Keeping:
     def __call__(self, method: str, path: str, raw: bytes) -> Answer:
         if method == "POST":
             return self._posted(path, raw)
+        if not path.startswith("/responses/"):
+            return asked(method, path, raw)
         own, _, below = path.removeprefix("/responses/").partition("/")
         if own not in self._kept:
             error = {"message": "Not found.", "type": "invalid_request_error", "param": None, "code": None}

@@ -235,6 +235,22 @@ def _compacted(change: Callable[[Any], Any]) -> Defect:
     return Defect(says=says)
 
 
+def _listed(change: Callable[[Any], Any]) -> Callable[[str, str, bytes], Answer]:
+    """A defect in the list of models."""
+
+    server = Keeping()
+
+    def ask(method: str, path: str, raw: bytes) -> Answer:
+        answer = server(method, path, raw)
+        if path != "/models":
+            return answer
+        told = json.loads(answer.raw)
+        change(told)
+        return replace(answer, raw=json.dumps(told).encode())
+
+    return ask
+
+
 def _sealed(told: Any) -> list[Any]:
     return [item for item in told["output"] if item["type"] == "compaction"]
 
@@ -439,6 +455,8 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (laws.tells_its_logprobs, BOTH, _plain(_many_logprobs)),
     (following.counts_what_is_added, BOTH, _plain(_counted("input", _counts_alike))),
     (following.counts_what_is_added, ("responses",), Keeping(forgets=True)),
+    (following.lists_its_models, BOTH, _listed(lambda told: told.update(object="models"))),
+    (following.lists_its_models, BOTH, _listed(lambda told: told.update(data=[{"id": "m", "object": "model"}]))),
     (following.is_not_kept, ("responses",), Keeping(always=True)),
     (following.is_what_was_said, ("responses",), _shown("", lambda told: told.update(id="resp_1") if "output" in told else None)),
     (following.is_what_was_said, ("responses",), _shown("", lambda told: told.update(output=[NATIVE]) if "output" in told else None)),
@@ -470,7 +488,8 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
 def test_results_are_sent_back_for_calls_that_wait_for_them(dialect: str) -> None:
     told: list[str] = []
     judged(Defect(), dialect, tell=told.append)
-    calls = ("a call that must be", "a call that must be, streamed", "two calls at once")
+    calls = ["a call that must be", "a call that must be, streamed", "two calls at once"]
+    calls += ["a call of a custom tool, streamed"] if dialect == "responses" else []
     assert [line for line in told if "results" in line] == [f"ok    {name}, then results" for name in calls]
 
 
@@ -662,7 +681,7 @@ def test_a_server_that_takes_one_name_of_the_limit_is_asked_by_that_name(lacks_i
     report = judged(_refusing(lacks_it, told), "chat", examples=5)
     assert report.ok, report.text()
     assert told == {has_it}
-    assert report.cases["is-answered"] == 28
+    assert report.cases["is-answered"] == 29
     assert (f"a tiny {lacks_it}", f"not supported: 'Unknown parameter: {lacks_it}'") in report.remarks
     assert ("the limit of all other questions", f"{has_it}; {lacks_it} is not taken") in report.remarks
 

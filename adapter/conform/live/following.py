@@ -1,4 +1,4 @@
-"""What must hold of an answer that follows from another one, and of what a server keeps of it. As `laws`, and pure as they are."""
+"""What must hold of answers that follow from another one, and of those that no model gives. As `laws`, and pure as they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from adapter.conform.laws import Findings
 from adapter.conform.live.case import Case
-from adapter.conform.live.shapes import MOMENT, WORD, Kinds, Wanted, lacks
+from adapter.conform.live.shapes import MOMENT, SECONDS, WORD, Kinds, Wanted, lacks
 from adapter.hub.grammar.violation import shown
 
 _INPUT: Final[Wanted] = {
@@ -15,6 +15,10 @@ _INPUT: Final[Wanted] = {
     "has_more": bool,
     "first_id": str,
     "last_id": str,
+}
+_MODELS: Final[Wanted] = {
+    "object": "list",
+    "data": [{"id": WORD, "object": "model", "created": SECONDS, "owned_by": str}],
 }
 _COMPACTION: Final[Wanted] = {
     "id": WORD,
@@ -78,3 +82,8 @@ def is_compacted(case: Case) -> Findings:
         return found
     count = sum(item["type"] == "compaction" for item in case.value["output"])
     return [] if count == 1 else [f"{count} compaction items, expected 1"]
+
+
+def lists_its_models(case: Case) -> Findings:
+    """The models are a list with the fields that the OpenAPI file requires (ListModelsResponse): clients let their users choose."""
+    return list(lacks(case.value, _MODELS))

@@ -20,6 +20,7 @@ from adapter.conform.live.following import (
     is_not_kept,
     is_what_was_said,
     lists_its_input,
+    lists_its_models,
 )
 from adapter.conform.live.laws import (
     JSON,
@@ -166,6 +167,11 @@ _COUNTED_RESULTS: Final = (Next("results", (*PLAIN, counts_what_is_added), _resu
 """Where no choice of tools was made, which servers may word for the model, and count."""
 
 
+_MODELS: Final = Question(
+    name="the models", method="GET", path="/models", body=b"", laws=(*JSON, lists_its_models), absent=True
+)
+
+
 # ---------------------------------------------------------------------------------------------------------------- Chat
 
 
@@ -243,6 +249,7 @@ CHAT: Final = (
              body=_chat(_FACTS, **_CHAT_FORMAT)),
     Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_chat(f"{_FACTS} About.", **_CHAT_FORMAT, **_STREAMED)),
+    _MODELS,
     *_refusals("messages", [{"role": "user", "content": "Say hello."}]),
 )
 # fmt: on
@@ -302,6 +309,7 @@ _COMPACTED: Final = (
         lambda case: {"body": _responses("", input=[*case.value["output"], {"role": "user", "content": "Go on."}])},
     ),
 )
+_NOTE: Final = {"type": "custom", "name": "note", "description": "Takes a note in plain words."}
 _RESPONSES_FORCED: Final[dict[str, Any]] = {"tools": [_tool("get_weather")], "tool_choice": "required"}
 _RESPONSES_BOTH: Final = {"tools": [_tool("get_weather"), _tool("get_time")]}
 _RESPONSES_NAMED: Final = {**_RESPONSES_BOTH, "tool_choice": {"type": "function", "name": "get_time"}}
@@ -320,6 +328,8 @@ RESPONSES: Final = (
     Question(name="log probabilities", laws=(*PLAIN, tells_its_logprobs), lacking=_LOGPROBS,
              body=_responses("Say hello and how sure you are.", include=["message.output_text.logprobs"], top_logprobs=2)),
     Question(name="a stream", body=_responses(_GREETING, stream=True), laws=STREAM),
+    Question(name="a stream that may think", laws=STREAM, limit=ROOMY, lacking=("reasoning",),
+             body=_responses("Is 91 a prime number?", stream=True, reasoning={"effort": "low", "summary": "auto"})),
     Question(name="a tiny limit, streamed", laws=(*STREAM, says_that_it_is_cut), limit=TINY, lacking=_LIMITS,
              body=_responses(f"{_STORY} Slowly.", stream=True)),
     Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, then=_RESULTS,
@@ -342,12 +352,16 @@ RESPONSES: Final = (
              body=_responses(_BOTH, **_RESPONSES_BOTH)),
     Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
              body=_responses(f"{_BOTH} Now.", stream=True, **_RESPONSES_BOTH)),
+    Question(name="a call of a custom tool, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY,
+             lacking=(*_TOOLS, "custom"), then=_RESULTS,
+             body=_responses("Note that the keeper is asleep.", stream=True, tools=[_NOTE], tool_choice="required")),
     Question(name="a JSON object", laws=(*PLAIN, is_a_json_object), limit=ROOMY, lacking=_FORMATS,
              body=_responses(_JSON, text={"format": {"type": "json_object"}})),
     Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_responses(_FACTS, **_RESPONSES_FORMAT)),
     Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_responses(f"{_FACTS} About.", stream=True, **_RESPONSES_FORMAT)),
+    _MODELS,
     *_refusals("input", "Say hello."),
     Question(name="an unknown previous response", laws=REFUSAL, limit=TINY,
              body=_responses("Say hello.", previous_response_id="resp_adapter_conform_no_such_response")),

@@ -89,7 +89,7 @@ class ItemBody:
     def opened(self, earlier: Iterable[dict[str, Any]]) -> Broken:
         """Rules of `output_item.added`: the snapshot that clients append deltas to is empty, and named."""
         item, broken = self.added, Broken()
-        if self.type in MUST_OPEN and item.get("status") not in OPEN_STATUSES:
+        if (self.type in MUST_OPEN and item.get("status") not in OPEN_STATUSES) or not _may_be(item.get("status"), str):
             broken.append(("added.status", f"{self.type} added with status {shown(item.get('status'))}"))
         if self.type == "message" and item.get("content") != []:
             broken.append(("added.content", f"message added with content {shown(item.get('content'))}, expected []"))
@@ -190,8 +190,8 @@ def _part_added(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
     if any(other.done is None for other in group):
         broken.append((f"{code}.overlap", f"{code} {shown(index)} added while another is open"))
     added = Part("summary_text" if summary else part.get("type"))
-    if not summary and added.type not in PARTS_OF_ITEM[body.type or ""]:
-        broken.append(("part.type", f"a part of type {shown(added.type)} in a {body.type} item"))
+    if part.get("type") not in (("summary_text",) if summary else PARTS_OF_ITEM[body.type or ""]):
+        broken.append(("part.type", f"a part of type {shown(part.get('type'))} in a {body.type} item"))
     empty = {added.field: "", **({"annotations": []} if added.type == "output_text" else {})}
     broken += [
         ("part.nonempty", f"{key} of {kind} is {shown(part.get(key))}, expected {value!r}")
@@ -226,9 +226,13 @@ def _no_text(kind: str, delta: Any) -> Broken:
     return [] if isinstance(delta, str) else [("malformed", f"delta of {kind} is {shown(delta)}, expected a string")]
 
 
+def _may_be(value: Any, kind: type) -> bool:
+    return value is None or isinstance(value, kind)
+
+
 def _no_logprobs(kind: str, logprobs: Any) -> Broken:
-    wrong = logprobs is not None and not isinstance(logprobs, list)
-    return [("malformed", f"logprobs of {kind} is {shown(logprobs)}, expected a list")] if wrong else []
+    good = _may_be(logprobs, list)
+    return [] if good else [("malformed", f"logprobs of {kind} is {shown(logprobs)}, expected a list")]
 
 
 def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
