@@ -131,6 +131,14 @@ def _fits_nothing(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def _hears_the_last(body: dict[str, Any]) -> dict[str, Any]:
+    """A server that lets the model see the last message only."""
+    for key in body.keys() & {"messages", "input"}:
+        if isinstance(body[key], list) and body[key][-1].get("role") == "user":
+            body[key] = body[key][-1:]
+    return body
+
+
 def _knows_schemas_only(body: dict[str, Any]) -> dict[str, Any]:
     plain = {"type": "json_object"}
     return {key: value for key, value in body.items() if value not in (plain, {"format": plain})}
@@ -455,6 +463,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (laws.tells_its_logprobs, BOTH, _plain(_many_logprobs)),
     (following.counts_what_is_added, BOTH, _plain(_counted("input", _counts_alike))),
     (following.counts_what_is_added, ("responses",), Keeping(forgets=True)),
+    (following.counts_what_is_added, BOTH, Defect(hears=_hears_the_last)),
     (following.lists_its_models, BOTH, _listed(lambda told: told.update(object="models"))),
     (following.lists_its_models, BOTH, _listed(lambda told: told.update(data=[{"id": "m", "object": "model"}]))),
     (following.is_not_kept, ("responses",), Keeping(always=True)),
@@ -681,7 +690,7 @@ def test_a_server_that_takes_one_name_of_the_limit_is_asked_by_that_name(lacks_i
     report = judged(_refusing(lacks_it, told), "chat", examples=5)
     assert report.ok, report.text()
     assert told == {has_it}
-    assert report.cases["is-answered"] == 29
+    assert report.cases["is-answered"] == 30
     assert (f"a tiny {lacks_it}", f"not supported: 'Unknown parameter: {lacks_it}'") in report.remarks
     assert ("the limit of all other questions", f"{has_it}; {lacks_it} is not taken") in report.remarks
 

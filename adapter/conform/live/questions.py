@@ -172,6 +172,17 @@ _MODELS: Final = Question(
 )
 
 
+def _continued(case: Case) -> Mapping[str, Any] | None:
+    key = "messages" if "messages" in case.body else "input"
+    said, more = case.dialect.text(case.value), {"role": "user", "content": "And of Spain?"}
+    if not said:
+        return None
+    return {"body": {**case.body, key: [*case.body[key], {"role": "assistant", "content": said}, more]}, "limit": None}
+
+
+_CONTINUED: Final = (Next("continued", (*PLAIN, counts_what_is_added), _continued),)
+
+
 # ---------------------------------------------------------------------------------------------------------------- Chat
 
 
@@ -207,7 +218,7 @@ _CHAT_FORMAT: Final = {
 # fmt: off
 CHAT: Final = (
     Question(name="a plain answer", body=_chat("Say hello."), laws=PLAIN),
-    Question(name="a conversation", body=_chat_history(), laws=PLAIN),
+    Question(name="a conversation", body=_chat_history(), laws=PLAIN, then=_CONTINUED),
     Question(name="a stop sequence", laws=(*PLAIN, stops_before_its_stop), lacking=("stop",),
              body=_chat("Write the word hello twice, in lower case.", stop="l")),
     Question(name="a stop sequence, streamed", laws=(*STREAM, stops_before_its_stop), lacking=("stop",),
@@ -324,7 +335,7 @@ RESPONSES: Final = (
              body=_responses(f"{_STORY} No, say hello, and remember what I asked for first.", store=True)),
     Question(name="compaction", laws=(*JSON, is_compacted, usage_adds_up), path="/responses/compact", limit=None, absent=True,
              then=_COMPACTED, body={"input": _responses_history()["input"]}),
-    Question(name="a conversation", body=_responses_history(), laws=PLAIN),
+    Question(name="a conversation", body=_responses_history(), laws=PLAIN, then=_CONTINUED),
     Question(name="log probabilities", laws=(*PLAIN, tells_its_logprobs), lacking=_LOGPROBS,
              body=_responses("Say hello and how sure you are.", include=["message.output_text.logprobs"], top_logprobs=2)),
     Question(name="a stream", body=_responses(_GREETING, stream=True), laws=STREAM),
