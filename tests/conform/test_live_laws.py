@@ -825,6 +825,17 @@ def test_arguments_of_a_tool_that_is_not_strict_are_the_models() -> None:
     assert found == ["arguments of 'f': '0.0' is no JSON object"]
 
 
+@pytest.mark.parametrize("parameters", [5, {}, {"properties": 5}, {"properties": {"a": 5}}, {"properties": {"a": {}}}])
+def test_arguments_of_a_strict_tool_with_other_parameters_than_the_kits_are_any_object(parameters: Any) -> None:
+    """A drawn request may hold anything there."""
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+    raw = asked(
+        "POST", "/responses", json.dumps({"model": "demo-responses", "input": "call f", "tools": [tool]}).encode()
+    ).raw
+    body = {"input": "call f", "tools": [{**tool, "strict": True, "parameters": parameters}]}
+    assert laws.arguments_fit_their_schema(_case("responses", body, "application/json", raw)) == []
+
+
 @pytest.mark.parametrize("dialect", BOTH)
 def test_what_is_drawn_tells_no_fault_again_and_searches_for_none_that_is_told(dialect: str) -> None:
     """Every answer lacks something: the table says so, and no request is made small for it."""
@@ -937,7 +948,11 @@ TOOLS: Any = {
 @given(data=st.data())
 def test_no_answer_makes_a_law_raise(dialect: str, data: st.DataObject) -> None:
     """Whatever comes back is judged, and the finding says what it is."""
-    body = {"model": "demo-chat", "tools": data.draw(st.sampled_from([TOOLS[dialect], 5, [{}]])), **ASKED[dialect]}
+    body = {
+        "model": "demo-chat",
+        "tools": data.draw(st.sampled_from([TOOLS[dialect], 5, [{}]])),
+        **ASKED[dialect],
+    }
     streams = data.draw(st.booleans())
     path = questions(dialect)[0].path  # type: ignore[arg-type]
     raw = asked("POST", path, json.dumps({**body, "tools": TOOLS[dialect], "stream": streams}).encode()).raw

@@ -139,12 +139,13 @@ def arguments_fit_their_schema(case: Case) -> Findings:
     """
     if case.dialect.cut(case.value):
         return []
-    schemas = _strictness(case.body) or {}
-    calls = [call for call in case.dialect.calls(case.value) if call.arguments is not None and schemas.get(call.name)]
+    tools = _strictness(case.body) or {}
+    written = [(call.name, call.arguments, tools.get(call.name)) for call in case.dialect.calls(case.value)]
     return [
-        f"arguments of {shown(call.name)}: {lack}"
-        for call in calls
-        for lack in _misfits(call.arguments or "", schemas[call.name] or {})
+        f"arguments of {shown(name)}: {lack}"
+        for name, text, properties in written
+        if text is not None and properties is not None
+        for lack in _misfits(text, properties)
     ]
 
 
@@ -295,7 +296,7 @@ def fits_its_schema(case: Case) -> Findings:
     text = case.dialect.text(case.value)
     if case.dialect.cut(case.value) or not text:
         return []
-    return _misfits(text, case.dialect.schema(case.body))
+    return _misfits(text, case.dialect.schema(case.body)["properties"])
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
@@ -369,22 +370,33 @@ def _parsed(text: str) -> Any:
 
 
 def _strictness(body: dict[str, Any]) -> dict[str, dict[str, Any] | None] | None:
-    """The tools of a request, and the schemas that their calls are held to; None where a drawn request's are no tools."""
+    """The tools of a request, and the properties that their calls are held to; None for tools that are not strict, and where a
+    drawn request's are no tools."""
     try:
         tools = {name: tool.get("function", tool) for (_, name), tool in offered(body).items()}
-        return {name: tool["parameters"] if tool.get("strict") is True else None for name, tool in tools.items()}
+        return {name: _plain(tool) if tool.get("strict") is True else None for name, tool in tools.items()}
     except (AttributeError, KeyError, TypeError):
         return None
 
 
-def _misfits(text: str, schema: dict[str, Any]) -> Findings:
-    """How a text is not as an object with plain, required properties and no others."""
+def _plain(tool: dict[str, Any]) -> dict[str, Any]:
+    """The properties of a tool's parameters, where they are as plain as this kit's own; a drawn tool may hold anything there."""
+    match tool.get("parameters"):
+        case {"properties": {**properties}} if all(
+            isinstance(one, dict) and one.get("type") in ("string", "integer") for one in properties.values()
+        ):
+            return {str(name): one for name, one in properties.items()}
+    return {}
+
+
+def _misfits(text: str, properties: dict[str, Any]) -> Findings:
+    """How a text is not as an object with plain, required properties and no others; any object fits where they are not known."""
     value, types = _parsed(text), {"string": str, "integer": int}
     if not isinstance(value, dict):
         return [f"{shown(text)} is no JSON object"]
     return [
-        *lacks(value, {name: types[inner["type"]] for name, inner in schema["properties"].items()}),
-        *(f"{shown(key)} is not in the schema" for key in sorted(value.keys() - schema["properties"].keys())),
+        *lacks(value, {name: types[inner["type"]] for name, inner in properties.items()}),
+        *(f"{shown(key)} is not in the schema" for key in sorted(value.keys() - properties.keys()) if properties),
     ]
 
 
