@@ -89,7 +89,7 @@ class Keeping:
             body = None
         previous = body.get("previous_response_id") if isinstance(body, dict) else None
         stored = isinstance(body, dict) and (self._always or body.get("store") is True)
-        if previous in self._kept:
+        if isinstance(previous, str) and previous in self._kept:
             said, response = self._kept[previous]
             history = [] if self._forgets else [*said, *response["output"]]
             text = {"type": "message", "role": "user", "content": body.pop("input")}

@@ -90,8 +90,8 @@ RESPONSES: dict[str, Any] = {
     "completed_at": 2,
     "instructions": "Be brief.",
     "metadata": {},
-    "reasoning": {"effort": "low", "summary": "auto"},
-    "text": {"format": {"type": "text"}},
+    "reasoning": {},
+    "text": {},
     "usage": {
         "input_tokens": 1,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -110,7 +110,7 @@ MAY_LACK = [
     *("output.0.content.0.logprobs", "output.1.id", "output.1.status", "output.2.id", "background", "store"),
     *("max_output_tokens", "max_tool_calls", "top_logprobs", "frequency_penalty", "presence_penalty", "temperature"),
     *("top_p", "previous_response_id", "truncation", "prompt_cache_key", "safety_identifier", "user", "completed_at"),
-    *("instructions", "metadata", "reasoning", "reasoning.effort", "reasoning.summary", "text", "text.format"),
+    *("instructions", "metadata", "reasoning", "text"),
 ]  # fmt: skip
 MAY_BE_NULL = [
     *MAY_LACK,

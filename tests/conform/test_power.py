@@ -56,10 +56,11 @@ HARMLESS = [
 ]
 INVISIBLE = [
     *("text left out", "text twice", "text too late", "choices.0.delta.content of text left out"),
-    *("response.text.format.* of [ci]* left out", "response.text.format.* of [ci]* wrong"),
+    *("response.text.format* of [ci]* left out", "response.text.format* of [ci]* wrong"),
+    *("response.instructions of * wrong", "response.reasoning.* of * wrong"),
 ]
 """What only the model knows: a Chat stream has no second telling of its text (JSON that is to fit a schema shows what is lost); and
-what servers word anew of a format.
+what servers repeat of a request in words of their own.
 """
 PASSED_OVER = [*READ_AS_NULL, *HARMLESS, *INVISIBLE]
 
