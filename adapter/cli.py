@@ -310,7 +310,7 @@ def conform(
       1  where laws are broken,
       2  where there is nothing to ask: no server, no such model, a bad option.
 
-    It costs tokens: about fifty short answers. Drawing requests needs Hypothesis: pip install 'responses-chat-adapter[conform]'.
+    It costs tokens: about sixty short answers. Drawing requests needs Hypothesis: pip install 'responses-chat-adapter[conform]'.
 
     In CI, --seed makes two runs ask the same, and known failures are named until they are mended:
 

@@ -54,8 +54,8 @@ class Report:
     """(case, what else there is to know): no law was broken by it."""
     about: dict[str, str] = field(default_factory=dict)
     """Law -> what it asks for and by whose authority, as far as that was told."""
-    asked: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Case -> (path, body) of its request, of cases that have findings."""
+    asked: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Case -> (method, path, body) of its request, of cases that have findings."""
 
     def add(self, law: str, case: str, findings: Sequence[object], *, count: int = 1, about: str | None = None) -> None:
         """One law was asked about one case, or about `count` of one kind; violations and sentences are both taken."""
@@ -96,7 +96,7 @@ class Report:
                 lines.append(
                     f"      {law} · {_some(list(dict.fromkeys(case for _, case, _ in group)))}: {known}{group[0][2]}"
                 )
-        lines += [f"asked {case}: POST {' '.join(self.asked[case])}" for case in shown if case in self.asked]
+        lines += [f"asked {case}: {' '.join(self.asked[case]).rstrip()}" for case in shown if case in self.asked]
         lines += [f"note  {case}: {text}" for case, text in self.remarks]
         return "\n".join([*lines, self._verdict()])
 
@@ -126,7 +126,7 @@ class Report:
             for law, case, what in self.findings
         ]
         remarks = [{"case": case, "remark": text} for case, text in self.remarks]
-        asked = {case: {"path": path, "body": body} for case, (path, body) in self.asked.items()}
+        asked = {case: dict(zip(("method", "path", "body"), told, strict=True)) for case, told in self.asked.items()}
         told = {"laws": laws, "findings": found, "requests": asked, "remarks": remarks}
         return json.dumps({"ok": self.ok, **self.facts, **told})
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from adapter.conform.live.laws import Answer
+from adapter.conform.live.case import Answer
 from adapter.conform.live.running import run
 from adapter.conform.report import Report
 from adapter.demo.app import app as demo
@@ -38,7 +38,7 @@ def served(app: Any, **config: Any) -> Iterator[str]:
         listener.close()
 
 
-def asked(path: str, raw: bytes) -> Answer:
+def asked(method: str, path: str, raw: bytes) -> Answer:
     """What the demo model answers, without a socket."""
     sent: list[Any] = []
 
@@ -48,9 +48,68 @@ def asked(path: str, raw: bytes) -> Answer:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(demo({"type": "http", "method": "POST", "path": f"/v1{path}"}, receive, send))
+    asyncio.run(demo({"type": "http", "method": method, "path": f"/v1{path}"}, receive, send))
     kind = dict(sent[0]["headers"])[b"content-type"].decode()
     return Answer(sent[0]["status"], kind, b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+class Keeping:
+    """The demo model with a memory: responses that are to be stored can be fetched, listed, deleted and gone on from."""
+
+    def __init__(
+        self, *, always: bool = False, for_ever: bool = False, forgets: bool = False, shows: Any = None
+    ) -> None:
+        """`always`: whatever `store` says; `for_ever`: nothing is deleted; `forgets`: what came before is not gone on from;
+        `shows` changes what is fetched: it takes the path and the object."""
+        self._always, self._for_ever, self._forgets, self._shows = always, for_ever, forgets, shows
+        self._kept: dict[str, tuple[Any, Any]] = {}
+
+    def __call__(self, method: str, path: str, raw: bytes) -> Answer:
+        if method == "POST":
+            return self._posted(path, raw)
+        if not path.startswith("/responses/"):
+            return asked(method, path, raw)
+        own, _, below = path.removeprefix("/responses/").partition("/")
+        if own not in self._kept:
+            error = {"message": "Not found.", "type": "invalid_request_error", "param": None, "code": None}
+            return Answer(404, "application/json", json.dumps({"error": error}).encode())
+        said, response = self._kept[own]
+        items = {"object": "list", "data": said, "first_id": "msg_1", "last_id": "msg_1", "has_more": False}
+        told: Any = items if below else {"GET": response, "DELETE": {"id": own, "deleted": True}}[method]
+        if method == "DELETE" and not self._for_ever:
+            del self._kept[own]
+        if self._shows is not None:
+            told = self._shows(path, json.loads(json.dumps(told)))
+        return Answer(200, "application/json", json.dumps(told).encode())
+
+    def _posted(self, path: str, raw: bytes) -> Answer:
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = None
+        previous = body.get("previous_response_id") if isinstance(body, dict) else None
+        stored = isinstance(body, dict) and (self._always or body.get("store") is True)
+        if isinstance(previous, str) and previous in self._kept:
+            said, response = self._kept[previous]
+            history = [] if self._forgets else [*said, *response["output"]]
+            text = {"type": "message", "role": "user", "content": body.pop("input")}
+            raw = json.dumps({**body, "input": [*history, text], "previous_response_id": None}).encode()
+        answer = asked("POST", path, raw)
+        if answer.status != 200 or answer.media_type != "application/json" or not (stored or previous):
+            return answer
+        told = {
+            **json.loads(answer.raw),
+            "store": stored and body.get("store") is True,
+            "previous_response_id": previous,
+        }
+        if stored:
+            said = [{"type": "message", "id": "msg_1", "role": "user", "content": body.get("input")}]
+            self._kept[told["id"]] = said, told
+        return replace(answer, raw=json.dumps(told).encode())
+
+
+REPEATED = ("tools", "tool_choice", "parallel_tool_calls", "max_output_tokens", "text")
+"""What a response repeats of its request, whatever the server made of that."""
 
 
 class Defect:
@@ -66,34 +125,41 @@ class Defect:
         """`hears` changes a request, `says` the object of a plain answer or of each event, `answers` the whole."""
         self._hears, self._says, self._answers = hears, says, answers
 
-    def __call__(self, path: str, raw: bytes) -> Answer:
+    def __call__(self, method: str, path: str, raw: bytes) -> Answer:
         try:
             body = json.loads(raw)
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            return asked(path, raw)
+            return asked(method, path, raw)
         if self._hears is not None:
             raw = json.dumps(self._hears(dict(body))).encode()
-        answer = asked(path, raw)
-        if self._says is not None and answer.status == 200:
+        answer = asked(method, path, raw)
+        if answer.status == 200:
             answer = replace(answer, raw=self._resaid(body, answer.raw))
         return answer if self._answers is None else self._answers(body, answer)
 
     def _resaid(self, body: dict[str, Any], raw: bytes) -> bytes:
-        assert self._says is not None
-        if body.get("stream") is not True:
-            return json.dumps(self._says(body, json.loads(raw))).encode()
+        if self._says is None and self._hears is None:
+            return raw
+        if raw.startswith(b"{"):
+            return json.dumps(self._told(body, json.loads(raw))).encode()
         lines = []
         for line in raw.split(b"\n"):
             if line.startswith(b"data: {"):
-                line = b"data: " + json.dumps(self._says(body, json.loads(line[6:]))).encode()
+                line = b"data: " + json.dumps(self._told(body, json.loads(line[6:]))).encode()
             lines.append(line)
         return b"\n".join(lines)
 
+    def _told(self, body: dict[str, Any], told: Any) -> Any:
+        response = told.get("response", told)
+        if self._hears is not None and response.get("object") == "response":
+            response |= {key: body[key] for key in REPEATED if key in body}
+        return told if self._says is None else self._says(body, told)
+
 
 def judged(
-    ask: Callable[[str, bytes], Answer], dialect: Any, *, examples: int = 0, seed: int = 1, **more: Any
+    ask: Callable[[str, str, bytes], Answer], dialect: Any, *, examples: int = 0, seed: int = 1, **more: Any
 ) -> Report:
     """The report about a server."""
     return run(ask, dialect, f"demo-{dialect}", examples=examples, seed=seed, **more)

@@ -45,12 +45,14 @@ def demo_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def adapter_url(demo_url: str) -> Iterator[str]:
+def adapter_url(demo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """With a store, so that nothing of the kit is lacking."""
     upstreams = [
         {"name": name, "base_url": demo_url, "dialect": name, "api_key": "none", "models": [f"demo-{name}"]}
         for name in BOTH
     ]
-    settings = load(None, {"store": {"mode": "off"}, "upstreams": upstreams})
+    url = f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db"
+    settings = load(None, {"store": {"url": url}, "upstreams": upstreams})
     with served(create(settings), http=JoiningProtocol) as url:
         yield url
 
@@ -144,7 +146,7 @@ def test_a_broken_law_is_told_and_ends_with_1(with_key: tuple[str, ...]) -> None
         text = conform(url, *with_key, "--examples", "0")
         machines = conform(url, *with_key, "--examples", "0", "--json")
     assert (text.exit_code, machines.exit_code) == (1, 1)
-    assert "FAIL  is-json: 23 cases" in text.stdout
+    assert "FAIL  is-json: 28 cases" in text.stdout
     assert text.stdout.splitlines()[-1].endswith(" laws, 1 broken: 1 finding above.")
     about, found = (line.strip() for line in text.stdout.splitlines() if line.startswith("      is-json"))
     assert about.startswith("is-json means: Plain answers and refusals are JSON objects")
@@ -237,12 +239,12 @@ def test_a_known_failure_is_told_and_ends_with_0() -> None:
             text = conform(url, "--examples", "0", "--except", known)
             machines = conform(url, "--examples", "0", "--json", "--except", known)
         assert (text.exit_code, machines.exit_code) == (0, 0)
-        assert "known is-json: 23 cases" in text.stdout
+        assert "known is-json: 28 cases" in text.stdout
         assert "is-json · an unknown path: known: the content type is text/plain" in text.stdout
         assert text.stdout.splitlines()[-1].endswith(" laws, none is broken, but for 1 finding that is known.")
         report = json.loads(machines.stdout)
         assert (report["ok"], [finding["known"] for finding in report["findings"]]) == (True, [True])
-        assert report["laws"]["is-json"] | {"about": ""} == {"cases": 23, "findings": 1, "broken": 0, "about": ""}
+        assert report["laws"]["is-json"] | {"about": ""} == {"cases": 28, "findings": 1, "broken": 0, "about": ""}
 
 
 def test_another_failure_than_the_known_one_ends_with_1() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapter.conform.live.laws import Answer
+from adapter.conform.live.case import Answer
 from adapter.conform.live.patience import Patient
 
 
@@ -13,8 +13,8 @@ def answer(status: int, retry_after: int | None = None) -> Answer:
 def asked(*script: Answer, times: int = 1, longest: float = 60) -> tuple[list[int], list[float], list[str]]:
     """The statuses that come of so many questions, the pauses, and what was told."""
     answers, pauses, told = iter(script), list[float](), list[str]()
-    patient = Patient(lambda path, raw: next(answers), longest, pauses.append, told.append)
-    return [patient("/x", b"").status for _ in range(times)], pauses, told
+    patient = Patient(lambda method, path, raw: next(answers), longest, pauses.append, told.append)
+    return [patient("POST", "/x", b"").status for _ in range(times)], pauses, told
 
 
 def test_a_limit_is_waited_for_as_long_as_it_says() -> None:

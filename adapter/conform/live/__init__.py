@@ -1,7 +1,8 @@
 """A live server, asked and judged: what `adapter conform URL` does.
 
     questions.py    what is asked, as a table: a name, a body, the laws that its answer must keep. A new question is a row
-    laws.py         the laws, each a function from a case (dialect, request, answer) to findings. Pure
+    case.py         what laws are asked about: a dialect, a request, its answer
+    laws.py         the laws, each a function from a case to findings. Pure;  following.py  those of what follows an answer
     shapes.py       what an object must look like, written as an object
     dialect.py      what laws ask of a dialect;  chat.py, responses.py  their answers
     drawing.py      requests that Hypothesis draws and makes small (needs hypothesis, the extra `conform`)

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import aiohttp
 
-from adapter.conform.live.laws import Answer
+from adapter.conform.live.case import Answer
 from adapter.upstream.refusals import retry_after
 
 _BOUND: Final = 8 * 1024 * 1024
@@ -38,9 +38,9 @@ class Asker:
         self._runner.run(self._session.close())
         self._runner.close()
 
-    def ask(self, path: str, raw: bytes) -> Answer:
+    def ask(self, method: str, path: str, raw: bytes) -> Answer:
         """One request. Secrets that the server repeats are blacked out before anybody sees them."""
-        answer = self._runner.run(self._asked(self.base_url + path, raw))
+        answer = self._runner.run(self._asked(method, self.base_url + path, raw))
         return replace(answer, raw=self._hidden(answer.raw), fault=self._hidden(answer.fault.encode()).decode())
 
     async def _opened(self) -> aiohttp.ClientSession:
@@ -51,10 +51,10 @@ class Asker:
             connector=aiohttp.TCPConnector(force_close=True),
         )
 
-    async def _asked(self, url: str, raw: bytes) -> Answer:
+    async def _asked(self, method: str, url: str, raw: bytes) -> Answer:
         status, kind, fault, again, body = 0, "", "", None, bytearray()
         try:
-            async with self._session.post(url, data=raw, allow_redirects=False) as response:
+            async with self._session.request(method, url, data=raw or None, allow_redirects=False) as response:
                 status = response.status
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if "retry-after" in response.headers or "retry-after-ms" in response.headers:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final, NamedTuple
 
 from adapter.conform.laws import Name
-from adapter.conform.live.shapes import Wanted
+from adapter.conform.live.shapes import WORD, Wanted
 from adapter.conform.report import quoted
 from adapter.hub.grammar import ChatChecker, ResponsesChecker, framing
 from adapter.hub.grammar.violation import Violation
 from adapter.wire import jsonio
 
-ERROR: Final[Wanted] = {"error": {"message": str, "type": str, "param?": (None, str)}}
-"""The body of every refusal, in both dialects."""
+ERROR: Final[Wanted] = {"error": {"message": WORD, "type": str, "param?": (None, str), "code?": (None, str, int)}}
+"""The body of every refusal, in both dialects. The file has no codes that are numbers, and every client takes them."""
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -41,8 +42,6 @@ class Dialect(ABC):
     name: ClassVar[Name]
     path: ClassVar[str]
     """Behind the base URL."""
-    shape: ClassVar[Wanted]
-    """A finished answer, but for its usage."""
     usage_shape: ClassVar[Wanted]
     counts: ClassVar[tuple[str, str, str]]
     """How its usage calls what went in, what came out, and both."""
@@ -55,8 +54,16 @@ class Dialect(ABC):
     """Rules of the grammar about how often a stream ends, of which `ends` tells."""
 
     @abstractmethod
-    def checker(self) -> ChatChecker | ResponsesChecker:
-        """The grammar of one stream."""
+    def checker(self, body: dict[str, Any]) -> ChatChecker | ResponsesChecker:
+        """The grammar of the stream that answers a request."""
+
+    @abstractmethod
+    def shape(self, body: dict[str, Any]) -> Wanted:
+        """A finished answer to a request, but for its usage."""
+
+    @abstractmethod
+    def events(self, body: dict[str, Any], raw: bytes) -> Iterator[tuple[str, Any, Wanted]]:
+        """What a stream's events hold beside the answer that they add up to: the place, the object, its shape."""
 
     @abstractmethod
     def ends(self, raw: bytes) -> list[str]:
@@ -79,6 +86,22 @@ class Dialect(ABC):
         """The answer says that it is not whole."""
 
     @abstractmethod
+    def cut_by_limit(self, value: dict[str, Any]) -> bool:
+        """It says that its limit is the reason."""
+
+    @abstractmethod
+    def silent(self, value: dict[str, Any]) -> bool:
+        """Nothing is said, called or thought in it."""
+
+    @abstractmethod
+    def logprobs(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+        """What an answer tells of the tokens of its text."""
+
+    @abstractmethod
+    def echoes(self, body: dict[str, Any], value: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+        """Where an answer says of its request what was not asked: the field, what was asked, what it says."""
+
+    @abstractmethod
     def calls(self, value: dict[str, Any]) -> list[Call]:
         """Its tool calls."""
 
@@ -98,7 +121,7 @@ class Dialect(ABC):
     def with_results(self, body: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
         """The request that sends the results of an answer's calls back."""
 
-    def grammar(self, raw: bytes) -> list[str]:
+    def grammar(self, body: dict[str, Any], raw: bytes) -> list[str]:
         """What a stream breaks of the grammar: each rule at the first event that breaks it, and whether others do, since
         servers err in all their events alike."""
         frames, broken = framing.framed(raw)
@@ -108,7 +131,7 @@ class Dialect(ABC):
                 "sse.bom", "byte 0", "the stream begins with a byte order mark; the SDKs lose its first event"
             )
             found.append((bom, b""))
-        checker = self.checker()
+        checker = self.checker(body)
         for place, (name, data) in enumerate(frames):
             found += [(violation, data) for violation in checker.feed_frame(name, data)]
             if _holds_half_a_character(data):
@@ -120,10 +143,22 @@ class Dialect(ABC):
                 by_rule.setdefault(violation.code, []).append((violation, data))
         return [_told(*first, more=bool(more)) for first, *more in by_rule.values()]
 
+    def limit(self, body: dict[str, Any]) -> int | None:
+        """Most tokens that a request lets its answer take, if it says so."""
+        return next((body[key] for key in self.limit_keys if key in body), None)
+
     def usage(self, value: dict[str, Any]) -> Usage:
         """What an answer counts."""
         counts = value["usage"]
         return Usage(*(counts[key] for key in self.counts))
+
+    def usage_details(self, value: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
+        """What of its tokens are of a kind: the kind, how many, of how many."""
+        for key in self.counts[:2]:
+            details = value["usage"].get(f"{key}_details")
+            for kind, count in (details if isinstance(details, dict) else {}).items():
+                if kind.endswith("_tokens") and isinstance(count, int):
+                    yield f"{key}_details.{kind}", count, value["usage"][key]
 
 
 def _told(violation: Violation, data: bytes, *, more: bool) -> str:

@@ -6,69 +6,27 @@ JSON has no shape. What has a shape of its own is read as far as that goes: one 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any, Final
 
 from adapter.conform.acting import offered
 from adapter.conform.laws import Findings, data_of
-from adapter.conform.live.dialect import ERROR, Dialect
+from adapter.conform.live.case import STREAM_TYPE, Case, Law
+from adapter.conform.live.dialect import ERROR
 from adapter.conform.live.shapes import lacks
-from adapter.conform.report import excerpt, quoted
+from adapter.conform.report import quoted
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio
 
-_STREAM: Final = "text/event-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back for one request."""
-
-    status: int
-    media_type: str
-    """Of the content type, without its parameters, in lower case."""
-    raw: bytes
-    fault: str = ""
-    """Why the answer did not come to its end; empty where it did."""
-    retry_after: int | None = None
-    """Seconds after which the server wants to be asked again, where it says so."""
-
-    @property
-    def excerpt(self) -> str:
-        """Its beginning, for people, in one line. What is no answer of a model says which fault it is."""
-        return quoted(self.raw) if self.status == 200 else excerpt(self.raw)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One request of a dialect and its answer."""
-
-    dialect: Dialect
-    body: dict[str, Any]
-    """Empty where what was sent is no JSON object."""
-    answer: Answer
-
-    @cached_property
-    def value(self) -> Any:
-        """The answer's JSON; of a stream the answer that it adds up to. None where there is none, as of a stream that failed."""
-        try:
-            if self.answer.media_type == _STREAM:
-                failed = not {*self.ends} <= {*self.dialect.good_ends}
-                return None if failed else self.dialect.folded(self.answer.raw)
-            return jsonio.loads(self.answer.raw)
-        except (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError):
-            return None
-
-    @cached_property
-    def ends(self) -> list[str]:
-        """Everything in a stream that says that it is over."""
-        return self.dialect.ends(self.answer.raw)
-
-
-Law: TypeAlias = Callable[[Case], Findings]
+_UNSAID: Final = 4
+"""Tokens that an answer may take without a word: those that end it."""
+_GARBLED: Final = re.compile("[\x80-\xff]{2,}")
+"""How text beyond ASCII looks whose UTF-8 was read as Latin-1."""
+_TRIED_AGAIN: Final = (408, 409, 429)
+"""Statuses after which SDKs send the same once more."""
 
 
 def judged(case: Case, laws: Iterable[Law]) -> Iterator[tuple[Law, Findings]]:
@@ -87,11 +45,6 @@ def judged(case: Case, laws: Iterable[Law]) -> Iterator[tuple[Law, Findings]]:
         broken = broken or bool(found)
         if found and law in GATES:
             return
-
-
-def named(law: Callable[..., Findings]) -> str:
-    """A law's name in reports and on the command line."""
-    return law.__name__.replace("_", "-")
 
 
 # -------------------------------------------------------------------------------------------------------- every answer
@@ -121,13 +74,17 @@ def is_json(case: Case) -> Findings:
 def has_the_shape(case: Case) -> Findings:
     """The answer's object has the fields that OpenAI's OpenAPI file requires, of their types; so has what a stream adds up to.
 
-    Where the SDKs read a required field as null when it is absent (Chat's refusal and logprobs), so does this law.
+    Where the SDKs read a required field as null when it is absent (Chat's refusal and logprobs), so does this law. What an event
+    holds is told where the answer does not lack the same.
     """
     if case.value is None:
         return ["the events do not add up to an answer"]
-    counts = case.dialect.usage_shape
-    usage = (None, counts) if case.answer.media_type == _STREAM else counts  # a stream has a law of its own for it
-    return list(lacks(case.value, {**case.dialect.shape, "usage": usage}))
+    counts, streamed = case.dialect.usage_shape, case.answer.media_type == STREAM_TYPE
+    usage = (None, counts) if streamed else counts  # a stream has a law of its own for it
+    found = list(lacks(case.value, {**case.dialect.shape(case.body), "usage": usage}))
+    for place, told, shape in case.dialect.events(case.body, case.answer.raw) if streamed else ():
+        found += [f"{place}.{lack}" for lack in lacks(told, shape) if not any(other.endswith(lack) for other in found)]
+    return found
 
 
 def ends_as_it_says(case: Case) -> Findings:
@@ -139,16 +96,23 @@ def ends_as_it_says(case: Case) -> Findings:
 
 
 def usage_adds_up(case: Case) -> Findings:
-    """Input and output tokens are the total, as both usage objects define it, none is negative, and an answer that says or calls
-    something took some: bills are made of them."""
+    """Input and output tokens are the total, as both usage objects define it, none is negative, and no kind of them is more than
+    they are; what is asked took some, and what is said: bills are made of them."""
     if case.value.get("usage") is None:
         return []
     usage = case.dialect.usage(case.value)
     found = [f"negative usage: {usage}"] if min(usage) < 0 else []
+    if usage.input == 0:
+        found.append("0 input tokens for a request")
     if usage.output == 0 and (said := case.dialect.text(case.value) or case.dialect.calls(case.value)):
         found.append(f"0 output tokens for {shown(said)}")
+    if usage.output > _UNSAID and case.dialect.silent(case.value) and not case.dialect.cut(case.value):
+        found.append(f"{usage.output} output tokens, and nothing is said")
     if usage.input + usage.output != usage.total:
         found.append(f"{usage.input} + {usage.output} tokens are said to be {usage.total}")
+    for kind, count, whole in case.dialect.usage_details(case.value):
+        if not 0 <= count <= max(whole, 0):
+            found.append(f"{kind} is {count} of {whole} tokens")
     return found
 
 
@@ -168,23 +132,51 @@ def calls_only_what_is_offered(case: Case) -> Findings:
     return [f"{shown(name)} is called, offered: {told}" for name in sorted(names - tools.keys())]
 
 
-def arguments_are_objects(case: Case) -> Findings:
-    """A call of a strict tool has arguments that hold one JSON object (guide to function calling), unless the answer was cut.
+def arguments_fit_their_schema(case: Case) -> Findings:
+    """A call of a strict tool has arguments that fit its parameters (guide to function calling), unless the answer was cut.
 
     What a model writes for other tools is not the server's to promise (OpenAPI file, arguments).
     """
     if case.dialect.cut(case.value):
         return []
     tools = _strictness(case.body) or {}
-    calls = case.dialect.calls(case.value)
-    written = [call.arguments for call in calls if call.arguments is not None and tools.get(call.name)]
-    return [f"arguments {shown(text)} are no JSON object" for text in written if not isinstance(_parsed(text), dict)]
+    written = [(call.name, call.arguments, tools.get(call.name)) for call in case.dialect.calls(case.value)]
+    return [
+        f"arguments of {shown(name)}: {lack}"
+        for name, text, properties in written
+        if text is not None and properties is not None
+        for lack in _misfits(text, properties)
+    ]
+
+
+def characters_come_whole(case: Case) -> Findings:
+    """No character is cut between its bytes, and UTF-8 is not read as Latin-1: what was said is what is shown (RFC 8259, section
+    8.1). What the request itself says so is its own, and the end of an answer that was cut is nobody's.
+    """
+    said = [case.dialect.text(case.value), *(call.arguments or "" for call in case.dialect.calls(case.value))]
+    asked = jsonio.dumps(case.body).decode()
+    found = []
+    for text in said:
+        if "\ufffd" in text and "\ufffd" not in asked and not case.dialect.cut(case.value):
+            found.append(f"U+FFFD stands where a character was cut: {shown(text)}")
+        found += [f"{run!r} is {right!r} read as Latin-1" for run, right in _garbled(text) if run not in asked]
+    return found
 
 
 def ids_are_distinct(case: Case) -> Findings:
     """No two items of an answer share an id, and no two calls: results name their call by it."""
     items, calls = case.dialect.item_ids(case.value), [call.id for call in case.dialect.calls(case.value)]
     return [f"the id {shown(own)} is used twice" for own in (*_twice(items), *_twice(calls))]
+
+
+def repeats_its_request(case: Case) -> Findings:
+    """What a response says that it was asked (OpenAPI file, ResponseProperties) is what it was asked, or is left out: clients read
+    there whether they are stored, which tools the model had, and what a conversation goes on from.
+    """
+    return [
+        f"{key} is {shown(told)}, asked: {shown(asked)}"
+        for key, asked, told in case.dialect.echoes(case.body, case.value)
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------- streams
@@ -195,8 +187,8 @@ def is_an_event_stream(case: Case) -> Findings:
     kind = case.answer.media_type
     return (
         []
-        if kind == _STREAM
-        else [f"the content type is {kind or 'missing'}, expected {_STREAM}: {case.answer.excerpt}"]
+        if kind == STREAM_TYPE
+        else [f"the content type is {kind or 'missing'}, expected {STREAM_TYPE}: {case.answer.excerpt}"]
     )
 
 
@@ -205,16 +197,16 @@ def ends_once(case: Case) -> Findings:
     if len(case.ends) == 1 and case.ends[0] in case.dialect.good_ends:
         return []
     told, expected = ", ".join(case.ends) or "nothing", " or ".join(case.dialect.good_ends)
-    return [
-        f"it ends with {told}, expected {expected}; its last event: {quoted(b''.join(data_of(case.answer.raw)[-1:]))}"
-    ]
+    *_, last = [b"", *data_of(case.answer.raw)]
+    shows = f"its last event: {quoted(last)}" if last else f"no event is in it: {case.answer.excerpt}"
+    return [f"it ends with {told}, expected {expected}; {shows}"]
 
 
 def is_grammatical(case: Case) -> Findings:
     """The events are JSON, framed as server-sent events, in the order and with the fields of OpenAI's OpenAPI file and guide to
     streaming: clients put answers together from them. Each finding begins with the name of a rule and the event's place.
     """
-    return case.dialect.grammar(case.answer.raw)
+    return case.dialect.grammar(case.body, case.answer.raw)
 
 
 def usage_comes_as_asked(case: Case) -> Findings:
@@ -229,24 +221,35 @@ def usage_comes_as_asked(case: Case) -> Findings:
 # ----------------------------------------------------------------------------------------------- what one request asks
 
 
-def keeps_its_limit(case: Case) -> Findings:
-    """max_completion_tokens, max_tokens and max_output_tokens are upper bounds, reasoning included (OpenAPI file)."""
-    limits = [case.body[key] for key in case.dialect.limit_keys if key in case.body]
-    if not limits or case.value.get("usage") is None:
+def is_cut_at_its_limit(case: Case) -> Findings:
+    """An answer that says that its limit ended it has come there (OpenAPI file, finish_reason and incomplete_details): half of it
+    is asked for, since servers count what they add to an answer. Clients ask again with more.
+    """
+    limit = case.dialect.limit(case.body)
+    if limit is None or case.value.get("usage") is None or not case.dialect.cut_by_limit(case.value):
         return []
     told = case.dialect.usage(case.value).output
-    return [f"{told} tokens, and at most {limits[0]} were asked for"] if told > limits[0] else []
+    return [f"it is cut by its limit after {told} of {limit} tokens"] if 0 < 2 * told < limit else []
+
+
+def keeps_its_limit(case: Case) -> Findings:
+    """max_completion_tokens, max_tokens and max_output_tokens are upper bounds, reasoning included (OpenAPI file)."""
+    limit = case.dialect.limit(case.body)
+    if limit is None or case.value.get("usage") is None:
+        return []
+    told = case.dialect.usage(case.value).output
+    return [f"{told} tokens, and at most {limit} were asked for"] if told > limit else []
 
 
 def says_that_it_is_cut(case: Case) -> Findings:
     """An answer that the limit ends has the finish_reason `length`, or the status `incomplete`: else its beginning is taken for
     all of it (OpenAPI file). This is asked of answers that do not come to their end by themselves.
     """
-    limits = [case.body[key] for key in case.dialect.limit_keys if key in case.body]
+    limit = case.dialect.limit(case.body)
     if case.dialect.cut(case.value) or case.value.get("usage") is None:
         return []
     told = case.dialect.usage(case.value).output
-    return [f"it ends as if it were whole after {told} tokens, which is its limit"] if told in limits else []
+    return [f"it ends as if it were whole after {told} tokens, which is its limit"] if told == limit else []
 
 
 def calls_when_it_must(case: Case) -> Findings:
@@ -269,19 +272,31 @@ def stops_before_its_stop(case: Case) -> Findings:
     return [f"the stop sequence {shown(stop)} is in the answer: {shown(text)}"] if stop in text else []
 
 
+def tells_its_logprobs(case: Case) -> Findings:
+    """Where logprobs are asked for (Chat's logprobs, Responses' include), each token of the text has its own, and as many others
+    beside it as top_logprobs allows (OpenAPI file).
+    """
+    told, most = case.dialect.logprobs(case.value), case.body["top_logprobs"]
+    if case.dialect.text(case.value) and not told:
+        return [f"logprobs are asked for, and there are none for {shown(case.dialect.text(case.value))}"]
+    others = max((len(token.get("top_logprobs") or ()) for token in told), default=0)
+    return [f"{others} top_logprobs of a token, and at most {most} were asked for"] if others > most else []
+
+
+def is_a_json_object(case: Case) -> Findings:
+    """Text under json_object is one JSON object, unless it was cut or refused (guide to structured outputs, JSON mode)."""
+    text = case.dialect.text(case.value)
+    if case.dialect.cut(case.value) or not text:
+        return []
+    return [] if isinstance(_parsed(text), dict) else [f"{shown(text)} is no JSON object"]
+
+
 def fits_its_schema(case: Case) -> Findings:
     """Text under a strict json_schema is JSON that fits it, unless it was cut or refused (guide to structured outputs)."""
     text = case.dialect.text(case.value)
     if case.dialect.cut(case.value) or not text:
         return []
-    value, schema = _parsed(text), case.dialect.schema(case.body)
-    wanted = {name: {"string": str, "integer": int}[inner["type"]] for name, inner in schema["properties"].items()}
-    if not isinstance(value, dict):
-        return [f"{shown(text)} is no JSON object"]
-    return [
-        *lacks(value, wanted),
-        *(f"{shown(key)} is not in the schema" for key in sorted(value.keys() - wanted.keys())),
-    ]
+    return _misfits(text, case.dialect.schema(case.body)["properties"])
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
@@ -290,11 +305,11 @@ def fits_its_schema(case: Case) -> Findings:
 def is_refused(case: Case) -> Findings:
     """What the client did wrong is a 4xx (RFC 9110, section 15.5), streamed or not.
 
-    A 200 with an error inside hides it from SDKs, and a 5xx is tried again by them.
+    A 200 with an error inside hides it from SDKs, and they try again after a 5xx, 408, 409 and 429.
     """
-    return (
-        [] if 400 <= case.answer.status < 500 else [f"status {case.answer.status}, expected 4xx: {case.answer.excerpt}"]
-    )
+    status, expected = case.answer.status, "another 4xx" if case.answer.status in _TRIED_AGAIN else "4xx"
+    good = 400 <= status < 500 and status not in _TRIED_AGAIN
+    return [] if good else [f"status {status}, expected {expected}: {case.answer.excerpt}"]
 
 
 def says_why(case: Case) -> Findings:
@@ -327,11 +342,16 @@ _WHOLE: Final = (
     ends_as_it_says,
     usage_adds_up,
     calls_only_what_is_offered,
-    arguments_are_objects,
+    arguments_fit_their_schema,
+    characters_come_whole,
     ids_are_distinct,
+    repeats_its_request,
     keeps_its_limit,
+    is_cut_at_its_limit,
 )
-PLAIN: Final[tuple[Law, ...]] = (comes_whole, is_answered, is_json, *_WHOLE)
+JSON: Final[tuple[Law, ...]] = (comes_whole, is_answered, is_json)
+"""Of an answer that is no model's."""
+PLAIN: Final[tuple[Law, ...]] = (*JSON, *_WHOLE)
 """Of a plain answer."""
 STREAM: Final[tuple[Law, ...]] = (
     *(comes_whole, is_answered, is_an_event_stream, ends_once, is_grammatical, usage_comes_as_asked),
@@ -349,13 +369,42 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _strictness(body: dict[str, Any]) -> dict[str, bool] | None:
-    """The tools of a request, and whether their calls are held to their schema; None where a drawn request's are no tools."""
+def _strictness(body: dict[str, Any]) -> dict[str, dict[str, Any] | None] | None:
+    """The tools of a request, and the properties that their calls are held to; None for tools that are not strict, and where a
+    drawn request's are no tools."""
     try:
-        tools = offered(body).items()
-        return {name: tool.get("function", tool).get("strict") is True for (_, name), tool in tools}
+        tools = {name: tool.get("function", tool) for (_, name), tool in offered(body).items()}
+        return {name: _plain(tool) if tool.get("strict") is True else None for name, tool in tools.items()}
     except (AttributeError, KeyError, TypeError):
         return None
+
+
+def _plain(tool: dict[str, Any]) -> dict[str, Any]:
+    """The properties of a tool's parameters, where they are as plain as this kit's own; a drawn tool may hold anything there."""
+    match tool.get("parameters"):
+        case {"properties": {**properties}} if all(
+            isinstance(one, dict) and one.get("type") in ("string", "integer") for one in properties.values()
+        ):
+            return {str(name): one for name, one in properties.items()}
+    return {}
+
+
+def _misfits(text: str, properties: dict[str, Any]) -> Findings:
+    """How a text is not as an object with plain, required properties and no others; any object fits where they are not known."""
+    value, types = _parsed(text), {"string": str, "integer": int}
+    if not isinstance(value, dict):
+        return [f"{shown(text)} is no JSON object"]
+    return [
+        *lacks(value, {name: types[inner["type"]] for name, inner in properties.items()}),
+        *(f"{shown(key)} is not in the schema" for key in sorted(value.keys() - properties.keys()) if properties),
+    ]
+
+
+def _garbled(text: str) -> Iterator[tuple[str, str]]:
+    """Runs of a text that are UTF-8 read as Latin-1, and what they were."""
+    for run in _GARBLED.findall(text):
+        with suppress(UnicodeDecodeError):
+            yield run, run.encode("latin-1").decode()
 
 
 def _chosen(choice: Any) -> str | None:

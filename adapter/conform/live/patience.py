@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from adapter.conform.live.laws import Answer
+from adapter.conform.live.case import Answer
 
 _FIRST: Final = 1.0
 """Seconds of the first pause; each is twice as long as the one before, or as long as `Retry-After` says."""
@@ -16,7 +16,7 @@ class Patient:
 
     def __init__(
         self,
-        ask: Callable[[str, bytes], Answer],
+        ask: Callable[[str, str, bytes], Answer],
         longest: float,
         sleep: Callable[[float], None],
         tell: Callable[[str], None],
@@ -28,11 +28,11 @@ class Patient:
         self._tell = tell
         self._answered = False
 
-    def __call__(self, path: str, raw: bytes) -> Answer:
+    def __call__(self, method: str, path: str, raw: bytes) -> Answer:
         """What the server answers when it has room."""
         pause = _FIRST
         while True:
-            answer = self._ask(path, raw)
+            answer = self._ask(method, path, raw)
             if not self._not_now(answer):
                 self._left, self._answered = self._longest, True
                 return answer

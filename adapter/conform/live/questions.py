@@ -6,23 +6,35 @@ fills a schema it gets some more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from adapter.conform.laws import Name
+from adapter.conform.live.case import Case, Law
 from adapter.conform.live.chat import Chat
 from adapter.conform.live.dialect import Dialect
+from adapter.conform.live.following import (
+    counts_what_is_added,
+    is_compacted,
+    is_not_kept,
+    is_what_was_said,
+    lists_its_input,
+    lists_its_models,
+)
 from adapter.conform.live.laws import (
+    JSON,
     PLAIN,
     REFUSAL,
     STREAM,
-    Law,
     calls_one_at_a_time,
     calls_when_it_must,
     fits_its_schema,
+    is_a_json_object,
     says_that_it_is_cut,
     stops_before_its_stop,
+    tells_its_logprobs,
+    usage_adds_up,
 )
 from adapter.conform.live.responses import Responses
 
@@ -36,8 +48,10 @@ NOBODY: Final = "adapter-conform-no-such-model"
 _STORY: Final = "Tell a long story about a lighthouse, its keeper, a storm and a ship that lost its way in the dark. "
 _FORCED: Final = "What is the weather in Paris? "
 _BOTH: Final = "Please call get_weather and get_time for Paris, both at once. "
-_HISTORY: Final = ("Answer in one word.", "What is the capital of France?", "Paris.", "And that of Italy?")
+_HISTORY: Final = ("Answer in one word.", "What is the capital of France?", "Paris.", "And that of 中国, in Chinese?")
 """What an instruction, a user, an assistant and again a user said."""
+_GREETING: Final = "Say hello in Japanese, こんにちは, and wave 👋."
+_JSON: Final = "Which city is the capital of France? Answer with a JSON object that has the key city."
 _FACTS: Final = "Which city is the capital of France, and how many people live there? "
 _CITY: Final = {
     "type": "object",
@@ -53,7 +67,9 @@ _SCHEMA: Final = {
 }
 _TOOLS: Final = ("tools", "tool_choice", "tool choice", "function", "strict")
 _PARALLEL: Final = (*_TOOLS, "parallel")
-_FORMATS: Final = ("response_format", "json_schema", "text.format")
+_FORMATS: Final = ("response_format", "json_schema", "json_object", "text.format")
+_CHOICES: Final = ("'n'", "n=", "n =", "n>", "n >", "n must", "choices", "best_of")
+_LOGPROBS: Final = ("logprobs",)
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """How servers call what they lack when they refuse it."""
 
@@ -72,8 +88,28 @@ class Question:
     """Tokens at most, under the name that the server takes."""
     lacking: tuple[str, ...] = ()
     """A server may refuse this request if it names one of these: it says that it lacks the feature."""
-    results: bool = False
-    """The results of the answer's calls are sent back, and that is answered."""
+    method: str = "POST"
+    absent: bool = False
+    """A server may have no such path: 404, 405 and 501 say that it lacks the feature."""
+    then: tuple[Next, ...] = ()
+    """What is asked in turn after a good answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What is asked because of an answer."""
+
+    name: str
+    laws: tuple[Law, ...]
+    asks: Callable[[Case], Mapping[str, Any] | None]
+    """The fields of the question; None where the answer gives no reason for one."""
+    gate: bool = False
+    """Where this is lacking or broken, nothing more is asked."""
+
+    def question(self, before: str, case: Case) -> Question | None:
+        """As a question; `before` is the name of the one that was answered."""
+        fields = self.asks(case)
+        return None if fields is None else Question(name=f"{before}, then {self.name}", laws=self.laws, **fields)
 
 
 def questions(name: Name) -> tuple[Dialect, tuple[Question, ...]]:
@@ -83,7 +119,9 @@ def questions(name: Name) -> tuple[Dialect, tuple[Question, ...]]:
 
 def laws_of(name: Name) -> list[Law]:
     """All laws that a dialect's questions ask about, in the order of the first who asks."""
-    return list(dict.fromkeys(law for question in questions(name)[1] for law in question.laws))
+    table = questions(name)[1]
+    every = [laws for question in table for laws in (question.laws, *(following.laws for following in question.then))]
+    return list(dict.fromkeys(law for laws in every for law in laws))
 
 
 def limits(dialect: Dialect) -> Iterator[tuple[str, Question]]:
@@ -116,6 +154,33 @@ def _refusals(field: str, good: Any) -> Iterator[Question]:
     yield Question(
         name="an unknown path", body={field: good}, laws=REFUSAL, limit=TINY, path="/adapter-conform/no-such-path"
     )
+
+
+def _results(case: Case) -> Mapping[str, Any] | None:
+    if not case.dialect.calls(case.value) or case.dialect.cut(case.value):
+        return None
+    return {"body": case.dialect.with_results(case.body, case.value), "limit": None}
+
+
+_RESULTS: Final = (Next("results", PLAIN, _results),)
+_COUNTED_RESULTS: Final = (Next("results", (*PLAIN, counts_what_is_added), _results),)
+"""Where no choice of tools was made, which servers may word for the model, and count."""
+
+
+_MODELS: Final = Question(
+    name="the models", method="GET", path="/models", body=b"", laws=(*JSON, lists_its_models), absent=True
+)
+
+
+def _continued(case: Case) -> Mapping[str, Any] | None:
+    key = "messages" if "messages" in case.body else "input"
+    said, more = case.dialect.text(case.value), {"role": "user", "content": "And of Spain?"}
+    if not said:
+        return None
+    return {"body": {**case.body, key: [*case.body[key], {"role": "assistant", "content": said}, more]}, "limit": None}
+
+
+_CONTINUED: Final = (Next("continued", (*PLAIN, counts_what_is_added), _continued),)
 
 
 # ---------------------------------------------------------------------------------------------------------------- Chat
@@ -153,33 +218,49 @@ _CHAT_FORMAT: Final = {
 # fmt: off
 CHAT: Final = (
     Question(name="a plain answer", body=_chat("Say hello."), laws=PLAIN),
-    Question(name="a conversation", body=_chat_history(), laws=PLAIN),
+    Question(name="a conversation", body=_chat_history(), laws=PLAIN, then=_CONTINUED),
     Question(name="a stop sequence", laws=(*PLAIN, stops_before_its_stop), lacking=("stop",),
              body=_chat("Write the word hello twice, in lower case.", stop="l")),
-    Question(name="a stream", body=_chat("Say hello, in pieces.", stream=True), laws=STREAM),
+    Question(name="a stop sequence, streamed", laws=(*STREAM, stops_before_its_stop), lacking=("stop",),
+             body=_chat("Write the word hello thrice, in lower case.", stop="l", **_STREAMED)),
+    Question(name="two choices", laws=PLAIN, lacking=_CHOICES, body=_chat("Say hello in a language of yours.", n=2)),
+    Question(name="two choices, streamed", laws=STREAM, lacking=_CHOICES,
+             body=_chat("Say hello in another language.", n=2, stream=True)),
+    Question(name="log probabilities", laws=(*PLAIN, tells_its_logprobs), lacking=_LOGPROBS,
+             body=_chat("Say hello and how sure you are.", logprobs=True, top_logprobs=2)),
+    Question(name="a stream", body=_chat(_GREETING, stream=True), laws=STREAM),
     Question(name="a stream with usage", body=_chat("Say hello and count.", **_STREAMED), laws=STREAM),
     Question(name="a stream that declines usage", laws=STREAM, lacking=("include_usage",),
              body=_chat("Say hello, do not count.", stream=True, stream_options={"include_usage": False})),
     Question(name="a tiny limit, streamed", laws=(*STREAM, says_that_it_is_cut), limit=TINY, lacking=_LIMITS,
              body=_chat(f"{_STORY} Tell it slowly.", **_STREAMED)),
-    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, results=True,
+    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, then=_RESULTS,
              body=_chat(_FORCED, **_CHAT_FORCED)),
     Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             results=True, body=_chat(f"{_FORCED} Now?", **_CHAT_FORCED, **_STREAMED)),
+             then=_RESULTS, body=_chat(f"{_FORCED} Now?", **_CHAT_FORCED, **_STREAMED)),
     Question(name="a call by name", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
              body=_chat(f"{_FORCED} By name.", **_CHAT_NAMED)),
+    Question(name="a call by name, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
+             body=_chat(f"{_FORCED} By name, now.", **_CHAT_NAMED, **_STREAMED)),
     Question(name="a call that must not be", laws=PLAIN, limit=ROOMY, lacking=_TOOLS,
              body=_chat(f"{_FORCED} Please call get_weather.", **_CHAT_BOTH, tool_choice="none")),
+    Question(name="a call that must not be, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
+             body=_chat(f"{_FORCED} Call get_weather now.", **_CHAT_BOTH, tool_choice="none", **_STREAMED)),
     Question(name="one call at a time", laws=(*PLAIN, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
              body=_chat(f"{_BOTH} Or not.", **_CHAT_BOTH, parallel_tool_calls=False)),
-    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, results=True,
+    Question(name="one call at a time, streamed", laws=(*STREAM, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
+             body=_chat(f"{_BOTH} Or not now.", **_CHAT_BOTH, parallel_tool_calls=False, **_STREAMED)),
+    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, then=_COUNTED_RESULTS,
              body=_chat(_BOTH, **_CHAT_BOTH)),
     Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
              body=_chat(f"{_BOTH} Now.", **_CHAT_BOTH, **_STREAMED)),
+    Question(name="a JSON object", laws=(*PLAIN, is_a_json_object), limit=ROOMY, lacking=_FORMATS,
+             body=_chat(_JSON, response_format={"type": "json_object"})),
     Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_chat(_FACTS, **_CHAT_FORMAT)),
     Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_chat(f"{_FACTS} About.", **_CHAT_FORMAT, **_STREAMED)),
+    _MODELS,
     *_refusals("messages", [{"role": "user", "content": "Say hello."}]),
 )
 # fmt: on
@@ -210,6 +291,36 @@ def _tool(name: str) -> dict[str, Any]:
     return {"type": "function", "name": name, "description": about, "parameters": _CITY, "strict": True}
 
 
+def _at(case: Case) -> str:
+    return f"{case.dialect.path}/{case.value['id']}"
+
+
+_KEPT: Final = (
+    Next(
+        *("fetched", (*PLAIN, is_what_was_said)),
+        lambda case: {"method": "GET", "path": _at(case), "body": b"", "absent": case.value.get("store") is not True},
+        gate=True,
+    ),
+    Next(
+        *("its input", (*JSON, lists_its_input)),
+        lambda case: {"method": "GET", "path": f"{_at(case)}/input_items", "body": b"", "absent": True},
+    ),
+    Next(
+        *("continued", (*PLAIN, counts_what_is_added)),
+        lambda case: {"body": _responses("And in French?", previous_response_id=case.value["id"])},
+    ),
+    Next("deleted", JSON, lambda case: {"method": "DELETE", "path": _at(case), "body": b"", "absent": True}, gate=True),
+    Next("fetched when it is gone", REFUSAL, lambda case: {"method": "GET", "path": _at(case), "body": b""}),
+)
+"""What can be asked of a response that is stored; nothing of it is left behind."""
+_NOT_KEPT: Final = (Next("fetched", (is_not_kept,), lambda case: {"method": "GET", "path": _at(case), "body": b""}),)
+_COMPACTED: Final = (
+    Next(
+        *("continued", PLAIN),
+        lambda case: {"body": _responses("", input=[*case.value["output"], {"role": "user", "content": "Go on."}])},
+    ),
+)
+_NOTE: Final = {"type": "custom", "name": "note", "description": "Takes a note in plain words."}
 _RESPONSES_FORCED: Final[dict[str, Any]] = {"tools": [_tool("get_weather")], "tool_choice": "required"}
 _RESPONSES_BOTH: Final = {"tools": [_tool("get_weather"), _tool("get_time")]}
 _RESPONSES_NAMED: Final = {**_RESPONSES_BOTH, "tool_choice": {"type": "function", "name": "get_time"}}
@@ -219,29 +330,49 @@ _RESPONSES_FORMAT: Final = {
 
 # fmt: off
 RESPONSES: Final = (
-    Question(name="a plain answer", body=_responses("Say hello."), laws=PLAIN),
-    Question(name="a conversation", body=_responses_history(), laws=PLAIN),
-    Question(name="a stream", body=_responses("Say hello, in pieces.", stream=True), laws=STREAM),
+    Question(name="a plain answer", body=_responses("Say hello."), laws=PLAIN, then=_NOT_KEPT),
+    Question(name="a stored answer", laws=PLAIN, lacking=("store",), then=_KEPT,
+             body=_responses(f"{_STORY} No, say hello, and remember what I asked for first.", store=True)),
+    Question(name="compaction", laws=(*JSON, is_compacted, usage_adds_up), path="/responses/compact", limit=None, absent=True,
+             then=_COMPACTED, body={"input": _responses_history()["input"]}),
+    Question(name="a conversation", body=_responses_history(), laws=PLAIN, then=_CONTINUED),
+    Question(name="log probabilities", laws=(*PLAIN, tells_its_logprobs), lacking=_LOGPROBS,
+             body=_responses("Say hello and how sure you are.", include=["message.output_text.logprobs"], top_logprobs=2)),
+    Question(name="a stream", body=_responses(_GREETING, stream=True), laws=STREAM),
+    Question(name="a stream that may think", laws=STREAM, limit=ROOMY, lacking=("reasoning",),
+             body=_responses("Is 91 a prime number?", stream=True, reasoning={"effort": "low", "summary": "auto"})),
     Question(name="a tiny limit, streamed", laws=(*STREAM, says_that_it_is_cut), limit=TINY, lacking=_LIMITS,
              body=_responses(f"{_STORY} Slowly.", stream=True)),
-    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, results=True,
+    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, then=_RESULTS,
              body=_responses(_FORCED, **_RESPONSES_FORCED)),
     Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             results=True, body=_responses(f"{_FORCED} Now?", stream=True, **_RESPONSES_FORCED)),
+             then=_RESULTS, body=_responses(f"{_FORCED} Now?", stream=True, **_RESPONSES_FORCED)),
     Question(name="a call by name", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
              body=_responses(f"{_FORCED} By name.", **_RESPONSES_NAMED)),
+    Question(name="a call by name, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
+             body=_responses(f"{_FORCED} By name, now.", stream=True, **_RESPONSES_NAMED)),
     Question(name="a call that must not be", laws=PLAIN, limit=ROOMY, lacking=_TOOLS,
              body=_responses(f"{_FORCED} Please call get_weather.", **_RESPONSES_BOTH, tool_choice="none")),
+    Question(name="a call that must not be, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
+             body=_responses(f"{_FORCED} Call get_weather now.", stream=True, **_RESPONSES_BOTH, tool_choice="none")),
     Question(name="one call at a time", laws=(*PLAIN, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
              body=_responses(f"{_BOTH} Or not.", **_RESPONSES_BOTH, parallel_tool_calls=False)),
-    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, results=True,
+    Question(name="one call at a time, streamed", laws=(*STREAM, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
+             body=_responses(f"{_BOTH} Or not now.", stream=True, **_RESPONSES_BOTH, parallel_tool_calls=False)),
+    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, then=_COUNTED_RESULTS,
              body=_responses(_BOTH, **_RESPONSES_BOTH)),
     Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
              body=_responses(f"{_BOTH} Now.", stream=True, **_RESPONSES_BOTH)),
+    Question(name="a call of a custom tool, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY,
+             lacking=(*_TOOLS, "custom"), then=_RESULTS,
+             body=_responses("Note that the keeper is asleep.", stream=True, tools=[_NOTE], tool_choice="required")),
+    Question(name="a JSON object", laws=(*PLAIN, is_a_json_object), limit=ROOMY, lacking=_FORMATS,
+             body=_responses(_JSON, text={"format": {"type": "json_object"}})),
     Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_responses(_FACTS, **_RESPONSES_FORMAT)),
     Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
              body=_responses(f"{_FACTS} About.", stream=True, **_RESPONSES_FORMAT)),
+    _MODELS,
     *_refusals("input", "Say hello."),
     Question(name="an unknown previous response", laws=REFUSAL, limit=TINY,
              body=_responses("Say hello.", previous_response_id="resp_adapter_conform_no_such_response")),

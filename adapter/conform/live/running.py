@@ -6,29 +6,33 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from adapter.conform.laws import Findings, Name
+from adapter.conform.live.case import Answer, Case, named
 from adapter.conform.live.dialect import Dialect
 from adapter.conform.live.laws import (
     PLAIN,
     REFUSAL,
     STREAM,
-    Answer,
-    Case,
     comes_whole,
     ids_are_never_reused,
+    is_grammatical,
     judged,
     keeps_its_limit,
-    named,
+    repeats_its_request,
 )
 from adapter.conform.live.questions import Question, laws_of, limits, questions
 from adapter.conform.report import Known, Report, mark
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio
 
-Ask: TypeAlias = Callable[[str, bytes], Answer]
-"""Sends bytes to a path behind the base URL and returns what came back, whatever that is."""
+Ask: TypeAlias = Callable[[str, str, bytes], Answer]
+"""Sends bytes by a method to a path behind the base URL and returns what came back, whatever that is."""
 DRAWN: Final = "any-request-is-answered-or-refused"
 _ABOUT_DRAWN: Final = """Requests that Hypothesis draws get an answer or a refusal that keeps the laws above. What other answers
 broke is not told again."""
+_GOES_ON: Final = {named(is_grammatical), named(repeats_its_request)}
+"""What an answer may break and be gone on from."""
+_ABSENT: Final = (404, 405, 501)
+"""How a server says that it has no such path."""
 _LIMIT: Final = "the limit of all other questions"
 
 
@@ -105,15 +109,18 @@ class _Run:
             self.report.remark(_LIMIT, "; ".join([taken[0], *(f"{key} is not taken" for key in others)]))
         self._limit_key = (*taken, *keys)[0]
 
-    def put(self, question: Question) -> None:
-        """Ask one question of the table; where the answer's calls have results, send them."""
-        case = self._asked(question)
-        if self._report(question, case) or not question.results or case.answer.status != 200:
-            return
-        if case.dialect.calls(case.value) and not case.dialect.cut(case.value):
-            body = case.dialect.with_results(case.body, case.value)
-            second = Question(name=f"{question.name}, then results", body=body, laws=PLAIN)
-            self._report(second, self._sent(body))
+    def put(self, question: Question, before: Case | None = None) -> bool:
+        """Ask one question of the table, and what follows from its answer; false where that was not as it should be."""
+        case = self._asked(question, before)
+        if {*self._report(question, case)} - _GOES_ON:
+            return False
+        if _lacks(question, case) or not isinstance(case.value, dict):
+            return False
+        for following in question.then:
+            asked = following.question(question.name, case)
+            if asked is not None and not self.put(asked, case) and following.gate:
+                break
+        return True
 
     def end_the_table(self) -> None:
         """What only all answers together can break."""
@@ -135,7 +142,7 @@ class _Run:
 
         def judge(body: dict[str, Any]) -> Findings:
             nonlocal refused, old
-            case = self._sent(body)
+            case = self._sent(body, self._dialect.path)
             refused += 400 <= case.answer.status < 500
             found = _drawn_findings(case)
             new = [
@@ -159,14 +166,15 @@ class _Run:
             DRAWN, f"{counted}, {old} answered with faults that are told above or known" if old else counted
         )
 
-    def _asked(self, question: Question) -> Case:
+    def _asked(self, question: Question, before: Case | None = None) -> Case:
+        path = question.path or self._dialect.path
         if isinstance(question.body, bytes):
-            return Case(self._dialect, {}, self._ask(question.path or self._dialect.path, question.body))
+            return Case(self._dialect, {}, self._ask(question.method, path, question.body), before)
         limit = {} if question.limit is None else {self._limit_key: question.limit}
-        return self._sent({"model": self._model, **question.body, **limit}, question.path)
+        return self._sent({"model": self._model, **question.body, **limit}, path, before)
 
-    def _sent(self, body: dict[str, Any], path: str | None = None) -> Case:
-        return Case(self._dialect, body, self._ask(path or self._dialect.path, jsonio.dumps(body)))
+    def _sent(self, body: dict[str, Any], path: str, before: Case | None = None) -> Case:
+        return Case(self._dialect, body, self._ask("POST", path, jsonio.dumps(body)), before)
 
     def _report(self, question: Question, case: Case) -> list[str]:
         """The names of the laws that the answer breaks."""
@@ -182,8 +190,9 @@ class _Run:
             every += [(named(law), question.name, what) for what in found]
         if every:
             raw = question.body if isinstance(question.body, bytes) else jsonio.dumps(case.body)
-            self.report.asked[question.name] = question.path or self._dialect.path, raw.decode()
-        if question.laws is not REFUSAL and isinstance(case.value, dict) and isinstance(case.value.get("id"), str):
+            self.report.asked[question.name] = question.method, question.path or self._dialect.path, raw.decode()
+        answered = question.laws is not REFUSAL and question.method == "POST" and isinstance(case.value, dict)
+        if answered and isinstance(case.value.get("id"), str):
             self._ids.append((question.name, case.value["id"]))
         return self._told(question.name, every)
 
@@ -216,10 +225,12 @@ def _check_usable(answer: Answer, dialect: Dialect, model: str) -> None:
 
 def _lacks(question: Question, case: Case) -> str:
     """The message of a lawful refusal that names what the server lacks; nothing for every other answer."""
+    if question.absent and case.answer.status in _ABSENT:
+        return f"status {case.answer.status}"
     if not question.lacking or any(found for _, found in judged(case, REFUSAL)):
         return ""
     error = case.value["error"]
-    told = f"{error.get('param')} {error['message']}"
+    told = f"'{error.get('param')}' {error['message']}"
     return shown(error["message"], 200) if any(word in told for word in question.lacking) else ""
 
 

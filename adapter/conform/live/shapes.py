@@ -1,14 +1,14 @@
 """What an object must look like, written as an object.
 
-    {"id": str, "object": "response", "output": [Kinds({"message": MESSAGE})], "error": (None, ERROR), "usage?": USAGE}
+    {"id": WORD, "object": "response", "output": [Kinds({"message": MESSAGE})], "error": (None, ERROR), "usage?": USAGE}
 
-A type stands for its values, a string for itself, None for null, a tuple for any of its members, a list for a list of its one
-member, a dict for an object with at least these keys (`?` behind those that may be absent).
+A type stands for its values, a string for itself, a number for itself, None for null, a tuple for any of its members, a list for
+a list of its one member, a dict for an object with at least these keys (`?` behind those that may be absent).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -36,10 +36,27 @@ class Kinds:
 
 
 @dataclass(frozen=True, slots=True)
-class One:
-    """A list that holds exactly one member."""
+class Exactly:
+    """A list that holds as many members as there are shapes, each as its own."""
 
-    shape: Wanted
+    shapes: tuple[Wanted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Such:
+    """Values of a type for which something holds."""
+
+    type: type
+    holds: Callable[[Any], bool]
+    word: str
+    """What they are called."""
+
+
+_YEAR_5138: Final = 10**11
+"""As seconds; as milliseconds it was in 1973."""
+WORD: Final = Such(str, bool, "a string that is not empty")
+SECONDS: Final = Such(int, lambda value: bool(value < _YEAR_5138), "whole seconds since 1970")
+MOMENT: Final = Such(float, lambda value: bool(value < _YEAR_5138), "seconds since 1970")
 
 
 def lacks(value: Any, wanted: Wanted, where: str = "") -> Iterator[str]:
@@ -49,10 +66,14 @@ def lacks(value: Any, wanted: Wanted, where: str = "") -> Iterator[str]:
             yield from lacks(value, {"type": str}, where)
             if isinstance(value, dict) and isinstance(value.get("type"), str):
                 yield from lacks(value, wanted.shapes.get(value["type"], {}), where)
-        case One():
-            yield from lacks(value, [wanted.shape], where)
-            if isinstance(value, list) and len(value) != 1:
-                yield f"{where or _ROOT} has {len(value)} members, expected one"
+        case Exactly():
+            if not isinstance(value, list):
+                yield _is_not(value, list, where)
+                return
+            if len(value) != len(wanted.shapes):
+                yield f"{where or _ROOT} has {len(value)} members, expected {len(wanted.shapes)}"
+            for index, (member, shape) in enumerate(zip(value, wanted.shapes, strict=False)):
+                yield from lacks(member, shape, f"{where}[{index}]")
         case dict():
             if not isinstance(value, dict):
                 yield _is_not(value, dict, where)
@@ -88,11 +109,13 @@ def _none_of(value: Any, members: tuple[Wanted, ...], where: str) -> Iterator[st
 
 
 def _is(value: Any, wanted: Wanted) -> bool:
+    if isinstance(wanted, Such):
+        return _is(value, wanted.type) and wanted.holds(value)
     if isinstance(wanted, type):
         if isinstance(value, bool):
             return wanted is bool
         return isinstance(value, (int, float) if wanted is float else wanted)
-    return bool(value == wanted)
+    return bool(value == wanted) and isinstance(value, bool) is isinstance(wanted, bool)
 
 
 def _is_not(value: Any, wanted: Wanted, where: str) -> str:
@@ -102,4 +125,6 @@ def _is_not(value: Any, wanted: Wanted, where: str) -> str:
 def _word(wanted: Wanted) -> str:
     if isinstance(wanted, (dict, list)):
         wanted = type(wanted)
-    return repr(wanted) if isinstance(wanted, str) else _WORDS[wanted]
+    if isinstance(wanted, Such):
+        return wanted.word
+    return repr(wanted) if isinstance(wanted, (str, int)) else _WORDS[wanted]

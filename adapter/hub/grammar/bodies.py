@@ -89,10 +89,12 @@ class ItemBody:
     def opened(self, earlier: Iterable[dict[str, Any]]) -> Broken:
         """Rules of `output_item.added`: the snapshot that clients append deltas to is empty, and named."""
         item, broken = self.added, Broken()
-        if self.type in MUST_OPEN and item.get("status") not in OPEN_STATUSES:
+        if (self.type in MUST_OPEN and item.get("status") not in OPEN_STATUSES) or not _may_be(item.get("status"), str):
             broken.append(("added.status", f"{self.type} added with status {shown(item.get('status'))}"))
         if self.type == "message" and item.get("content") != []:
-            broken.append(("added.content", "message added with content"))
+            broken.append(("added.content", f"message added with content {shown(item.get('content'))}, expected []"))
+        if self.type == "message" and item.get("role") != "assistant":
+            broken.append(("added.role", f"message added with role {shown(item.get('role'))}, expected 'assistant'"))
         if self.type == "reasoning" and (item.get("summary") != [] or item.get("content")):
             broken.append(("added.content", "reasoning added with summary or content"))
         if self.type in ("function_call", "custom_tool_call"):
@@ -188,10 +190,15 @@ def _part_added(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
     if any(other.done is None for other in group):
         broken.append((f"{code}.overlap", f"{code} {shown(index)} added while another is open"))
     added = Part("summary_text" if summary else part.get("type"))
-    if not summary and added.type not in PARTS_OF_ITEM[body.type or ""]:
-        broken.append(("part.type", f"a part of type {shown(added.type)} in a {body.type} item"))
-    if part.get(added.field) != "" or part.get("annotations"):
-        broken.append(("part.nonempty", f"{kind} with text or annotations"))
+    if part.get("type") not in (("summary_text",) if summary else PARTS_OF_ITEM[body.type or ""]):
+        broken.append(("part.type", f"a part of type {shown(part.get('type'))} in a {body.type} item"))
+    empty = {added.field: "", **({"annotations": []} if added.type == "output_text" else {})}
+    broken += [
+        ("part.nonempty", f"{key} of {kind} is {shown(part.get(key))}, expected {value!r}")
+        for key, value in empty.items()
+        if part.get(key) != value
+    ]
+    broken += _no_logprobs(kind, part.get("logprobs"))
     group.append(added)
     return broken
 
@@ -219,6 +226,15 @@ def _no_text(kind: str, delta: Any) -> Broken:
     return [] if isinstance(delta, str) else [("malformed", f"delta of {kind} is {shown(delta)}, expected a string")]
 
 
+def _may_be(value: Any, kind: type) -> bool:
+    return value is None or isinstance(value, kind)
+
+
+def _no_logprobs(kind: str, logprobs: Any) -> Broken:
+    good = _may_be(logprobs, list)
+    return [] if good else [("malformed", f"logprobs of {kind} is {shown(logprobs)}, expected a list")]
+
+
 def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
     def check(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
         part, broken = _find(body, kind, event, type_)
@@ -226,7 +242,7 @@ def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]
             if part.text_done is not None:
                 broken.append(("text.after_done", f"{kind} after its text was done"))
             delta, logprobs = event.get("delta"), event.get("logprobs")
-            broken += _no_text(kind, delta)
+            broken += [*_no_text(kind, delta), *_no_logprobs(kind, logprobs)]
             part.text += delta if isinstance(delta, str) else ""
             part.logprobs += len(logprobs) if isinstance(logprobs, list) else 0
         return broken
@@ -244,6 +260,7 @@ def _text_done(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
             if part.text_done != part.text:
                 broken.append(("text.mismatch", f"{kind} differs from the concatenated deltas"))
             logprobs = event.get("logprobs")
+            broken += _no_logprobs(kind, logprobs)
             if isinstance(logprobs, list) and len(logprobs) != part.logprobs:
                 broken.append(
                     ("logprobs.mismatch", f"{len(logprobs)} logprobs at {kind}, {part.logprobs} in the deltas")

@@ -142,6 +142,8 @@ class ChatChecker:
         at = f".choices[{index}]"
         if index not in self._choices and delta.get("role") != "assistant":
             self._broken("role.first", f"the first delta has role {shown(delta.get('role'))}", at=at)
+        elif delta.get("role") not in ("assistant", "", None):
+            self._broken("role.changed", f"a later delta has role {shown(delta['role'])}", at=at)
         choice = self._choices.setdefault(index, _Choice())
         if choice.finish is not None:
             self._broken("choice.after_finish", "a delta after finish_reason", at=at)
@@ -150,10 +152,16 @@ class ChatChecker:
                 self._broken("malformed", f"{key} is {shown(delta[key])}, expected a string", at=f"{at}.delta")
         choice.function_call = choice.function_call or isinstance(delta.get("function_call"), dict)
         fragments = delta.get("tool_calls")
+        if not isinstance(fragments, (list, NoneType)):
+            self._broken("malformed", f"tool_calls is {shown(fragments)}, expected a list", at=f"{at}.delta")
         for fragment in fragments if isinstance(fragments, list) else ():
             if isinstance(fragment, dict):
                 self._fragment(choice, fragment, at)
-        if finish is not None:
+            else:
+                self._broken("malformed", f"a call is {shown(fragment)}, expected an object", at=f"{at}.delta")
+        if finish == "":
+            self._broken("malformed", "finish_reason is '', expected null until the last delta", at=at)
+        elif finish is not None:
             choice.finish = finish
             if finish == "tool_calls" and not choice.calls:
                 self._broken("finish.tools_without_calls", "finish_reason tool_calls without a call", at=at)

@@ -163,6 +163,8 @@ class ResponsesChecker:
             self._broken("lifecycle.late", f"{kind} after output items have started")
         if response.get("error") is not None:
             self._broken("error.early", f"{kind} carries an error")
+        if response.get("output"):
+            self._broken("output.early", f"{kind} carries output, which the events bring once more")
 
     def _terminal(self, kind: str, response: dict[str, Any]) -> None:
         self._state = "end"
