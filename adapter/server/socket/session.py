@@ -143,6 +143,8 @@ class Session:
         if outlet.aborted and not self._closed:
             self._give_up()
             return
+        if turn.cut_by is Outcome.SHUT_DOWN and self._closing is None:  # at once, before anybody is told to stop
+            await self._close_when_idle(Closing(_STOP))
         await self._follow(running)
         self._lanes.let_go(running)
         if self._closing is not None and self._lanes.idle:
