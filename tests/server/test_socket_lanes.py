@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 import pytest
 from openai.types.responses import ResponsesServerEvent
 from pydantic import TypeAdapter
@@ -25,31 +24,24 @@ from tests.server.scripted import (
     json_reply,
     responses_events,
 )
-from tests.server.sockets import answer, ask, begun, dialects, good, history, only_text, opened, refused, say, told
+from tests.server.sockets import (
+    answer,
+    ask,
+    begun,
+    dialects,
+    good,
+    held,
+    history,
+    only_text,
+    opened,
+    refused,
+    say,
+    steer,
+    told,
+    until_text,
+)
 
 _SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
-
-
-def held(speaks: str, text: str, until: asyncio.Event, id: str = "resp_up0") -> Script:
-    """A good stream that goes on behind its first text when that has happened."""
-    if speaks == "responses":
-        events = [event(e, e["type"]) for e in responses_events(text, id)]
-        return [SSE, *events[:5], Until(until), *events[5:], END]
-    first, last = event(chunk({"content": text}, id=f"chatcmpl-{id}")), event(chunk({}, "stop", id=f"chatcmpl-{id}"))
-    return [SSE, first, Until(until), last, event(b"[DONE]"), END]
-
-
-async def steer(ws: ClientConnection, response: str, said: Any) -> None:
-    frame = {"type": "response.steer", "previous_response_id": response, "input": said}
-    await ws.send(orjson.dumps(frame).decode())
-
-
-async def until_text(ws: ClientConnection) -> str:
-    """The id of a response that has begun to speak."""
-    while (message := await told(ws))["type"] != "response.output_text.delta":
-        if message["type"] == "response.created":
-            response: str = message["response"]["id"]
-    return response
 
 
 def as_the_sdk_reads_it(message: dict[str, Any]) -> dict[str, Any]:

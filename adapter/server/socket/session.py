@@ -154,7 +154,7 @@ class Session:
         self._pipeline.admit(turn, self._scope)
         courses = self._pipeline.courses
         decide = courses.responses if create.generate else partial(prepared, courses)
-        await self._pipeline.answer(turn, decide, create.body)
+        await self._pipeline.answer(turn, decide, dict(create.body))  # which will change it
 
     # ------------------------------------------------------------------------------------------------------- steering
 
