@@ -247,8 +247,6 @@ class Session:
 
     def _give_up(self) -> None:
         """The client does not read: nothing can be said any more, not even why."""
-        if self._given_up:  # several sends may wait for it
-            return
         self._given_up = self._closed = True
         abort(self._send_message)
         self._reading.cancel()
