@@ -129,6 +129,8 @@ class ToolRef(NamedTuple):
     kind: ToolKind
     name: str
     namespace: str | None = None
+    beside: bool = False
+    """Its calls may run on while the conversation does (`async`)."""
 
 
 Tools: TypeAlias = Mapping[str, ToolRef]
@@ -145,8 +147,8 @@ class Exchange:
     request: Request
     profile: Profile = GENERIC
     tools: Tools = field(default_factory=dict)
-    """Wire name -> the client's tool, for every name that was flattened, hashed or sent as another kind. A name that is
-    absent is a function of that very name."""
+    """Wire name -> the client's tool, for every name that was flattened, hashed or sent as another kind, and for what runs
+    beside the conversation. A name that is absent is a function of that very name."""
     stop: tuple[str, ...] = ()
     """Stop sequences that the upstream does not know and `hub.stop` cuts at."""
 

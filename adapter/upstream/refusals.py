@@ -38,7 +38,7 @@ from adapter.errors import (
 )
 from adapter.upstream.wordings import Meaning, is_about_input, meaning_of
 from adapter.wire.headers import returned
-from adapter.wire.jsonio import NotJson, dumps, loads
+from adapter.wire.jsonio import NotJson, dumps, is_writable, loads
 
 MAX_MESSAGE: Final = 2_000
 """Characters of a message that go on: some servers quote the whole request."""
@@ -48,13 +48,22 @@ DEFAULT_RETRY_AFTER: Final = 1
 """Seconds, where a rate limit names none: Codex gives up at once on a 429 without the header."""
 _LONGEST_WAIT: Final = 7 * 24 * 3600
 
+_REDACTED: Final = "[redacted]"
+_LIMITS: Final = "x-ratelimit-"
 _SECRETS: Final = re.compile(
     r"\bBearer\s+[^\s\"',;]+"
     r"|\b(?:sk|pk|rk|ak|gsk|xai|hf|key|csk|nvapi|org|proj|user|acct)[-_](?=[a-z_.-]*[A-Z0-9*])[A-Za-z0-9*_.-]{6,}"
     r"|\bAIza[0-9A-Za-z_-]{10,}"
+    r"|(?<=\bprojects/)(?:\d{6,}|[\w:.-]+(?=/locations/))|(?<=\bproject_number:)\d+"  # Google
 )
 _LABELLED: Final = re.compile(r"(\b(?:api[-_ ]?key(?: id)?|token|team)(?: provided)?\s*[:=]\s*)[^\s,;]{8,}", re.I)
 """A key or an account of no known form, behind a word that says it is one."""
+_OF_ACCOUNTS: Final = re.compile(
+    r"(?:api_?key|(?:access_?)?token|secret|user|team|org(?:anization)?|account|project|tenant|consumer)"
+    r"(?:_?(?:id|name|alias|number|hash))?|key_?(?:id|name|alias|hash)",
+    re.I,
+)
+"""Members whose text is one."""
 _TRY_AGAIN: Final = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s|sec|second)", re.I)
 
 
@@ -324,17 +333,26 @@ def _clean(word: str) -> str | None:
 def scrubbed(message: str) -> str:
     """A message without what looks like a key or an account, cut to `MAX_MESSAGE`, valid Unicode."""
     text = message[: MAX_MESSAGE * 2].encode("utf-8", "replace").decode()
-    text = _LABELLED.sub(r"\1[redacted]", _SECRETS.sub("[redacted]", text))
+    text = _LABELLED.sub(rf"\1{_REDACTED}", _SECRETS.sub(_REDACTED, text))
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 
 
 def _scrubbed_details(details: Mapping[str, Any]) -> dict[str, Any]:
     """All of them as messages go on, or none where that is much or cannot be written."""
     try:
-        size = len(dumps(details))
+        data = dumps(details)
     except ValueError:
         return {}
-    return {scrubbed(key): _scrubbed_value(value) for key, value in details.items()} if size <= _MAX_DETAILS else {}
+    return _scrubbed_members(details) if len(data) <= _MAX_DETAILS and is_writable(details, data) else {}
+
+
+def _scrubbed_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what says where an account stands, as header fields do: whoever must not know them (`_limits`) has none here."""
+    return {
+        scrubbed(key): _REDACTED if isinstance(value, str) and _OF_ACCOUNTS.fullmatch(key) else _scrubbed_value(value)
+        for key, value in members.items()
+        if not key.lower().startswith(_LIMITS)
+    }
 
 
 def _scrubbed_value(value: Any) -> Any:
@@ -344,14 +362,14 @@ def _scrubbed_value(value: Any) -> Any:
         case list():
             return [_scrubbed_value(one) for one in value]
         case dict():
-            return {scrubbed(key): _scrubbed_value(one) for key, one in value.items()}
+            return _scrubbed_members(value)
         case _:
             return value
 
 
 def _limits(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     """The fields that tell a client where it stands; whoever must not know takes them away."""
-    return tuple(field for field in returned(headers) if field[0].startswith(b"x-ratelimit-"))
+    return tuple(field for field in returned(headers) if field[0].startswith(_LIMITS.encode()))
 
 
 # ------------------------------------------------------------------------------------------------------- waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from tests.server.scripted import (
     SSE,
     USAGE,
     Script,
+    Until,
     chunk,
     event,
     responses_events,
@@ -105,3 +107,25 @@ def history(seen: Any) -> list[str]:
 
 def only_text(events: list[Any]) -> str:
     return "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta")
+
+
+def held(speaks: str, text: str, until: asyncio.Event, id: str = "resp_up0") -> Script:
+    """A good stream that goes on behind its first text when that has happened."""
+    if speaks == "responses":
+        events = [event(e, e["type"]) for e in responses_events(text, id)]
+        return [SSE, *events[:5], Until(until), *events[5:], END]
+    first, last = event(chunk({"content": text}, id=f"chatcmpl-{id}")), event(chunk({}, "stop", id=f"chatcmpl-{id}"))
+    return [SSE, first, Until(until), last, event(b"[DONE]"), END]
+
+
+async def steer(ws: ClientConnection, response: str, said: Any) -> None:
+    frame = {"type": "response.steer", "previous_response_id": response, "input": said}
+    await ws.send(orjson.dumps(frame).decode())
+
+
+async def until_text(ws: ClientConnection) -> str:
+    """The id of a response that has begun to speak."""
+    while (message := await told(ws))["type"] != "response.output_text.delta":
+        if message["type"] == "response.created":
+            response: str = message["response"]["id"]
+    return response

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 import pytest
 from openai.types.responses import ResponsesServerEvent
 from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection
 
+from adapter.dialects.chat.request.pending import PENDING
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
     END,
@@ -24,31 +24,24 @@ from tests.server.scripted import (
     json_reply,
     responses_events,
 )
-from tests.server.sockets import answer, ask, dialects, good, history, only_text, opened, refused, say, told
+from tests.server.sockets import (
+    answer,
+    ask,
+    begun,
+    dialects,
+    good,
+    held,
+    history,
+    only_text,
+    opened,
+    refused,
+    say,
+    steer,
+    told,
+    until_text,
+)
 
 _SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
-
-
-def held(speaks: str, text: str, until: asyncio.Event, id: str = "resp_up0") -> Script:
-    """A good stream that goes on behind its first text when that has happened."""
-    if speaks == "responses":
-        events = [event(e, e["type"]) for e in responses_events(text, id)]
-        return [SSE, *events[:5], Until(until), *events[5:], END]
-    first, last = event(chunk({"content": text}, id=f"chatcmpl-{id}")), event(chunk({}, "stop", id=f"chatcmpl-{id}"))
-    return [SSE, first, Until(until), last, event(b"[DONE]"), END]
-
-
-async def steer(ws: ClientConnection, response: str, said: Any) -> None:
-    frame = {"type": "response.steer", "previous_response_id": response, "input": said}
-    await ws.send(orjson.dumps(frame).decode())
-
-
-async def until_text(ws: ClientConnection) -> str:
-    """The id of a response that has begun to speak."""
-    while (message := await told(ws))["type"] != "response.output_text.delta":
-        if message["type"] == "response.created":
-            response: str = message["response"]["id"]
-    return response
 
 
 def as_the_sdk_reads_it(message: dict[str, Any]) -> dict[str, Any]:
@@ -202,21 +195,25 @@ def test_what_the_user_says_meanwhile_is_the_next_turn(speaks: str, lane: dict[s
 CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 
 
+def calling(until: asyncio.Event) -> Script:
+    """A stream that ends in a call once that has happened."""
+    return [
+        SSE,
+        event(chunk({"content": "Let me see."})),
+        Until(until),
+        event(chunk({"tool_calls": [CALL]})),
+        event(chunk({}, "tool_calls")),
+        event(b"[DONE]"),
+        END,
+    ]
+
+
 def test_where_the_client_has_to_answer_first_what_the_user_said_stands_before_its_answer() -> None:
     async def scenario() -> None:
         go = asyncio.Event()
-        calls: Script = [
-            SSE,
-            event(chunk({"content": "Let me see."})),
-            Until(go),
-            event(chunk({"tool_calls": [CALL]})),
-            event(chunk({}, "tool_calls")),
-            event(b"[DONE]"),
-            END,
-        ]
         tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
         async with (
-            Upstream(calls, *good("chat", "Done")) as up,
+            Upstream(calling(go), *good("chat", "Done")) as up,
             adapter(upstream(up.url, "chat")) as client,
             opened(client) as ws,
         ):
@@ -234,6 +231,35 @@ def test_where_the_client_has_to_answer_first_what_the_user_said_stands_before_i
             await ask(ws, input=[result], previous_response_id=response, tools=tools)
             said = [(m["role"], m.get("content")) for m in up.seen[1].json["messages"]]
             assert said == [("user", "A"), ("assistant", "Let me see."), ("tool", "42"), ("user", "Shorter!")]
+
+    play(scenario)
+
+
+def test_a_call_that_runs_beside_the_conversation_is_not_waited_for() -> None:
+    """Neither by what the user said nor by a later turn that does not offer its tool again."""
+
+    async def scenario() -> None:
+        go = asyncio.Event()
+        tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}, "async": True}]
+        async with (
+            Upstream(calling(go), *good("chat", "Well", "Done")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", tools=tools, store=False)
+            response = await until_text(ws)
+            await steer(ws, response, SAID)
+            assert (await told(ws))["type"] == "response.steer.accepted"
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            steered = await answer(ws)
+            assert only_text(steered) == "Well"
+            late = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
+            last = steered[-1]["response"]["id"]
+            assert only_text(await ask(ws, input="And?", previous_response_id=last)) == "Done"
+            await ask(ws, input=[late], previous_response_id=last)
+            tells = [[m["content"] for m in seen.json["messages"] if m["role"] == "tool"] for seen in up.seen[1:]]
+            assert tells == [[PENDING], [PENDING], ["42"]]
 
     play(scenario)
 
@@ -363,5 +389,103 @@ def test_what_a_turn_that_never_began_was_to_say_comes_back() -> None:
             failed = await told(ws)
             assert failed["error"]["code"] == "successor_creation_failed"
             assert failed["steer"] == {"id": taken, "previous_response_id": response, "input": SAID}
+
+    play(scenario)
+
+
+# ------------------------------------------------------------------------------------------------------------- trouble
+
+
+def test_what_waits_for_the_clients_answer_comes_back_where_the_connection_is_to_end() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
+        async with (
+            Upstream(calling(go)) as up,
+            adapter(upstream(up.url, "chat"), websocket_limit=1) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", tools=tools, store=False, stream_id="a")
+            response = await until_text(ws)
+            await steer(ws, response, SAID)
+            taken = (await told(ws))["steer"]
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            assert (await told(ws))["type"] == "response.steer.pending"
+            failed = as_the_sdk_reads_it(await told(ws))
+            assert (failed["type"], failed["error"]["code"]) == ("response.steer.failed", "successor_creation_failed")
+            assert failed["steer"] == {**taken, "input": SAID}
+            assert failed["stream_id"] == "a"
+            assert refused([await told(ws)]) == (400, "websocket_connection_limit_reached")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("junk", [b"no JSON", b"[1, 2]"])
+def test_a_response_that_says_something_odd_can_be_steered(junk: bytes) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        whole = [event(e, e["type"]) for e in responses_events("Hello", "resp_up0")]
+        script: Script = [SSE, *whole[:5], event(junk), Until(go), *whole[5:], END]
+        async with (
+            Upstream(script, *good("responses", "", "Again")[1:]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            response = await until_text(ws)
+            assert await ws.recv() == junk.decode()
+            await steer(ws, response, SAID)
+            accepted = await told(ws)
+            assert (accepted["type"], accepted["sequence_number"]) == ("response.steer.accepted", 0)
+            go.set()
+            assert only_text(await answer(ws)) == ""
+            assert only_text(await answer(ws)) == "Again"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("output", [["odd"], {"odd": True}])
+def test_behind_a_response_with_an_odd_output_its_lane_goes_on(output: Any) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        told_whole = responses_events("Hello", "resp_up0")
+        told_whole[-1]["response"]["output"] = output
+        whole = [event(e, e["type"]) for e in told_whole if e["type"] != "response.output_item.done"]
+        async with (
+            Upstream([SSE, *whole[:5], Until(go), *whole[5:], END], *good("responses", "", "Again", "More")[1:]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            response = await until_text(ws)
+            await say(ws, input="B")
+            await steer(ws, response, SAID)
+            assert (await told(ws))["type"] == "response.steer.accepted"
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            assert [only_text(await answer(ws)) for _ in range(2)] == ["Again", "More"]
+
+    play(scenario)
+
+
+def test_what_waits_on_a_connection_is_all_together_as_long_as_one_request() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([*begun("chat"), Stall()]) as up,
+            adapter(upstream(up.url, "chat"), body_limit=10_000) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            response = await until_text(ws)
+            for _ in range(2):
+                await steer(ws, response, "x" * 5_000)
+            assert (await told(ws))["type"] == "response.steer.accepted"
+            assert (await told(ws))["error"]["code"] == "too_many_pending_steers"
+            for _ in range(2):
+                await say(ws, input="x" * 6_000)
+            assert refused([await told(ws)]) == (400, "response_in_progress")
+            await say(ws, input="x" * 3_000)
+            assert await told_soon(ws) is None
 
     play(scenario)

@@ -251,3 +251,27 @@ def test_e1_what_still_runs_at_the_deadline_fails_explicitly() -> None:
             assert await asyncio.wait_for(process.wait(), 10) in (0, -signal.SIGTERM)
 
     play(scenario, 40)
+
+
+def test_e1_a_second_signal_stops_at_once_what_runs_on_a_socket_and_what_waits_there() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([*begun("chat"), Stall()]) as up,
+            served(up.url, drain_delay="60", drain_timeout="60") as (process, client),
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            await say(ws, input="B")
+            while (await told(ws))["type"] != "response.output_text.delta":
+                pass
+            process.send_signal(signal.SIGTERM)
+            while (await client.get("/readyz")).status != 503:
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            assert (await answer(ws))[-1]["type"] == "response.failed"
+            assert refused(await answer(ws)) == (503, "server_shutting_down")
+            assert await closed_with(ws) == 1012
+            assert await asyncio.wait_for(process.wait(), 10) in (0, -signal.SIGTERM)
+            assert len(up.seen) == 1
+
+    play(scenario, 40)

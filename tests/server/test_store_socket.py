@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import Upstream, json_reply
 from tests.server.scripted import chat_reply as reply
-from tests.server.sockets import ask, dialects, good, opened, refused
+from tests.server.sockets import answer, ask, dialects, good, held, opened, refused, say, steer, told, until_text
 
 
 @pytest.fixture
@@ -74,6 +75,45 @@ def test_a_turn_of_a_conversation_is_not_continued_without_what_was_said_before_
                 assert refused(await ask(ws, store=True, input="b", previous_response_id=first["id"]))[0] == 400
                 await ask(ws, store=True, input="c", conversation=conversation)
             assert [m["content"] for m in up.seen[-1].json["messages"]] == ["before", "a", "one", "c"]
+
+    play(scenario)
+
+
+def test_the_turn_that_a_steered_response_is_followed_by_is_stored_like_it(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held("chat", "one", go), *good("chat", "", "two")[1:]) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="a", store=True, metadata={"k": "v"})
+            response = await until_text(ws)
+            await steer(ws, response, "b")
+            assert (await told(ws))["type"] == "response.steer.accepted"
+            go.set()
+            await answer(ws)
+            steered = (await answer(ws))[-1]["response"]
+            assert (steered["store"], steered["metadata"]) == (True, {"k": "v"})
+            assert (await client.get(f"/v1/responses/{steered['id']}")).json == steered
+
+    play(scenario)
+
+
+def test_a_response_of_a_conversation_is_not_steered(store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held("chat", "one", go)) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+            opened(client) as ws,
+        ):
+            conversation = (await client.post("/v1/conversations", {})).json["id"]
+            await say(ws, input="a", conversation=conversation)
+            response = await until_text(ws)
+            await steer(ws, response, "b")
+            assert (await told(ws))["error"]["code"] == "steering_not_supported"
+            go.set()
 
     play(scenario)
 

@@ -24,6 +24,7 @@ from adapter.hub.request import ClientTraits
 from adapter.server.http.refusal import told_in_stream
 from adapter.upstream.policy import Fault, fault_of
 from adapter.upstream.refusals import ABOUT_INPUT, MAX_MESSAGE, SPENT, from_error_object, from_http, scrubbed
+from adapter.wire.jsonio import dumps
 
 
 def refused(status: int, body: Any = b"", *, own_key: bool = True, **headers: str) -> AdapterError:
@@ -328,6 +329,41 @@ def test_members_that_clients_of_one_server_look_for_stand_behind_the_four(statu
 def test_what_else_a_server_in_trouble_or_at_odds_with_the_operator_says_does_not_go_on() -> None:
     for status in (401, 403, 500, 503):
         assert refused(status, openai("no", trace="/srv/app.py:12"), own_key=True).details == {}
+
+
+def test_what_else_a_refusal_says_names_no_account_and_not_where_it_stands() -> None:
+    """Google names the project of the key, OpenRouter repeats its header fields; a member's name may say what its text is."""
+    google = {"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"consumer": "projects/764086051850", "service": "g.com"}}
+    openrouter = {"headers": {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0"}, "provider_name": "OpenAI"}
+    members = {"details": [google], "metadata": openrouter, "team_id": "3e2c", "api_key": "0123456789", "key": "seed"}
+
+    assert refused(429, openai("Slow down", **members)).details == {
+        "details": [{"reason": "RATE_LIMIT_EXCEEDED", "metadata": {"consumer": "[redacted]", "service": "g.com"}}],
+        "metadata": {"headers": {}, "provider_name": "OpenAI"},
+        "team_id": "[redacted]",
+        "api_key": "[redacted]",
+        "key": "seed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("for consumer 'project_number:764086051850'.", "for consumer 'project_number:[redacted]'."),
+        ("`projects/my-own/locations/us-central1` is busy", "`projects/[redacted]/locations/us-central1` is busy"),
+        ("cannot load https://x.org/projects/cat.png", "cannot load https://x.org/projects/cat.png"),
+    ],
+)
+def test_a_message_does_not_name_the_project_of_a_key(said: str, told: str) -> None:
+    assert scrubbed(said) == told
+
+
+@pytest.mark.parametrize("depth", [252, 253])
+def test_what_else_is_nested_deeply_goes_on_where_a_client_can_be_told_it(depth: int) -> None:
+    nest = b"[" * depth + b"1" + b"]" * depth
+    error = refused(400, b'{"error":{"message":"no","nest":%b}}' % nest)
+
+    assert b'"message":"no"' in dumps({"type": "response.failed", "response": {"error": failed_error(error)}})
 
 
 def test_very_much_else_does_not_go_on() -> None:

@@ -83,5 +83,7 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: dict[int
         item["arguments"] = mended(arguments) if arguments.strip() else arguments + "{}"
         if ref is not None and ref.namespace is not None:
             item["namespace"] = ref.namespace
+        if ref is not None and ref.beside:
+            item["async"] = True
         items[index] = item
     return True

@@ -39,8 +39,10 @@ class Running:
 class Lanes:
     """Begins turns when it is their time."""
 
-    def __init__(self, begin: Callable[[str | None, Create], Running]) -> None:
+    def __init__(self, begin: Callable[[str | None, Create], Running], limit: int) -> None:
+        """`limit`: bytes of all the turns that wait; one alone is never longer."""
         self._begin = begin
+        self._limit = limit
         self._running: dict[str | None, Running] = {}
         """The latest turn of a lane, until it has let go of all it holds."""
         self._waiting: dict[str | None, deque[Create]] = {}
@@ -57,13 +59,17 @@ class Lanes:
         """One more turn.
 
         Raises:
-            BadRequest: they are too many.
+            BadRequest: they are too many, or those that wait too long.
         """
         if sum(not running.over for running in self) + sum(map(len, self._waiting.values())) >= _MOST:
             few = f"At most {_MOST} responses may be made or wait on a connection."
             raise BadRequest(few, code="response_in_progress")
         last = self._running.get(lane)
         if lane in self._waiting or (last is not None and not last.over):
+            waiting = sum(one.size for creates in self._waiting.values() for one in creates)
+            if waiting + create.size > self._limit:
+                long = "The responses that wait on a connection may all together be as long as one request."
+                raise BadRequest(long, code="response_in_progress")
             self._waiting.setdefault(lane, deque()).append(create)
         else:
             self._running[lane] = self._begin(lane, create)

@@ -23,7 +23,7 @@ from adapter.server.http.outlet import Outlet
 from adapter.server.socket.recent import LocalThread
 from adapter.server.socket.steering import Steer
 from adapter.wire.headers import OURS, RawHeaders
-from adapter.wire.jsonio import dumps, loads, loads_request
+from adapter.wire.jsonio import NotJson, dumps, loads, loads_request
 from adapter.wire.sse import Decoder
 
 _ENVELOPE: Final = frozenset({"type", "event_id", "response", "stream_id", "generate", "stream", "background"})
@@ -166,8 +166,12 @@ class SocketOutlet(Outlet):
 
     @property
     def number(self) -> int:
-        """That of the last event; 0 before the first."""
-        number = loads(self._last).get("sequence_number")
+        """That of the last event; 0 before the first, or where that has none: a raw one can be anything."""
+        try:
+            told = loads(self._last)
+        except NotJson:
+            return 0
+        number = told.get("sequence_number") if isinstance(told, dict) else None
         return number if type(number) is int else 0
 
     def abort(self) -> None:

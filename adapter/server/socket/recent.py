@@ -107,13 +107,18 @@ class LocalThread:
             case {"type": "response.failed"}:
                 self.failed()
             case {"type": "response.completed" | "response.incomplete", "response": {"id": str(id)} as response}:
-                made = [self._made[index] for index in sorted(self._made)] or as_items(response.get("output"))
+                made = [self._made[index] for index in sorted(self._made)] or _items(response.get("output"))
                 self.id, self.output = id, made
                 if self._before is not None:
                     with suppress(
                         ValueError
                     ):  # a client's nest, where its upstream was not sent it: not to be remembered
                         self._recent.keep(id, (*self._before, dumps(as_items(self._given)), dumps(made)))
+
+
+def _items(output: Any) -> list[Item]:
+    """Those of a whole response, of which a raw one can hold anything."""
+    return [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
 
 
 def _size(id: str, pieces: tuple[bytes, ...]) -> int:

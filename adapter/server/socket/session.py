@@ -58,9 +58,9 @@ class Session:
         self._receive = receive
         self._send_message = send
         self._recent = Recent(pipeline.settings.websocket_history, pipeline.courses.history)
-        self._lanes = Lanes(self._begun)
-        self._held: dict[str, tuple[Steer, ...]] = {}
-        """Response id -> what was said while it was made, for the turn in which the client answers its calls."""
+        self._lanes = Lanes(self._begun, pipeline.settings.body_limit)
+        self._held: dict[str, tuple[str | None, tuple[Steer, ...]]] = {}
+        """Response id -> its lane, and what was said while it was made, for the turn in which the client answers its calls."""
         self._turns: set[Turn] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: Closing | None = None
@@ -119,7 +119,7 @@ class Session:
 
     def _begun(self, name: str | None, create: Create) -> Running:
         """One turn begins, in a task of its own."""
-        held = self._held.pop(str(create.body.get("previous_response_id")), ())
+        _, held = self._held.pop(str(create.body.get("previous_response_id")), (None, ()))
         if held:
             create = create.behind(held)
         thread = LocalThread(self._recent, create.body)
@@ -143,6 +143,8 @@ class Session:
         if outlet.aborted and not self._closed:
             self._give_up()
             return
+        if turn.cut_by is Outcome.SHUT_DOWN and self._closing is None:  # at once, before anybody is told to stop
+            await self._close_when_idle(Closing(_STOP))
         await self._follow(running)
         self._lanes.let_go(running)
         if self._closing is not None and self._lanes.idle:
@@ -152,7 +154,7 @@ class Session:
         self._pipeline.admit(turn, self._scope)
         courses = self._pipeline.courses
         decide = courses.responses if create.generate else partial(prepared, courses)
-        await self._pipeline.answer(turn, decide, create.body)
+        await self._pipeline.answer(turn, decide, dict(create.body))  # which will change it
 
     # ------------------------------------------------------------------------------------------------------- steering
 
@@ -166,7 +168,7 @@ class Session:
             why = "invalid_input"
         elif running.create.body.get("conversation") or running.create.body.get("context_management"):
             why = "steering_not_supported"
-        elif sum(len(one.steers) for one in self._lanes) + sum(map(len, self._held.values())) >= MOST_STEERS:
+        elif not self._may_wait(steer):
             why = "too_many_pending_steers"
         else:
             running.steers.append(steer)
@@ -174,6 +176,12 @@ class Session:
             return
         outlet = SocketOutlet(self._send) if running is None else running.outlet
         await self._in_time(outlet.message(failed(steer._replace(id=None), outlet.number, why)))
+
+    def _may_wait(self, steer: Steer) -> bool:
+        """They are few, and all that wait could be said in one request."""
+        waiting = [*(one.steers for one in self._lanes), *(steers for _, steers in self._held.values())]
+        size = sum(one.size for steers in waiting for one in steers) + steer.size
+        return sum(map(len, waiting)) < MOST_STEERS and size <= self._pipeline.settings.body_limit
 
     async def _follow(self, running: Running) -> None:
         """A turn is over: what was said while it ran is the next one's, or comes back; so does what it was to begin with, where
@@ -189,7 +197,7 @@ class Session:
         elif self._closing is not None:
             await self._give_back(outlet, steers, "successor_creation_failed")
         elif stubs := required(output):
-            self._held[steers[0].response_id] = steers
+            self._held[steers[0].response_id] = running.lane, steers
             for steer in steers:
                 await self._in_time(outlet.message(pending(steer, outlet.number, stubs)))
         else:
@@ -222,9 +230,13 @@ class Session:
 
     async def _close_when_idle(self, closing: Closing) -> None:
         self._closing = closing
-        for name, create in self._lanes.give_up_waiting():
+        left, held = self._lanes.give_up_waiting(), list(self._held.values())
+        self._held.clear()
+        for name, create in left:
             await self._refuse(name, self._refused)
             await self._give_back(SocketOutlet(self._send, lane=name), create.steers, "successor_creation_failed")
+        for name, steers in held:
+            await self._give_back(SocketOutlet(self._send, lane=name), steers, "successor_creation_failed")
         if self._lanes.idle:
             await self._close(closing)
 

@@ -128,5 +128,5 @@ _WHY: Final = {
     "response_not_found": "No response of that id is being made on this connection.",
     "steering_not_supported": "A response of a conversation, or one that compacts its context, cannot be steered.",
     "successor_creation_failed": "There was no turn for this input; send it with another response.create.",
-    "too_many_pending_steers": f"At most {MOST} inputs may wait on a connection.",
+    "too_many_pending_steers": f"At most {MOST} inputs may wait on a connection, all together as long as a request.",
 }

@@ -116,6 +116,8 @@ class OpenCall:
         item |= {"name": self._ref.name, key: text}
         if self._ref.namespace is not None:
             item["namespace"] = self._ref.namespace
+        if self._ref.beside:
+            item["async"] = True
         if self.extra:
             item[EXTRA_CONTENT] = self.extra
         return item

@@ -310,7 +310,7 @@ class ToolCalls:
         if known is None:
             return ToolRef(ToolKind.CUSTOM if slot.native else ToolKind.FUNCTION, name)
         if slot.native and known.kind is not ToolKind.CUSTOM:
-            return ToolRef(ToolKind.CUSTOM, known.name, known.namespace)
+            return known._replace(kind=ToolKind.CUSTOM)
         return known
 
     def _call_id(self, slot: _Slot, index: int) -> str:

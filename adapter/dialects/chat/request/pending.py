@@ -24,7 +24,8 @@ def leave_pending(calls: list[tuple[int, Call]], writing: Writing, box: Toolbox)
         BadRequest: one of them cannot be.
     """
     for index, (tool_call, _, output, item) in calls:
-        if not item.get("async") and tool_call[tool_call["type"]]["name"] not in box.beside:
+        ref = box.refs.get(tool_call[tool_call["type"]]["name"])
+        if not item.get("async") and (ref is None or not ref.beside):
             words = item["type"].replace("_", " ")
             raise BadRequest(f"No tool output found for {words} {item['call_id'][:128]}.", param="input")
         output["content"] = PENDING

@@ -10,7 +10,7 @@ brings) and of many kinds; Chat knows functions and, on some servers, custom too
 * hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where the server has it.
 
 A `ToolRef` for every name that does not speak for itself goes into the exchange, and the reader of the answer restores kind,
-name and namespace from it. Names are given in the order in which tools were offered, so that tools that come later never
+name and namespace from it, and that the tool is `async`. Names are given in the order in which tools were offered, so that tools that come later never
 change the name of an earlier one.
 """
 
@@ -84,7 +84,6 @@ class Toolbox:
         "_strict",
         "_wires",
         "_writing",
-        "beside",
         "dropped",
         "functions",
         "offered",
@@ -106,8 +105,6 @@ class Toolbox:
         """Wire name -> Chat tool, in the order of the offer."""
         self.refs: dict[str, ToolRef] = {}
         """Wire name -> the client's tool, for the names that do not speak for themselves."""
-        self.beside: set[str] = set()
-        """Wire names of the tools that may run on while the conversation does."""
         self.dropped = False
         """Some hosted tool was offered and could not be kept."""
         self.web_search_options: Tool | None = None
@@ -203,11 +200,11 @@ class Toolbox:
             if strict is True and not self._strict:
                 self._lose_strict(path)
             self._lose_fields("function", tool, path)
-            self._lose_async(tool, function["name"], path)
+            self._lose_async("function", tool, function["name"], namespace, path)
 
-    def _lose_async(self, tool: Tool, wire: str, path: str) -> None:
+    def _lose_async(self, kind: str, tool: Tool, wire: str, namespace: str | None, path: str) -> None:
         if tool.get("async"):
-            self.beside.add(wire)
+            self.refs[wire] = ToolRef(ToolKind(kind), tool["name"], namespace, beside=True)
             self._writing.lose(f"{path}.async", "async_tool", "A Chat model does not go on before it has the output.")
 
     def _lose_fields(self, kind: str, tool: Tool, path: str) -> None:
@@ -240,7 +237,7 @@ class Toolbox:
             new = self._offer("custom", custom, path)
         if new:
             self._lose_fields("custom", tool, path)
-            self._lose_async(tool, wire, path)
+            self._lose_async("custom", tool, wire, namespace, path)
             self._writing.lose_unknown(f"{path}.format", form, _OF_FORMATS)
 
     def _namespace(self, tool: Tool, path: str, _namespace: str | None) -> None:

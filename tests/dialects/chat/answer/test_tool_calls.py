@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapter.dialects import chat
 from adapter.dialects.chat.answer.tool_calls import _Slot
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Failed, ItemClosed, ItemOpened
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub
-from tests.dialects.chat.making import call, calling, chunk_bytes, kinds, read_all
+from tests.dialects.chat.making import HEAD, call, calling, chunk_bytes, kinds, read_all
+from tests.dialects.chat.writing import user, written
 
 END = chunk_bytes({}, "tool_calls")
 
@@ -394,6 +396,31 @@ def test_a_namespace_is_restored() -> None:
     (item,) = fold(events).output
     assert (item["namespace"], item["name"]) == ("mcp__files", "read")
     assert check_hub(events) == []
+
+
+ASYNC_TOOLS = [
+    {"type": "function", "name": "f", "async": True},
+    {"type": "function", "name": "g"},
+    {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "h", "async": True}]},
+    {"type": "custom", "name": "c", "async": True},
+]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_call_of_a_tool_that_runs_beside_the_conversation_says_so(whole: bool) -> None:
+    """Its client waits for no output of it, and the next request need not offer its tool again."""
+    made = written(user(), tools=ASYNC_TOOLS)
+    calls = [call(n, f"{n}", name, "{}") for n, name in enumerate(("f", "g", "n__h", "c"))][: 3 if whole else 4]
+    if whole:
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+        answer, _ = chat.read_answer({**HEAD, "choices": [choice]}, made.exchange)
+        items = answer.output
+    else:
+        items = fold(read_all(calling(*calls), END, asked=made.exchange)[0]).output
+
+    beside = {"f": True, "g": None, "h": True, "c": True}
+    assert [(item["name"], item.get("async")) for item in items] == list(beside.items())[: len(calls)]
 
 
 def test_a_custom_tool_sent_as_a_function_streams_its_input() -> None:
