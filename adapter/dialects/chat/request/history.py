@@ -15,8 +15,7 @@ followed at once by exactly one tool message for each call. So items are gathere
   hold only text.
 
 Reasoning waits for the next thing that the assistant says; where its turn ends before that, it was the last of the turn.
-Instructions and leading system or developer messages become one
-leading message, unless the server keeps roles in place.
+Instructions and leading system or developer messages become one leading message, unless the server keeps roles in place.
 """
 
 from __future__ import annotations

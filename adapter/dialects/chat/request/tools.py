@@ -10,8 +10,8 @@ brings) and of many kinds; Chat knows functions and, on some servers, custom too
 * hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where the server has it.
 
 A `ToolRef` for every name that does not speak for itself goes into the exchange, and the reader of the answer restores kind,
-name and namespace from it, and that the tool is `async`. Names are given in the order in which tools were offered, so that tools that come later never
-change the name of an earlier one.
+name and namespace from it, and that the tool is `async`. Names are given in the order in which tools were offered, so that
+tools that come later never change the name of an earlier one.
 """
 
 from __future__ import annotations
