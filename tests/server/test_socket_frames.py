@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -434,5 +435,22 @@ def test_every_turn_carries_the_callers_key_and_its_own_request_id() -> None:
             assert [seen.headers["authorization"] for seen in up.seen] == ["Bearer sk-1"] * 2
             assert [seen.headers["x-request-id"] for seen in up.seen] == ["r1.1", "r1.2"]
             assert "openai-beta" not in up.seen[0].headers
+
+    play(scenario)
+
+
+def test_a_request_id_that_the_client_did_not_give_is_a_uuid_in_every_turn() -> None:
+    """llama-cpp-python refuses any other `x-request-id`."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "Hello", "Again")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await ask(ws)
+            await ask(ws)
+            first, second = (UUID(seen.headers["x-request-id"]).hex for seen in up.seen)
+            assert (first[:24], first[24:], second[24:]) == (second[:24], "00000001", "00000002")
 
     play(scenario)

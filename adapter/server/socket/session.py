@@ -8,6 +8,7 @@ those that wait for their turn are told so.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -43,6 +44,9 @@ _TOO_OLD: Final = 1001
 """Going away."""
 _LETS_GO_WITHIN: Final = 2.0
 """Seconds for turns to let go of their upstreams; one that has ended is given one."""
+
+
+_UUID: Final = re.compile("[0-9a-f]{32}")
 
 
 class Session:
@@ -134,7 +138,7 @@ class Session:
         turn = Turn("responses", self._scope, self._receive, outlet)
         turn.thread, turn.size = running.thread, create.size
         self._count += 1
-        turn.request_id = f"{self._id}.{self._count}"
+        turn.request_id = _numbered(self._id, self._count)
         self._turns.add(turn)
         try:
             await self._pipeline.run(turn, self._work(turn, create))
@@ -275,3 +279,8 @@ class Session:
             await self._send_message(message)
         except (OSError, RuntimeError):  # gone, or the server has closed a connection whose pings were not answered
             self._closed = True
+
+
+def _numbered(id: str, number: int) -> str:
+    """The request id of a turn. One of ours stays a UUID, as servers may want it."""
+    return f"{id[:24]}{number:08x}" if _UUID.fullmatch(id) else f"{id}.{number}"
