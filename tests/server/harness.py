@@ -37,7 +37,7 @@ _answered: Counter[tuple[str, int]] = Counter()
 
 def play(scenario: Callable[[], Awaitable[None]], within: float = 20, *, defects: int = 0) -> None:
     """Run one scenario in a loop of its own. Whatever it is about, every answer has an access line of its own, which says the
-    status that the client was told, and the server makes as many mistakes as are asked of it."""
+    status that the client was told, and the server makes as many mistakes as are asked of it: none that only the loop hears of."""
     lines: Counter[tuple[str, int]] = Counter()
     mistakes: list[dict[str, Any]] = []
     _answered.clear()
@@ -51,7 +51,13 @@ def play(scenario: Callable[[], Awaitable[None]], within: float = 20, *, defects
         mistakes.extend([fields] if event == "defect" and own is log else [])
         own._say("error", event, fields)
 
+    def unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        loop.default_exception_handler(context)
+        if not isinstance(context.get("exception"), asyncio.CancelledError):  # a scripted server that was cut short
+            mistakes.append(context)
+
     async def timed() -> None:
+        asyncio.get_running_loop().set_exception_handler(unheard)
         try:
             async with asyncio.timeout(within):
                 await scenario()
