@@ -70,6 +70,24 @@ def test_who_gives_up_waiting_or_sending_blocks_nobody_and_loses_nothing() -> No
     play(scenario)
 
 
+def test_who_gives_up_in_the_moment_of_its_turn_does_not_disturb_the_first() -> None:
+    async def scenario() -> None:
+        client = Client()
+        outlet = Outlet(client.send)
+        first, second = (asyncio.ensure_future(outlet.write(data)) for data in (b"1", b"2"))
+        while not outlet._quiet:
+            await asyncio.sleep(0)
+        client.reads.set()
+        second.cancel()
+        await first
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await outlet.write(b"3", last=True)
+        assert client.read == [b"1", b"23"]
+
+    play(scenario)
+
+
 def test_a_keep_alive_is_a_write_and_no_data() -> None:
     async def scenario() -> None:
         client = Client()
