@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapter.errors import UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
+from adapter.errors import UpstreamBadContent, UpstreamEmpty, UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.router import Upstream as Target
 from tests.server.harness import play
@@ -59,6 +59,51 @@ def test_what_came_before_a_reset_is_still_read() -> None:
                 await _drained(reply, data)
             assert b'"n":2' in b"".join(data)
             reply.close()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "is_"),
+    [
+        ("text/plain", b'{"a": 1}', Kind.JSON),
+        ("text/event-stream", b" \t\r\n[1]", Kind.JSON),
+        ("text/plain", b'\xef\xbb\xbf{"a": 1}', Kind.JSON),
+        ("text/plain", b"data: {}\n\n", Kind.STREAM),
+        ("text/plain", b"data:{}\n\n", Kind.STREAM),
+        ("application/json", b"event: a\ndata: {}\n\n", Kind.STREAM),
+        (None, b"id: 1\ndata: {}\n\n", Kind.STREAM),
+        (None, b"retry: 1\ndata: {}\n\n", Kind.STREAM),
+        (None, b": ping\n\ndata: {}\n\n", Kind.STREAM),
+        (None, b"\xef\xbb\xbfdata: {}\n\n", Kind.STREAM),
+        ("Text/Event-Stream ; charset=utf-8", b"x-unknown: 1\ndata: {}\n\n", Kind.STREAM),
+        ("text/event-stream", b"<html>no</html>", UpstreamBadContent),
+        ("text/plain", b"x-unknown: 1\ndata: {}\n\n", UpstreamBadContent),
+        ("application/json; charset=utf-8", b"null and void", UpstreamInvalid),
+        ("application/json", b"\xef\xbb\xbf \r\n", UpstreamEmpty),
+        ("text/event-stream", b"", UpstreamEmpty),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_what_an_answer_is_its_first_letters_tell_and_else_its_type(
+    content_type: str | None, body: bytes, is_: Any, size: int
+) -> None:
+    """However they are cut; and nothing of them is lost."""
+
+    async def scenario() -> None:
+        cuts = [body[at : at + size] for at in range(0, len(body), size)]
+        script = [head(200, content_type), *map(piece, cuts), END]
+        async with Upstream(script) as up, client() as calls:
+            asked = calls.post(target(up), "/x", b"{}", {}, stream=True)
+            if isinstance(is_, Kind):
+                reply = await asked
+                assert reply.kind is is_
+                read = await reply.body(100)
+                assert read == (body if is_ is Kind.STREAM else body.removeprefix(b"\xef\xbb\xbf"))
+                reply.close()
+            else:
+                with pytest.raises(is_):
+                    await asked
 
     play(scenario)
 
