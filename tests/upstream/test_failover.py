@@ -323,6 +323,14 @@ def test_a_spent_or_refused_key_is_asked_all_the_same_where_there_is_no_other(re
     assert world.run([A], None)[0] == ["a"]
 
 
+def test_a_history_that_is_bound_to_a_spent_key_goes_there_all_the_same() -> None:
+    world = World()
+    world.run([C], SPENT)
+    failover = Failover([C, A], world.health)
+    assert failover.next() is A
+    assert failover.enter(C)
+
+
 def test_a_spent_key_of_a_full_upstream_waits_for_a_place_like_any_other() -> None:
     world, full = World(), target("full", max_concurrency=1)
     world.run([full], SPENT)
