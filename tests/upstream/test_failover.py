@@ -186,6 +186,25 @@ def test_c30_where_every_breaker_is_open_there_is_no_upstream_for_a_while() -> N
     assert world.run([A, B], None) == (["a"], None)
 
 
+def test_a_probe_that_fails_keeps_the_others_out_for_longer() -> None:
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        world.run([A], GONE)
+    world.now += 2
+    assert world.run([A], GONE)[0] == ["a"]
+    asked, error = world.run([A])
+    assert (asked, type(error), error and error.retry_after) == ([], errors.NoUpstream, 4)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_keys_that_rest_the_client_waits_for_the_first(order: int) -> None:
+    world, keys = World(), [A, replace(A, key=1)]
+    for key, seconds in zip(keys, (30, 7), strict=True):
+        world.run([key], errors.UpstreamLimited("slow down", retry_after=seconds))
+    asked, error = world.run(keys[::order])
+    assert (asked, error and error.retry_after) == ([], 7)
+
+
 @pytest.mark.parametrize(
     ("fault", "counts"),
     [
