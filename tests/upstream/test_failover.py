@@ -268,6 +268,11 @@ def test_c31_a_full_target_is_passed_over_and_alone_is_a_503_of_its_own() -> Non
     assert world.run([narrow], None)[0] == ["n"]
 
 
+def test_a_request_takes_one_place_unless_it_says_more() -> None:
+    world, two = World(), target("two", max_concurrency=2)
+    assert [entered(Failover([two], world.health)) for _ in range(3)] == [two, two, None]
+
+
 def test_a_request_for_several_calls_gets_the_places_that_are_left_and_gives_back_as_many() -> None:
     world, narrow = World(), target("n", max_concurrency=3)
     several, others = Failover([narrow], world.health), Failover([narrow], world.health)
