@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
 
-from adapter.errors import UpstreamBadContent, UpstreamEmpty, UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
+from adapter.errors import (
+    AdapterError,
+    UpstreamBadContent,
+    UpstreamEmpty,
+    UpstreamInvalid,
+    UpstreamRedirect,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnwell,
+)
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.router import Upstream as Target
 from tests.server.harness import play
@@ -104,6 +113,37 @@ def test_what_an_answer_is_its_first_letters_tell_and_else_its_type(
             else:
                 with pytest.raises(is_):
                     await asked
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "is_"),
+    [
+        (204, (), UpstreamEmpty),
+        (205, (), UpstreamEmpty),
+        (300, (), UpstreamRedirect),
+        (399, (), UpstreamRedirect),
+        (500, (), UpstreamUnwell),
+        (599, (), UpstreamUnwell),
+        (600, (), UpstreamBadContent),
+        (200, ("content-encoding: gzip",), UpstreamBadContent),
+        (299, ("content-encoding: Identity",), None),
+    ],
+)
+def test_what_is_no_good_answer_is_told_by_its_head_whatever_was_asked(
+    status: int, fields: tuple[str, ...], is_: type[AdapterError] | None
+) -> None:
+    async def scenario() -> None:
+        body = b"" if is_ is UpstreamEmpty else b"{}"
+        script = [head(status, "application/json", *fields, length=len(body)) + body]
+        async with Upstream(script) as up, client() as calls:
+            with nullcontext() if is_ is None else pytest.raises(is_):
+                assert await calls.get(target(up), "/x", {}, limit=100) == b"{}"
+            with nullcontext() if is_ is None else pytest.raises(is_):
+                reply = await calls.post(target(up), "/x", b"{}", {}, stream=False)
+                assert await reply.body(100) == b"{}"
+                reply.close()
 
     play(scenario)
 

@@ -186,6 +186,15 @@ def test_c30_where_every_breaker_is_open_there_is_no_upstream_for_a_while() -> N
     assert world.run([A, B], None) == (["a"], None)
 
 
+def test_a_refusal_is_an_answer_what_failed_before_it_is_forgotten() -> None:
+    world = World()
+    for outcome in (*[GONE] * (TRIPS_AFTER - 1), WRONG, *[GONE] * (TRIPS_AFTER - 1)):
+        assert world.run([A], outcome)[0] == ["a"]
+    assert world.health.wait(A) == 0
+    world.run([A], GONE)
+    assert world.health.wait(A) == 2
+
+
 def test_a_probe_that_fails_keeps_the_others_out_for_longer() -> None:
     world = World()
     for _ in range(TRIPS_AFTER):
