@@ -27,6 +27,7 @@ from tests.server.scripted import (
     SSE,
     Close,
     Reset,
+    Script,
     Sleep,
     Stall,
     Upstream,
@@ -100,8 +101,10 @@ def test_what_an_answer_is_its_first_letters_tell_and_else_its_type(
     """However they are cut; and nothing of them is lost."""
 
     async def scenario() -> None:
-        cuts = [body[at : at + size] for at in range(0, len(body), size)]
-        script = [head(200, content_type), *map(piece, cuts), END]
+        script: Script = [head(200, content_type)]
+        for at in range(0, len(body), size):
+            script += [piece(body[at : at + size]), Sleep(0.005)]  # each is a read of its own
+        script.append(END)
         async with Upstream(script) as up, client() as calls:
             asked = calls.post(target(up), "/x", b"{}", {}, stream=True)
             if isinstance(is_, Kind):
