@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,7 +38,7 @@ _answered: Counter[tuple[str, int]] = Counter()
 
 def play(scenario: Callable[[], Awaitable[None]], within: float = 20, *, defects: int = 0) -> None:
     """Run one scenario in a loop of its own. Whatever it is about, every answer has an access line of its own, which says the
-    status that the client was told, and the server makes as many mistakes as are asked of it."""
+    status that the client was told, and the server makes as many mistakes as are asked of it: none that only the loop or the server hears of."""
     lines: Counter[tuple[str, int]] = Counter()
     mistakes: list[dict[str, Any]] = []
     _answered.clear()
@@ -51,7 +52,13 @@ def play(scenario: Callable[[], Awaitable[None]], within: float = 20, *, defects
         mistakes.extend([fields] if event == "defect" and own is log else [])
         own._say("error", event, fields)
 
+    def unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        loop.default_exception_handler(context)
+        if not isinstance(context.get("exception"), asyncio.CancelledError):  # a scripted server that was cut short
+            mistakes.append(context)
+
     async def timed() -> None:
+        asyncio.get_running_loop().set_exception_handler(unheard)
         try:
             async with asyncio.timeout(within):
                 await scenario()
@@ -61,7 +68,18 @@ def play(scenario: Callable[[], Awaitable[None]], within: float = 20, *, defects
             _opened.clear()
             await asyncio.sleep(0.01)  # the transports close in the next round of the loop
 
-    with patch.object(settle, "access", line), patch.object(Log, "error", error):
+    server = logging.getLogger("uvicorn.error")
+    told = server.error
+
+    def trace(message: str, *args: Any, exc_info: Any = None) -> None:
+        told(message, *args, exc_info=exc_info)
+        mistakes.extend([] if exc_info is None else [{"trace": exc_info}])
+
+    with (
+        patch.object(settle, "access", line),
+        patch.object(Log, "error", error),
+        patch.object(server, "error", trace),
+    ):
         asyncio.run(timed())
     logged = {one[0] for one in lines}
     assert not [one for one in _answered - lines if one[0] in logged]

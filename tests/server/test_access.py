@@ -564,6 +564,9 @@ def test_metrics_have_their_names_and_labels_from_the_configuration_only(tmp_pat
         events = sum(len(answer.events) for answer in told if answer.status == 200)
         assert by["adapter_stream_events_total", (("surface", "chat"),)] == events
         assert by["adapter_inflight", ()] == 0
+        times = {s.name: s.value for s in samples if s.name.endswith("_seconds_sum")}
+        assert len(times) == 5
+        assert all(0 <= taken < 20 for taken in times.values()), times
 
     play(scenario)
 
@@ -639,7 +642,7 @@ def test_the_access_line_says_who_what_where_and_how_it_ended(capfd: pytest.Capt
         "tokens_in": 3,
         "tokens_out": 2,
     }.items() <= first.items()
-    assert first["first_event_ms"] <= first["ms"]
+    assert 0 < first["first_event_ms"] <= first["ms"] < 20_000
     assert (second["status"], second["outcome"], second["phase"], second["blame"]) == (
         401,
         "refused",

@@ -148,10 +148,10 @@ def test_a8_content_types_that_are_not_json(content_type: str) -> None:
     "content_type",
     [
         "application/json",
-        "application/json; charset=utf-8",
+        "application/json; charset=utf8",
         'application/json;charset="UTF-8"',
         "application/json; charset=utf-8; profile=x",
-        "application/json; profile=x; charset=utf-8;",
+        "application/json; profile=x; charset=us-ascii;",
         "application/vnd.x+json",
     ],
 )

@@ -7,13 +7,14 @@ request names, which is what B15 shows. B21, B22 (blobs cut, forged, aimed at an
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.server.harness import PATH, adapter, ask_bytes, play, upstream
+from tests.server.harness import PATH, adapter, ask_bytes, play, read_response, upstream
 from tests.server.scripted import SSE, Script, Upstream, chat_reply, chunk, event, json_reply
 
 KEY = "ak-hostile-" + "k" * 30
@@ -25,6 +26,23 @@ KEYS: dict[str, Any] = {
     ],
     "groups": [{"name": "all"}],
 }
+
+
+def test_b2_an_upload_that_goes_on_has_the_more_time_the_more_of_it_came() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat"), body_timeout=0.2) as client,
+        ):
+            raw = ask_bytes("chat", user="y" * 1_000_000)
+            reader, writer = await client.open(b"")
+            for part, pause in ((raw[:-2], 0.05), (raw[-2:-1], 0.6), (raw[-1:], 0)):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            assert (await read_response(reader)).status == 200
+
+    play(scenario)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1/livez", "x/livez?", "evil.example", "x:80@y", ""])

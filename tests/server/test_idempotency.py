@@ -240,11 +240,12 @@ def test_the_oldest_answers_are_forgotten_when_there_are_too_many(
     async def scenario() -> None:
         monkeypatch.setattr(idempotency, bound, value)
         async with Upstream(good("chat", "x" * 1000)) as up, adapter(upstream(up.url, "chat")) as client:
-            told = {key: await ask(client, key=key) for key in ("1", "2", "3")}
-            assert len(up.seen) == 3
-            replayed(await ask(client, key="2"), told["2"])
+            told = {key: await ask(client, key=key) for key in ("1", "2", "3", "4")}
+            assert len(up.seen) == 4
             replayed(await ask(client, key="3"), told["3"])
-            asked(await ask(client, key="1"))
+            replayed(await ask(client, key="4"), told["4"])
+            for key in ("2", "1"):
+                asked(await ask(client, key=key))
 
     play(scenario)
 

@@ -188,3 +188,45 @@ def test_an_answer_whose_client_is_gone_before_it_is_written_is_not_written() ->
 
     asyncio.run(scenario())
     assert client.writes == []
+
+
+def test_a_connection_that_is_asked_again_is_not_idle() -> None:
+    """The end of its idleness was set behind the answer before, and would be that of the one under way."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await Outlet(send).whole(200, [], b"{}")
+
+    async def scenario() -> None:
+        client = Client()
+        served = _connected(app, client, others=0)
+        for _ in range(2):
+            served.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+            assert served.timeout_keep_alive_task is None
+            async with asyncio.timeout(5):
+                while served.timeout_keep_alive_task is None:
+                    await asyncio.sleep(0)
+        served.connection_lost(None)
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_body_cannot_be_read_is_over_at_once() -> None:
+    """However long the connection takes to close."""
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard.append((await receive())["type"])
+
+    async def scenario() -> None:
+        client = Client()
+        served = _connected(app, client, others=0)
+        served.data_received(b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0)
+        served.data_received(b"zz\r\n")
+        assert client.closed
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert heard == ["http.disconnect"]
+        served.connection_lost(None)
+
+    asyncio.run(scenario())

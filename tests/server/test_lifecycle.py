@@ -106,10 +106,12 @@ def test_e3_e4_a_client_that_leaves_closes_its_upstream(client_speaks: str, upst
 
 @lanes
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
 def test_a_client_that_leaves_a_moment_before_its_answer_is_one_that_left(
     client_speaks: str,
     upstream_speaks: str,
     stream: bool,
+    version: bytes,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -135,7 +137,8 @@ def test_a_client_that_leaves_a_moment_before_its_answer_is_one_that_left(
         else:
             script = [json_reply(chat_reply() if chat else response())]
         async with Waiting(script) as up, adapter(upstream(up.url, upstream_speaks)) as client:
-            _, writer = await client.open(ask_bytes(client_speaks, stream=stream))
+            raw = ask_bytes(client_speaks, stream=stream).replace(b"HTTP/1.1", version, 1)
+            _, writer = await client.open(raw)
             await up.arrived.wait()
             writer.transport.abort()
             while not (said := capfd.readouterr().out):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapter.server.http.outlet import Outlet
+from adapter.server.http.outlet import Outlet, Shape
 from adapter.server.turn import Outcome, Turn
 from adapter.server.watch import watch
 from tests.server.harness import play
@@ -70,6 +70,24 @@ def test_who_gives_up_waiting_or_sending_blocks_nobody_and_loses_nothing() -> No
     play(scenario)
 
 
+def test_who_gives_up_in_the_moment_of_its_turn_does_not_disturb_the_first() -> None:
+    async def scenario() -> None:
+        client = Client()
+        outlet = Outlet(client.send)
+        first, second = (asyncio.ensure_future(outlet.write(data)) for data in (b"1", b"2"))
+        while not outlet._quiet:
+            await asyncio.sleep(0)
+        client.reads.set()
+        second.cancel()
+        await first
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await outlet.write(b"3", last=True)
+        assert client.read == [b"1", b"23"]
+
+    play(scenario)
+
+
 def test_a_keep_alive_is_a_write_and_no_data() -> None:
     async def scenario() -> None:
         client = Client()
@@ -81,6 +99,33 @@ def test_a_keep_alive_is_a_write_and_no_data() -> None:
         await outlet.keep_alive()
         assert outlet.last_data == data
         assert outlet.last_write > write
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_what_comes_in_pieces_is_neither_stored_nor_held_back_on_its_way(shape: Shape) -> None:
+    """A proxy that gathers what is streamed, as nginx does unless it is told, would make one piece of it."""
+
+    async def scenario() -> None:
+        heads: list[Any] = []
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                heads.append(message)
+
+        outlet = Outlet(send)
+        outlet.shape = shape
+        outlet.headers.append((b"x-request-id", b"1"))
+        await outlet.write(b"1")
+        await outlet.write(b"2")
+        (head,) = heads
+        assert head["status"] == 200
+        fields = [(b"x-request-id", b"1"), (b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        if shape is Shape.STREAM:
+            fields[1] = (b"content-type", b"text/event-stream; charset=utf-8")
+            fields.append((b"x-accel-buffering", b"no"))
+        assert head["headers"] == fields
 
     play(scenario)
 

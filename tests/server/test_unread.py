@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 import pytest
 
+from adapter.server.http.joining import _NOWHERE
 from tests.server.harness import (
     ASK,
     PATH,
@@ -114,6 +115,7 @@ def test_what_comes_behind_a_request_and_is_none_does_not_disturb_its_answer(str
             answer = await read_response(reader)
             assert (answer.status, answer.whole) == (200, True)
             assert "Hel" in answer.body.decode()
+            assert answer.headers["connection"] == "close"
             assert await reader.read() == b""
             writer.close()
 
@@ -167,13 +169,41 @@ def test_b9_a_head_without_an_end_behind_a_request_is_not_kept_while_that_is_ans
     play(scenario)
 
 
-def test_a_long_head_in_many_reads_is_served() -> None:
+def test_a_long_head_in_many_reads_is_served_whatever_came_before_it() -> None:
     async def scenario() -> None:
         async with adapter() as client:
-            raw = request_bytes("GET", "/livez", x_long="y" * 50_000, connection="close")
+            raw = request_bytes("GET", "/livez", x_long="y" * 50_000)
+            reader, writer = await client.open(b"")
             for _ in range(2):
-                said = await everything(client, *(raw[at : at + 10_000] for at in range(0, len(raw), 10_000)))
-                assert said.startswith(b"HTTP/1.1 200")
+                for at in range(0, len(raw), 10_000):
+                    writer.write(raw[at : at + 10_000])
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+                assert (await read_response(reader)).status == 200
+            writer.close()
+
+    play(scenario)
+
+
+def test_blank_lines_before_a_request_are_none_of_it() -> None:
+    """RFC 9112, section 2.2."""
+
+    async def scenario() -> None:
+        async with adapter() as client:
+            said = await everything(client, b"\r\n", b"\r\n", request_bytes("GET", "/livez", connection="close"))
+            assert said.startswith(b"HTTP/1.1 200")
+            refused(await cut_off(*await client.open(b""), b"\r\n" * 2048), 431)
+
+    play(scenario)
+
+
+def test_what_is_no_http_is_told_so_behind_a_body_that_nobody_heard() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            unheard = CHUNKED.replace(b"/chat", b"/no") + b"\r\n" + CHUNK
+            said = await everything(client, unheard, b"0\r\n\r\n", b"\x00\x01\r\n\r\n")
+            assert said.startswith(b"HTTP/1.1 404")
+            refused(said[said.rindex(b"HTTP/1.1") :])
 
     play(scenario)
 
@@ -251,13 +281,61 @@ def test_a_chunked_body_in_many_reads_is_read_to_its_end(answered: bool) -> None
             chunks.append(b"%x\r\n%b\r\n" % (len(body) - 500, body[500:]))
             head = CHUNKED.replace(b"/chat", b"/no") if answered else CHUNKED
             reader, writer = await client.open(head + b"\r\n")
-            for part in (*chunks, b"0\r\n", b"x-sum: 1\r\n" * 1000, b"\r\n"):
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(0)
+            for chunk in (*chunks, b"0\r\n", b"x-sum: 1\r\n" * 1000, b"\r\n"):
+                size, end, data = chunk.partition(b"\r\n")
+                for part in (size + end, data):
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # each is a read of its own
             assert (await read_response(reader)).status == (404 if answered else 200)
             writer.write(LIVE)
             assert (await read_response(reader)).status == 200
+            writer.close()
+
+    play(scenario)
+
+
+def test_a_body_in_very_many_chunks_is_read() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            reader, writer = await client.open(CHUNKED + b"\r\n" + b"1\r\n \r\n" * 3000)
+            await asyncio.sleep(0.05)
+            writer.write(CHUNK + b"0\r\n\r\n")
+            assert (await read_response(reader)).status == 200
+            assert up.seen[0].json["messages"] == ASK["chat"]["messages"]
+            writer.close()
+
+    play(scenario)
+
+
+def test_a_body_with_a_length_behind_a_chunked_one_is_read_to_its_end_though_nobody_listens() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            elsewhere = CHUNKED.replace(b"/chat", b"/no") + b"\r\n" + CHUNK + b"0\r\n\r\n"
+            reader, writer = await client.open(elsewhere)
+            assert (await read_response(reader)).status == 404
+            raw = request_bytes("POST", "/v1/no", b"y" * 1_000_000)
+            for part in (*(raw[at : at + 50_000] for at in range(0, len(raw), 50_000)), LIVE):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+            assert [(await read_response(reader)).status for _ in range(2)] == [404, 200]
+            writer.close()
+
+    play(scenario)
+
+
+def test_the_bound_of_what_nobody_hears_is_each_bodys_own() -> None:
+    async def scenario() -> None:
+        async with adapter() as client:
+            reader, writer = await client.open(b"")
+            size = 60_000
+            raw = CHUNKED.replace(b"/chat", b"/no") + b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, b"y" * size)
+            writer.write(raw[: len(raw) // 2])
+            for _ in range(12):  # each read ends one and begins the next
+                assert (await read_response(reader)).status == 404
+                writer.write(raw[len(raw) // 2 :] + raw[: len(raw) // 2])
             writer.close()
 
     play(scenario)
@@ -357,6 +435,7 @@ def test_an_offer_of_a_socket_before_the_answer_to_another_request_is_not_taken(
             writer.close()
             _, writer = await client.open(ask_bytes("chat", stream=True) + head)
             await up.arrived.wait()
+            await asyncio.sleep(0.4)  # somebody listens by now
             writer.transport.abort()
             await asyncio.wait_for(up.seen[0].finished.wait(), 2)
 
@@ -484,5 +563,6 @@ def test_what_comes_behind_a_chunked_body_is_no_header_field() -> None:
             assert (await client.send(behind)).status == 401
             before = CHUNKED + field + b"\r\n%x\r\n%b\r\n0\r\nx-sum: 1\r\n\r\n" % (len(body), body)
             assert (await client.send(before)).status == 200
+            assert not _NOWHERE  # nor is it kept
 
     play(scenario)

@@ -9,7 +9,7 @@ import pytest
 
 from adapter.errors import BadRequest
 from adapter.store.store import Store
-from adapter.store.values import Job, LoggedEvent
+from adapter.store.values import EventPage, Job, LoggedEvent
 from tests.store.conftest import Backend, Clock
 from tests.store.samples import assistant, response, texts, user
 
@@ -306,3 +306,8 @@ async def test_abandoned_foreground_responses_fail(store: Store, clock: Clock) -
     assert found.object is not None
     assert ("failed", "failed", error) == (found.status, found.object["status"], found.object["error"])
     assert (await store.stats()).statuses == {"queued": 1, "in_progress": 2, "failed": 3}
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed", "cancelled", "queued", "in_progress"])
+def test_a_log_has_an_end_where_its_response_has(status: str) -> None:
+    assert EventPage([], status).ended is (status not in ("queued", "in_progress"))

@@ -89,6 +89,12 @@ async def test_metadata_out_of_bounds_is_refused(store: Store, metadata: dict[st
     assert str(refused.value.param).startswith("metadata")
 
 
+async def test_metadata_that_fills_its_bounds_is_taken(store: Store) -> None:
+    metadata = {f"{n:064}": "x" * 512 for n in range(16)}
+    made = await store.create_conversation("t", "conv_1", metadata=metadata)
+    assert made["metadata"] == metadata
+
+
 async def test_more_than_twenty_items_are_refused(store: Store) -> None:
     await store.create_conversation("t", "conv_1", items=[user(str(n)) for n in range(20)])
     with pytest.raises(InvalidValue) as refused:

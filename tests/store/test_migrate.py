@@ -136,6 +136,9 @@ def test_the_verbs_say_what_is_there(url: str) -> None:
 
     asyncio.run(fill())
     before = verbs.stats(section).split("\n")
+    size = next(line for line in before if line.startswith("size")).split()
+    assert 0 < float(size[1]) < 100
+    assert size[2] == "MiB"
     assert "expired    3" in before
     assert "responses completed  3" in before
     assert verbs.purge(section) == "removed 3 responses and 0 chat completions"

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
 
-from adapter.errors import UpstreamInvalid, UpstreamTimeout, UpstreamTruncated
+from adapter.errors import (
+    AdapterError,
+    UpstreamBadContent,
+    UpstreamEmpty,
+    UpstreamInvalid,
+    UpstreamRedirect,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnwell,
+)
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.router import Upstream as Target
 from tests.server.harness import play
@@ -18,6 +27,7 @@ from tests.server.scripted import (
     SSE,
     Close,
     Reset,
+    Script,
     Sleep,
     Stall,
     Upstream,
@@ -59,6 +69,84 @@ def test_what_came_before_a_reset_is_still_read() -> None:
                 await _drained(reply, data)
             assert b'"n":2' in b"".join(data)
             reply.close()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "is_"),
+    [
+        ("text/plain", b'{"a": 1}', Kind.JSON),
+        ("text/event-stream", b" \t\r\n[1]", Kind.JSON),
+        ("text/plain", b'\xef\xbb\xbf{"a": 1}', Kind.JSON),
+        ("text/plain", b"data: {}\n\n", Kind.STREAM),
+        ("text/plain", b"data:{}\n\n", Kind.STREAM),
+        ("application/json", b"event: a\ndata: {}\n\n", Kind.STREAM),
+        (None, b"id: 1\ndata: {}\n\n", Kind.STREAM),
+        (None, b"retry: 1\ndata: {}\n\n", Kind.STREAM),
+        (None, b": ping\n\ndata: {}\n\n", Kind.STREAM),
+        (None, b"\xef\xbb\xbfdata: {}\n\n", Kind.STREAM),
+        ("Text/Event-Stream ; charset=utf-8", b"x-unknown: 1\ndata: {}\n\n", Kind.STREAM),
+        ("text/event-stream", b"<html>no</html>", UpstreamBadContent),
+        ("text/plain", b"x-unknown: 1\ndata: {}\n\n", UpstreamBadContent),
+        ("application/json; charset=utf-8", b"null and void", UpstreamInvalid),
+        ("application/json", b"\xef\xbb\xbf \r\n", UpstreamEmpty),
+        ("text/event-stream", b"", UpstreamEmpty),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_what_an_answer_is_its_first_letters_tell_and_else_its_type(
+    content_type: str | None, body: bytes, is_: Any, size: int
+) -> None:
+    """However they are cut; and nothing of them is lost."""
+
+    async def scenario() -> None:
+        script: Script = [head(200, content_type)]
+        for at in range(0, len(body), size):
+            script += [piece(body[at : at + size]), Sleep(0.005)]  # each is a read of its own
+        script.append(END)
+        async with Upstream(script) as up, client() as calls:
+            asked = calls.post(target(up), "/x", b"{}", {}, stream=True)
+            if isinstance(is_, Kind):
+                reply = await asked
+                assert reply.kind is is_
+                read = await reply.body(100)
+                assert read == (body if is_ is Kind.STREAM else body.removeprefix(b"\xef\xbb\xbf"))
+                reply.close()
+            else:
+                with pytest.raises(is_):
+                    await asked
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "is_"),
+    [
+        (204, (), UpstreamEmpty),
+        (205, (), UpstreamEmpty),
+        (300, (), UpstreamRedirect),
+        (399, (), UpstreamRedirect),
+        (500, (), UpstreamUnwell),
+        (599, (), UpstreamUnwell),
+        (600, (), UpstreamBadContent),
+        (200, ("content-encoding: gzip",), UpstreamBadContent),
+        (299, ("content-encoding: Identity",), None),
+    ],
+)
+def test_what_is_no_good_answer_is_told_by_its_head_whatever_was_asked(
+    status: int, fields: tuple[str, ...], is_: type[AdapterError] | None
+) -> None:
+    async def scenario() -> None:
+        body = b"" if is_ is UpstreamEmpty else b"{}"
+        script = [head(status, "application/json", *fields, length=len(body)) + body]
+        async with Upstream(script) as up, client() as calls:
+            with nullcontext() if is_ is None else pytest.raises(is_):
+                assert await calls.get(target(up), "/x", {}, limit=100) == b"{}"
+            with nullcontext() if is_ is None else pytest.raises(is_):
+                reply = await calls.post(target(up), "/x", b"{}", {}, stream=False)
+                assert await reply.body(100) == b"{}"
+                reply.close()
 
     play(scenario)
 

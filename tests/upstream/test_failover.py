@@ -186,6 +186,34 @@ def test_c30_where_every_breaker_is_open_there_is_no_upstream_for_a_while() -> N
     assert world.run([A, B], None) == (["a"], None)
 
 
+def test_a_refusal_is_an_answer_what_failed_before_it_is_forgotten() -> None:
+    world = World()
+    for outcome in (*[GONE] * (TRIPS_AFTER - 1), WRONG, *[GONE] * (TRIPS_AFTER - 1)):
+        assert world.run([A], outcome)[0] == ["a"]
+    assert world.health.wait(A) == 0
+    world.run([A], GONE)
+    assert world.health.wait(A) == 2
+
+
+def test_a_probe_that_fails_keeps_the_others_out_for_longer() -> None:
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        world.run([A], GONE)
+    world.now += 2
+    assert world.run([A], GONE)[0] == ["a"]
+    asked, error = world.run([A])
+    assert (asked, type(error), error and error.retry_after) == ([], errors.NoUpstream, 4)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_keys_that_rest_the_client_waits_for_the_first(order: int) -> None:
+    world, keys = World(), [A, replace(A, key=1)]
+    for key, seconds in zip(keys, (30, 7), strict=True):
+        world.run([key], errors.UpstreamLimited("slow down", retry_after=seconds))
+    asked, error = world.run(keys[::order])
+    assert (asked, error and error.retry_after) == ([], 7)
+
+
 @pytest.mark.parametrize(
     ("fault", "counts"),
     [
@@ -247,6 +275,11 @@ def test_c31_a_full_target_is_passed_over_and_alone_is_a_503_of_its_own() -> Non
     running.leave()
     running.leave()
     assert world.run([narrow], None)[0] == ["n"]
+
+
+def test_a_request_takes_one_place_unless_it_says_more() -> None:
+    world, two = World(), target("two", max_concurrency=2)
+    assert [entered(Failover([two], world.health)) for _ in range(3)] == [two, two, None]
 
 
 def test_a_request_for_several_calls_gets_the_places_that_are_left_and_gives_back_as_many() -> None:
@@ -321,6 +354,14 @@ def test_a_spent_or_refused_key_is_asked_all_the_same_where_there_is_no_other(re
     assert refusal.should_retry is False
     assert world.run([A, B], None)[0] == ["b"]
     assert world.run([A], None)[0] == ["a"]
+
+
+def test_a_history_that_is_bound_to_a_spent_key_goes_there_all_the_same() -> None:
+    world = World()
+    world.run([C], SPENT)
+    failover = Failover([C, A], world.health)
+    assert failover.next() is A
+    assert failover.enter(C)
 
 
 def test_a_spent_key_of_a_full_upstream_waits_for_a_place_like_any_other() -> None:

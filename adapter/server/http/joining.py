@@ -105,8 +105,6 @@ class Chunked:
         protocol = self._protocol
         cycle, before = protocol.cycle, len(protocol.cycle.body)
         self._parser.feed_data(data)
-        if protocol.parser is not cast(Any, self):
-            return
         if protocol.headers is not _NOWHERE:  # of another request
             protocol.parser = self._parser
         elif protocol.cycle is not cycle or len(cycle.body) > before or not cycle.more_body:
