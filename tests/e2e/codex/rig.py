@@ -64,8 +64,9 @@ class Run:
 
     @property
     def over_socket(self) -> list[bool]:
-        """Which of them came over a socket: the request id is then that of the connection with a number behind it."""
-        return [headers["x-request-id"].partition(".")[2].isdigit() for headers in self.peer.headers]
+        """Which of them came over a socket: the request id is then that of the connection, whose last 32 bits are the turn's
+        number; other ids are random."""
+        return [int(headers["x-request-id"][24:], 16) < 1000 for headers in self.peer.headers]
 
     @property
     def tries(self) -> list[int]:
