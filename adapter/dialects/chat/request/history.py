@@ -30,7 +30,7 @@ from adapter.dialects.chat.request.checks import no_string, string, wrong_value
 from adapter.dialects.chat.request.item_fields import is_call, is_message, is_output, is_text, report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
-from adapter.dialects.chat.request.pending import leave_pending
+from adapter.dialects.chat.request.pending import has_spoken_since, late_output, leave_pending
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import (
     Message,
@@ -63,6 +63,8 @@ class History:
     _wire_ids: set[str]
     """Those of the calls of `_renamed`."""
     _reasoning_at = 0
+    _runs_beside = False
+    """Some call may still be running while the conversation goes on."""
 
     def __init__(self, writing: Writing, box: Toolbox) -> None:
         self._writing = writing
@@ -177,7 +179,7 @@ class History:
                 pass
             self._turn = turn
             self._take(last - length_hint(rest), item)
-            turn, plain = self._turn, not self._reasoning
+            turn, plain = self._turn, not (self._reasoning or self._runs_beside)
 
     def _take(self, index: int, item: Item) -> None:
         kind = item.get("type")
@@ -299,6 +301,7 @@ class History:
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
             return
         self._add_call(index, call_id, tool_call)
+        self._runs_beside = self._runs_beside or item.get("async") is True
         self._carry_extra(index, item, tool_call)
         if self._reasoning:
             self._attach_reasoning()
@@ -363,10 +366,14 @@ class History:
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
         self._calls.answered(call_id)
-        _, turn, message, _ = call
+        _, turn, message, call_item = call
         if turn is self._turn:
             self._end_turn()
-        message["content"], media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
+        content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
+        if call_item.get("async") and has_spoken_since(turn, self._messages):
+            self._say(late_output(call, content, media, self._writing, index))
+            return
+        message["content"] = content
         if media:
             self._media[id(message)] = media
 

@@ -22,10 +22,10 @@ _OUTPUT: Final = _GIVEN | {"call_id", "name", "namespace", "output"}
 _TEXT: Final = frozenset({"type", "text", "annotations", "logprobs", "parsed"})
 
 is_message: Final = _MESSAGE.issuperset
-is_call: Final = _CALL.issuperset
+is_call: Final = (_CALL - {"async"}).issuperset
 is_output: Final = _OUTPUT.issuperset
 is_text: Final = _TEXT.issuperset
-"""Whether an object has no other keys than these, which need no closer look."""
+"""Whether an object has no other keys than these, which need no closer look; that a call is `async` does."""
 
 _FIELDS: Final[dict[str, frozenset[str]]] = {
     "message": _MESSAGE | {EXTRA_CONTENT},

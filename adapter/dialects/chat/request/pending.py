@@ -1,15 +1,19 @@
-"""Calls without an output at the end of a conversation.
+"""Calls without an output at the end of a conversation, and outputs that come when the model has spoken again.
 
-Chat knows none: every call is answered before the model speaks again. Responses has tools that run beside the conversation
-(`async`): their output comes in a later turn, and until then the model is told so where the output will stand.
+Chat knows neither: every call is answered before the model speaks again. Responses has tools that run beside the conversation
+(`async`): their output comes in a later turn. Until then the model is told so in its place; and if the model has spoken since,
+that stays, since it is what it knew, and the user tells the output where it comes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from adapter.dialects.chat.request.pairing import Call
 from adapter.dialects.chat.request.tools import Toolbox
+from adapter.dialects.chat.request.turns import Message
+from adapter.dialects.chat.request.write_content import Part
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.losses import Action
@@ -31,3 +35,21 @@ def leave_pending(calls: list[tuple[int, Call]], writing: Writing, box: Toolbox)
         output["content"] = PENDING
         reason = "Chat has no calls that are still running: the model is told so in the place of the output."
         writing.lose(writing.at(index), "pending_call", reason, Action.EMULATED)
+
+
+def has_spoken_since(turn: Message, messages: Sequence[Message]) -> bool:
+    """Whether the assistant has said something behind its message `turn`."""
+    return next(message for message in reversed(messages) if message["role"] == "assistant") is not turn
+
+
+def late_output(call: Call, content: str | list[Part], media: Sequence[Part], writing: Writing, index: int) -> Message:
+    """The user's message that tells the output of an earlier call, which stays one that was running."""
+    tool_call, _, output, _ = call
+    output["content"] = PENDING
+    reason = "Chat has no outputs of earlier turns: it follows in a user message."
+    writing.lose(writing.at(index), "late_output", reason, Action.EMULATED)
+    words = f"The call {tool_call['id']} of {tool_call[tool_call['type']]['name']} has ended. Its output:"
+    if isinstance(content, str) and not media:
+        return {"role": "user", "content": f"{words}\n{content}"}
+    texts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    return {"role": "user", "content": [{"type": "text", "text": words}, *texts, *media]}

@@ -240,6 +240,26 @@ def test_a_call_that_runs_beside_the_conversation_is_told_as_running_until_its_o
     assert lost(answered) == ([("tools[0].async", "dropped", "async_tool")] if tools else [])
 
 
+def test_an_output_that_comes_when_the_model_has_spoken_again_is_told_where_it_comes() -> None:
+    """What the model knew when it spoke stays as it was, and it is asked about the output."""
+    asked = [user("Go"), {**call("X", "f"), "async": True}, user("And now?"), said("Waiting.")]
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+
+    waits = written(*asked, user("Well?"))
+    told = written(*asked, output("X", "42"))
+    shown = messages(*asked, output("X", [{"type": "input_text", "text": "See:"}, picture]))
+
+    first = waits.body["messages"][:-1]
+    assert first[2] == tool("X", PENDING)
+    assert told.body["messages"] == [
+        *first,
+        {"role": "user", "content": "The call X of f has ended. Its output:\n42"},
+    ]
+    assert lost(told) == [("input[4]", "emulated", "late_output")]
+    assert [message["role"] for message in shown] == ["user", "assistant", "tool", "user", "assistant", "user"]
+    assert [part["type"] for part in shown[-1]["content"]] == ["text", "text", "image_url"]
+
+
 def test_of_two_calls_without_output_the_one_that_must_have_it_is_named() -> None:
     with pytest.raises(BadRequest, match=r"^No tool output found for function call Y\.$"):
         written(user(), {**call("X"), "async": True}, call("Y"))
