@@ -527,7 +527,8 @@ async def _workers_amid_an_answer(
     script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
     async with Upstream(script) as up:
         options = f"ADAPTER_SERVER__WORKERS={workers}", "ADAPTER_STORE__MODE=off"
-        async with _served(up.url, *options) as (process, client):
+        hears = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # which these tests may be started without
+        async with _served(up.url, *options, before=hears) as (process, client):
             reader, writer = await client.open(ask_bytes("responses", stream=True))
             await reader.readuntil(b"response.output_text.delta")
             yield process, client, reader

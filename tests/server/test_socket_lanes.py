@@ -259,7 +259,8 @@ def test_a_call_that_runs_beside_the_conversation_is_not_waited_for() -> None:
             assert only_text(await ask(ws, input="And?", previous_response_id=last)) == "Done"
             await ask(ws, input=[late], previous_response_id=last)
             tells = [[m["content"] for m in seen.json["messages"] if m["role"] == "tool"] for seen in up.seen[1:]]
-            assert tells == [[PENDING], [PENDING], ["42"]]
+            assert tells == [[PENDING]] * 3
+            assert up.seen[3].json["messages"][-1]["content"].endswith("Its output:\n42")
 
     play(scenario)
 
