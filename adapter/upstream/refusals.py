@@ -81,7 +81,7 @@ class _Said(NamedTuple):
     status: int | None = None
     """A status that stands in the error itself."""
     details: Mapping[str, Any] = {}
-    """What else stands there."""
+    """What else stands in the error; what stands beside it is no part of it."""
 
 
 def from_error_object(obj: Any) -> AdapterError:
@@ -136,7 +136,9 @@ def _said(value: Any) -> _Said:
         code=code if isinstance(code, str) else str(code) if type(code) is int else "",
         param=param if isinstance(param, str) else _first_place(value.get("detail")),
         status=_status(code) or _status(value.get("status")) or _status(value.get("status_code")),
-        details={key: member for key, member in value.items() if key not in _READ and member is not None},
+        details={}
+        if "error" in value
+        else {key: of for key, of in value.items() if key not in _READ and of is not None},
     )
 
 

@@ -326,6 +326,14 @@ def test_members_that_clients_of_one_server_look_for_stand_behind_the_four(statu
     assert error.details == members
 
 
+def test_what_stands_beside_an_error_is_no_part_of_it() -> None:
+    said = {"id": "chatcmpl-1", "choices": [], "status": 429, "error": "Too Many Requests"}
+
+    assert from_error_object(said).details == {}
+    assert refused(400, {"error": "no", "user": "u-1", "trace": "t"}).details == {}
+    assert refused(400, {"error": {"message": "no", "why": "x"}, "trace": "t"}).details == {"why": "x"}
+
+
 def test_what_else_a_server_in_trouble_or_at_odds_with_the_operator_says_does_not_go_on() -> None:
     for status in (401, 403, 500, 503):
         assert refused(status, openai("no", trace="/srv/app.py:12"), own_key=True).details == {}
