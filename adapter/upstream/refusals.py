@@ -36,7 +36,7 @@ from adapter.errors import (
     UpstreamRefused,
     UpstreamUnwell,
 )
-from adapter.upstream.wordings import Meaning, is_about_input, meaning_of
+from adapter.upstream.wordings import SPENT, Meaning, is_about_input, meaning_of
 from adapter.wire.headers import returned
 from adapter.wire.jsonio import NotJson, dumps, is_writable, loads
 
@@ -210,15 +210,6 @@ ABOUT_INPUT: Final = frozenset(
 )
 """The values of a failed Response's `error.code` for what its client sent; another upstream would not like that either.
 `cyber_policy`, which no list has, comes like them and Codex acts on it."""
-SPENT: Final = frozenset(
-    [
-        "credit_balance_exhausted",
-        "organization_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "project_spend_limit_exceeded",
-    ]
-)
-"""What OpenAI says more closely than `insufficient_quota`, which is the type of all of them."""
 _POLICIES: Final = ABOUT_INPUT | {"content_filter", "content_policy_violation"}
 """Codes of refusals for what was sent, whatever their status."""
 

@@ -19,6 +19,15 @@ class Meaning(Enum):
     MODEL = "model_not_found"
 
 
+SPENT: Final = frozenset(
+    [
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "project_spend_limit_exceeded",
+    ]
+)
+"""What OpenAI says more closely than `insufficient_quota`, which is the type of all of them."""
 _CODES: Final = {
     "context_length_exceeded": Meaning.CONTEXT,
     "context_window_exceeded": Meaning.CONTEXT,
@@ -31,10 +40,7 @@ _CODES: Final = {
     "insufficient_user_quota": Meaning.QUOTA,
     "billing_hard_limit_reached": Meaning.QUOTA,
     "billing_not_active": Meaning.QUOTA,
-    "credit_balance_exhausted": Meaning.QUOTA,
-    "organization_spend_limit_exceeded": Meaning.QUOTA,
-    "organization_usage_limit_exceeded": Meaning.QUOTA,
-    "project_spend_limit_exceeded": Meaning.QUOTA,
+    **dict.fromkeys(SPENT, Meaning.QUOTA),
     "exceeded_current_quota_error": Meaning.QUOTA,  # Moonshot
     "arrearage": Meaning.QUOTA,  # DashScope
     "budget_exceeded": Meaning.QUOTA,  # LiteLLM, of a key, a user or a team

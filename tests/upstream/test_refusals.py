@@ -23,7 +23,8 @@ from adapter.errors import (
 from adapter.hub.request import ClientTraits
 from adapter.server.http.refusal import told_in_stream
 from adapter.upstream.policy import Fault, fault_of
-from adapter.upstream.refusals import ABOUT_INPUT, MAX_MESSAGE, SPENT, from_error_object, from_http, scrubbed
+from adapter.upstream.refusals import ABOUT_INPUT, MAX_MESSAGE, from_error_object, from_http, scrubbed
+from adapter.upstream.wordings import SPENT
 from adapter.wire.jsonio import dumps
 
 

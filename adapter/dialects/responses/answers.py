@@ -81,8 +81,8 @@ class Ending(NamedTuple):
 
 
 _COMPLETED: Final = Ending("completed")
-_CUT: Final = Ending("incomplete", "max_output_tokens")
 _INCOMPLETE: Final = {reason: Ending("incomplete", reason) for reason in get_args(Reason)}
+_CUT: Final = _INCOMPLETE["max_output_tokens"]
 
 
 def ending(response: dict[str, Any], default: str, exchange: Exchange) -> Ending:

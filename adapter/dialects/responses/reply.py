@@ -26,7 +26,8 @@ from adapter.hub.fold import Answer, fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import heard
-from adapter.upstream.refusals import ABOUT_INPUT, SPENT, from_error_object
+from adapter.upstream.refusals import ABOUT_INPUT, from_error_object
+from adapter.upstream.wordings import SPENT
 
 
 def read_answer(

@@ -30,7 +30,7 @@ from adapter.dialects.chat.request.checks import no_string, string, wrong_value
 from adapter.dialects.chat.request.item_fields import is_call, is_message, is_output, is_text, report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
-from adapter.dialects.chat.request.pending import has_spoken_since, late_output, leave_pending
+from adapter.dialects.chat.request.pending import has_spoken_since, late_output, leave_pending, runs_beside
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import (
     Message,
@@ -63,8 +63,6 @@ class History:
     _wire_ids: set[str]
     """Those of the calls of `_renamed`."""
     _reasoning_at = 0
-    _runs_beside = False
-    """Some call may still be running while the conversation goes on."""
 
     def __init__(self, writing: Writing, box: Toolbox) -> None:
         self._writing = writing
@@ -72,6 +70,8 @@ class History:
         self._items = writing.request.items
         self._silence = None if writing.profile.assistant_null_content else ""
         """The content of an assistant's message that has only calls."""
+        self._beside = any(ref.beside for ref in box.refs.values())
+        """Some call may still be running while the conversation goes on."""
         self._messages: list[Message] = []
         self._lead: list[str] = []
         self._turns: list[Turn] = []
@@ -107,7 +107,7 @@ class History:
         messages, calls, further = self._messages, self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
         turn: Message | None = None
-        plain = True
+        plain = not self._beside
         rest, last = iter(items), len(items) - 1  # to ask the iterator where it stands is cheaper than to count along
         for item in rest:
             try:
@@ -179,7 +179,7 @@ class History:
                 pass
             self._turn = turn
             self._take(last - length_hint(rest), item)
-            turn, plain = self._turn, not (self._reasoning or self._runs_beside)
+            turn, plain = self._turn, not (self._reasoning or self._beside)
 
     def _take(self, index: int, item: Item) -> None:
         kind = item.get("type")
@@ -301,7 +301,7 @@ class History:
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
             return
         self._add_call(index, call_id, tool_call)
-        self._runs_beside = self._runs_beside or item.get("async") is True
+        self._beside = self._beside or bool(item.get("async"))
         self._carry_extra(index, item, tool_call)
         if self._reasoning:
             self._attach_reasoning()
@@ -366,11 +366,11 @@ class History:
             self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
         self._calls.answered(call_id)
-        _, turn, message, call_item = call
+        tool_call, turn, message, call_item = call
         if turn is self._turn:
             self._end_turn()
         content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
-        if call_item.get("async") and has_spoken_since(turn, self._messages):
+        if runs_beside(tool_call, call_item, self._box) and has_spoken_since(turn, self._messages):
             self._say(late_output(call, content, media, self._writing, index))
             return
         message["content"] = content

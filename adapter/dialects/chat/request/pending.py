@@ -13,9 +13,11 @@ from typing import Final
 from adapter.dialects.chat.request.pairing import Call
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import Message
+from adapter.dialects.chat.request.write_calls import ToolCall
 from adapter.dialects.chat.request.write_content import Part
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest
+from adapter.hub.events import Item
 from adapter.hub.losses import Action
 
 PENDING: Final = "This call is still running. Its output will follow."
@@ -28,13 +30,18 @@ def leave_pending(calls: list[tuple[int, Call]], writing: Writing, box: Toolbox)
         BadRequest: one of them cannot be.
     """
     for index, (tool_call, _, output, item) in calls:
-        ref = box.refs.get(tool_call[tool_call["type"]]["name"])
-        if not item.get("async") and (ref is None or not ref.beside):
+        if not runs_beside(tool_call, item, box):
             words = item["type"].replace("_", " ")
             raise BadRequest(f"No tool output found for {words} {item['call_id'][:128]}.", param="input")
         output["content"] = PENDING
         reason = "Chat has no calls that are still running: the model is told so in the place of the output."
         writing.lose(writing.at(index), "pending_call", reason, Action.EMULATED)
+
+
+def runs_beside(tool_call: ToolCall, item: Item, box: Toolbox) -> bool:
+    """Whether a call may run on while the conversation does: it says so, or its tool."""
+    ref = box.refs.get(tool_call[tool_call["type"]]["name"])
+    return bool(item.get("async")) or (ref is not None and ref.beside)
 
 
 def has_spoken_since(turn: Message, messages: Sequence[Message]) -> bool:
