@@ -62,7 +62,6 @@ class Question:
     limit: int | None = None
     """Most tokens to say, reasoning included."""
     stop: tuple[str, ...] = ()
-    bytes_in: int = 0
 
 
 @dataclass(slots=True)
@@ -84,14 +83,13 @@ class Said:
     calls: list[Call] = field(default_factory=list)
     cut: bool = False
     """The token limit was met; what stands last is incomplete."""
-    tokens_in: int = 0
     tokens_reasoning: int = 0
     tokens_out: int = 0
 
 
 def answer(question: Question) -> Said:
     """The answer to a question."""
-    said = Said(tokens_in=tokens(question.bytes_in))
+    said = Said()
     if question.reasons:
         said.reasoning = f"The user said {_short(question.user)!r}. I answer plainly."
     if "please refuse" in question.user.lower():

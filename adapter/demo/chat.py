@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapter.demo.asking import Bad, image_type, structured, text_of
-from adapter.demo.brain import Question, Said, Tool, answer, pieces
+from adapter.demo.brain import Question, Said, Tool, answer, pieces, tokens
 
 CREATED = 1_764_000_000
 """The demo has no clock: the same request gets the same bytes."""
 
 
-def question(body: dict[str, Any], size: int) -> Question:
+def question(body: dict[str, Any]) -> Question:
     """What a Chat body asks.
 
     Raises:
@@ -43,7 +43,6 @@ def question(body: dict[str, Any], size: int) -> Question:
         schema=structured(body.get("response_format"), nested=True),
         limit=limit if isinstance(limit, int) else None,
         stop=tuple([stop] if isinstance(stop, str) else [s for s in stop if isinstance(s, str)] if stop else []),
-        bytes_in=size,
     )
 
 
@@ -109,7 +108,7 @@ def _user(content: Any, turn: dict[str, Any]) -> None:
 
 def reply(body: dict[str, Any], size: int, token: str) -> dict[str, Any]:
     """The plain `chat.completion`."""
-    asked = question(body, size)
+    asked = question(body)
     choices, spoken = [], []
     for index in range(_n(body)):
         said = answer(asked)
@@ -132,12 +131,12 @@ def reply(body: dict[str, Any], size: int, token: str) -> dict[str, Any]:
                 "finish_reason": _finish(said),
             }
         )
-    return {**_head(body, token, "chat.completion"), "choices": choices, "usage": _usage(spoken)}
+    return {**_head(body, token, "chat.completion"), "choices": choices, "usage": _usage(spoken, size)}
 
 
 def chunks(body: dict[str, Any], size: int, token: str) -> Iterator[dict[str, Any]]:
     """The `chat.completion.chunk`s; `[DONE]` is the caller's."""
-    asked = question(body, size)
+    asked = question(body)
     options = body.get("stream_options")
     with_usage = isinstance(options, dict) and options.get("include_usage") is True
     head = _head(body, token, "chat.completion.chunk")
@@ -150,7 +149,7 @@ def chunks(body: dict[str, Any], size: int, token: str) -> Iterator[dict[str, An
             choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
             yield {**head, "choices": [choice], **pad}
     if with_usage:
-        yield {**head, "choices": [], "usage": _usage(spoken)}
+        yield {**head, "choices": [], "usage": _usage(spoken, size)}
 
 
 def _deltas(
@@ -204,9 +203,8 @@ def _logprobs(body: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
     return {"content": content, "refusal": None}
 
 
-def _usage(spoken: list[Said]) -> dict[str, Any]:
-    tokens_in = spoken[0].tokens_in
-    tokens_out = sum(said.tokens_out for said in spoken)
+def _usage(spoken: list[Said], size: int) -> dict[str, Any]:
+    tokens_in, tokens_out = tokens(size), sum(said.tokens_out for said in spoken)
     return {
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from adapter.demo.asking import check_types, text_of
-from adapter.demo.brain import Said, Tool, answer, pieces, summary
+from adapter.demo.brain import Said, Tool, answer, pieces, summary, tokens
 from adapter.demo.chat import CREATED
 from adapter.demo.native import NATIVE
 from adapter.demo.responses_asked import input_items, question
@@ -48,7 +48,7 @@ class Speech:
         self._body = body
         self._token = token
         self._compacts = _wants_compaction(body)
-        self._said = Said() if self._compacts else answer(question(body, size))
+        self._said = Said() if self._compacts else answer(question(body))
         self._size = size
         self._sequence = 0
         self._output: list[dict[str, Any]] = []
@@ -208,7 +208,7 @@ def _logprob(word: str) -> dict[str, Any]:
 
 def usage(said: Said, size: int) -> dict[str, Any]:
     """Token counts in the Responses spelling."""
-    tokens_in = said.tokens_in or -(-size // 4)
+    tokens_in = tokens(size)
     return {
         "input_tokens": tokens_in,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -261,7 +261,7 @@ def compacted(body: dict[str, Any], size: int, token: str) -> dict[str, Any]:
         if item.get("role") == "user"
     ]
     item = compaction(body, token)
-    said = Said(tokens_out=-(-len(item["encrypted_content"].encode()) // 4))
+    said = Said(tokens_out=tokens(len(item["encrypted_content"].encode())))
     return {
         "id": f"resp_{token}",
         "object": "response.compaction",

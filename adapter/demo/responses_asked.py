@@ -17,7 +17,7 @@ CALLS: Final = {
 """Items that the client runs, and the items that answer them."""
 
 
-def question(body: dict[str, Any], size: int) -> Question:
+def question(body: dict[str, Any]) -> Question:
     """What a Responses body asks.
 
     Raises:
@@ -49,7 +49,6 @@ def question(body: dict[str, Any], size: int) -> Question:
         reasons=reasoning.get("effort") not in (None, "none") or reasoning.get("summary") is not None,
         schema=structured(text.get("format") if isinstance(text, dict) else None, nested=False),
         limit=limit if isinstance(limit, int) else None,
-        bytes_in=size,
     )
 
 

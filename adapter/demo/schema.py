@@ -57,8 +57,8 @@ def _value(schema: Any, root: Any, hint: str, depth: int) -> Any:
     for key in ("anyOf", "oneOf"):
         branches = schema.get(key)
         if isinstance(branches, list) and branches:
-            rest = {k: v for k, v in schema.items() if k != key}
-            return _value(_merged([rest, _resolved(_branch(branches, root, depth), root)]), root, hint, depth)
+            branch = _resolved(_branch(branches, root, depth), root)
+            return _value(_merged([_without(schema, key), branch]), root, hint, depth)
     match _type(schema):
         case "object":
             return _object(schema, root, depth)
