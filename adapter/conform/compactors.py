@@ -13,21 +13,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from adapter.conform.peers import ChatPeer, Line, Peer, Receive, ResponsesPeer, Scope, Send, message
+from starlette.types import Receive, Scope, Send
+
+from adapter.conform.peers import ChatPeer, Line, Peer, ResponsesPeer, message
 from adapter.conform.speaking import CREATED, Spoken, response
 
 Kind = Literal["compaction", "response", "gomodel", "chat", "trigger", "none_chat", "none_responses"]
-KINDS: Final[tuple[Kind, ...]] = (
-    "compaction",
-    "response",
-    "gomodel",
-    "chat",
-    "trigger",
-    "none_chat",
-    "none_responses",
-)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 BLOB: Final = "peer:"
 """How this peer's own blobs begin; it opens no others."""
 

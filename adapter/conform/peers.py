@@ -18,18 +18,16 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
+
+from starlette.types import Receive, Scope, Send
 
 from adapter.conform import strict_chat, strict_responses
 from adapter.conform.acting import NotOffered
 from adapter.conform.speaking import Spoken, chat_completion, chat_stream, response, responses_stream
 from adapter.upstream.profiles import GENERIC, Profile
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 @dataclass(slots=True)

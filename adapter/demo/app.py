@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
+
+from starlette.types import Receive, Scope, Send
 
 from adapter.demo import chat, responses
 from adapter.demo.asking import Bad
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Plain: TypeAlias = Callable[[dict[str, Any], int, str], dict[str, Any]]
 Streamed: TypeAlias = Callable[[dict[str, Any], int, str], Iterator[bytes]]
 
