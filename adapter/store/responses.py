@@ -197,14 +197,7 @@ class Responses(Room):
 
 def stored_response(connection: Connection, tenant: str, id: str, now: int) -> StoredResponse | None:
     """The response with its output, in one query: first its own row, then an item a row."""
-    facts = (
-        responses.c.status,
-        responses.c.upstream,
-        responses.c.previous,
-        responses.c.conversation,
-        responses.c.background,
-        responses.c.streamed,
-    )
+    facts = (responses.c.status, responses.c.upstream, responses.c.background, responses.c.streamed)
     own = select(literal(-1).label("position"), responses.c.body, *facts).where(
         responses.c.tenant == tenant, responses.c.id == id, live(now)
     )
@@ -228,8 +221,6 @@ def stored_response(connection: Connection, tenant: str, id: str, now: int) -> S
         object=shown,
         status=head.status,
         upstream=head.upstream,
-        previous=head.previous,
-        conversation=head.conversation,
         background=bool(head.background),
         streamed=bool(head.streamed),
     )

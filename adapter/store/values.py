@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard
 
 from adapter.errors import InvalidValue
@@ -67,8 +67,6 @@ class StoredResponse(NamedTuple):
     status: str
     upstream: str | None
     """The configured name of the upstream that answered."""
-    previous: str | None
-    conversation: str | None
     background: bool
     streamed: bool
     """Created with `background` and `stream`: its events are in the log."""
@@ -141,13 +139,13 @@ class Stats:
     backend: str
     schema: str
     bytes: int
-    rows: Mapping[str, int] = field(default_factory=dict)
+    rows: Mapping[str, int]
     """By table."""
-    statuses: Mapping[str, int] = field(default_factory=dict)
+    statuses: Mapping[str, int]
     """Responses by status."""
-    expired: int = 0
+    expired: int
     """Responses and completions that the next purge looks at."""
-    tenants: int = 0
+    tenants: int
 
 
 Items: TypeAlias = Sequence[Item]

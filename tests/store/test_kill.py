@@ -51,7 +51,9 @@ async def check(url: str, names: list[str], prefix: str) -> None:
         for name in names:
             stored = await store.response("t", name)
             assert stored is not None, f"{name} was acknowledged and is not there"
-            assert stored.object == turn(name, stored.previous, **({"background": True} if stored.background else {}))
+            assert stored.object is not None
+            previous = stored.object["previous_response_id"]
+            assert stored.object == turn(name, previous, **({"background": True} if stored.background else {}))
             history = await store.resolve("t", name)
             assert history is not None
             assert history[-5:] == asked(name) + turn(name, None)["output"]
