@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from adapter.compaction.anatomy import CALLS, OUTPUTS, Voice, first_text, is_summary, type_of, voice
+from adapter.compaction.anatomy import CALLS, COMPACTIONS, OUTPUTS, Voice, first_text, is_summary, type_of, voice
 from adapter.compaction.options import Clips
 from adapter.hub.events import Item
 from adapter.wire.jsonio import dumps
@@ -130,9 +130,7 @@ _OTHERS: Final[dict[str, Callable[[Item, Clips], str]]] = {
     "file_search_call": _file_search,
     "code_interpreter_call": _code,
     "image_generation_call": _generated_image,
-    "compaction": _opaque_summary,
-    "compaction_summary": _opaque_summary,
-    "context_compaction": _opaque_summary,
+    **dict.fromkeys(COMPACTIONS, _opaque_summary),
 }
 
 

@@ -41,11 +41,6 @@ def weight(value: Any) -> int:
     return total
 
 
-def tokens(value: Any) -> int:
-    """The estimate for a JSON value, rounded up."""
-    return -(-weight(value) // BYTES_PER_TOKEN)
-
-
 def total_tokens(values: Iterable[Any]) -> int:
-    """The estimate for several values together."""
+    """The estimate for several JSON values together, rounded up."""
     return -(-sum(map(weight, values)) // BYTES_PER_TOKEN)
