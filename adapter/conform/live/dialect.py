@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from adapter.conform.laws import Name
 from adapter.conform.live.shapes import WORD, Wanted
 from adapter.conform.report import quoted
-from adapter.hub.grammar import ChatChecker, ResponsesChecker, framing
+from adapter.hub.grammar import framing
 from adapter.hub.grammar.violation import Violation
 from adapter.wire import jsonio
 
@@ -54,7 +54,7 @@ class Dialect(ABC):
     """Rules of the grammar about how often a stream ends, of which `ends` tells."""
 
     @abstractmethod
-    def checker(self, body: dict[str, Any]) -> ChatChecker | ResponsesChecker:
+    def checker(self, body: dict[str, Any]) -> framing.Checker:
         """The grammar of the stream that answers a request."""
 
     @abstractmethod

@@ -174,6 +174,9 @@ def _closed_parts(parts: list[Part], given: Any, group: str) -> Broken:
 
 # ------------------------------------------------------------------------------------------------------- body events
 
+Check: TypeAlias = Callable[[ItemBody, str, dict[str, Any]], Broken]
+"""The rule for an event inside an item: the item, the event's type, the event."""
+
 
 def _part_added(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
     summary = kind == "response.reasoning_summary_part.added"
@@ -235,7 +238,7 @@ def _no_logprobs(kind: str, logprobs: Any) -> Broken:
     return [] if good else [("malformed", f"logprobs of {kind} is {shown(logprobs)}, expected a list")]
 
 
-def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
+def _text_delta(type_: str) -> Check:
     def check(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
         part, broken = _find(body, kind, event, type_)
         if part is not None:
@@ -250,7 +253,7 @@ def _text_delta(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]
     return check
 
 
-def _text_done(type_: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken]:
+def _text_done(type_: str) -> Check:
     def check(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
         part, broken = _find(body, kind, event, type_)
         if part is not None:
@@ -347,7 +350,7 @@ def _shell(body: ItemBody, kind: str, event: dict[str, Any]) -> Broken:
     return [] if body.type == wanted else [("item.wrong_type", f"{kind} on a {body.type!r} item")]
 
 
-_BODY_EVENTS: Final[dict[str, Callable[[ItemBody, str, dict[str, Any]], Broken]]] = {
+BODY_EVENTS: Final[dict[str, Check]] = {
     "response.content_part.added": _part_added,
     "response.content_part.done": _part_done,
     "response.output_text.delta": _text_delta("output_text"),
@@ -366,8 +369,3 @@ _BODY_EVENTS: Final[dict[str, Callable[[ItemBody, str, dict[str, Any]], Broken]]
     **{f"response.shell_call_command.{end}": _shell for end in ("added", "delta", "done")},
     **{f"response.shell_call_output_content.{end}": _shell for end in ("delta", "done")},
 }
-
-
-def body_event(kind: str) -> Callable[[ItemBody, str, dict[str, Any]], Broken] | None:
-    """The rule for an event inside an item; None where the type is no such event."""
-    return _BODY_EVENTS.get(kind)

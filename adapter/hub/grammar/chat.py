@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from adapter.hub.grammar import framing
 from adapter.hub.grammar.violation import Violation, shown
-from adapter.wire.jsonio import NotJson
 
 HEAD: Final = ("id", "created", "model", "object")
 """Equal in every chunk."""
@@ -24,51 +23,28 @@ class _Choice:
         self.function_call = False
 
 
-class ChatChecker:
+class ChatChecker(framing.Checker):
     """The chunks of one Chat stream, in order."""
+
+    unit = "chunk"
 
     def __init__(self, *, include_usage: bool | None = None, n: int | None = None, framed: bool = False) -> None:
         """`include_usage` and `n` as the client asked; None where nobody knows. `framed`: `[DONE]` is expected."""
+        super().__init__()
         self._include_usage = include_usage
         self._n_asked = n
-        self._n = 0
-        self._found: list[Violation] = []
         self._head: dict[str, Any] | None = None
         self._choices: dict[Any, _Choice] = {}
         self._usage = False
         self._errored = False
-        self._done_seen = False
         self._framed = framed
-
-    def feed(self, chunk: Any) -> list[Violation]:
-        """What this chunk breaks."""
-        self._found = []
-        if isinstance(chunk, dict):
-            self._chunk(chunk)
-        else:
-            self._broken("chunk.not_object", f"the chunk is {type(chunk).__name__}")
-        self._n += 1
-        return self._found
 
     def feed_frame(self, name: str | None, data: bytes) -> list[Violation]:
         """As `feed`, for one frame; whoever feeds frames must end with `[DONE]`, or with an error."""
-        found: list[Violation] = []
-        if data.strip() == framing.DONE:
-            if self._done_seen:
-                found.append(Violation("done.repeat", f"chunk[{self._n}]", "a second [DONE]"))
-            self._done_seen = True
-            return found
-        if self._done_seen:
-            found.append(Violation("done.not_last", f"chunk[{self._n}]", "[DONE] is not the last frame"))
         self._framed = True
-        try:
-            chunk = framing.parsed(data)
-        except NotJson as refused:
-            return [*found, Violation("json", f"chunk[{self._n}]", f"the data is {refused}")]
-        return found + self.feed(chunk)
+        return super().feed_frame(name, data)
 
     def end(self) -> list[Violation]:
-        """What the end of the stream breaks."""
         self._found = []
         if self._n == 0:
             self._broken("empty", "no chunks", at="end")
@@ -92,13 +68,9 @@ class ChatChecker:
         if self._include_usage and not self._usage:
             self._broken("usage.missing", "include_usage was asked and no usage came", at="end")
 
-    def _broken(self, code: str, message: str, *, at: str = "") -> None:
-        where = at if at == "end" else f"chunk[{self._n}]{at}"
-        self._found.append(Violation(code, where, message))
-
     # --------------------------------------------------------------------------------------------------- one chunk
 
-    def _chunk(self, chunk: dict[str, Any]) -> None:
+    def _take(self, chunk: dict[str, Any]) -> None:
         if self._errored:
             self._broken("after_error", "a chunk after an error frame")
         if "error" in chunk and "choices" not in chunk:
@@ -200,8 +172,5 @@ class ChatChecker:
 
 def check_chat(stream: framing.Streamed, *, include_usage: bool | None = None, n: int | None = None) -> list[Violation]:
     """What a whole Chat stream breaks: raw bytes, frames, or parsed chunks (which have no `[DONE]` to check)."""
-    entries, violations = framing.read(stream)
-    checker = ChatChecker(include_usage=include_usage, n=n, framed=isinstance(stream, (bytes, bytearray, memoryview)))
-    for entry in entries:
-        violations += checker.feed_frame(*entry) if isinstance(entry, tuple) else checker.feed(entry)
-    return violations + checker.end()
+    framed = isinstance(stream, (bytes, bytearray, memoryview))
+    return ChatChecker(include_usage=include_usage, n=n, framed=framed).whole(stream)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from adapter.hub.grammar import framing
-from adapter.hub.grammar.bodies import ItemBody, body_event
+from adapter.hub.grammar.bodies import BODY_EVENTS, Check, ItemBody
 from adapter.hub.grammar.violation import Violation, shown
-from adapter.wire.jsonio import NotJson
 
 STATUS_OF_EVENT: Final = {
     "response.created": ("in_progress", "queued"),
@@ -27,64 +25,37 @@ REENCRYPTED: Final = ("encrypted_content", "fingerprint")
 """OpenAI encrypts anew between `output_item.done` and the terminal event."""
 
 
-class ResponsesChecker:
-    """The events of one Responses stream, in order."""
+class ResponsesChecker(framing.Checker):
+    """The events of one Responses stream, in order; of frames the event line must be there and say the type."""
+
+    unit = "event"
 
     def __init__(self) -> None:
-        self._n = 0
-        self._found: list[Violation] = []
+        super().__init__()
         self._sequence = 0
         self._state = "start"  # start -> run -> [errored] -> end
         self._first: dict[str, Any] | None = None
         self._in_progress = False
         self._items: list[ItemBody] = []
-        self._done_seen = False
 
-    def feed(self, event: Any) -> list[Violation]:
-        """What this event breaks."""
-        self._found = []
-        if isinstance(event, dict):
-            self._event(event)
-        else:
-            self._broken("event.not_object", f"the event is {type(event).__name__}")
-        self._n += 1
-        return self._found
-
-    def feed_frame(self, name: str | None, data: bytes) -> list[Violation]:
-        """As `feed`, for one frame: the event line must be there and say the type."""
-        found: list[Violation] = []
-        if data.strip() == framing.DONE:
-            if self._done_seen:
-                found.append(Violation("done.repeat", f"event[{self._n}]", "a second [DONE]"))
-            self._done_seen = True
-            return found
-        if self._done_seen:
-            found.append(Violation("done.not_last", f"event[{self._n}]", "[DONE] is not the last frame"))
-        try:
-            event = framing.parsed(data)
-        except NotJson as refused:
-            return [*found, Violation("json", f"event[{self._n}]", f"the data is {refused}")]
+    def _named(self, name: str | None, event: Any) -> list[Violation]:
         kind = event.get("type") if isinstance(event, dict) else None
         if name is None:
-            found.append(Violation("sse.event_missing", f"event[{self._n}]", f"no event line for {kind}"))
-        elif name != kind:
-            found.append(Violation("sse.event_mismatch", f"event[{self._n}]", f"event line {name}, type {kind}"))
-        return found + self.feed(event)
+            return [Violation("sse.event_missing", f"event[{self._n}]", f"no event line for {kind}")]
+        if name != kind:
+            return [Violation("sse.event_mismatch", f"event[{self._n}]", f"event line {name}, type {kind}")]
+        return []
 
     def end(self) -> list[Violation]:
-        """What the end of the stream breaks."""
         if self._state == "start":
             return [Violation("empty", "end", "no events")]
         if self._state == "run":
             return [Violation("no_terminal", "end", "no response.completed, .incomplete, .failed or error")]
         return []
 
-    def _broken(self, code: str, message: str) -> None:
-        self._found.append(Violation(code, f"event[{self._n}]", message))
-
     # ------------------------------------------------------------------------------------------------- the stream
 
-    def _event(self, event: dict[str, Any]) -> None:
+    def _take(self, event: dict[str, Any]) -> None:
         kind = event.get("type")
         sequence = event.get("sequence_number")
         if not isinstance(sequence, int) or isinstance(sequence, bool):
@@ -118,7 +89,7 @@ class ResponsesChecker:
             self._added(event)
         elif kind == "response.output_item.done":
             self._done(event)
-        elif (check := body_event(kind)) is not None:
+        elif (check := BODY_EVENTS.get(kind)) is not None:
             self._in_body(kind, event, check)
         elif not kind.startswith(("response.audio", "response.apply_patch_call_operation_diff.")):
             self._broken("event.unknown", f"{kind} is no event of the API")
@@ -229,12 +200,7 @@ class ResponsesChecker:
             for code, message in body.closed(item):
                 self._broken(code, message)
 
-    def _in_body(
-        self,
-        kind: str,
-        event: dict[str, Any],
-        check: Callable[[ItemBody, str, dict[str, Any]], list[tuple[str, str]]],
-    ) -> None:
+    def _in_body(self, kind: str, event: dict[str, Any], check: Check) -> None:
         body = self._item(event)
         if not isinstance(event.get("item_id"), str) and not kind.startswith(NAMELESS):
             self._broken("malformed", f"{kind} without item_id")
@@ -265,8 +231,4 @@ def _opened(item: Any) -> Any:
 
 def check_responses(stream: framing.Streamed) -> list[Violation]:
     """What a whole Responses stream breaks: raw bytes, frames, or parsed events (which have no event lines to check)."""
-    entries, violations = framing.read(stream)
-    checker = ResponsesChecker()
-    for entry in entries:
-        violations += checker.feed_frame(*entry) if isinstance(entry, tuple) else checker.feed(entry)
-    return violations + checker.end()
+    return ResponsesChecker().whole(stream)
