@@ -12,6 +12,7 @@ from adapter.conform.laws import Name
 from adapter.conform.live import laws
 from adapter.conform.live.case import Answer, Case
 from adapter.conform.live.questions import questions
+from adapter.conform.live.shapes import WORD, Exactly, Kinds, lacks
 
 BOTH: tuple[Name, ...] = ("chat", "responses")
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -273,3 +274,31 @@ def test_the_results_of_calls_go_back_with_all_that_was_said() -> None:
             {"type": "custom_tool_call_output", "call_id": "call_2", "output": "18 degrees"},
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "found"),
+    [
+        ({"a": 1, "more": 2}, {"a": int, "b?": str}, []),
+        ({"a": True}, {"a": int}, ["a is True, expected an integer"]),
+        ({"a": 1}, {"a": float}, []),
+        ({}, {"a": int}, ["a is missing"]),
+        ({"a": {"b": [1, "x"]}}, {"a": {"b": [int]}}, ["a.b[1] is 'x', expected an integer"]),
+        ({"a": 0}, {"a": ("x", None)}, ["a is 0, expected 'x' or null"]),
+        ({"a": {"b": 0}}, {"a": (None, {"b": str})}, ["a.b is 0, expected a string"]),
+        ({"a": [5]}, {"a": (None, [str])}, ["a[0] is 5, expected a string"]),
+        ({"a": []}, {"a": (None, {"b": str})}, ["a is [], expected null or an object"]),
+        ([], Exactly((int,)), ["the body has 0 members, expected 1"]),
+        ([1, "x"], Exactly((0, int)), ["[0] is 1, expected 0", "[1] is 'x', expected an integer"]),
+        ({"a": 5}, {"a": Exactly((int,))}, ["a is 5, expected a list"]),
+        ({"a": ""}, {"a": WORD}, ["a is '', expected a string that is not empty"]),
+        ({"a": 5}, {"a": (None, WORD)}, ["a is 5, expected null or a string that is not empty"]),
+        ({"a": False}, {"a": 0}, ["a is False, expected 0"]),
+        ({"type": "t", "x": 1}, Kinds({"t": {"x": str}}), ["x is 1, expected a string"]),
+        ({"type": "new"}, Kinds({"t": {"x": str}}), []),
+        ({}, Kinds({}), ["type is missing"]),
+        (None, {"a": int}, ["the body is None, expected an object"]),
+    ],
+)
+def test_a_shape_says_where_an_object_is_not_like_it(value: Any, wanted: Any, found: list[str]) -> None:
+    assert list(lacks(value, wanted)) == found
