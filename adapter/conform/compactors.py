@@ -28,14 +28,8 @@ BLOB: Final = "peer:"
 _FACT: Final = re.compile(r"FACT-\w+")
 _ENDPOINT_KEYS: Final[dict[str, set[str]]] = {
     "compaction": {
-        "model",
-        "input",
-        "instructions",
-        "previous_response_id",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "prompt_cache_options",
-        "service_tier",
+        *("model", "input", "instructions", "previous_response_id", "service_tier"),
+        *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
     },
     "response": {"model", "input", "instructions", "prompt_cache_key"},
     "gomodel": {"model", "input", "instructions", "metadata", "reasoning", "provider", "prompt_cache_key"},
@@ -118,7 +112,6 @@ class _Responses(ResponsesPeer):
         triggers = [index for index, item in enumerate(items) if item.get("type") == "compaction_trigger"]
         if triggers and (self._owner.kind != "trigger" or triggers != [len(items) - 1]):
             found.append(f"input[{triggers[0]}]: no trigger belongs here")
-        self.problems += found
         return super().checked(body) + found
 
     def _turn(self, body: dict[str, Any]) -> Spoken:
@@ -128,7 +121,7 @@ class _Responses(ResponsesPeer):
         return _answers(body)
 
 
-class _Endpoint(Peer):
+class _Endpoint(ResponsesPeer):
     path = "/responses/compact"
 
     def __init__(self, owner: CompactPeer) -> None:
@@ -139,11 +132,7 @@ class _Endpoint(Peer):
         self._owner.seen.append((self.path, body))
         found = [f"unknown parameter {key}" for key in body.keys() - _ENDPOINT_KEYS[self._owner.kind]]
         found += [] if body.get("input") else ["nothing to compact"]
-        self.problems += found + _foreign(body)
         return found + _foreign(body)
-
-    def said(self, spoken: Spoken) -> Line:
-        return Line(plain=json.dumps(response(spoken)).encode())
 
     def _turn(self, body: dict[str, Any]) -> Line:
         spoken = replace(_answers(body), model=body["model"])

@@ -37,6 +37,8 @@ class Translator(Protocol):
 TERMINALS: Final = ("response.completed", "response.incomplete", "response.failed")
 FOLLOWS_THE_WAY: Final = ("sequence_number", "obfuscation")
 """What may differ in an event that went through the hub."""
+_ESSENCE: Final = ("output", "status", "incomplete_details", "usage", "model")
+"""What a response says, apart from ids of its own and the request's echo."""
 
 
 # -------------------------------------------------------------------------------------------------------------- laws
@@ -153,7 +155,7 @@ def chat_endings(raw: bytes) -> list[str]:
 def essence(value: dict[str, Any], target: Name) -> dict[str, Any]:
     """What a plain reply says, apart from ids of its own and the request's echo."""
     if target == "responses":
-        return {key: value[key] for key in ("output", "status", "incomplete_details", "usage", "model")}
+        return {key: value[key] for key in _ESSENCE}
     choice = value["choices"][0]
     message = choice["message"]
     said = {key: message.get(key) or "" for key in ("content", "refusal", "reasoning_content")}
@@ -196,17 +198,6 @@ def _lasting(event: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in event.items() if key not in FOLLOWS_THE_WAY}
     if isinstance(kept.get("response"), dict):
         kept["response"] = {
-            key: kept["response"].get(key)
-            for key in (
-                "id",
-                "object",
-                "created_at",
-                "model",
-                "status",
-                "output",
-                "usage",
-                "incomplete_details",
-                "error",
-            )
+            key: kept["response"].get(key) for key in (*_ESSENCE, "id", "object", "created_at", "error")
         }
     return kept

@@ -6,8 +6,9 @@
     assert peer.requests[0]["model"] == "m"
 
 A peer answers in order, the last answer again and again. A turn of its script is an answer (`Spoken`), one that breaks
-off (`Torn`) or rests (`Slow`), bytes (`Line`), or a function of the request that gives any of these. Peers are strict unless told otherwise: a Chat request with an
-unknown field, an unpaired call, a developer message or a tool_choice without tools gets the 400 that such servers give.
+off (`Torn`) or rests (`Slow`), bytes (`Line`), or a function of the request that gives any of these. Peers are strict unless
+told otherwise: a Chat request with an unknown field, an unpaired call, a developer message or a tool_choice without tools gets
+the 400 that such servers give.
 
 Every answer says that another model gave it (`openai-model`), which some clients take for an alarm: it is not to go on.
 Where one address has to serve many scripts at once, a `Switchboard` finds each peer by the key of the request.
@@ -155,6 +156,7 @@ class Peer(ABC):
         body = json.loads(raw)
         self.requests.append(body)
         found = self.checked(body) if self.strict else []
+        self.problems += found
         line = fails(400, "; ".join(found)) if found else self._next(body)
         await _send(send, line, stream=body.get("stream") is True)
 
@@ -185,9 +187,7 @@ class ChatPeer(Peer):
 
     def checked(self, body: dict[str, Any]) -> list[str]:
         """What the strictest Chat server of the profile refuses."""
-        found = strict_chat.problems(body, self.profile)
-        self.problems += found
-        return found
+        return strict_chat.problems(body, self.profile)
 
     def said(self, spoken: Spoken) -> Line:
         """As a completion or chunks."""
@@ -201,9 +201,7 @@ class ResponsesPeer(Peer):
 
     def checked(self, body: dict[str, Any]) -> list[str]:
         """What a Responses server without a store refuses."""
-        found = strict_responses.problems(body)
-        self.problems += found
-        return found
+        return strict_responses.problems(body)
 
     def said(self, spoken: Spoken) -> Line:
         """As a response or its events."""

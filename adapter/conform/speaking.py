@@ -74,21 +74,21 @@ class Spoken:
     @property
     def text(self) -> str:
         """All output text, joined."""
-        return "".join(part.get("text", "") for part in self._parts("message"))
+        return "".join(part.get("text", "") for part in self._parts())
 
     @property
     def refusal(self) -> str:
         """All refusals, joined."""
-        return "".join(part.get("refusal", "") for part in self._parts("message"))
+        return "".join(part.get("refusal", "") for part in self._parts())
 
     @property
     def calls(self) -> list[dict[str, Any]]:
         """The call items, in order."""
         return [item for item in self.items if item["type"] in STRINGS]
 
-    def _parts(self, type_: str) -> Iterator[dict[str, Any]]:
+    def _parts(self) -> Iterator[dict[str, Any]]:
         for item in self.items:
-            if item["type"] == type_:
+            if item["type"] == "message":
                 yield from item["content"]
 
     def cut(self, text: str) -> list[str]:

@@ -49,40 +49,11 @@ def wrong(keys: list[str]) -> SearchStrategy[dict[str, Any]]:
 
 
 REQUEST_KEYS: Final = [
-    *(
-        "model",
-        "messages",
-        "input",
-        "tools",
-        "tool_choice",
-        "stream",
-        "stream_options",
-        "temperature",
-        "top_p",
-        "stop",
-        "n",
-    ),
-    *(
-        "max_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "response_format",
-        "text",
-        "reasoning",
-        "reasoning_effort",
-    ),
-    *(
-        "functions",
-        "function_call",
-        "logprobs",
-        "top_logprobs",
-        "logit_bias",
-        "include",
-        "instructions",
-        "metadata",
-        "store",
-    ),
-    *("previous_response_id", "conversation", "web_search_options", "modalities", "audio", "seed", "user", "prompt"),
+    *("model", "messages", "input", "tools", "tool_choice", "stream", "stream_options", "temperature", "top_p"),
+    *("stop", "n", "max_tokens", "max_completion_tokens", "max_output_tokens", "response_format", "text"),
+    *("reasoning", "reasoning_effort", "functions", "function_call", "logprobs", "top_logprobs", "logit_bias"),
+    *("include", "instructions", "metadata", "store", "previous_response_id", "conversation", "web_search_options"),
+    *("modalities", "audio", "seed", "user", "prompt"),
 ]
 REPLY_KEYS: Final = ["id", "object", "created", "model", "choices", "usage", "output", "status", "error", "created_at"]
 

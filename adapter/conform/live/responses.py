@@ -120,13 +120,11 @@ class Responses(Dialect):
         return self.cut(value) and value["incomplete_details"]["reason"] == "max_output_tokens"
 
     def silent(self, value: dict[str, Any]) -> bool:
-        parts = [part for item in value["output"] if item["type"] == "message" for part in item["content"]]
         others = [item for item in value["output"] if item["type"] != "message"]
-        return not others and not any(part.get("text", part.get("refusal", True)) for part in parts)
+        return not others and not any(part.get("text", part.get("refusal", True)) for part in _parts(value))
 
     def logprobs(self, value: dict[str, Any]) -> list[dict[str, Any]]:
-        parts = [part for item in value["output"] if item["type"] == "message" for part in item["content"]]
-        return [token for part in parts for token in part.get("logprobs") or ()]
+        return [token for part in _parts(value) for token in part.get("logprobs") or ()]
 
     def echoes(self, body: dict[str, Any], value: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
         for key, differ in _DIFFER.items():
@@ -143,8 +141,7 @@ class Responses(Dialect):
         ]
 
     def text(self, value: dict[str, Any]) -> str:
-        parts = [part for item in value["output"] if item["type"] == "message" for part in item["content"]]
-        return "".join(part["text"] for part in parts if part["type"] == "output_text")
+        return "".join(part["text"] for part in _parts(value) if part["type"] == "output_text")
 
     def item_ids(self, value: dict[str, Any]) -> list[str]:
         return [item["id"] for item in value["output"] if isinstance(item.get("id"), str)]
@@ -162,6 +159,10 @@ class Responses(Dialect):
         question = {"type": "message", "role": "user", "content": body["input"]}
         kept = {key: asked for key, asked in body.items() if key not in ("tool_choice", "stream")}
         return {**kept, "input": [question, *calls, *results]}
+
+
+def _parts(value: dict[str, Any]) -> list[dict[str, Any]]:
+    return [part for item in value["output"] if item["type"] == "message" for part in item["content"]]
 
 
 def _kind(tool: Any) -> tuple[Any, Any]:
