@@ -154,7 +154,7 @@ class KeyFile:
         Raises:
             ConfigError: it cannot be read, is no such file, or others may write it.
         """
-        import tomllib  # as in `adapter.config`
+        import tomllib  # as in `adapter.reading`
 
         try:
             with self.path.open("rb") as file:

@@ -30,10 +30,10 @@ EXPECTED_OUTPUT: Final = 1_000
 class Measure(Enum):
     """What is counted, and over how many seconds; no seconds: what runs at this moment."""
 
-    REQUESTS_PER_MINUTE = ("requests", 60)
-    TOKENS_PER_MINUTE = ("tokens", 60)
-    TOKENS_PER_DAY = ("tokens", 86_400)
-    STREAMS = ("streams", 0)
+    REQUESTS_PER_MINUTE = ("requests", 60, "requests per minute")
+    TOKENS_PER_MINUTE = ("tokens", 60, "tokens per minute")
+    TOKENS_PER_DAY = ("tokens", 86_400, "tokens per day")
+    STREAMS = ("streams", 0, "answers at the same time")
 
     @property
     def unit(self) -> str:
@@ -46,15 +46,7 @@ class Measure(Enum):
     @property
     def said(self) -> str:
         """For a message: `tokens per day`."""
-        return _SAID[self]
-
-
-_SAID: Final = {
-    Measure.REQUESTS_PER_MINUTE: "requests per minute",
-    Measure.TOKENS_PER_MINUTE: "tokens per minute",
-    Measure.TOKENS_PER_DAY: "tokens per day",
-    Measure.STREAMS: "answers at the same time",
-}
+        return self.value[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,8 +188,8 @@ def _cut(said: Said, limit: int | None) -> None:
     """Count what is said, and cut it where the limit is met."""
     left = None if limit is None else limit * BYTES_PER_TOKEN
     said.reasoning, left = _within(said, said.reasoning, left)
-    said.tokens_reasoning = tokens(len(said.reasoning.encode()))
     size = len(said.reasoning.encode())
+    said.tokens_reasoning = tokens(size)
     said.text, left = _within(said, said.text, left)
     said.refusal, left = _within(said, said.refusal, left)
     kept: list[Call] = []

@@ -200,16 +200,12 @@ class _Message:
 
 def _split(delta: Delta, size: int) -> tuple[Delta | None, Delta]:
     """A delta in two; a token's logprobs go with its first character."""
-    entries = delta.logprobs
-    if entries is None:
-        first: list[dict[str, Any]] | None = None
-        second = first
-    else:
-        at, count = 0, 0
-        while count < len(entries) and at < size:
-            at += len(str(entries[count].get("token", "")))
-            count += 1
-        first, second = entries[:count], entries[count:]
+    entries = delta.logprobs or []
+    at = count = 0
+    while count < len(entries) and at < size:
+        at += len(str(entries[count].get("token", "")))
+        count += 1
+    first, second = entries[:count], entries[count:]
     tail = Delta(delta.index, delta.part_index, delta.kind, delta.text[size:], second or None)
     if size == 0 and not first:
         return None, tail

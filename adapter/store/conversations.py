@@ -30,7 +30,7 @@ def reserve(connection: Connection, tenant: str, id: str, count: int) -> int | N
     """The first of `count` positions at the end, now taken; None if there is no such conversation."""
     statement = (
         update(conversations)
-        .where(conversations.c.tenant == tenant, conversations.c.id == id)
+        .where(*_one(tenant, id))
         .values(next_position=conversations.c.next_position + count)
         .returning(conversations.c.next_position)
     )
@@ -144,7 +144,7 @@ class Conversations(Room):
             return False
 
         def work(connection: Connection) -> bool:
-            pointers = delete(_link).where(_link.c.tenant == tenant, _link.c.conversation_id == id)
+            pointers = delete(_link).where(*_inside(tenant, id))
             freed = connection.execute(pointers.returning(_link.c.digest)).scalars().all()
             gone = delete(conversations).where(*_one(tenant, id)).returning(conversations.c.id)
             found = connection.execute(gone).first() is not None
