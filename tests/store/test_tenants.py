@@ -10,6 +10,11 @@ from adapter.store.values import LoggedEvent
 from tests.store.samples import assistant, response, user
 
 
+async def _found(store: Store, tenant: str, ids: list[str]) -> list[Any]:
+    """Items that were stored at once come in any order."""
+    return sorted((await store.find_items(tenant, ids)).items())
+
+
 async def life(store: Store, tenant: str) -> AsyncIterator[Any]:
     """All that one can do, step by step: what each step returned."""
     given = [user(f"{tenant} asks", id="msg_1"), user("the same words", id="msg_2")]
@@ -26,7 +31,7 @@ async def life(store: Store, tenant: str) -> AsyncIterator[Any]:
     yield await store.resolve(tenant, "resp_2")
     yield await store.save_origin(tenant, "resp_3", f"{tenant} keeps")
     yield await store.kept_by(tenant, "resp_3")
-    yield await store.find_items(tenant, ["msg_1", "msg_2", "msg_3", "msg_5"])
+    yield await _found(store, tenant, ["msg_1", "msg_2", "msg_3", "msg_5"])
 
     for name in ("resp_4", "resp_5"):
         queued = response(name, status="queued", background=True)
@@ -77,11 +82,11 @@ async def life(store: Store, tenant: str) -> AsyncIterator[Any]:
     for name in ("resp_1", "resp_2", "resp_3", "resp_4", "resp_5", "resp_6"):
         yield await store.delete_response(tenant, name)
         yield await store.resolve(tenant, "resp_2")
-        yield await store.find_items(tenant, [f"msg_{number}" for number in range(1, 10)])
+        yield await _found(store, tenant, [f"msg_{number}" for number in range(1, 10)])
     yield await store.conversation_history(tenant, "conv_1")
     yield await store.delete_conversation(tenant, "conv_1")
     yield await store.conversation_history(tenant, "conv_1")
-    yield await store.find_items(tenant, [f"msg_{number}" for number in range(1, 10)])
+    yield await _found(store, tenant, [f"msg_{number}" for number in range(1, 10)])
     for name in ("chat_1", "chat_2"):
         yield await store.delete_completion(tenant, name)
         yield await store.completions(tenant)
