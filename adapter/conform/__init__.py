@@ -6,7 +6,7 @@
     strict_chat.py   what the strictest Chat server of a profile says about a request
     strict_responses.py  what a Responses server without a store says about one
     acting.py        what a model does with the tools that a request offers
-    peers.py         scripted upstreams as ASGI applications, strict ones included
+    peers.py         scripted upstreams as ASGI applications, strict ones included;  compactors.py  those that compact
     report.py        findings of many laws over many cases, as text
     live/            all this pointed at a live server, `adapter conform URL`: questions, laws of their answers, drawn requests
 

@@ -18,8 +18,6 @@ from adapter.store.room import live
 from adapter.store.schema import items, response_items, responses
 from adapter.store.values import TERMINAL
 
-_CHUNK = 500
-
 
 def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[bytes] | None:
     """Input and output items of the chain that ends in `id`, oldest first; None if `id` is not kept here.
@@ -123,8 +121,8 @@ def _remove(
     )
     found = connection.execute(select(removable.c.tenant, removable.c.id, removable.c.previous)).all()
     doomed = [(row.tenant, row.id) for row in found]
-    for start in range(0, len(doomed), _CHUNK):  # the query gives children before their parents
-        chunk = doomed[start : start + _CHUNK]
+    for start in range(0, len(doomed), item_rows.CHUNK):  # the query gives children before their parents
+        chunk = doomed[start : start + item_rows.CHUNK]
         pointers = connection.execute(
             delete(response_items)
             .where(tuple_(response_items.c.tenant, response_items.c.response_id).in_(chunk))

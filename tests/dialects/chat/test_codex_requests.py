@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from adapter.conform.strict_chat import problems
 from adapter.dialects.chat.write_request import write_request
 from adapter.hub.request import Request, ToolKind, ToolRef, Written
 from adapter.upstream.profiles import GENERIC, profile
-from tests.strict_chat import problems
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "requests" / "responses"
 

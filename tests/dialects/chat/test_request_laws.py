@@ -9,13 +9,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapter.conform.strict_chat import problems
 from adapter.dialects.chat.read_request import _FIELDS, read_request
 from adapter.dialects.chat.write_request import write_request
 from adapter.errors import AdapterError
 from adapter.hub.request import Request
 from adapter.upstream.profiles import GENERIC, Profile, profile, profile_names
 from adapter.wire.jsonio import dumps
-from tests.strict_chat import problems
 
 FAST = settings(max_examples=150, deadline=None)
 

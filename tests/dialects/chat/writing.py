@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from adapter.conform.strict_chat import problems
 from adapter.dialects.chat.write_request import write_request
 from adapter.hub.request import Request, Written
 from adapter.upstream.profiles import GENERIC, Profile, profile
-from tests.strict_chat import problems
 
 OPENAI = profile("openai")
 
