@@ -17,7 +17,6 @@ from adapter.errors import InvalidValue
 from adapter.hub.events import Item
 from adapter.store import items as item_rows
 from adapter.store.items import ItemRow
-from adapter.store.lists import page
 from adapter.store.room import Room, insert
 from adapter.store.schema import conversation_items, conversations, items
 from adapter.store.values import MAX_ADDED, Items, Json, Order, Page, can_exist, checked_metadata, dumps
@@ -178,11 +177,7 @@ class Conversations(Room):
         owner = select(conversations.c.id).where(*_one(tenant, id))
         place = select(_link.c.position).where(*_inside(tenant, id), _link.c.item_id == after)
         rows = _bodies(tenant, id)
-        return await self.db.read(
-            lambda connection: page(
-                connection, owner, place, rows, _link.c.position, limit=limit, order=order, after=after
-            )
-        )
+        return await self.page(owner, place, rows, _link.c.position, limit=limit, order=order, after=after)
 
     async def conversation_item(self, tenant: str, id: str, item_id: str) -> Item | None:
         """One item; None if conversation or item is unknown."""

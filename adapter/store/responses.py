@@ -18,7 +18,6 @@ from adapter.hub.events import Item
 from adapter.store import chains
 from adapter.store import events as event_rows
 from adapter.store import items as item_rows
-from adapter.store.lists import page
 from adapter.store.room import Room, insert, live
 from adapter.store.saving import INPUT, OUTPUT, Saving
 from adapter.store.schema import items, response_items, responses
@@ -153,11 +152,7 @@ class Responses(Room):
         owner = select(responses.c.id).where(*self._one(tenant, id))
         place = select(func.max(link.c.position)).where(mine, known, items.c.id == after)
         rows = select(items.c.id, items.c.body).where(mine, known)
-        return await self.db.read(
-            lambda connection: page(
-                connection, owner, place, rows, link.c.position, limit=limit, order=order, after=after
-            )
-        )
+        return await self.page(owner, place, rows, link.c.position, limit=limit, order=order, after=after)
 
     async def resolve(self, tenant: str, response_id: str) -> list[Item] | None:
         """What a request continues: all items of the chain that ends in `response_id`, oldest first, as they came.
