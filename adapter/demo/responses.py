@@ -35,6 +35,13 @@ ECHOED: Final[dict[str, tuple[Any, tuple[type, ...]]]] = {
 """Fields that a response repeats: what they are when the request says nothing, and of which types they may be."""
 FORMED: Final[dict[str, tuple[type, ...]]] = {"tools": (list,), "text": (dict,), "reasoning": (dict,)}
 """Those that it repeats in a form of its own."""
+PARTS: Final = {
+    "output_text": ("text", "response.output_text", "response.content_part", "content_index"),
+    "refusal": ("refusal", "response.refusal", "response.content_part", "content_index"),
+    "reasoning_text": ("text", "response.reasoning_text", "response.content_part", "content_index"),
+    "summary_text": ("text", "response.reasoning_summary_text", "response.reasoning_summary_part", "summary_index"),
+}
+"""Part type -> where its text is, the events of that, its own events, the key of its index."""
 
 
 # --------------------------------------------------------------------------------------------------------- speaking
@@ -100,43 +107,25 @@ class Speech:
         yield from self._item(item, self._part(part), status="in_progress", content=[])
 
     def _part(self, part: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        refusal = part["type"] == "refusal"
-        field, kind = ("refusal", "response.refusal") if refusal else ("text", "response.output_text")
-        empty = {**part, field: ""} if refusal else {**part, field: "", "logprobs": []}
-        yield {"type": "response.content_part.added", "content_index": 0, "part": empty}
-        for position, piece in enumerate(pieces(part[field])):
-            logprobs = {} if refusal else {"logprobs": part["logprobs"][position : position + 1]}
-            yield {"type": f"{kind}.delta", "content_index": 0, "delta": piece, **logprobs}
-        logprobs = {} if refusal else {"logprobs": part["logprobs"]}
-        yield {"type": f"{kind}.done", "content_index": 0, field: part[field], **logprobs}
-        yield {"type": "response.content_part.done", "content_index": 0, "part": part}
+        field, said, own, index = PARTS[part["type"]]
+        at = {index: 0}
+
+        def told(logprobs: list[Any]) -> dict[str, Any]:
+            return {"logprobs": logprobs} if "logprobs" in part else {}
+
+        yield {"type": f"{own}.added", **at, "part": {**part, field: "", **told([])}}
+        for place, piece in enumerate(pieces(part[field])):
+            yield {"type": f"{said}.delta", **at, "delta": piece, **told(part.get("logprobs", [])[place : place + 1])}
+        yield {"type": f"{said}.done", **at, field: part[field], **told(part.get("logprobs", []))}
+        yield {"type": f"{own}.done", **at, "part": part}
 
     def _reasoning(self, text: str) -> Iterator[dict[str, Any]]:
         asked = self._body.get("reasoning")
         summarised = isinstance(asked, dict) and asked.get("summary") is not None
-        item: dict[str, Any] = {"type": "reasoning", "id": f"rs_{self._token}_{len(self._output)}", "summary": []}
-        if summarised:
-            item["summary"] = [{"type": "summary_text", "text": text}]
-        else:
-            item["content"] = [{"type": "reasoning_text", "text": text}]
-        body = self._summary(text) if summarised else self._raw_reasoning(text)
-        yield from self._item(item, body, summary=[], **({} if summarised else {"content": []}))
-
-    def _summary(self, text: str) -> Iterator[dict[str, Any]]:
-        kind = "response.reasoning_summary"
-        yield {"type": f"{kind}_part.added", "summary_index": 0, "part": {"type": "summary_text", "text": ""}}
-        for piece in pieces(text):
-            yield {"type": f"{kind}_text.delta", "summary_index": 0, "delta": piece}
-        yield {"type": f"{kind}_text.done", "summary_index": 0, "text": text}
-        yield {"type": f"{kind}_part.done", "summary_index": 0, "part": {"type": "summary_text", "text": text}}
-
-    def _raw_reasoning(self, text: str) -> Iterator[dict[str, Any]]:
-        part = {"type": "reasoning_text", "text": text}
-        yield {"type": "response.content_part.added", "content_index": 0, "part": {**part, "text": ""}}
-        for piece in pieces(text):
-            yield {"type": "response.reasoning_text.delta", "content_index": 0, "delta": piece}
-        yield {"type": "response.reasoning_text.done", "content_index": 0, "text": text}
-        yield {"type": "response.content_part.done", "content_index": 0, "part": part}
+        group, kind = ("summary", "summary_text") if summarised else ("content", "reasoning_text")
+        part = {"type": kind, "text": text}
+        item = {"type": "reasoning", "id": f"rs_{self._token}_{len(self._output)}", "summary": [], group: [part]}
+        yield from self._item(item, self._part(part), **{"summary": [], group: []})
 
     def _call(self, index: int, tool: Tool, text: str, *, cut: bool) -> Iterator[dict[str, Any]]:
         if tool.native:
