@@ -183,6 +183,53 @@ def _continued(case: Case) -> Mapping[str, Any] | None:
 _CONTINUED: Final = (Next("continued", (*PLAIN, counts_what_is_added), _continued),)
 
 
+# fmt: off
+def _calls(
+    ask: Callable[..., dict[str, Any]], tool: Callable[[str], Any], chosen: Any, streamed: dict[str, Any]
+) -> tuple[Question, ...]:
+    """What is asked of calls: `ask` makes a body of a text, `tool` a tool of its name; `chosen` is a choice of get_time."""
+    forced: dict[str, Any] = {"tools": [tool("get_weather")], "tool_choice": "required"}
+    both: dict[str, Any] = {"tools": [tool("get_weather"), tool("get_time")]}
+    named: dict[str, Any] = {**both, "tool_choice": chosen}
+    return (
+        Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, then=_RESULTS,
+                 body=ask(_FORCED, **forced)),
+        Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
+                 then=_RESULTS, body=ask(f"{_FORCED} Now?", **forced, **streamed)),
+        Question(name="a call by name", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
+                 body=ask(f"{_FORCED} By name.", **named)),
+        Question(name="a call by name, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
+                 body=ask(f"{_FORCED} By name, now.", **named, **streamed)),
+        Question(name="a call that must not be", laws=PLAIN, limit=ROOMY, lacking=_TOOLS,
+                 body=ask(f"{_FORCED} Please call get_weather.", **both, tool_choice="none")),
+        Question(name="a call that must not be, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
+                 body=ask(f"{_FORCED} Call get_weather now.", **both, tool_choice="none", **streamed)),
+        Question(name="one call at a time", laws=(*PLAIN, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
+                 body=ask(f"{_BOTH} Or not.", **both, parallel_tool_calls=False)),
+        Question(name="one call at a time, streamed", laws=(*STREAM, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
+                 body=ask(f"{_BOTH} Or not now.", **both, parallel_tool_calls=False, **streamed)),
+        Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, then=_COUNTED_RESULTS,
+                 body=ask(_BOTH, **both)),
+        Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
+                 body=ask(f"{_BOTH} Now.", **both, **streamed)),
+    )
+
+
+def _formats(
+    ask: Callable[..., dict[str, Any]], held: Callable[[Any], dict[str, Any]], schema: Any, streamed: dict[str, Any]
+) -> tuple[Question, ...]:
+    """What is asked of formats: `held` gives the field of a body that holds one, `schema` is the one that asks for _SCHEMA."""
+    return (
+        Question(name="a JSON object", laws=(*PLAIN, is_a_json_object), limit=ROOMY, lacking=_FORMATS,
+                 body=ask(_JSON, **held({"type": "json_object"}))),
+        Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
+                 body=ask(_FACTS, **held(schema))),
+        Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
+                 body=ask(f"{_FACTS} About.", **held(schema), **streamed)),
+    )
+# fmt: on
+
+
 # ---------------------------------------------------------------------------------------------------------------- Chat
 
 
@@ -208,12 +255,7 @@ def _chat_tool(name: str) -> dict[str, Any]:
 
 
 _STREAMED: Final[dict[str, Any]] = {"stream": True, "stream_options": {"include_usage": True}}
-_CHAT_FORCED: Final[dict[str, Any]] = {"tools": [_chat_tool("get_weather")], "tool_choice": "required"}
-_CHAT_BOTH: Final = {"tools": [_chat_tool("get_weather"), _chat_tool("get_time")]}
-_CHAT_NAMED: Final = {**_CHAT_BOTH, "tool_choice": {"type": "function", "function": {"name": "get_time"}}}
-_CHAT_FORMAT: Final = {
-    "response_format": {"type": "json_schema", "json_schema": {"name": "capital", "schema": _SCHEMA, "strict": True}}
-}
+_CHAT_FORMAT: Final = {"type": "json_schema", "json_schema": {"name": "capital", "schema": _SCHEMA, "strict": True}}
 
 # fmt: off
 CHAT: Final = (
@@ -234,32 +276,8 @@ CHAT: Final = (
              body=_chat("Say hello, do not count.", stream=True, stream_options={"include_usage": False})),
     Question(name="a tiny limit, streamed", laws=(*STREAM, says_that_it_is_cut), limit=TINY, lacking=_LIMITS,
              body=_chat(f"{_STORY} Tell it slowly.", **_STREAMED)),
-    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, then=_RESULTS,
-             body=_chat(_FORCED, **_CHAT_FORCED)),
-    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             then=_RESULTS, body=_chat(f"{_FORCED} Now?", **_CHAT_FORCED, **_STREAMED)),
-    Question(name="a call by name", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             body=_chat(f"{_FORCED} By name.", **_CHAT_NAMED)),
-    Question(name="a call by name, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             body=_chat(f"{_FORCED} By name, now.", **_CHAT_NAMED, **_STREAMED)),
-    Question(name="a call that must not be", laws=PLAIN, limit=ROOMY, lacking=_TOOLS,
-             body=_chat(f"{_FORCED} Please call get_weather.", **_CHAT_BOTH, tool_choice="none")),
-    Question(name="a call that must not be, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
-             body=_chat(f"{_FORCED} Call get_weather now.", **_CHAT_BOTH, tool_choice="none", **_STREAMED)),
-    Question(name="one call at a time", laws=(*PLAIN, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
-             body=_chat(f"{_BOTH} Or not.", **_CHAT_BOTH, parallel_tool_calls=False)),
-    Question(name="one call at a time, streamed", laws=(*STREAM, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
-             body=_chat(f"{_BOTH} Or not now.", **_CHAT_BOTH, parallel_tool_calls=False, **_STREAMED)),
-    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, then=_COUNTED_RESULTS,
-             body=_chat(_BOTH, **_CHAT_BOTH)),
-    Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
-             body=_chat(f"{_BOTH} Now.", **_CHAT_BOTH, **_STREAMED)),
-    Question(name="a JSON object", laws=(*PLAIN, is_a_json_object), limit=ROOMY, lacking=_FORMATS,
-             body=_chat(_JSON, response_format={"type": "json_object"})),
-    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
-             body=_chat(_FACTS, **_CHAT_FORMAT)),
-    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
-             body=_chat(f"{_FACTS} About.", **_CHAT_FORMAT, **_STREAMED)),
+    *_calls(_chat, _chat_tool, {"type": "function", "function": {"name": "get_time"}}, _STREAMED),
+    *_formats(_chat, lambda asked: {"response_format": asked}, _CHAT_FORMAT, _STREAMED),
     _MODELS,
     *_refusals("messages", [{"role": "user", "content": "Say hello."}]),
 )
@@ -321,12 +339,7 @@ _COMPACTED: Final = (
     ),
 )
 _NOTE: Final = {"type": "custom", "name": "note", "description": "Takes a note in plain words."}
-_RESPONSES_FORCED: Final[dict[str, Any]] = {"tools": [_tool("get_weather")], "tool_choice": "required"}
-_RESPONSES_BOTH: Final = {"tools": [_tool("get_weather"), _tool("get_time")]}
-_RESPONSES_NAMED: Final = {**_RESPONSES_BOTH, "tool_choice": {"type": "function", "name": "get_time"}}
-_RESPONSES_FORMAT: Final = {
-    "text": {"format": {"type": "json_schema", "name": "capital", "schema": _SCHEMA, "strict": True}}
-}
+_FORMAT: Final = {"type": "json_schema", "name": "capital", "schema": _SCHEMA, "strict": True}
 
 # fmt: off
 RESPONSES: Final = (
@@ -343,35 +356,11 @@ RESPONSES: Final = (
              body=_responses("Is 91 a prime number?", stream=True, reasoning={"effort": "low", "summary": "auto"})),
     Question(name="a tiny limit, streamed", laws=(*STREAM, says_that_it_is_cut), limit=TINY, lacking=_LIMITS,
              body=_responses(f"{_STORY} Slowly.", stream=True)),
-    Question(name="a call that must be", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS, then=_RESULTS,
-             body=_responses(_FORCED, **_RESPONSES_FORCED)),
-    Question(name="a call that must be, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             then=_RESULTS, body=_responses(f"{_FORCED} Now?", stream=True, **_RESPONSES_FORCED)),
-    Question(name="a call by name", laws=(*PLAIN, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             body=_responses(f"{_FORCED} By name.", **_RESPONSES_NAMED)),
-    Question(name="a call by name, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY, lacking=_TOOLS,
-             body=_responses(f"{_FORCED} By name, now.", stream=True, **_RESPONSES_NAMED)),
-    Question(name="a call that must not be", laws=PLAIN, limit=ROOMY, lacking=_TOOLS,
-             body=_responses(f"{_FORCED} Please call get_weather.", **_RESPONSES_BOTH, tool_choice="none")),
-    Question(name="a call that must not be, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
-             body=_responses(f"{_FORCED} Call get_weather now.", stream=True, **_RESPONSES_BOTH, tool_choice="none")),
-    Question(name="one call at a time", laws=(*PLAIN, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
-             body=_responses(f"{_BOTH} Or not.", **_RESPONSES_BOTH, parallel_tool_calls=False)),
-    Question(name="one call at a time, streamed", laws=(*STREAM, calls_one_at_a_time), limit=ROOMY, lacking=_PARALLEL,
-             body=_responses(f"{_BOTH} Or not now.", stream=True, **_RESPONSES_BOTH, parallel_tool_calls=False)),
-    Question(name="two calls at once", laws=PLAIN, limit=ROOMY, lacking=_TOOLS, then=_COUNTED_RESULTS,
-             body=_responses(_BOTH, **_RESPONSES_BOTH)),
-    Question(name="two calls at once, streamed", laws=STREAM, limit=ROOMY, lacking=_TOOLS,
-             body=_responses(f"{_BOTH} Now.", stream=True, **_RESPONSES_BOTH)),
+    *_calls(_responses, _tool, {"type": "function", "name": "get_time"}, {"stream": True}),
     Question(name="a call of a custom tool, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY,
              lacking=(*_TOOLS, "custom"), then=_RESULTS,
              body=_responses("Note that the keeper is asleep.", stream=True, tools=[_NOTE], tool_choice="required")),
-    Question(name="a JSON object", laws=(*PLAIN, is_a_json_object), limit=ROOMY, lacking=_FORMATS,
-             body=_responses(_JSON, text={"format": {"type": "json_object"}})),
-    Question(name="a JSON schema", laws=(*PLAIN, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
-             body=_responses(_FACTS, **_RESPONSES_FORMAT)),
-    Question(name="a JSON schema, streamed", laws=(*STREAM, fits_its_schema), limit=ROOMY, lacking=_FORMATS,
-             body=_responses(f"{_FACTS} About.", stream=True, **_RESPONSES_FORMAT)),
+    *_formats(_responses, lambda asked: {"text": {"format": asked}}, _FORMAT, {"stream": True}),
     _MODELS,
     *_refusals("input", "Say hello."),
     Question(name="an unknown previous response", laws=REFUSAL, limit=TINY,
