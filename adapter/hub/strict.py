@@ -11,21 +11,9 @@ from typing import Any, Final
 
 _NOT_STRICT: Final = frozenset(
     {
-        "allOf",
-        "not",
-        "if",
-        "then",
-        "else",
-        "oneOf",
-        "default",
-        "dependentRequired",
-        "dependentSchemas",
-        "patternProperties",
-        "propertyNames",
-        "unevaluatedProperties",
-        "unevaluatedItems",
-        "prefixItems",
-        "contains",
+        *("allOf", "oneOf", "not", "if", "then", "else", "default", "contains", "prefixItems"),
+        *("dependentRequired", "dependentSchemas", "patternProperties", "propertyNames"),
+        *("unevaluatedProperties", "unevaluatedItems"),
     }
 )
 """Keywords that strict mode refuses, or may refuse."""

@@ -62,7 +62,7 @@ _SENT_BACK: Final = {
 
 
 class Responses(Dialect):
-    """`POST /responses`, nothing stored."""
+    """`POST /responses`."""
 
     name: ClassVar = "responses"
     path: ClassVar = "/responses"
