@@ -39,16 +39,21 @@ def apart(work: Callable[[], T]) -> T:
     return cast(T, _outcome(os.waitstatus_to_exitcode(status), told))
 
 
-def afresh(work: Callable[[], T]) -> T:
-    """As `apart`, with what of this process can be pickled: `work`.
+def afresh(work: Callable[[], T], within: float = 60) -> T:
+    """As `apart`, with what of this process can be pickled: `work`. It has so many seconds.
 
     Raises:
         Exception: what it raises.
-        OSError: there is no interpreter to be had, or it was killed.
+        OSError: there is no interpreter to be had, it was killed, or it was too slow.
     """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     asked = [sys.executable, "-P", "-m", __name__]
-    done = subprocess.run(asked, input=pickle.dumps(work), stdout=subprocess.PIPE, env=environ, check=False)
+    try:
+        done = subprocess.run(
+            asked, input=pickle.dumps(work), stdout=subprocess.PIPE, env=environ, timeout=within, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ChildProcessError(f"the process for it took more than {within} s") from None
     return cast(T, _outcome(done.returncode, done.stdout))
 
 
