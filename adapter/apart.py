@@ -1,14 +1,20 @@
-"""Work in a process of its own: what it imports and allocates goes when it is done."""
+"""Work in a process of its own: what it imports and allocates goes when it is done.
+
+apart   in a child, for a process that has no threads yet; the quickest
+afresh  in a new interpreter, for one that serves
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -30,12 +36,45 @@ def apart(work: Callable[[], T]) -> T:
     with ours, ours.makefile("rb") as pipe:
         told = pipe.read()
         _, status = os.waitpid(child, 0)
+    return cast(T, _outcome(os.waitstatus_to_exitcode(status), told))
+
+
+def afresh(work: Callable[[], T], within: float = 60) -> T:
+    """As `apart`, with what of this process can be pickled: `work`. It has so many seconds.
+
+    Raises:
+        Exception: what it raises.
+        OSError: there is no interpreter to be had, it was killed, or it was too slow.
+    """
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    asked = [sys.executable, "-P", "-m", __name__]
+    try:
+        done = subprocess.run(
+            asked, input=pickle.dumps(work), stdout=subprocess.PIPE, env=environ, timeout=within, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ChildProcessError(f"the process for it took more than {within} s") from None
+    return cast(T, _outcome(done.returncode, done.stdout))
+
+
+def _outcome(status: int, told: bytes) -> Any:
     if status != 0:
-        raise ChildProcessError(f"the process for it ended with {os.waitstatus_to_exitcode(status)}")
+        raise ChildProcessError(f"the process for it ended with {status}")
     returned, raised = pickle.loads(told)
     if raised is not None:
         raise raised
-    return cast(T, returned)
+    return returned
+
+
+def _done(work: Callable[[], object]) -> bytes:
+    """Pickled: what it returned, what it raised."""
+    outcome: tuple[object, Exception | None]
+    try:
+        outcome = (work(), None)
+    except Exception as raised:
+        raised.add_note(traceback.format_exc())  # which says where, as its own traceback stays behind
+        outcome = (None, raised)
+    return pickle.dumps(outcome)
 
 
 def _tell(work: Callable[[], object], parent: socket.socket) -> None:
@@ -43,13 +82,7 @@ def _tell(work: Callable[[], object], parent: socket.socket) -> None:
     status = 1
     try:
         threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-        outcome: tuple[object, Exception | None]
-        try:
-            outcome = (work(), None)
-        except Exception as raised:
-            raised.add_note(traceback.format_exc())  # which says where, as its own traceback stays behind
-            outcome = (None, raised)
-        parent.sendall(pickle.dumps(outcome))
+        parent.sendall(_done(work))
         status = 0
     finally:
         os._exit(status)
@@ -59,3 +92,7 @@ def _leave_with(parent: socket.socket) -> None:
     """It never says anything: what can be read is that it is gone."""
     parent.recv(1)
     os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(_done(pickle.loads(sys.stdin.buffer.read())))

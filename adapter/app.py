@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
@@ -18,13 +17,15 @@ from adapter.server.calls.asking import Asking
 from adapter.server.courses.deciding import Courses
 from adapter.server.courses.keeping import KeepsNothing
 from adapter.server.courses.routing import Routing
-from adapter.server.doors import Doors
+from adapter.server.doors import Doors, access, gate
 from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Probe, Readyz
 from adapter.server.history import NoHistory
 from adapter.server.models import Models
+from adapter.server.reloading import Again, Reloading
 from adapter.server.routes import router
+from adapter.server.served import Served
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.telemetry.log import configure, log
@@ -34,13 +35,16 @@ from adapter.upstream.models import Catalog
 from adapter.upstream.router import Router, Upstream
 
 
-def create(settings: Settings) -> ASGIApp:
-    """The adapter that these settings describe."""
+def create(settings: Settings, again: Again | None = None) -> ASGIApp:
+    """The adapter that these settings describe. `again` reads them anew when SIGHUP asks for that; without it this process does
+    what it likes with the signal.
+
+    Raises:
+        ConfigError: it cannot be served.
+    """
     server = settings.server
-    upstreams = Router([Upstream.of(upstream) for upstream in settings.upstreams])
-    client, tasks = UpstreamClient(_trusted(settings)), Tasks()
+    client, tasks = UpstreamClient(_trusted), Tasks()
     doors = Doors.of(settings, tasks)
-    routing = Routing(router=upstreams, health=Health(time.monotonic, random.random), access=doors.access)
     stored = None
     if settings.store.mode != "off":
         from adapter.server.stored.ondemand import OnDemand
@@ -48,16 +52,28 @@ def create(settings: Settings) -> ASGIApp:
         observe = None if doors.meters is None else doors.meters.stored_in
         stored = OnDemand(settings, observe, lambda: drain.draining)
     asking = Asking(client=client, settings=server, tasks=tasks)
-    courses = Courses(
-        routing=routing,
-        asking=asking,
-        compaction=settings.compaction.options(),
-        ring=settings.sealing.ring(),
-        history=NoHistory() if stored is None else stored,
-        keeping=KeepsNothing() if stored is None else stored,
-    )
+
+    def served(settings: Settings) -> Served:
+        upstreams = Router([Upstream.of(upstream) for upstream in settings.upstreams])
+        health = Health(time.monotonic, random.random)
+        courses = Courses(
+            routing=Routing(router=upstreams, health=health, access=access(settings)),
+            asking=asking,
+            compaction=settings.compaction.options(),
+            ring=settings.sealing.ring(),
+            history=NoHistory() if stored is None else stored,
+            keeping=KeepsNothing() if stored is None else stored,
+        )
+        catalog = Catalog(client, upstreams, time.monotonic)
+        return Served(gate=gate(settings), courses=courses, catalog=catalog)
+
     books = Books(access_log=server.access_log, meter=doors.meter, meters=doors.meters)
-    pipeline = Pipeline(settings=server, courses=courses, tasks=tasks, gate=doors.gate, books=books)
+    pipeline = Pipeline(settings=server, served=served(settings), tasks=tasks, books=books)
+
+    def take(settings: Settings) -> None:
+        pipeline.served = served(settings)
+
+    reloading = None if again is None else Reloading(settings, again, take, tasks=tasks, meters=doors.meters)
     drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout, worker=server.workers > 1)
 
     @asynccontextmanager
@@ -65,6 +81,8 @@ def create(settings: Settings) -> ASGIApp:
         configure(server.log_level)
         client.open()
         drain.listen()
+        if reloading is not None:
+            reloading.listen()
         doors.start()
         if stored is not None:
             stored.start()
@@ -76,21 +94,20 @@ def create(settings: Settings) -> ASGIApp:
             if stored is not None:
                 await stored.close(drain.left)
             drain.forget()
+            if reloading is not None:
+                reloading.forget()
             await doors.close()
             await tasks.close()
             await client.close()
             log.flush()
 
-    models = Models(Catalog(client, upstreams, time.monotonic), pipeline, doors.access)
     endpoints = {} if stored is None else stored.endpoints(pipeline)
     probe = None if stored is None else Probe(stored.ready, tasks, clock=time.monotonic)
-    return router(pipeline, models, Livez(), Readyz(drain, probe), lifespan, endpoints)
+    return router(pipeline, Models(pipeline), Livez(), Readyz(drain, probe), lifespan, endpoints)
 
 
-def _trusted(settings: Settings) -> ssl.SSLContext | None:
-    """The certificates of this machine, read only where an upstream is called over TLS."""
-    if not any(urlsplit(upstream.base_url).scheme == "https" for upstream in settings.upstreams):
-        return None
+def _trusted() -> ssl.SSLContext:
+    """The certificates of this machine."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec
@@ -11,9 +11,9 @@ from typing import Any, Final, ParamSpec
 import click
 
 from adapter import __version__
-from adapter.apart import apart
+from adapter.apart import afresh, apart
 from adapter.commands import end, keys, told
-from adapter.config import checked, load
+from adapter.config import load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.kinds import Secret
 from adapter.listening import bound
@@ -55,9 +55,10 @@ def serve(
     workers: int | None,
     open_: bool,
 ) -> None:
-    """Serve until a signal comes: SIGTERM, SIGINT and SIGHUP let answers finish, a second one ends them.
+    """Serve until a signal comes: SIGTERM and SIGINT let answers finish, a second one ends them.
 
-    The configuration is read once. What changes in it counts from the next start on, but for keys.toml.
+    SIGHUP has the configuration read again. What it says of upstreams, keys, groups, compaction and sealing counts from the
+    next turn on; of server, store, limits and metrics from the next start on.
     """
     with starting():
         open_streams()
@@ -79,18 +80,12 @@ def serve(
             overrides["upstreams"] = sections(model)
         from adapter import serving  # before the child, which then knows what both need
 
+        read = partial(load, config, overrides)
         try:
-            settings = apart(partial(_read, config, overrides))
+            settings = read(apart)
         except ChildProcessError as lost:
             end(1, f"adapter: the configuration was not read: {lost}")
-        serving.serve(checked(settings, config), model)
-
-
-def _read(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
-    """In a process of its own, because Pydantic is 11 MB: a fifth of what one that serves has at rest."""
-    from adapter.reading import read
-
-    return read(config, overrides)
+        serving.serve(settings, partial(read, afresh), model)
 
 
 def _single(url: str, dialect: str, profile: str | None, key_env: str | None) -> dict[str, Any]:

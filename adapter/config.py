@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -30,28 +31,45 @@ from adapter.sections import Sealing, Settings, Store, Upstream
 
 KEYS_FILE: Final = "keys.toml"
 """Where keys are kept that `adapter keys` makes, beside the configuration."""
+AT_START: Final = ("server", "store", "limits", "metrics")
+"""The sections of which a process that runs takes nothing anew."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SECRET: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
 
 
-def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The configuration of `path`, the environment and `overrides` (what the command line says; they win).
+def load(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    where: Callable[[Callable[[], Settings]], Settings] = lambda work: work(),
+) -> Settings:
+    """The configuration of `path`, the environment and `overrides` (what the command line says; they win). `where` does the
+    reading: what serves leaves that to a process of its own, because Pydantic is 11 MB, a fifth of what it has at rest.
 
     Raises:
         ConfigError: one line that names the key and what would be taken.
+        OSError: there is no such process.
     """
-    from adapter.reading import read  # with Pydantic, which what serves leaves to a process of its own
-
-    return checked(read(path, overrides), path)
+    return _checked(where(partial(_read, path, overrides)), path)
 
 
-def checked(settings: Settings, path: Path | None = None) -> Settings:
-    """What was read (from the file at `path`), its secrets looked up.
+def renewed(running: Settings, settings: Settings) -> Settings:
+    """`settings` as a process can take them that was started with `running`: some of its sections count from the next start on.
 
     Raises:
-        ConfigError: it cannot be served; one line that names the key.
+        ConfigError: with those it would be open to whom it is not to be; one line that names the key.
     """
+    return _access(replace(settings, **{name: getattr(running, name) for name in AT_START}))
+
+
+def _read(path: Path | None, overrides: Mapping[str, Any] | None) -> Settings:
+    from adapter.reading import read
+
+    return read(path, overrides)
+
+
+def _checked(settings: Settings, path: Path | None) -> Settings:
+    """What was read (from the file at `path`), its secrets looked up."""
     if settings.keys_file is not None and not settings.keys_file.exists():  # nobody would be asked for a key
         raise ConfigError(f"keys_file: {settings.keys_file} is not there; `adapter keys add` makes it")
     settings.compaction.options()
@@ -60,7 +78,7 @@ def checked(settings: Settings, path: Path | None = None) -> Settings:
             settings,
             sealing=_sealing(settings.sealing),
             store=_store(settings.store),
-            upstreams=_checked(settings.upstreams),
+            upstreams=_upstreams(settings.upstreams),
             keys=checked_keys([_resolved(section) for section in settings.keys]),
             limits=_resolved_store(settings.limits),
             keys_file=settings.keys_file or (path.parent / KEYS_FILE if path is not None else None),
@@ -105,7 +123,7 @@ def _resolved_store(store: LimitStore) -> LimitStore:
     return replace(store, storage=Secret(_secret("limits.storage", store.storage.get_secret_value())))
 
 
-def _checked(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
+def _upstreams(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
     names = [upstream.name for upstream in upstreams]
     for name in names:
         if names.count(name) > 1:

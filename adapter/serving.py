@@ -24,11 +24,13 @@ from uvicorn.supervisors import Multiprocess
 
 from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
+from adapter.config import renewed
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.kinds import Secret
 from adapter.listening import BACKLOG, bound
 from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
+from adapter.server.reloading import Again, Terminal
 from adapter.state import state_directory
 from adapter.store.paths import begins_at_once
 from adapter.telemetry.log import log
@@ -50,15 +52,15 @@ _A_PING: Final = 0.5
 """Seconds that the parent is deaf while it waits for a worker."""
 
 
-def serve(settings: Settings, model: socket.socket | None = None) -> None:
-    """Listen and serve until a signal comes; `model` is where the offline one, an upstream of these, is to answer.
+def serve(settings: Settings, again: Again, model: socket.socket | None = None) -> None:
+    """Listen and serve until a signal comes. `again` reads the settings anew, and can be pickled; `model` is where the offline
+    one, an upstream of these, is to answer.
 
     Raises:
         ConfigError: nothing to serve, or the address cannot be had.
     """
-    if not settings.upstreams:
-        raise ConfigError("no upstream: give --config FILE, --upstream URL or --demo")
-    settings = with_store(with_sealing_key(settings, os.environ), os.environ)
+    settings = with_store(servable(settings), os.environ)
+    again = partial(_servable_again, again)
     server = settings.server
     listener = bound(server.host, server.port)
     host, port = listener.getsockname()[:2]
@@ -71,7 +73,7 @@ def serve(settings: Settings, model: socket.socket | None = None) -> None:
         _say(pasteable(f"{url}/v1"))
     graceful = math.ceil(server.drain_delay + server.drain_timeout + _AFTER_DEADLINE)
     config = uvicorn.Config(
-        partial(_application, settings),
+        partial(_application, settings, again),
         factory=True,
         loop="uvloop",
         interface="asgi3",
@@ -97,7 +99,7 @@ def serve(settings: Settings, model: socket.socket | None = None) -> None:
         else:
             metrics = _metrics_of_workers(settings)
             gc.enable()
-            Workers(config, sockets=[listener]).run()
+            Workers(config, [listener], settings, again).run()
     except KeyboardInterrupt:
         pass
     finally:
@@ -109,15 +111,32 @@ def serve(settings: Settings, model: socket.socket | None = None) -> None:
 class Workers(Multiprocess):
     """The parent of several workers, which says when it has lost one, and passes every signal on."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, again: Again) -> None:
+        """`settings` are those of the workers, `again` reads them anew."""
+        self._settings = settings
+        self._again = again
+        self._terminal = Terminal()
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         super().__init__(config, sockets)
         if ignored:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def handle_hup(self) -> None:
-        """As a single process does, see `Drain`: uvicorn would start other workers with the same configuration."""
-        self.handle_term()
+        """As a single process does, see `Reloading`: the workers do by themselves, and those that come later get what they took."""
+        if self._terminal.gone:
+            self.handle_term()
+            return
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                os.kill(cast(int, process.pid), signal.SIGHUP)
+        with suppress(ConfigError, OSError):  # which each of them tells
+            self._settings = renewed(self._settings, self._again())
+            self.config.app = partial(_application, self._settings, self._again)
+
+    def init_processes(self) -> None:
+        """Start all."""
+        with _held_back(signal.SIGHUP):
+            super().init_processes()
 
     def join_all(self) -> None:
         """Wait for the workers to end. Who connects when none of them listens any more is refused; a further signal is passed
@@ -144,10 +163,36 @@ class Workers(Multiprocess):
         if all(process.process.is_alive() for process in self.processes):
             return  # uvicorn would ask them all again, and wait half a minute for one that dies before it answers
         before = [process.pid for process in self.processes]
-        super().keep_subprocess_alive()
+        with _held_back(signal.SIGHUP):
+            super().keep_subprocess_alive()
         for place, process in enumerate(self.processes):
             if process.pid != before[place]:
                 log.error("worker_died", pid=before[place])
+
+
+@contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """The signal waits, and for whoever is started meanwhile until that one listens to it: it would end a process before."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+
+
+def servable(settings: Settings) -> Settings:
+    """The settings with all that one needs to serve them, the sealing key included.
+
+    Raises:
+        ConfigError: there is nothing to serve, or no such key.
+    """
+    if not settings.upstreams:
+        raise ConfigError("no upstream: give --config FILE, --upstream URL or --demo")
+    return with_sealing_key(settings, os.environ)
+
+
+def _servable_again(again: Again) -> Settings:
+    return servable(again())
 
 
 def _say(line: str, *, err: bool = False) -> None:
@@ -232,7 +277,7 @@ def _missing_place(environ: Mapping[str, str]) -> str | None:
     return None if writable else f"{directory} cannot be written; store.url says where else"
 
 
-def _application(settings: Settings) -> ASGIApp:
+def _application(settings: Settings, again: Again) -> ASGIApp:
     """The application of one worker process, which from now on collects what its requests leave and nothing older.
 
     A tenth of a plain request's CPU: what was imported is never looked through again, and a 30 kB body alone makes as many
@@ -244,7 +289,7 @@ def _application(settings: Settings) -> ASGIApp:
 
     from adapter.app import create  # here, because the parent of several workers makes none
 
-    app = create(settings)
+    app = create(settings, again)
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 20, 50)
@@ -254,7 +299,7 @@ def _application(settings: Settings) -> ASGIApp:
 @contextmanager
 def _certificates_unread() -> Iterator[None]:
     """The HTTP library reads what this machine trusts as it is imported, twice: 40 ms, an eighth of a start, and 2 MB. The
-    application reads it once, and only for upstreams that are called over TLS."""
+    application reads it once, for the first upstream that is called over TLS."""
     named = os.environ.get(_CERTIFICATES)
     os.environ[_CERTIFICATES] = os.devnull
     try:

@@ -9,11 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from adapter.apart import afresh
+from adapter.config import load
+from adapter.errors import ConfigError
 
 _PROGRAM = """
 import os, signal, sys
@@ -42,6 +47,31 @@ try:
 except Exception as raised:
     print(type(raised).__name__, raised)
 """
+
+
+@pytest.mark.parametrize(
+    ("work", "returned"),
+    [(partial(int, "7"), 7), (partial(bytes, 1_000_000), bytes(1_000_000))],
+    ids=["a number", "large"],
+)
+def test_what_a_new_interpreter_returns(work: Callable[[], object], returned: object) -> None:
+    assert afresh(work) == returned
+
+
+@pytest.mark.parametrize(
+    ("work", "refused"),
+    [
+        (partial(load, Path("nowhere.toml")), ConfigError("nowhere.toml: no such file")),
+        (partial(os._exit, 3), ChildProcessError("the process for it ended with 3")),
+        (partial(os.abort), ChildProcessError("the process for it ended with -6")),
+        (partial(time.sleep, 60), ChildProcessError("the process for it took more than 2 s")),
+    ],
+    ids=["raises", "leaves", "dies", "hangs"],
+)
+def test_how_a_new_interpreter_may_fail(work: Callable[[], object], refused: Exception) -> None:
+    with pytest.raises(type(refused)) as raised:
+        afresh(work, within=2 if "sleep" in str(work) else 60)
+    assert str(raised.value) == str(refused)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -218,7 +219,7 @@ def test_a_worker_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[uvicorn.Config] = []
 
     class Parent:
-        def __init__(self, config: uvicorn.Config, sockets: object) -> None:
+        def __init__(self, config: uvicorn.Config, *_: object) -> None:
             given.append(config)
 
         def run(self) -> None: ...
@@ -226,7 +227,8 @@ def test_a_worker_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "Workers", Parent)
     settings = {"server": {"workers": 2, "port": 0}, "store": {"mode": "off"}}
     up = {"name": "up", "base_url": "http://127.0.0.1:1/v1", "dialect": "chat"}
-    serving.serve(load(None, {**settings, "upstreams": [up]}))
+    read = partial(load, None, {**settings, "upstreams": [up]})
+    serving.serve(read(), read)
     assert given[0].timeout_worker_healthcheck >= 30
 
 

@@ -12,7 +12,7 @@ from adapter.hub.request import Exchange
 from adapter.server.calls.own import Document
 from adapter.server.calls.plan import serialised
 from adapter.server.courses.course import Course, Lane
-from adapter.server.courses.deciding import Courses
+from adapter.server.exchange import Pipeline
 from adapter.server.history import as_items
 from adapter.server.turn import Turn
 from adapter.upstream.lacking import Lacking, is_absent
@@ -41,8 +41,8 @@ _ESTIMATED: Final = ("instructions", "tools", "text")
 class Counting:
     """Counts; remembers which upstreams cannot."""
 
-    def __init__(self, courses: Courses) -> None:
-        self._courses = courses
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self._lacking = Lacking()
 
     async def decide(self, turn: Turn, body: dict[str, Any]) -> Course:
@@ -51,7 +51,7 @@ class Counting:
         Raises:
             AdapterError: what is to be counted cannot be had.
         """
-        courses = self._courses
+        courses = self._pipeline.served.courses
         target: Target | None = None
         if body.get("conversation") is not None and body.get("model") is None:
             raise MissingParameter("To count a conversation, the request must name the model.", param="model")
@@ -80,7 +80,7 @@ class Counting:
             return None
         sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
         try:
-            told = loads(await self._courses.asking.document(turn, target, PATH, serialised(sent)))
+            told = loads(await self._pipeline.served.courses.asking.document(turn, target, PATH, serialised(sent)))
         except NotJson:
             told = None
         except AdapterError as refused:

@@ -1,7 +1,4 @@
-"""What stands between callers and the pipeline: the gate, the groups, the meter; and the metrics that count them.
-
-Made from the configuration, for one process.
-"""
+"""What stands between callers and the pipeline: the gate, the groups, the meter; and the metrics that count them."""
 
 from __future__ import annotations
 
@@ -27,12 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Doors:
-    """Of one process. Without keys there is a gate that everybody passes, and nothing else."""
+    """Of one process, whatever its configuration says of keys."""
 
     tasks: Tasks
-    gate: Gate
-    access: Access | None = None
-    meter: Meter | None = None
+    meter: Meter
     meters: Meters | None = None
     listener: Listener | None = None
 
@@ -41,23 +36,9 @@ class Doors:
         """As configured.
 
         Raises:
-            ConfigError: the keys cannot be read, or the metrics' address cannot be had.
+            ConfigError: the metrics' address cannot be had.
         """
         meters, listener = _metrics(settings)
-        if not settings.keyed:
-            return cls(tasks=tasks, gate=OpenGate(), meters=meters, listener=listener)
-        keys = Keys(
-            configured_keys(settings.keys),
-            None if settings.keys_file is None else KeyFile(settings.keys_file),
-            clock=time.time,
-            monotonic=time.monotonic,
-            refused=lambda why: log.error("keys_unreadable", why=why),
-        )
-        access = Access(
-            [group.value() for group in settings.access_groups],
-            [upstream.name for upstream in settings.upstreams],
-            {section.id: section.limits.value() for section in settings.keys},
-        )
         url = settings.limits.url
         ledger: Ledger = Memory() if url is None else Shared(url, tasks)
         allows = settings.limits.unavailable == "allow"
@@ -68,14 +49,7 @@ class Doors:
                 meters.limits_unavailable.inc()
             return allows
 
-        return cls(
-            tasks=tasks,
-            gate=KeyGate(keys, time.monotonic),
-            access=access,
-            meter=Meter(ledger, tasks, unavailable=unavailable),
-            meters=meters,
-            listener=listener,
-        )
+        return cls(tasks=tasks, meter=Meter(ledger, tasks, unavailable=unavailable), meters=meters, listener=listener)
 
     def start(self) -> None:
         """Inside the running loop."""
@@ -84,10 +58,38 @@ class Doors:
 
     async def close(self) -> None:
         """Let go of everything; no turn runs any more."""
-        if self.meter is not None:
-            await self.meter.close()
+        await self.meter.close()
         if self.listener is not None:
             self.listener.close()
+
+
+def gate(settings: Settings) -> Gate:
+    """Who is let in; without keys everybody.
+
+    Raises:
+        ConfigError: the keys cannot be read.
+    """
+    if not settings.keyed:
+        return OpenGate()
+    keys = Keys(
+        configured_keys(settings.keys),
+        None if settings.keys_file is None else KeyFile(settings.keys_file),
+        clock=time.time,
+        monotonic=time.monotonic,
+        refused=lambda why: log.error("keys_unreadable", why=why),
+    )
+    return KeyGate(keys, time.monotonic)
+
+
+def access(settings: Settings) -> Access | None:
+    """What those may reach who are let in; None: everything."""
+    if not settings.keyed:
+        return None
+    return Access(
+        [group.value() for group in settings.access_groups],
+        [upstream.name for upstream in settings.upstreams],
+        {section.id: section.limits.value() for section in settings.keys},
+    )
 
 
 def _metrics(settings: Settings) -> tuple[Meters | None, Listener | None]:

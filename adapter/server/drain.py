@@ -3,9 +3,6 @@
 The server closes its listener and waits by itself; it only has to hear of the signal after us, and what still runs at the
 deadline has to end with an explicit failure instead of a cut connection.
 
-A terminal that hangs up (SIGHUP) says the same as SIGTERM, unless whoever started this process decided otherwise (`nohup`). It
-is no reload: what the configuration says is read once, at the start.
-
 A worker whose parent was killed goes as if it had got the signal: nobody would pass one on to it, and as long as it listens no
 successor gets the address.
 """
@@ -59,8 +56,6 @@ class Drain:
 
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, heard)
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            self._previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         if self._parent is not None:
             loop.add_reader(self._parent, self._orphaned, self._parent)
 

@@ -23,7 +23,6 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from adapter.access.caller import Gate, OpenGate
 from adapter.dialects.base import StreamWriter
 from adapter.dialects.params import for_client
 from adapter.dialects.registry import DIALECTS
@@ -40,13 +39,13 @@ from adapter.server.calls.own import Document, Written
 from adapter.server.calls.plan import serialised
 from adapter.server.calls.pump import collected, stream_events, stream_raw, stream_written
 from adapter.server.courses.course import Course, Decide
-from adapter.server.courses.deciding import Courses
 from adapter.server.http.body import ClientGone, Deadline, check_form, read_body
 from adapter.server.http.joining import has_arrived
 from adapter.server.http.outlet import Outlet, Shape
 from adapter.server.http.refusal import refusal, told_in_stream
 from adapter.server.idempotency import Idempotency, Named
 from adapter.server.pulse import Pulse, Tempo
+from adapter.server.served import Served
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
@@ -64,9 +63,9 @@ class Pipeline:
     """Serves one request after the other; holds what they share."""
 
     settings: Server
-    courses: Courses
+    served: Served
+    """What a turn that begins now goes by."""
     tasks: Tasks
-    gate: Gate = field(default_factory=OpenGate)
     books: Books = field(default_factory=Books)
     tempo: Tempo = field(init=False)
     idempotency: Idempotency = field(init=False)
@@ -86,7 +85,7 @@ class Pipeline:
     def serve(
         self, dialect: DialectName, decide: Decide, scope: Scope, receive: Receive, send: Send, *, has_body: bool = True
     ) -> Coroutine[Any, Any, None]:
-        """One HTTP request, answered whatever happens; `decide` is one of `courses`, or as one of them."""
+        """One HTTP request, answered whatever happens; `decide` is one of the `Courses`, or as one of them."""
         turn = Turn(dialect, scope, receive, Outlet(send))
         return self.run(turn, self._serve(turn, decide, scope, has_body=has_body))
 
@@ -124,7 +123,7 @@ class Pipeline:
             AdapterError: not this one, or not with these header fields.
         """
         turn.check_headers(scope)
-        turn.caller = self.gate.admit(turn.headers, peer(scope))
+        turn.caller = self.served.gate.admit(turn.headers, peer(scope))
 
     async def _serve(self, turn: Turn, decide: Decide, scope: Scope, *, has_body: bool) -> None:
         self.admit(turn, scope)

@@ -8,13 +8,12 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from adapter.access.groups import Access
 from adapter.codex import entry
 from adapter.errors import ModelNotFound
 from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
 from adapter.server.turn import Turn
-from adapter.upstream.models import Catalog, Model
+from adapter.upstream.models import Model
 from adapter.wire.headers import RawHeaders
 from adapter.wire.jsonio import dumps
 
@@ -24,10 +23,8 @@ _JSON: RawHeaders = [(b"content-type", b"application/json")]
 class Models:
     """The list, or the one model that the path names."""
 
-    def __init__(self, catalog: Catalog, pipeline: Pipeline, access: Access | None = None) -> None:
-        self._catalog = catalog
+    def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._access = access
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         turn = Turn("responses", scope, receive, Outlet(send))
@@ -36,11 +33,13 @@ class Models:
 
     async def _serve(self, turn: Turn, scope: Scope) -> None:
         self._pipeline.admit(turn, scope)
-        access, groups, caller = self._access, turn.caller.groups, (turn.headers, turn.callers_key, turn.request_id)
+        served, groups = self._pipeline.served, turn.caller.groups
+        caller = turn.headers, turn.callers_key, turn.request_id
+        access = served.courses.routing.access
         if access is None:
-            models = await self._catalog.models(*caller)
+            models = await served.catalog.models(*caller)
         else:
-            models = await self._catalog.models(*caller, access.visible(groups), partial(access.allows, groups))
+            models = await served.catalog.models(*caller, access.visible(groups), partial(access.allows, groups))
         wanted = scope.get("path_params", {}).get("id")
         body = _whole(models) if wanted is None else _entry(_named(models, wanted))
         await turn.outlet.whole(200, _JSON, dumps(body))

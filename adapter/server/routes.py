@@ -6,16 +6,20 @@ Clients join base URLs in every way, so each path is there with `/v1`, without i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter.errors import AdapterError, MethodNotAllowed, NotFound
+from adapter.hub.request import DialectName
 from adapter.server.counting import PATH as COUNT_PATH
 from adapter.server.counting import Counting
+from adapter.server.courses.course import Decide
+from adapter.server.courses.deciding import Courses
 from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
 from adapter.server.socket.handshake import Sockets, denying
@@ -92,17 +96,24 @@ def router(
     stored: Mapping[str, Mapping[str, ASGIApp]],
 ) -> Front:
     """The whole application; `stored` is path -> method -> application of what needs a store."""
-    courses = pipeline.courses
     others = dict(stored)
     stored_chats = others.pop("/chat/completions", {})
 
     def methods(**by_method: ASGIApp) -> Methods:
         return Methods(pipeline, by_method)
 
-    chat = methods(POST=partial(pipeline.serve, "chat", courses.chat), **stored_chats)
-    responses = methods(POST=partial(pipeline.serve, "responses", courses.responses))
-    compact = methods(POST=partial(pipeline.serve, "responses", courses.compact))
-    counted = methods(POST=partial(pipeline.serve, "responses", Counting(courses).decide))
+    def served(dialect: DialectName, course: Callable[[Courses], Decide]) -> ASGIApp:
+        """A surface, over the courses that there are when a request comes."""
+
+        def surface(scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+            return pipeline.serve(dialect, course(pipeline.served.courses), scope, receive, send)
+
+        return surface
+
+    chat = methods(POST=served("chat", attrgetter("chat")), **stored_chats)
+    responses = methods(POST=served("responses", attrgetter("responses")))
+    compact = methods(POST=served("responses", attrgetter("compact")))
+    counted = methods(POST=partial(pipeline.serve, "responses", Counting(pipeline).decide))
     sockets = Sockets(pipeline)
     listed = methods(GET=models, HEAD=models)
     ready = methods(GET=readyz, HEAD=readyz)

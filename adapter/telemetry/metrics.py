@@ -72,6 +72,7 @@ class Meters:
         self.stored = counter(
             "adapter_stored_total", "Answers that were to be stored, by what became of it.", "outcome"
         )
+        self.reload_failures = counter("adapter_reload_failures_total", "Configurations that were not taken.")
         self.store = histogram("adapter_store_seconds", "Operations of the store.", _SHORT, "operation")
         self.lag = histogram("adapter_loop_lag_seconds", "How late the event loop is.", _SHORT)
         self._words: set[str] = set()

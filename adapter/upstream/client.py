@@ -282,8 +282,8 @@ class UpstreamClient:
 
     _sender: Sender
 
-    def __init__(self, tls: SSLContext | None = None) -> None:
-        """`tls` says which servers are trusted; without it, those that the HTTP library trusts."""
+    def __init__(self, tls: Callable[[], SSLContext | bool] = lambda: True) -> None:
+        """`tls` says which servers are trusted, asked by the first call over TLS; True: those that the HTTP library trusts."""
         self._alarms = Alarms()
         self._tls = tls
 

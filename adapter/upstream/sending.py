@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -151,8 +151,8 @@ class Protocol(ResponseHandler):
 class _Connector(aiohttp.TCPConnector):
     """Makes connections of ours: the library has no other way to be told what they are."""
 
-    def __init__(self, tls: SSLContext | None) -> None:
-        super().__init__(limit=0, ssl=tls or True)
+    def __init__(self) -> None:
+        super().__init__(limit=0)
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, self._loop))
 
 
@@ -169,9 +169,10 @@ class _Place(NamedTuple):
 class Sender:
     """Sends requests. To be made inside the running loop."""
 
-    def __init__(self, alarms: Alarms, tls: SSLContext | None = None) -> None:
+    def __init__(self, alarms: Alarms, tls: Callable[[], SSLContext | bool] = lambda: True) -> None:
         self._alarms = alarms
-        self._connector = _Connector(tls)
+        self._connector = _Connector()
+        self._tls = cache(tls)
         self._awaited = 0
         """Calls whose answers have not begun."""
         self._places = lru_cache(maxsize=256)(self._place)
@@ -247,7 +248,9 @@ class Sender:
 
     def _place(self, method: str, address: str, fields: str) -> _Place:
         url = URL(address)
-        asked = aiohttp.ClientRequest(hdrs.METH_POST, url, loop=self._loop)
+        asked = aiohttp.ClientRequest(
+            hdrs.METH_POST, url, loop=self._loop, ssl=self._tls() if url.scheme == "https" else True
+        )
         start = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {asked.headers[hdrs.HOST]}\r\n{fields}"
         return _Place(asked, start, self._pools.setdefault(asked.connection_key, Pool(self._loop)))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from operator import itemgetter
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -126,10 +127,8 @@ class Named(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.runner.__enter__()
         self.tasks = Tasks()
-        courses: Any = None
-        self.pipeline = Pipeline(
-            settings=Server(), courses=courses, tasks=self.tasks, gate=ByName(), books=Books(access_log=False)
-        )
+        served: Any = SimpleNamespace(gate=ByName())
+        self.pipeline = Pipeline(settings=Server(), served=served, tasks=self.tasks, books=Books(access_log=False))
         self.time: Any = Time()
         self.pipeline.idempotency = Idempotency(self.time, lambda: self.time.now)
         self.holds: dict[Any, Request] = {}

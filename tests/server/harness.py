@@ -7,8 +7,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +20,7 @@ from uvicorn.server import ServerState
 
 from adapter.app import create
 from adapter.config import load
+from adapter.sections import Settings
 from adapter.server import settle
 from adapter.server.http.joining import JoiningProtocol
 from adapter.server.socket.protocol import SocketProtocol
@@ -91,16 +93,15 @@ def upstream(url: str, dialect: str, name: str = "up", **keys: Any) -> dict[str,
     return {"name": name, "base_url": url, "dialect": dialect, **keys}
 
 
-@asynccontextmanager
-async def adapter(
+def configured(
     *upstreams: dict[str, Any],
     compaction: Any = None,
     sealing: Any = None,
     store: Any = None,
     access: dict[str, Any] | None = None,
     **server: Any,
-) -> AsyncIterator[Client]:
-    """The adapter over these upstreams, the first one first unless they say otherwise; a client for it."""
+) -> Settings:
+    """The settings of an adapter over these upstreams, the first one first unless they say otherwise."""
     written = {
         "compaction": compaction,
         "sealing": sealing,
@@ -108,7 +109,7 @@ async def adapter(
     }
     written |= access or {}  # keys, groups, limits, metrics
     sections = {name: section for name, section in written.items() if section}
-    settings = load(
+    return load(
         None,
         {
             "server": server,
@@ -116,8 +117,16 @@ async def adapter(
             **sections,
         },
     )
+
+
+@asynccontextmanager
+async def adapter(
+    *upstreams: dict[str, Any], again: Callable[[], Settings] | None = None, **sections: Any
+) -> AsyncIterator[Client]:
+    """The adapter of the settings that `configured` makes of these; a client for it. `again`: those that SIGHUP brings."""
+    settings = configured(*upstreams, **sections)
     config = uvicorn.Config(
-        create(settings),
+        create(settings, again),
         interface="asgi3",
         http=JoiningProtocol,
         ws=SocketProtocol,
@@ -257,3 +266,14 @@ async def read_response(reader: asyncio.StreamReader) -> Response:
             response.body += data
     except (asyncio.IncompleteReadError, ConnectionError):
         return response
+
+
+def workers_of(parent: int) -> list[int]:
+    """The processes that were started by this one to serve."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            started_by = (place / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(started_by) == parent and b"spawn_main" in (place / "cmdline").read_bytes():
+                found.append(int(place.name))
+    return found

@@ -39,6 +39,7 @@ from tests.server.harness import (
     read_response,
     request_bytes,
     upstream,
+    workers_of,
 )
 from tests.server.scripted import (
     END,
@@ -520,15 +521,11 @@ def test_e1_a_stream_finishes_while_the_server_drains() -> None:
 
 
 @asynccontextmanager
-async def _workers_amid_an_answer(
-    workers: int = 2,
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
+async def _workers_amid_an_answer() -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
     """Workers, of which one has begun an answer that is complete after 1.5 s; what is left of it comes from the reader."""
     script: Script = [*begun("chat"), Sleep(1.5), event(chunk({}, "stop")), event(b"[DONE]"), END]
     async with Upstream(script) as up:
-        options = f"ADAPTER_SERVER__WORKERS={workers}", "ADAPTER_STORE__MODE=off"
-        hears = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # which these tests may be started without
-        async with _served(up.url, *options, before=hears) as (process, client):
+        async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
             reader, writer = await client.open(ask_bytes("responses", stream=True))
             await reader.readuntil(b"response.output_text.delta")
             yield process, client, reader
@@ -547,18 +544,6 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
     play(scenario, 40)
 
 
-@pytest.mark.parametrize("everyone", [False, True], ids=["kill -HUP", "terminal"])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_e1_a_stream_finishes_when_the_terminal_hangs_up(workers: int, everyone: bool) -> None:
-    async def scenario() -> None:
-        async with _workers_amid_an_answer(workers) as (process, _, reader):
-            (os.killpg if everyone else os.kill)(process.pid, signal.SIGHUP)
-            assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
-            assert await _gone(process) in (0, -signal.SIGTERM)
-
-    play(scenario, 40)
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process ignores is seen under /proc only")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_who_was_started_with_nohup_does_not_hear_of_the_terminal(workers: int) -> None:
@@ -568,7 +553,7 @@ def test_who_was_started_with_nohup_does_not_hear_of_the_terminal(workers: int) 
             ignored = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
             async with _served(up.url, *options, before=ignored) as (process, client):
                 assert (await client.ask("chat")).status == 200
-                for pid in [process.pid, *_workers(process.pid)]:
+                for pid in [process.pid, *workers_of(process.pid)]:
                     mask = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
                     assert mask is not None
                     assert int(mask[1], 16) & 1 << signal.SIGHUP - 1
@@ -595,17 +580,6 @@ def test_e2_a_second_signal_to_the_parent_of_several_workers_ends_them_at_once()
     play(scenario, 40)
 
 
-def _workers(parent: int) -> list[int]:
-    """The processes that were started by this one to serve."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            started_by = (place / "stat").read_text().rpartition(")")[2].split()[1]
-            if int(started_by) == parent and b"spawn_main" in (place / "cmdline").read_bytes():
-                found.append(int(place.name))
-    return found
-
-
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what a process has loaded is seen under /proc only")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_serves_is_without_the_library_that_read_its_configuration(workers: int) -> None:
@@ -614,7 +588,7 @@ def test_what_serves_is_without_the_library_that_read_its_configuration(workers:
             async with _served(up.url, f"ADAPTER_SERVER__WORKERS={workers}") as (process, client):
                 answer = await client.ask("responses", stream=True)
                 assert answer.status == 200
-                for pid in [process.pid, *_workers(process.pid)]:
+                for pid in [process.pid, *workers_of(process.pid)]:
                     loaded = Path(f"/proc/{pid}/maps").read_text()
                     assert "httptools" in loaded
                     assert "pydantic" not in loaded
@@ -630,7 +604,7 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
         async with Upstream([json_reply(chat_reply())]) as up:
             async with _served(up.url, "ADAPTER_SERVER__WORKERS=2", "ADAPTER_STORE__MODE=off") as (process, client):
                 assert (await client.ask("chat")).status == 200
-                dead, *_ = _workers(process.pid)
+                dead, *_ = workers_of(process.pid)
                 if asked:
                     os.kill(dead, signal.SIGSTOP)
                     await asyncio.sleep(1)
@@ -649,7 +623,7 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
 def test_e5_workers_whose_parent_is_killed_finish_and_make_room_for_the_next() -> None:
     async def scenario() -> None:
         async with _workers_amid_an_answer() as (process, client, reader):
-            workers = _workers(process.pid)
+            workers = workers_of(process.pid)
             try:
                 process.kill()
                 await process.wait()

@@ -118,6 +118,7 @@ def test_the_names_are_those_that_operators_built_on() -> None:
 
     assert {(metric.name, metric.type) for metric in registry.collect()} == {
         ("adapter_requests", "counter"),
+        ("adapter_reload_failures", "counter"),
         ("adapter_request_duration_seconds", "histogram"),
         ("adapter_overhead_seconds", "histogram"),
         ("adapter_time_to_first_event_seconds", "histogram"),

@@ -61,7 +61,7 @@ class Session:
         self._scope = scope
         self._receive = receive
         self._send_message = send
-        self._recent = Recent(pipeline.settings.websocket_history, pipeline.courses.history)
+        self._recent = Recent(pipeline.settings.websocket_history, pipeline.served.courses.history)
         self._lanes = Lanes(self._begun, pipeline.settings.body_limit)
         self._held: dict[str, tuple[str | None, tuple[Steer, ...]]] = {}
         """Response id -> its lane, and what was said while it was made, for the turn in which the client answers its calls."""
@@ -156,7 +156,7 @@ class Session:
 
     async def _work(self, turn: Turn, create: Create) -> None:
         self._pipeline.admit(turn, self._scope)
-        courses = self._pipeline.courses
+        courses = self._pipeline.served.courses
         decide = courses.responses if create.generate else partial(prepared, courses)
         await self._pipeline.answer(turn, decide, dict(create.body))  # which will change it
 

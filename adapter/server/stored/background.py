@@ -264,7 +264,7 @@ class Background:
 
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
         body = job.request["body"]
-        _, course = await self._patiently(lambda: self.pipeline.courses.decided(turn, dict(body)))
+        _, course = await self._patiently(lambda: self.pipeline.served.courses.decided(turn, dict(body)))
         _check_key(turn, job, has_key=has_key)
         if turn.counters:
             turn.size = len(dumps(body))

@@ -101,8 +101,8 @@ class StoredResponses:
         stream: bool = False,
     ) -> Course:
         """The answer of the upstream that keeps the response. Its id is one that the store knows, so it is only an id."""
-        asking = self.pipeline.courses.asking
-        found = [(one, one.key_at(origin or "")) for one in self.pipeline.courses.router.upstreams]
+        asking = self.pipeline.served.courses.asking
+        found = [(one, one.key_at(origin or "")) for one in self.pipeline.served.courses.router.upstreams]
         upstream, key = next(((one, key) for one, key in found if key is not None), (None, 0))
         if upstream is None:
             raise _unknown(call.id)

@@ -1,0 +1,121 @@
+"""SIGHUP: the configuration is read again, and counts from the next turn on.
+
+Answers that run keep what they began with. What cannot be served is told in the log, and everything stays as it is.
+
+A terminal that hangs up sends the same signal. It is gone then, and nobody is left who could press Ctrl-C: that is a SIGTERM.
+Whoever had the signal ignored (`nohup`) is not listened to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from adapter.config import AT_START, renewed
+from adapter.errors import ConfigError
+from adapter.sections import Settings
+from adapter.server.tasks import Tasks
+from adapter.telemetry.log import log
+
+if TYPE_CHECKING:
+    from adapter.telemetry.metrics import Meters
+
+Again = Callable[[], Settings]
+"""Reads the configuration again; takes its time, and raises `ConfigError` or `OSError`."""
+
+_TERMINAL: Final = "/dev/tty"
+_NO_SECTION: Final = ("written", "keys_file")
+
+
+class Terminal:
+    """The one that this process was started from, if any."""
+
+    def __init__(self) -> None:
+        self._was_there = _there()
+
+    @property
+    def gone(self) -> bool:
+        """It has hung up."""
+        return self._was_there and not _there()
+
+
+def _there() -> bool:
+    try:
+        os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+class Reloading:
+    """Of one process that serves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        again: Again,
+        take: Callable[[Settings], None],
+        *,
+        tasks: Tasks,
+        meters: Meters | None = None,
+    ) -> None:
+        """`take` is given what is to count from now on, and may raise `ConfigError`."""
+        self._settings = settings
+        self._again = again
+        self._take = take
+        self._tasks = tasks
+        self._meters = meters
+        self._one = asyncio.Lock()
+        self._terminal = Terminal()
+        self._previous: Any = None
+
+    def listen(self) -> None:
+        """Inside the running loop. Only in the main thread, as Python has it."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop = asyncio.get_running_loop()
+            self._previous = signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._heard))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # of a worker, see `Workers`
+
+    def forget(self) -> None:
+        """Give the signal back to whoever had it."""
+        if self._previous is not None:
+            signal.signal(signal.SIGHUP, self._previous)
+
+    def _heard(self) -> None:
+        if self._terminal.gone:
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            self._tasks.start(self._reload())
+
+    async def _reload(self) -> None:
+        async with self._one:
+            try:
+                read = await asyncio.to_thread(self._again)
+                settings = renewed(self._settings, read)
+                self._take(settings)
+            except (ConfigError, OSError) as refused:
+                log.error("reload_failed", why=str(refused))
+                if self._meters is not None:
+                    self._meters.reload_failures.inc()
+            else:
+                before, self._settings = self._settings, settings
+                later = [name for name in AT_START if getattr(read, name) != getattr(before, name)]
+                log.info("reloaded", changed=changed(before, settings), at_next_start=later)
+
+
+def changed(before: Settings, after: Settings) -> list[str]:
+    """The sections that say something else, upstreams by name."""
+    found = [
+        each.name
+        for each in fields(Settings)
+        if each.name not in (*_NO_SECTION, "upstreams") and getattr(before, each.name) != getattr(after, each.name)
+    ]
+    old, new = ({upstream.name: upstream for upstream in each.upstreams} for each in (before, after))
+    return found + [f"upstreams.{name}" for name in {**old, **new} if old.get(name) != new.get(name)]

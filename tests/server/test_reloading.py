@@ -1,0 +1,345 @@
+"""SIGHUP: what of a configuration counts from the next turn on, and what happens to one that cannot be served."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter.config import renewed
+from adapter.errors import ConfigError
+from adapter.listening import bound
+from adapter.sections import Settings
+from adapter.server import reloading
+from adapter.server.reloading import changed
+from tests.server.harness import Client, adapter, ask_bytes, configured, play, upstream, workers_of
+from tests.server.scripted import (
+    END,
+    SSE,
+    Script,
+    Until,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+)
+from tests.server.sockets import ask, opened, refused
+from tests.server.test_access import ALICE, BOB, OPEN_TO_ALL, OWN, bearer
+
+HOST = "127.0.0.1"
+
+
+def says(text: str) -> list[Script]:
+    return [[json_reply(chat_reply(text))]] * 5
+
+
+class Signals:
+    """Sends SIGHUP to this process and hears what comes of it."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._told.put_nowait((event, fields))
+
+    error = info
+
+    async def __call__(self) -> tuple[str, dict[str, Any]]:
+        signal.raise_signal(signal.SIGHUP)
+        return await asyncio.wait_for(self._told.get(), 10)
+
+
+@pytest.fixture
+def hup(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signals]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may be started with nohup
+    signals = Signals()
+    monkeypatch.setattr(reloading, "log", signals)
+    yield signals
+    signal.signal(signal.SIGHUP, before)
+
+
+def raising(refused: Exception) -> Callable[[], Settings]:
+    def again() -> Settings:
+        raise refused
+
+    return again
+
+
+def test_e17_an_upstream_that_was_taken_out_finishes_its_answers_and_gets_no_more(hup: Signals) -> None:
+    async def scenario() -> None:
+        over = asyncio.Event()
+        stream: Script = [SSE, event(chunk({"content": "Hel"})), Until(over), *chat_stream("lo")[1:]]
+        async with Upstream(stream) as old, Upstream(*says("new")) as new:
+            again = lambda: configured(upstream(new.url, "chat", "new"))  # noqa: E731
+            async with adapter(upstream(old.url, "chat", "old"), again=again) as client:
+                reader, writer = await client.open(ask_bytes("responses", stream=True))
+                await reader.readuntil(b"response.output_text.delta")
+                assert await hup() == ("reloaded", {"changed": ["upstreams.old", "upstreams.new"], "at_next_start": []})
+                answer = await client.ask("chat")
+                assert answer.json["choices"][0]["message"]["content"] == "new"
+                over.set()
+                await asyncio.wait_for(reader.readuntil(b"response.completed"), 5)
+                writer.close()
+                assert (len(old.seen), len(new.seen)) == (1, 1)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [ConfigError("upstreams[0].bad: unknown key"), OSError("no memory"), ChildProcessError("ended with -9")],
+    ids=lambda refusal: type(refusal).__name__,
+)
+def test_e17_what_cannot_be_served_changes_nothing_and_is_told(hup: Signals, refusal: Exception) -> None:
+    async def scenario() -> None:
+        with bound(HOST, 0) as free:
+            port = free.getsockname()[1]
+        async with Upstream(*says("old")) as up:
+            metrics = {"metrics": {"port": port}}
+            async with adapter(upstream(up.url, "chat"), access=metrics, again=raising(refusal)) as client:
+                assert await hup() == ("reload_failed", {"why": str(refusal)})
+                assert (await client.ask("chat")).status == 200
+                assert await asyncio.to_thread(_failures, port) == 1
+
+    play(scenario)
+
+
+def _failures(port: int) -> float:
+    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=5) as answer:
+        found = re.search(rb"^adapter_reload_failures_total (\S+)$", answer.read(), re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+def test_after_a_failure_the_next_signal_is_heard_as_well(hup: Signals) -> None:
+    async def scenario() -> None:
+        async with Upstream(*says("old")) as old, Upstream(*says("new")) as new:
+            readings = [raising(ConfigError("no")), lambda: configured(upstream(new.url, "chat"))]
+            async with adapter(upstream(old.url, "chat"), again=lambda: readings.pop(0)()) as client:
+                assert (await hup())[0] == "reload_failed"
+                assert (await hup())[0] == "reloaded"
+                await client.ask("chat")
+                assert (len(old.seen), len(new.seen)) == (0, 1)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_keys_may_come_and_go(hup: Signals, keyed: bool) -> None:
+    """Where there were none before, too: from then on a caller must have one. What was counted for a key stays counted."""
+
+    async def scenario() -> None:
+        async with Upstream(*says("Hi")) as up:
+            own = upstream(up.url, "chat", api_key=OWN)
+            without_bob = OPEN_TO_ALL | {"keys": [one for one in OPEN_TO_ALL["keys"] if one["id"] != "bob"]}
+            before = {"access": OPEN_TO_ALL} if keyed else {}
+            async with adapter(own, **before, again=lambda: configured(own, access=without_bob)) as client:
+                assert (await client.ask("chat", headers=bearer(BOB))).status == 200
+                await hup()
+                assert (await client.ask("chat", headers=bearer(BOB))).status == 401
+                assert (await client.ask("chat")).status == 401
+                assert (await client.ask("chat", headers=bearer(ALICE))).status == 200
+                assert (await client.get("/v1/models")).status == 401
+
+    play(scenario)
+
+
+def test_a_limit_does_not_begin_anew(hup: Signals) -> None:
+    async def scenario() -> None:
+        async with Upstream(*says("Hi")) as up:
+            own = upstream(up.url, "chat", api_key=OWN)
+            once = [{"name": "a", "key_limits": {"requests_per_minute": 1}}, {"name": "b"}]
+            limited = {"access": OPEN_TO_ALL | {"groups": once}}
+            async with adapter(own, **limited, again=lambda: configured(own, **limited)) as client:
+                assert (await client.ask("chat", headers=bearer(ALICE))).status == 200
+                assert await hup() == ("reloaded", {"changed": [], "at_next_start": []})
+                assert (await client.ask("chat", headers=bearer(ALICE))).status == 429
+
+    play(scenario)
+
+
+def test_an_open_socket_goes_by_what_is_said_now(hup: Signals) -> None:
+    """Its next turn is at the new upstream, goes on from what was said before, and needs a key that is still one."""
+
+    async def scenario() -> None:
+        async with Upstream(chat_stream("one")) as old, Upstream(chat_stream("two")) as new:
+            without = OPEN_TO_ALL | {"keys": OPEN_TO_ALL["keys"][:1]}
+            later = [configured(upstream(new.url, "chat", api_key=OWN), access=each) for each in (OPEN_TO_ALL, without)]
+            first = upstream(old.url, "chat", api_key=OWN)
+            async with (
+                adapter(first, access=OPEN_TO_ALL, again=lambda: later.pop(0)) as client,
+                opened(client, authorization=f"Bearer {BOB}") as ws,
+            ):
+                one = (await ask(ws))[-1]["response"]
+                await hup()
+                two = (await ask(ws, previous_response_id=one["id"]))[-1]["response"]
+                assert two["output"][0]["content"][0]["text"] == "two"
+                assert b"one" in new.seen[0].body
+                await hup()
+                assert refused(await ask(ws))[0] == 401
+
+    play(scenario)
+
+
+def test_sections_of_a_process_count_from_the_next_start_on(hup: Signals) -> None:
+    async def scenario() -> None:
+        async with Upstream(*says("Hi")) as up:
+            own = upstream(up.url, "chat")
+            again = partial(configured, own, body_limit=10, store={"mode": "off", "ttl": 7})
+            async with adapter(own, again=again) as client:
+                for _ in range(2):  # it is told for as long as it is so
+                    assert await hup() == ("reloaded", {"changed": [], "at_next_start": ["server", "store"]})
+                assert (await client.ask("chat")).status == 200
+
+    play(scenario)
+
+
+def test_nobody_is_let_in_by_what_counts_only_after_a_restart() -> None:
+    """A file that takes the keys away and the host back to loopback is good to start with: who runs still listens to everybody."""
+    own = upstream("http://127.0.0.1:1/v1", "chat", api_key=OWN)
+    running = configured(own, access=OPEN_TO_ALL, host="0.0.0.0")
+    with pytest.raises(ConfigError, match=r"server\.host.*no keys"):
+        renewed(running, configured(own))
+    assert renewed(running, configured(own, access=OPEN_TO_ALL)).server.host == "0.0.0.0"
+
+
+def test_what_changed_is_told_by_section_and_upstream() -> None:
+    one, two = (upstream("http://127.0.0.1:1/v1", "chat", name, api_key="k" * 20) for name in ("one", "two"))
+    before = configured(one, two)
+    assert changed(before, before) == []
+    after = configured(
+        one | {"api_key": "l" * 20}, upstream("http://127.0.0.1:1/v1", "chat", "three"), compaction={"window": 9}
+    )
+    assert changed(before, after) == ["compaction", "upstreams.one", "upstreams.two", "upstreams.three"]
+
+
+# --------------------------------------------------------------------------------------------------- the program itself
+
+
+def _file(path: Path, url: str, workers: int, more: str = "") -> None:
+    path.write_text(
+        f'[server]\nport = 0\nworkers = {workers}\n[store]\nmode = "off"\n'
+        f'[[upstreams]]\nname = "up"\nbase_url = "{url}"\ndialect = "chat"\n{more}'
+    )
+
+
+@asynccontextmanager
+async def _program(
+    path: Path, *, before: Callable[[], object]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
+    """`adapter serve` with this file, in a session of its own; what it prints."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ADAPTER_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "adapter", "serve", "--config", str(path),
+        cwd=Path(__file__).parents[2], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        preexec_fn=before,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    found = re.search(r":(\d+)", line)
+    assert found is not None, line
+    try:
+        yield process, Client(int(found[1])), process.stdout
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def _session() -> None:
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+async def _line(told: asyncio.StreamReader, event: str) -> None:
+    await asyncio.wait_for(told.readuntil(f'"event":"{event}"'.encode()), 20)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_file_is_read_again(workers: int, tmp_path: Path) -> None:
+    """By every worker, and for one that comes later."""
+
+    async def scenario() -> None:
+        async with Upstream(*says("old") * 9) as old, Upstream(*says("new") * 9) as new:
+            path = tmp_path / "adapter.toml"
+            _file(path, old.url, workers)
+            async with _program(path, before=_session) as (process, client, told):
+                assert (await client.ask("chat")).status == 200
+                _file(path, new.url, workers, "no_such_key = 1\n")
+                process.send_signal(signal.SIGHUP)
+                for _ in range(workers):
+                    await _line(told, "reload_failed")
+                assert (await client.ask("chat")).status == 200
+                assert (len(old.seen), len(new.seen)) == (2, 0)
+                _file(path, new.url, workers)
+                process.send_signal(signal.SIGHUP)
+                for _ in range(workers):
+                    await _line(told, "reloaded")
+                for _ in range(6):
+                    assert (await client.ask("chat")).status == 200
+                assert (len(old.seen), len(new.seen)) == (2, 6)
+                if workers > 1:
+                    path.unlink()  # what the parent has read is what counts
+                    for pid in workers_of(process.pid):
+                        os.kill(pid, signal.SIGKILL)
+                    for _ in range(workers):
+                        await _line(told, "worker_died")
+                    assert (await client.ask("chat")).status == 200
+                    assert len(old.seen) == 2
+
+    play(scenario, 60)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_e1_a_stream_finishes_when_the_terminal_hangs_up(workers: int, tmp_path: Path) -> None:
+    """It sends SIGHUP too, and is no reason to go on for ever without anybody who could say stop."""
+
+    async def scenario() -> None:
+        over = asyncio.Event()
+        stream: Script = [
+            SSE,
+            event(chunk({"content": "Hel"})),
+            Until(over),
+            event(chunk({}, "stop")),
+            event(b"[DONE]"),
+            END,
+        ]
+        ours, theirs = pty.openpty()
+
+        def on_the_terminal() -> None:
+            _session()
+            os.close(os.open(os.ttyname(theirs), os.O_RDWR))  # whoever leads a session gets the first that it opens
+
+        async with Upstream(stream) as up:
+            _file(path := tmp_path / "adapter.toml", up.url, workers)
+            async with _program(path, before=on_the_terminal) as (process, client, told):
+                os.close(theirs)
+                reader, writer = await client.open(ask_bytes("responses", stream=True))
+                await reader.readuntil(b"response.output_text.delta")
+                process.send_signal(signal.SIGHUP)  # as long as the terminal is there, this is another matter
+                for _ in range(workers):
+                    await _line(told, "reloaded")
+                os.close(ours)
+                with suppress(ConnectionError, asyncio.IncompleteReadError):  # refused, or closed in the backlog
+                    while True:
+                        await client.get("/livez")
+                over.set()
+                assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+                writer.close()
+                assert await asyncio.wait_for(process.wait(), 10) in (0, -signal.SIGTERM)
+
+    play(scenario, 60)
