@@ -1,13 +1,22 @@
-"""What one process knows about its upstreams: who fails, who rests, how much runs where."""
+"""What one process knows about its upstreams: who fails, who rests, how much runs where.
+
+A request passes two breakers. That of its upstream counts what keeps every model from being asked: nobody there, no connection.
+That of the model counts what was wrong with an answer, or that none came: a server can serve one model well and break over
+the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from adapter.errors import AdapterError
 from adapter.upstream.policy import COUNTS, Breaker, Budget, Fault, fault_of, rest_of
 from adapter.upstream.router import Target
+
+_MOST_MODELS: Final = 1024
+"""With failures on record. Clients may name any model where an upstream takes all; the one that failed longest ago goes first."""
 
 
 @dataclass(slots=True)
@@ -19,7 +28,7 @@ class Condition:
 
 
 class Health:
-    """Conditions by upstream, rests by upstream, key and model."""
+    """Conditions by upstream, breakers by upstream and model, rests by upstream, key and model."""
 
     def __init__(self, clock: Callable[[], float], random: Callable[[], float]) -> None:
         """`clock` is monotonic; `random` gives numbers in [0, 1)."""
@@ -27,6 +36,8 @@ class Health:
         self.random = random
         self.budget = Budget()
         self._conditions: dict[str, Condition] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
+        """Of the models that failed last."""
         self._rests: dict[tuple[str, int, str], tuple[float, Fault]] = {}
 
     def of(self, upstream: str) -> Condition:
@@ -49,24 +60,62 @@ class Health:
                     longest, why = rest[0] - now, rest[1]
         return longest, why
 
+    def shut(self, target: Target) -> float:
+        """Seconds for which a breaker keeps requests from it; 0: none does."""
+        now = self.clock()
+        return max(breaker.wait(now) for breaker in self._passed(target))
+
     def wait(self, target: Target) -> float:
         """Seconds until it may be asked; 0: now."""
-        return max(self.resting(target)[0], self.of(target.upstream.name).breaker.wait(self.clock()))
+        return max(self.resting(target)[0], self.shut(target))
+
+    def entered(self, target: Target) -> None:
+        """A request goes there, `wait` having said that it may."""
+        now = self.clock()
+        for breaker in self._passed(target):
+            breaker.enter(now)
+
+    def left(self, target: Target) -> None:
+        """A request ended without telling anything: its client left."""
+        now = self.clock()
+        for breaker in self._passed(target):
+            breaker.left(now)
+
+    def answered(self, target: Target) -> None:
+        """A request was answered, be it with a refusal."""
+        self.of(target.upstream.name).breaker.succeeded()
+        self._breakers.pop(_model(target), None)
 
     def failed(self, target: Target, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
-        fault, now = fault_of(error), self.clock()
-        breaker = self.of(target.upstream.name).breaker
-        if fault in COUNTS:
-            breaker.failed(now, self.random)
+        fault, now, model = fault_of(error), self.clock(), _model(target)
+        upstream, known = self.of(target.upstream.name).breaker, self._breakers.get(model)
+        if fault is Fault.GONE:
+            upstream.failed(now, self.random)
+            if known is not None:  # nothing was heard of it
+                known.left(now)
         else:
-            breaker.succeeded()
+            self.answered(target)
+            if fault in COUNTS:  # its upstream is there
+                breaker = self._breakers[model] = known or Breaker()
+                breaker.failed(now, self.random)
+                if len(self._breakers) > _MOST_MODELS:
+                    del self._breakers[next(iter(self._breakers))]
         rest = rest_of(fault, error)
         if rest > 0 and not target.upstream.callers_key:  # what one caller's own key may is not another's
             of_model, of_key = _places(target)
             # a rate limit is a model's, money and a refused key are an account's
             self._rests[of_model if fault is Fault.LIMITED else of_key] = (now + rest, fault)
         return fault
+
+    def _passed(self, target: Target) -> Iterator[Breaker]:
+        yield self.of(target.upstream.name).breaker
+        if self._breakers and (breaker := self._breakers.get(_model(target))) is not None:
+            yield breaker
+
+
+def _model(target: Target) -> tuple[str, str]:
+    return target.upstream.name, target.model
 
 
 def _places(target: Target) -> tuple[tuple[str, int, str], tuple[str, int, str]]:
