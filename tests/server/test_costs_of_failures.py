@@ -25,6 +25,7 @@ IN_EVENTS: Script = [
     event({"type": "response.created", "response": BEGUN}, "response.created"),
     event({"type": "response.failed", "response": FAILED}, "response.failed"),
 ]
+FIRST: Script = [SSE, event({"type": "response.failed", "response": FAILED}, "response.failed")]
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def metered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ("responses", [json_reply(FAILED)], True),
         ("responses", [json_reply(EMPTY)], False),
         ("responses", IN_EVENTS, False),
+        *((surface, FIRST, stream) for surface in ("chat", "responses") for stream in (True, False)),
     ],
 )
 def test_an_answer_that_failed_costs_what_its_upstream_says(
@@ -87,7 +89,7 @@ def test_a_chat_answer_that_was_broken_off_costs_what_its_upstream_says(
     assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("refused", 3, 2)
 
 
-@pytest.mark.parametrize("fails", [[json_reply(FAILED)], IN_EVENTS], ids=["whole", "in events"])
+@pytest.mark.parametrize("fails", [[json_reply(FAILED)], IN_EVENTS, FIRST], ids=["whole", "in events", "at once"])
 def test_so_does_one_in_the_background(
     fails: Script, metered: list[int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
