@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from adapter.errors import AdapterError
 from adapter.upstream.policy import COUNTS, Breaker, Budget, Fault, fault_of, rest_of
 from adapter.upstream.router import Target
 
-_MOST_MODELS: Final = 1024
-"""With failures on record. Clients may name any model where an upstream takes all; the one that failed longest ago goes first."""
+_MOST: Final = 1024
+"""Models that failed, and rests, on record: clients may name any model where an upstream takes all. The oldest goes first."""
 
 
 @dataclass(slots=True)
@@ -97,21 +97,27 @@ class Health:
         else:
             self.answered(target)
             if fault in COUNTS:  # its upstream is there
-                breaker = self._breakers[model] = known or Breaker()
+                breaker = known or Breaker()
                 breaker.failed(now, self.random)
-                if len(self._breakers) > _MOST_MODELS:
-                    del self._breakers[next(iter(self._breakers))]
+                _note(self._breakers, model, breaker)
         rest = rest_of(fault, error)
         if rest > 0 and not target.upstream.callers_key:  # what one caller's own key may is not another's
             of_model, of_key = _places(target)
             # a rate limit is a model's, money and a refused key are an account's
-            self._rests[of_model if fault is Fault.LIMITED else of_key] = (now + rest, fault)
+            _note(self._rests, of_model if fault is Fault.LIMITED else of_key, (now + rest, fault))
         return fault
 
     def _passed(self, target: Target) -> Iterator[Breaker]:
         yield self.of(target.upstream.name).breaker
         if self._breakers and (breaker := self._breakers.get(_model(target))) is not None:
             yield breaker
+
+
+def _note(table: dict[Any, Any], key: Any, value: Any) -> None:
+    table.pop(key, None)
+    table[key] = value
+    if len(table) > _MOST:
+        del table[next(iter(table))]
 
 
 def _model(target: Target) -> tuple[str, str]:

@@ -271,12 +271,13 @@ def test_a_probe_of_a_model_that_finds_nobody_there_is_no_failure_of_the_model()
 
 def test_clients_that_name_ever_more_models_take_no_more_memory() -> None:
     world = World()
-    for number in range(TRIPS_AFTER * 1024):
-        world.run([replace(A, model=f"m{number}")], SICK)
+    for number in range(2048):
+        world.run([replace(A, model=f"sick{number}")], SICK)
+        world.run([replace(A, model=f"limited{number}")], LIMITED)
+    assert (len(world.health._breakers), len(world.health._rests)) == (1024, 1024)
     for _ in range(TRIPS_AFTER):
         world.run([A], SICK)
     assert world.run([A])[0] == []
-    assert len(world.health._breakers) == 1024
 
 
 def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None:
