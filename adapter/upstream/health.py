@@ -7,7 +7,7 @@ the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,8 +62,10 @@ class Health:
 
     def shut(self, target: Target) -> float:
         """Seconds for which a breaker keeps requests from it; 0: none does."""
-        now = self.clock()
-        return max(breaker.wait(now) for breaker in self._passed(target))
+        now, longest = self.clock(), 0.0
+        for breaker in self._passed(target):
+            longest = max(breaker.wait(now), longest)
+        return longest
 
     def wait(self, target: Target) -> float:
         """Seconds until it may be asked; 0: now."""
@@ -84,7 +86,8 @@ class Health:
     def answered(self, target: Target) -> None:
         """A request was answered, be it with a refusal."""
         self.of(target.upstream.name).breaker.succeeded()
-        self._breakers.pop(_model(target), None)
+        if self._breakers:
+            self._breakers.pop(_model(target), None)
 
     def failed(self, target: Target, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
@@ -107,10 +110,11 @@ class Health:
             _note(self._rests, of_model if fault is Fault.LIMITED else of_key, (now + rest, fault))
         return fault
 
-    def _passed(self, target: Target) -> Iterator[Breaker]:
-        yield self.of(target.upstream.name).breaker
-        if self._breakers and (breaker := self._breakers.get(_model(target))) is not None:
-            yield breaker
+    def _passed(self, target: Target) -> tuple[Breaker, ...]:
+        """The breakers that a request for it passes."""
+        upstream = self.of(target.upstream.name).breaker
+        model = self._breakers.get(_model(target)) if self._breakers else None
+        return (upstream,) if model is None else (upstream, model)
 
 
 def _note(table: dict[Any, Any], key: Any, value: Any) -> None:
