@@ -166,11 +166,8 @@ class Session:
     async def _steer(self, steer: Steer) -> None:
         """More input for a response that is being made."""
         running = next((one for one in self._lanes if one.thread.id == steer.response_id), None)
-        if steer.response_id in self._recent.failed:
-            why = "response_not_active"
-        elif running is None or running.thread.over:
-            over = running is not None or self._recent.find(steer.response_id) is not None
-            why = "response_already_completed" if over else "response_not_found"
+        if running is None or running.thread.over:
+            why = self._why_not(running, steer)
         elif not steer.fits:
             why = "invalid_input"
         elif running.create.body.get("conversation") or running.create.body.get("context_management"):
@@ -183,6 +180,13 @@ class Session:
             return
         outlet = SocketOutlet(self._send) if running is None else running.outlet
         await self._give_back(outlet, (steer._replace(id=None),), why)
+
+    def _why_not(self, running: Running | None, steer: Steer) -> str:
+        """What there is to say of a response that is not being made."""
+        if steer.response_id in self._recent.failed:
+            return "response_not_active"
+        over = running is not None or self._recent.find(steer.response_id) is not None
+        return "response_already_completed" if over else "response_not_found"
 
     def _may_wait(self, steer: Steer) -> bool:
         """They are few, and all that wait could be said in one request."""
