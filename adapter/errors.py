@@ -283,6 +283,10 @@ class UpstreamTimeout(UpstreamError):
     code = "upstream_timeout"
 
 
+class UpstreamUnconnected(UpstreamTimeout):
+    """Connecting took too long: nothing was sent."""
+
+
 class UpstreamTruncated(UpstreamError):
     """The answer ended before it was complete."""
 

@@ -168,6 +168,8 @@ class Failed:
     items: list[Item] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     """As `Finished.extra`."""
+    usage: dict[str, Any] | None = None
+    """What an answer had cost that failed before it began; of one that had begun `Usage` tells that."""
 
 
 Event: TypeAlias = (

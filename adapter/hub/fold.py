@@ -82,6 +82,7 @@ class Fold:
             answer.status, answer.error = "failed", event.error
             answer.extra.update(event.extra)
             answer.leave(event.items)
+            answer.usage = event.usage or answer.usage
 
 
 def fold(events: Iterable[Event]) -> Answer:

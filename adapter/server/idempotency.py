@@ -2,7 +2,8 @@
 
     a new key                         it is answered, and holds its key meanwhile
     the same request, meanwhile       409, which the SDKs send again
-    the same request, afterwards      what was answered, byte for byte; 409 where that was not kept: a stream, a long answer
+    the same request, afterwards      what was answered, byte for byte; 409 where that was not kept: a stream, a long answer,
+                                      or what was deleted since, as far as this process was told
     another one                       422
 
 Only an answer that was wholly given counts. Whatever else ends a request (an error, a stop, a client that left) frees its
@@ -16,6 +17,7 @@ and all of them in time. Neither a key nor a request is kept, only digests are.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
@@ -103,7 +105,7 @@ class Idempotency:
         if not answered.body:
             raise AnswerNotKept(
                 "The request with this Idempotency-Key was answered, with a stream or at such length that the answer was not "
-                "kept; use a new key to ask again."
+                "kept, or with what was deleted since; use a new key to ask again."
             )
         return answered
 
@@ -126,6 +128,15 @@ class Idempotency:
         if not self._forgets:
             self._forgets = True
             self._alarms.after(KEPT_FOR, self._forget_old)
+
+    def retract(self, id: str) -> None:
+        """The object of that id was deleted: an answer that is it, or holds it, is told no more."""
+        said = id.encode()
+        named = re.compile(rb'"id"\s*:\s*"%b"' % re.escape(said))
+        for key, answered in self._answered.items():
+            if said in answered.body and named.search(answered.body) is not None:
+                self._bytes -= len(answered.body)
+                self._answered[key] = answered._replace(headers=[], body=b"")
 
     def _forget(self) -> None:
         _, oldest = self._answered.popitem(last=False)

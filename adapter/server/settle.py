@@ -89,7 +89,10 @@ def spent(turn: Turn) -> int:
 
 
 def usage(turn: Turn) -> dict[str, Any] | None:
-    """What was reported of a turn's calls, those included that failed."""
+    """What was reported of a turn's calls, those included that failed; None where no model was to be asked: an answer that is read
+    again, from the upstream that keeps it, tells what it had cost."""
+    if turn.failover is None:
+        return None
     return turn.paid if turn.usage is None else summed((turn.lost, turn.usage))
 
 

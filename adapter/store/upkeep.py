@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import CompoundSelect, delete, false, func, literal, select, text, tuple_, union_all, update
+from sqlalchemy import CompoundSelect, delete, func, literal, select, text, tuple_, union_all
 from sqlalchemy.engine import Connection
 
 from adapter.store import chains
 from adapter.store.migrate import REVISIONS
-from adapter.store.room import Room, live
+from adapter.store.room import Room, insert, live
 from adapter.store.schema import completions, metadata, responses
 from adapter.store.values import Purged, Stats
 
@@ -30,12 +31,18 @@ class Upkeep(Room):
         await self.check_writable()
 
     async def check_writable(self) -> None:
-        """Whether something could be written now, as far as that can be known without writing.
+        """Whether something can be written now: it is, and nobody sees it. What changes nothing is no question for a full disk.
 
         Raises:
-            StoreUnavailable: it could not.
+            StoreUnavailable: it cannot.
         """
-        await self.db.write(lambda connection: connection.execute(update(responses).where(false()).values(status="")))
+        nothing = {"id": token_hex(16), "tenant": "", "position": 0, "model": "", "metadata": b"", "body": b""}
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(connection, completions).values(nothing))
+            connection.execute(delete(completions).where(completions.c.tenant == "", completions.c.id == nothing["id"]))
+
+        await self.db.write(work)
 
     async def purge_expired(self) -> Purged:
         """Remove what has expired, batch by batch; what the history of living responses needs stays."""

@@ -30,6 +30,7 @@ from adapter.errors import (
     UpstreamRedirect,
     UpstreamTimeout,
     UpstreamTruncated,
+    UpstreamUnconnected,
     UpstreamUnreachable,
 )
 from adapter.upstream import refusals
@@ -417,7 +418,7 @@ def _ours(error: Exception, closed: str, closed_as: type[UpstreamError]) -> Adap
         case AdapterError():
             return error
         case aiohttp.ConnectionTimeoutError():
-            return UpstreamTimeout("The upstream did not accept the connection in time.")
+            return UpstreamUnconnected("The upstream did not accept the connection in time.")
         case TimeoutError():
             return UpstreamTimeout("The upstream did not begin to answer in time.")
         case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():

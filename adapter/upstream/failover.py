@@ -1,13 +1,13 @@
 """One request's way over its targets, up to the first answer.
 
-    while (target := failover.next()) is not None:      none that rests, whose breaker is open, or that is full
-        if failover.enter(target):                      its breaker, its place among what runs there
+    while (target := failover.next()) is not None:      none that rests, of which a breaker is open, or that is full
+        if failover.enter(target):                      its breakers, its place among what runs there
             try:      answer = await ask(target)
             except AdapterError as error:  failover.failed(error)
             else:     failover.answered(); break        the place is kept until `failover.leave()`
     else:         raise failover.error()
 
-A target that rests, whose breaker is open or where too much runs already is passed over. Keys of one upstream are tried
+A target that rests, of which a breaker is open or where too much runs already is passed over. Keys of one upstream are tried
 before the next upstream where it is the key that failed; a broken upstream is left with all of its keys.
 """
 
@@ -134,7 +134,7 @@ class Failover:
             places = calls if bound is None else min(calls, bound - where.running)
         self.places = places
         where.running += places
-        where.breaker.enter(self._health.clock())
+        self._health.entered(target)
         self._open = True
         self._paid_for = False
         return True
@@ -183,19 +183,18 @@ class Failover:
 
     def answered(self) -> None:
         """The first event is there: from here on there is no other target."""
-        assert self._where is not None
         assert self._at is not None
         self._open = False
         self._error, self._waits = None, {}  # their tracebacks hold all that was asked
-        self._where.breaker.succeeded()
+        self._health.answered(self._at)
         self.tried.append((self._at.upstream.name, "ok"))
 
     def leave(self) -> None:
         """Nothing of this request runs at an upstream any more. Where it neither failed nor was answered, its client left, and
         that is no news about the upstream."""
         if self._where is not None:
-            if self._open:
-                self._where.breaker.left(self._health.clock())
+            if self._open and self._at is not None:
+                self._health.left(self._at)
             self._where.running -= self.places
             self._where = None
 
@@ -213,12 +212,11 @@ class Failover:
         wait, why = health.resting(target)
         if why is Fault.LIMITED:
             return wait, UpstreamLimited("The upstream's rate limit is reached.")
-        condition = health.of(upstream.name)
-        wait = max(0.0 if spare else wait, condition.breaker.wait(health.clock()))
+        wait = max(0.0 if spare else wait, health.shut(target))
         if wait > 0:
             return wait, NoUpstream("No upstream that serves this model can be reached now.")
         bound = None if upstream is self._held else upstream.max_concurrency
-        if bound is not None and condition.running >= bound:
+        if bound is not None and health.of(upstream.name).running >= bound:
             return 1.0, Overloaded("The upstream of this model has all the work it may have; try again.")
         return None
 

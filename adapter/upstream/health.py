@@ -1,13 +1,22 @@
-"""What one process knows about its upstreams: who fails, who rests, how much runs where."""
+"""What one process knows about its upstreams: who fails, who rests, how much runs where.
+
+A request passes two breakers. That of its upstream counts what keeps every model from being asked: nobody there, no connection.
+That of the model counts what was wrong with an answer, or that none came: a server can serve one model well and break over
+the next one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from adapter.errors import AdapterError
 from adapter.upstream.policy import COUNTS, Breaker, Budget, Fault, fault_of, rest_of
 from adapter.upstream.router import Target
+
+_MOST: Final = 1024
+"""Models that failed, and rests, on record: clients may name any model where an upstream takes all. The oldest goes first."""
 
 
 @dataclass(slots=True)
@@ -19,7 +28,7 @@ class Condition:
 
 
 class Health:
-    """Conditions by upstream, rests by upstream, key and model."""
+    """Conditions by upstream, breakers by upstream and model, rests by upstream, key and model."""
 
     def __init__(self, clock: Callable[[], float], random: Callable[[], float]) -> None:
         """`clock` is monotonic; `random` gives numbers in [0, 1)."""
@@ -27,6 +36,8 @@ class Health:
         self.random = random
         self.budget = Budget()
         self._conditions: dict[str, Condition] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
+        """Of the models that failed last."""
         self._rests: dict[tuple[str, int, str], tuple[float, Fault]] = {}
 
     def of(self, upstream: str) -> Condition:
@@ -49,24 +60,72 @@ class Health:
                     longest, why = rest[0] - now, rest[1]
         return longest, why
 
+    def shut(self, target: Target) -> float:
+        """Seconds for which a breaker keeps requests from it; 0: none does."""
+        now, longest = self.clock(), 0.0
+        for breaker in self._passed(target):
+            longest = max(breaker.wait(now), longest)
+        return longest
+
     def wait(self, target: Target) -> float:
         """Seconds until it may be asked; 0: now."""
-        return max(self.resting(target)[0], self.of(target.upstream.name).breaker.wait(self.clock()))
+        return max(self.resting(target)[0], self.shut(target))
+
+    def entered(self, target: Target) -> None:
+        """A request goes there, `wait` having said that it may."""
+        now = self.clock()
+        for breaker in self._passed(target):
+            breaker.enter(now)
+
+    def left(self, target: Target) -> None:
+        """A request ended without telling anything: its client left."""
+        now = self.clock()
+        for breaker in self._passed(target):
+            breaker.left(now)
+
+    def answered(self, target: Target) -> None:
+        """A request was answered, be it with a refusal."""
+        self.of(target.upstream.name).breaker.succeeded()
+        if self._breakers:
+            self._breakers.pop(_model(target), None)
 
     def failed(self, target: Target, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
-        fault, now = fault_of(error), self.clock()
-        breaker = self.of(target.upstream.name).breaker
-        if fault in COUNTS:
-            breaker.failed(now, self.random)
+        fault, now, model = fault_of(error), self.clock(), _model(target)
+        upstream, known = self.of(target.upstream.name).breaker, self._breakers.get(model)
+        if fault is Fault.GONE:
+            upstream.failed(now, self.random)
+            if known is not None:  # nothing was heard of it
+                known.left(now)
         else:
-            breaker.succeeded()
+            self.answered(target)
+            if fault in COUNTS:  # its upstream is there
+                breaker = known or Breaker()
+                breaker.failed(now, self.random)
+                _note(self._breakers, model, breaker)
         rest = rest_of(fault, error)
         if rest > 0 and not target.upstream.callers_key:  # what one caller's own key may is not another's
             of_model, of_key = _places(target)
             # a rate limit is a model's, money and a refused key are an account's
-            self._rests[of_model if fault is Fault.LIMITED else of_key] = (now + rest, fault)
+            _note(self._rests, of_model if fault is Fault.LIMITED else of_key, (now + rest, fault))
         return fault
+
+    def _passed(self, target: Target) -> tuple[Breaker, ...]:
+        """The breakers that a request for it passes."""
+        upstream = self.of(target.upstream.name).breaker
+        model = self._breakers.get(_model(target)) if self._breakers else None
+        return (upstream,) if model is None else (upstream, model)
+
+
+def _note(table: dict[Any, Any], key: Any, value: Any) -> None:
+    table.pop(key, None)
+    table[key] = value
+    if len(table) > _MOST:
+        del table[next(iter(table))]
+
+
+def _model(target: Target) -> tuple[str, str]:
+    return target.upstream.name, target.model
 
 
 def _places(target: Target) -> tuple[tuple[str, int, str], tuple[str, int, str]]:

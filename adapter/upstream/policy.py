@@ -2,17 +2,17 @@
 
 What a failed attempt means is its `Fault`; what a fault leads to is one row of a table:
 
-    fault      next                     charged   breaker   rest
-    CALLER     nowhere                                      the client's own fault, or an answer
-    GONE       another target                     counts    refused, unresolvable, reset before a byte
-    SLOW       another target           yes       counts    no connection, no byte, in time
-    BROKEN     another target           yes       counts    5xx, pages, empty and cut answers, errors inside a 200
-    PASSING    another, else the same   yes                 408, 409, 425
-    LIMITED    another target           yes                 429: the target and key rest as long as they say
-    SPENT      another target           yes                 quota, billing: the key rests for long
-    KEYLESS    another target           yes                 401, 403 for our own key: the key rests
-    ABSENT     another target           yes                 404: this one does not have the model
-    VAIN       another target           yes                 it answered, and with no summary of what it was given
+    fault      next                     charged   breaker    rest
+    CALLER     nowhere                                       the client's own fault, or an answer
+    GONE       another target                     upstream's refused, unresolvable, no connection in time, reset before a byte
+    SLOW       another target           yes       model's    no byte in time
+    BROKEN     another target           yes       model's    5xx, pages, empty and cut answers, errors inside a 200
+    PASSING    another, else the same   yes                  408, 409, 425
+    LIMITED    another target           yes                  429: the target and key rest as long as they say
+    SPENT      another target           yes                  quota, billing: the key rests for long
+    KEYLESS    another target           yes                  401, 403 for our own key: the key rests
+    ABSENT     another target           yes                  404: this one does not have the model
+    VAIN       another target           yes                  it answered, and with no summary of what it was given
 
 *Charged* retries come out of a budget of a fifth of all requests, over a small float: when everything fails, retries must
 not double the load. A target that is gone has done no work, so going elsewhere adds none: such a retry is free, and
@@ -38,6 +38,7 @@ from adapter.errors import (
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
+    UpstreamUnconnected,
     UpstreamUnreachable,
     UpstreamUnwell,
 )
@@ -87,7 +88,7 @@ _RESTS: Final = {Fault.SPENT: 600.0, Fault.KEYLESS: 60.0}
 def fault_of(error: AdapterError) -> Fault:
     """The class of a failed attempt."""
     match error:
-        case UpstreamUnreachable():
+        case UpstreamUnreachable() | UpstreamUnconnected():
             return Fault.GONE
         case UpstreamTimeout():
             return Fault.SLOW

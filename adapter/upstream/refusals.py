@@ -330,6 +330,12 @@ def scrubbed(message: str) -> str:
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 
 
+def tells_secret(data: bytes) -> bool:
+    """Something in these bytes looks like a key or an account."""
+    text = data.decode("utf-8", "replace")
+    return _SECRETS.search(text) is not None or _LABELLED.search(text) is not None
+
+
 def _scrubbed_details(details: Mapping[str, Any]) -> dict[str, Any]:
     """All of them as messages go on, or none where that is much or cannot be written."""
     try:

@@ -12,7 +12,18 @@ from adapter.server.calls.lanes import HubWhole
 from adapter.telemetry.metrics import Meters
 from tests.server.compacting import COMPACT, WAYS
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import SSE, Script, Sleep, Step, Upstream, chat_reply, event, json_reply, response
+from tests.server.scripted import (
+    SSE,
+    Script,
+    Sleep,
+    Step,
+    Upstream,
+    chat_reply,
+    event,
+    json_reply,
+    response,
+    responses_stream,
+)
 from tests.server.test_access import ALICE, DAY, OWN, ask, bearer, refused, remaining
 from tests.server.test_background_limits import accepted, ended
 from tests.server.test_lanes import access_lines
@@ -25,6 +36,7 @@ IN_EVENTS: Script = [
     event({"type": "response.created", "response": BEGUN}, "response.created"),
     event({"type": "response.failed", "response": FAILED}, "response.failed"),
 ]
+FIRST: Script = [SSE, event({"type": "response.failed", "response": FAILED}, "response.failed")]
 
 
 @pytest.fixture
@@ -44,6 +56,7 @@ def metered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ("responses", [json_reply(FAILED)], True),
         ("responses", [json_reply(EMPTY)], False),
         ("responses", IN_EVENTS, False),
+        *((surface, FIRST, stream) for surface in ("chat", "responses") for stream in (True, False)),
     ],
 )
 def test_an_answer_that_failed_costs_what_its_upstream_says(
@@ -87,7 +100,32 @@ def test_a_chat_answer_that_was_broken_off_costs_what_its_upstream_says(
     assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("refused", 3, 2)
 
 
-@pytest.mark.parametrize("fails", [[json_reply(FAILED)], IN_EVENTS], ids=["whole", "in events"])
+@pytest.mark.parametrize("script", [responses_stream("Hello", "resp_up"), FIRST], ids=["good", "failed"])
+def test_an_answer_that_is_read_again_costs_nothing_more(
+    script: Script, metered: list[int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        rules = DAY | {"metrics": {"port": 0}}
+        async with (
+            Upstream([json_reply(response(id="resp_up"))], script) as up,
+            adapter(
+                upstream(up.url, "responses", profile="openai", api_key=OWN),
+                access=rules,
+                store={"url": f"sqlite:///{tmp_path}/store.db"},
+            ) as client,
+        ):
+            assert (await ask(client, ALICE, "responses")).status == 200
+            await client.get("/v1/responses/resp_up?stream=true", **bearer(ALICE))
+            assert len(up.seen) == 2
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+    assert metered == [5]
+    lines = access_lines(capfd)
+    assert [line["lane"] for line in lines if "tokens_in" in line] == ["raw"]
+
+
+@pytest.mark.parametrize("fails", [[json_reply(FAILED)], IN_EVENTS, FIRST], ids=["whole", "in events", "at once"])
 def test_so_does_one_in_the_background(
     fails: Script, metered: list[int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

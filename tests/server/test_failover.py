@@ -325,6 +325,18 @@ def test_e23_an_open_breaker_lets_one_probe_through_when_the_target_is_back() ->
     play(scenario)
 
 
+def test_a_model_that_is_broken_upstream_leaves_the_others_of_that_upstream_alone() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(SICK, 503)]) as up, adapter(upstream(up.url, "chat")) as client:
+            for _ in range(5):
+                assert (await client.ask("chat", model="broken")).status == 503
+            refused(await client.ask("chat", model="broken"), 503, "no_upstream")
+            up.scripts = [[json_reply(chat_reply())]]
+            assert (await client.ask("chat", model="well")).status == 200
+
+    play(scenario)
+
+
 def test_c31_a_slow_target_has_its_own_bound_and_the_others_go_on() -> None:
     async def scenario() -> None:
         slow: Script = [Sleep(1.0), json_reply(chat_reply())]

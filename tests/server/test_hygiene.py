@@ -7,7 +7,21 @@ from uuid import UUID
 import pytest
 
 from tests.server.harness import PATH, Response, adapter, ask_bytes, play, request_bytes, upstream
-from tests.server.scripted import Close, Script, Stall, Upstream, chat_reply, chat_stream, json_reply, response
+from tests.server.scripted import (
+    END,
+    SSE,
+    Close,
+    Script,
+    Stall,
+    Upstream,
+    chat_reply,
+    chat_stream,
+    chunk,
+    event,
+    json_reply,
+    response,
+    responses_events,
+)
 
 DIALECTS = ("chat", "responses")
 
@@ -59,6 +73,68 @@ def test_b12_two_different_keys_are_refused() -> None:
             )
             assert (await client.send(raw)).status == 400
             assert not up.seen
+
+    play(scenario)
+
+
+TELLS = "Incorrect API key provided: sk-proj-CANARY0123456789, of org-CANARY0123456789."
+BROKEN = {**response(status="failed"), "output": [], "error": {"code": "server_error", "message": TELLS}}
+SAID = {"message": TELLS, "type": "server_error", "code": None, "param": None}
+BEGUN: dict[str, Script] = {
+    "chat": [SSE, event(chunk({"content": "Hel"}))],
+    "responses": [SSE, *(event(each, each["type"]) for each in responses_events()[:5])],
+}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "ends"),
+    [
+        ("chat", [event({"error": SAID}), END]),
+        ("chat", [event({**chunk({}, "error"), "error": SAID}), event(b"[DONE]"), END]),
+        ("responses", [event({"type": "response.failed", "sequence_number": 5, "response": BROKEN}), END]),
+        (
+            "responses",
+            [event({"type": "error", "sequence_number": 5, "message": TELLS, "code": None, "param": None}), END],
+        ),
+        ("responses", [event({"type": "error", "sequence_number": 5, "error": SAID}), END]),
+    ],
+)
+@pytest.mark.parametrize("surface", DIALECTS)
+def test_b26_an_error_in_a_stream_tells_no_key_of_the_operator(surface: str, dialect: str, ends: Script) -> None:
+    """Nor its account; what else it says stays, whether it is translated or passes."""
+
+    async def scenario() -> None:
+        script = [*BEGUN[dialect], *ends]
+        async with Upstream(script) as up, adapter(upstream(up.url, dialect, api_key="sk-operator")) as client:
+            answer = await client.ask(surface, stream=True)
+            assert b"CANARY" not in answer.body
+            assert b"Incorrect API key provided: [redacted]" in answer.body
+            if surface == "responses":
+                assert answer.types[-1] == "response.failed"
+                numbers = [told["sequence_number"] for told in answer.events]
+                assert numbers == list(range(len(numbers)))
+            else:
+                assert "error" in answer.events[-1]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_error_in_a_stream_that_tells_no_key_passes_as_it_is(dialect: str) -> None:
+    async def scenario() -> None:
+        said = {**SAID, "message": "It is broken.", "beside": 1}
+        broken = {**BROKEN, "error": {"code": "server_error", "message": "It is broken.", "beside": 1}}
+        last = (
+            event({"error": said})
+            if dialect == "chat"
+            else event({"type": "response.failed", "sequence_number": 5, "response": broken}, "response.failed")
+        )
+        async with (
+            Upstream([*BEGUN[dialect], last, END]) as up,
+            adapter(upstream(up.url, dialect, api_key="sk-operator")) as client,
+        ):
+            answer = await client.ask(dialect, stream=True)
+            assert answer.body.endswith(last.split(b"\r\n", 1)[1].removesuffix(b"\r\n"))
 
     play(scenario)
 

@@ -18,6 +18,7 @@ from adapter.server.drain import Drain
 from tests.server.harness import ASK, PATH, Response, adapter, play, read_head, upstream
 from tests.server.named import (
     KEY,
+    NOT_KEPT,
     REPLAYED,
     REUSED,
     Held,
@@ -291,6 +292,44 @@ def test_what_is_made_in_the_store_is_made_once(tmp_path: Path) -> None:
             assert len((await client.get("/v1/chat/completions")).json["data"]) == 1
             await twice("/v1/responses/input_tokens", ASK["responses"])
             assert len(up.seen) == 2
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_what_was_deleted_is_told_no_more_and_not_made_again(dialect: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply())], [json_reply(chat_reply("Hi", id="chatcmpl-2"))]) as up,
+            adapter(upstream(up.url, "chat"), store={"url": f"sqlite:///{tmp_path}/store.db"}) as client,
+        ):
+            first, other = [await ask(client, dialect, key=key, store=True) for key in ("first", "other")]
+            replayed(await ask(client, dialect, key="first", store=True), first)
+            assert (await client.request("DELETE", f"{PATH[dialect]}/{first.json['id']}")).status == 200
+            refused(await ask(client, dialect, key="first", store=True), 409, NOT_KEPT)
+            replayed(await ask(client, dialect, key="other", store=True), other)
+            assert len(up.seen) == 2
+
+    play(scenario)
+
+
+def test_what_its_upstream_deleted_is_told_no_more_either(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        gone = json_reply({"id": "resp_up", "object": "response", "deleted": True})
+        async with (
+            Upstream(
+                [json_reply(response() | {"id": "resp_up"})], [json_reply({"error": {"message": "no"}}, 500)], [gone]
+            ) as up,
+            adapter(
+                upstream(up.url, "responses", profile="openai"), store={"url": f"sqlite:///{tmp_path}/store.db"}
+            ) as client,
+        ):
+            first = await ask(client, "responses")
+            assert (await client.request("DELETE", "/v1/responses/resp_up")).status == 500
+            replayed(await ask(client, "responses"), first)
+            assert (await client.request("DELETE", "/v1/responses/resp_up")).status == 200
+            refused(await ask(client, "responses"), 409, NOT_KEPT)
+            assert len(up.seen) == 3
 
     play(scenario)
 

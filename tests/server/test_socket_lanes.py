@@ -394,6 +394,100 @@ def test_what_a_turn_that_never_began_was_to_say_comes_back() -> None:
     play(scenario)
 
 
+@dialects
+def test_what_is_told_of_a_steer_has_numbers_of_its_own(speaks: str) -> None:
+    """Those behind it move on, so that every number of an answer is given once and in order."""
+
+    async def scenario() -> None:
+        go = asyncio.Event()
+        async with (
+            Upstream(held(speaks, "Hello", go), *good(speaks, "Hi")) as up,
+            adapter(upstream(up.url, speaks)) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A")
+            heard = [await told(ws)]
+            while heard[-1]["type"] != "response.output_text.delta":
+                heard.append(await told(ws))
+            for said in (SAID, "In French.", [{"role": "developer", "content": "x"}]):
+                await steer(ws, heard[0]["response"]["id"], said)
+            heard += [await told(ws) for _ in range(3)]
+            go.set()
+            heard += await answer(ws)
+            assert [one["sequence_number"] for one in heard] == list(range(len(heard)))
+            assert [one["sequence_number"] for one in await answer(ws)][:2] == [0, 1]
+
+    play(scenario)
+
+
+def test_what_waits_behind_a_response_is_told_of_in_its_numbers() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+        tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
+        async with (
+            Upstream(calling(go)) as up,
+            adapter(upstream(up.url, "chat"), websocket_limit=1) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", tools=tools, store=False)
+            response = await until_text(ws)
+            for said in (SAID, "In French."):
+                await steer(ws, response, said)
+            first = (await told(ws))["sequence_number"]
+            await told(ws)
+            go.set()
+            heard = [*await answer(ws), *[await told(ws) for _ in range(4)]]
+            kinds = ["response.completed", *["response.steer.pending"] * 2, *["response.steer.failed"] * 2]
+            assert [one["type"] for one in heard[-5:]] == kinds
+            numbers = [one["sequence_number"] for one in heard]
+            assert numbers == list(range(first + 2, first + 2 + len(heard)))
+
+    play(scenario)
+
+
+def test_a_turn_that_never_began_by_itself_leaves_what_it_was_to_go_on_from() -> None:
+    """The client did not ask for it, and can say what it was to say again."""
+
+    async def scenario() -> None:
+        go = asyncio.Event()
+        no = {"error": {"message": "no", "type": "invalid_request_error", "code": None, "param": None}}
+        async with (
+            Upstream(held("chat", "Hello", go), [json_reply(no, 400)], *good("chat", "Hi")) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            await say(ws, input="A", store=False)
+            response = await until_text(ws)
+            await steer(ws, response, SAID)
+            assert (await told(ws))["type"] == "response.steer.accepted"
+            go.set()
+            assert (await answer(ws))[-1]["type"] == "response.completed"
+            assert refused(await answer(ws))[0] == 400
+            back = (await told(ws))["steer"]
+            again = await ask(ws, input=back["input"], previous_response_id=back["previous_response_id"])
+            assert only_text(again) == "Hi"
+            assert history(up.seen[2]) == ["A", "Hello", "Shorter!"]
+
+    play(scenario)
+
+
+def test_a_response_that_has_failed_is_not_steered() -> None:
+    async def scenario() -> None:
+        broken: Script = [SSE, event(chunk({"content": "Hel"})), event({"error": {"message": "no"}}), END]
+        async with (
+            Upstream(broken) as up,
+            adapter(upstream(up.url, "chat")) as client,
+            opened(client) as ws,
+        ):
+            over = (await ask(ws))[-1]
+            assert over["type"] == "response.failed"
+            await steer(ws, over["response"]["id"], SAID)
+            failed = as_the_sdk_reads_it(await told(ws))
+            assert (failed["error"]["code"], failed["steer"]["input"]) == ("response_not_active", SAID)
+
+    play(scenario)
+
+
 # ------------------------------------------------------------------------------------------------------------- trouble
 
 

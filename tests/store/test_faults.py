@@ -161,6 +161,32 @@ def look(url: str, answer: Connection) -> None:
     asyncio.run(run())
 
 
+def write(url: str, answer: Connection) -> None:
+    """In a process whose files may grow, then may not, then may again."""
+
+    async def run() -> None:
+        store = Store(url, limits=SHORT)
+        await save(store)
+        found = []
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        for limit in (soft, 1 << 12, soft):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            try:
+                await store.check_writable()
+                found.append(True)
+            except StoreUnavailable:
+                found.append(False)
+        answer.send((found, (await store.completions("", model=None, metadata={})).data))
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_sqlite_whose_disk_is_full_cannot_be_written_until_there_is_room_again(path: Path) -> None:
+    """Which a chat completion to be stored hears before its upstream is asked, as a response does."""
+    assert elsewhere(write, path) == ([True, False, True], [])
+
+
 def test_sqlite_whose_disk_is_full_is_not_ready_until_there_is_room_again(path: Path) -> None:
     assert elsewhere(look, path) == [None, "full", None]
     assert sorted(each.name for each in path.parent.iterdir()) == ["store.db"]

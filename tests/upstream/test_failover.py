@@ -218,6 +218,7 @@ def test_of_two_keys_that_rest_the_client_waits_for_the_first(order: int) -> Non
     ("fault", "counts"),
     [
         (GONE, True),
+        (errors.UpstreamUnconnected("blackhole"), True),
         (errors.UpstreamTimeout("slow"), True),
         (SICK, True),
         (errors.UpstreamEmpty("empty"), True),
@@ -236,6 +237,47 @@ def test_what_fails_in_a_row_opens_the_breaker_and_what_an_upstream_only_refuses
         assert entered(failover) is A
         failover.failed(fault)
     assert (entered(Failover([A], world.health)) is None) is counts
+
+
+@pytest.mark.parametrize("fault", [SICK, errors.UpstreamTimeout("slow"), errors.UpstreamEmpty("empty")])
+def test_a_model_that_is_broken_closes_no_door_to_the_others_of_its_upstream(fault: AdapterError) -> None:
+    world, other = World(), replace(A, model="other")
+    for _ in range(TRIPS_AFTER):
+        world.run([A], fault)
+    assert world.run([A])[0] == []
+    assert world.run([other], None) == (["a"], None)
+    assert world.run([A])[0] == [], "what the other one answers is no news about this one"
+
+
+@pytest.mark.parametrize("fault", [GONE, errors.UpstreamUnconnected("blackhole")])
+def test_an_upstream_that_is_not_there_is_there_for_none_of_its_models(fault: AdapterError) -> None:
+    world, other = World(), replace(A, model="other")
+    for _ in range(TRIPS_AFTER):
+        world.run([A], fault)
+    assert world.run([other])[0] == []
+    world.now += 2
+    assert world.run([other], None) == (["a"], None)
+    assert world.run([A], None) == (["a"], None)
+
+
+def test_a_probe_of_a_model_that_finds_nobody_there_is_no_failure_of_the_model() -> None:
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        world.run([A], SICK)
+    world.now += 2
+    assert world.run([A], GONE)[0] == ["a"]
+    assert world.run([A], None) == (["a"], None)
+
+
+def test_clients_that_name_ever_more_models_take_no_more_memory() -> None:
+    world = World()
+    for number in range(2048):
+        world.run([replace(A, model=f"sick{number}")], SICK)
+        world.run([replace(A, model=f"limited{number}")], LIMITED)
+    assert (len(world.health._breakers), len(world.health._rests)) == (1024, 1024)
+    for _ in range(TRIPS_AFTER):
+        world.run([A], SICK)
+    assert world.run([A])[0] == []
 
 
 def test_a_half_open_target_gets_one_probe_and_the_others_go_elsewhere() -> None:

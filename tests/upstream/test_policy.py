@@ -20,6 +20,7 @@ from adapter.upstream.policy import Attempts, Breaker, Budget, Fault, State, fau
         (errors.UpstreamRefused("x", status=422), Fault.CALLER),
         (errors.PayloadTooLarge("x"), Fault.CALLER),
         (errors.UpstreamUnreachable("x"), Fault.GONE),
+        (errors.UpstreamUnconnected("x"), Fault.GONE),
         (errors.UpstreamTimeout("x"), Fault.SLOW),
         (errors.UpstreamUnwell("x", status=503), Fault.BROKEN),
         (errors.UpstreamUnwell("x", status=500), Fault.BROKEN),

@@ -1,10 +1,10 @@
 """What the raw lane looks at in a Chat stream.
 
-Four things it does not leave as they are, three because clients break on them: a `[DONE]` without any finish before it gets one
+Five things it does not leave as they are, three because clients break on them: a `[DONE]` without any finish before it gets one
 (official SDKs refuse an answer that has none), or is a failure amid the arguments of a call, an error behind the finish is
 dropped (the answer stands), and an error without its envelope, or that only a finish tells of, gets it (official SDKs take it
 for a chunk); one that was not seen in passing does not end in `[DONE]`. And the chunk that only tells usage is dropped where
-this server asked for it and the client did not.
+this server asked for it and the client did not; an error that tells a key or an account is told in our words.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from adapter.errors import AdapterError, UpstreamTruncated
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
-from adapter.upstream.refusals import from_error_object
+from adapter.upstream.refusals import from_error_object, tells_secret
 from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
 
@@ -63,7 +63,7 @@ class RawChatStream(RawStream):
         elif name is None and event.get("choices") is not None and not event.get("error"):
             self._take(event)  # as nearly all are
         elif (error := self.told(name, event)) is not None:
-            self._failed(error, enveloped=bool(event.get("error")))
+            self._failed(error, enveloped=bool(event.get("error")) and not tells_secret(data))
         else:
             self._take(event)
 

@@ -1,7 +1,8 @@
 """What the raw lane looks at in a Responses stream.
 
 Two things it does not leave as they are, for Codex: refusals, since it would drop the message they stand in, and usage that
-lacks a count, which it takes for a broken stream.
+lacks a count, which it takes for a broken stream. One more for everybody: an error that tells a key or an account is told in
+our words.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from adapter.errors import AdapterError, UpstreamTruncated
 from adapter.hub.events import Failed
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
+from adapter.upstream.refusals import tells_secret
 from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
 
@@ -80,13 +82,16 @@ class RawResponsesStream(RawStream):
             return block
         if "sequence_number" not in event:
             self._reached = self._number()
-        if not self._rewords:
+        error, shown = self.answer.error, event
+        if error is not None and tells_secret(block):
+            shown = _reworded(event, error)
+        if self._rewords:
+            response = event.get("response")
+            whole = not isinstance(response, dict) or countable(response.get("usage"))
+            if not whole or any(mark in block for mark in _REFUSALS):
+                shown = shown_wire(shown)
+        if shown is event:
             return block
-        response = event.get("response")
-        whole = not isinstance(response, dict) or countable(response.get("usage"))
-        if whole and not any(mark in block for mark in _REFUSALS):
-            return block
-        shown = shown_wire(event)
         name = shown.get("type")
         try:
             data = dumps(shown)
@@ -147,9 +152,7 @@ class RawResponsesStream(RawStream):
         number = self._number()
         events: list[dict[str, Any]] = []
         if not self._error_passed:
-            events.append(
-                {"type": "error", "code": error.code, "message": error.message, "param": error.param, **error.body()}
-            )
+            events.append(_error_event(error))
         failed = {**self._repeatable(), "status": "failed", "error": failed_error(error)}
         events.append({"type": "response.failed", "response": failed})
         frames: list[Frame] = []
@@ -171,6 +174,18 @@ class RawResponsesStream(RawStream):
             answer = self.answer
             return {"id": answer.id, "object": "response", "created_at": answer.created_at, "model": answer.model}
         return self._begun
+
+
+def _error_event(error: AdapterError) -> dict[str, Any]:
+    return {"type": "error", "code": error.code, "message": error.message, "param": error.param, **error.body()}
+
+
+def _reworded(event: dict[str, Any], error: AdapterError) -> dict[str, Any]:
+    """What says so that the answer failed by `error`."""
+    response = event.get("response")
+    if isinstance(response, dict):
+        return {**event, "response": {**response, "error": failed_error(error)}}
+    return {**event, **_error_event(error)}
 
 
 def raw_stream(exchange: Exchange, *, clock: Clock = no_clock) -> RawResponsesStream:

@@ -43,9 +43,10 @@ from adapter.dialects.responses.output_items import (
 )
 from adapter.dialects.responses.places import HOMES, Places
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Delta, Deltas, Event, Opaque
+from adapter.hub.events import Delta, Deltas, Event, Failed, Opaque
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
+from adapter.hub.usage import normal
 from adapter.wire.jsonio import NotJson, is_writable, loads
 
 
@@ -184,7 +185,8 @@ class ResponsesReader:
             response = {"error": event.get("error")}
         end = ending(response, ENDS[kind], self._exchange)
         if end.error is not None and not self._started:
-            return self._failed(end.error)
+            self._ended = True
+            return [Failed(end.error, usage=normal(response.get("usage")))]
         self._start(event)
         if end.error is None and self._places.loose:
             self._name_loose(response)

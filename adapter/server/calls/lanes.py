@@ -75,7 +75,7 @@ class Beginning(Protocol):
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """What the upstream reports of an answer that came in one piece, one that failed, too."""
+        """What the upstream reports of an answer that came in one piece, or that failed before it began."""
 
     async def begin(self) -> None: ...
 
@@ -106,12 +106,13 @@ class Hub:
     """The streamed answer of one upstream call."""
 
     choices = 1
-    usage = None
 
     def __init__(self, reply: Reply, intake: Intake, exchange: Exchange, *, settle_within: float) -> None:
         self._reply = reply
         self.headers: Mapping[str, str] = reply.headers
         self.exchange = exchange
+        self.usage: dict[str, Any] | None = None
+        """As `Beginning.usage`."""
         self._first: list[Event] = []
         self._settle_within = settle_within
         self._hurried = False
@@ -143,6 +144,7 @@ class Hub:
             self._first = intake.feed(chunk) if chunk else intake.close()
         first = self._first[0]
         if type(first) is Failed:
+            self.usage = first.usage
             raise first.error
 
     async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
@@ -256,8 +258,6 @@ class HubWhole(InBatches):
 class RawStreaming:
     """A stream that passes as bytes."""
 
-    usage = None
-
     def __init__(self, reply: Reply, observer: RawStream, *, settle_within: float) -> None:
         self._reply = reply
         self._first: list[bytes] = []
@@ -265,6 +265,11 @@ class RawStreaming:
         self._hurried = False
         self.observer = observer
         self.headers: Mapping[str, str] = reply.headers
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """As `Beginning.usage`."""
+        return self.observer.answer.usage
 
     @property
     def ended(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -107,7 +107,7 @@ class SocketOutlet(Outlet):
     """One answer as messages. Nothing is held back but the first: there is no status, an error just is another message."""
 
     has_status: ClassVar[bool] = False
-    __slots__ = ("_decoder", "_events", "_last", "_tag", "_thread", "aborted")
+    __slots__ = ("_decoder", "_events", "_given", "_last", "_tag", "_thread", "aborted")
 
     def __init__(self, send: Send, thread: LocalThread | None = None, lane: str | None = None) -> None:
         super().__init__(send)
@@ -119,6 +119,8 @@ class SocketOutlet(Outlet):
         """Nobody takes what is sent: the connection, which is not only this answer's, is to be closed."""
         self._last = b"{}"
         """The event that was sent last."""
+        self._given: int | None = None
+        """The number given last, once an event stood beside the answer: from there on every one gets its number here."""
         self._tag = b"" if lane is None else _member("stream_id", lane)
 
     async def whole(self, status: int, headers: RawHeaders, body: bytes) -> None:
@@ -126,7 +128,7 @@ class SocketOutlet(Outlet):
         self.committed = self.ended = True
         self.status = status
         if self._thread is not None:
-            self._thread.failed()
+            self._thread.refused()
         head = b'{"type":"error","status":%d' % status
         told = _headers([*self.headers, *headers]) + b","
         if self.writing_since is not None:
@@ -151,11 +153,14 @@ class SocketOutlet(Outlet):
                 event = self._events[0]
                 if self._thread is not None:
                     self._thread.hear(event)
+                if self._given is None:
+                    self._last = event
+                else:
+                    event = self._renumbered(event)
                 if not self.committed:
                     event = _with(event, _headers(self.headers))
                 await self.message(event)
                 self.committed, self.status = True, 200
-                self._last = event
                 del self._events[0]
         except asyncio.CancelledError:
             self.ended = False
@@ -164,15 +169,26 @@ class SocketOutlet(Outlet):
             self._sent()
         self.last_write = self.last_data = monotonic()
 
-    @property
-    def number(self) -> int:
-        """That of the last event; 0 before the first, or where that has none: a raw one can be anything."""
+    async def beside(self, told: Callable[[int], bytes]) -> None:
+        """One event about the answer that is none of its own. It takes the next number, and those behind it move on."""
+        await self.message(told(self._next()))
+
+    def _next(self) -> int:
+        if self._given is None:
+            number = _fields(self._last).get("sequence_number")
+            # a raw event can be anything
+            self._given, self._last = number if type(number) is int else -1, b""
+        self._given += 1
+        return self._given
+
+    def _renumbered(self, event: bytes) -> bytes:
+        fields = _fields(event)
+        if "sequence_number" not in fields:
+            return event
         try:
-            told = loads(self._last)
-        except NotJson:
-            return 0
-        number = told.get("sequence_number") if isinstance(told, dict) else None
-        return number if type(number) is int else 0
+            return dumps({**fields, "sequence_number": self._next()})
+        except ValueError:  # read, but nested too deeply to be written again
+            return event
 
     def abort(self) -> None:
         """As `Outlet.abort`."""
@@ -182,6 +198,15 @@ class SocketOutlet(Outlet):
         """One event, in the lane of the answer."""
         text = _with(event, self._tag).decode("utf-8", "replace")
         await self._send({"type": "websocket.send", "text": text})
+
+
+def _fields(event: bytes) -> dict[str, Any]:
+    """Those of an event; none where it is no object."""
+    try:
+        fields = loads(event)
+    except NotJson:
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _headers(fields: RawHeaders) -> bytes:

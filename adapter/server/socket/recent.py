@@ -7,6 +7,7 @@ would have to parse the whole history of a client without memory.
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from adapter.wire.jsonio import NotJson, dumps, loads
 
 _OVERHEAD: Final = 64
 """Bytes that a piece, or an entry, costs beside its text."""
+_FAILED: Final = 32
+"""Responses whose failure is remembered: as many as may be made at once."""
 _MARKS: Final = (
     b'"response.created"',
     b'"response.output_item.done"',
@@ -34,6 +37,8 @@ class Recent:
         self._limit = limit
         self._kept: dict[str, tuple[bytes, ...]] = {}
         self._size = 0
+        self.failed: deque[str] = deque(maxlen=_FAILED)
+        """Ids of responses that failed of late."""
         self.behind = behind
         """Who is asked for what did not happen here."""
 
@@ -59,11 +64,13 @@ class Recent:
 class LocalThread:
     """One turn of a connection: where it goes on from, what the client is told, and so where the next may go on from."""
 
-    def __init__(self, recent: Recent, body: dict[str, Any]) -> None:
+    def __init__(self, recent: Recent, body: dict[str, Any], *, spares: bool = False) -> None:
+        """With `spares`, what it goes on from stays even where it is refused."""
         previous = body.get("previous_response_id")
         self._recent = recent
         self._given = body.get("input")
         self._previous = previous if isinstance(previous, str) else None
+        self._spares = spares
         begins = previous is None and body.get("conversation") is None
         self._before: tuple[bytes, ...] | None = () if begins else None
         """None as long as nobody here knows what came before: then the turn cannot be remembered either."""
@@ -72,6 +79,8 @@ class LocalThread:
         """Of the response, once it is being made."""
         self.output: list[Item] | None = None
         """Its items, once it is complete, or as complete as it gets."""
+        self.over = False
+        """The client is being told its end."""
 
     async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
         """The items before this turn, as `History` says."""
@@ -93,7 +102,12 @@ class LocalThread:
         if isinstance(told, dict):
             self._note(told)
 
-    def failed(self) -> None:
+    def refused(self) -> None:
+        """The turn has not begun and never will."""
+        if not self._spares:
+            self._fail()
+
+    def _fail(self) -> None:
         """A turn that failed takes with it what it went on from: the client must not build on a state that may be half."""
         if self._previous is not None:
             self._recent.evict(self._previous)
@@ -105,10 +119,13 @@ class LocalThread:
             case {"type": "response.created", "response": {"id": str(id)}}:
                 self.id = id
             case {"type": "response.failed"}:
-                self.failed()
+                self.over = True
+                self._fail()
+                if self.id is not None:
+                    self._recent.failed.append(self.id)
             case {"type": "response.completed" | "response.incomplete", "response": {"id": str(id)} as response}:
                 made = [self._made[index] for index in sorted(self._made)] or _items(response.get("output"))
-                self.id, self.output = id, made
+                self.id, self.output, self.over = id, made, True
                 if self._before is not None:
                     with suppress(
                         ValueError

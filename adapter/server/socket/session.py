@@ -63,8 +63,9 @@ class Session:
         self._send_message = send
         self._recent = Recent(pipeline.settings.websocket_history, pipeline.served.courses.history)
         self._lanes = Lanes(self._begun, pipeline.settings.body_limit)
-        self._held: dict[str, tuple[str | None, tuple[Steer, ...]]] = {}
-        """Response id -> its lane, and what was said while it was made, for the turn in which the client answers its calls."""
+        self._held: dict[str, tuple[SocketOutlet, tuple[Steer, ...]]] = {}
+        """Response id -> where it was told, and what was said while it was made, for the turn in which the client answers its
+        calls."""
         self._turns: set[Turn] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: Closing | None = None
@@ -126,7 +127,7 @@ class Session:
         _, held = self._held.pop(str(create.body.get("previous_response_id")), (None, ()))
         if held:
             create = create.behind(held)
-        thread = LocalThread(self._recent, create.body)
+        thread = LocalThread(self._recent, create.body, spares=bool(create.steers))
         running = Running(name, create, thread, SocketOutlet(self._send, thread, name))
         self._start(self._answer(running))
         return running
@@ -165,9 +166,8 @@ class Session:
     async def _steer(self, steer: Steer) -> None:
         """More input for a response that is being made."""
         running = next((one for one in self._lanes if one.thread.id == steer.response_id), None)
-        if running is None or running.outlet.ended:
-            over = running is not None or self._recent.find(steer.response_id) is not None
-            why = "response_already_completed" if over else "response_not_found"
+        if running is None or running.thread.over:
+            why = self._why_not(running, steer)
         elif not steer.fits:
             why = "invalid_input"
         elif running.create.body.get("conversation") or running.create.body.get("context_management"):
@@ -176,10 +176,17 @@ class Session:
             why = "too_many_pending_steers"
         else:
             running.steers.append(steer)
-            await self._in_time(running.outlet.message(accepted(steer, running.outlet.number)))
+            await self._in_time(running.outlet.beside(partial(accepted, steer)))
             return
         outlet = SocketOutlet(self._send) if running is None else running.outlet
-        await self._in_time(outlet.message(failed(steer._replace(id=None), outlet.number, why)))
+        await self._give_back(outlet, (steer._replace(id=None),), why)
+
+    def _why_not(self, running: Running | None, steer: Steer) -> str:
+        """What there is to say of a response that is not being made."""
+        if steer.response_id in self._recent.failed:
+            return "response_not_active"
+        over = running is not None or self._recent.find(steer.response_id) is not None
+        return "response_already_completed" if over else "response_not_found"
 
     def _may_wait(self, steer: Steer) -> bool:
         """They are few, and all that wait could be said in one request."""
@@ -201,16 +208,16 @@ class Session:
         elif self._closing is not None:
             await self._give_back(outlet, steers, "successor_creation_failed")
         elif stubs := required(output):
-            self._held[steers[0].response_id] = running.lane, steers
+            self._held[steers[0].response_id] = outlet, steers
             for steer in steers:
-                await self._in_time(outlet.message(pending(steer, outlet.number, stubs)))
+                await self._in_time(outlet.beside(partial(pending, steer, stubs)))
         else:
             body = {**running.create.body, "previous_response_id": steers[0].response_id, "input": []}
             self._lanes.put_first(running.lane, Create(body, generate=True, size=0).behind(steers))
 
     async def _give_back(self, outlet: SocketOutlet, steers: Iterable[Steer], why: str) -> None:
         for steer in steers:
-            await self._in_time(outlet.message(failed(steer, outlet.number, why)))
+            await self._in_time(outlet.beside(partial(failed, steer, why)))
 
     # ------------------------------------------------------------------------------------------------------- the end
 
@@ -239,8 +246,8 @@ class Session:
         for name, create in left:
             await self._refuse(name, self._refused)
             await self._give_back(SocketOutlet(self._send, lane=name), create.steers, "successor_creation_failed")
-        for name, steers in held:
-            await self._give_back(SocketOutlet(self._send, lane=name), steers, "successor_creation_failed")
+        for outlet, steers in held:
+            await self._give_back(outlet, steers, "successor_creation_failed")
         if self._lanes.idle:
             await self._close(closing)
 

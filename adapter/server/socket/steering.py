@@ -99,18 +99,18 @@ def required(output: Sequence[Item]) -> list[dict[str, Any]]:
 
 
 def accepted(steer: Steer, number: int) -> bytes:
-    """It waits. `number` is that of the event before it: the next one is not ours to give."""
+    """It waits."""
     told = {"id": steer.id, "previous_response_id": steer.response_id}
     return _event("accepted", number, steer=told)
 
 
-def pending(steer: Steer, number: int, stubs: list[dict[str, Any]]) -> bytes:
+def pending(steer: Steer, stubs: list[dict[str, Any]], number: int) -> bytes:
     """The response is complete, and it still waits."""
     told = {"id": steer.id, "previous_response_id": steer.response_id}
     return _event("pending", number, steer=told, reason="waiting_for_required_input", required_input=stubs)
 
 
-def failed(steer: Steer, number: int, code: str) -> bytes:
+def failed(steer: Steer, code: str, number: int) -> bytes:
     """It does not wait (any more), and comes back."""
     told = {"id": steer.id, "previous_response_id": steer.response_id, "input": steer.input}
     error = {"type": "invalid_request_error", "code": code, "message": _WHY[code]}

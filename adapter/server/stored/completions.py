@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from adapter.errors import AdapterError, MissingParameter, NotFound
 from adapter.server.courses.course import Course
+from adapter.server.idempotency import Idempotency
 from adapter.server.stored.calls import Call, document
 from adapter.server.turn import Turn
 from adapter.store.store import Store
@@ -21,6 +22,7 @@ class StoredCompletions:
     """GET `/v1/chat/completions`, and what is below."""
 
     store: Store
+    idempotency: Idempotency
 
     async def list(self, turn: Turn, call: Call) -> Course:
         """A page of them, of one model or with some labels where that is asked for."""
@@ -47,6 +49,7 @@ class StoredCompletions:
         """Forget it."""
         if not await self.store.delete_completion(turn.caller.tenant, call.id):
             raise _unknown(call)
+        self.idempotency.retract(call.id)
         return document({"id": call.id, "object": "chat.completion.deleted", "deleted": True})
 
     async def messages(self, turn: Turn, call: Call) -> Course:

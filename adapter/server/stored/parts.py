@@ -58,7 +58,7 @@ class Stored:
             background=background,
             responses=StoredResponses(store=store, background=background, pipeline=pipeline),
             conversations=StoredConversations(store=store),
-            completions=StoredCompletions(store=store),
+            completions=StoredCompletions(store=store, idempotency=pipeline.idempotency),
         )
 
     def start(self) -> None:

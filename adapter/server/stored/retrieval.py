@@ -64,6 +64,7 @@ class StoredResponses:
         if not await self.store.delete_response(tenant, call.id):
             raise _unknown(call.id)
         self.background.cancelled(tenant, call.id)
+        self.pipeline.idempotency.retract(call.id)
         return document({"id": call.id, "object": "response", "deleted": True})
 
     async def cancel(self, turn: Turn, call: Call) -> Course:
@@ -131,6 +132,7 @@ class StoredResponses:
 
     async def _forget(self, turn: Turn, id: str) -> None:
         """Upstream it is gone; who kept it matters no more."""
+        self.pipeline.idempotency.retract(id)
         try:
             await self.store.delete_response(turn.caller.tenant, id)
         except AdapterError:
