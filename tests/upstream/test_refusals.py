@@ -58,6 +58,14 @@ CONTEXT = [
     (400, {"error": "prompt too long; exceeded max context length by 4 tokens"}),
     (400, {"error": "the input length exceeds the context length"}),
     (400, {"error": "Trying to keep the first 5000 tokens when context the overflows. The model has 4096."}),
+    (400, {"error": "Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)"}),
+    (500, openai("Context size has been exceeded.", type="server_error", code=500)),
+    (400, openai("litellm.ContextWindowExceededError: context_length_exceeded", code="400")),
+    (400, openai("Your request exceeded the context limit")),
+    (400, openai("Prompt length (5000) exceeds max_model_len (4096)")),
+    (400, openai("prompt token count of 130000 exceeds the limit of 128000", code="model_max_prompt_tokens_exceeded")),
+    (400, openai("Prompt \u8d85\u957f")),
+    (400, openai("\u8f93\u5165\u6587\u672c\u8d85\u957f")),
     (400, openai("The number of tokens to keep from the initial prompt is greater than the context length.")),
     (400, openai("prompt is too long: 213462 tokens > 200000 maximum")),
     (400, openai("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000")),
@@ -109,6 +117,15 @@ QUOTA = [
         ),
     ),
     (429, openai("litellm.RateLimitError: OpenAIException - You exceeded your current quota", code="429")),
+    (400, openai("litellm.BadRequestError: DeepseekException - Insufficient Balance", code="400")),
+    (500, openai("litellm.APIError: APIError: OpenrouterException - This request requires more credits", code="500")),
+    (403, openai("You are out of credits")),
+    (400, openai("Payment Required")),
+    (400, openai("Billing hard limit has been reached")),
+    (429, openai("Your account is not active, please check your billing details on our website.", code="429")),
+    (400, openai("Access denied, please make sure your account is in good standing.")),
+    (400, openai("\u8d26\u6237\u5df2\u6b20\u8d39")),
+    (429, openai("\u4f59\u989d\u4e0d\u8db3")),
     (429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}),
 ]
 MODEL = [
@@ -121,6 +138,13 @@ MODEL = [
     (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}),
     (404, openai("Not found the model x or Permission denied", type="resource_not_found_error")),
     (404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}),
+    (400, openai("The requested model does not exist")),
+    (400, openai("no such model: x")),
+    (400, openai("Unknown model x")),
+    (400, openai("Invalid model x")),
+    (400, openai("Unable to access model x. Please visit the model's page.")),
+    (404, openai("The API deployment for this resource does not exist.")),
+    (400, openai("\u6a21\u578b\u4e0d\u5b58\u5728")),
     (400, {"detail": "Server is pinned to 'org/a'; requested 'x'."}),
     (400, {"error": {"code": "1211", "message": "\u6a21\u578b\u4e0d\u5b58\u5728"}}),
 ]
@@ -158,6 +182,66 @@ def test_an_unknown_model_in_any_words_is_a_404(status: int, body: Any) -> None:
 
     assert isinstance(error, ModelNotFound)
     assert (error.http_status, error.code) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("place", ["code", "type"])
+@pytest.mark.parametrize(
+    ("word", "status", "meaning"),
+    [
+        *(
+            (word, 400, "context_length_exceeded")
+            for word in (
+                "context_length_exceeded",
+                "context_window_exceeded",
+                "exceed_context_size_error",
+                "context_too_long",
+                "string_above_max_length",
+                "1261",
+            )
+        ),
+        *(
+            (word, 429, "insufficient_quota")
+            for word in (
+                "insufficient_quota",
+                "insufficient_balance",
+                "insufficient_user_quota",
+                "billing_hard_limit_reached",
+                "billing_not_active",
+                "exceeded_current_quota_error",
+                "Arrearage",
+                "budget_exceeded",
+                "1113",
+            )
+        ),
+        *((word, 429, word) for word in sorted(SPENT)),
+        *(
+            (word, 404, "model_not_found")
+            for word in (
+                "model_not_found",
+                "ModelNotFound",
+                "model_not_exist",
+                "invalid_model",
+                "DeploymentNotFound",
+                "1211",
+            )
+        ),
+    ],
+)
+def test_a_servers_own_code_is_enough_whatever_its_status_and_words(
+    place: str, word: str, status: int, meaning: str
+) -> None:
+    error = refused(500, {"error": {"message": "no", place: word}})
+
+    assert error.http_status == status
+    assert error.code == (meaning if place == "code" or word not in SPENT else "insufficient_quota")
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, ""), (400, "rate_limit_exceeded")])
+def test_a_rate_limit_speaks_of_tokens_and_models_and_is_one(status: int, code: str) -> None:
+    for words in ("Please reduce the length of the messages", "The model `x` is not found"):
+        error = refused(status, openai(words, code=code))
+
+        assert error.code == "rate_limit_exceeded"
 
 
 @pytest.mark.parametrize(
@@ -516,7 +600,6 @@ def test_c18_a_server_error_without_a_body_is_a_bad_gateway_that_says_when_to_co
         ({"message": "x", "status": 404}, 404, "upstream_error"),
         ({"message": "x", "status_code": 422}, 422, "upstream_error"),
         ({"error": "Too Many Requests", "status": 429, "message": "x"}, 429, "rate_limit_exceeded"),
-        ("words", 502, "upstream_error"),
         (None, 502, "upstream_error"),
         (7, 502, "upstream_error"),
     ],
@@ -525,6 +608,41 @@ def test_errors_inside_a_success_or_a_stream(error: Any, status: int, code: str)
     found = from_error_object(error)
 
     assert (found.http_status, found.code) == (status, code)
+
+
+def test_an_error_in_a_stream_that_is_only_words_says_them() -> None:
+    found = from_error_object("words")
+
+    assert (found.http_status, found.code, found.message) == (502, "upstream_error", "words")
+
+
+@pytest.mark.parametrize("place", ["code", "type"])
+@pytest.mark.parametrize(
+    ("word", "kind", "status"),
+    [
+        *(
+            (word, UpstreamRefused, 400)
+            for word in ("invalid_request_error", "invalid_request", "BadRequestError", "invalid_encrypted_content")
+        ),
+        *((word, UpstreamRefused, 400) for word in ("content_filter", "content_policy_violation", "invalid_prompt")),
+        *((word, UpstreamAuth, 502) for word in ("authentication_error", "invalid_api_key", "permission_error")),
+        *((word, UpstreamRefused, 404) for word in ("not_found_error", "not_found", "NotFoundError")),
+        *(
+            (word, UpstreamLimited, 429)
+            for word in ("rate_limit_error", "rate_limit_exceeded", "too_many_requests", "tokens", "requests")
+        ),
+        *(
+            (word, UpstreamUnwell, 503)
+            for word in ("overloaded", "server_is_overloaded", "slow_down", "service_unavailable", "unavailable_error")
+        ),
+    ],
+)
+def test_an_error_in_a_stream_has_the_status_of_its_kind(
+    place: str, word: str, kind: type[AdapterError], status: int
+) -> None:
+    found = from_error_object({"message": "x", place: word})
+
+    assert (type(found), found.http_status) == (kind, status)
 
 
 @pytest.mark.parametrize(
