@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import ResponseError
 
 from adapter.dialects.responses.reply import failed_error
 from adapter.errors import (
@@ -608,6 +609,12 @@ def test_errors_inside_a_success_or_a_stream(error: Any, status: int, code: str)
     found = from_error_object(error)
 
     assert (found.http_status, found.code) == (status, code)
+
+
+def test_a_failed_responses_codes_for_what_its_client_sent_are_those_of_the_sdk() -> None:
+    codes = set(get_args(ResponseError.model_fields["code"].annotation))
+
+    assert ABOUT_INPUT == codes - {"server_error", "rate_limit_exceeded", "vector_store_timeout"} | {"cyber_policy"}
 
 
 def test_an_error_in_a_stream_that_is_only_words_says_them() -> None:
