@@ -185,6 +185,25 @@ def test_an_unknown_model_in_any_words_is_a_404(status: int, body: Any) -> None:
     assert (error.http_status, error.code) == (404, "model_not_found")
 
 
+def test_a_refusal_names_the_field_that_the_upstream_named() -> None:
+    for status, code in (
+        (400, "bad"),
+        (404, "model_not_found"),
+        (429, "tpm"),
+        (500, "oops"),
+        (400, "context_too_long"),
+    ):
+        assert refused(status, openai("no", code=code, param="model")).param == "model"
+
+
+@pytest.mark.parametrize("word", ["two words", "x" * 65, "\u00e9t\u00e9", "a\tb", "", "4711"])
+def test_a_code_or_type_that_is_no_word_does_not_go_on(word: str) -> None:
+    told = refused(400, openai("no", code=word, type=word)).body()["error"]
+
+    assert (told["code"], told["type"]) == ("upstream_error", "invalid_request_error")
+    assert refused(400, openai("no", code="x" * 64)).code == "x" * 64
+
+
 @pytest.mark.parametrize("place", ["code", "type"])
 @pytest.mark.parametrize(
     ("word", "status", "meaning"),
@@ -452,7 +471,7 @@ def test_a_message_does_not_name_the_project_of_a_key(said: str, told: str) -> N
     assert scrubbed(said) == told
 
 
-@pytest.mark.parametrize("depth", [252, 253])
+@pytest.mark.parametrize("depth", [252, 253, 300])
 def test_what_else_is_nested_deeply_goes_on_where_a_client_can_be_told_it(depth: int) -> None:
     nest = b"[" * depth + b"1" + b"]" * depth
     error = refused(400, b'{"error":{"message":"no","nest":%b}}' % nest)
@@ -471,7 +490,9 @@ def test_the_clients_own_key_is(status: int, code: str) -> None:
 
     assert (error.http_status, error.code) == (status, code)
     assert error.message == "Incorrect API key provided: [redacted]"
-    assert refused(status, openai("no", code="key_expired"), own_key=False).code == "key_expired"
+    kept = refused(status, openai("", code="key_expired", type="auth"), own_key=False)
+    assert (kept.code, kept.type, kept.message) == ("key_expired", "auth", "The upstream refused the key.")
+    assert refused(status, {"message": "no"}, own_key=False).type == "invalid_request_error"
 
 
 @pytest.mark.parametrize("status", [413, 431])
@@ -494,7 +515,16 @@ def test_too_large_is_413(status: int) -> None:
         ({"retry_after": "inf"}, "", 1),
         ({"retry_after": "soon"}, "", 1),
         ({}, "Rate limit reached. Please try again in 1m2.5s.", 63),
+        ({}, "Please try again in 1h13m59.52s. Need more tokens?", 4440),
+        ({}, "Please retry after 2 minutes.", 120),
+        ({}, "Please retry after 1 hour 5 Min, or upgrade.", 3900),
+        ({}, "Please try again in 12m", 720),
+        ({}, "Please try again in 6 seconds.", 6),
         ({}, "Please try again in 20ms.", 1),
+        ({}, "Please try again in 1500 ms.", 2),
+        ({}, "Please try again in 1500 milliseconds.", 1),
+        ({}, f"Please try again in {'9' * 400}s.", 1),
+        ({}, "Please try again in 99999999 h.", 7 * 24 * 3600),
         ({}, "", 1),
     ],
 )
@@ -547,7 +577,8 @@ def test_no_money_is_no_rate_limit_though_the_server_says_when_to_come_again() -
 
 
 @pytest.mark.parametrize(
-    ("status", "shown"), [(500, 500), (502, 502), (503, 503), (504, 504), (529, 503), (408, 408), (409, 409)]
+    ("status", "shown"),
+    [(500, 500), (502, 502), (503, 503), (504, 504), (529, 503), (408, 408), (409, 409), (425, 425)],
 )
 def test_server_errors_in_json_keep_their_class_and_may_be_retried(status: int, shown: int) -> None:
     error = refused(status, openai("overloaded", type="server_error", code="slow_down"), retry_after="3")
