@@ -645,7 +645,7 @@ def test_errors_inside_a_success_or_a_stream(error: Any, status: int, code: str)
 def test_a_failed_responses_codes_for_what_its_client_sent_are_those_of_the_sdk() -> None:
     codes = set(get_args(ResponseError.model_fields["code"].annotation))
 
-    assert ABOUT_INPUT == codes - {"server_error", "rate_limit_exceeded", "vector_store_timeout"} | {"cyber_policy"}
+    assert codes - {"server_error", "rate_limit_exceeded", "vector_store_timeout"} | {"cyber_policy"} == ABOUT_INPUT
 
 
 def test_an_error_in_a_stream_that_is_only_words_says_them() -> None:
