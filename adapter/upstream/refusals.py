@@ -148,7 +148,7 @@ def _said(value: Any) -> _Said:
 
 _MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "errors")
 """Where a message stands, the best place first."""
-_READ: Final = frozenset({*_MESSAGES, "type", "code", "param", "status", "status_code", "object", "error"})
+_READ: Final = frozenset({*_MESSAGES, "type", "code", "param", "status", "status_code", "object"})
 """Members of an error that are told as one of the four, or say nothing."""
 
 

@@ -196,6 +196,32 @@ def test_a_refusal_names_the_field_that_the_upstream_named() -> None:
         assert refused(status, openai("no", code=code, param="model")).param == "model"
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "context_length_exceeded"), (400, "insufficient_quota"), (400, "model_not_found"), (429, "")],
+)
+def test_what_the_upstream_says_goes_on_and_something_where_it_says_nothing(status: int, code: str) -> None:
+    assert refused(status, openai("In other words, no.", code=code)).message == "In other words, no."
+    assert refused(status, openai("", code=code)).message
+
+
+@pytest.mark.parametrize(("code", "told"), [(1261, "context_length_exceeded"), (1113, "insufficient_quota")])
+def test_a_servers_own_code_may_be_a_number(code: int, told: str) -> None:
+    assert refused(400, openai("no", code=code)).code == told
+
+
+def test_an_envelope_says_nothing_of_itself() -> None:
+    error = refused(
+        400, {"object": "error", "type": "error", "message": "no", "code": 400, "status": 400, "status_code": 400}
+    )
+
+    assert (error.type, error.details) == ("invalid_request_error", {})
+
+
+def test_a_server_that_cannot_do_it_is_told_as_such_whatever_its_answer_looks_like() -> None:
+    assert refused(501, b"<html>").http_status == 501
+
+
 @pytest.mark.parametrize("word", ["two words", "x" * 65, "\u00e9t\u00e9", "a\tb", "", "4711"])
 def test_a_code_or_type_that_is_no_word_does_not_go_on(word: str) -> None:
     told = refused(400, openai("no", code=word, type=word)).body()["error"]
@@ -334,6 +360,10 @@ def test_of_a_rate_limits_fields_only_those_that_say_where_the_client_stands_go_
             {"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None},
             "no route",
         ),
+        ({"error": {}, "message": "no"}, "no"),
+        ({"message": "", "detail": "bad"}, "bad"),
+        ({"detail": [{"loc": ["body", "x"]}]}, "The upstream refused the request with status 422."),
+        ({"detail": []}, "The upstream refused the request with status 422."),
         ([], "The upstream refused the request with status 422."),
         (b"<html>", "The upstream refused the request with status 422."),
         (b"", "The upstream refused the request with status 422."),
@@ -514,6 +544,8 @@ def test_too_large_is_413(status: int) -> None:
         ({"retry_after": "-4"}, "", 0),
         ({"retry_after": "inf"}, "", 1),
         ({"retry_after": "soon"}, "", 1),
+        ({"retry_after": "soon", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, "", 1),
+        ({"retry_after": "7"}, "Please try again in 20s.", 7),
         ({}, "Rate limit reached. Please try again in 1m2.5s.", 63),
         ({}, "Please try again in 1h13m59.52s. Need more tokens?", 4440),
         ({}, "Please retry after 2 minutes.", 120),
@@ -574,6 +606,7 @@ def test_no_money_is_no_rate_limit_though_the_server_says_when_to_come_again() -
     error = refused(429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}, retry_after="30")
 
     assert error.code == "insufficient_quota"
+    assert refused(400, openai("Insufficient Balance"), retry_after="30").code == "insufficient_quota"
 
 
 @pytest.mark.parametrize(
