@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy.exc import OperationalError
 
 from adapter import serving
 from adapter.cli import main
 from adapter.config import load
-from adapter.errors import ConfigError
+from adapter.errors import ConfigError, StoreUnavailable
 from adapter.store import paths
+from adapter.store.opening import check, opened, why
+from tests.store.samples import response, user
 
 
 def write(path: Path, text: str) -> str:
@@ -95,6 +102,39 @@ def test_a_database_that_is_away_at_start_is_waited_for(capsys: pytest.CaptureFi
 
     assert serving.with_store(settings, {}) is settings
     assert "not available" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("configured", "kept"), [({}, 30 * 86_400), ({"ttl": 60}, 60), ({"ttl": 0}, None)])
+async def test_what_is_stored_is_kept_as_long_as_configured(
+    tmp_path: Path, configured: dict[str, Any], kept: int | None
+) -> None:
+    store = opened(load(None, {"store": {"url": f"sqlite:///{tmp_path}/store.db", **configured}}).store)
+    before = int(time.time())
+    await store.save_response("t", response("resp_1"), input=[user("q")])
+    await store.close()
+
+    with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        ((expires,),) = database.execute("SELECT expires_at FROM responses").fetchall()
+    assert expires is None if kept is None else before + kept <= expires <= time.time() + kept + 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what a process has open is seen under /proc only")
+async def test_a_look_at_the_store_lets_go_of_it(tmp_path: Path) -> None:
+    """Several workers are children of the process that looked."""
+    await check(load(None, {"store": {"url": f"sqlite:///{tmp_path}/store.db"}}).store)
+
+    links = [
+        os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{fd}").exists()
+    ]
+    assert [link for link in links if link.startswith(str(tmp_path))] == []
+
+
+def test_what_the_database_says_is_one_line_without_the_statement() -> None:
+    plain, told = StoreUnavailable("gone"), StoreUnavailable("gone")
+    told.__cause__ = OperationalError("SELECT 1", {}, OSError("no route\nto host"))
+
+    assert why(plain) == plain.message
+    assert why(told) == f"{plain.message} no route to host"
 
 
 def test_check_says_what_is_kept(tmp_path: Path) -> None:

@@ -64,7 +64,11 @@ _OF_ACCOUNTS: Final = re.compile(
     re.I,
 )
 """Members whose text is one."""
-_TRY_AGAIN: Final = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s|sec|second)", re.I)
+_TRY_AGAIN: Final = re.compile(
+    r"(?:try again|retry) (?:in|after) ((?:\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|min|m(?![a-z])|h)[a-z]* ?)+)", re.I
+)
+_STEP: Final = re.compile(r"([\d.]+) ?(ms|s|m|h)", re.I)
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
 PASSING: Final = frozenset({408, 409, 425})
@@ -144,7 +148,7 @@ def _said(value: Any) -> _Said:
 
 _MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "errors")
 """Where a message stands, the best place first."""
-_READ: Final = frozenset({*_MESSAGES, "type", "code", "param", "status", "status_code", "object", "error"})
+_READ: Final = frozenset({*_MESSAGES, "type", "code", "param", "status", "status_code", "object"})
 """Members of an error that are told as one of the four, or say nothing."""
 
 
@@ -386,8 +390,7 @@ def _any_wait(headers: Mapping[str, str], message: str) -> int | None:
     said = _TRY_AGAIN.search(message[:MAX_MESSAGE]) if waits is None else None
     if said is None:
         return waits
-    seconds = float(said[2]) / (1000 if said[3].lower() == "ms" else 1)
-    return _whole(seconds + 60 * int(said[1] or 0))
+    return _whole(sum(float(number) * _SECONDS[unit.lower()] for number, unit in _STEP.findall(said[1])))
 
 
 def _wait_of_headers(headers: Mapping[str, str]) -> int | None:

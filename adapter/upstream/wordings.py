@@ -55,17 +55,15 @@ _CODES: Final = {
 
 # what the words are looked for with is compiled when the first refusal comes: 1 % of a start
 _CONTEXT: Final = (
-    r"context[ _]length[ _]exceeded"
-    r"|maximum (?:context|prompt|model|allowed input|input) length"  # OpenAI, vLLM, SGLang, DeepSeek, xAI, Poolside
+    r"context[ _](?:length|size|window|limit)[ _](?:is |was |has been )?exceed"  # llama.cpp, MiniMax, proxies that quote a code
+    r"|maximum (?:context|prompt|model|allowed input|input) length"  # OpenAI, vLLM, SGLang, DeepSeek, xAI, Poolside, Mistral
     r"|exceeds? (?:the |this )?(?:model'?s? |available |maximum |model )*context"  # OpenAI, llama.cpp
     r"|(?:prompt|input) (?:is )?too long"  # Anthropic, Bedrock, Ollama, Fireworks
     r"|longer than the (?:model's context length|maximum model length)"  # SGLang, vLLM
     r"|(?:greater|larger) than the context (?:length|window|size)"  # LM Studio
-    r"|context the overflows"  # LM Studio, its own words
-    r"|context (?:window|limit|length|size) (?:is |was )?exceed|context window exceeds"  # MiniMax
+    r"|context the overflows|n_keep.{1,20}>= n_ctx"  # LM Studio, its own words
     r"|exceed(?:s|ed)? (?:the )?(?:context limit|model token limit)"  # Anthropic, Moonshot
     r"|input token count.{0,40}exceeds the maximum"  # Gemini
-    r"|(?:too large for model with|your request exceeded model)"  # Mistral
     r"|reduce the (?:length|number of tokens|amount)[^.]{0,40}(?:messages|prompt|input)"  # Groq
     r"|tokens \+ `?max_new_tokens`? must be"  # TGI, Together
     r"|range of input length should be"  # DashScope
@@ -75,9 +73,9 @@ _CONTEXT: Final = (
 )
 _QUOTA: Final = (
     r"exceeded your current quota"  # OpenAI
-    r"|insufficient (?:balance|credits?|funds|quota)|requires more credits"  # DeepSeek, OpenRouter
+    r"|insufficient (?:balance|credits?|funds|quota)|requires more credits"  # DeepSeek, Moonshot, OpenRouter
     r"|credit balance is too low|out of credits|payment required"  # Anthropic
-    r"|billing hard limit|account is not active|in good standing|suspended due to insufficient"  # DashScope, Moonshot
+    r"|billing hard limit|account is not active|in good standing"  # OpenAI, DashScope
     r"|no deployments available - crossed budget"  # LiteLLM, of a provider or a tag
     r"|余额不足|欠费"
 )

@@ -400,7 +400,21 @@ def test_b5_a_body_that_says_it_is_too_large_is_refused_before_it_is_read() -> N
     async def scenario() -> None:
         async with adapter(body_limit=1000) as client:
             raw = request_bytes("POST", PATH["chat"], b"").replace(b"content-length: 0", b"content-length: 1001")
-            _refused(await client.send(raw), 413, "payload_too_large")
+            answer = await client.send(raw)
+            _refused(answer, 413, "payload_too_large")
+            assert answer.headers["connection"] == "close", "nobody reads the rest of it"
+
+    play(scenario)
+
+
+def test_behind_a_request_that_was_read_and_refused_its_connection_goes_on() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            reader, writer = await client.open(request_bytes("POST", PATH["chat"], b"{"))
+            assert (await read_response(reader)).status == 400
+            writer.write(ask_bytes("chat"))
+            assert (await read_response(reader)).status == 200
+            writer.close()
 
     play(scenario)
 

@@ -6,11 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from openai.types.beta import BetaResponseSteerRequiredInput
 from openai.types.responses import ResponsesServerEvent
 from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection
 
 from adapter.dialects.chat.request.pending import PENDING
+from adapter.server.socket.steering import required
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
     END,
@@ -42,6 +44,7 @@ from tests.server.sockets import (
 )
 
 _SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
+_ANSWER: TypeAdapter[Any] = TypeAdapter(BetaResponseSteerRequiredInput)
 
 
 def as_the_sdk_reads_it(message: dict[str, Any]) -> dict[str, Any]:
@@ -263,6 +266,33 @@ def test_a_call_that_runs_beside_the_conversation_is_not_waited_for() -> None:
             assert up.seen[3].json["messages"][-1]["content"].endswith("Its output:\n42")
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("item", "stub"),
+    [
+        ({"type": "function_call", "call_id": "c", "name": "f"}, {"type": "function_call_output", "name": "f"}),
+        ({"type": "custom_tool_call", "call_id": "c", "name": "f"}, {"type": "custom_tool_call_output"}),
+        ({"type": "computer_call", "call_id": "c"}, {"type": "computer_call_output"}),
+        ({"type": "shell_call", "call_id": "c"}, {"type": "shell_call_output"}),
+        ({"type": "apply_patch_call", "call_id": "c"}, {"type": "apply_patch_call_output"}),
+        (
+            {"type": "tool_search_call", "call_id": "c", "execution": "client"},
+            {"type": "tool_search_output", "execution": "client"},
+        ),
+    ],
+)
+def test_each_call_that_the_client_runs_has_the_answer_that_the_sdk_knows(item: Any, stub: Any) -> None:
+    told = required([{"type": ["odd"]}, item, {"type": "web_search_call", "id": "ws_1"}])
+    assert told == [{**stub, "call_id": "c"}]
+    assert _ANSWER.validate_python(told[0]).to_dict() == told[0]
+
+
+def test_an_approval_is_asked_for_by_the_id_of_its_request_and_a_search_of_the_servers_own_by_none() -> None:
+    search = {"type": "tool_search_call", "call_id": None, "execution": "server"}
+    told = required([search, {"type": "mcp_approval_request", "id": "mcpr_1", "name": "f"}])
+    assert told == [{"type": "mcp_approval_response", "approval_request_id": "mcpr_1"}]
+    assert _ANSWER.validate_python(told[0]).to_dict() == told[0]
 
 
 @pytest.mark.parametrize(
@@ -540,8 +570,21 @@ def test_a_response_that_says_something_odd_can_be_steered(junk: bytes) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("output", [["odd"], {"odd": True}])
-def test_behind_a_response_with_an_odd_output_its_lane_goes_on(output: Any) -> None:
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param(["odd"], id="no item"),
+        pytest.param({"odd": True}, id="no list"),
+        pytest.param(
+            [
+                {"type": "shell_call", "id": "sh_1", "call_id": "call_1", "action": {"commands": ["ls"]}},
+                {"type": "shell_call_output", "id": "sho_1", "call_id": "call_1", "output": []},
+            ],
+            id="a call that the server ran itself",
+        ),
+    ],
+)
+def test_behind_a_response_that_leaves_the_client_nothing_to_answer_its_lane_goes_on(output: Any) -> None:
     async def scenario() -> None:
         go = asyncio.Event()
         told_whole = responses_events("Hello", "resp_up0")

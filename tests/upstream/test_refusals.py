@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import ResponseError
 
 from adapter.dialects.responses.reply import failed_error
 from adapter.errors import (
@@ -58,6 +59,14 @@ CONTEXT = [
     (400, {"error": "prompt too long; exceeded max context length by 4 tokens"}),
     (400, {"error": "the input length exceeds the context length"}),
     (400, {"error": "Trying to keep the first 5000 tokens when context the overflows. The model has 4096."}),
+    (400, {"error": "Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)"}),
+    (500, openai("Context size has been exceeded.", type="server_error", code=500)),
+    (400, openai("litellm.ContextWindowExceededError: context_length_exceeded", code="400")),
+    (400, openai("Your request exceeded the context limit")),
+    (400, openai("Prompt length (5000) exceeds max_model_len (4096)")),
+    (400, openai("prompt token count of 130000 exceeds the limit of 128000", code="model_max_prompt_tokens_exceeded")),
+    (400, openai("Prompt \u8d85\u957f")),
+    (400, openai("\u8f93\u5165\u6587\u672c\u8d85\u957f")),
     (400, openai("The number of tokens to keep from the initial prompt is greater than the context length.")),
     (400, openai("prompt is too long: 213462 tokens > 200000 maximum")),
     (400, openai("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000")),
@@ -109,6 +118,15 @@ QUOTA = [
         ),
     ),
     (429, openai("litellm.RateLimitError: OpenAIException - You exceeded your current quota", code="429")),
+    (400, openai("litellm.BadRequestError: DeepseekException - Insufficient Balance", code="400")),
+    (500, openai("litellm.APIError: APIError: OpenrouterException - This request requires more credits", code="500")),
+    (403, openai("You are out of credits")),
+    (400, openai("Payment Required")),
+    (400, openai("Billing hard limit has been reached")),
+    (429, openai("Your account is not active, please check your billing details on our website.", code="429")),
+    (400, openai("Access denied, please make sure your account is in good standing.")),
+    (400, openai("\u8d26\u6237\u5df2\u6b20\u8d39")),
+    (429, openai("\u4f59\u989d\u4e0d\u8db3")),
     (429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}),
 ]
 MODEL = [
@@ -121,6 +139,13 @@ MODEL = [
     (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"}),
     (404, openai("Not found the model x or Permission denied", type="resource_not_found_error")),
     (404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}),
+    (400, openai("The requested model does not exist")),
+    (400, openai("no such model: x")),
+    (400, openai("Unknown model x")),
+    (400, openai("Invalid model x")),
+    (400, openai("Unable to access model x. Please visit the model's page.")),
+    (404, openai("The API deployment for this resource does not exist.")),
+    (400, openai("\u6a21\u578b\u4e0d\u5b58\u5728")),
     (400, {"detail": "Server is pinned to 'org/a'; requested 'x'."}),
     (400, {"error": {"code": "1211", "message": "\u6a21\u578b\u4e0d\u5b58\u5728"}}),
 ]
@@ -158,6 +183,111 @@ def test_an_unknown_model_in_any_words_is_a_404(status: int, body: Any) -> None:
 
     assert isinstance(error, ModelNotFound)
     assert (error.http_status, error.code) == (404, "model_not_found")
+
+
+def test_a_refusal_names_the_field_that_the_upstream_named() -> None:
+    for status, code in (
+        (400, "bad"),
+        (404, "model_not_found"),
+        (429, "tpm"),
+        (500, "oops"),
+        (400, "context_too_long"),
+    ):
+        assert refused(status, openai("no", code=code, param="model")).param == "model"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "context_length_exceeded"), (400, "insufficient_quota"), (400, "model_not_found"), (429, "")],
+)
+def test_what_the_upstream_says_goes_on_and_something_where_it_says_nothing(status: int, code: str) -> None:
+    assert refused(status, openai("In other words, no.", code=code)).message == "In other words, no."
+    assert refused(status, openai("", code=code)).message
+
+
+@pytest.mark.parametrize(("code", "told"), [(1261, "context_length_exceeded"), (1113, "insufficient_quota")])
+def test_a_servers_own_code_may_be_a_number(code: int, told: str) -> None:
+    assert refused(400, openai("no", code=code)).code == told
+
+
+def test_an_envelope_says_nothing_of_itself() -> None:
+    error = refused(
+        400, {"object": "error", "type": "error", "message": "no", "code": 400, "status": 400, "status_code": 400}
+    )
+
+    assert (error.type, error.details) == ("invalid_request_error", {})
+
+
+def test_a_server_that_cannot_do_it_is_told_as_such_whatever_its_answer_looks_like() -> None:
+    assert refused(501, b"<html>").http_status == 501
+
+
+@pytest.mark.parametrize("word", ["two words", "x" * 65, "\u00e9t\u00e9", "a\tb", "", "4711"])
+def test_a_code_or_type_that_is_no_word_does_not_go_on(word: str) -> None:
+    told = refused(400, openai("no", code=word, type=word)).body()["error"]
+
+    assert (told["code"], told["type"]) == ("upstream_error", "invalid_request_error")
+    assert refused(400, openai("no", code="x" * 64)).code == "x" * 64
+
+
+@pytest.mark.parametrize("place", ["code", "type"])
+@pytest.mark.parametrize(
+    ("word", "status", "meaning"),
+    [
+        *(
+            (word, 400, "context_length_exceeded")
+            for word in (
+                "context_length_exceeded",
+                "context_window_exceeded",
+                "exceed_context_size_error",
+                "context_too_long",
+                "string_above_max_length",
+                "1261",
+            )
+        ),
+        *(
+            (word, 429, "insufficient_quota")
+            for word in (
+                "insufficient_quota",
+                "insufficient_balance",
+                "insufficient_user_quota",
+                "billing_hard_limit_reached",
+                "billing_not_active",
+                "exceeded_current_quota_error",
+                "Arrearage",
+                "budget_exceeded",
+                "1113",
+            )
+        ),
+        *((word, 429, word) for word in sorted(SPENT)),
+        *(
+            (word, 404, "model_not_found")
+            for word in (
+                "model_not_found",
+                "ModelNotFound",
+                "model_not_exist",
+                "invalid_model",
+                "DeploymentNotFound",
+                "1211",
+            )
+        ),
+    ],
+)
+def test_a_servers_own_code_is_enough_whatever_its_status_and_words(
+    place: str, word: str, status: int, meaning: str
+) -> None:
+    error = refused(500, {"error": {"message": "no", place: word}})
+
+    assert error.http_status == status
+    assert error.code == (meaning if place == "code" or word not in SPENT else "insufficient_quota")
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, ""), (400, "rate_limit_exceeded")])
+def test_a_rate_limit_speaks_of_tokens_and_models_and_is_one(status: int, code: str) -> None:
+    for words in ("Please reduce the length of the messages", "The model `x` is not found"):
+        error = refused(status, openai(words, code=code))
+
+        assert error.code == "rate_limit_exceeded"
 
 
 @pytest.mark.parametrize(
@@ -230,6 +360,10 @@ def test_of_a_rate_limits_fields_only_those_that_say_where_the_client_stands_go_
             {"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None},
             "no route",
         ),
+        ({"error": {}, "message": "no"}, "no"),
+        ({"message": "", "detail": "bad"}, "bad"),
+        ({"detail": [{"loc": ["body", "x"]}]}, "The upstream refused the request with status 422."),
+        ({"detail": []}, "The upstream refused the request with status 422."),
         ([], "The upstream refused the request with status 422."),
         (b"<html>", "The upstream refused the request with status 422."),
         (b"", "The upstream refused the request with status 422."),
@@ -367,7 +501,7 @@ def test_a_message_does_not_name_the_project_of_a_key(said: str, told: str) -> N
     assert scrubbed(said) == told
 
 
-@pytest.mark.parametrize("depth", [252, 253])
+@pytest.mark.parametrize("depth", [252, 253, 300])
 def test_what_else_is_nested_deeply_goes_on_where_a_client_can_be_told_it(depth: int) -> None:
     nest = b"[" * depth + b"1" + b"]" * depth
     error = refused(400, b'{"error":{"message":"no","nest":%b}}' % nest)
@@ -386,7 +520,9 @@ def test_the_clients_own_key_is(status: int, code: str) -> None:
 
     assert (error.http_status, error.code) == (status, code)
     assert error.message == "Incorrect API key provided: [redacted]"
-    assert refused(status, openai("no", code="key_expired"), own_key=False).code == "key_expired"
+    kept = refused(status, openai("", code="key_expired", type="auth"), own_key=False)
+    assert (kept.code, kept.type, kept.message) == ("key_expired", "auth", "The upstream refused the key.")
+    assert refused(status, {"message": "no"}, own_key=False).type == "invalid_request_error"
 
 
 @pytest.mark.parametrize("status", [413, 431])
@@ -408,8 +544,19 @@ def test_too_large_is_413(status: int) -> None:
         ({"retry_after": "-4"}, "", 0),
         ({"retry_after": "inf"}, "", 1),
         ({"retry_after": "soon"}, "", 1),
+        ({"retry_after": "soon", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, "", 1),
+        ({"retry_after": "7"}, "Please try again in 20s.", 7),
         ({}, "Rate limit reached. Please try again in 1m2.5s.", 63),
+        ({}, "Please try again in 1h13m59.52s. Need more tokens?", 4440),
+        ({}, "Please retry after 2 minutes.", 120),
+        ({}, "Please retry after 1 hour 5 Min, or upgrade.", 3900),
+        ({}, "Please try again in 12m", 720),
+        ({}, "Please try again in 6 seconds.", 6),
         ({}, "Please try again in 20ms.", 1),
+        ({}, "Please try again in 1500 ms.", 2),
+        ({}, "Please try again in 1500 milliseconds.", 1),
+        ({}, f"Please try again in {'9' * 400}s.", 1),
+        ({}, "Please try again in 99999999 h.", 7 * 24 * 3600),
         ({}, "", 1),
     ],
 )
@@ -459,10 +606,12 @@ def test_no_money_is_no_rate_limit_though_the_server_says_when_to_come_again() -
     error = refused(429, {"error": {"code": "1113", "message": "\u4f59\u989d\u4e0d\u8db3"}}, retry_after="30")
 
     assert error.code == "insufficient_quota"
+    assert refused(400, openai("Insufficient Balance"), retry_after="30").code == "insufficient_quota"
 
 
 @pytest.mark.parametrize(
-    ("status", "shown"), [(500, 500), (502, 502), (503, 503), (504, 504), (529, 503), (408, 408), (409, 409)]
+    ("status", "shown"),
+    [(500, 500), (502, 502), (503, 503), (504, 504), (529, 503), (408, 408), (409, 409), (425, 425)],
 )
 def test_server_errors_in_json_keep_their_class_and_may_be_retried(status: int, shown: int) -> None:
     error = refused(status, openai("overloaded", type="server_error", code="slow_down"), retry_after="3")
@@ -516,7 +665,6 @@ def test_c18_a_server_error_without_a_body_is_a_bad_gateway_that_says_when_to_co
         ({"message": "x", "status": 404}, 404, "upstream_error"),
         ({"message": "x", "status_code": 422}, 422, "upstream_error"),
         ({"error": "Too Many Requests", "status": 429, "message": "x"}, 429, "rate_limit_exceeded"),
-        ("words", 502, "upstream_error"),
         (None, 502, "upstream_error"),
         (7, 502, "upstream_error"),
     ],
@@ -525,6 +673,47 @@ def test_errors_inside_a_success_or_a_stream(error: Any, status: int, code: str)
     found = from_error_object(error)
 
     assert (found.http_status, found.code) == (status, code)
+
+
+def test_a_failed_responses_codes_for_what_its_client_sent_are_those_of_the_sdk() -> None:
+    codes = set(get_args(ResponseError.model_fields["code"].annotation))
+
+    assert codes - {"server_error", "rate_limit_exceeded", "vector_store_timeout"} | {"cyber_policy"} == ABOUT_INPUT
+
+
+def test_an_error_in_a_stream_that_is_only_words_says_them() -> None:
+    found = from_error_object("words")
+
+    assert (found.http_status, found.code, found.message) == (502, "upstream_error", "words")
+
+
+@pytest.mark.parametrize("place", ["code", "type"])
+@pytest.mark.parametrize(
+    ("word", "kind", "status"),
+    [
+        *(
+            (word, UpstreamRefused, 400)
+            for word in ("invalid_request_error", "invalid_request", "BadRequestError", "invalid_encrypted_content")
+        ),
+        *((word, UpstreamRefused, 400) for word in ("content_filter", "content_policy_violation", "invalid_prompt")),
+        *((word, UpstreamAuth, 502) for word in ("authentication_error", "invalid_api_key", "permission_error")),
+        *((word, UpstreamRefused, 404) for word in ("not_found_error", "not_found", "NotFoundError")),
+        *(
+            (word, UpstreamLimited, 429)
+            for word in ("rate_limit_error", "rate_limit_exceeded", "too_many_requests", "tokens", "requests")
+        ),
+        *(
+            (word, UpstreamUnwell, 503)
+            for word in ("overloaded", "server_is_overloaded", "slow_down", "service_unavailable", "unavailable_error")
+        ),
+    ],
+)
+def test_an_error_in_a_stream_has_the_status_of_its_kind(
+    place: str, word: str, kind: type[AdapterError], status: int
+) -> None:
+    found = from_error_object({"message": "x", place: word})
+
+    assert (type(found), found.http_status) == (kind, status)
 
 
 @pytest.mark.parametrize(

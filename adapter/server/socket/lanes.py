@@ -52,8 +52,8 @@ class Lanes:
 
     @property
     def idle(self) -> bool:
-        """The client is told nothing, and nothing waits."""
-        return not self._waiting and all(running.over for running in self)
+        """The client is told nothing more of what has begun."""
+        return all(running.over for running in self)
 
     def take(self, lane: str | None, create: Create) -> None:
         """One more turn.

@@ -81,15 +81,17 @@ def _is_message(item: Any) -> bool:
 
 
 def required(output: Sequence[Item]) -> list[dict[str, Any]]:
-    """What the client has to answer before the conversation goes on: an answer to each of these items, without what it says."""
+    """What the client has to answer before the conversation goes on: an answer to each of these items, without what it says.
+    What the server runs itself, as a shell in its container, has its answer among them."""
+    answered = [item.get("call_id") for item in output if item.get("type") in _ANSWERS.values()]
     stubs: list[dict[str, Any]] = []
     for item in output:
-        kind, call_id = item.get("type"), item.get("call_id")
+        kind, call_id = str(item.get("type")), item.get("call_id")
         if kind == "mcp_approval_request":
             stubs.append({"type": "mcp_approval_response", "approval_request_id": item.get("id")})
         elif kind == "tool_search_call" and item.get("execution") == "client":
             stubs.append({"type": "tool_search_output", "call_id": call_id, "execution": "client"})
-        elif kind in _ANSWERS and not item.get("async"):
+        elif kind in _ANSWERS and not item.get("async") and call_id not in answered:
             named = {"name": item.get("name")} if kind == "function_call" else {}
             stubs.append({"type": _ANSWERS[kind], "call_id": call_id, **named})
     return stubs
