@@ -131,6 +131,8 @@ class ToolRef(NamedTuple):
     namespace: str | None = None
     beside: bool = False
     """Its calls may run on while the conversation does (`async`)."""
+    found: dict[str, Any] | None = None
+    """What a search for it tells, to be told before its first call: it is deferred, and the server was to search."""
 
 
 Tools: TypeAlias = Mapping[str, ToolRef]

@@ -48,3 +48,19 @@ def _is_closed(node: dict[str, Any]) -> bool:
         and isinstance(required, list)
         and all(key in required for key in properties)
     )
+
+
+def explicit_tool(tool: Any) -> Any:
+    """A tool with what its type leaves to defaults written out, as a Response echoes it."""
+    match tool:
+        case {"type": "function"}:
+            parameters, strict = tool.get("parameters"), tool.get("strict")
+            if type(strict) is not bool:
+                strict = meets_strict_rules(parameters)
+            return {**tool, "parameters": parameters, "strict": strict}
+        case {"type": "namespace", "tools": list(inner)}:
+            return {**tool, "tools": [explicit_tool(one) for one in inner]}
+        case {"type": "custom"} if tool.get("format") is None:
+            return {**tool, "format": {"type": "text"}}
+        case _:
+            return tool

@@ -53,7 +53,7 @@ calls = st.lists(
         id=st.sampled_from(["a", "b", "c" * 65, ""]),
         type=st.sampled_from(["function", "custom"]),
         function=some_of(
-            name=st.sampled_from(["f", "g", "patch", "mcp__files__read", "run", "é"]),
+            name=st.sampled_from(["f", "g", "patch", "mcp__files__read", "run", "later", "é"]),
             arguments=st.sampled_from(["", " ", "{}", '{"é":1}', "\ud83d"]),
         ),
     ),
@@ -86,6 +86,7 @@ def test_any_chat_reply(body: Any, asked: Exchange) -> None:
 
 @FAST
 @given(whole_messages | called, finishes, asked)
+@example({"tool_calls": [{"id": "a", "function": {"name": "later", "arguments": "{}"}}]}, "tool_calls", ASKED[0])
 def test_a_whole_chat_message(message: dict[str, Any], finish: str | None, asked: Exchange) -> None:
     choice = {"index": 0, "message": message, "finish_reason": finish}
 

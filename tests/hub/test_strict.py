@@ -8,8 +8,7 @@ import pytest
 
 from adapter.dialects.chat.write_request import write_request
 from adapter.dialects.responses.read_request import read_request
-from adapter.dialects.responses.tools import explicit_tool
-from adapter.hub.strict import meets_strict_rules
+from adapter.hub.strict import explicit_tool, meets_strict_rules
 from adapter.upstream.profiles import profile
 
 EMPTY: dict[str, Any] = {"type": "object", "properties": {}}

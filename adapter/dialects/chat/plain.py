@@ -77,7 +77,7 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: dict[int
         item: Item = {"id": f"{_PREFIX}{token}_{index}", "type": "function_call", "status": "completed"}
         item["call_id"] = call_id
         ref = exchange.tools.get(name)
-        if ref is not None and ref.kind is not _FUNCTION:
+        if ref is not None and (ref.kind is not _FUNCTION or ref.found is not None):
             return False
         item["name"] = name if ref is None else ref.name
         item["arguments"] = mended(arguments) if arguments.strip() else arguments + "{}"

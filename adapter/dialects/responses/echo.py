@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from adapter.dialects.responses.tools import explicit_tool
 from adapter.hub.request import Request
+from adapter.hub.strict import explicit_tool
 
 ANSWER_KEYS: Final = frozenset(
     [

@@ -1,4 +1,4 @@
-"""Tools and tool choices of the Responses API: checked, and in the explicit form that a Response echoes."""
+"""Tools and tool choices of the Responses API, checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.errors import InvalidType, InvalidValue, MissingParameter
-from adapter.hub.strict import meets_strict_rules
 
 _NAMED: Final = frozenset({"function", "custom", "namespace"})
 _CHOICES: Final = frozenset({"none", "auto", "required"})
@@ -113,19 +112,3 @@ def _check_choice(choice: dict[str, Any]) -> None:
         tools = choice.get("tools")
         if type(tools) is not list or not all(type(tool) is dict for tool in tools):
             raise InvalidType("tools of allowed_tools must be a list of objects.", param="tool_choice.tools")
-
-
-def explicit_tool(tool: Any) -> Any:
-    """A tool with what its type leaves to defaults written out, as a Response echoes it."""
-    match tool:
-        case {"type": "function"}:
-            parameters, strict = tool.get("parameters"), tool.get("strict")
-            if type(strict) is not bool:
-                strict = meets_strict_rules(parameters)
-            return {**tool, "parameters": parameters, "strict": strict}
-        case {"type": "namespace", "tools": list(inner)}:
-            return {**tool, "tools": [explicit_tool(one) for one in inner]}
-        case {"type": "custom"} if tool.get("format") is None:
-            return {**tool, "format": {"type": "text"}}
-        case _:
-            return tool

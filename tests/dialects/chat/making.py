@@ -22,6 +22,7 @@ TOOLS = {
     "local": ToolRef(ToolKind.LOCAL_SHELL, "local_shell"),
     "run": ToolRef(ToolKind.SHELL, "shell"),
     "ap": ToolRef(ToolKind.APPLY_PATCH, "apply_patch"),
+    "later": ToolRef(ToolKind.FUNCTION, "later", "later", found={"type": "function", "name": "later"}),
 }
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from adapter.dialects.chat.answer.open_call import OpenCall
+from adapter.dialects.chat.answer.searches import found
 from adapter.dialects.chat.answer.sole_text import sole_arguments
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.hub.events import Event, Item
@@ -120,6 +121,8 @@ class ToolCalls:
         not for every fragment."""
         self._call_ids: dict[str, int] = {}
         """The ids that were given out -> the last number put behind one to tell another call from it."""
+        self._found: set[str] = set()
+        """The tools whose search was told."""
 
     @property
     def pending(self) -> bool:
@@ -260,11 +263,15 @@ class ToolCalls:
         events: list[Event] = []
         item = slot.item
         if item is None:
+            ref = self._ref(slot)
+            if ref.found is not None and slot.name not in self._found:
+                self._found.add(slot.name)
+                events += found(ref, self._token, self._next_index)
             item = slot.item = OpenCall(
                 index := self._next_index(),
                 self._token,
                 self._call_id(slot, index),
-                self._ref(slot),
+                ref,
                 native=slot.native,
             )
             item.extra = slot.extra

@@ -22,6 +22,7 @@ from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.chat.request.checks import array, json_object, name, string, wrong_type
+from adapter.dialects.chat.request.deferred import find_deferred
 from adapter.dialects.chat.request.tool_schemas import (
     APPLY_PATCH,
     LOCAL_SHELL,
@@ -88,6 +89,7 @@ class Toolbox:
         "functions",
         "offered",
         "refs",
+        "searched",
         "web_search_options",
     )
 
@@ -107,6 +109,8 @@ class Toolbox:
         """Wire name -> the client's tool, for the names that do not speak for themselves."""
         self.dropped = False
         """Some hosted tool was offered and could not be kept."""
+        self.searched = False
+        """The server was to search for the deferred ones."""
         self.web_search_options: Tool | None = None
 
     def wire(self, kind: str, called: str, namespace: str | None = None) -> str:
@@ -115,6 +119,8 @@ class Toolbox:
         `kind` is the value of a `ToolKind`.
         """
         known = self.find(kind, called, namespace)
+        if known is None and namespace == called:  # so OpenAI calls a function in no namespace that a search has found
+            known = self.find(kind, called)
         return self._spelled(called, None if namespace in _TOP_LEVEL else namespace) if known is None else known
 
     def find(self, kind: str, called: str, namespace: str | None = None) -> str | None:
@@ -254,6 +260,7 @@ class Toolbox:
     def _tool_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if tool.get("execution") != "client":
             self._drop("tool_search", path)
+            self.searched = True
             return
         function = dict(TOOL_SEARCH)
         if tool.get("description") is not None:
@@ -378,6 +385,8 @@ def gather_tools(writing: Writing) -> Toolbox:
         if item.get("type") in _BRINGS_TOOLS:
             path = writing.at(index, ".tools")
             box.add_all(array(item.get("tools") or [], path), path)
+    if box.searched:
+        find_deferred(box, request)
     return box
 
 

@@ -52,6 +52,34 @@ def test_the_official_form_streams_as_it_comes() -> None:
     ]
 
 
+def test_a_search_that_found_the_deferred_tool_is_told_before_its_first_call() -> None:
+    events, _ = read_all(
+        chunk_bytes({"content": "Hm."}),
+        calling(call(0, "a", "f", "{}")),
+        calling(call(1, "b", "later", "")),
+        calling(call(1, arguments="{}")),
+        calling(call(2, "c", "later", "{}")),
+        END,
+    )
+    assert check_hub(events) == []
+    output = fold(events).output
+    assert [item["type"] for item in output] == [
+        "message",
+        "function_call",
+        "tool_search_call",
+        "tool_search_output",
+        "function_call",
+        "function_call",
+    ]
+    by_the_server = {"call_id": None, "execution": "server", "status": "completed"}
+    assert output[2:4] == [
+        {"id": "tsc_1_2", "type": "tool_search_call", "arguments": {"paths": ["later"]}} | by_the_server,
+        {"id": "tso_1_3", "type": "tool_search_output", "tools": [{"type": "function", "name": "later"}]}
+        | by_the_server,
+    ]
+    assert [item.get("namespace") for item in output[4:]] == ["later", "later"]
+
+
 @pytest.mark.parametrize(
     "fragments",
     [

@@ -122,6 +122,50 @@ def test_tools_come_from_three_places_in_order_and_each_once() -> None:
     assert made.body["tools"][0]["function"]["description"] == "first"
 
 
+HOSTED_SEARCH = {"type": "tool_search"}
+LATER = function("later", parameters=EMPTY, strict=False, defer_loading=True)
+CRM = {"type": "namespace", "name": "crm", "description": "", "tools": [function("now"), {**LATER, "name": "orders"}]}
+
+
+def test_deferred_tools_are_offered_at_once_and_hold_what_the_servers_search_would_tell() -> None:
+    raw = custom("raw", defer_loading=True)
+    made = written(user(), tools=[HOSTED_SEARCH, LATER, CRM, raw, function("f")])
+
+    assert names(made) == ["later", "crm__now", "crm__orders", "raw", "f"]
+    assert made.exchange.tools == {
+        "later": ToolRef(ToolKind.FUNCTION, "later", "later", found=LATER),
+        "crm__now": ToolRef(ToolKind.FUNCTION, "now", "crm"),
+        "crm__orders": ToolRef(ToolKind.FUNCTION, "orders", "crm", found={**CRM, "tools": [CRM["tools"][1]]}),
+        "raw": ToolRef(ToolKind.CUSTOM, "raw", found={**raw, "format": {"type": "text"}}),
+    }
+    assert lost(made) == [("tools[0]", "dropped", "tool_search")]
+
+
+@pytest.mark.parametrize("search", [[], [{"type": "tool_search", "execution": "client"}]])
+def test_deferred_tools_are_as_any_where_no_server_was_to_search_for_them(search: list[Any]) -> None:
+    made = written(user(), tools=[LATER, *search])
+    assert "later" not in made.exchange.tools
+
+
+def test_what_a_search_has_found_is_not_told_again_and_its_calls_keep_their_form() -> None:
+    made = written(
+        user(),
+        {"type": "tool_search_call", "call_id": None, "execution": "server", "arguments": {"paths": ["later"]}},
+        {"type": "tool_search_output", "call_id": None, "execution": "server", "tools": [LATER]},
+        call("a", "later", namespace="later"),
+        output("a"),
+        tools=[HOSTED_SEARCH, LATER],
+    )
+    assert made.body["messages"][1]["tool_calls"][0]["function"]["name"] == "later"
+    assert made.exchange.tools == {"later": ToolRef(ToolKind.FUNCTION, "later", "later")}
+
+
+def test_a_namespace_that_is_called_as_its_function_stays_one() -> None:
+    tools = [function("f"), {"type": "namespace", "name": "f", "description": "", "tools": [function("f")]}]
+    made = written(call("a", "f", namespace="f"), output("a"), tools=tools)
+    assert made.body["messages"][0]["tool_calls"][0]["function"]["name"] == "f__f"
+
+
 def test_names_that_collide_are_told_apart_in_the_order_of_the_offer() -> None:
     tools = [
         {"type": "namespace", "name": "a", "tools": [function("b")]},
