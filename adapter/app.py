@@ -51,11 +51,11 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
 
         observe = None if doors.meters is None else doors.meters.stored_in
         stored = OnDemand(settings, observe, lambda: drain.draining)
+    health = Health(time.monotonic, random.random)
     asking = Asking(client=client, settings=server, tasks=tasks)
 
     def served(settings: Settings) -> Served:
         upstreams = Router([Upstream.of(upstream) for upstream in settings.upstreams])
-        health = Health(time.monotonic, random.random)
         courses = Courses(
             routing=Routing(router=upstreams, health=health, access=access(settings)),
             asking=asking,
@@ -72,6 +72,7 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
 
     def take(settings: Settings) -> None:
         pipeline.served = served(settings)
+        health.forget()
 
     reloading = None if again is None else Reloading(settings, again, take, tasks=tasks, meters=doors.meters)
     drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout, worker=server.workers > 1)

@@ -110,6 +110,13 @@ class Health:
             _note(self._rests, of_model if fault is Fault.LIMITED else of_key, (now + rest, fault))
         return fault
 
+    def forget(self) -> None:
+        """Whatever failed may have been mended: all may be asked again. How much runs where stays known."""
+        self._breakers.clear()
+        self._rests.clear()
+        for condition in self._conditions.values():
+            condition.breaker = Breaker()
+
     def _passed(self, target: Target) -> tuple[Breaker, ...]:
         """The breakers that a request for it passes."""
         upstream = self.of(target.upstream.name).breaker

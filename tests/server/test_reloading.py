@@ -172,6 +172,42 @@ def test_a_limit_does_not_begin_anew(hup: Signals) -> None:
     play(scenario)
 
 
+def test_who_was_left_alone_is_asked_again(hup: Signals) -> None:
+    """A key of which its upstream has enough is no reason to wait once there is another one."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply({"error": {"message": "no"}}, 429, "Retry-After: 600")], *says("Hi")) as up:
+            old, new = (upstream(up.url, "chat", api_key=f"sk-{key * 20}") for key in "ab")
+            async with adapter(old, again=lambda: configured(new)) as client:
+                for _ in range(2):
+                    assert (await client.ask("chat")).status == 429
+                assert len(up.seen) == 1  # it rests
+                await hup()
+                assert (await client.ask("chat")).status == 200
+                assert up.seen[1].headers["authorization"] == f"Bearer sk-{'b' * 20}"
+
+    play(scenario)
+
+
+def test_an_upstreams_places_are_not_given_twice(hup: Signals) -> None:
+    async def scenario() -> None:
+        over = asyncio.Event()
+        stream: Script = [SSE, event(chunk({"content": "Hel"})), Until(over), *chat_stream("lo")[1:]]
+        async with Upstream(stream, *says("Hi")) as up:
+            bounded = upstream(up.url, "chat", max_concurrency=1)
+            async with adapter(bounded, again=lambda: configured(bounded)) as client:
+                reader, writer = await client.open(ask_bytes("chat", stream=True))
+                await reader.readuntil(b"Hel")
+                await hup()
+                assert (await client.ask("chat")).status in (429, 503)
+                over.set()
+                await reader.readuntil(b"[DONE]")
+                assert (await client.ask("chat")).status == 200
+                writer.close()
+
+    play(scenario)
+
+
 def test_an_open_socket_goes_by_what_is_said_now(hup: Signals) -> None:
     """Its next turn is at the new upstream, goes on from what was said before, and needs a key that is still one."""
 
