@@ -8,37 +8,37 @@ call, unless a `tool_search_output` in the conversation has brought the tool alr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from adapter.hub.request import Request, ToolKind, ToolRef
 from adapter.hub.strict import explicit_tool
 
-if TYPE_CHECKING:
-    from adapter.dialects.chat.request.tools import Toolbox
-
 Tool = dict[str, Any]
 
 
-def find_deferred(box: Toolbox, request: Request) -> None:
-    """Let the references of the deferred tools, which are in the box, say what a search for them tells.
+def find_deferred(
+    offered_as: Callable[[str, str, str | None], str | None], refs: dict[str, ToolRef], request: Request
+) -> None:
+    """Let the references of the deferred tools say what a search for them tells. `offered_as`: kind, name and namespace of a tool
+    -> the upstream's name of it, which is what `refs` go by; None: it is not offered.
 
     The call of a function that is in no namespace names the function itself as its namespace, as OpenAI does.
     """
     found = {
-        box.find(tool["type"], tool["name"], space)
+        offered_as(tool["type"], tool["name"], space)
         for tool, space, _ in _one_by_one(_brought(request, "tool_search_output"))
     }
     offered = (request.body.get("tools") or []) + _brought(request, "additional_tools")
     for tool, space, whole in _one_by_one(offered):
         kind, called = tool["type"], tool["name"]
-        wire = box.find(kind, called, space)
+        wire = offered_as(kind, called, space)
         if wire is None or not tool.get("defer_loading"):
             continue
-        ref = box.refs.get(wire) or ToolRef(ToolKind(kind), called)
+        ref = refs.get(wire) or ToolRef(ToolKind(kind), called)
         if ref.namespace is None and kind == "function":
             ref = ref._replace(namespace=called)
-        box.refs[wire] = ref if wire in found else ref._replace(found=explicit_tool(whole))
+        refs[wire] = ref if wire in found else ref._replace(found=explicit_tool(whole))
 
 
 def _brought(request: Request, kind: str) -> list[Tool]:

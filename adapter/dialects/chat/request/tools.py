@@ -386,7 +386,7 @@ def gather_tools(writing: Writing) -> Toolbox:
             path = writing.at(index, ".tools")
             box.add_all(array(item.get("tools") or [], path), path)
     if box.searched:
-        find_deferred(box, request)
+        find_deferred(box.find, box.refs, request)
     return box
 
 
