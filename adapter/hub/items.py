@@ -76,3 +76,15 @@ def _joined(parts: Any, glue: str) -> str:
 def text_bytes(item: Item) -> int:
     """The size of `texts(item)` in UTF-8: what the token estimate counts."""
     return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts(item))
+
+
+def detailed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`parts`, or a copy in which every image has the `detail` that the API wants."""
+    for part in parts:
+        if part["type"] == "input_image" and not part.get("detail"):
+            break
+    else:
+        return parts
+    return [
+        {**part, "detail": part.get("detail") or "auto"} if part["type"] == "input_image" else part for part in parts
+    ]

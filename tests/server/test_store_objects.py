@@ -92,6 +92,29 @@ def test_what_a_conversation_is_given_by_reference_is_in_it_whole(store: dict[st
     play(scenario)
 
 
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+
+
+def test_pictures_are_listed_with_the_detail_that_they_have_by_default(store: dict[str, Any]) -> None:
+    shell = {"type": "shell_call_output", "call_id": "b", "output": [{"stdout": "", "stderr": "", "outcome": None}]}
+    given = [
+        {"role": "user", "content": [{"type": "input_text", "text": "a"}, PICTURE, {**PICTURE, "detail": "low"}]},
+        {"type": "function_call_output", "call_id": "a", "output": [PICTURE]},
+        shell,
+    ]
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            made = (await client.post(CONVERSATIONS, {"items": given})).json["id"]
+            said, output, ran = (await client.get(f"{CONVERSATIONS}/{made}/items?order=asc")).json["data"]
+
+        assert [part.get("detail") for part in said["content"]] == [None, "auto", "low"]
+        assert [part["detail"] for part in output["output"]] == ["auto"]
+        assert ran["output"] == shell["output"]
+
+    play(scenario)
+
+
 def test_the_life_of_a_conversation(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:

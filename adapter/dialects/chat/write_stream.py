@@ -80,6 +80,7 @@ class _Choice:
     """One choice: its rendered prefixes and what it has said."""
 
     __slots__ = (
+        "begun",
         "calls",
         "citations",
         "closed_text",
@@ -96,6 +97,8 @@ class _Choice:
         self.lead = b'"choices":[{"index":%d,"delta":{' % index
         self.frames: dict[Any, tuple[bytes, bytes]] = {}
         """What stands before and behind a delta's text, by kind of text and, for calls, by output index."""
+        self.begun = False
+        """Its role chunk is out."""
         self.calls = 0
         self.citations: list[dict[str, Any]] = []
         self.closed_text = 0
@@ -184,7 +187,15 @@ class ChatWriter:
         lead = self._head + choice.lead
         for kind, key in _KEYS.items():
             choice.frames[kind] = (lead + key, self._suffix)
-        return [self._delta(choice, b'"role":"assistant","content":"","refusal":null')]
+        return []
+
+    def _begin(self, choice: _Choice, content: bytes) -> list[Frame]:
+        """The role chunk. As OpenAI's it waits for what comes first, and its `content` is null where that is no text: clients
+        open a text for a string, be it empty."""
+        if choice.begun:
+            return []
+        choice.begun = True
+        return [self._delta(choice, b'"role":"assistant","content":%b,"refusal":null' % content)]
 
     def _fold(self, event: Event, choice: _Choice) -> None:
         if choice.index == 0:
@@ -222,16 +233,17 @@ class ChatWriter:
     def _on_item(self, event: ItemOpened, choice: _Choice) -> list[Frame]:
         item = event.item
         kind = item.get("type")
+        begin = self._begin(choice, b'""' if kind == "message" else b"null")
         if kind not in CALL_TYPES:
             if kind not in ("message", "reasoning"):
                 self.losses.append(item_loss(kind))
             if kind in CALL_OUTPUTS:
                 self._served(item, choice)
-            return []
+            return begin
         if choice.held or self._may_be_served(item):
             choice.held[event.index] = item
-            return []
-        return self._call(event, choice)
+            return begin
+        return begin + self._call(event, choice)
 
     def _may_be_served(self, call: Item) -> bool:
         names = offered(self._exchange)
@@ -325,9 +337,9 @@ class ChatWriter:
     def _on_finished(self, event: Finished, choice: _Choice) -> list[Frame]:
         self._fold(event, choice)
         self.losses += event.losses
+        frames = self._begin(choice, b'""')
         if event.extra:  # the tier that was asked for stands in the first chunks, the one that was given in the last
             self._head = self._headed(self.fold.answer.extra)
-        frames: list[Frame] = []
         for index, item in choice.held.items():
             frames += self._call(ItemOpened(index, item), choice)
             text = item.get("arguments") or item.get("input") or ""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
+from adapter.hub.items import detailed
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
 from adapter.hub.request import Request
@@ -128,18 +129,6 @@ class _Writing:
 
     def _lose(self, kind: str, action: Action, reason: str) -> None:
         self.losses.setdefault(kind, Loss("messages", action, kind, reason))
-
-
-def detailed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`parts`, or a copy in which every image has the `detail` that the API wants."""
-    for part in parts:
-        if part["type"] == "input_image" and not part.get("detail"):
-            break
-    else:
-        return parts
-    return [
-        {**part, "detail": part.get("detail") or "auto"} if part["type"] == "input_image" else part for part in parts
-    ]
 
 
 _WRITERS: Final[dict[str, Callable[[_Writing, Item], Item | None]]] = {

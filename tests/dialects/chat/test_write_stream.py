@@ -225,6 +225,24 @@ def test_logprobs_stand_beside_their_delta() -> None:
     assert frames(events)[1]["choices"][0]["logprobs"] == {"content": [whole], "refusal": None}
 
 
+@pytest.mark.parametrize(
+    ("first", "content"),
+    [
+        (text("a"), ""),
+        (text("a", kind=DeltaKind.REFUSAL), ""),
+        ([], ""),
+        (called("{}"), None),
+        ([*text("why", kind=DeltaKind.REASONING), *called("{}", index=1)], None),
+    ],
+)
+def test_the_role_comes_with_the_first_item_and_with_a_content_only_where_that_is_text(
+    first: list[Event], content: str | None
+) -> None:
+    given = deltas(frames(STARTED, first, Finished("completed")))
+    assert given[0] == {"role": "assistant", "content": content, "refusal": None}
+    assert all("role" not in delta for delta in given[1:])
+
+
 def test_hosted_items_and_opaque_events_are_losses() -> None:
     writer = chat.stream_writer(exchange("chat"))
     given: list[Event] = [
@@ -234,7 +252,7 @@ def test_hosted_items_and_opaque_events_are_losses() -> None:
         ItemClosed(0, {"type": "web_search_call"}),
     ]
 
-    assert [len(writer.feed(event)) for event in given] == [1, 0, 0, 0]
+    assert [len(writer.feed(event)) for event in given] == [0, 1, 0, 0]
     assert [loss.kind for loss in writer.losses] == ["web_search_call"]
     assert writer.ping() == []
 
