@@ -62,6 +62,9 @@ def test_one_model_also_with_a_slash_in_its_name() -> None:
             assert (await client.get("/models/m")).json["object"] == "model"
             missing = await client.get("/v1/models/none")
             assert (missing.status, missing.json["error"]["code"]) == (404, "model_not_found")
+            assert missing.json["error"]["param"] == "model"
+            for answer in (missing, await client.get("/v1/models")):
+                assert answer.headers["content-type"] == "application/json", "the SDK reads nothing else as JSON"
 
     play(scenario)
 
