@@ -250,7 +250,9 @@ def test_an_output_that_comes_when_the_model_has_spoken_again_is_told_where_it_c
 
     waits = written(*asked, user("Well?"), tools=tools)
     told = written(*asked, output("X", "42"), tools=tools)
-    shown = messages(*asked, output("X", [{"type": "input_text", "text": "See:"}, picture]), tools=tools)
+    result = output("X", [{"type": "input_text", "text": "See:"}, picture])
+    shown = messages(*asked, result, tools=tools)
+    at_once = messages(*asked, result, tools=tools, to=generic(tool_media=True))
 
     first = waits.body["messages"][:-1]
     assert first[2] == tool("X", PENDING)
@@ -260,7 +262,8 @@ def test_an_output_that_comes_when_the_model_has_spoken_again_is_told_where_it_c
     ]
     assert lost(told)[-1] == ("input[4]", "emulated", "late_output")
     assert [message["role"] for message in shown] == ["user", "assistant", "tool", "user", "assistant", "user"]
-    assert [part["type"] for part in shown[-1]["content"]] == ["text", "text", "image_url"]
+    for message in (shown[-1], at_once[-1]):
+        assert [part["type"] for part in message["content"]] == ["text", "text", "image_url"]
 
 
 def test_of_two_calls_without_output_the_one_that_must_have_it_is_named() -> None:
