@@ -307,6 +307,7 @@ def test_an_approval_is_asked_for_by_the_id_of_its_request_and_a_search_of_the_s
         pytest.param([{"role": "user", "content": [7]}], {}, "invalid_input", id="no part"),
         pytest.param([{"role": "user", "content": 7}], {}, "invalid_input", id="no text"),
         pytest.param(["x"], {}, "invalid_input", id="no message"),
+        pytest.param(7, {}, "invalid_input", id="a number"),
         pytest.param({"role": "user", "content": "x"}, {}, "invalid_input", id="no list"),
         pytest.param(
             SAID,

@@ -215,6 +215,11 @@ def test_orphans_are_refused_in_the_words_of_the_api(items: list[dict[str, Any]]
     assert (refused.value.message, refused.value.param, refused.value.code) == (text, "input", None)
 
 
+def test_a_call_of_a_tool_that_does_not_run_beside_the_conversation_needs_its_output() -> None:
+    with pytest.raises(BadRequest, match=r"^No tool output found for function call X\.$"):
+        written(call("X", "f"), user(), tools=[{"type": "function", "name": "f"}])
+
+
 @pytest.mark.parametrize("known_by", ["the call", "its tool"])
 @pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
 def test_a_call_that_runs_beside_the_conversation_is_told_as_running_until_its_output_comes(
