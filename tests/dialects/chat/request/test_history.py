@@ -216,8 +216,9 @@ def test_orphans_are_refused_in_the_words_of_the_api(items: list[dict[str, Any]]
 
 
 def test_a_call_of_a_tool_that_does_not_run_beside_the_conversation_needs_its_output() -> None:
-    with pytest.raises(BadRequest, match=r"^No tool output found for function call X\.$"):
-        written(call("X", "f"), user(), tools=[{"type": "function", "name": "f"}])
+    begun = {"type": "custom_tool_call", "call_id": "X", "name": "f", "input": "{}"}
+    with pytest.raises(BadRequest, match=r"^No tool output found for custom tool call X\.$"):
+        written(begun, user(), tools=[{"type": "custom", "name": "f"}])
 
 
 @pytest.mark.parametrize("known_by", ["the call", "its tool"])
