@@ -306,6 +306,13 @@ def test_an_approval_is_asked_for_by_the_id_of_its_request_and_a_search_of_the_s
         pytest.param([{"type": "reasoning", "role": "user", "content": "x"}], {}, "invalid_input", id="another type"),
         pytest.param([{"role": "user", "content": [7]}], {}, "invalid_input", id="no part"),
         pytest.param([{"role": "user", "content": 7}], {}, "invalid_input", id="no text"),
+        pytest.param([*SAID, {"role": "developer", "content": "x"}], {}, "invalid_input", id="another role, too"),
+        pytest.param(
+            [{"role": "user", "content": [{"type": "input_text", "text": "x"}, {"type": "refusal"}]}],
+            {},
+            "invalid_input",
+            id="another part, too",
+        ),
         pytest.param(["x"], {}, "invalid_input", id="no message"),
         pytest.param(7, {}, "invalid_input", id="a number"),
         pytest.param({"role": "user", "content": "x"}, {}, "invalid_input", id="no list"),

@@ -270,6 +270,8 @@ def test_an_output_that_comes_when_the_model_has_spoken_again_is_told_where_it_c
     assert [message["role"] for message in shown] == ["user", "assistant", "tool", "user", "assistant", "user"]
     for message in (shown[-1], at_once[-1]):
         assert [part["type"] for part in message["content"]] == ["text", "text", "image_url"]
+        assert message["content"][0]["text"] == "The call X of f has ended. Its output:"
+        assert message["content"][1]["text"].startswith("See:")
 
 
 def test_of_two_calls_without_output_the_one_that_must_have_it_is_named() -> None:
