@@ -300,6 +300,23 @@ def test_a_429_of_ours_says_what_and_when_and_has_the_apis_fields() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("version", ["0.120.0", "0.169.0"])
+def test_a_codex_is_told_once_of_a_request_that_no_wait_makes_fit(version: str) -> None:
+    """After a 429 it would come again, or say that it has come too often; it shows what a 400 says."""
+
+    async def scenario() -> None:
+        rules = limited(key_limits={"tokens_per_day": 50})
+        async with adapter(upstream("http://127.0.0.1:9/v1", "chat", api_key=OWN), access=rules) as client:
+            agent = {"originator": "codex_exec", "user-agent": f"codex_exec/{version} (Debian)"}
+            headers = {"authorization": f"Bearer {ALICE}", **agent}
+            answer = await client.ask("responses", stream=True, input="x" * 1000, headers=headers)
+            error = refused(answer, 400, "rate_limit_exceeded")
+            assert "make it smaller" in error["message"]
+            assert "retry-after" not in answer.headers
+
+    play(scenario)
+
+
 async def remaining(client: Client, secret: str = ALICE) -> int:
     """Tokens left for today, by asking for more than there can be."""
     answer = await ask(client, secret, messages=[{"role": "user", "content": "x" * 100_000}])

@@ -6,11 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from adapter.server.calls.lanes import HubWhole
 from adapter.telemetry.metrics import Meters
 from tests.server.compacting import COMPACT, WAYS
+<<<<<<< HEAD
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
     SSE,
@@ -24,6 +26,10 @@ from tests.server.scripted import (
     response,
     responses_stream,
 )
+=======
+from tests.server.harness import adapter, play, request_bytes, upstream
+from tests.server.scripted import SSE, Script, Sleep, Stall, Step, Upstream, chat_reply, event, json_reply, response
+>>>>>>> mutate
 from tests.server.test_access import ALICE, DAY, OWN, ask, bearer, refused, remaining
 from tests.server.test_background_limits import accepted, ended
 from tests.server.test_lanes import access_lines
@@ -236,3 +242,42 @@ def test_so_does_a_summary_that_came_to_nothing_before_another_was_made(
     assert metered == [15]
     line: dict[str, Any] = access_lines(capfd)[0]
     assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("ok", 9, 6)
+
+
+def test_a_summary_is_paid_for_though_the_answer_behind_it_is_refused(metered: list[int]) -> None:
+    async def scenario() -> None:
+        refusal = json_reply({"error": {"message": "no", "code": "bad"}}, 400)
+        async with (
+            Upstream([json_reply(chat_reply("the summary"))], [refusal]) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=DAY | {"metrics": {"port": 0}}) as client,
+        ):
+            body = WAYS["threshold"].body | {"stream": False}
+            answer = await client.post("/v1/responses", body, **bearer(ALICE))
+            refused(answer, 400, "bad")
+            assert len(up.seen) == 2
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+    assert metered == [5]
+
+
+def test_a_summary_is_paid_for_though_the_client_leaves_before_the_answer(
+    metered: list[int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(chat_reply("the summary"))], [Stall()]) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=DAY | {"metrics": {"port": 0}}) as client,
+        ):
+            body = orjson.dumps(WAYS["threshold"].body)
+            fields = bearer(ALICE) | {"content_type": "application/json"}
+            _, writer = await client.open(request_bytes("POST", "/v1/responses", body, **fields))
+            while len(up.seen) < 2:
+                await asyncio.sleep(0.01)
+            writer.transport.abort()
+            await up.seen[1].finished.wait()
+
+    play(scenario)
+    assert metered == [5]
+    line = access_lines(capfd)[0]
+    assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("client_gone", 3, 2)

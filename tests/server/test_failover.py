@@ -30,6 +30,7 @@ from tests.server.scripted import (
     response,
     responses_stream,
 )
+from tests.server.test_lanes import access_lines
 from tests.server.test_upstream_faults import GOOD_PLAIN, GOOD_STREAM, REFUSALS, cells, refused, says_hello
 
 QUOTA = {
@@ -213,6 +214,20 @@ def test_what_only_the_failed_target_would_have_lost_is_not_told() -> None:
             assert (found.status, len(first.seen), "x-adapter-losses" in found.headers) == (200, 1, False)
 
     play(scenario)
+
+
+def test_the_access_line_says_who_was_tried_where_that_were_several(capfd: pytest.CaptureFixture[str]) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(SICK, 503)]) as first,
+            Upstream([json_reply(chat_reply())]) as second,
+            adapter(upstream(first.url, "chat", "first"), upstream(second.url, "chat", "second")) as client,
+        ):
+            assert (await client.ask("chat")).status == 200
+
+    play(scenario)
+    (line,) = access_lines(capfd)
+    assert (line["upstream"], line["tried"]) == ("second", ["first:broken", "second:ok"])
 
 
 def test_when_all_fail_the_last_one_is_told_and_the_client_is_asked_not_to_multiply_it() -> None:

@@ -168,7 +168,7 @@ def test_a_client_that_has_asked_twice_and_leaves_closes_its_upstream(
     assert '"outcome":"client_gone"' in capfd.readouterr().out
 
 
-def test_a_client_that_leaves_during_its_upload_calls_nobody() -> None:
+def test_a_client_that_leaves_during_its_upload_calls_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with Upstream([Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
             raw = request_bytes("POST", "/v1/responses", b"").replace(b"content-length: 0", b"content-length: 99")
@@ -179,6 +179,7 @@ def test_a_client_that_leaves_during_its_upload_calls_nobody() -> None:
             assert not up.seen
 
     play(scenario)
+    assert '"status":499,"outcome":"client_gone","phase":"request"' in capfd.readouterr().out
 
 
 def test_e3_when_a_client_of_n_choices_leaves_every_upstream_call_closes() -> None:
@@ -195,7 +196,7 @@ def test_e3_when_a_client_of_n_choices_leaves_every_upstream_call_closes() -> No
     play(scenario)
 
 
-def test_b3_a_client_that_does_not_read_is_given_up() -> None:
+def test_b3_a_client_that_does_not_read_is_given_up(capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         flood: Script = [SSE, *[event(chunk({"content": "x" * 60_000}))] * 2000, Stall()]
         async with (
@@ -209,6 +210,7 @@ def test_b3_a_client_that_does_not_read_is_given_up() -> None:
             writer.transport.abort()
 
     play(scenario)
+    assert '"status":200,"outcome":"client_too_slow","phase":"answer"' in capfd.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------------- status before bytes

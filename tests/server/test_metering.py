@@ -24,6 +24,7 @@ from tests.server.scripted import (
 from tests.server.test_access import ALICE, OWN, ask, limited, remaining
 
 DAY = limited(owner_limits={"tokens_per_day": 10_000})
+BOTH = limited(owner_limits={"requests_per_minute": 10, "tokens_per_day": 10_000})
 REQUESTS = limited(owner_limits={"requests_per_minute": 10})
 ASKED = {"include_usage": True}
 
@@ -40,6 +41,19 @@ def test_d35_usage_that_a_limit_needs_is_asked_for_and_kept_from_a_client_that_d
             assert up.seen[0].json["stream_options"] == {**(options or {}), **ASKED}
             assert b'"choices":[]' not in answer.body
             assert answer.body.endswith(b"data: [DONE]\n\n")
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+
+
+def test_d35_usage_is_asked_for_though_another_limit_counts_requests() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("Hello")) as up,
+            adapter(upstream(up.url, "chat", api_key=OWN), access=BOTH) as client,
+        ):
+            await ask(client, ALICE, stream=True)
+            assert up.seen[0].json["stream_options"] == ASKED
             assert await remaining(client) == 10_000 - 5
 
     play(scenario)

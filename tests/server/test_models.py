@@ -45,6 +45,25 @@ def test_the_union_filtered_by_patterns_with_aliases() -> None:
     play(scenario)
 
 
+def test_a_codex_is_offered_reasoning_where_the_upstream_can_be_asked_for_it() -> None:
+    async def scenario() -> None:
+        nobody = "http://127.0.0.1:9/v1"
+        sections = (
+            upstream(nobody, "responses", "one", models=["a"]),
+            upstream(nobody, "chat", "two", models=["b"]),
+            upstream(nobody, "chat", "three", models=["c"], profile="openai"),
+        )
+        async with adapter(*sections) as client:
+            told = (await client.get("/v1/models")).json["models"]
+            assert [(one["slug"], one["supported_reasoning_levels"] != []) for one in told] == [
+                ("a", True),
+                ("b", False),
+                ("c", True),
+            ]
+
+    play(scenario)
+
+
 def test_lists_are_kept_for_a_while_and_apart_for_each_callers_key() -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(_list("m"))]) as up, adapter(upstream(up.url, "chat")) as client:
@@ -62,6 +81,9 @@ def test_one_model_also_with_a_slash_in_its_name() -> None:
             assert (await client.get("/models/m")).json["object"] == "model"
             missing = await client.get("/v1/models/none")
             assert (missing.status, missing.json["error"]["code"]) == (404, "model_not_found")
+            assert missing.json["error"]["param"] == "model"
+            for answer in (missing, await client.get("/v1/models")):
+                assert answer.headers["content-type"] == "application/json", "the SDK reads nothing else as JSON"
 
     play(scenario)
 

@@ -19,6 +19,7 @@ from tests.server.scripted import (
     json_reply,
 )
 from tests.server.sockets import ask, begun, dialects, good, history, only_text, opened, refused
+from tests.server.test_lanes import access_lines
 
 # ---------------------------------------------------------------------------------------------- what the protocol says
 
@@ -46,7 +47,7 @@ def test_websocket_response(speaks: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/v1/v1/responses"])
-def test_the_paths_of_http_are_those_of_sockets(path: str) -> None:
+def test_the_paths_of_http_are_those_of_sockets(path: str, capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with (
             Upstream(*good("chat", "Hello")) as up,
@@ -54,8 +55,10 @@ def test_the_paths_of_http_are_those_of_sockets(path: str) -> None:
             opened(client, path) as ws,
         ):
             assert (await ask(ws))[-1]["type"] == "response.completed"
+            await client.get("/v1/models")
 
     play(scenario)
+    assert [line.get("socket") for line in access_lines(capfd)] == [True, None]
 
 
 @dialects

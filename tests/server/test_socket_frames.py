@@ -43,6 +43,7 @@ BAD_FRAMES: dict[str, Any] = {
     "no_type": "{}",
     "other_type": '{"type":"response.cancel","response_id":"resp_1"}',
     "steers_nothing": '{"type":"response.steer","input":"x"}',
+    "steers_what_is_no_id": '{"type":"response.steer","input":"x","previous_response_id":["resp_1"]}',
     "steers_with_nothing": '{"type":"response.steer","input":[],"previous_response_id":"resp_1"}',
     "type_is_no_string": '{"type":[]}',
     "no_model": '{"type":"response.create","input":"Hi"}',

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection
 
 from adapter.dialects.chat.request.pending import PENDING
-from adapter.server.socket.steering import required
+from adapter.server.socket.steering import Steer, required
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
     END,
@@ -303,6 +303,18 @@ def test_an_approval_is_asked_for_by_the_id_of_its_request_and_a_search_of_the_s
         pytest.param([{"role": "user", "content": []}], {}, "invalid_input", id="nothing"),
         pytest.param([{"role": "user", "content": [{"type": "refusal"}]}], {}, "invalid_input", id="another part"),
         pytest.param([{"type": "function_call_output", "output": "x"}], {}, "invalid_input", id="an output"),
+        pytest.param([{"type": "reasoning", "role": "user", "content": "x"}], {}, "invalid_input", id="another type"),
+        pytest.param([{"role": "user", "content": [7]}], {}, "invalid_input", id="no part"),
+        pytest.param([{"role": "user", "content": 7}], {}, "invalid_input", id="no text"),
+        pytest.param([*SAID, {"role": "developer", "content": "x"}], {}, "invalid_input", id="another role, too"),
+        pytest.param(
+            [{"role": "user", "content": [{"type": "input_text", "text": "x"}, {"type": "refusal"}]}],
+            {},
+            "invalid_input",
+            id="another part, too",
+        ),
+        pytest.param(["x"], {}, "invalid_input", id="no message"),
+        pytest.param(7, {}, "invalid_input", id="a number"),
         pytest.param({"role": "user", "content": "x"}, {}, "invalid_input", id="no list"),
         pytest.param(
             SAID,
@@ -341,6 +353,16 @@ async def told_soon(ws: ClientConnection) -> Any:
         return await asyncio.wait_for(told(ws), 0.1)
     except TimeoutError:
         return None
+
+
+def test_a_response_is_steered_by_text_images_and_files() -> None:
+    parts = [
+        {"type": "input_text", "text": "This one."},
+        {"type": "input_image", "image_url": "data:image/png;base64,"},
+        {"type": "input_file", "file_id": "file_1"},
+    ]
+
+    assert Steer("resp_1", [{"role": "user", "content": parts}, {"role": "user", "content": "x"}], 10).fits
 
 
 def test_a_response_that_is_over_or_unknown_is_not_steered() -> None:

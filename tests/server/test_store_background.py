@@ -542,6 +542,7 @@ def test_its_access_line_says_how_far_it_got_and_what_was_mended(
     lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line["lane"] == "background"]
     assert [line["phase"] for line in lines] == ["end", "upstream", "answer", "upstream", "answer"]
     assert [line["outcome"] for line in lines] == ["ok", "failed", "failed", "cancelled", "cancelled"]
+    assert [line["status"] for line in lines] == [None, None, None, 499, 499]
     assert lines[0]["anomalies"] == ["usage_estimated"]
     assert ["first_event_ms" in line for line in lines] == [True, False, True, False, True]
 

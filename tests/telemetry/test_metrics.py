@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -11,7 +12,10 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from adapter.config import load
 from adapter.errors import ConfigError
+from adapter.server.doors import Doors
+from adapter.server.tasks import Tasks
 from adapter.telemetry import metrics
 from adapter.telemetry.metrics import Listener, Meters, parent_of_workers
 
@@ -32,6 +36,18 @@ def scraped(port: int) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+async def test_who_lets_go_of_the_doors_listens_no_more() -> None:
+    doors = Doors.of(load(None, {"metrics": {"port": 0}}), Tasks())
+    assert doors.listener is not None
+    address = ("127.0.0.1", doors.listener.port)
+    socket.create_connection(address).close()
+
+    await doors.close()
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
 
 
 def test_workers_are_summed_and_a_dead_one_has_nothing_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:

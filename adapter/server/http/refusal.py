@@ -25,8 +25,6 @@ from adapter.wire.tokens import token
 
 _PERMANENT: Final = frozenset({401, 403, 404, 408, 409, 413, 422})
 """Codex sends a request six times for each of these, thirty times for a 502, and only once for 400."""
-_RETRY_AFTER: Final = 5
-"""Seconds; Codex does not try again after a 429 that names none."""
 _ONCE: Final = {ClientTraits.CODEX: (PayloadTooLarge,), ClientTraits.CODEX_EARLY: (PayloadTooLarge, ModelNotFound)}
 """Other faults that a Codex must not send again, and would under their own status."""
 _SPENT: Final = "insufficient_quota"
@@ -37,16 +35,10 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
     """Status, header fields and body for `error`."""
     status = error.http_status
     headers: RawHeaders = [(b"content-type", b"application/json")]
-    retry_after = error.retry_after
-    if client.codex:
-        if isinstance(error, UpstreamAuth) or (
-            status in _PERMANENT and (error.blame is Blame.UPSTREAM or isinstance(error, _ONCE[client]))
-        ):
-            status = 400
-        elif status == 429 and retry_after is None:
-            retry_after = _RETRY_AFTER
-    if retry_after is not None:
-        headers.append((b"retry-after", b"%d" % retry_after))
+    if client.codex and _is_final(error, client):
+        status = 400
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     if error.http_status == 401:
@@ -57,6 +49,15 @@ def refusal(error: AdapterError, client: ClientTraits) -> tuple[int, RawHeaders,
     if isinstance(error, _UNREAD_BODY):
         headers.append((b"connection", b"close"))
     return status, headers, dumps(error.body())
+
+
+def _is_final(error: AdapterError, client: ClientTraits) -> bool:
+    """Whether a Codex must not send it again, and would, or would not tell its user why."""
+    if isinstance(error, RateLimited):
+        return error.retry_after is None  # no wait makes room for it
+    return isinstance(error, UpstreamAuth) or (
+        error.http_status in _PERMANENT and (error.blame is Blame.UPSTREAM or isinstance(error, _ONCE[client]))
+    )
 
 
 def unread(error: AdapterError, fields: RawHeaders) -> bytes:
@@ -72,8 +73,7 @@ def told_in_stream(error: AdapterError, client: ClientTraits) -> AdapterError | 
     """The error as a Codex has to read it inside a stream to act on it; None where the status says enough."""
     if client is not ClientTraits.CODEX_EARLY:
         return None
-    if isinstance(error, RateLimited):  # the wait is read from the message
-        wait = _RETRY_AFTER if error.retry_after is None else error.retry_after
+    if isinstance(error, RateLimited) and (wait := error.retry_after) is not None:  # which is read from the message
         return RateLimited(f"{error.message} Please try again in {wait}s.", code=RateLimited.code, retry_after=wait)
     if error.type == _SPENT:  # of the codes of that type it knows only one
         return UpstreamRefused(error.message, status=error.http_status, code=_SPENT, type=_SPENT)

@@ -215,6 +215,12 @@ def test_orphans_are_refused_in_the_words_of_the_api(items: list[dict[str, Any]]
     assert (refused.value.message, refused.value.param, refused.value.code) == (text, "input", None)
 
 
+def test_a_call_of_a_tool_that_does_not_run_beside_the_conversation_needs_its_output() -> None:
+    begun = {"type": "custom_tool_call", "call_id": "X", "name": "f", "input": "{}"}
+    with pytest.raises(BadRequest, match=r"^No tool output found for custom tool call X\.$"):
+        written(begun, user(), tools=[{"type": "custom", "name": "f"}])
+
+
 @pytest.mark.parametrize("known_by", ["the call", "its tool"])
 @pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
 def test_a_call_that_runs_beside_the_conversation_is_told_as_running_until_its_output_comes(
@@ -250,7 +256,9 @@ def test_an_output_that_comes_when_the_model_has_spoken_again_is_told_where_it_c
 
     waits = written(*asked, user("Well?"), tools=tools)
     told = written(*asked, output("X", "42"), tools=tools)
-    shown = messages(*asked, output("X", [{"type": "input_text", "text": "See:"}, picture]), tools=tools)
+    result = output("X", [{"type": "input_text", "text": "See:"}, picture])
+    shown = messages(*asked, result, tools=tools)
+    at_once = messages(*asked, result, tools=tools, to=generic(tool_media=True))
 
     first = waits.body["messages"][:-1]
     assert first[2] == tool("X", PENDING)
@@ -260,7 +268,10 @@ def test_an_output_that_comes_when_the_model_has_spoken_again_is_told_where_it_c
     ]
     assert lost(told)[-1] == ("input[4]", "emulated", "late_output")
     assert [message["role"] for message in shown] == ["user", "assistant", "tool", "user", "assistant", "user"]
-    assert [part["type"] for part in shown[-1]["content"]] == ["text", "text", "image_url"]
+    for message in (shown[-1], at_once[-1]):
+        assert [part["type"] for part in message["content"]] == ["text", "text", "image_url"]
+        assert message["content"][0]["text"] == "The call X of f has ended. Its output:"
+        assert message["content"][1]["text"].startswith("See:")
 
 
 def test_of_two_calls_without_output_the_one_that_must_have_it_is_named() -> None:
