@@ -12,12 +12,12 @@ import pytest
 from adapter.server.calls.lanes import HubWhole
 from adapter.telemetry.metrics import Meters
 from tests.server.compacting import COMPACT, WAYS
-<<<<<<< HEAD
-from tests.server.harness import adapter, play, upstream
+from tests.server.harness import adapter, play, request_bytes, upstream
 from tests.server.scripted import (
     SSE,
     Script,
     Sleep,
+    Stall,
     Step,
     Upstream,
     chat_reply,
@@ -26,10 +26,6 @@ from tests.server.scripted import (
     response,
     responses_stream,
 )
-=======
-from tests.server.harness import adapter, play, request_bytes, upstream
-from tests.server.scripted import SSE, Script, Sleep, Stall, Step, Upstream, chat_reply, event, json_reply, response
->>>>>>> mutate
 from tests.server.test_access import ALICE, DAY, OWN, ask, bearer, refused, remaining
 from tests.server.test_background_limits import accepted, ended
 from tests.server.test_lanes import access_lines
