@@ -24,7 +24,7 @@ from adapter.listening import bound
 from adapter.sections import Settings
 from adapter.server import reloading
 from adapter.server.reloading import changed
-from tests.server.harness import Client, adapter, ask_bytes, configured, play, upstream, workers_of
+from tests.server.harness import Client, adapter, ask_bytes, configured, play, read_response, upstream, workers_of
 from tests.server.scripted import (
     END,
     SSE,
@@ -185,6 +185,42 @@ def test_who_was_left_alone_is_asked_again(hup: Signals) -> None:
                 await hup()
                 assert (await client.ask("chat")).status == 200
                 assert up.seen[1].headers["authorization"] == f"Bearer sk-{'b' * 20}"
+
+    play(scenario)
+
+
+def test_what_was_asked_before_says_nothing_of_the_key_after(hup: Signals) -> None:
+    """Its refusal comes when the key that is refused is no longer used."""
+
+    async def scenario() -> None:
+        over = asyncio.Event()
+        late: Script = [Until(over), json_reply({"error": {"message": "no"}}, 429, "Retry-After: 600")]
+        async with Upstream(late, *says("Hi")) as up:
+            old, new = (upstream(up.url, "chat", api_key=f"sk-{key * 20}") for key in "ab")
+            async with adapter(old, again=lambda: configured(new)) as client:
+                reader, writer = await client.open(ask_bytes("chat"))
+                while not up.seen:
+                    await asyncio.sleep(0.001)
+                await hup()
+                over.set()
+                assert (await read_response(reader)).status == 429
+                writer.close()
+                assert (await client.ask("chat")).status == 200
+
+    play(scenario)
+
+
+def test_another_server_is_asked_to_count_where_the_one_before_could_not(hup: Signals) -> None:
+    async def scenario() -> None:
+        told = json_reply({"object": "response.input_tokens", "input_tokens": 4711})
+        async with Upstream([json_reply({"detail": "Not Found"}, 404)]) as old, Upstream([told]) as new:
+            again = lambda: configured(upstream(new.url, "responses"))  # noqa: E731
+            async with adapter(upstream(old.url, "responses"), again=again) as client:
+                body = {"model": "m", "input": "Hi"}
+                first = await client.post("/v1/responses/input_tokens", body)
+                assert first.headers["x-adapter-token-count"] == "estimate"
+                await hup()
+                assert (await client.post("/v1/responses/input_tokens", body)).json["input_tokens"] == 4711
 
     play(scenario)
 
