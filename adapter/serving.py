@@ -59,7 +59,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
     Raises:
         ConfigError: nothing to serve, or the address cannot be had.
     """
-    settings = with_store(servable(settings), os.environ)
+    settings = with_store(with_sealing_key(servable(settings), os.environ), os.environ)
     again = partial(_servable_again, again)
     server = settings.server
     listener = bound(server.host, server.port)
@@ -181,14 +181,14 @@ def _held_back(number: signal.Signals) -> Iterator[None]:
 
 
 def servable(settings: Settings) -> Settings:
-    """The settings with all that one needs to serve them, the sealing key included.
+    """The settings, with something in them to serve.
 
     Raises:
-        ConfigError: there is nothing to serve, or no such key.
+        ConfigError: there is nothing.
     """
     if not settings.upstreams:
         raise ConfigError("no upstream: give --config FILE, --upstream URL or --demo")
-    return with_sealing_key(settings, os.environ)
+    return settings
 
 
 def _servable_again(again: Again) -> Settings:

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ import pytest
 
 from adapter.config import renewed
 from adapter.errors import ConfigError
+from adapter.kinds import Secret
 from adapter.listening import bound
-from adapter.sections import Settings
+from adapter.sections import Sealing, Settings
 from adapter.server import reloading
 from adapter.server.reloading import changed
 from tests.server.harness import Client, adapter, ask_bytes, configured, play, read_response, upstream, workers_of
@@ -289,6 +291,35 @@ def test_nobody_is_let_in_by_what_counts_only_after_a_restart() -> None:
     assert renewed(running, configured(own, access=OPEN_TO_ALL)).server.host == "0.0.0.0"
 
 
+def test_a_sealing_key_that_was_generated_stays() -> None:
+    """It may be in memory only, and the other workers have it."""
+    own, made, given = upstream("http://127.0.0.1:1/v1", "chat"), Secret("A" * 43 + "="), Secret("B" * 43 + "=")
+    running = replace(configured(own), sealing=Sealing(keys=(made,)))
+    accepting = replace(configured(own), sealing=Sealing(accept_default=True))
+    assert renewed(running, accepting).sealing == Sealing(keys=(made,), accept_default=True)
+    assert renewed(running, replace(configured(own), sealing=Sealing(keys=(given,)))).sealing.keys == (given,)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_a_place_for_the_sealing_key_what_was_sealed_still_opens(workers: int, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Upstream(*says("Hi") * 9) as up:
+            path = tmp_path / "adapter.toml"
+            _file(path, up.url, workers, '[compaction]\nmodel = "m"\n')
+            nowhere = {"HOME": "", "XDG_STATE_HOME": ""}
+            async with _program(path, before=_session, environment=nowhere) as (process, client, told):
+                said = [{"role": "user", "content": "Hello"}]
+                made = await client.post("/v1/responses/compact", {"model": "m", "input": said})
+                process.send_signal(signal.SIGHUP)
+                for _ in range(workers):
+                    await _line(told, "reloaded")
+                for _ in range(6):
+                    answer = await client.post("/v1/responses", {"model": "m", "input": made.json["output"]})
+                    assert answer.status == 200, answer.json
+
+    play(scenario, 60)
+
+
 def test_what_changed_is_told_by_section_and_upstream() -> None:
     one, two = (upstream("http://127.0.0.1:1/v1", "chat", name, api_key="k" * 20) for name in ("one", "two"))
     before = configured(one, two)
@@ -311,13 +342,13 @@ def _file(path: Path, url: str, workers: int, more: str = "") -> None:
 
 @asynccontextmanager
 async def _program(
-    path: Path, *, before: Callable[[], object]
+    path: Path, *, before: Callable[[], object], environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
     """`adapter serve` with this file, in a session of its own; what it prints."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ADAPTER_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ADAPTER_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "adapter", "serve", "--config", str(path),
-        cwd=Path(__file__).parents[2], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2], env=inherited | dict(environment or {}), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         preexec_fn=before,
     )  # fmt: skip
     assert process.stdout is not None
