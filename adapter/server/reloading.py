@@ -9,7 +9,6 @@ Whoever had the signal ignored (`nohup`) is not listened to.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from adapter.config import AT_START, renewed
 from adapter.errors import ConfigError
 from adapter.sections import Settings
 from adapter.server.tasks import Tasks
+from adapter.starting import terminal_there
 from adapter.telemetry.log import log
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Again = Callable[[], Settings]
 """Reads the configuration again; takes its time, and raises `ConfigError` or `OSError`."""
 
-_TERMINAL: Final = "/dev/tty"
 _NO_SECTION: Final = ("written", "keys_file")
 
 
@@ -36,20 +35,12 @@ class Terminal:
     """The one that this process was started from, if any."""
 
     def __init__(self) -> None:
-        self._was_there = _there()
+        self._was_there = terminal_there()
 
     @property
     def gone(self) -> bool:
         """It has hung up."""
-        return self._was_there and not _there()
-
-
-def _there() -> bool:
-    try:
-        os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
+        return self._was_there and not terminal_there()
 
 
 class Reloading:
@@ -81,7 +72,7 @@ class Reloading:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop = asyncio.get_running_loop()
             self._previous = signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._heard))
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # of a worker, see `Workers`
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see `hold_reload` and `Workers`
 
     def forget(self) -> None:
         """Give the signal back to whoever had it."""

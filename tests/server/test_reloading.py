@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -342,7 +342,11 @@ def _file(path: Path, url: str, workers: int, more: str = "") -> None:
 
 @asynccontextmanager
 async def _program(
-    path: Path, *, before: Callable[[], object], environment: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    before: Callable[[], object],
+    environment: Mapping[str, str] | None = None,
+    meanwhile: Callable[[asyncio.subprocess.Process], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
     """`adapter serve` with this file, in a session of its own; what it prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ADAPTER_")}
@@ -352,6 +356,8 @@ async def _program(
         preexec_fn=before,
     )  # fmt: skip
     assert process.stdout is not None
+    if meanwhile is not None:
+        await meanwhile(process)
     line = (await process.stdout.readline()).decode()
     found = re.search(r":(\d+)", line)
     assert found is not None, line
@@ -403,6 +409,30 @@ def test_the_file_is_read_again(workers: int, tmp_path: Path) -> None:
                         await _line(told, "worker_died")
                     assert (await client.ask("chat")).status == 200
                     assert len(old.seen) == 2
+
+    play(scenario, 60)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_that_comes_while_a_server_starts_waits(workers: int, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Upstream(*says("old")) as old, Upstream(*says("new")) as new:
+            path, first, second = (tmp_path / name for name in ("adapter.toml", "first", "second"))
+            _file(first, old.url, workers)
+            _file(second, new.url, workers)
+            os.mkfifo(path)
+
+            async def signalled(process: asyncio.subprocess.Process) -> None:
+                with await asyncio.to_thread(path.open, "w") as pipe:  # once it reads
+                    process.send_signal(signal.SIGHUP)
+                    second.replace(path)
+                    pipe.write(first.read_text())
+
+            async with _program(path, before=_session, meanwhile=signalled) as (_, client, told):
+                for _ in range(workers):
+                    await _line(told, "reloaded")
+                assert (await client.ask("chat")).status == 200
+                assert (len(old.seen), len(new.seen)) == (0, 1)
 
     play(scenario, 60)
 
