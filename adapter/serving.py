@@ -192,7 +192,7 @@ def servable(settings: Settings) -> Settings:
 
 
 def _servable_again(again: Again) -> Settings:
-    return servable(again())
+    return _placed(servable(again()), os.environ)
 
 
 def _say(line: str, *, err: bool = False) -> None:
@@ -245,12 +245,12 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: the store can never be used as it is.
     """
+    if (missing := _missing_place(settings, environ)) is not None:
+        _say(f"adapter: nothing is stored: {missing}", err=True)
+        return _placed(settings, environ)
     section = settings.store
     if section.mode == "off":
         return settings
-    if "store" not in settings.written and (missing := _missing_place(environ)) is not None:
-        _say(f"adapter: nothing is stored: {missing}", err=True)
-        return replace(settings, store=replace(section, mode="off"))
     if not begins_at_once(settings, environ):
         return settings  # there is nothing to look at yet
     from adapter.store.opening import check, why
@@ -262,8 +262,16 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _missing_place(environ: Mapping[str, str]) -> str | None:
-    """Why the default store cannot be written; None if it can."""
+def _placed(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings, without a store where there is no place for it."""
+    missing = _missing_place(settings, environ)
+    return settings if missing is None else replace(settings, store=replace(settings.store, mode="off"))
+
+
+def _missing_place(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Why the default store cannot be written; None if it can, or is not asked for."""
+    if settings.store.mode == "off" or "store" in settings.written:
+        return None
     directory = state_directory(environ)
     if directory is None:
         return "no HOME and no XDG_STATE_HOME; store.url says where"

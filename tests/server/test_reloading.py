@@ -301,18 +301,23 @@ def test_a_sealing_key_that_was_generated_stays() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_without_a_place_for_the_sealing_key_what_was_sealed_still_opens(workers: int, tmp_path: Path) -> None:
+def test_without_a_place_for_a_sealing_key_and_a_store_all_stays_as_it_is(workers: int, tmp_path: Path) -> None:
+    """What was sealed still opens, and nothing is told of a store that nobody configured."""
+
     async def scenario() -> None:
         async with Upstream(*says("Hi") * 9) as up:
             path = tmp_path / "adapter.toml"
-            _file(path, up.url, workers, '[compaction]\nmodel = "m"\n')
+            path.write_text(
+                f'[server]\nport = 0\nworkers = {workers}\n[compaction]\nmodel = "m"\n'
+                f'[[upstreams]]\nname = "up"\nbase_url = "{up.url}"\ndialect = "chat"\n'
+            )
             nowhere = {"HOME": "", "XDG_STATE_HOME": ""}
             async with _program(path, before=_session, environment=nowhere) as (process, client, told):
                 said = [{"role": "user", "content": "Hello"}]
                 made = await client.post("/v1/responses/compact", {"model": "m", "input": said})
                 process.send_signal(signal.SIGHUP)
                 for _ in range(workers):
-                    await _line(told, "reloaded")
+                    assert b'"changed":[],"at_next_start":[]' in await _line(told, "reloaded")
                 for _ in range(6):
                     answer = await client.post("/v1/responses", {"model": "m", "input": made.json["output"]})
                     assert answer.status == 200, answer.json
@@ -374,8 +379,8 @@ def _session() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-async def _line(told: asyncio.StreamReader, event: str) -> None:
-    await asyncio.wait_for(told.readuntil(f'"event":"{event}"'.encode()), 20)
+async def _line(told: asyncio.StreamReader, event: str) -> bytes:
+    return await asyncio.wait_for(told.readuntil(f'"event":"{event}"'.encode()), 20)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
