@@ -122,7 +122,10 @@ class Workers(Multiprocess):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def handle_hup(self) -> None:
-        """As a single process does, see `Reloading`: the workers do by themselves, and those that come later get what they took."""
+        """As a single process does, see `Reloading`: the workers do by themselves, and those that come later get what they took.
+        Of several that wait the last one will do; whatever comes behind them (SIGTERM) waits for a reading each."""
+        if signal.SIGHUP in self.signal_queue:
+            return
         if self._terminal.gone:
             self.handle_term()
             return

@@ -62,6 +62,8 @@ class Reloading:
         self._tasks = tasks
         self._meters = meters
         self._one = asyncio.Lock()
+        self._due = False
+        """A reading is to begin that has not: it tells whoever asks now, too."""
         self._terminal = Terminal()
         self._previous: Any = None
 
@@ -82,11 +84,13 @@ class Reloading:
     def _heard(self) -> None:
         if self._terminal.gone:
             signal.raise_signal(signal.SIGTERM)
-        else:
+        elif not self._due:
+            self._due = True
             self._tasks.start(self._reload())
 
     async def _reload(self) -> None:
         async with self._one:
+            self._due = False
             try:
                 read = await asyncio.to_thread(self._again)
                 settings = renewed(self._settings, read)

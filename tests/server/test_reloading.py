@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from adapter.config import renewed
 from adapter.errors import ConfigError
@@ -26,6 +28,7 @@ from adapter.listening import bound
 from adapter.sections import Sealing, Settings
 from adapter.server import reloading
 from adapter.server.reloading import changed
+from adapter.serving import Workers
 from tests.server.harness import Client, adapter, ask_bytes, configured, play, read_response, upstream, workers_of
 from tests.server.scripted import (
     END,
@@ -138,6 +141,46 @@ def test_after_a_failure_the_next_signal_is_heard_as_well(hup: Signals) -> None:
                 assert (len(old.seen), len(new.seen)) == (0, 1)
 
     play(scenario)
+
+
+def test_signals_that_come_while_it_is_read_are_one(hup: Signals) -> None:
+    async def scenario() -> None:
+        reads, over = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+        own = upstream("http://127.0.0.1:1/v1", "chat")
+
+        def again() -> Settings:
+            loop.call_soon_threadsafe(reads.set)
+            assert over.wait(10)
+            return configured(own)
+
+        async with adapter(own, again=again):
+            first = asyncio.ensure_future(hup())
+            await reads.wait()
+            for _ in range(3):
+                signal.raise_signal(signal.SIGHUP)
+            second = asyncio.ensure_future(hup())
+            await asyncio.sleep(0)
+            over.set()
+            assert [(await one)[0] for one in (first, second)] == ["reloaded"] * 2
+            assert "_reload" not in [task.get_coro().__name__ for task in asyncio.all_tasks()]
+
+    play(scenario)
+
+
+def test_a_parent_reads_once_for_all_that_waits() -> None:
+    workers, own, readings = Workers.__new__(Workers), upstream("http://127.0.0.1:1/v1", "chat"), 0
+
+    def again() -> Settings:
+        nonlocal readings
+        readings += 1
+        return configured(own)
+
+    workers._settings, workers._again, workers._terminal = configured(own), again, reloading.Terminal()
+    workers.processes, workers.config = [], uvicorn.Config("")
+    workers.signal_queue = [signal.SIGHUP] * 9
+    workers.handle_signals()
+    assert (readings, workers.signal_queue) == (1, [])
 
 
 @pytest.mark.parametrize("keyed", [False, True])
