@@ -132,7 +132,7 @@ class Workers(Multiprocess):
         for process in self.processes:
             with suppress(ProcessLookupError):
                 os.kill(cast(int, process.pid), signal.SIGHUP)
-        with suppress(ConfigError, OSError):  # which each of them tells
+        with suppress(Exception):  # which each of them tells; without a parent nobody would stop them
             self._settings = renewed(self._settings, self._again())
             self.config.app = partial(_application, self._settings, self._again)
 

@@ -95,8 +95,9 @@ class Reloading:
                 read = await asyncio.to_thread(self._again)
                 settings = renewed(self._settings, read)
                 self._take(settings)
-            except (ConfigError, OSError) as refused:
-                log.error("reload_failed", why=str(refused))
+            except Exception as refused:
+                told = isinstance(refused, ConfigError | OSError)  # the text of a mistake of ours may hold anything
+                log.error("reload_failed", why=str(refused) if told else type(refused).__name__)
                 if self._meters is not None:
                     self._meters.reload_failures.inc()
             else:
