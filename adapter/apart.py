@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -40,7 +41,8 @@ def apart(work: Callable[[], T]) -> T:
 
 
 def afresh(work: Callable[[], T], within: float = 60) -> T:
-    """As `apart`, with what of this process can be pickled: `work`. It has so many seconds.
+    """As `apart`, with what of this process can be pickled: `work`. It has so many seconds, and hears nothing of the signals that
+    this process's group or terminal gets.
 
     Raises:
         Exception: what it raises.
@@ -48,13 +50,21 @@ def afresh(work: Callable[[], T], within: float = 60) -> T:
     """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     asked = [sys.executable, "-P", "-m", __name__]
-    try:
-        done = subprocess.run(
-            asked, input=pickle.dumps(work), stdout=subprocess.PIPE, env=environ, timeout=within, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ChildProcessError(f"the process for it took more than {within} s") from None
-    return cast(T, _outcome(done.returncode, done.stdout))
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen(asked, stdin=theirs.fileno(), env=environ, start_new_session=True)
+    told = b""
+    with child, ours, ours.makefile("rb") as pipe:
+        ours.settimeout(within)
+        try:
+            with suppress(ConnectionError):  # it ended before it had listened
+                ours.sendall(pickle.dumps(work))
+                told = pipe.read()
+        except TimeoutError:
+            child.kill()
+            raise ChildProcessError(f"the process for it took more than {within} s") from None
+        status = child.wait()
+    return cast(T, _outcome(status, told))
 
 
 def _outcome(status: int, told: bytes) -> Any:
@@ -95,4 +105,5 @@ def _leave_with(parent: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(_done(pickle.loads(sys.stdin.buffer.read())))
+    asker = socket.socket(fileno=sys.stdin.fileno())
+    _tell(pickle.load(asker.makefile("rb")), asker)

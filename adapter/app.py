@@ -57,7 +57,7 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
     def served(settings: Settings) -> Served:
         upstreams = Router([Upstream.of(upstream) for upstream in settings.upstreams])
         courses = Courses(
-            routing=Routing(router=upstreams, health=health, access=access(settings)),
+            routing=Routing(router=upstreams, health=health.afresh(), access=access(settings)),
             asking=asking,
             compaction=settings.compaction.options(),
             ring=settings.sealing.ring(),
@@ -72,7 +72,6 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
 
     def take(settings: Settings) -> None:
         pipeline.served = served(settings)
-        health.forget()
 
     reloading = None if again is None else Reloading(settings, again, take, tasks=tasks, meters=doors.meters)
     drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout, worker=server.workers > 1)

@@ -18,7 +18,7 @@ from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.kinds import Secret
 from adapter.listening import bound
 from adapter.sections import Settings
-from adapter.starting import hear_of_children, open_streams, starting
+from adapter.starting import hear_of_children, hold_reload, open_streams, starting
 
 P = ParamSpec("P")
 
@@ -63,6 +63,7 @@ def serve(
     with starting():
         open_streams()
         hear_of_children()
+        hold_reload()
         server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
         overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
         if upstream is not None:

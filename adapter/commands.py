@@ -70,7 +70,7 @@ def add(id: str, owner: str, groups: tuple[str, ...], config: Path) -> None:
     click.echo(secret)
     click.echo(f"adapter: made key {id!r} of {owner!r}; it is shown this once and kept as a hash", err=True)
     if fresh and not configured:
-        click.echo("adapter: from its next start on the adapter asks every caller for a key", err=True)
+        click.echo("adapter: from its next start or SIGHUP on the adapter asks every caller for a key", err=True)
 
 
 @keys.command(name="list")

@@ -54,12 +54,14 @@ def load(
 
 
 def renewed(running: Settings, settings: Settings) -> Settings:
-    """`settings` as a process can take them that was started with `running`: some of its sections count from the next start on.
+    """`settings` as a process can take them that was started with `running`: some of its sections count from the next start on,
+    and the sealing key stays where none is configured. The generated one may be nowhere else.
 
     Raises:
         ConfigError: with those it would be open to whom it is not to be; one line that names the key.
     """
-    return _access(replace(settings, **{name: getattr(running, name) for name in AT_START}))
+    sealing = settings.sealing if settings.sealing.keys else replace(settings.sealing, keys=running.sealing.keys)
+    return _access(replace(settings, sealing=sealing, **{name: getattr(running, name) for name in AT_START}))
 
 
 def _read(path: Path | None, overrides: Mapping[str, Any] | None) -> Settings:

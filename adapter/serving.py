@@ -59,7 +59,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
     Raises:
         ConfigError: nothing to serve, or the address cannot be had.
     """
-    settings = with_store(servable(settings), os.environ)
+    settings = with_store(with_sealing_key(servable(settings), os.environ), os.environ)
     again = partial(_servable_again, again)
     server = settings.server
     listener = bound(server.host, server.port)
@@ -122,14 +122,17 @@ class Workers(Multiprocess):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def handle_hup(self) -> None:
-        """As a single process does, see `Reloading`: the workers do by themselves, and those that come later get what they took."""
+        """As a single process does, see `Reloading`: the workers do by themselves, and those that come later get what they took.
+        Of several that wait the last one will do; whatever comes behind them (SIGTERM) waits for a reading each."""
+        if signal.SIGHUP in self.signal_queue:
+            return
         if self._terminal.gone:
             self.handle_term()
             return
         for process in self.processes:
             with suppress(ProcessLookupError):
                 os.kill(cast(int, process.pid), signal.SIGHUP)
-        with suppress(ConfigError, OSError):  # which each of them tells
+        with suppress(Exception):  # which each of them tells; without a parent nobody would stop them
             self._settings = renewed(self._settings, self._again())
             self.config.app = partial(_application, self._settings, self._again)
 
@@ -181,18 +184,18 @@ def _held_back(number: signal.Signals) -> Iterator[None]:
 
 
 def servable(settings: Settings) -> Settings:
-    """The settings with all that one needs to serve them, the sealing key included.
+    """The settings, with something in them to serve.
 
     Raises:
-        ConfigError: there is nothing to serve, or no such key.
+        ConfigError: there is nothing.
     """
     if not settings.upstreams:
         raise ConfigError("no upstream: give --config FILE, --upstream URL or --demo")
-    return with_sealing_key(settings, os.environ)
+    return settings
 
 
 def _servable_again(again: Again) -> Settings:
-    return servable(again())
+    return _placed(servable(again()), os.environ)
 
 
 def _say(line: str, *, err: bool = False) -> None:
@@ -245,12 +248,12 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: the store can never be used as it is.
     """
+    if (missing := _missing_place(settings, environ)) is not None:
+        _say(f"adapter: nothing is stored: {missing}", err=True)
+        return _placed(settings, environ)
     section = settings.store
     if section.mode == "off":
         return settings
-    if "store" not in settings.written and (missing := _missing_place(environ)) is not None:
-        _say(f"adapter: nothing is stored: {missing}", err=True)
-        return replace(settings, store=replace(section, mode="off"))
     if not begins_at_once(settings, environ):
         return settings  # there is nothing to look at yet
     from adapter.store.opening import check, why
@@ -262,8 +265,16 @@ def with_store(settings: Settings, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _missing_place(environ: Mapping[str, str]) -> str | None:
-    """Why the default store cannot be written; None if it can."""
+def _placed(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings, without a store where there is no place for it."""
+    missing = _missing_place(settings, environ)
+    return settings if missing is None else replace(settings, store=replace(settings.store, mode="off"))
+
+
+def _missing_place(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Why the default store cannot be written; None if it can, or is not asked for."""
+    if settings.store.mode == "off" or "store" in settings.written:
+        return None
     directory = state_directory(environ)
     if directory is None:
         return "no HOME and no XDG_STATE_HOME; store.url says where"

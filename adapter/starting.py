@@ -8,6 +8,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+_TERMINAL: Final = "/dev/tty"
 
 
 @contextmanager
@@ -27,6 +30,22 @@ def open_streams() -> None:
             number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is its own
             os.set_inheritable(number, True)  # to the workers
             setattr(sys, name, os.fdopen(number, mode))
+
+
+def terminal_there() -> bool:
+    """Whether this process has a terminal that can hang up, and did not."""
+    try:
+        os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def hold_reload() -> None:
+    """A SIGHUP waits until somebody listens, see `server.reloading`: whoever starts a server may have it reload at once. That of
+    a terminal which hangs up ends this process."""
+    if not terminal_there():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def hear_of_children() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -91,24 +92,37 @@ def test_what_a_child_does_and_what_its_parent_hears(work: str, told: str) -> No
     assert ran.stderr == ""
 
 
+_ANEW = """
+import signal, sys
+from functools import partial
+from pathlib import Path
+from adapter.apart import afresh
+
+signal.signal(signal.SIGHUP, lambda *_: None)
+print(afresh(partial(Path.read_text, Path(sys.argv[-1]))), end="")
+"""
+
+
 @contextmanager
-def waiting(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A server whose child reads its configuration from a pipe, and the end of it that writes."""
+def waiting(directory: Path, *program: str, session: bool = False) -> Iterator[tuple[subprocess.Popen[str], BinaryIO]]:
+    """A server whose child reads its configuration from a pipe, or another program that is given it; the end that writes."""
     pipe = directory / "adapter.toml"
     os.mkfifo(pipe)
-    program = [sys.executable, "-m", "adapter", "serve", "--config", str(pipe)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
-        writer = None
+    asked = [sys.executable, *(program or ("-m", "adapter", "serve", "--config")), str(pipe)]
+    with subprocess.Popen(
+        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=session
+    ) as server:
+        writer: BinaryIO | None = None
         while writer is None:
             try:
-                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+                writer = os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
             except OSError as nobody:
                 assert (nobody.errno, server.poll()) == (errno.ENXIO, None)
                 time.sleep(0.01)
         try:
             yield server, writer
         finally:
-            os.close(writer)
+            writer.close()
             server.kill()
 
 
@@ -119,8 +133,23 @@ def test_a_child_that_waits_goes_with_its_parent(number: signal.Signals, tmp_pat
         assert server.wait(10) != 0
         gone = select.poll()
         gone.register(writer, 0)
-        assert gone.poll(10_000) == [(writer, select.POLLERR)]
+        assert gone.poll(10_000) == [(writer.fileno(), select.POLLERR)]
         assert "Traceback" not in server.communicate()[1]
+
+
+def test_a_new_interpreter_goes_with_its_parent(tmp_path: Path) -> None:
+    with waiting(tmp_path, "-c", _ANEW) as (parent, _):
+        parent.kill()
+        assert parent.communicate(timeout=10) == ("", "")  # which waits for whoever could write to them
+
+
+def test_a_new_interpreter_does_not_hear_what_the_group_is_told(tmp_path: Path) -> None:
+    """A terminal's hang-up, or `kill -HUP` with the number of a group."""
+    with waiting(tmp_path, "-c", _ANEW, session=True) as (parent, writer):
+        os.killpg(parent.pid, signal.SIGHUP)
+        writer.write(b"all of it")
+        writer.close()
+        assert parent.communicate(timeout=10) == ("all of it", "")
 
 
 def test_a_child_that_is_killed_ends_its_parent_with_one_line(tmp_path: Path) -> None:

@@ -165,6 +165,8 @@ BAD = {
     "a_misspelt_compaction_key": ("[compaction]\nstrategi = 1\n", "compaction.strategi", "did you mean 'strategy'"),
     "a_short_sealing_key": ('[sealing]\nkeys = ["CANARY"]\n', "sealing.keys", "32 bytes"),
     "a_missing_sealing_key": ('[sealing]\nkeys = ["$NOT_SET_HERE"]\n', "sealing.keys", "NOT_SET_HERE"),
+    "limits_in_another_database": ('[limits]\nstorage = "http://h"\n', "limits.storage", "redis://"),
+    "an_address_that_does_not_end": ('[limits]\nstorage = "redis://[::1"\n', "limits.storage", "redis://"),
     "a_negative_time": ("[server]\nkeepalive = -1\n", "server.keepalive", "greater than 0"),
 }
 

@@ -171,8 +171,12 @@ def check_store(store: LimitStore, workers: int, *, limited: bool) -> None:
                 f"limits.storage: {workers} workers would each count for themselves; name a redis:// URL, or use one worker"
             )
         return
-    parts = urlsplit(store.url)
-    if parts.scheme not in SCHEMES or not (parts.hostname or parts.path):
+    try:
+        parts = urlsplit(store.url)
+        is_one = parts.scheme in SCHEMES and bool(parts.hostname or parts.path)
+    except ValueError:
+        is_one = False
+    if not is_one:
         raise ConfigError("limits.storage: must be 'memory' or a URL that begins with redis:// or rediss://")
 
 

@@ -12,10 +12,11 @@ from adapter.hub.request import Exchange
 from adapter.server.calls.own import Document
 from adapter.server.calls.plan import serialised
 from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.deciding import Courses
 from adapter.server.exchange import Pipeline
 from adapter.server.history import as_items
 from adapter.server.turn import Turn
-from adapter.upstream.lacking import Lacking, is_absent
+from adapter.upstream.lacking import is_absent
 from adapter.upstream.router import Target
 from adapter.wire.jsonio import NotJson, dumps, loads
 
@@ -39,11 +40,10 @@ _ESTIMATED: Final = ("instructions", "tools", "text")
 
 
 class Counting:
-    """Counts; remembers which upstreams cannot."""
+    """Counts; which upstreams cannot is remembered."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._lacking = Lacking()
 
     async def decide(self, turn: Turn, body: dict[str, Any]) -> Course:
         """The course of one count.
@@ -66,30 +66,31 @@ class Counting:
         turn.lane = "count"
 
         async def begin() -> Lane:
-            count = None if target is None else await self._asked(turn, target, body)
+            count = None if target is None else await _asked(courses, turn, target, body)
             turn.outlet.headers.append((_COUNTED, b"estimate" if count is None else b"upstream"))
             count = _estimate(body) if count is None else count
             return Document(dumps({"object": "response.input_tokens", "input_tokens": count}), None)
 
         return Course(stream=False, exchange=Exchange.unasked("responses"), begin=begin, raw=True)
 
-    async def _asked(self, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:
-        """The upstream's count; None where it has none."""
-        upstream = target.upstream
-        if upstream.dialect != "responses" or target in self._lacking or _holds_ours(body):
-            return None
-        sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
-        try:
-            told = loads(await self._pipeline.served.courses.asking.document(turn, target, PATH, serialised(sent)))
-        except NotJson:
-            told = None
-        except AdapterError as refused:
-            if not is_absent(refused):
-                raise
-            self._lacking.add(target)
-            return None
-        count = told.get("input_tokens") if isinstance(told, dict) else None
-        return count if type(count) is int else None
+
+async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:
+    """The upstream's count; None where it has none."""
+    uncounted = courses.routing.health.uncounted
+    if target.upstream.dialect != "responses" or target in uncounted or _holds_ours(body):
+        return None
+    sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
+    try:
+        told = loads(await courses.asking.document(turn, target, PATH, serialised(sent)))
+    except NotJson:
+        told = None
+    except AdapterError as refused:
+        if not is_absent(refused):
+            raise
+        uncounted.add(target)
+        return None
+    count = told.get("input_tokens") if isinstance(told, dict) else None
+    return count if type(count) is int else None
 
 
 def _holds_ours(body: dict[str, Any]) -> bool:

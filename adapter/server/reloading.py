@@ -9,7 +9,6 @@ Whoever had the signal ignored (`nohup`) is not listened to.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from adapter.config import AT_START, renewed
 from adapter.errors import ConfigError
 from adapter.sections import Settings
 from adapter.server.tasks import Tasks
+from adapter.starting import terminal_there
 from adapter.telemetry.log import log
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Again = Callable[[], Settings]
 """Reads the configuration again; takes its time, and raises `ConfigError` or `OSError`."""
 
-_TERMINAL: Final = "/dev/tty"
 _NO_SECTION: Final = ("written", "keys_file")
 
 
@@ -36,20 +35,12 @@ class Terminal:
     """The one that this process was started from, if any."""
 
     def __init__(self) -> None:
-        self._was_there = _there()
+        self._was_there = terminal_there()
 
     @property
     def gone(self) -> bool:
         """It has hung up."""
-        return self._was_there and not _there()
-
-
-def _there() -> bool:
-    try:
-        os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
+        return self._was_there and not terminal_there()
 
 
 class Reloading:
@@ -71,6 +62,8 @@ class Reloading:
         self._tasks = tasks
         self._meters = meters
         self._one = asyncio.Lock()
+        self._due = False
+        """A reading is to begin that has not: it tells whoever asks now, too."""
         self._terminal = Terminal()
         self._previous: Any = None
 
@@ -81,7 +74,7 @@ class Reloading:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop = asyncio.get_running_loop()
             self._previous = signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._heard))
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # of a worker, see `Workers`
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see `hold_reload` and `Workers`
 
     def forget(self) -> None:
         """Give the signal back to whoever had it."""
@@ -91,17 +84,20 @@ class Reloading:
     def _heard(self) -> None:
         if self._terminal.gone:
             signal.raise_signal(signal.SIGTERM)
-        else:
+        elif not self._due:
+            self._due = True
             self._tasks.start(self._reload())
 
     async def _reload(self) -> None:
         async with self._one:
+            self._due = False
             try:
                 read = await asyncio.to_thread(self._again)
                 settings = renewed(self._settings, read)
                 self._take(settings)
-            except (ConfigError, OSError) as refused:
-                log.error("reload_failed", why=str(refused))
+            except Exception as refused:
+                told = isinstance(refused, ConfigError | OSError)  # the text of a mistake of ours may hold anything
+                log.error("reload_failed", why=str(refused) if told else type(refused).__name__)
                 if self._meters is not None:
                     self._meters.reload_failures.inc()
             else:

@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from adapter.errors import AdapterError, NoUpstream, Overloaded, UpstreamLimited
-from adapter.upstream.health import Condition, Health
+from adapter.upstream.health import Health
 from adapter.upstream.policy import Attempts, Fault
 from adapter.upstream.router import Target, Upstream
 
@@ -71,7 +71,7 @@ class Failover:
         self._left = list(targets)
         self._attempts = Attempts(health.budget)
         self._error: AdapterError | None = None
-        self._where: Condition | None = None
+        self._where: str | None = None
         self._at: Target | None = None
         self._given: Target | None = None
         """The one that `next` found open."""
@@ -126,14 +126,15 @@ class Failover:
             return False
         self._at = target
         upstream = target.upstream
-        where = self._where = self._health.of(upstream.name)
+        where, running = upstream.name, self._health.running
         bound = upstream.max_concurrency
         if upstream is self._held:
             places = 0
         else:
-            places = calls if bound is None else min(calls, bound - where.running)
+            places = calls if bound is None else min(calls, bound - running[where])
         self.places = places
-        where.running += places
+        running[where] += places
+        self._where = where
         self._health.entered(target)
         self._open = True
         self._paid_for = False
@@ -195,7 +196,7 @@ class Failover:
         if self._where is not None:
             if self._open and self._at is not None:
                 self._health.left(self._at)
-            self._where.running -= self.places
+            self._health.running[self._where] -= self.places
             self._where = None
 
     def error(self) -> AdapterError:
@@ -216,7 +217,7 @@ class Failover:
         if wait > 0:
             return wait, NoUpstream("No upstream that serves this model can be reached now.")
         bound = None if upstream is self._held else upstream.max_concurrency
-        if bound is not None and health.of(upstream.name).running >= bound:
+        if bound is not None and health.running[upstream.name] >= bound:
             return 1.0, Overloaded("The upstream of this model has all the work it may have; try again.")
         return None
 

@@ -7,11 +7,12 @@ the next one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from adapter.errors import AdapterError
+from adapter.upstream.lacking import Lacking
 from adapter.upstream.policy import COUNTS, Breaker, Budget, Fault, fault_of, rest_of
 from adapter.upstream.router import Target
 
@@ -19,33 +20,30 @@ _MOST: Final = 1024
 """Models that failed, and rests, on record: clients may name any model where an upstream takes all. The oldest goes first."""
 
 
-@dataclass(slots=True)
-class Condition:
-    """Of one upstream."""
-
-    breaker: Breaker = field(default_factory=Breaker)
-    running: int = 0
-
-
 class Health:
-    """Conditions by upstream, breakers by upstream and model, rests by upstream, key and model."""
+    """Breakers by upstream, and by upstream and model; rests by upstream, key and model; calls that run by upstream."""
 
     def __init__(self, clock: Callable[[], float], random: Callable[[], float]) -> None:
         """`clock` is monotonic; `random` gives numbers in [0, 1)."""
         self.clock = clock
         self.random = random
         self.budget = Budget()
-        self._conditions: dict[str, Condition] = {}
+        self.running: Counter[str] = Counter()
+        """Calls under way, by upstream."""
+        self.uncounted = Lacking()
+        """Who has no endpoint that counts tokens."""
+        self._upstreams: dict[str, Breaker] = {}
         self._breakers: dict[tuple[str, str], Breaker] = {}
         """Of the models that failed last."""
         self._rests: dict[tuple[str, int, str], tuple[float, Fault]] = {}
 
-    def of(self, upstream: str) -> Condition:
-        """The condition of an upstream."""
-        found = self._conditions.get(upstream)
-        if found is None:
-            found = self._conditions[upstream] = Condition()
-        return found
+    def afresh(self) -> Health:
+        """That of a configuration which was read anew: whatever failed may have been mended, and all may be asked again. Where
+        how much runs is known to both; of failures it hears nothing that come to what was asked before, of another server perhaps
+        or with another key."""
+        made = Health(self.clock, self.random)
+        made.budget, made.running = self.budget, self.running
+        return made
 
     def resting(self, target: Target) -> tuple[float, Fault | None]:
         """Seconds that this target and key must still be left alone, and why."""
@@ -85,14 +83,14 @@ class Health:
 
     def answered(self, target: Target) -> None:
         """A request was answered, be it with a refusal."""
-        self.of(target.upstream.name).breaker.succeeded()
+        self._upstream(target).succeeded()
         if self._breakers:
             self._breakers.pop(_model(target), None)
 
     def failed(self, target: Target, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
         fault, now, model = fault_of(error), self.clock(), _model(target)
-        upstream, known = self.of(target.upstream.name).breaker, self._breakers.get(model)
+        upstream, known = self._upstream(target), self._breakers.get(model)
         if fault is Fault.GONE:
             upstream.failed(now, self.random)
             if known is not None:  # nothing was heard of it
@@ -110,16 +108,15 @@ class Health:
             _note(self._rests, of_model if fault is Fault.LIMITED else of_key, (now + rest, fault))
         return fault
 
-    def forget(self) -> None:
-        """Whatever failed may have been mended: all may be asked again. How much runs where stays known."""
-        self._breakers.clear()
-        self._rests.clear()
-        for condition in self._conditions.values():
-            condition.breaker = Breaker()
+    def _upstream(self, target: Target) -> Breaker:
+        found = self._upstreams.get(target.upstream.name)
+        if found is None:
+            found = self._upstreams[target.upstream.name] = Breaker()
+        return found
 
     def _passed(self, target: Target) -> tuple[Breaker, ...]:
         """The breakers that a request for it passes."""
-        upstream = self.of(target.upstream.name).breaker
+        upstream = self._upstream(target)
         model = self._breakers.get(_model(target)) if self._breakers else None
         return (upstream,) if model is None else (upstream, model)
 

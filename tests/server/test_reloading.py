@@ -9,22 +9,27 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from adapter.config import renewed
 from adapter.errors import ConfigError
+from adapter.kinds import Secret
 from adapter.listening import bound
-from adapter.sections import Settings
+from adapter.sections import Sealing, Settings
 from adapter.server import reloading
 from adapter.server.reloading import changed
-from tests.server.harness import Client, adapter, ask_bytes, configured, play, upstream, workers_of
+from adapter.serving import Workers
+from tests.server.harness import Client, adapter, ask_bytes, configured, play, read_response, upstream, workers_of
 from tests.server.scripted import (
     END,
     SSE,
@@ -101,17 +106,25 @@ def test_e17_an_upstream_that_was_taken_out_finishes_its_answers_and_gets_no_mor
 
 @pytest.mark.parametrize(
     "refusal",
-    [ConfigError("upstreams[0].bad: unknown key"), OSError("no memory"), ChildProcessError("ended with -9")],
+    [
+        ConfigError("upstreams[0].bad: unknown key"),
+        OSError("no memory"),
+        ChildProcessError("ended with -9"),
+        ValueError("sk-canary"),
+    ],
     ids=lambda refusal: type(refusal).__name__,
 )
 def test_e17_what_cannot_be_served_changes_nothing_and_is_told(hup: Signals, refusal: Exception) -> None:
+    """So is a mistake of ours, by its kind: its text may hold anything."""
+    why = "ValueError" if isinstance(refusal, ValueError) else str(refusal)
+
     async def scenario() -> None:
         with bound(HOST, 0) as free:
             port = free.getsockname()[1]
         async with Upstream(*says("old")) as up:
             metrics = {"metrics": {"port": port}}
             async with adapter(upstream(up.url, "chat"), access=metrics, again=raising(refusal)) as client:
-                assert await hup() == ("reload_failed", {"why": str(refusal)})
+                assert await hup() == ("reload_failed", {"why": why})
                 assert (await client.ask("chat")).status == 200
                 assert await asyncio.to_thread(_failures, port) == 1
 
@@ -136,6 +149,50 @@ def test_after_a_failure_the_next_signal_is_heard_as_well(hup: Signals) -> None:
                 assert (len(old.seen), len(new.seen)) == (0, 1)
 
     play(scenario)
+
+
+def test_signals_that_come_while_it_is_read_are_one(hup: Signals) -> None:
+    async def scenario() -> None:
+        reads, over = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+        own = upstream("http://127.0.0.1:1/v1", "chat")
+
+        def again() -> Settings:
+            loop.call_soon_threadsafe(reads.set)
+            assert over.wait(10)
+            return configured(own)
+
+        async with adapter(own, again=again):
+            first = asyncio.ensure_future(hup())
+            await reads.wait()
+            for _ in range(3):
+                signal.raise_signal(signal.SIGHUP)
+            second = asyncio.ensure_future(hup())
+            await asyncio.sleep(0)
+            over.set()
+            assert [(await one)[0] for one in (first, second)] == ["reloaded"] * 2
+            assert "_reload" not in [task.get_coro().__name__ for task in asyncio.all_tasks()]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("mistake", [False, True])
+def test_a_parent_reads_once_for_all_that_waits_and_goes_on(mistake: bool) -> None:
+    """Whatever is wrong with what it reads: nobody else would stop its workers."""
+    workers, own, readings = Workers.__new__(Workers), upstream("http://127.0.0.1:1/v1", "chat"), 0
+
+    def again() -> Settings:
+        nonlocal readings
+        readings += 1
+        if mistake:
+            raise ValueError
+        return configured(own)
+
+    workers._settings, workers._again, workers._terminal = configured(own), again, reloading.Terminal()
+    workers.processes, workers.config = [], uvicorn.Config("")
+    workers.signal_queue = [signal.SIGHUP] * 9
+    workers.handle_signals()
+    assert (readings, workers.signal_queue) == (1, [])
 
 
 @pytest.mark.parametrize("keyed", [False, True])
@@ -185,6 +242,42 @@ def test_who_was_left_alone_is_asked_again(hup: Signals) -> None:
                 await hup()
                 assert (await client.ask("chat")).status == 200
                 assert up.seen[1].headers["authorization"] == f"Bearer sk-{'b' * 20}"
+
+    play(scenario)
+
+
+def test_what_was_asked_before_says_nothing_of_the_key_after(hup: Signals) -> None:
+    """Its refusal comes when the key that is refused is no longer used."""
+
+    async def scenario() -> None:
+        over = asyncio.Event()
+        late: Script = [Until(over), json_reply({"error": {"message": "no"}}, 429, "Retry-After: 600")]
+        async with Upstream(late, *says("Hi")) as up:
+            old, new = (upstream(up.url, "chat", api_key=f"sk-{key * 20}") for key in "ab")
+            async with adapter(old, again=lambda: configured(new)) as client:
+                reader, writer = await client.open(ask_bytes("chat"))
+                while not up.seen:
+                    await asyncio.sleep(0.001)
+                await hup()
+                over.set()
+                assert (await read_response(reader)).status == 429
+                writer.close()
+                assert (await client.ask("chat")).status == 200
+
+    play(scenario)
+
+
+def test_another_server_is_asked_to_count_where_the_one_before_could_not(hup: Signals) -> None:
+    async def scenario() -> None:
+        told = json_reply({"object": "response.input_tokens", "input_tokens": 4711})
+        async with Upstream([json_reply({"detail": "Not Found"}, 404)]) as old, Upstream([told]) as new:
+            again = lambda: configured(upstream(new.url, "responses"))  # noqa: E731
+            async with adapter(upstream(old.url, "responses"), again=again) as client:
+                body = {"model": "m", "input": "Hi"}
+                first = await client.post("/v1/responses/input_tokens", body)
+                assert first.headers["x-adapter-token-count"] == "estimate"
+                await hup()
+                assert (await client.post("/v1/responses/input_tokens", body)).json["input_tokens"] == 4711
 
     play(scenario)
 
@@ -253,6 +346,40 @@ def test_nobody_is_let_in_by_what_counts_only_after_a_restart() -> None:
     assert renewed(running, configured(own, access=OPEN_TO_ALL)).server.host == "0.0.0.0"
 
 
+def test_a_sealing_key_that_was_generated_stays() -> None:
+    """It may be in memory only, and the other workers have it."""
+    own, made, given = upstream("http://127.0.0.1:1/v1", "chat"), Secret("A" * 43 + "="), Secret("B" * 43 + "=")
+    running = replace(configured(own), sealing=Sealing(keys=(made,)))
+    accepting = replace(configured(own), sealing=Sealing(accept_default=True))
+    assert renewed(running, accepting).sealing == Sealing(keys=(made,), accept_default=True)
+    assert renewed(running, replace(configured(own), sealing=Sealing(keys=(given,)))).sealing.keys == (given,)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_a_place_for_a_sealing_key_and_a_store_all_stays_as_it_is(workers: int, tmp_path: Path) -> None:
+    """What was sealed still opens, and nothing is told of a store that nobody configured."""
+
+    async def scenario() -> None:
+        async with Upstream(*says("Hi") * 9) as up:
+            path = tmp_path / "adapter.toml"
+            path.write_text(
+                f'[server]\nport = 0\nworkers = {workers}\n[compaction]\nmodel = "m"\n'
+                f'[[upstreams]]\nname = "up"\nbase_url = "{up.url}"\ndialect = "chat"\n'
+            )
+            nowhere = {"HOME": "", "XDG_STATE_HOME": ""}
+            async with _program(path, before=_session, environment=nowhere) as (process, client, told):
+                said = [{"role": "user", "content": "Hello"}]
+                made = await client.post("/v1/responses/compact", {"model": "m", "input": said})
+                process.send_signal(signal.SIGHUP)
+                for _ in range(workers):
+                    assert b'"changed":[],"at_next_start":[]' in await _line(told, "reloaded")
+                for _ in range(6):
+                    answer = await client.post("/v1/responses", {"model": "m", "input": made.json["output"]})
+                    assert answer.status == 200, answer.json
+
+    play(scenario, 60)
+
+
 def test_what_changed_is_told_by_section_and_upstream() -> None:
     one, two = (upstream("http://127.0.0.1:1/v1", "chat", name, api_key="k" * 20) for name in ("one", "two"))
     before = configured(one, two)
@@ -275,16 +402,22 @@ def _file(path: Path, url: str, workers: int, more: str = "") -> None:
 
 @asynccontextmanager
 async def _program(
-    path: Path, *, before: Callable[[], object]
+    path: Path,
+    *,
+    before: Callable[[], object],
+    environment: Mapping[str, str] | None = None,
+    meanwhile: Callable[[asyncio.subprocess.Process], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client, asyncio.StreamReader]]:
     """`adapter serve` with this file, in a session of its own; what it prints."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ADAPTER_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ADAPTER_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "adapter", "serve", "--config", str(path),
-        cwd=Path(__file__).parents[2], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2], env=inherited | dict(environment or {}), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         preexec_fn=before,
     )  # fmt: skip
     assert process.stdout is not None
+    if meanwhile is not None:
+        await meanwhile(process)
     line = (await process.stdout.readline()).decode()
     found = re.search(r":(\d+)", line)
     assert found is not None, line
@@ -301,8 +434,8 @@ def _session() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-async def _line(told: asyncio.StreamReader, event: str) -> None:
-    await asyncio.wait_for(told.readuntil(f'"event":"{event}"'.encode()), 20)
+async def _line(told: asyncio.StreamReader, event: str) -> bytes:
+    return await asyncio.wait_for(told.readuntil(f'"event":"{event}"'.encode()), 20)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -336,6 +469,30 @@ def test_the_file_is_read_again(workers: int, tmp_path: Path) -> None:
                         await _line(told, "worker_died")
                     assert (await client.ask("chat")).status == 200
                     assert len(old.seen) == 2
+
+    play(scenario, 60)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_that_comes_while_a_server_starts_waits(workers: int, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Upstream(*says("old")) as old, Upstream(*says("new")) as new:
+            path, first, second = (tmp_path / name for name in ("adapter.toml", "first", "second"))
+            _file(first, old.url, workers)
+            _file(second, new.url, workers)
+            os.mkfifo(path)
+
+            async def signalled(process: asyncio.subprocess.Process) -> None:
+                with await asyncio.to_thread(path.open, "w") as pipe:  # once it reads
+                    process.send_signal(signal.SIGHUP)
+                    second.replace(path)
+                    pipe.write(first.read_text())
+
+            async with _program(path, before=_session, meanwhile=signalled) as (_, client, told):
+                for _ in range(workers):
+                    await _line(told, "reloaded")
+                assert (await client.ask("chat")).status == 200
+                assert (len(old.seen), len(new.seen)) == (0, 1)
 
     play(scenario, 60)
 

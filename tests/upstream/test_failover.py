@@ -333,9 +333,9 @@ def test_a_request_for_several_calls_gets_the_places_that_are_left_and_gives_bac
     assert world.run([narrow, B], None)[0] == ["b"]
     several.failed(GONE)
     assert others.places == 1
-    assert world.health.of("n").running == 1
+    assert world.health.running["n"] == 1
     others.leave()
-    assert world.health.of("n").running == 0
+    assert world.health.running["n"] == 0
     assert several.enter(B, 4)
     assert several.places == 4
 
@@ -345,10 +345,10 @@ def test_what_a_request_asks_beside_its_turn_at_the_same_upstream_takes_no_place
     assert entered(Failover([narrow], world.health)) is narrow
     beside = Failover([narrow], world.health, held=narrow.upstream)
     assert entered(beside) is narrow
-    assert world.health.of("n").running == 1
+    assert world.health.running["n"] == 1
     beside.answered()
     beside.leave()
-    assert world.health.of("n").running == 1
+    assert world.health.running["n"] == 1
 
 
 def test_a_server_that_fails_slowly_is_not_asked_more_than_a_fifth_more() -> None:
