@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -109,9 +109,9 @@ def waiting(directory: Path, *program: str, session: bool = False) -> Iterator[t
     pipe = directory / "adapter.toml"
     os.mkfifo(pipe)
     asked = [sys.executable, *(program or ("-m", "adapter", "serve", "--config")), str(pipe)]
-    with subprocess.Popen(
-        asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=session
-    ) as server:
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # these tests may be in the background of a shell
+    with subprocess.Popen(asked, **pipes, start_new_session=session, preexec_fn=hears) as server:
         writer: BinaryIO | None = None
         while writer is None:
             try:
