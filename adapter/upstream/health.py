@@ -7,7 +7,7 @@ the next one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ class Health:
         """Calls under way, by upstream."""
         self.uncounted = Lacking()
         """Who has no endpoint that counts tokens."""
-        self._upstreams: dict[str, Breaker] = {}
+        self._upstreams: defaultdict[str, Breaker] = defaultdict(Breaker)
         self._breakers: dict[tuple[str, str], Breaker] = {}
         """Of the models that failed last."""
         self._rests: dict[tuple[str, int, str], tuple[float, Fault]] = {}
@@ -83,14 +83,14 @@ class Health:
 
     def answered(self, target: Target) -> None:
         """A request was answered, be it with a refusal."""
-        self._upstream(target).succeeded()
+        self._upstreams[target.upstream.name].succeeded()
         if self._breakers:
             self._breakers.pop(_model(target), None)
 
     def failed(self, target: Target, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
         fault, now, model = fault_of(error), self.clock(), _model(target)
-        upstream, known = self._upstream(target), self._breakers.get(model)
+        upstream, known = self._upstreams[target.upstream.name], self._breakers.get(model)
         if fault is Fault.GONE:
             upstream.failed(now, self.random)
             if known is not None:  # nothing was heard of it
@@ -108,15 +108,9 @@ class Health:
             _note(self._rests, of_model if fault is Fault.LIMITED else of_key, (now + rest, fault))
         return fault
 
-    def _upstream(self, target: Target) -> Breaker:
-        found = self._upstreams.get(target.upstream.name)
-        if found is None:
-            found = self._upstreams[target.upstream.name] = Breaker()
-        return found
-
     def _passed(self, target: Target) -> tuple[Breaker, ...]:
         """The breakers that a request for it passes."""
-        upstream = self._upstream(target)
+        upstream = self._upstreams[target.upstream.name]
         model = self._breakers.get(_model(target)) if self._breakers else None
         return (upstream,) if model is None else (upstream, model)
 
