@@ -122,19 +122,19 @@ class Workers(Multiprocess):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def handle_hup(self) -> None:
-        """As a single process does, see `Reloading`: the workers do by themselves, and those that come later get what they took.
-        Of several that wait the last one will do; whatever comes behind them (SIGTERM) waits for a reading each."""
+        """As a single process does, see `Reloading`: first for the workers that come later, then each of those there are does by
+        itself. Of several signals the last one will do: whatever waits behind them (SIGTERM) waits for one reading."""
         if signal.SIGHUP in self.signal_queue:
             return
         if self._terminal.gone:
             self.handle_term()
             return
-        for process in self.processes:
-            with suppress(ProcessLookupError):
-                os.kill(cast(int, process.pid), signal.SIGHUP)
         with suppress(Exception):  # which each of them tells; without a parent nobody would stop them
             self._settings = renewed(self._settings, self._again())
             self.config.app = partial(_application, self._settings, self._again)
+        for process in self.processes:
+            with suppress(ProcessLookupError):
+                os.kill(cast(int, process.pid), signal.SIGHUP)
 
     def init_processes(self) -> None:
         """Start all."""

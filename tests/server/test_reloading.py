@@ -177,22 +177,26 @@ def test_signals_that_come_while_it_is_read_are_one(hup: Signals) -> None:
 
 
 @pytest.mark.parametrize("mistake", [False, True])
-def test_a_parent_reads_once_for_all_that_waits_and_goes_on(mistake: bool) -> None:
-    """Whatever is wrong with what it reads: nobody else would stop its workers."""
-    workers, own, readings = Workers.__new__(Workers), upstream("http://127.0.0.1:1/v1", "chat"), 0
+def test_a_parent_reads_once_for_all_that_waits_and_goes_on(monkeypatch: pytest.MonkeyPatch, mistake: bool) -> None:
+    """Whatever is wrong with what it reads: nobody else would stop its workers. It reads before they do: one that takes another's
+    place has what all others have."""
+    workers, own, done = Workers.__new__(Workers), upstream("http://127.0.0.1:1/v1", "chat"), list[str]()
 
     def again() -> Settings:
-        nonlocal readings
-        readings += 1
+        done.append("read")
         if mistake:
             raise ValueError
         return configured(own)
 
+    class Worker:
+        pid = 1
+
+    monkeypatch.setattr(os, "kill", lambda pid, number: done.append(f"{pid} is told"))
     workers._settings, workers._again, workers._terminal = configured(own), again, reloading.Terminal()
-    workers.processes, workers.config = [], uvicorn.Config("")
+    workers.processes, workers.config = [Worker()], uvicorn.Config("")  # type: ignore[list-item]
     workers.signal_queue = [signal.SIGHUP] * 9
     workers.handle_signals()
-    assert (readings, workers.signal_queue) == (1, [])
+    assert (done, workers.signal_queue) == (["read", "1 is told"], [])
 
 
 @pytest.mark.parametrize("keyed", [False, True])
