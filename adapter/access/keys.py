@@ -185,7 +185,8 @@ class KeyFile:
                 previous_until=entry.get("previous_until", 0),
             )
             fits = all(NAME.match(name) for name in (key.id, key.owner, *key.groups))
-            fits = fits and is_digest(key.digest) and float(key.previous_until) >= 0
+            fits = fits and is_digest(key.digest) and (key.previous is None or is_digest(key.previous))
+            fits = fits and float(key.previous_until) >= 0
         except (TypeError, KeyError, ValueError):
             fits = False
         if not fits:

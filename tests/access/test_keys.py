@@ -92,6 +92,7 @@ def test_a_running_server_takes_changes_within_a_second(tmp_path: Path) -> None:
         (f"[[keys]]\nid = 'a b'\nsha256 = '{'0' * 64}'\nowner = 'o'\ngroups = []\n", "needs id, sha256"),
         (f"[[keys]]\nid = 'a'\nsha256 = '{'0' * 64}'\nowner = 'o o'\ngroups = []\n", "needs id, sha256"),
         (f"[[keys]]\nid = 'a'\nsha256 = '{'0' * 64}'\nowner = 'o'\ngroups = [1]\n", "needs id, sha256"),
+        (f"[[keys]]\nid = 'a'\nsha256 = '{'0' * 64}'\nowner = 'o'\ngroups = []\nprevious = []\n", "needs id, sha256"),
     ],
 )
 def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:
