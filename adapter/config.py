@@ -1,6 +1,6 @@
 """The configuration, checked: what was read holds together, secrets are there, URLs and names are what they should be.
 
-Secrets are written as `"$NAME"` and read from the environment.
+Secrets are written as `"$NAME"`, which the environment holds, or as `"file:PATH"`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ AT_START: Final = ("server", "store", "limits", "metrics")
 """The sections of which a process that runs takes nothing anew."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_SECRET: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
+_VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
+_FILE: Final = "file:"
 
 
 def load(
@@ -200,13 +201,27 @@ def _key(where: str, key: Secret | None) -> Secret | None:
 
 
 def _secret(where: str, value: str) -> str:
-    """`value`, or what the environment holds for `$NAME`."""
-    named = _SECRET.match(value)
+    """`value`, what the environment holds for `$NAME`, or what stands in the file of `file:PATH`, but for the end of its line."""
+    if value.startswith(_FILE):
+        return _filed(where, Path(value.removeprefix(_FILE)))
+    named = _VARIABLE.match(value)
     if named is None:
         return value
     found = os.environ.get(named[1])
     if not found:
         raise ConfigError(f"{where}: environment variable {named[1]} is not set")
+    return found
+
+
+def _filed(where: str, path: Path) -> str:
+    try:
+        found = path.read_text("utf-8").rstrip("\r\n")
+    except OSError as refused:
+        raise ConfigError(f"{where}: {path}: {refused.strerror}") from None
+    except ValueError:  # also of a path that can be none
+        raise ConfigError(f"{where}: {path}: no text") from None
+    if not found:
+        raise ConfigError(f"{where}: {path}: is empty")
     return found
 
 

@@ -200,7 +200,7 @@ class Store(Section):
     mode: Literal["off", "client", "always"] = "client"
     """Nothing; what the client asks for (the APIs' own defaults count); everything."""
     url: Secret | None = None
-    """`sqlite:////path` or `postgresql://…`, perhaps as `$NAME`; None: a SQLite file in the user's state directory."""
+    """`sqlite:////path` or `postgresql://…`, perhaps as a secret is written; None: a SQLite file in the user's state directory."""
     ttl: Count = 30 * 86_400
     """Seconds that responses and chat completions are kept; 0 for ever. Conversations stay until they are deleted."""
 

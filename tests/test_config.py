@@ -92,6 +92,32 @@ def test_every_secret_may_stand_in_the_environment(tmp_path: Path, monkeypatch: 
     assert settings.limits.url == "redis://h/1"
 
 
+def test_every_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    """As Docker, Kubernetes and systemd hand them over."""
+    secret = "ak-" + "s" * 40
+    for name, value in {"one": "sk-1\n", "two": "sk-2\r\n", "mine": secret, "limits": "redis://h/1\n"}.items():
+        (tmp_path / name).write_text(value)
+    settings = _load(
+        tmp_path,
+        UPSTREAM + f'api_keys = ["file:{tmp_path}/one", "file:{tmp_path}/two"]\n'
+        f'[[keys]]\nid = "k"\nkey = "file:{tmp_path}/mine"\nowner = "o"\n[limits]\nstorage = "file:{tmp_path}/limits"\n',
+    )
+    assert [key.get_secret_value() for key in settings.upstreams[0].api_keys] == ["sk-1", "sk-2"]
+    assert settings.keys[0].sha256 == digest_of(secret)
+    assert settings.limits.url == "redis://h/1"
+
+
+@pytest.mark.parametrize(
+    ("held", "says"), [(None, "No such file"), (b"", "is empty"), (b"\n", "is empty"), (b"\xff", "no text")]
+)
+def test_a_file_without_a_secret_is_told_by_its_key_and_name(tmp_path: Path, held: bytes | None, says: str) -> None:
+    path = tmp_path / "secret"
+    if held is not None:
+        path.write_bytes(held)
+    with pytest.raises(ConfigError, match=rf"^upstreams\.a\.api_key: {path}: {says}"):
+        _load(tmp_path, UPSTREAM + f'api_key = "file:{path}"\n')
+
+
 @pytest.mark.parametrize(("host", "alone"), [("[::1]", True), ("127.0.0.2", True), ("::", False), ("box", False)])
 def test_only_a_listener_of_this_machine_alone_needs_no_keys(tmp_path: Path, host: str, alone: bool) -> None:
     text = f'[server]\nhost = "{host}"\n' + UPSTREAM

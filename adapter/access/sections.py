@@ -44,7 +44,7 @@ class KeySection(Section):
     owner: str
     """Whose data, limits and stored responses these are: the tenant."""
     key: Secret | None = None
-    """`"$NAME"`, read from the environment; or `sha256`."""
+    """`"$NAME"`, read from the environment, or `"file:PATH"`; or `sha256`."""
     sha256: str | None = None
     groups: tuple[str, ...] = (EVERYONE,)
     limits: LimitsSection = LimitsSection()

@@ -286,6 +286,22 @@ def test_another_server_is_asked_to_count_where_the_one_before_could_not(hup: Si
     play(scenario)
 
 
+def test_e18_a_key_in_a_file_is_rotated_without_a_restart(hup: Signals, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "key"
+        path.write_text(f"sk-{'a' * 20}\n")
+        async with Upstream(*says("Hi")) as up:
+            own = upstream(up.url, "chat", api_key=f"file:{path}")
+            async with adapter(own, again=lambda: configured(own)) as client:
+                await client.ask("chat")
+                path.write_text(f"sk-{'b' * 20}\n")
+                assert await hup() == ("reloaded", {"changed": ["upstreams.up"], "at_next_start": []})
+                await client.ask("chat")
+            assert [seen.headers["authorization"][-3:] for seen in up.seen] == ["aaa", "bbb"]
+
+    play(scenario)
+
+
 def test_an_upstreams_places_are_not_given_twice(hup: Signals) -> None:
     async def scenario() -> None:
         over = asyncio.Event()
