@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -115,25 +117,32 @@ def test_c4_a_handshake_that_never_ends(client_speaks: str, upstream_speaks: str
     play(scenario)
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["from_the_start", "by_a_reload"])
 @pytest.mark.parametrize("trusted", [True, False])
-def test_the_program_trusts_whom_its_machine_trusts(trusted: bool, tmp_path: Path) -> None:
-    """A start does not read the machine's certificates, unless an upstream is called over TLS."""
+def test_the_program_trusts_whom_its_machine_trusts(trusted: bool, later: bool, tmp_path: Path) -> None:
+    """A start does not read the machine's certificates, the first call over TLS does."""
 
     async def scenario() -> None:
         tls = certificate(tmp_path, "unknown_issuer")
         async with Upstream([json_reply(chat_reply())], tls=tls) as up:
             file = tmp_path / "adapter.toml"
-            file.write_text(f'[[upstreams]]\nname = "up"\nbase_url = "{up.url}"\ndialect = "chat"\n')
+            written = f'[[upstreams]]\nname = "up"\nbase_url = "{up.url}"\ndialect = "chat"\n'
+            file.write_text(written.replace("https:", "http:") if later else written)
             environment = {k: v for k, v in os.environ.items() if not k.startswith(("ADAPTER_", "SSL_"))}
             environment |= {"XDG_STATE_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
             environment |= {"SSL_CERT_FILE": str(tmp_path / "server.pem")} if trusted else {}
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "adapter", "serve", "--config", str(file), "--port", "0",
                 cwd=Path(__file__).parents[2], env=environment, stdout=asyncio.subprocess.PIPE,
+                preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
             )  # fmt: skip
             assert process.stdout is not None
             try:
                 port = (await process.stdout.readline()).decode().partition("127.0.0.1:")[2].partition(",")[0]
+                if later:
+                    file.write_text(written)
+                    process.send_signal(signal.SIGHUP)
+                    await asyncio.wait_for(process.stdout.readuntil(b'"event":"reloaded"'), 20)
                 answer = await Client(int(port)).ask("responses")
             finally:
                 process.terminate()
