@@ -1,4 +1,4 @@
-"""What the operator wrote, held to the sections by Pydantic: a TOML file, the environment, the command line.
+"""What the operator wrote, held to the sections by Pydantic: a TOML file, the environment.
 
 The environment wins over the file: `ADAPTER_SERVER__PORT=9000`; an array as one JSON value (`ADAPTER_UPSTREAMS='[…]'`). An
 unknown key is an error that names the nearest known one.
@@ -25,9 +25,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from adapter.errors import ConfigError
 from adapter.hints import hint
-from adapter.sections import Settings
-
-ENV_PREFIX: Final = "ADAPTER_"
+from adapter.sections import ENV_PREFIX, Settings
 
 _NO_TABLE: Final = "written"
 _ACCESS: Final = ("keys", "groups", "keys_file")
@@ -36,16 +34,20 @@ _TABLES: Final[dict[str, Any]] = {f.name: (_KINDS[f.name], f.default) for f in f
 """Key of the configuration -> its type and its default."""
 
 
-def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """What `path`, the environment and `overrides` (what the command line says; they win) say, each key of its type.
+def read(path: Path | None = None) -> Settings:
+    """What the file at `path` and the environment say, each key of its type.
 
     Raises:
         ConfigError: one line that names the key and what would be taken.
     """
+    return held(_table(path) if path else {})
+
+
+def held(table: dict[str, Any]) -> Settings:
+    """As `read`, with what a file would hold."""
     _check_environment()
-    given: dict[str, Any] = {"command_line": overrides or {}, "file": _table(path) if path else {}}
     try:
-        found = _Written(**given)
+        found = _Written(file=table)
     except ValidationError as refused:
         raise ConfigError(_one_line(refused)) from None
     except SettingsError as refused:
@@ -85,7 +87,7 @@ class _Environment(EnvSettingsSource):
 
 
 class _Sourced(BaseSettings):
-    """Where values come from: the command line, then the environment, then the file. It is made of the two that are given."""
+    """Where values come from: the environment, then the file, of which it is made."""
 
     model_config = SettingsConfigDict(
         extra="forbid", hide_input_in_errors=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
@@ -102,7 +104,6 @@ class _Sourced(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         given = cast(InitSettingsSource, init_settings).init_kwargs
         return (
-            InitSettingsSource(settings_cls, _saying(given["command_line"])),
             _Environment(settings_cls),
             InitSettingsSource(settings_cls, _saying(given["file"])),
         )

@@ -20,6 +20,8 @@ from adapter.upstream.profiles import Profile, profile
 
 Port = Annotated[int, Ge(0), Le(65535)]
 
+ENV_PREFIX: Final = "ADAPTER_"
+"""What the names of environment variables begin with that say something of these."""
 MIB: Final = 1024 * 1024
 _DEFAULTS: Final = compacting.Options()
 _LIMITS: Final = LimitStore()
