@@ -46,8 +46,9 @@ def read(path: Path | None = None) -> Settings:
 def held(table: dict[str, Any]) -> Settings:
     """As `read`, with what a file would hold."""
     _check_environment()
+    given: dict[str, Any] = {"file": table}
     try:
-        found = _Written(file=table)
+        found = _Written(**given)
     except ValidationError as refused:
         raise ConfigError(_one_line(refused)) from None
     except SettingsError as refused:
