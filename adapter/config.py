@@ -16,9 +16,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from adapter.access.keys import KeyFile, all_keys
+from adapter.access.limits import NO_LIMITS
 from adapter.access.sections import (
     KeySection,
-    LimitsSection,
     LimitStore,
     check_groups,
     check_store,
@@ -113,7 +113,7 @@ def _access(settings: Settings) -> Settings:
     server = settings.server
     check_groups(settings.groups, keys, [upstream.name for upstream in settings.upstreams])
     limited = any(group.limited for group in settings.groups)
-    limited = limited or any(key.limits != LimitsSection() for key in settings.keys)
+    limited = limited or any(key.limits != NO_LIMITS for key in settings.keys)
     check_store(settings.limits, server.workers, limited=limited)
     if settings.keyed:
         for upstream in settings.upstreams:

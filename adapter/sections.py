@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal
 
 from annotated_types import Ge, Le
 
-from adapter.access.sections import EVERYONE, GroupSection, KeySection, LimitStore
+from adapter.access.groups import Group
+from adapter.access.sections import EVERYONE, KeySection, LimitStore
 from adapter.codex import Codex
 from adapter.compaction import options as compacting
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
@@ -217,7 +218,7 @@ class Settings:
     store: Store = Store()
     upstreams: tuple[Upstream, ...] = ()
     keys: tuple[KeySection, ...] = ()
-    groups: tuple[GroupSection, ...] = ()
+    groups: tuple[Group, ...] = ()
     limits: LimitStore = _LIMITS
     metrics: Metrics = Metrics()
     keys_file: Path | None = None
@@ -231,6 +232,6 @@ class Settings:
         return bool(self.keys) or (self.keys_file is not None and self.keys_file.exists())
 
     @property
-    def access_groups(self) -> tuple[GroupSection, ...]:
+    def access_groups(self) -> tuple[Group, ...]:
         """The groups there are; without any, the one that reaches everything."""
-        return self.groups or (GroupSection(name=EVERYONE),)
+        return self.groups or (Group(name=EVERYONE),)
