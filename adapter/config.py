@@ -28,7 +28,7 @@ from adapter.access.sections import (
 )
 from adapter.errors import ConfigError
 from adapter.kinds import Secret
-from adapter.sections import ENV_PREFIX, Sealing, Settings, Store, Upstream
+from adapter.sections import Sealing, Settings, Store, Upstream, in_environment
 
 KEYS_FILE: Final = "keys.toml"
 """Where keys are kept that `adapter keys` makes, beside the configuration."""
@@ -54,7 +54,7 @@ def load(
         ConfigError: one line that names the key and what would be taken.
         OSError: there is no such process.
     """
-    written = Settings() if path is None and not _in_environment() else where(partial(_read, path))
+    written = Settings() if path is None and not in_environment(os.environ) else where(partial(_read, path))
     said: dict[str, Any] = {}
     if server:
         said["server"] = replace(written.server, **server)
@@ -72,10 +72,6 @@ def renewed(running: Settings, settings: Settings) -> Settings:
     """
     sealing = settings.sealing if settings.sealing.keys else replace(settings.sealing, keys=running.sealing.keys)
     return _access(replace(settings, sealing=sealing, **{name: getattr(running, name) for name in AT_START}))
-
-
-def _in_environment() -> bool:
-    return any(name.upper().startswith(ENV_PREFIX) for name in os.environ)
 
 
 def _read(path: Path | None) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_bytes
@@ -235,3 +236,8 @@ class Settings:
     def access_groups(self) -> tuple[Group, ...]:
         """The groups there are; without any, the one that reaches everything."""
         return self.groups or (Group(name=EVERYONE),)
+
+
+def in_environment(environ: Iterable[str]) -> bool:
+    """Whether one of these names may say something of the sections."""
+    return any(name.upper().startswith(ENV_PREFIX) for name in environ)
