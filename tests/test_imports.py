@@ -15,8 +15,9 @@ from tests.server.scripted import Upstream, chat_reply, json_reply
 ROOT = Path(__file__).parents[1]
 NEVER = {"structlog", "prometheus_client", "redis", "websockets", "cryptography", "adapter.demo"}
 NEVER |= {"adapter.conform", "adapter.conforming", "hypothesis", "adapter.server.courses.compact_courses", "difflib"}
+NEVER |= {"pydantic_settings"}
 """Nothing that is configured or asked here needs them: a terminal, metrics, shared limits, sockets, sealed content, other
-commands, compactions, a word to be guessed."""
+commands, compactions, a word to be guessed, the environment."""
 OFF = '[store]\nmode = "off"\n'
 
 
