@@ -58,10 +58,13 @@ class Refrain:
         "_event",
         "_head",
         "_joint",
+        "_limit",
         "_named",
         "_number",
         "_numbered",
         "_short",
+        "_template",
+        "_text",
         "_text_at",
         "place",
     )
@@ -92,6 +95,11 @@ class Refrain:
         self._cut: Callable[[bytes], bytes] = bytes
         """From that line to the text, where the number has so many digits."""
         self._digits = 0
+        self._text = slice(0)
+        """Where in a read of one event the text stands, for numbers of so many digits: below `_limit`."""
+        self._limit = 0
+        self._template = b""
+        """A numbered event, with places for number and text."""
         self._credit = _FREE_LESSONS * _WORTH
 
     def texts(self, whole: bytes, at: int = 0) -> tuple[list[str], int] | None:
@@ -123,41 +131,39 @@ class Refrain:
         """The `bodies` of a read that is nothing else, as most are: joined by `","`, and each. None where it is not, or may
         not be.
 
-        A read of one event, as it is where a model is slow, is looked at by itself: a tenth of it. In a longer one the texts
-        are cut out of their lines as if all was well, and the events that they would make are compared with what was read: a
+        In a read of one event, as it is where a model is slow, the text is cut out as if all was well, and the event that it
+        would make is compared with what was read: a tenth of it. In a longer one the texts are cut out of their lines as if all was well, and the events that they would make are compared with what was read: a
         fifth of a read of five, two fifths of one of fifty, because nobody looks for the end of each text.
         """
         number, numbered = self._number, self._numbered
         if len(whole) < self._short:
-            head, end = self._head, self._end
+            if number >= self._limit:
+                self._fit(len(f"{number}"))
+            body = whole[self._text]
             if numbered:
-                if self._counts_first:
-                    head = head % number
-                else:
-                    end = end % number
-            start = len(head)
-            stop = whole.find(_QUOTE, start)
-            if whole[:start] != head or whole[stop:] != end:
+                event: bytes = self._template % ((number, body) if self._counts_first else (body, number))
+            else:
+                event = self._head + body + self._end
+            if event != whole or _QUOTE in body:
                 return None
             self._number = number + 1
             self._credit += 1
-            body = whole[start:stop]
             return body, [body]
         if not self._short or len(whole) > _LONGEST:
             return None
         lines = BytesIO(whole).readlines()
         lines = lines[1::3] if self._named else lines[::2]
-        count, event = len(lines), self._event
+        count, pattern = len(lines), self._event
         if not count or count * self._short > 2 * len(whole):  # more lines than such events have
             return None
-        pieces = event * count
+        pieces = pattern * count
         if numbered:
             numbers = counted(number, count)
             if len(numbers[0]) != self._digits:
                 self._fit(len(numbers[0]))
             pieces[1 if self._counts_first else 3 :: 5] = numbers
         bodies = list(map(self._cut, lines))
-        pieces[self._text_at :: len(event)] = bodies
+        pieces[self._text_at :: len(pattern)] = bodies
         if b"".join(pieces) != whole:
             return None
         joined = b'","'.join(bodies)
@@ -240,7 +246,7 @@ class Refrain:
         """An event came on the general way that may bring one text and nothing else: `sole` is what `says` finds in it."""
         event = framed(name, data)
         number = _NUMBER.search(event)
-        self._number = int(number[1]) if number is not None else 0
+        self._number, self._limit = int(number[1]) if number is not None else 0, 0
         if self.texts(event) is not None:  # it fits: only its number was not the one that was due
             return
         if sole is None or self._credit < _WORTH:
@@ -282,17 +288,19 @@ class Refrain:
             before, behind = event[: number.start(1)], event[number.end(1) : start]
             self._head = _counting(before, behind)
             self._end, self._joint = end, end.replace(b"%", b"%%") + self._head
+            self._template = self._head + b"%b" + end.replace(b"%", b"%%")
             self._event, self._text_at = [before, b"", behind, b"", end], 3
         else:
             before, behind = event[end_at : number.start(1)], event[number.end(1) :]
             self._end = _counting(before, behind)
             self._head, self._joint = head, self._end + head.replace(b"%", b"%%")
+            self._template = head.replace(b"%", b"%%") + b"%b" + self._end
             self._event, self._text_at = [head, b"", before, b"", behind], 1
         self._fit(len(number[1]) if number is not None and self._numbered else 0)
         self._short = 0 if noise is not None else len(head) + len(event) - (stop - start)
 
     def _fit(self, digits: int) -> None:
-        """Say where in its line the text stands when the number has so many digits; 0 where there is none."""
+        """Say where the text stands, in an event and in its line, when the number has so many digits; 0 where there is none."""
         event, text_at = self._event, self._text_at
         start, stop = len(event[0]), len(event[-1])
         if text_at == 3:
@@ -302,6 +310,7 @@ class Refrain:
         line = event[0].find(b"\n") + 1
         self._named, self._digits = line > 0, digits
         self._cut = itemgetter(slice(start - line, 1 - stop))
+        self._text, self._limit = slice(start, -stop), 10 ** (digits or 18)
 
     def _proven(self, says: Callable[[Any], Sole | None], data_at: int) -> bool:
         """Whether any text, number and noise may stand in their places."""

@@ -194,18 +194,21 @@ class Reply:
             if self._passing is not None:  # cancelled; after an end the connection may be another call's by now
                 protocol.heard = self._passing = None
 
-    def _heard(self) -> None:
-        """Something happened to the connection while the task waits in `pass_on`."""
+    def _heard(self, chunk: bytes = b"") -> None:
+        """Something happened to the connection while the task waits in `pass_on`: `chunk` was read, or what `_content` tells."""
         content, protocol = self._content, self._response.protocol
         assert self._passing is not None
         take, ready, enough = self._passing
         if enough.done():  # cancelled, which the task is about to hear
             return
-        taking = content._exception is None and content._size <= _AT_ONCE and not protocol._reading_paused
         try:
-            taking = taking and ready()
-            if taking and content._buffer:
-                chunk = _taken(content)
+            if not chunk:
+                taking = content._exception is None and content._size <= _AT_ONCE and not protocol._reading_paused
+                if taking := taking and ready():
+                    chunk = _taken(content) if content._buffer else b""
+            elif not (taking := ready()):
+                content.feed_data(chunk)
+            if taking and chunk:
                 if self._ear.hears_data(chunk):
                     self._deadline = monotonic() + self._idle
                 taking = take(chunk)

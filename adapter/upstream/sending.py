@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 3
 _PIECE: Final = 256 * 1024
 """What is written in one go: encrypting more would hold up the loop."""
+_ONE_CHUNK: Final = 16 * 1024
+"""Bytes of a read that is looked at for being one chunk; what is longer is a flood, which the library's reader can stop."""
+_CR: Final = 0x0D
+_LF: Final = 0x0A
 _NO_TIMER: Final = TimerNoop()
 
 
@@ -97,13 +101,15 @@ class Protocol(ResponseHandler):
         super().__init__(loop)
         self.asked = False
         """An answer is awaited."""
-        self.heard: Callable[[], None] | None = None
-        """Called whenever something of its body was read, or the connection is lost; set only by the call that it carries, until
-        its end."""
+        self.heard: Callable[[bytes], None] | None = None
+        """Called whenever something of its body was read, with that or, where it is in the body's reader, with nothing, and when
+        the connection is lost; set only by the call that it carries, until its end."""
+        self._between = False
+        """While somebody listens: the parser is between two chunks of the body."""
 
-    def listened(self, heard: Callable[[], None]) -> asyncio.Future[None]:
-        """Call `heard` from now on; a future for the one who waits meanwhile."""
-        self.heard = heard
+    def listened(self, heard: Callable[[bytes], None]) -> asyncio.Future[None]:
+        """Call `heard` from now on; a future for the one who waits meanwhile. The body's reader holds nothing."""
+        self.heard, self._between = heard, False
         return self._loop.create_future()
 
     def data_received(self, data: bytes) -> None:
@@ -112,6 +118,12 @@ class Protocol(ResponseHandler):
         if heard is None:
             super().data_received(data)
             return
+        if self._between and len(data) <= _ONE_CHUNK:
+            # nearly every read is a chunk, behind which the parser would be where it is: 8 % of a token that comes alone
+            begin, starts, piece = _framing(len(data))
+            if data[begin] in starts and data[-1] == _LF and data[-2] == _CR:
+                heard(data[piece])
+                return
         assert self._parser is not None
         try:  # in the middle of a body it can be nothing else: 5 % of a token that comes alone
             behind, _, _ = self._parser.feed_data(data)
@@ -121,7 +133,15 @@ class Protocol(ResponseHandler):
         else:
             if behind:
                 self._end()
-        heard()
+            self._between = self._is_between(data)
+        heard(b"")
+
+    def _is_between(self, data: bytes) -> bool:
+        """Behind `data`, of which nothing was taken yet and which was no end: every chunk that has begun is whole. Two line ends are
+        the last of an event; the size of a chunk does not end so, nor what may stand beside it."""
+        body = self._payload
+        ends = body and body._http_chunk_splits
+        return bool(body and ends and ends[-1] == body.total_bytes) and data[-4:] == b"\n\n\r\n"
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """An answer has begun. One that nobody asked for ends the connection: it would be taken for that of the next call."""
@@ -145,7 +165,7 @@ class Protocol(ResponseHandler):
         if broken is not None and body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(broken)  # framing that is no HTTP: the library does not tell whoever reads the body
         if self.heard is not None:
-            self.heard()
+            self.heard(b"")
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -253,6 +273,17 @@ class Sender:
         )
         start = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {asked.headers[hdrs.HOST]}\r\n{fields}"
         return _Place(asked, start, self._pools.setdefault(asked.connection_key, Pool(self._loop)))
+
+
+@lru_cache(maxsize=1024)
+def _framing(size: int) -> tuple[slice, tuple[bytes, ...], slice]:
+    """Of a chunk that is so many bytes with its framing: where its own size stands, how servers spell that, and where its data
+    stand. No spelling where there is no such chunk."""
+    for digits in range(1, len(f"{size:x}") + 1):
+        start = b"%x\r\n" % max(size - digits - 4, 0)
+        if len(start) == digits + 2 and start != b"0\r\n":
+            return slice(digits + 2), (start, start.upper()), slice(digits + 2, -2)
+    return slice(0), (), slice(0)
 
 
 def _too_late(protocol: ResponseHandler) -> None:

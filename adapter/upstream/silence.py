@@ -5,6 +5,7 @@ A comment (`: ping`) shows that the connection lives, not that the model does: t
 
 from __future__ import annotations
 
+_LF = 0x0A
 _BEGINS_DATA = b"de{"
 """`data:`, `event:`, JSON."""
 
@@ -22,7 +23,7 @@ class Ear:
         """Whether this read holds anything but comments and blank lines."""
         if not chunk:
             return False
-        if not self._in_comment and chunk[0] in _BEGINS_DATA and chunk[-1:] == b"\n":  # nearly every read
+        if not self._in_comment and chunk[0] in _BEGINS_DATA and chunk[-1] == _LF:  # nearly every read
             self._mid_line = False
             return True
         heard = self._mid_line and not self._in_comment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -223,12 +224,15 @@ STREAMS: dict[DialectName, st.SearchStrategy[bytes]] = {
 }
 
 
-def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
-    points = sorted({0, len(stream), *(at % (len(stream) + 1) for at in cuts)})
+def cut(stream: bytes, cuts: tuple[bool, list[int]]) -> list[bytes]:
+    apart, anywhere = cuts
+    ends = [at.end() for at in re.finditer(b"\n\n", stream)] if apart else []
+    points = sorted({0, len(stream), *ends, *(at % (len(stream) + 1) for at in anywhere)})
     return [stream[a:b] for a, b in pairwise(points)]
 
 
-CUTS = st.lists(st.integers(0, 5000), max_size=8)
+CUTS = st.tuples(st.booleans(), st.lists(st.integers(0, 5000), max_size=8))
+"""Behind every event, or not, and anywhere."""
 LAWS = settings(max_examples=400, deadline=None)
 
 
@@ -335,6 +339,32 @@ def test_read_of_nothing_but_texts_is_not_searched_for_their_ends(
         run = event('say "two"', first) + event("three \\", first + 1)
         assert refrain.texts(run) == (['say "two"', "three \\"], len(run))
     assert refrain.texts(event("four", 99) + event("five", 100)) is None
+
+
+@pytest.mark.parametrize("number_first", [True, False, None])
+@pytest.mark.parametrize("body", ["", "two", "%d", "a\\nb", "\\u00e9", 'b","delta":"c', "\x01", "\\"])
+def test_text_that_comes_alone_is_what_a_parser_finds(number_first: bool | None, body: str) -> None:
+    """In an event of which the rest is the refrain: with a number that grows longer, in front or behind, or without any."""
+
+    def event(body: str, number: int) -> bytes:
+        data = delta("x", "BODY", number, {"by": "5%"}, bool(number_first), True, True).replace(b"BODY", body.encode())
+        return re.sub(rb'"sequence_number":\d+,?|,"sequence_number":\d+', b"", data) if number_first is None else data
+
+    def says(event: Any) -> tuple[str, str]:
+        return event["type"], event["delta"]
+
+    def read(number: int, said: str) -> bytes:
+        return framed("x.delta", event(said, number))
+
+    refrain = Refrain()
+    refrain.learn("x.delta", event("one", 8), says(orjson.loads(event("one", 8))), says)
+    assert refrain.texts(read(9, "two")) == (["two"], len(read(9, "two")))
+    try:
+        text = json.loads(f'"{body}"')
+    except json.JSONDecodeError:
+        assert refrain.texts(read(10, body)) is None
+    else:
+        assert refrain.texts(read(10, body)) == ([text], len(read(10, body)))
 
 
 def test_read_of_more_lines_than_its_events_would_have_is_not_put_together(monkeypatch: pytest.MonkeyPatch) -> None:

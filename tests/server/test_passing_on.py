@@ -4,18 +4,22 @@ whether or not the client takes what it is sent, and however the upstream ends."
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from aiohttp import StreamReader
 from aiohttp.helpers import DEFAULT_CHUNK_SIZE, TimerNoop
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapter.dialects.intake import Intake
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.write_stream import ResponsesWriter
+from adapter.errors import UpstreamError
 from adapter.hub.events import Event, Failed
 from adapter.hub.request import DialectName, Exchange
 from adapter.server.calls.lanes import Hub, RawStreaming, begun
@@ -36,7 +40,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 class Wire(asyncio.Transport):
     """An upstream's connection that is fed by hand."""
 
-    paused = False
+    paused = closed = False
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -44,7 +48,9 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None:
         self.paused = False
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.closed = True
+
     def is_closing(self) -> bool:
         return False
 
@@ -183,6 +189,96 @@ def test_what_is_passed_on_at_once_is_what_a_task_passes_on(
     assert woken.at_once == 0
     assert b"".join(at_once.read) == b"".join(woken.read)
     assert at_once.in_time == woken.in_time
+
+
+A_CHUNK = b"a\r\ndata: {}\n\n\r\n"
+BODIES = st.sampled_from([b"data: {}\n\n", b"x" * 20 + b"\n\n", b"x" * 251 + b"\n\n", b"7\r\n", A_CHUNK, 2 * A_CHUNK])
+PLAIN = b"%x\r\n%b\r\n"
+FRAMINGS = st.sampled_from(
+    [
+        *[PLAIN] * 4,
+        *(
+            b"%X\r\n%b\r\n",
+            b"0%x\r\n%b\r\n",
+            b"%x \r\n%b\r\n",
+            b"%x;a=b\r\n%b\r\n",
+            b"%x\n%b\n",
+        ),  # as other servers may
+        *(b"0x%x\r\n%b\r\n", b"1%x\r\n%b\r\n", b"%x\r\n%bx\r\n", b"+%x\r\n%b\r\n", b"%x\r\n%b\n\r", b"%x\r\n%b\n\n"),
+        *(b"0\r\nt: %x%b\r\n", b"0\r\nt: %x\r\n\r\n%b", b"%x\r\n%b\r\n0\r\n\r\n"),
+    ]
+)
+
+
+@given(
+    chunks=st.lists(st.tuples(FRAMINGS, BODIES), max_size=4),
+    apart=st.booleans(),
+    cuts=st.lists(st.integers(0, 99), max_size=4),
+    hasty=st.sets(st.integers(0, 8), max_size=2),
+    moods=st.lists(st.booleans(), min_size=1, max_size=4) | st.just([True]),
+)
+@example([(PLAIN, A_CHUNK)], False, [4, 8], set(), [True])  # cut behind the size of a chunk that looks like one
+@example([(PLAIN, 2 * A_CHUNK)], False, [8, 12], set(), [True])  # cut amid such a chunk
+@example([(PLAIN, A_CHUNK), (PLAIN, A_CHUNK)], True, [10, 14], {2}, [False, True])  # and while nobody listens
+@settings(max_examples=400)
+def test_a_chunk_that_is_a_read_is_what_the_parser_makes_of_it(
+    chunks: list[tuple[bytes, bytes]], apart: bool, cuts: list[int], hasty: set[int], moods: list[bool]
+) -> None:
+    """In any framing, HTTP or not, cut behind any line, and whoever listens meanwhile."""
+    parts = [A_CHUNK, *(framing % (len(data), data) for framing, data in chunks), END]
+    wire = b"".join(parts)
+    ends = [at.end() for at in re.finditer(b"\n", wire)]
+    between = itertools.accumulate(map(len, parts)) if apart else [len(wire)]
+    points = sorted({0, *between, *(ends[cut % len(ends)] for cut in cuts)})
+    reads = [wire[start:end] for start, end in itertools.pairwise(points)]
+
+    async def body() -> tuple[bytes, str, bool]:
+        moody, error = Moody(moods), ""
+        protocol, reply = await replied()
+
+        def take(data: bytes) -> bool:
+            moody.put(data)
+            return True
+
+        async def drain() -> None:
+            while not reply.ended:
+                await reply.pass_on(take, moody.ready)
+                moody.read.append(await reply.read())
+
+        task = asyncio.get_running_loop().create_task(drain())
+        connection = cast(Wire, protocol.transport)
+        for number, read in enumerate(reads):
+            for _ in range(0 if number in hasty else 5):
+                await asyncio.sleep(0)
+            if not connection.closed:
+                protocol.data_received(read)
+        protocol.connection_lost(None)
+        try:
+            await asyncio.wait_for(task, 5)
+        except UpstreamError as broken:
+            error = repr(broken)
+        return b"".join(moody.read), error, protocol.should_close
+
+    short = asyncio.run(body())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Protocol, "_is_between", lambda *_: False)
+        assert short == asyncio.run(body())
+
+
+def _counted(parsed: list[StreamReader]) -> Callable[[StreamReader], None]:
+    begin = StreamReader.begin_http_chunk_receiving
+    return lambda body: (parsed.append(body), begin(body))[1]
+
+
+@pytest.mark.parametrize("client", ["chat", "responses"])
+@pytest.mark.parametrize("upstream", ["chat", "responses"])
+def test_the_middle_of_a_stream_is_no_work_of_the_parsers(client: DialectName, upstream: DialectName) -> None:
+    opening, *middle = (b"%x\r\n%b\r\n" % (len(part), part) for part in payloads.stream(upstream, 20))
+    parsed: list[StreamReader] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamReader, "begin_http_chunk_receiving", _counted(parsed))
+        asyncio.run(served(client, upstream, [opening, *middle, END], [True]))
+    assert len(parsed) <= 4
 
 
 @pytest.mark.parametrize("client", ["chat", "responses"])
