@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from adapter.hub.events import Item
+from adapter.hub.forms import Form, forms
 from adapter.hub.losses import Loss
 from adapter.upstream.profiles import GENERIC, Profile
 
@@ -45,8 +46,9 @@ class Carry(TypedDict, total=False):
     """The client used the deprecated `functions`/`function_call` pair and must be answered in it."""
 
 
-Seen: TypeAlias = tuple[list[Item], Sequence[int]]
-"""A list of items, and where in it those are that are not plain. It says nothing of any other list.
+Seen: TypeAlias = tuple[list[Item], Sequence[int], list[Form | None] | None]
+"""A list of items, where in it those are that are not plain, and the forms of all where the reader has looked for them. It says
+nothing of any other list.
 
 Plain is a message of nothing but text, a function call, and the output of one in nothing but text. Of a Chat client such a
 text is a string, and the call id is of a length that every server takes.
@@ -95,6 +97,14 @@ class Request:
         items = self.body["input"]
         seen = self.seen
         return seen[1] if seen is not None and seen[0] is items else range(len(items))
+
+    @property
+    def forms(self) -> list[Form | None]:
+        """The form of each item, as the reader saw it or as it is seen now."""
+        items = self.body["input"]
+        seen = self.seen
+        found = seen[2] if seen is not None and seen[0] is items else None
+        return forms(items)[0] if found is None else found
 
     def to_model(self, model: str) -> Request:
         """The same request, for the model of that name."""

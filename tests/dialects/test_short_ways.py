@@ -177,8 +177,9 @@ def _answered(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return history + [{"type": f"{call['type']}_output", "call_id": call["call_id"], "output": "o"} for call in calls]
 
 
-def _taken_one_by_one(history: History, given_items: list[Any]) -> None:
-    for i, item in enumerate(given_items):
+def _taken_one_by_one(history: History, forms: list[Any]) -> None:
+    assert len(forms) == len(history._items)
+    for i, item in enumerate(history._items):
         history._take(i, item)
 
 
@@ -331,6 +332,7 @@ def test_what_a_reader_saw_in_passing_changes_nothing(
     assert read.others is read.seen[1]
     unseen = replace(read, seen=None)
     assert list(unseen.others) == list(range(len(read.items)))
+    assert read.forms == unseen.forms
     assert _outcome(lambda: _written(read, upstream, to)) == _outcome(lambda: _written(unseen, upstream, to))
 
 

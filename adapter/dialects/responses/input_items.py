@@ -1,18 +1,18 @@
 """The items of a Responses request, checked one by one: explicit types in, nonsense out.
 
-One pass, one dictionary look-up per item and per part; paths are put together only for what is refused. Items of types we
-do not know pass as they are: the API grows by new ones every month.
+One dictionary look-up per item and per part; paths are put together only for what is refused. Items of types we do not know
+pass as they are: the API grows by new ones every month.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import length_hint
 from typing import Any, Final
 
 from adapter.dialects.responses.tools import check_tools
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter
 from adapter.hub.events import Item
+from adapter.hub.forms import forms
 from adapter.hub.items import is_cut_data_url
 from adapter.hub.request import Seen
 
@@ -29,47 +29,21 @@ def checked_items(items: list[Any], name: str) -> list[Item]:
 
 
 def seen_items(items: list[Any], name: str) -> Seen:
-    """As `checked_items`, and which of them are not plain.
-
-    The three forms that nearly all of a long history has are taken at sight, if nothing is wrong with them: half the time
-    of looking closely at each (the same result, a law in the tests).
+    """As `checked_items`, and what was seen of them. An item that has a form needs no closer look (the same result, a law in
+    the tests).
 
     Raises:
         BadRequest: an item is not what its type says, with its path.
     """
     checked = items
-    others: list[int] = []
-    rest, last = iter(items), len(items) - 1  # to ask the iterator where it stands is cheaper than to count along
-    for item in rest:
-        try:
-            kind = item["type"]
-            if kind == "message":
-                content = item["content"]
-                if (role := item["role"]) == "user" or role == "assistant" or role == "developer":
-                    if type(content) is str:
-                        continue
-                    if type(content) is list:
-                        for part in content:
-                            if (of := part["type"]) != "input_text" and of != "output_text":
-                                break
-                            if type(part["text"]) is not str:
-                                break
-                        else:
-                            continue
-            elif kind == "function_call":
-                if type(item["arguments"]) is str and type(item["call_id"]) is str and type(item["name"]) is str:
-                    continue
-            elif kind == "function_call_output" and type(item["output"]) is str and type(item["call_id"]) is str:
-                continue
-        except (KeyError, TypeError):
-            pass
-        index = last - length_hint(rest)
-        others.append(index)
-        looked_at = checked_item(items, index, name)
-        if looked_at is not item:
+    seen, others = forms(items)
+    for index in others:
+        item = checked_item(items, index, name)
+        if item is not items[index]:
             checked = items.copy() if checked is items else checked
-            checked[index] = looked_at
-    return checked, others
+            checked[index] = item
+            seen[index] = forms([item])[0][0]
+    return checked, others, seen
 
 
 def checked_item(items: list[Any], index: int, name: str) -> Item:

@@ -113,14 +113,14 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
 def _input(body: dict[str, Any]) -> Seen:
     given = body.get("input")
     if given and type(given) is str:
-        return [{"type": "message", "role": "user", "content": given}], ()
+        return [{"type": "message", "role": "user", "content": given}], (), [("user", given, "", "")]
     if given:
         return seen_items(given, "input")
     if not any(body.get(other) for other in ("previous_response_id", "conversation", "prompt", "instructions")):
         raise MissingParameter(
             "The request has no input; send a string, a list of items, or a previous_response_id.", param="input"
         )
-    return [], ()
+    return [], (), []
 
 
 def _tools_elsewhere(body: dict[str, Any], items: list[Item]) -> bool:

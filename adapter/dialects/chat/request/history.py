@@ -27,7 +27,7 @@ from typing import Any, Final
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.dialects.chat.request.checks import no_string, string, wrong_value
-from adapter.dialects.chat.request.item_fields import is_call, is_message, is_output, is_text, report_unknown
+from adapter.dialects.chat.request.item_fields import report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
 from adapter.dialects.chat.request.pending import has_spoken_since, late_output, leave_pending, runs_beside
@@ -44,6 +44,7 @@ from adapter.dialects.chat.request.write_calls import CALLS, OUTPUTS, ToolCall
 from adapter.dialects.chat.request.write_content import Part, single_text, write_assistant, write_content, write_text
 from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.events import Item
+from adapter.hub.forms import Form
 from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
@@ -96,89 +97,62 @@ class History:
         instructions = self._writing.request.body.get("instructions")
         if instructions is not None:
             self._lead.append(instructions if type(instructions) is str else string(instructions, "instructions"))
-        self._take_all(self._items)
+        self._take_all(self._writing.request.forms)
         self._end_turn()
         return self._written(hint)
 
-    def _take_all(self, items: list[Item]) -> None:
-        """Takes each item. The forms that nearly all of a long history has are written at sight, in a third of the time
-        that `_take` needs for them (the same result, a law in the tests). That an item has no unknown keys is seen by their
-        number, where it is one of the usual: to look for each key takes longer."""
-        messages, calls, further = self._messages, self._calls.waiting, self._calls.further
+    def _take_all(self, forms: list[Form | None]) -> None:
+        """Takes each item. Those that have a form are written by it, in a fifth of the time that `_take` needs for them (the
+        same result, a law in the tests)."""
+        items, messages = self._items, self._messages
+        calls, further = self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
         turn: Message | None = None
         plain = not self._beside
-        rest, last = iter(items), len(items) - 1  # to ask the iterator where it stands is cheaper than to count along
-        for item in rest:
-            try:
-                kind = item["type"] if plain else None
-                if kind == "message":
-                    content = item["content"]
-                    if type(content) is not str and len(content) == 1:
-                        part = content[0]
-                        if ((of := part["type"]) == "input_text" or of == "output_text") and (
-                            (size := len(part)) == 2 or (size == 3 and "annotations" in part) or is_text(part)
-                        ):
-                            content = part["text"]
-                    if type(content) is str and (
-                        (size := len(item)) == 3
-                        or (size == 5 and "id" in item and "status" in item)
-                        or is_message(item)
-                    ):
-                        if (role := item["role"]) == "user":
-                            turn = None
-                            messages.append({"role": "user", "content": content})
-                            continue
-                        if role == "assistant" and (turn is None or "tool_calls" not in turn):
-                            turn = {"role": "assistant", "content": content}
-                            messages.append(turn)
-                            continue
-                elif kind == "function_call":
-                    call_id, arguments = item["call_id"], item["arguments"]
-                    if (
-                        (wire := wires.get(item["name"])) is not None
-                        and type(arguments) is str
-                        and call_id
-                        and len(call_id) <= fits
-                        and calls.get(call_id) is None
-                        and (
-                            (size := len(item)) == 4
-                            or (size == 6 and "id" in item and "status" in item)
-                            or is_call(item)
-                        )
-                        and (turn is None or turn is not self._renamed)
-                    ):
-                        function = {"name": wire, "arguments": arguments or "{}"}
-                        tool_call = {"id": call_id, "type": "function", "function": function}
-                        if turn is None:
-                            turn = {"role": "assistant", "content": silence, "tool_calls": [tool_call]}
-                            messages.append(turn)
-                        elif "tool_calls" in turn:
-                            turn["tool_calls"].append(tool_call)
-                        else:
-                            turn["content"] = turn["content"] or silence
-                            turn["tool_calls"] = [tool_call]
-                        output = {"role": "tool", "tool_call_id": call_id, "content": ""}
-                        messages.append(output)
-                        calls[call_id] = (tool_call, turn, output, item)
-                        continue
-                elif kind == "function_call_output":
-                    call_id, text = item["call_id"], item["output"]
-                    if (
-                        type(text) is str
-                        and (call := calls.get(call_id)) is not None
-                        and not further
-                        and (len(item) == 3 or is_output(item))
-                    ):
+        rest, last = iter(forms), len(forms) - 1  # to ask the iterator where it stands is cheaper than to count along
+        for form in rest:
+            if form is not None and plain:
+                kind, text, call_id, called = form
+                if kind == "user":
+                    turn = None
+                    messages.append({"role": "user", "content": text})
+                    continue
+                if kind == "function_call_output":
+                    if (call := calls.get(call_id)) is not None and not further:
                         calls[call_id] = None
                         call[2]["content"] = text
                         if call[1] is turn:
                             turn = None
                         continue
-            except (KeyError, TypeError):
-                pass
+                elif kind == "assistant":
+                    if turn is None or "tool_calls" not in turn:
+                        turn = {"role": "assistant", "content": text}
+                        messages.append(turn)
+                        continue
+                elif (
+                    (wire := wires.get(called)) is not None
+                    and call_id
+                    and len(call_id) <= fits
+                    and calls.get(call_id) is None
+                    and (turn is None or turn is not self._renamed)
+                ):
+                    function = {"name": wire, "arguments": text or "{}"}
+                    tool_call = {"id": call_id, "type": "function", "function": function}
+                    if turn is None:
+                        turn = {"role": "assistant", "content": silence, "tool_calls": [tool_call]}
+                        messages.append(turn)
+                    elif "tool_calls" in turn:
+                        turn["tool_calls"].append(tool_call)
+                    else:
+                        turn["content"] = turn["content"] or silence
+                        turn["tool_calls"] = [tool_call]
+                    output = {"role": "tool", "tool_call_id": call_id, "content": ""}
+                    messages.append(output)
+                    calls[call_id] = (tool_call, turn, output, items[last - length_hint(rest)])
+                    continue
             self._turn = turn
-            self._take(last - length_hint(rest), item)
+            index = last - length_hint(rest)
+            self._take(index, items[index])
             turn, plain = self._turn, not (self._reasoning or self._beside)
 
     def _take(self, index: int, item: Item) -> None:

@@ -11,43 +11,29 @@ from typing import Final
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.events import Item
-
-_GIVEN: Final = frozenset(
-    {"type", "id", "status", "created_by", "caller", "async", "internal_chat_message_metadata_passthrough"}
-)
-_MESSAGE: Final = _GIVEN | {"role", "content", "phase"}
-_CALL: Final = _GIVEN | {"call_id", "name", "arguments", "parsed_arguments"}
-_OUTPUT: Final = _GIVEN | {"call_id", "name", "namespace", "output"}
-"""The call has the name as well."""
-_TEXT: Final = frozenset({"type", "text", "annotations", "logprobs", "parsed"})
-
-is_message: Final = _MESSAGE.issuperset
-is_call: Final = (_CALL - {"async"}).issuperset
-is_output: Final = _OUTPUT.issuperset
-is_text: Final = _TEXT.issuperset
-"""Whether an object has no other keys than these, which need no closer look; that a call is `async` does."""
+from adapter.hub.forms import GIVEN, OF_CALLS, OF_MESSAGES, OF_OUTPUTS, OF_TEXTS
 
 _FIELDS: Final[dict[str, frozenset[str]]] = {
-    "message": _MESSAGE | {EXTRA_CONTENT},
-    "reasoning": _GIVEN | {"summary", "content", "encrypted_content"},
-    "function_call": _CALL | {"namespace", EXTRA_CONTENT},
-    "custom_tool_call": _GIVEN | {"call_id", "name", "namespace", "input", EXTRA_CONTENT},
-    "function_call_output": _OUTPUT,
-    "custom_tool_call_output": _OUTPUT,
-    "local_shell_call": _GIVEN | {"call_id", EXTRA_CONTENT, "action"},
-    "local_shell_call_output": _OUTPUT,
-    "shell_call": _GIVEN | {"call_id", EXTRA_CONTENT, "action", "environment"},
-    "shell_call_output": _OUTPUT | {"max_output_length"},
-    "apply_patch_call": _GIVEN | {"call_id", EXTRA_CONTENT, "operation"},
-    "apply_patch_call_output": _OUTPUT,
-    "tool_search_call": _GIVEN | {"call_id", EXTRA_CONTENT, "execution", "arguments"},
-    "tool_search_output": _GIVEN | {"call_id", "execution", "tools"},
-    "additional_tools": _GIVEN | {"role", "tools"},
+    "message": OF_MESSAGES | {EXTRA_CONTENT},
+    "reasoning": GIVEN | {"summary", "content", "encrypted_content"},
+    "function_call": OF_CALLS | {"namespace", EXTRA_CONTENT},
+    "custom_tool_call": GIVEN | {"call_id", "name", "namespace", "input", EXTRA_CONTENT},
+    "function_call_output": OF_OUTPUTS,
+    "custom_tool_call_output": OF_OUTPUTS,
+    "local_shell_call": GIVEN | {"call_id", EXTRA_CONTENT, "action"},
+    "local_shell_call_output": OF_OUTPUTS,
+    "shell_call": GIVEN | {"call_id", EXTRA_CONTENT, "action", "environment"},
+    "shell_call_output": OF_OUTPUTS | {"max_output_length"},
+    "apply_patch_call": GIVEN | {"call_id", EXTRA_CONTENT, "operation"},
+    "apply_patch_call_output": OF_OUTPUTS,
+    "tool_search_call": GIVEN | {"call_id", EXTRA_CONTENT, "execution", "arguments"},
+    "tool_search_output": GIVEN | {"call_id", "execution", "tools"},
+    "additional_tools": GIVEN | {"role", "tools"},
 }
 """Of items that are left out, none of the keys is looked at: the whole is a loss."""
 _PARTS: Final[dict[str, frozenset[str]]] = {
-    "input_text": _TEXT | {"prompt_cache_breakpoint"},
-    "output_text": _TEXT | {"prompt_cache_breakpoint"},
+    "input_text": OF_TEXTS | {"prompt_cache_breakpoint"},
+    "output_text": OF_TEXTS | {"prompt_cache_breakpoint"},
     "refusal": frozenset({"type", "refusal"}),
     "input_image": frozenset({"type", "image_url", "file_id", "detail", "prompt_cache_breakpoint"}),
     "input_file": frozenset(

@@ -125,7 +125,7 @@ def seen_messages(messages: Any, losses: list[Loss]) -> Seen:
         at = len(items)
         closely.read(last - length_hint(rest), message)
         others += range(at, len(items))
-    return items, others
+    return items, others, None
 
 
 def message_origins(messages: list[Any]) -> list[int]:
