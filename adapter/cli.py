@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, ParamSpec
+from typing import Final, ParamSpec
 
 import click
 
@@ -15,9 +15,10 @@ from adapter.apart import afresh, apart
 from adapter.commands import end, keys, told
 from adapter.config import load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
+from adapter.hub.request import DialectName
 from adapter.kinds import Secret
 from adapter.listening import bound
-from adapter.sections import Settings
+from adapter.sections import Settings, Upstream
 from adapter.starting import hear_of_children, hold_reload, open_streams, starting
 
 P = ParamSpec("P")
@@ -46,7 +47,7 @@ def main() -> None:
 def serve(
     config: Path | None,
     upstream: str | None,
-    dialect: str | None,
+    dialect: DialectName | None,
     profile: str | None,
     upstream_key_env: str | None,
     demo: bool,
@@ -65,11 +66,15 @@ def serve(
         hear_of_children()
         hold_reload()
         server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
-        overrides: dict[str, Any] = {"server": {key: value for key, value in server.items() if value is not None}}
+        said = {key: value for key, value in server.items() if value is not None}
+        upstreams: tuple[Upstream, ...] = ()
         if upstream is not None:
             if dialect is None:
                 raise ConfigError("--upstream needs --dialect chat or --dialect responses")
-            overrides["upstreams"] = [_single(upstream, dialect, profile, upstream_key_env)]
+            key = None if upstream_key_env is None else Secret(f"${upstream_key_env}")
+            upstreams = (
+                Upstream("upstream", upstream, dialect, key, profile="generic" if profile is None else profile),
+            )
         elif dialect or profile or upstream_key_env:
             raise ConfigError("--dialect, --profile and --upstream-key-env belong to --upstream")
         if demo and upstream is not None:
@@ -78,24 +83,15 @@ def serve(
         if model is not None:
             from adapter.demo.running import sections
 
-            overrides["upstreams"] = sections(model)
+            upstreams = sections(model)
         from adapter import serving  # before the child, which then knows what both need
 
-        read = partial(load, config, overrides)
+        read = partial(load, config, said, upstreams)
         try:
             settings = read(apart)
         except ChildProcessError as lost:
             end(1, f"adapter: the configuration was not read: {lost}")
         serving.serve(settings, partial(read, afresh), model)
-
-
-def _single(url: str, dialect: str, profile: str | None, key_env: str | None) -> dict[str, Any]:
-    section = {"name": "upstream", "base_url": url, "dialect": dialect}
-    if profile is not None:
-        section["profile"] = profile
-    if key_env is not None:
-        section["api_key"] = f"${key_env}"
-    return section
 
 
 main.add_command(keys)

@@ -13,8 +13,9 @@ from typing import NoReturn, ParamSpec
 
 import click
 
+from adapter.access.groups import Group
 from adapter.access.keys import NAME, Key, KeyFile, digest_of, new_secret, today
-from adapter.access.sections import EVERYONE, GroupSection, KeySection, check_groups
+from adapter.access.sections import EVERYONE, KeySection, check_groups
 from adapter.errors import ConfigError
 
 P = ParamSpec("P")
@@ -117,7 +118,7 @@ def rotate(id: str, overlap: float, config: Path) -> None:
     click.echo(f"adapter: rotated key {id!r}; the secret before it opens for {overlap:g} more hours", err=True)
 
 
-def _place(config: Path, id: str | None = None) -> tuple[KeyFile, Sequence[KeySection], Sequence[GroupSection]]:
+def _place(config: Path, id: str | None = None) -> tuple[KeyFile, Sequence[KeySection], Sequence[Group]]:
     from adapter.config import KEYS_FILE
     from adapter.reading import read_access
 

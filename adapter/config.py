@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from adapter.access.keys import KeyFile, all_keys
+from adapter.access.limits import NO_LIMITS
 from adapter.access.sections import (
     KeySection,
-    LimitsSection,
     LimitStore,
     check_groups,
     check_store,
@@ -27,7 +28,7 @@ from adapter.access.sections import (
 )
 from adapter.errors import ConfigError
 from adapter.kinds import Secret
-from adapter.sections import Sealing, Settings, Store, Upstream
+from adapter.sections import Sealing, Settings, Store, Upstream, in_environment
 
 KEYS_FILE: Final = "keys.toml"
 """Where keys are kept that `adapter keys` makes, beside the configuration."""
@@ -41,17 +42,25 @@ _FILE: Final = "file:"
 
 def load(
     path: Path | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    server: Mapping[str, Any] = MappingProxyType({}),
+    upstreams: tuple[Upstream, ...] = (),
     where: Callable[[Callable[[], Settings]], Settings] = lambda work: work(),
 ) -> Settings:
-    """The configuration of `path`, the environment and `overrides` (what the command line says; they win). `where` does the
-    reading: what serves leaves that to a process of its own, because Pydantic is 11 MB, a fifth of what it has at rest.
+    """The configuration of `path`, of the environment, and of the command line, which wins: keys of `[server]`, and upstreams in
+    place of all that were written. `where` does the reading, if there is something to read: what serves leaves that to a process
+    of its own, because Pydantic is 11 MB, a fifth of what it has at rest, and a third of its start.
 
     Raises:
         ConfigError: one line that names the key and what would be taken.
         OSError: there is no such process.
     """
-    return _checked(where(partial(_read, path, overrides)), path)
+    written = Settings() if path is None and not in_environment(os.environ) else where(partial(_read, path))
+    said: dict[str, Any] = {}
+    if server:
+        said["server"] = replace(written.server, **server)
+    if upstreams:
+        said["upstreams"] = upstreams
+    return checked(replace(written, **said, written=written.written | said.keys()), path)
 
 
 def renewed(running: Settings, settings: Settings) -> Settings:
@@ -65,14 +74,18 @@ def renewed(running: Settings, settings: Settings) -> Settings:
     return _access(replace(settings, sealing=sealing, **{name: getattr(running, name) for name in AT_START}))
 
 
-def _read(path: Path | None, overrides: Mapping[str, Any] | None) -> Settings:
+def _read(path: Path | None) -> Settings:
     from adapter.reading import read
 
-    return read(path, overrides)
+    return read(path)
 
 
-def _checked(settings: Settings, path: Path | None) -> Settings:
-    """What was read (from the file at `path`), its secrets looked up."""
+def checked(settings: Settings, path: Path | None = None) -> Settings:
+    """What was read (from the file at `path`), its secrets looked up.
+
+    Raises:
+        ConfigError: as `load`.
+    """
     if settings.keys_file is not None and not settings.keys_file.exists():  # nobody would be asked for a key
         raise ConfigError(f"keys_file: {settings.keys_file} is not there; `adapter keys add` makes it")
     settings.compaction.options()
@@ -96,7 +109,7 @@ def _access(settings: Settings) -> Settings:
     server = settings.server
     check_groups(settings.groups, keys, [upstream.name for upstream in settings.upstreams])
     limited = any(group.limited for group in settings.groups)
-    limited = limited or any(key.limits != LimitsSection() for key in settings.keys)
+    limited = limited or any(key.limits != NO_LIMITS for key in settings.keys)
     check_store(settings.limits, server.workers, limited=limited)
     if settings.keyed:
         for upstream in settings.upstreams:

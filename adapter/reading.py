@@ -1,33 +1,21 @@
-"""What the operator wrote, held to the sections by Pydantic: a TOML file, the environment, the command line.
+"""What the operator wrote, held to the sections by Pydantic: a TOML file, and the environment, which wins.
 
-The environment wins over the file: `ADAPTER_SERVER__PORT=9000`; an array as one JSON value (`ADAPTER_UPSTREAMS='[…]'`). An
-unknown key is an error that names the nearest known one.
+An unknown key is an error that names the nearest known one.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, cast, get_args, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
-from pydantic import ValidationError, create_model
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-from pydantic_settings.exceptions import SettingsError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from adapter.errors import ConfigError
 from adapter.hints import hint
-from adapter.sections import Settings
-
-ENV_PREFIX: Final = "ADAPTER_"
+from adapter.sections import ENV_PREFIX, Settings, in_environment
 
 _NO_TABLE: Final = "written"
 _ACCESS: Final = ("keys", "groups", "keys_file")
@@ -36,22 +24,24 @@ _TABLES: Final[dict[str, Any]] = {f.name: (_KINDS[f.name], f.default) for f in f
 """Key of the configuration -> its type and its default."""
 
 
-def read(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """What `path`, the environment and `overrides` (what the command line says; they win) say, each key of its type.
+def read(path: Path | None = None) -> Settings:
+    """What the file at `path` and the environment say, each key of its type.
 
     Raises:
         ConfigError: one line that names the key and what would be taken.
     """
+    return held(_table(path) if path else {})
+
+
+def held(table: Mapping[str, Any]) -> Settings:
+    """As `read`, with what a file would hold."""
     _check_environment()
-    given: dict[str, Any] = {"command_line": overrides or {}, "file": _table(path) if path else {}}
-    try:
-        found = _Written(**given)
-    except ValidationError as refused:
-        raise ConfigError(_one_line(refused)) from None
-    except SettingsError as refused:
-        said = str(refused).partition(" from source ")[0]
-        raise ConfigError(f"environment: {said}: arrays and tables are written as JSON there") from None
-    return Settings(**{name: getattr(found, name) for name in _TABLES}, written=frozenset(found.model_fields_set))
+    said = _saying(table)
+    if in_environment(os.environ):
+        from adapter.environment import environment  # 4 % of a start for which a file says everything
+
+        said = _over(said, _saying(environment(_TABLES)))
+    return _held(said)
 
 
 def read_access(path: Path) -> Settings:
@@ -61,59 +51,36 @@ def read_access(path: Path) -> Settings:
     Raises:
         ConfigError: the file cannot be read, or these parts of it are none.
     """
-    table = _table(path)
-    known = create_model("Access", **{name: _TABLES[name] for name in _ACCESS})
+    return _held({name: value for name, value in _table(path).items() if name in _ACCESS})
+
+
+class _Written(BaseModel):
+    """The keys of a configuration that say something: the others need no schema."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+def _held(said: Mapping[str, Any]) -> Settings:
+    known = create_model("_Known", __base__=_Written, **{name: _TABLES[name] for name in said if name in _TABLES})
     try:
-        found = known(**{name: table[name] for name in _ACCESS if name in table})
+        found = known.model_validate(said)
     except ValidationError as refused:
         raise ConfigError(_one_line(refused)) from None
-    return Settings(**{name: getattr(found, name) for name in _ACCESS})
+    return Settings(**{name: getattr(found, name) for name in said}, written=frozenset(said))
 
 
-class _Environment(EnvSettingsSource):
-    """The environment, whose nested names lead into sections: the library looks into its own kinds of classes only."""
-
-    def __call__(self) -> dict[str, Any]:
-        return _saying(super().__call__())
-
-    def next_field(self, field: Any, key: str, case_sensitive: bool | None = None) -> FieldInfo | None:
-        table = field.annotation if isinstance(field, FieldInfo) else field
-        if not is_dataclass(table):
-            return super().next_field(field, key, case_sensitive)
-        kind = get_type_hints(table, include_extras=True).get(key.lower())
-        return None if kind is None else FieldInfo.from_annotation(kind)
-
-
-class _Sourced(BaseSettings):
-    """Where values come from: the command line, then the environment, then the file. It is made of the two that are given."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", hide_input_in_errors=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        given = cast(InitSettingsSource, init_settings).init_kwargs
-        return (
-            InitSettingsSource(settings_cls, _saying(given["command_line"])),
-            _Environment(settings_cls),
-            InitSettingsSource(settings_cls, _saying(given["file"])),
-        )
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; `above` wins, key by key of their tables."""
+    both = dict(below)
+    for name, value in above.items():
+        there = both.get(name)
+        both[name] = _over(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
+    return both
 
 
 def _saying(table: Mapping[str, Any]) -> dict[str, Any]:
     """Without the sections that are empty: those say nothing."""
     return {name: value for name, value in table.items() if value != {} or name not in _TABLES}
-
-
-_Written: Final = create_model("_Written", __base__=_Sourced, **_TABLES)
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_bytes
@@ -9,7 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 from annotated_types import Ge, Le
 
-from adapter.access.sections import EVERYONE, GroupSection, KeySection, LimitStore
+from adapter.access.groups import Group
+from adapter.access.sections import EVERYONE, KeySection, LimitStore
 from adapter.codex import Codex
 from adapter.compaction import options as compacting
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
@@ -20,6 +22,8 @@ from adapter.upstream.profiles import Profile, profile
 
 Port = Annotated[int, Ge(0), Le(65535)]
 
+ENV_PREFIX: Final = "ADAPTER_"
+"""What the names of environment variables begin with that say something of these."""
 MIB: Final = 1024 * 1024
 _DEFAULTS: Final = compacting.Options()
 _LIMITS: Final = LimitStore()
@@ -215,7 +219,7 @@ class Settings:
     store: Store = Store()
     upstreams: tuple[Upstream, ...] = ()
     keys: tuple[KeySection, ...] = ()
-    groups: tuple[GroupSection, ...] = ()
+    groups: tuple[Group, ...] = ()
     limits: LimitStore = _LIMITS
     metrics: Metrics = Metrics()
     keys_file: Path | None = None
@@ -229,6 +233,11 @@ class Settings:
         return bool(self.keys) or (self.keys_file is not None and self.keys_file.exists())
 
     @property
-    def access_groups(self) -> tuple[GroupSection, ...]:
+    def access_groups(self) -> tuple[Group, ...]:
         """The groups there are; without any, the one that reaches everything."""
-        return self.groups or (GroupSection(name=EVERYONE),)
+        return self.groups or (Group(name=EVERYONE),)
+
+
+def in_environment(environ: Iterable[str]) -> bool:
+    """Whether one of these names may say something of the sections."""
+    return any(name.upper().startswith(ENV_PREFIX) for name in environ)

@@ -21,9 +21,9 @@ from click.testing import CliRunner
 
 from adapter import serving
 from adapter.cli import main
-from adapter.config import load
 from adapter.demo.running import start
 from adapter.errors import ConfigError
+from tests.configuring import loaded
 
 ROOT = Path(__file__).parents[1]
 GOOD = '[[upstreams]]\nname = "local"\nbase_url = "http://127.0.0.1:8000/v1"\ndialect = "chat"\naliases = { a = "b" }\n'
@@ -225,9 +225,8 @@ def test_a_worker_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
         def run(self) -> None: ...
 
     monkeypatch.setattr(serving, "Workers", Parent)
-    settings = {"server": {"workers": 2, "port": 0}, "store": {"mode": "off"}}
     up = {"name": "up", "base_url": "http://127.0.0.1:1/v1", "dialect": "chat"}
-    read = partial(load, None, {**settings, "upstreams": [up]})
+    read = partial(loaded, server={"workers": 2, "port": 0}, store={"mode": "off"}, upstreams=[up])
     serving.serve(read(), read)
     assert given[0].timeout_worker_healthcheck >= 30
 

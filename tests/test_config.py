@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from adapter.compaction.options import Reply
 from adapter.compaction.sealing import Kind
 from adapter.config import load
 from adapter.errors import ConfigError
-from adapter.sections import Settings
+from adapter.sections import Server, Settings, Upstream
+from tests.configuring import loaded
 
 GOOD = """
 [server]
@@ -60,8 +62,29 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both(
     file = tmp_path / "adapter.toml"
     file.write_text("[server]\nport = 1\nworkers = 2\n")
     assert (load(file).server.port, load(file).server.commit_after, load(file).server.workers) == (9001, 1.5, 2)
-    assert load(file, {"server": {"port": 7}}).server.port == 7
-    assert load(file, {"server": {"port": 7}}).server.commit_after == 1.5
+    assert load(file, {"port": 7}).server.port == 7
+    assert load(file, {"port": 7}).server.commit_after == 1.5
+
+
+def test_what_the_command_line_alone_says_needs_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pydantic's import would be a third of the start."""
+    upstream = Upstream("up", "http://127.0.0.1:1/v1/", "chat")
+    reading: list[Callable[[], Settings]] = []
+
+    def elsewhere(work: Callable[[], Settings]) -> Settings:
+        reading.append(work)
+        return work()
+
+    said = {"port": 7, "workers": 2}
+    settings = load(None, said, (upstream,), elsewhere)
+    assert not reading
+    assert settings == loaded(
+        server=said, upstreams=[{"name": "up", "base_url": "http://127.0.0.1:1/v1", "dialect": "chat"}]
+    )
+    monkeypatch.setenv("adapter_server__host", "::1")  # as the reader takes it
+    settings = load(None, said, (upstream,), elsewhere)
+    assert len(reading) == 1
+    assert settings.server == Server(host="::1", port=7, workers=2)
 
 
 def test_an_array_from_the_environment_replaces_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from adapter.config import load
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.store import paths
 from adapter.store.opening import check, opened, why
+from tests.configuring import loaded
 from tests.store.samples import response, user
 
 
@@ -56,7 +57,7 @@ def test_a_store_that_cannot_be_looked_at(tmp_path: Path) -> None:
 
 def test_a_damaged_store_is_found_before_serving(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_bytes(b"no database " * 1000)
-    settings = load(None, {"store": {"url": f"sqlite:///{tmp_path}/store.db"}})
+    settings = loaded(store={"url": f"sqlite:///{tmp_path}/store.db"})
 
     with pytest.raises(ConfigError, match="damaged"):
         serving.with_store(settings, {})
@@ -67,7 +68,7 @@ def test_why_a_store_cannot_be_used_is_told_at_start(
 ) -> None:
     (tmp_path / "store.db").touch()
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "store.db")
-    settings = load(None, {"store": {"url": f"sqlite:///{tmp_path}/store.db"}})
+    settings = loaded(store={"url": f"sqlite:///{tmp_path}/store.db"})
 
     assert serving.with_store(settings, {}) is settings
 
@@ -98,7 +99,7 @@ def test_the_default_store_of_an_earlier_run_is_looked_at(tmp_path: Path, monkey
 
 
 def test_a_database_that_is_away_at_start_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = load(None, {"store": {"url": "postgresql://nobody@127.0.0.1:1/x"}})
+    settings = loaded(store={"url": "postgresql://nobody@127.0.0.1:1/x"})
 
     assert serving.with_store(settings, {}) is settings
     assert "not available" in capsys.readouterr().err
@@ -108,7 +109,7 @@ def test_a_database_that_is_away_at_start_is_waited_for(capsys: pytest.CaptureFi
 async def test_what_is_stored_is_kept_as_long_as_configured(
     tmp_path: Path, configured: dict[str, Any], kept: int | None
 ) -> None:
-    store = opened(load(None, {"store": {"url": f"sqlite:///{tmp_path}/store.db", **configured}}).store)
+    store = opened(loaded(store={"url": f"sqlite:///{tmp_path}/store.db", **configured}).store)
     before = int(time.time())
     await store.save_response("t", response("resp_1"), input=[user("q")])
     await store.close()
@@ -121,7 +122,7 @@ async def test_what_is_stored_is_kept_as_long_as_configured(
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what a process has open is seen under /proc only")
 async def test_a_look_at_the_store_lets_go_of_it(tmp_path: Path) -> None:
     """Several workers are children of the process that looked."""
-    await check(load(None, {"store": {"url": f"sqlite:///{tmp_path}/store.db"}}).store)
+    await check(loaded(store={"url": f"sqlite:///{tmp_path}/store.db"}).store)
 
     links = [
         os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{fd}").exists()

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
 from adapter.access.limits import NO_LIMITS, Counter, Limits
 from adapter.errors import Forbidden
+from adapter.kinds import Globs, Section
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+@dataclass(frozen=True, slots=True)
+class Group(Section):
     """One of `[[groups]]`."""
 
     name: str
-    models: tuple[str, ...] = ("*",)
+    models: Globs = ("*",)
     """Glob patterns over the names that clients use."""
-    upstreams: tuple[str, ...] = ("*",)
+    upstreams: Globs = ("*",)
     """Glob patterns over the names of upstreams."""
     limits: Limits = NO_LIMITS
     """For all that ask through the group, together."""
@@ -32,23 +33,23 @@ class Group:
     """For each owner."""
     key_limits: Limits = NO_LIMITS
     """For each key."""
-    _models: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _upstreams: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_models", globs(self.models))
-        object.__setattr__(self, "_upstreams", globs(self.upstreams))
+    @property
+    def limited(self) -> bool:
+        """Whether something is to be counted."""
+        return any(limits != NO_LIMITS for limits in (self.limits, self.owner_limits, self.key_limits))
 
     def allows_model(self, model: str) -> bool:
         """Whether a client may ask for it by this name."""
-        return self._models.match(model) is not None
+        return globs(self.models).match(model) is not None
 
     def allows_upstream(self, name: str) -> bool:
         """Whether requests may go there."""
-        return self._upstreams.match(name) is not None
+        return globs(self.upstreams).match(name) is not None
 
 
-def globs(patterns: Sequence[str]) -> re.Pattern[str]:
+@lru_cache(maxsize=1024)
+def globs(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """One expression for all of them, one at least."""
     return re.compile("|".join(map(translate, patterns)))
 

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from adapter.errors import RateLimited
 from adapter.hub.usage import BYTES_PER_TOKEN, count
+from adapter.kinds import PositiveInt, Section
 from adapter.wire.headers import RawHeaders
 
 EXPECTED_OUTPUT: Final = 1_000
@@ -50,13 +51,14 @@ class Measure(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Section):
     """The bounds of one `limits` table."""
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    tokens_per_day: int | None = None
-    streams: int | None = None
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    tokens_per_day: PositiveInt | None = None
+    streams: PositiveInt | None = None
+    """Answers at the same time, streamed or not."""
 
     def counters(self, subject: str) -> tuple[Counter, ...]:
         """One for each bound that is set."""

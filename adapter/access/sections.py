@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from adapter.access.groups import Group, globs
 from adapter.access.keys import NAME, SHORTEST, Key, digest_of, is_digest
-from adapter.access.limits import Limits
+from adapter.access.limits import NO_LIMITS, Limits
 from adapter.access.shared import SCHEMES
 from adapter.errors import ConfigError
 from adapter.hints import hint
-from adapter.kinds import Globs, PositiveInt, Secret, Section
+from adapter.kinds import Secret, Section
 
 EVERYONE = "default"
 """The group of keys that name none; without any `[[groups]]` it reaches everything."""
-
-
-@dataclass(frozen=True, slots=True)
-class LimitsSection(Section):
-    """A `limits` table."""
-
-    requests_per_minute: PositiveInt | None = None
-    tokens_per_minute: PositiveInt | None = None
-    tokens_per_day: PositiveInt | None = None
-    streams: PositiveInt | None = None
-    """Answers at the same time, streamed or not."""
-
-    def value(self) -> Limits:
-        """As limits count."""
-        return Limits(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +32,8 @@ class KeySection(Section):
     """`"$NAME"`, read from the environment, or `"file:PATH"`; or `sha256`."""
     sha256: str | None = None
     groups: tuple[str, ...] = (EVERYONE,)
-    limits: LimitsSection = LimitsSection()
+    limits: Limits = NO_LIMITS
     """Of this key."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupSection(Section):
-    """One of `[[groups]]`."""
-
-    name: str
-    models: Globs = ("*",)
-    upstreams: Globs = ("*",)
-    limits: LimitsSection = LimitsSection()
-    """For all keys of the group together."""
-    owner_limits: LimitsSection = LimitsSection()
-    """For each owner in the group."""
-    key_limits: LimitsSection = LimitsSection()
-    """For each key of the group."""
-
-    @property
-    def limited(self) -> bool:
-        return any(limits != LimitsSection() for limits in (self.limits, self.owner_limits, self.key_limits))
-
-    def value(self) -> Group:
-        """As access decides."""
-        return Group(
-            name=self.name,
-            models=self.models,
-            upstreams=self.upstreams,
-            limits=self.limits.value(),
-            owner_limits=self.owner_limits.value(),
-            key_limits=self.key_limits.value(),
-        )
 
 
 _MEMORY: Final = Secret("memory")
@@ -135,7 +90,7 @@ def configured_keys(sections: Sequence[KeySection]) -> tuple[Key, ...]:
     )
 
 
-def check_groups(groups: Sequence[GroupSection], keys: Sequence[Key], upstreams: Sequence[str]) -> None:
+def check_groups(groups: Sequence[Group], keys: Sequence[Key], upstreams: Sequence[str]) -> None:
     """That names mean something.
 
     Raises:
@@ -148,7 +103,7 @@ def check_groups(groups: Sequence[GroupSection], keys: Sequence[Key], upstreams:
         if names.count(group.name) > 1:
             raise ConfigError(f"groups: two are named {group.name!r}")
         for pattern in group.upstreams:
-            if not any(map(globs([pattern]).match, upstreams)):
+            if not any(map(globs((pattern,)).match, upstreams)):
                 raise ConfigError(f"{where}.upstreams: {pattern!r} is no upstream{hint(pattern, upstreams)}")
     known = names or [EVERYONE]
     for key in keys:

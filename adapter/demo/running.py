@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from typing import Any
+from typing import get_args
+
+from adapter.hub.request import DialectName
+from adapter.kinds import Secret
+from adapter.sections import Upstream
 
 
-def sections(listener: socket.socket) -> list[dict[str, Any]]:
+def sections(listener: socket.socket) -> tuple[Upstream, ...]:
     """The two `[[upstreams]]` of the model that will answer there."""
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    return [
-        {
-            "name": f"demo-{dialect}",
-            "base_url": base_url,
-            "dialect": dialect,
-            "api_key": "none",
-            "models": [f"demo-{dialect}"],
-            "capabilities": {"reasoning_effort": True},
-        }
-        for dialect in ("chat", "responses")
-    ]
+    return tuple(
+        Upstream(
+            name=f"demo-{dialect}",
+            base_url=base_url,
+            dialect=dialect,
+            api_key=Secret("none"),
+            models=(f"demo-{dialect}",),
+            capabilities={"reasoning_effort": True},
+        )
+        for dialect in get_args(DialectName)
+    )
 
 
 def start(listener: socket.socket) -> None:

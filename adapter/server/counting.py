@@ -18,10 +18,10 @@ from adapter.server.history import as_items
 from adapter.server.turn import Turn
 from adapter.upstream.lacking import is_absent
 from adapter.upstream.router import Target
+from adapter.wire.headers import TOKEN_COUNT
 from adapter.wire.jsonio import NotJson, dumps, loads
 
 PATH: Final = "/responses/input_tokens"
-_COUNTED: Final = b"x-adapter-token-count"
 _SENT: Final = (
     "input",
     "previous_response_id",
@@ -67,7 +67,7 @@ class Counting:
 
         async def begin() -> Lane:
             count = None if target is None else await _asked(courses, turn, target, body)
-            turn.outlet.headers.append((_COUNTED, b"estimate" if count is None else b"upstream"))
+            turn.outlet.headers.append((TOKEN_COUNT, b"estimate" if count is None else b"upstream"))
             count = _estimate(body) if count is None else count
             return Document(dumps({"object": "response.input_tokens", "input_tokens": count}), None)
 

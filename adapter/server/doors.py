@@ -86,9 +86,9 @@ def access(settings: Settings) -> Access | None:
     if not settings.keyed:
         return None
     return Access(
-        [group.value() for group in settings.access_groups],
+        settings.access_groups,
         [upstream.name for upstream in settings.upstreams],
-        {section.id: section.limits.value() for section in settings.keys},
+        {section.id: section.limits for section in settings.keys},
     )
 
 

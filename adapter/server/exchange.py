@@ -50,12 +50,11 @@ from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
 from adapter.telemetry.log import log
-from adapter.wire.headers import IDEMPOTENCY_KEY, RawHeaders, returned
+from adapter.wire.headers import IDEMPOTENCY_KEY, JSON, RawHeaders, returned
 from adapter.wire.jsonio import loads_request
 
 _LAST_WORDS_WITHIN: Final = 3.0
 """Seconds for a client that is slow to take how its answer was ended; less than a server that stops has after its deadline."""
-_JSON: RawHeaders = [(b"content-type", b"application/json")]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,7 +167,7 @@ class Pipeline:
                 match answering:
                     case RawWhole() | Document():
                         turn.usage = answering.usage or self._estimated(turn, len(answering.body))
-                        await outlet.whole(200, _JSON, answering.body)
+                        await outlet.whole(200, JSON, answering.body)
                         if answering.error is not None:
                             turn.error, turn.outcome = answering.error, Outcome.FAILED
                     case RawStreaming():
@@ -196,7 +195,7 @@ class Pipeline:
                                 raise answer.error
                         reply = DIALECTS[turn.dialect].write_reply(answers, answering.exchange)
                         turn.losses = [*turn.losses, *DIALECTS[turn.dialect].unsaid(answers, answering.exchange)]
-                        await outlet.whole(200, _JSON, serialised(reply))
+                        await outlet.whole(200, JSON, serialised(reply))
                 await answering.finish()
             finally:
                 answering.close()

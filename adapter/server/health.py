@@ -13,9 +13,9 @@ from adapter.server.drain import Drain
 from adapter.server.http.outlet import Outlet
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
+from adapter.wire.headers import JSON
 from adapter.wire.jsonio import dumps
 
-_JSON: Final = [(b"content-type", b"application/json")]
 _EVERY: Final = 2.0
 """Seconds between two questions to the store, whoever asks us how often."""
 _PATIENCE: Final = 0.5
@@ -90,4 +90,4 @@ class Readyz:
 
 async def _answer(scope: Scope, receive: Receive, send: Send, status: int, value: dict[str, str]) -> None:
     turn = Turn("responses", scope, receive, Outlet(send))
-    await turn.outlet.whole(status, _JSON, dumps(value))
+    await turn.outlet.whole(status, JSON, dumps(value))

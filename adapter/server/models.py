@@ -14,10 +14,8 @@ from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
 from adapter.server.turn import Turn
 from adapter.upstream.models import Model
-from adapter.wire.headers import RawHeaders
+from adapter.wire.headers import JSON
 from adapter.wire.jsonio import dumps
-
-_JSON: RawHeaders = [(b"content-type", b"application/json")]
 
 
 class Models:
@@ -42,7 +40,7 @@ class Models:
             models = await served.catalog.models(*caller, access.visible(groups), partial(access.allows, groups))
         wanted = scope.get("path_params", {}).get("id")
         body = _whole(models) if wanted is None else _entry(_named(models, wanted))
-        await turn.outlet.whole(200, _JSON, dumps(body))
+        await turn.outlet.whole(200, JSON, dumps(body))
 
 
 def _named(models: list[Model], name: str) -> Model:

@@ -20,6 +20,10 @@ MAX_LINES: Final = 200
 MAX_BYTES: Final = 64 * 1024
 """No client we know comes near: Codex, the chattiest, sends 20 lines in 3 kB. The parser itself has no bound."""
 
+JSON: Final[RawHeaders] = [(b"content-type", b"application/json")]
+"""Of an answer that is an object."""
+TOKEN_COUNT: Final = b"x-adapter-token-count"
+"""Says where a count comes from."""
 IDEMPOTENCY_KEY: Final = b"idempotency-key"
 _REQUEST_NAME: Final = re.compile(rb"[\x20-\x7e]{1,255}\Z")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")

@@ -21,6 +21,7 @@ from adapter import app, translate
 from adapter.config import load
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.request import DialectName, Exchange
+from adapter.sections import Store, Upstream
 from adapter.server.http.joining import JoiningProtocol
 from adapter.wire import jsonio
 from tests.bench import inside, payloads
@@ -154,8 +155,8 @@ async def _requests(stack: AsyncExitStack) -> list[Work]:
     works = []
     for upstream in BOTH:
         # the store is off: its threads keep their own time, and what keeps nothing does the same without it
-        section = {"name": "canned", "base_url": f"{inside.ORIGIN}/v1", "dialect": upstream}
-        adapter = app.create(load(overrides={"upstreams": [section], "store": {"mode": "off"}}))
+        settings = load(upstreams=(Upstream("canned", f"{inside.ORIGIN}/v1", upstream),))
+        adapter = app.create(replace(settings, store=Store(mode="off")))
         await stack.enter_async_context(inside.alive(adapter))
         served = inside.Client(adapter, JoiningProtocol, server_header=False, proxy_headers=False)
         for kind in KINDS:

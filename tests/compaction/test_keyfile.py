@@ -12,6 +12,7 @@ from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import load
 from adapter.errors import ConfigError
 from adapter.serving import with_sealing_key
+from tests.configuring import loaded
 
 
 def test_the_first_call_makes_a_private_file_and_later_ones_read_it(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_the_server_makes_its_key_before_anything_else_and_takes_the_same_again(
 
 
 def test_configured_keys_need_no_file(tmp_path: Path) -> None:
-    settings = load(None, {"sealing": {"keys": ["A" * 43 + "="]}})
+    settings = loaded(sealing={"keys": ["A" * 43 + "="]})
 
     assert with_sealing_key(settings, {"XDG_STATE_HOME": str(tmp_path)}) is settings
     assert list(tmp_path.iterdir()) == []

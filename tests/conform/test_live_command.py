@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from adapter.app import create
 from adapter.cli import main
-from adapter.config import load
 from adapter.demo.app import app as demo
 from adapter.server.http.joining import JoiningProtocol
+from tests.configuring import loaded
 from tests.conform.live import served
 from tests.server.harness import play
 from tests.server.scripted import Close, Script, Stall, Upstream, head
@@ -52,7 +52,7 @@ def adapter_url(demo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         for name in BOTH
     ]
     url = f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db"
-    settings = load(None, {"store": {"url": url}, "upstreams": upstreams})
+    settings = loaded(store={"url": url}, upstreams=upstreams)
     with served(create(settings), http=JoiningProtocol) as url:
         yield url
 

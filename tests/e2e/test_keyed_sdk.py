@@ -26,8 +26,8 @@ KEYS = {
 }
 SECRETS = {name: f"ak-{name}-{'s' * 40}" for name in KEYS}
 DEMO = (
-    "import json, sys; from adapter.listening import bound; from adapter.demo.running import sections, start; "
-    "here = bound('127.0.0.1', 0); start(here); print(json.dumps(sections(here)), flush=True); sys.stdin.read()"
+    "import sys; from adapter.listening import bound; from adapter.demo.running import sections, start; "
+    "here = bound('127.0.0.1', 0); start(here); print(sections(here)[0].base_url, flush=True); sys.stdin.read()"
 )
 GROUPS = """
 [[groups]]
@@ -79,7 +79,7 @@ def keyed_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     demo = subprocess.Popen([sys.executable, "-c", DEMO], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert demo.stdout is not None
     config = Path(home) / "adapter.toml"
-    config.write_text(written(json.loads(demo.stdout.readline())[0]["base_url"]))
+    config.write_text(written(demo.stdout.readline().decode().strip()))
     with (home / "log").open("wb") as log:
         line = [sys.executable, "-m", "adapter", "serve", "--config", str(config), "--port", str(port)]
         process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=log, stderr=log)

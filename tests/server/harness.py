@@ -19,12 +19,12 @@ from uvicorn.lifespan.on import LifespanOn
 from uvicorn.server import ServerState
 
 from adapter.app import create
-from adapter.config import load
 from adapter.sections import Settings
 from adapter.server import settle
 from adapter.server.http.joining import JoiningProtocol
 from adapter.server.socket.protocol import SocketProtocol
 from adapter.telemetry.log import Log, access, log
+from tests.configuring import loaded
 
 ASK_CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 ASK_RESPONSES = {"model": "m", "input": "Hi"}
@@ -109,14 +109,8 @@ def configured(
     }
     written |= access or {}  # keys, groups, limits, metrics
     sections = {name: section for name, section in written.items() if section}
-    return load(
-        None,
-        {
-            "server": server,
-            "upstreams": [{"priority": place} | each for place, each in enumerate(upstreams)],
-            **sections,
-        },
-    )
+    placed = [{"priority": place} | each for place, each in enumerate(upstreams)]
+    return loaded(server=server, upstreams=placed, **sections)
 
 
 @asynccontextmanager

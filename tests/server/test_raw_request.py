@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.config import load
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 from adapter.hub.request import DialectName
 from adapter.server.calls.raw_request import _check_roles, checked, edited
 from adapter.upstream.router import Target, Upstream
+from tests.configuring import loaded
 from tests.server.harness import ASK
 
 
 def target(dialect: DialectName, profile: str = "openai") -> Target:
     section = {"name": "up", "base_url": "http://x/v1", "dialect": dialect, "profile": profile}
-    return Target(Upstream.of(load(None, {"upstreams": [section]}).upstreams[0]), "theirs")
+    return Target(Upstream.of(loaded(upstreams=[section]).upstreams[0]), "theirs")
 
 
 VALUES: Final[dict[str, tuple[Any, ...]]] = {

@@ -12,12 +12,12 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from adapter.config import load
 from adapter.errors import ConfigError
 from adapter.server.doors import Doors
 from adapter.server.tasks import Tasks
 from adapter.telemetry import metrics
 from adapter.telemetry.metrics import Listener, Meters, parent_of_workers
+from tests.configuring import loaded
 
 WORKER = """
 import os, signal
@@ -39,7 +39,7 @@ def scraped(port: int) -> dict[str, float]:
 
 
 async def test_who_lets_go_of_the_doors_listens_no_more() -> None:
-    doors = Doors.of(load(None, {"metrics": {"port": 0}}), Tasks())
+    doors = Doors.of(loaded(metrics={"port": 0}), Tasks())
     assert doors.listener is not None
     address = ("127.0.0.1", doors.listener.port)
     socket.create_connection(address).close()

@@ -42,9 +42,9 @@ from adapter.server.courses.going import Going
 from adapter.server.courses.ground import Ground
 from adapter.server.turn import Turn
 from adapter.upstream.router import Target
+from adapter.wire.headers import TOKEN_COUNT
 
 _REPLY: Final = b"x-adapter-compact-reply"
-_COUNTED: Final = b"x-adapter-token-count"
 _FOREIGN: Final = Loss("input", Action.DROPPED, "reasoning", "The upstream cannot read the reasoning of another one.")
 _SIGNED: Final = Loss(
     "input", Action.DROPPED, "extra_content", "The upstream is not given back what another server signed."
@@ -177,7 +177,7 @@ class CompactCourses:
     async def _made(self, case: Case) -> Made:
         self._ground.report(case.turn, self._compactor.losses(case))
         made = await self._compactor.made(case)
-        case.turn.outlet.headers.append((_COUNTED, b"estimate" if made.estimated else b"usage"))
+        case.turn.outlet.headers.append((TOKEN_COUNT, b"estimate" if made.estimated else b"usage"))
         return made
 
     def _facts(self, case: Case, made: Made, call: CompactCall | None = None) -> Facts:
