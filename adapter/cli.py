@@ -91,7 +91,7 @@ def serve(
             settings = read(apart)
         except ChildProcessError as lost:
             end(1, f"adapter: the configuration was not read: {lost}")
-        serving.serve(settings, partial(read, afresh), model)
+        serving.serve(settings, partial(afresh, read), model)
 
 
 main.add_command(keys)
