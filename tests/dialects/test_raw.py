@@ -312,7 +312,7 @@ def test_a_finish_that_says_nothing_is_none(finish: str) -> None:
     [
         (b'data: {"object":"error","message":"boom","type":"InternalServerError","code":500}\n\n', False),
         (b'data: {"code":"InternalError","message":"boom"}\n\n', True),
-        (b'event: error\ndata: {"message":"boom"}\n\n', True),
+        (b'event: error\ndata: {"message":"boom"}\n\n', False),
     ],
 )
 @pytest.mark.parametrize("done", [b"", DONE])
@@ -328,6 +328,15 @@ def test_an_error_without_its_envelope_gets_it_and_ends_the_stream(frame: bytes,
     assert error.startswith(b'data: {"error":{"message":"boom"')
     assert error.count(b"\n\n") == 1
     assert stream.answer.status == "failed"
+
+
+@pytest.mark.parametrize("data", ['{"message":"no: %s"}', '{"detail":"no: %s"}', "no: %s", '"no: %s"'])
+def test_an_error_that_only_its_name_tells_tells_no_key(data: str) -> None:
+    said, key = chunk('{"role":"assistant"}') + chunk('{"content":"h"}'), f"sk-proj-{'a1' * 12}"
+    out = passed("chat", said + f"event: error\ndata: {data % key}\n\n".encode() + DONE)
+
+    assert out.startswith(said + b'data: {"error":{"message":')
+    assert key.encode() not in out
 
 
 def test_an_error_without_its_envelope_is_no_answer() -> None:

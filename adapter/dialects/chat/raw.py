@@ -31,7 +31,7 @@ _MARKS: Final = (
     b'"finish_reason": "',
     b'"usage":{',
     b'"usage": {',
-    b'"error"',
+    b"error",  # in an event's name, too
     b"[DONE]",
 )
 _CALL_MARKS: Final = (b'"tool_calls":[', b'"tool_calls": [')
