@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from adapter.apart import beside
 from adapter.config import AT_START, renewed
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 Again = Callable[[], Settings]
 """Reads the configuration again; takes its time, and raises `ConfigError` or `OSError`."""
-
-_NO_SECTION: Final = ("written", "keys_file")
 
 
 class Handed:
@@ -122,11 +120,11 @@ class Reloading:
 
 
 def changed(before: Settings, after: Settings) -> list[str]:
-    """The sections that say something else, upstreams by name."""
+    """The sections that say something else, upstreams by name, and `keys_file`."""
     found = [
         each.name
         for each in fields(Settings)
-        if each.name not in (*_NO_SECTION, "upstreams") and getattr(before, each.name) != getattr(after, each.name)
+        if each.name not in ("written", "upstreams") and getattr(before, each.name) != getattr(after, each.name)
     ]
     old, new = ({upstream.name: upstream for upstream in each.upstreams} for each in (before, after))
     return found + [f"upstreams.{name}" for name in {**old, **new} if old.get(name) != new.get(name)]

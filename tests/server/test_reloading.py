@@ -461,6 +461,7 @@ def test_what_changed_is_told_by_section_and_upstream() -> None:
         one | {"api_key": "l" * 20}, upstream("http://127.0.0.1:1/v1", "chat", "three"), compaction={"window": 9}
     )
     assert changed(before, after) == ["compaction", "upstreams.one", "upstreams.two", "upstreams.three"]
+    assert changed(before, replace(before, keys_file=Path("others.toml"))) == ["keys_file"]
 
 
 # --------------------------------------------------------------------------------------------------- the program itself
