@@ -71,7 +71,8 @@ def afresh(work: Callable[[], T], within: float = 60) -> T:
 
 
 def beside(work: Callable[[], T]) -> Future[T]:
-    """What `work` returns or raises in a thread that nobody waits for: it goes with this process, whatever it is doing then."""
+    """What `work` returns or raises in a thread that nobody waits for: it goes with this process, whatever it is doing then. An
+    `OSError` where there is no thread to be had."""
     outcome: Future[T] = Future()
     outcome.set_running_or_notify_cancel()
 
@@ -81,7 +82,10 @@ def beside(work: Callable[[], T]) -> Future[T]:
         except Exception as raised:
             outcome.set_exception(raised)
 
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError as refused:
+        outcome.set_exception(OSError(str(refused)))
     return outcome
 
 
