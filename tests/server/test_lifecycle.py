@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -493,6 +494,44 @@ async def _served(
 
 async def _gone(process: asyncio.subprocess.Process) -> int:
     return await asyncio.wait_for(process.wait(), 10)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_e14_a_server_has_all_the_files_that_it_may_have(workers: int) -> None:
+    few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (256, 512))
+
+    async def scenario() -> None:
+        url = "http://127.0.0.1:1/v1"
+        async with _served(url, f"ADAPTER_SERVER__WORKERS={workers}", before=few) as (process, client):
+            assert (await client.get("/livez")).status == 200
+            for one in (process.pid, *workers_of(process.pid)):
+                assert resource.prlimit(one, resource.RLIMIT_NOFILE) == (512, 512)
+
+    play(scenario, 30)
+
+
+def test_e14_a_server_without_a_file_left_blames_no_upstream() -> None:
+    """It would ask it no more, and turn away those for whom there is one."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            reader, writer = await client.open(request_bytes("GET", "/livez"))
+            await read_response(reader)
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            os.close(free := os.dup(0))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            try:
+                for _ in range(9):
+                    writer.write(ask_bytes("chat"))
+                    answer = await read_response(reader)
+                    assert (answer.status, answer.json["error"]["code"]) == (503, "server_is_overloaded")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            writer.write(ask_bytes("chat"))
+            assert (await read_response(reader)).status == 200
+            writer.close()
+
+    play(scenario)
 
 
 def test_e1_a_stream_finishes_while_the_server_drains() -> None:
