@@ -2,6 +2,8 @@
 
 apart   in a child, for a process that has no threads yet; the quickest
 afresh  in a new interpreter, for one that serves
+
+And `beside`, in a thread of this process, for one that has something else to do meanwhile.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -65,6 +68,25 @@ def afresh(work: Callable[[], T], within: float = 60) -> T:
             raise ChildProcessError(f"the process for it took more than {within} s") from None
         status = child.wait()
     return cast(T, _outcome(status, told))
+
+
+def beside(work: Callable[[], T]) -> Future[T]:
+    """What `work` returns or raises in a thread that nobody waits for: it goes with this process, whatever it is doing then. An
+    `OSError` where there is no thread to be had."""
+    outcome: Future[T] = Future()
+    outcome.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as raised:
+            outcome.set_exception(raised)
+
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError as refused:
+        outcome.set_exception(OSError(str(refused)))
+    return outcome
 
 
 def _outcome(status: int, told: bytes) -> Any:

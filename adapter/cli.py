@@ -19,7 +19,7 @@ from adapter.hub.request import DialectName
 from adapter.kinds import Secret
 from adapter.listening import bound
 from adapter.sections import Settings, Upstream
-from adapter.starting import hear_of_children, hold_reload, open_streams, starting
+from adapter.starting import have_all_files, hear_of_children, hold_reload, open_streams, starting
 
 P = ParamSpec("P")
 
@@ -64,6 +64,7 @@ def serve(
     with starting():
         open_streams()
         hear_of_children()
+        have_all_files()
         hold_reload()
         server = {"host": host, "port": port, "workers": workers, "open": open_ or None}
         said = {key: value for key, value in server.items() if value is not None}
@@ -91,7 +92,7 @@ def serve(
             settings = read(apart)
         except ChildProcessError as lost:
             end(1, f"adapter: the configuration was not read: {lost}")
-        serving.serve(settings, partial(read, afresh), model)
+        serving.serve(settings, partial(afresh, read), model)
 
 
 main.add_command(keys)

@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -20,8 +21,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
+from adapter.apart import beside
 from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import renewed
@@ -30,7 +34,7 @@ from adapter.kinds import Secret
 from adapter.listening import BACKLOG, bound
 from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
-from adapter.server.reloading import Again, Terminal
+from adapter.server.reloading import Again, Handed, Terminal
 from adapter.state import state_directory
 from adapter.store.paths import begins_at_once
 from adapter.telemetry.log import log
@@ -108,38 +112,99 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
             metrics.close()
 
 
+class Worker(Process):
+    """One of several processes that serve, as its parent has it and as it is itself."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], handed: Handed) -> None:
+        """`handed` is what its application asks when it is to reload."""
+        super().__init__(config, sockets)
+        self._handed = handed
+        self._known = handed.outcome
+
+    def tell(self, outcome: Settings | Exception) -> None:
+        """In the parent: what was read, unless it was told already."""
+        if outcome is not self._known:
+            self._known = outcome
+            with suppress(OSError):  # it has died since it was asked
+                self.parent_conn.send(outcome)
+
+    def pong(self) -> None:
+        """In the process itself: answer one question of the parent, or take what it tells."""
+        said = self.child_conn.recv()
+        if isinstance(said, bytes):
+            self.child_conn.send(self.server.started)
+        else:
+            self._handed.outcome = said
+            os.kill(os.getpid(), signal.SIGHUP)
+
+
 class Workers(Multiprocess):
-    """The parent of several workers, which says when it has lost one, and passes every signal on."""
+    """The parent of several workers, which says when it has lost one, reads the configuration for all, and passes every other
+    signal on."""
+
+    processes: list[Worker]  # type: ignore[assignment]
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, again: Again) -> None:
         """`settings` are those of the workers, `again` reads them anew."""
         self._settings = settings
         self._again = again
+        self._handed = Handed(settings)
+        self._due = False
+        self._reading: Future[Settings] | None = None
         self._terminal = Terminal()
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         super().__init__(config, sockets)
+        self.config.app = self._application()
         if ignored:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def handle_hup(self) -> None:
-        """As a single process does, see `Reloading`: first for the workers that come later, then each of those there are does by
-        itself. Of several signals the last one will do: whatever waits behind them (SIGTERM) waits for one reading."""
-        if signal.SIGHUP in self.signal_queue:
-            return
+        """As a single process does, see `Reloading`."""
         if self._terminal.gone:
             self.handle_term()
-            return
+        else:
+            self._due = True
+
+    def handle_signals(self) -> None:
+        """Those that came; and what was read meanwhile goes to the workers, first to those that come later. Signals that come
+        while it is read are one."""
+        super().handle_signals()
+        if self._reading is not None and self._reading.done():
+            self._hand_on(self._reading)
+            self._reading = None
+        if self._due and self._reading is None:
+            self._due, self._reading = False, beside(self._again)
+
+    def _hand_on(self, reading: Future[Settings]) -> None:
+        try:
+            self._handed.outcome = reading.result()
+        except Exception as refused:
+            self._handed.outcome = refused
         with suppress(Exception):  # which each of them tells; without a parent nobody would stop them
-            self._settings = renewed(self._settings, self._again())
-            self.config.app = partial(_application, self._settings, self._again)
-        for process in self.processes:
-            with suppress(ProcessLookupError):
-                os.kill(cast(int, process.pid), signal.SIGHUP)
+            self._settings = renewed(self._settings, self._handed())
+            self.config.app = self._application()
+
+    def _application(self) -> Callable[[], ASGIApp]:
+        return partial(_application, self._settings, self._handed)
+
+    def _started(self) -> Worker:
+        """Another one. A SIGHUP waits until it listens: it would end it before."""
+        worker = Worker(self.config, self.sockets, self._handed)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            worker.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        return worker
 
     def init_processes(self) -> None:
         """Start all."""
-        with _held_back(signal.SIGHUP):
-            super().init_processes()
+        self.processes = [self._started() for _ in range(self.processes_num)]
+
+    def handle_ttin(self) -> None:
+        """One more."""
+        self.processes.append(self._started())
+        self.processes_num += 1
 
     def join_all(self) -> None:
         """Wait for the workers to end. Who connects when none of them listens any more is refused; a further signal is passed
@@ -154,33 +219,25 @@ class Workers(Multiprocess):
             living[0].join(_A_PING)
 
     def keep_subprocess_alive(self) -> None:
-        """Start another one in the place of each that has died, or does not answer. Nobody is waited for once a signal came,
-        nor one that has died since it was asked."""
-        for process in self.processes:
+        """Start another one in the place of each that has died, or does not answer, and tell the others what was read. Nobody is
+        waited for once a signal came, nor one that has died since it was asked."""
+        for place, worker in enumerate(self.processes):
             until = monotonic() + _WORKER_STARTS
-            while process.process.is_alive() and not process.ping(_A_PING):
+            while worker.process.is_alive() and not worker.ping(_A_PING):
                 if self.signal_queue:
                     return
                 if monotonic() > until:
-                    process.kill()
-        if all(process.process.is_alive() for process in self.processes):
-            return  # uvicorn would ask them all again, and wait half a minute for one that dies before it answers
-        before = [process.pid for process in self.processes]
-        with _held_back(signal.SIGHUP):
-            super().keep_subprocess_alive()
-        for place, process in enumerate(self.processes):
-            if process.pid != before[place]:
-                log.error("worker_died", pid=before[place])
-
-
-@contextmanager
-def _held_back(number: signal.Signals) -> Iterator[None]:
-    """The signal waits, and for whoever is started meanwhile until that one listens to it: it would end a process before."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+                    worker.kill()
+            if worker.process.is_alive():
+                worker.tell(self._handed.outcome)
+                continue
+            worker.kill()
+            worker.join()
+            if worker.exitcode == STARTUP_FAILURE:  # it would fail again
+                self.should_exit.set()
+                return
+            self.processes[place] = self._started()
+            log.error("worker_died", pid=worker.pid)
 
 
 def servable(settings: Settings) -> Settings:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 _TERMINAL: Final = "/dev/tty"
@@ -51,3 +52,10 @@ def hold_reload() -> None:
 def hear_of_children() -> None:
     """Whoever started this process may not have wanted to hear of its own: ours could not be waited for then, which that hands on."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def have_all_files() -> None:
+    """As many as this process may have: a stream takes two, and what is usual (1,024) is for programs that cannot have more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # it may be more than the system gives
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from adapter.apart import afresh
+from adapter.apart import afresh, beside
 from adapter.config import load
 from adapter.errors import ConfigError
 
@@ -73,6 +74,20 @@ def test_how_a_new_interpreter_may_fail(work: Callable[[], object], refused: Exc
     with pytest.raises(type(refused)) as raised:
         afresh(work, within=2 if "sleep" in str(work) else 60)
     assert str(raised.value) == str(refused)
+
+
+def test_what_is_done_beside_is_told_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses() -> None:
+        raise ConfigError("no")
+
+    assert beside(partial(int, "7")).result(10) == 7
+    assert isinstance(beside(refuses).exception(10), ConfigError)
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    assert repr(beside(refuses).exception(0)) == repr(OSError("can't start new thread"))
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,11 @@ def all_keys(configured: Sequence[Key], filed: Sequence[Key]) -> tuple[Key, ...]
         ConfigError: two keys have one id, or one secret.
     """
     keys = (*configured, *filed)
-    seen: dict[str, str] = {}
+    named, seen = set[str](), dict[str, str]()
     for key in keys:
-        if key.id in seen.values():
+        if key.id in named:
             raise ConfigError(f"keys: two are named {key.id!r}")
+        named.add(key.id)
         if key.digest in seen:
             raise ConfigError(f"keys: {seen[key.digest]!r} and {key.id!r} are the same key")
         seen[key.digest] = key.id

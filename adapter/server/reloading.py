@@ -1,6 +1,7 @@
 """SIGHUP: the configuration is read again, and counts from the next turn on.
 
-Answers that run keep what they began with. What cannot be served is told in the log, and everything stays as it is.
+Answers that run keep what they began with. What cannot be served is told in the log, and everything stays as it is. Of several
+workers the parent reads, once for all of them: none goes by another configuration than the rest.
 
 A terminal that hangs up sends the same signal. It is gone then, and nobody is left who could press Ctrl-C: that is a SIGTERM.
 Whoever had the signal ignored (`nohup`) is not listened to.
@@ -13,8 +14,9 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from adapter.apart import beside
 from adapter.config import AT_START, renewed
 from adapter.errors import ConfigError
 from adapter.sections import Settings
@@ -28,7 +30,18 @@ if TYPE_CHECKING:
 Again = Callable[[], Settings]
 """Reads the configuration again; takes its time, and raises `ConfigError` or `OSError`."""
 
-_NO_SECTION: Final = ("written", "keys_file")
+
+class Handed:
+    """What the parent of several workers has read for them, or why there is nothing: the `Again` of each of them. It goes to a
+    worker as that is started, and to one that runs with every reading."""
+
+    def __init__(self, outcome: Settings | Exception) -> None:
+        self.outcome = outcome
+
+    def __call__(self) -> Settings:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
 
 
 class Terminal:
@@ -92,7 +105,7 @@ class Reloading:
         async with self._one:
             self._due = False
             try:
-                read = await asyncio.to_thread(self._again)
+                read = await asyncio.wrap_future(beside(self._again))
                 settings = renewed(self._settings, read)
                 self._take(settings)
             except Exception as refused:
@@ -107,11 +120,11 @@ class Reloading:
 
 
 def changed(before: Settings, after: Settings) -> list[str]:
-    """The sections that say something else, upstreams by name."""
+    """The sections that say something else, upstreams by name, and `keys_file`."""
     found = [
         each.name
         for each in fields(Settings)
-        if each.name not in (*_NO_SECTION, "upstreams") and getattr(before, each.name) != getattr(after, each.name)
+        if each.name not in ("written", "upstreams") and getattr(before, each.name) != getattr(after, each.name)
     ]
     old, new = ({upstream.name: upstream for upstream in each.upstreams} for each in (before, after))
     return found + [f"upstreams.{name}" for name in {**old, **new} if old.get(name) != new.get(name)]

@@ -10,6 +10,7 @@ The library's reader is looked into here (`_buffer`, `_size`, `_eof`, …): its 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
 from math import inf
@@ -23,6 +24,7 @@ from aiohttp import hdrs
 from adapter import __version__
 from adapter.errors import (
     AdapterError,
+    Overloaded,
     UpstreamBadContent,
     UpstreamEmpty,
     UpstreamError,
@@ -424,6 +426,8 @@ def _ours(error: Exception, closed: str, closed_as: type[UpstreamError]) -> Adap
             return UpstreamUnconnected("The upstream did not accept the connection in time.")
         case TimeoutError():
             return UpstreamTimeout("The upstream did not begin to answer in time.")
+        case aiohttp.ClientConnectorError(errno=errno.EMFILE | errno.ENFILE):
+            return Overloaded("This server has as many connections as it may have; try again.")
         case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
             return UpstreamUnreachable("The upstream could not be reached.")
         case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | ConnectionError() | RuntimeError():

@@ -109,6 +109,10 @@ class Profile:
     """Takes presence_penalty and frequency_penalty on Responses."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
+    reasoning_summary: Literal["auto", "concise", "detailed"] | None = None
+    """The `reasoning.summary` that is asked for on behalf of Chat clients, who get it as `reasoning_content`. None: they are told
+    nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
+    verified."""
 
     @property
     def signs(self) -> bool:
@@ -171,6 +175,7 @@ _WORDS = {
     "tool_choice": ("named", "words", "ignored"),
     "max_tokens_field": ("max_completion_tokens", "max_tokens"),
     "response_format": ("json_schema", "json_object", "none"),
+    "reasoning_summary": ("auto", "concise", "detailed"),
 }
 
 

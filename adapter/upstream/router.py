@@ -128,6 +128,8 @@ class Target:
     """Which of the upstream's own keys."""
     bound: bool = False
     """No other key will do: what the call goes on from is kept under this one."""
+    named: bool = False
+    """No other upstream will do: the client named this one by `provider`."""
 
     @property
     def origin(self) -> str:
@@ -182,7 +184,7 @@ class Router:
                     f"provider must be one of the configured upstreams: {', '.join(there)}.", param="provider"
                 )
             model = model.removeprefix(f"{provider}/")
-            return _targets([upstream] if upstream.serves(model) else [], model)
+            return _targets([upstream] if upstream.serves(model) else [], model, named=True)
         name, slash, rest = model.partition("/")
         if slash and rest and (named := there.get(name)) is not None and named.serves(rest):
             return _targets([named], rest)
@@ -195,9 +197,9 @@ def _account(key: str) -> str:
     return blake2b(key.encode(), digest_size=6).hexdigest()
 
 
-def _targets(upstreams: list[Upstream], model: str) -> tuple[Target, ...]:
+def _targets(upstreams: list[Upstream], model: str, *, named: bool = False) -> tuple[Target, ...]:
     if not upstreams:
         raise ModelNotFound(
             "No upstream serves this model; GET /v1/models lists those that can be asked for.", param="model"
         )
-    return tuple(Target(upstream, upstream.own_name(model), model) for upstream in upstreams)
+    return tuple(Target(upstream, upstream.own_name(model), model, named=named) for upstream in upstreams)

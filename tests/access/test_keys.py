@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapter.access.keys import Key, KeyFile, Keys, digest_of, new_secret
+from adapter.access.keys import Key, KeyFile, Keys, all_keys, digest_of, new_secret
 from adapter.errors import ConfigError
 
 SECRET = "ak-" + "s" * 40
@@ -130,6 +130,23 @@ def test_two_keys_of_one_name_or_one_secret_are_refused(tmp_path: Path) -> None:
     for missing in (lambda: file.revoke("z"), lambda: file.rotate("z", "0" * 64, 0)):
         with pytest.raises(ConfigError, match="no key 'z'"):
             missing()
+
+
+def test_a_key_is_not_compared_with_all_others() -> None:
+    """Ten thousand of them kept a server from answering for a second, each time that they were read."""
+    compared: list[str] = []
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(self)
+            return str.__eq__(self, other)
+
+    keys = [key(id=Name(f"k{number}"), secret=f"{SECRET}{number}") for number in range(300)]
+    assert len(all_keys(keys, ())) == 300
+    assert len(compared) < 300
 
 
 def _add(path: Path, number: int) -> None:

@@ -18,7 +18,7 @@ from adapter.errors import UpstreamTruncated
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_chat
 from adapter.hub.request import DialectName, Exchange
-from adapter.wire.jsonio import dumps
+from adapter.wire.jsonio import dumps, loads
 
 CHAT = (
     b': hello\n\ndata: {"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}\n\n'
@@ -312,7 +312,7 @@ def test_a_finish_that_says_nothing_is_none(finish: str) -> None:
     [
         (b'data: {"object":"error","message":"boom","type":"InternalServerError","code":500}\n\n', False),
         (b'data: {"code":"InternalError","message":"boom"}\n\n', True),
-        (b'event: error\ndata: {"message":"boom"}\n\n', True),
+        (b'event: error\ndata: {"message":"boom"}\n\n', False),
     ],
 )
 @pytest.mark.parametrize("done", [b"", DONE])
@@ -328,6 +328,15 @@ def test_an_error_without_its_envelope_gets_it_and_ends_the_stream(frame: bytes,
     assert error.startswith(b'data: {"error":{"message":"boom"')
     assert error.count(b"\n\n") == 1
     assert stream.answer.status == "failed"
+
+
+@pytest.mark.parametrize("data", ['{"message":"no: %s"}', '{"detail":"no: %s"}', "no: %s", '"no: %s"'])
+def test_an_error_that_only_its_name_tells_tells_no_key(data: str) -> None:
+    said, key = chunk('{"role":"assistant"}') + chunk('{"content":"h"}'), f"sk-proj-{'a1' * 12}"
+    out = passed("chat", said + f"event: error\ndata: {data % key}\n\n".encode() + DONE)
+
+    assert out.startswith(said + b'data: {"error":{"message":')
+    assert key.encode() not in out
 
 
 def test_an_error_without_its_envelope_is_no_answer() -> None:
@@ -351,6 +360,18 @@ def test_an_error_by_its_name_alone_is_what_a_responses_stream_failed_of() -> No
     assert out.startswith(said)
     assert out.count(b"event: error") == 1
     assert b'"code":"server_error","message":"boom"' in out[len(said) :]
+
+
+@pytest.mark.parametrize("data", ['{"message":"no: %s"}', "no: %s", '"no: %s"'])
+def test_an_error_by_its_name_alone_tells_no_key_and_the_failure_behind_it_goes_on_with_the_numbers(data: str) -> None:
+    said, key = RESPONSES[: RESPONSES.index(b"event: response.output_text")], f"sk-proj-{'a1' * 12}"
+    out = passed("responses", said + f"event: error\ndata: {data % key}\n\n".encode())
+
+    assert out.startswith(said)
+    assert key.encode() not in out
+    numbers = [loads(line[6:]).get("sequence_number") for line in out.split(b"\n") if line.startswith(b"data: {")]
+    assert [number for number in numbers if number is not None] == list(range(len(numbers) - numbers.count(None)))
+    assert out.count(b"event: error") == out.count(b"event: response.failed") == 1
 
 
 def test_a_failure_that_tells_why_beside_its_response_ends_the_stream_once() -> None:

@@ -14,13 +14,16 @@ from adapter.telemetry.metrics import Meters
 from tests.server.compacting import COMPACT, WAYS
 from tests.server.harness import adapter, play, request_bytes, upstream
 from tests.server.scripted import (
+    END,
     SSE,
+    USAGE,
     Script,
     Sleep,
     Stall,
     Step,
     Upstream,
     chat_reply,
+    chunk,
     event,
     json_reply,
     response,
@@ -100,6 +103,23 @@ def test_a_chat_answer_that_was_broken_off_costs_what_its_upstream_says(
     assert metered == [5]
     line = access_lines(capfd)[0]
     assert (line["outcome"], line["tokens_in"], line["tokens_out"]) == ("refused", 3, 2)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("surface", ["chat", "responses"])
+def test_an_error_in_a_chat_stream_costs_what_it_says(surface: str, begun: bool, metered: list[int]) -> None:
+    before = [event(chunk({"content": "Hal"}))] if begun else []
+    fails = [SSE, *before, event({"error": {"message": "no"}, "usage": USAGE}), END]
+
+    async def scenario() -> None:
+        rules = DAY | {"metrics": {"port": 0}}
+        async with Upstream(fails) as up, adapter(upstream(up.url, "chat", api_key=OWN), access=rules) as client:
+            answer = await ask(client, ALICE, surface, stream=True)
+            assert answer.status == (200 if begun else 502)
+            assert await remaining(client) == 10_000 - 5
+
+    play(scenario)
+    assert metered == [5]
 
 
 @pytest.mark.parametrize("script", [responses_stream("Hello", "resp_up"), FIRST], ids=["good", "failed"])

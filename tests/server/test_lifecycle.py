@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
@@ -19,14 +20,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import uvicorn
 from orjson import loads
-from uvicorn.supervisors import Multiprocess
 
 from adapter import serving
+from adapter.errors import ConfigError
 from adapter.listening import bound
 from adapter.server import drain
 from adapter.server.http.joining import JoiningProtocol
+from adapter.server.reloading import Handed
 from adapter.serving import Workers
 from adapter.store.store import Store
 from tests.server.harness import (
@@ -495,6 +496,44 @@ async def _gone(process: asyncio.subprocess.Process) -> int:
     return await asyncio.wait_for(process.wait(), 10)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_e14_a_server_has_all_the_files_that_it_may_have(workers: int) -> None:
+    few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (256, 512))
+
+    async def scenario() -> None:
+        url = "http://127.0.0.1:1/v1"
+        async with _served(url, f"ADAPTER_SERVER__WORKERS={workers}", before=few) as (process, client):
+            assert (await client.get("/livez")).status == 200
+            for one in (process.pid, *workers_of(process.pid)):
+                assert resource.prlimit(one, resource.RLIMIT_NOFILE) == (512, 512)
+
+    play(scenario, 30)
+
+
+def test_e14_a_server_without_a_file_left_blames_no_upstream() -> None:
+    """It would ask it no more, and turn away those for whom there is one."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            reader, writer = await client.open(request_bytes("GET", "/livez"))
+            await read_response(reader)
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            os.close(free := os.dup(0))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            try:
+                for _ in range(9):
+                    writer.write(ask_bytes("chat"))
+                    answer = await read_response(reader)
+                    assert (answer.status, answer.json["error"]["code"]) == (503, "server_is_overloaded")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            writer.write(ask_bytes("chat"))
+            assert (await read_response(reader)).status == 200
+            writer.close()
+
+    play(scenario)
+
+
 def test_e1_a_stream_finishes_while_the_server_drains() -> None:
     async def scenario() -> None:
         script: Script = [
@@ -666,13 +705,20 @@ class Answering:
     def ping(self, timeout: float) -> bool:
         return True
 
+    def tell(self, outcome: object) -> None: ...
+
+
+def _parent(*workers: Answering, signals: Sequence[int] = ()) -> Workers:
+    """Of these, before its first look at them."""
+    parent = Workers.__new__(Workers)
+    parent.signal_queue, parent.processes = list(signals), list(workers)  # type: ignore[arg-type]
+    parent._handed, parent.should_exit = Handed(ConfigError("none")), Event()
+    return parent
+
 
 def test_e5_a_worker_that_has_answered_is_not_asked_again_with_more_patience() -> None:
     """It may die before that, and its parent would hear of nothing meanwhile."""
-    workers = Workers.__new__(Workers)
-    workers.signal_queue, workers.processes = [], [Answering()]  # type: ignore[list-item]
-    workers.config, workers.should_exit = uvicorn.Config("none"), Event()
-    workers.keep_subprocess_alive()
+    _parent(Answering()).keep_subprocess_alive()
 
 
 class Deaf(Answering):
@@ -687,16 +733,14 @@ class Deaf(Answering):
 
 
 def test_e2_a_signal_is_not_kept_waiting_by_a_worker_that_does_not_answer() -> None:
-    workers = Workers.__new__(Workers)
-    workers.signal_queue, workers.processes = [signal.SIGTERM], [Deaf()]  # type: ignore[list-item]
-    workers.keep_subprocess_alive()
+    _parent(Deaf(), signals=[signal.SIGTERM]).keep_subprocess_alive()
 
 
 def test_e5_a_worker_that_answers_no_more_is_replaced(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class Hung(Deaf):
-        alive = True
+        alive, exitcode = True, -signal.SIGKILL
 
         def is_alive(self, timeout: float = 0) -> bool:
             return self.alive
@@ -704,22 +748,21 @@ def test_e5_a_worker_that_answers_no_more_is_replaced(
         def kill(self) -> None:
             self.alive = False
 
+        def join(self) -> None: ...
+
     class Other(Answering):
         pid = 2
 
     class Next(Answering):
         pid = 3
 
-    def replaced(parent: Multiprocess) -> None:
-        parent.processes[0] = Next()  # type: ignore[call-overload]
-
     monkeypatch.setattr(serving, "_WORKER_STARTS", -1)
-    monkeypatch.setattr(Multiprocess, "keep_subprocess_alive", replaced)
-    workers = Workers.__new__(Workers)
-    workers.signal_queue, workers.processes = [], [Hung(), Other()]  # type: ignore[list-item]
-    workers.keep_subprocess_alive()
+    monkeypatch.setattr(Workers, "_started", lambda parent: Next())
+    parent = _parent(Hung(), Other())
+    parent.keep_subprocess_alive()
     died = [loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [(line["event"], line["pid"]) for line in died] == [("worker_died", 1)]
+    assert [worker.pid for worker in parent.processes] == [3, 2]
 
 
 def test_e5_a_worker_whose_parent_is_gone_looks_for_it_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,13 +21,14 @@ from typing import Any
 import pytest
 import uvicorn
 
+from adapter import serving
 from adapter.config import renewed
 from adapter.errors import ConfigError
 from adapter.kinds import Secret
 from adapter.listening import bound
 from adapter.sections import Sealing, Settings
 from adapter.server import reloading
-from adapter.server.reloading import changed
+from adapter.server.reloading import Handed, changed
 from adapter.serving import Workers
 from tests.server.harness import Client, adapter, ask_bytes, configured, play, read_response, upstream, workers_of
 from tests.server.scripted import (
@@ -176,27 +177,79 @@ def test_signals_that_come_while_it_is_read_are_one(hup: Signals) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("mistake", [False, True])
-def test_a_parent_reads_once_for_all_that_waits_and_goes_on(monkeypatch: pytest.MonkeyPatch, mistake: bool) -> None:
-    """Whatever is wrong with what it reads: nobody else would stop its workers. It reads before they do: one that takes another's
-    place has what all others have."""
-    workers, own, done = Workers.__new__(Workers), upstream("http://127.0.0.1:1/v1", "chat"), list[str]()
+class Worker:
+    """One that answers, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.process, self.told = self, list[Settings | Exception]()
+
+    def is_alive(self) -> bool:
+        return True
+
+    def ping(self, timeout: float) -> bool:
+        return True
+
+    def tell(self, outcome: Settings | Exception) -> None:
+        self.told.append(outcome)
+
+
+@pytest.mark.parametrize("mistake", [None, ConfigError("no"), ValueError("whatever")])
+def test_a_parent_reads_for_all_of_its_workers_and_goes_on_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, mistake: Exception | None
+) -> None:
+    """Whatever is wrong with what it reads: nobody else would stop them. Who takes another's place has what all others have."""
+    before, after = (configured(upstream("http://127.0.0.1:1/v1", "chat", name)) for name in ("old", "new"))
+    over, reads = threading.Event(), list[int]()
 
     def again() -> Settings:
-        done.append("read")
-        if mistake:
-            raise ValueError
-        return configured(own)
+        reads.append(1)
+        assert over.wait(10)
+        if mistake is not None:
+            raise mistake
+        return after
 
-    class Worker:
-        pid = 1
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # those of these tests stay as they are
+    workers, worker = Workers(uvicorn.Config("", workers=2), [], before, again), Worker()
+    workers.processes = [worker]  # type: ignore[list-item]
+    for number in (signal.SIGHUP, *[signal.SIGHUP] * 3, 0):
+        workers.signal_queue = [number] * 3 if number else []
+        workers.handle_signals()
+        workers.keep_subprocess_alive()
+        assert worker.told[-1] is before
+    over.set()
+    for _ in range(2):  # and once more, for the signals that came while it read
+        assert workers._reading is not None
+        workers._reading.exception(10)
+        workers.handle_signals()
+        workers.keep_subprocess_alive()
+    assert worker.told[-1] is (mistake or after)
+    assert workers.config.app.args[0] == (before if mistake else after)  # type: ignore[union-attr]
+    assert (len(reads), workers._reading) == (2, None)
 
-    monkeypatch.setattr(os, "kill", lambda pid, number: done.append(f"{pid} is told"))
-    workers._settings, workers._again, workers._terminal = configured(own), again, reloading.Terminal()
-    workers.processes, workers.config = [Worker()], uvicorn.Config("")  # type: ignore[list-item]
-    workers.signal_queue = [signal.SIGHUP] * 9
+
+def test_a_worker_is_told_once_what_was_read_and_hears_of_it_by_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (configured(upstream("http://127.0.0.1:1/v1", "chat", name)) for name in ("old", "new"))
+    signals = list[tuple[int, int]]()
+    monkeypatch.setattr(os, "kill", lambda *sent: signals.append(sent))
+    worker = serving.Worker(uvicorn.Config(""), [], handed := Handed(first))
+    for outcome, told in ((first, False), (second, True), (second, False)):
+        worker.tell(outcome)
+        assert worker.child_conn.poll() is told
+        if told:
+            worker.pong()
+    assert (handed(), signals) == (second, [(os.getpid(), signal.SIGHUP)])
+    worker.child_conn.close()
+    worker.tell(first)  # it has died
+
+
+def test_a_parent_may_be_asked_for_one_worker_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    workers = Workers(uvicorn.Config("", workers=2), [], own := configured(), lambda: own)
+    monkeypatch.setattr(workers, "_started", Worker)
+    workers.signal_queue.append(signal.SIGTTIN)
     workers.handle_signals()
-    assert (done, workers.signal_queue) == (["read", "1 is told"], [])
+    workers.keep_subprocess_alive()
+    assert len(workers.processes) == 1
 
 
 @pytest.mark.parametrize("keyed", [False, True])
@@ -408,6 +461,7 @@ def test_what_changed_is_told_by_section_and_upstream() -> None:
         one | {"api_key": "l" * 20}, upstream("http://127.0.0.1:1/v1", "chat", "three"), compaction={"window": 9}
     )
     assert changed(before, after) == ["compaction", "upstreams.one", "upstreams.two", "upstreams.three"]
+    assert changed(before, replace(before, keys_file=Path("others.toml"))) == ["keys_file"]
 
 
 # --------------------------------------------------------------------------------------------------- the program itself
@@ -513,6 +567,55 @@ def test_a_signal_that_comes_while_a_server_starts_waits(workers: int, tmp_path:
                     await _line(told, "reloaded")
                 assert (await client.ask("chat")).status == 200
                 assert (len(old.seen), len(new.seen)) == (0, 1)
+
+    play(scenario, 60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_e1_a_reading_that_does_not_end_keeps_nobody_from_ending(
+    workers: int, number: signal.Signals, tmp_path: Path
+) -> None:
+    """Nor does one of a secret: it is somebody else's disk, and may hang."""
+
+    async def scenario() -> None:
+        path, key = tmp_path / "adapter.toml", tmp_path / "key"
+        key.write_text("sk-own")
+        _file(path, "http://127.0.0.1:1/v1", workers, f'api_key = "file:{key}"\n')
+        async with _program(path, before=_session) as (process, client, _):
+            assert (await client.get("/livez")).status == 200
+            key.unlink()
+            os.mkfifo(key)
+            process.send_signal(signal.SIGHUP)
+            with await asyncio.to_thread(key.open, "w"):  # once it reads
+                process.send_signal(number)
+                assert await asyncio.wait_for(process.wait(), 20) in (0, -number)
+
+    play(scenario, 60)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_go_by_one_reading(workers: int, tmp_path: Path) -> None:
+    """Whatever the file says by then, and whatever happens to who reads: all of them, or none, have what it said."""
+
+    async def scenario() -> None:
+        async with Upstream(*says("old") * 9) as old, Upstream(*says("new") * 9) as new, Upstream() as later:
+            path = tmp_path / "adapter.toml"
+            _file(path, old.url, workers)
+            async with _program(path, before=_session) as (process, client, told):
+                text = path.read_text()
+                path.unlink()
+                os.mkfifo(path)
+                process.send_signal(signal.SIGHUP)
+                with await asyncio.to_thread(path.open, "w") as pipe:  # once somebody reads
+                    _file(second := tmp_path / "second", later.url, workers)
+                    second.replace(path)
+                    pipe.write(text.replace(old.url, new.url))
+                for _ in range(workers):
+                    assert b"upstreams.up" in await _line(told, "reloaded")
+                for _ in range(6):
+                    assert (await client.ask("chat")).status == 200
+                assert (len(old.seen), len(new.seen), len(later.seen)) == (0, 6, 0)
 
     play(scenario, 60)
 

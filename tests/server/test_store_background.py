@@ -482,6 +482,24 @@ def test_it_is_asked_of_whom_its_client_named(store: dict[str, Any]) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("said", [{}, {"provider": {"order": ["a"]}}], ids=["nothing", "what its upstream understands"])
+def test_who_goes_on_with_it_asks_its_own_upstreams(said: dict[str, Any], store: dict[str, Any]) -> None:
+    """A deploy that calls its upstream otherwise: the client had named none."""
+
+    async def scenario() -> None:
+        async with Upstream(SILENT) as old, Upstream([json_reply(response("ab"))]) as new:
+            async with adapter(upstream(old.url, "responses", "old", api_key="sk-own"), store=store) as client:
+                known = (await client.ask("responses", background=True, **said)).json["id"]
+                while not old.seen:
+                    await asyncio.sleep(0.02)
+            async with adapter(upstream(new.url, "responses", "new", api_key="sk-own"), store=store) as client:
+                done = await until(client, known, "completed", "failed")
+                assert done["error"] is None
+                assert new.seen[0].json.get("provider") == said.get("provider")
+
+    play(scenario)
+
+
 def test_deleted_before_it_is_begun(store: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the claim and the look at what was claimed."""
     claim = Store.claim

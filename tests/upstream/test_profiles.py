@@ -49,6 +49,7 @@ def test_ollama_gets_no_effort_unless_its_operator_serves_a_model_that_takes_one
         ("openai", {"late_system": "first"}, "not one of keep, user, lead"),
         ("openai", {"accepts": "stop"}, "a list of strings"),
         ("openai", {"call_id": 40}, "a table with max and alphabet"),
+        ("openai", {"reasoning_summary": True}, "not one of auto, concise, detailed"),
     ],
 )
 def test_slip_is_explained(name: str, capabilities: dict[str, object], message: str) -> None:

@@ -31,7 +31,7 @@ _MARKS: Final = (
     b'"finish_reason": "',
     b'"usage":{',
     b'"usage": {',
-    b'"error"',
+    b"error",  # in an event's name, too
     b"[DONE]",
 )
 _CALL_MARKS: Final = (b'"tool_calls":[', b'"tool_calls": [')
@@ -63,6 +63,7 @@ class RawChatStream(RawStream):
         elif name is None and event.get("choices") is not None and not event.get("error"):
             self._take(event)  # as nearly all are
         elif (error := self.told(name, event)) is not None:
+            self.answer.usage = normal(usage_of(event)) or self.answer.usage
             self._failed(error, enveloped=bool(event.get("error")) and not tells_secret(data))
         else:
             self._take(event)

@@ -103,6 +103,7 @@ class ChatReader:
             self._refrain.learn(None, data, sole, sole_text)
         choices = chunk.get("choices")
         if chunk.get("error") or name == "error" or (choices is None and is_bare_error(chunk)):
+            self._count(usage_of(chunk))
             return self._failed(from_error_object(chunk))
         if (usage := chunk.get("usage")) is not None:
             self._count(usage)
@@ -260,7 +261,7 @@ class ChatReader:
             return []
         self.ended = True
         if self._assembly is None:
-            return [Failed(error)]
+            return [Failed(error, usage=self._usage)]
         usage: list[Event] = [] if self._usage is None else [Usage(self._usage)]
         return [*usage, Failed(error, self._assembly.open_items())]
 

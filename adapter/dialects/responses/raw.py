@@ -34,7 +34,7 @@ class RawResponsesStream(RawStream):
     """Ends in one terminal event; `[DONE]` may follow it. A broken stream gets `error` and `response.failed`."""
 
     marks: tuple[bytes, ...] = (
-        b'"error"',  # in nearly every event that holds one of the others, so it is the first to be looked for
+        b"error",  # in nearly every event that holds one of the others, so it is the first to be looked for; in a name, too
         b'"response.created"',
         b'"response.completed"',
         b'"response.incomplete"',
@@ -57,8 +57,8 @@ class RawResponsesStream(RawStream):
         self._cut_short = False
         """`[DONE]` came and no terminal event before it."""
         self._rewords = not exchange.request.client.shows_refusals
-        self._loud: tuple[bytes, ...] = self.marks[:1]
-        """The marks that may stand in any event."""
+        self._loud: tuple[bytes, ...] = (b'"error"',)
+        """What may stand in any event that has a name of this dialect."""
         if self._rewords:
             self.marks, self._loud = (*self.marks, *_REFUSALS), (*self._loud, *_REFUSALS)
 
@@ -102,6 +102,8 @@ class RawResponsesStream(RawStream):
     def see(self, name: str | None, data: bytes, event: dict[str, Any] | None) -> None:
         if event is None:
             self._cut_short = data == b"[DONE]"
+            if name == "error" and not self._cut_short:
+                self.answer.status, self.answer.error = "failed", told_error({})
             return
         kind, response, answer = event.get("type"), event.get("response"), self.answer
         if (error := self.told(name, event)) is not None:

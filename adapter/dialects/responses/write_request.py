@@ -91,6 +91,10 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
         body["text"] = {key: value for key, value in text.items() if key != "format"}
         held = "The upstream's Responses endpoint holds no answer to a format."
         losses.append(Loss("response_format", Action.DROPPED, "response_format", held))
+    if profile.reasoning_summary is not None:
+        reasoning = body.get("reasoning", {})
+        if reasoning.get("effort") != "none":  # there is nothing to sum up
+            body["reasoning"] = {**reasoning, "summary": profile.reasoning_summary}
     limit = body.get("max_output_tokens")
     if limit is not None and limit < profile.min_output_tokens:
         body["max_output_tokens"] = profile.min_output_tokens

@@ -124,7 +124,7 @@ class Keeper:
         asked_for = {**body, "input": given, "store": True}
         if recalled.previous is not None:
             asked_for["previous_response_id"] = recalled.previous
-        if len(recalled.found) == 1:
+        if recalled.found[0].named:  # whoever goes on with it may have other upstreams
             asked_for["provider"] = upstream.name
         for name in ("background", "conversation"):
             body.pop(name, None)

@@ -110,6 +110,33 @@ def test_reasoning_goes_back_only_to_servers_that_take_it() -> None:
     assert taken.body == write_request(chat([THOUGHT, USER]), profile("vllm")).body
 
 
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ({}, {"summary": "detailed"}),
+        ({"reasoning": {"effort": "low"}}, {"effort": "low", "summary": "detailed"}),
+        ({"reasoning": {"effort": "none"}}, {"effort": "none"}),
+    ],
+)
+def test_summaries_are_asked_for_where_the_upstream_gives_them_and_there_is_something_to_sum_up(
+    said: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    asked = chat(**said)
+    written = write_request(asked, profile("openai", {"reasoning_summary": "detailed"}))
+
+    assert written.body["reasoning"] == sent
+    assert written.losses == []
+    assert {name: asked.body[name] for name in said} == said
+
+
+def test_a_responses_client_says_itself_whether_it_wants_a_summary() -> None:
+    giving = profile("openai", {"reasoning_summary": "auto"})
+
+    for said in ({}, {"reasoning": {"effort": "low"}}, {"reasoning": {"summary": "concise"}}):
+        body = write_request(read_request({"model": "m", "input": "hi", **said}), giving).body
+        assert {name: body[name] for name in body if name == "reasoning"} == said
+
+
 def test_an_assistant_speaks_in_the_only_form_without_an_id() -> None:
     parts = [{"type": "output_text", "text": "No: ", "annotations": []}, {"type": "refusal", "refusal": "never"}]
     written = write_request(chat([{"type": "message", "role": "assistant", "content": parts}]), GENERIC)
