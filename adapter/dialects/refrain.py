@@ -86,7 +86,7 @@ class Refrain:
         self._number = 0
         """Of the next event."""
         self._short = 0
-        """Bytes that two events would have at least; 0 where `run` does not know the form."""
+        """Bytes that two events would have at least; 0 while the form is not known."""
         self._event: list[bytes] = []
         """An event in pieces, those for its text and its number empty."""
         self._text_at = 0
@@ -96,7 +96,7 @@ class Refrain:
         """From that line to the text, where the number has so many digits."""
         self._digits = 0
         self._text = slice(0)
-        """Where in a read of one event the text stands, for numbers of so many digits: below `_limit`."""
+        """Where in a read of one event the text stands, and the noise, for numbers of so many digits: below `_limit`."""
         self._limit = 0
         self._template = b""
         """A numbered event, with places for number and text."""
@@ -132,8 +132,9 @@ class Refrain:
         not be.
 
         In a read of one event, as it is where a model is slow, the text is cut out as if all was well, and the event that it
-        would make is compared with what was read: a tenth of it. In a longer one the texts are cut out of their lines as if all was well, and the events that they would make are compared with what was read: a
-        fifth of a read of five, two fifths of one of fifty, because nobody looks for the end of each text.
+        would make is compared with what was read: a tenth of it. So it is in a longer one, where the texts are cut out of their
+        lines, unless there is noise: a fifth of a read of five, two fifths of one of fifty, because nobody looks for the end of
+        each text.
         """
         number, numbered = self._number, self._numbered
         if len(whole) < self._short:
@@ -144,12 +145,18 @@ class Refrain:
                 event: bytes = self._template % ((number, body) if self._counts_first else (body, number))
             else:
                 event = self._head + body + self._end
-            if event != whole or _QUOTE in body:
+            if event != whole:
+                return None
+            if noisy := self._before_noise:
+                body, found, noise = body.partition(noisy)
+                if not found or (noise and not noise.isalnum()):
+                    return None
+            if _QUOTE in body:
                 return None
             self._number = number + 1
             self._credit += 1
             return body, [body]
-        if not self._short or len(whole) > _LONGEST:
+        if not self._short or self._before_noise or len(whole) > _LONGEST:
             return None
         lines = BytesIO(whole).readlines()
         lines = lines[1::3] if self._named else lines[::2]
@@ -297,7 +304,7 @@ class Refrain:
             self._template = head.replace(b"%", b"%%") + b"%b" + self._end
             self._event, self._text_at = [head, b"", before, b"", behind], 1
         self._fit(len(number[1]) if number is not None and self._numbered else 0)
-        self._short = 0 if noise is not None else len(head) + len(event) - (stop - start)
+        self._short = len(head) + len(event) - (end_at - start)
 
     def _fit(self, digits: int) -> None:
         """Say where the text stands, in an event and in its line, when the number has so many digits; 0 where there is none."""

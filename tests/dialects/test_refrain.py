@@ -341,13 +341,20 @@ def test_read_of_nothing_but_texts_is_not_searched_for_their_ends(
     assert refrain.texts(event("four", 99) + event("five", 100)) is None
 
 
+@pytest.mark.parametrize("noise", [None, "", "aB3"])
 @pytest.mark.parametrize("number_first", [True, False, None])
 @pytest.mark.parametrize("body", ["", "two", "%d", "a\\nb", "\\u00e9", 'b","delta":"c', "\x01", "\\"])
-def test_text_that_comes_alone_is_what_a_parser_finds(number_first: bool | None, body: str) -> None:
-    """In an event of which the rest is the refrain: with a number that grows longer, in front or behind, or without any."""
+def test_text_that_comes_alone_is_what_a_parser_finds(
+    number_first: bool | None, body: str, noise: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an event of which the rest is the refrain: with a number that grows longer, in front or behind, or without any, and with
+    noise or without."""
 
-    def event(body: str, number: int) -> bytes:
-        data = delta("x", "BODY", number, {"by": "5%"}, bool(number_first), True, True).replace(b"BODY", body.encode())
+    def event(body: str, number: int, noise: str | None = noise) -> bytes:
+        said = f'"{body}"' if noise is None else f'"{body}","obfuscation":"{noise}"'
+        data = delta("x", "BODY", number, {"by": "5%"}, bool(number_first), True, True).replace(
+            b'"BODY"', said.encode()
+        )
         return re.sub(rb'"sequence_number":\d+,?|,"sequence_number":\d+', b"", data) if number_first is None else data
 
     def says(event: Any) -> tuple[str, str]:
@@ -358,7 +365,11 @@ def test_text_that_comes_alone_is_what_a_parser_finds(number_first: bool | None,
 
     refrain = Refrain()
     refrain.learn("x.delta", event("one", 8), says(orjson.loads(event("one", 8))), says)
-    assert refrain.texts(read(9, "two")) == (["two"], len(read(9, "two")))
+    with monkeypatch.context() as alone:
+        alone.setattr(Refrain, "bodies", lambda *_: None)
+        assert refrain.texts(read(9, "two")) == (["two"], len(read(9, "two")))
+        if noise is not None:
+            assert refrain.texts(framed("x.delta", event("two", 10, "a b"))) is None
     try:
         text = json.loads(f'"{body}"')
     except json.JSONDecodeError:
