@@ -132,8 +132,9 @@ class Refrain:
         not be.
 
         In a read of one event, as it is where a model is slow, the text is cut out as if all was well, and the event that it
-        would make is compared with what was read: a tenth of it. In a longer one the texts are cut out of their lines as if all was well, and the events that they would make are compared with what was read: a
-        fifth of a read of five, two fifths of one of fifty, because nobody looks for the end of each text.
+        would make is compared with what was read: a tenth of it. In a longer one the texts are cut out of their lines so, and
+        the events that they would make are compared with it: a fifth of a read of five, two fifths of one of fifty, because
+        nobody looks for the end of each text.
         """
         number, numbered = self._number, self._numbered
         if len(whole) < self._short:
