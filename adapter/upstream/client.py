@@ -203,14 +203,14 @@ class Reply:
         take, ready, enough = self._passing
         if enough.done():  # cancelled, which the task is about to hear
             return
+        taking = chunk != b"" or (
+            content._exception is None and content._size <= _AT_ONCE and not protocol._reading_paused
+        )
         try:
-            if not chunk:
-                taking = content._exception is None and content._size <= _AT_ONCE and not protocol._reading_paused
-                if taking := taking and ready():
-                    chunk = _taken(content) if content._buffer else b""
-            elif not (taking := ready()):
-                content.feed_data(chunk)
-            if taking and chunk:
+            taking = taking and ready()
+            if not taking and chunk:
+                content.feed_data(chunk)  # for the next `read`
+            elif taking and (chunk := chunk or (_taken(content) if content._buffer else b"")):
                 if self._ear.hears_data(chunk):
                     self._deadline = monotonic() + self._idle
                 taking = take(chunk)

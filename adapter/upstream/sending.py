@@ -119,7 +119,7 @@ class Protocol(ResponseHandler):
             super().data_received(data)
             return
         if self._between and len(data) <= _ONE_CHUNK:
-            # nearly every read is a chunk, behind which the parser would be where it is: 8 % of a token that comes alone
+            # nearly every read is a chunk, behind which the parser would be where it is: a tenth of a token that comes alone
             begin, starts, piece = _framing(len(data))
             if data[begin] in starts and data[-1] == _LF and data[-2] == _CR:
                 heard(data[piece])
@@ -137,8 +137,8 @@ class Protocol(ResponseHandler):
         heard(b"")
 
     def _is_between(self, data: bytes) -> bool:
-        """Behind `data`, of which nothing was taken yet and which was no end: every chunk that has begun is whole. Two line ends are
-        the last of an event; the size of a chunk does not end so, nor what may stand beside it."""
+        """Behind `data`, of which nothing was taken yet and which was no end: every chunk that has begun is whole. Two line ends
+        are the last of an event; the size of a chunk does not end so, nor what may stand beside it."""
         body = self._payload
         ends = body and body._http_chunk_splits
         return bool(body and ends and ends[-1] == body.total_bytes) and data[-4:] == b"\n\n\r\n"
