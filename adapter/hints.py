@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """How a sentence that says `word` is unknown goes on: with the nearest known one, else with all of them."""
+    """How a sentence that says `word` is unknown goes on: with the nearest known one, in whatever case, else with all of them."""
     from difflib import get_close_matches  # only a mistake needs it
 
-    known = sorted(known)
-    near = get_close_matches(word, known, n=1)
-    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+    spelled = {name.lower(): name for name in sorted(known)}
+    near = get_close_matches(word.lower(), spelled, n=1)
+    return f", did you mean {spelled[near[0]]!r}?" if near else f"; known: {', '.join(spelled.values())}"

@@ -179,6 +179,7 @@ def test_compaction_and_sealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 UPSTREAM = '[[upstreams]]\nname = "a"\nbase_url = "http://h/v1"\ndialect = "chat"\n'
 BAD = {
     "an_unknown_section": ("[servr]\n", "servr", "did you mean 'server'"),
+    "a_section_in_capitals": ("[SERVER]\n", "SERVER", "did you mean 'server'"),
     "an_unknown_key": ("[server]\nprot = 1\n", "server.prot", "did you mean 'port'"),
     "an_unknown_upstream_key": (UPSTREAM + 'modles = ["x"]\n', "upstreams[0].modles", "did you mean 'models'"),
     "an_unknown_capability": (
