@@ -142,8 +142,6 @@ class Workers(Multiprocess):
     """The parent of several workers, which says when it has lost one, reads the configuration for all, and passes every other
     signal on."""
 
-    processes: list[Worker]  # type: ignore[assignment]
-
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, again: Again) -> None:
         """`settings` are those of the workers, `again` reads them anew."""
         self._settings = settings
@@ -221,7 +219,7 @@ class Workers(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Start another one in the place of each that has died, or does not answer, and tell the others what was read. Nobody is
         waited for once a signal came, nor one that has died since it was asked."""
-        for place, worker in enumerate(self.processes):
+        for place, worker in enumerate(cast("list[Worker]", self.processes)):
             until = monotonic() + _WORKER_STARTS
             while worker.process.is_alive() and not worker.ping(_A_PING):
                 if self.signal_queue:
