@@ -21,7 +21,6 @@ from adapter.server.doors import Doors, access, gate
 from adapter.server.drain import Drain
 from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Probe, Readyz
-from adapter.server.history import NoHistory
 from adapter.server.models import Models
 from adapter.server.reloading import Again, Reloading
 from adapter.server.routes import router
@@ -61,7 +60,6 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
             asking=asking,
             compaction=settings.compaction.options(),
             ring=settings.sealing.ring(),
-            history=NoHistory() if stored is None else stored,
             keeping=KeepsNothing() if stored is None else stored,
         )
         catalog = Catalog(client, upstreams, time.monotonic)

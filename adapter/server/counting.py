@@ -59,7 +59,7 @@ class Counting:
             target, *_ = await courses.referred(turn, body, courses.routing.found(turn, body))
             turn.model, turn.upstream = target.model, target.upstream.name
         elif isinstance(previous := body.pop("previous_response_id", None), str):
-            earlier = await courses.history.resolve(turn.caller, previous)
+            earlier = await courses.keeping.resolve(turn.caller, previous)
             body["input"] = [*earlier, *as_items(body.get("input"))]
         elif previous is not None:
             raise InvalidType("previous_response_id must be a string.", param="previous_response_id")

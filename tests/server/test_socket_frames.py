@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
-from adapter.server.history import NoHistory
+from adapter.server.courses.keeping import KeepsNothing
 from adapter.server.socket.recent import Recent
 from tests.server.harness import Client, adapter, play, upstream
 from tests.server.scripted import (
@@ -297,7 +297,7 @@ def test_a_conversation_over_the_bound_is_not_kept() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.lists(st.binary(max_size=300), max_size=4))))
 def test_what_is_remembered_never_passes_its_bound(turns: list[tuple[str, list[bytes]]]) -> None:
-    recent = Recent(1000, NoHistory())
+    recent = Recent(1000, KeepsNothing())
     for name, pieces in turns:
         recent.keep(name, tuple(pieces))
         kept = [found for each in "abcd" if (found := recent.find(each)) is not None]

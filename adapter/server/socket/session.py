@@ -61,7 +61,7 @@ class Session:
         self._scope = scope
         self._receive = receive
         self._send_message = send
-        self._recent = Recent(pipeline.settings.websocket_history, pipeline.served.courses.history)
+        self._recent = Recent(pipeline.settings.websocket_history, pipeline.served.courses.keeping)
         self._lanes = Lanes(self._begun, pipeline.settings.body_limit)
         self._held: dict[str, tuple[SocketOutlet, tuple[Steer, ...]]] = {}
         """Response id -> where it was told, and what was said while it was made, for the turn in which the client answers its
