@@ -109,7 +109,7 @@ class Queued:
             made = await self.background.accept(self, course)
             if course.stream:
                 return self.background.follow(self.keep.turn.caller.tenant, self.keep.kind.id)
-            return Document(dumps(made), None)
+            return Document(dumps(made))
 
         return replace(course, begin=begin, raw=True)
 

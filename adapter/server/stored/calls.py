@@ -12,9 +12,9 @@ from adapter.dialects.responses.read_request import check_include
 from adapter.errors import InvalidType, InvalidValue
 from adapter.hub.events import Item
 from adapter.hub.items import detailed
-from adapter.hub.request import DialectName, Exchange
+from adapter.hub.request import DialectName
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.course import Course, Lane, told
 from adapter.server.exchange import Pipeline
 from adapter.server.turn import Turn
 from adapter.store.values import Order, Page
@@ -116,16 +116,11 @@ class Endpoint:
         await self._pipeline.serve(self._dialect, decide, scope, receive, send, has_body=self._has_body)
 
 
-def told(lane: Callable[[], Awaitable[Lane]], *, stream: bool = False) -> Course:
-    """A course that no model is asked for."""
-    return Course(stream=stream, exchange=Exchange.unasked("responses"), begin=lane, raw=True)
-
-
 def document(value: Any) -> Course:
     """A JSON answer."""
 
     async def begin() -> Lane:
-        return Document(dumps(value), None)
+        return Document(dumps(value))
 
     return told(begin)
 

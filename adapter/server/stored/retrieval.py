@@ -12,10 +12,10 @@ from adapter.hub.request import Exchange
 from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import RawStreaming, begun
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.course import Course, Lane, told
 from adapter.server.exchange import Pipeline
 from adapter.server.stored.background import Background
-from adapter.server.stored.calls import Call, document, listed, told
+from adapter.server.stored.calls import Call, document, listed
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 from adapter.upstream.credentials import call_headers
@@ -103,7 +103,7 @@ class StoredResponses:
     ) -> Course:
         """The answer of the upstream that keeps the response. Its id is one that the store knows, so it is only an id."""
         asking = self.pipeline.served.courses.asking
-        found = [(one, one.key_at(origin or "")) for one in self.pipeline.served.courses.router.upstreams]
+        found = [(one, one.key_at(origin or "")) for one in self.pipeline.served.courses.routing.router.upstreams]
         upstream, key = next(((one, key) for one, key in found if key is not None), (None, 0))
         if upstream is None:
             raise _unknown(call.id)
@@ -126,7 +126,7 @@ class StoredResponses:
                 reply.close()
             if method == "DELETE":
                 await self._forget(turn, call.id)
-            return Document(_called(call.id, body), None)
+            return Document(_called(call.id, body))
 
         return told(begin, stream=stream)
 
