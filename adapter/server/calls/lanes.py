@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
-from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake, not_a_reply, parsed
-from adapter.dialects.raw import named
+from adapter.dialects.raw import RawStream, named
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Started

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from adapter.compaction.sealing import KeyRing
-from adapter.dialects.base import RawStream
+from adapter.dialects.raw import RawStream
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.losses import Loss
 from adapter.hub.request import Request
