@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from adapter.dialects.responses.read_request import check_include
-from adapter.errors import InvalidType, InvalidValue
+from adapter.errors import AdapterError, InvalidType, InvalidValue, NotFound
 from adapter.hub.events import Item
 from adapter.hub.items import detailed
 from adapter.hub.request import DialectName
@@ -19,6 +19,8 @@ from adapter.server.exchange import Pipeline
 from adapter.server.turn import Turn
 from adapter.store.values import Order, Page
 from adapter.wire.jsonio import dumps
+
+T = TypeVar("T")
 
 _MOST: Final = 100
 _STATED: Final = (
@@ -92,6 +94,22 @@ class Call(NamedTuple):
         if given is not None and not isinstance(given, dict):
             raise InvalidType("metadata must be an object.", param="metadata")
         return given
+
+
+def found(value: T | None, what: str, id: str) -> T:
+    """`value`, the object of that id that was asked for.
+
+    Raises:
+        NotFound: it is None. One answer for unknown, expired, deleted and another tenant's.
+    """
+    if value is None:
+        raise unknown(what, id)
+    return value
+
+
+def unknown(what: str, id: str) -> AdapterError:
+    """There is no such object for this caller."""
+    return NotFound(f"{what} with id '{id[:200]}' not found.")
 
 
 Handler: TypeAlias = Callable[[Turn, Call], Awaitable[Course]]
