@@ -1,4 +1,4 @@
-"""The command line: serve, check, keys, store, convert, conform."""
+"""The command line: serve, check, keys, store, codex-config, convert, conform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final
 
 import click
 
@@ -20,8 +20,6 @@ from adapter.kinds import Secret
 from adapter.listening import bound
 from adapter.sections import Settings, Upstream
 from adapter.starting import have_all_files, hear_of_children, hold_reload, open_streams, starting
-
-P = ParamSpec("P")
 
 _DIALECT: Final = click.Choice(["chat", "responses"])
 
