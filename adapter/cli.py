@@ -10,14 +10,13 @@ from typing import Final
 
 import click
 
-from adapter import __version__
+from adapter import __version__, listening
 from adapter.apart import afresh, apart
 from adapter.commands import end, keys, told
 from adapter.config import load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.hub.request import DialectName
 from adapter.kinds import Secret
-from adapter.listening import bound
 from adapter.sections import Settings, Upstream
 from adapter.starting import have_all_files, hear_of_children, hold_reload, open_streams, starting
 
@@ -78,7 +77,7 @@ def serve(
             raise ConfigError("--dialect, --profile and --upstream-key-env belong to --upstream")
         if demo and upstream is not None:
             raise ConfigError("--demo and --upstream exclude each other")
-        model = bound("127.0.0.1", 0) if demo else None
+        model = listening.bound("127.0.0.1", 0) if demo else None
         if model is not None:
             from adapter.demo.running import sections
 
@@ -128,9 +127,9 @@ def _check_places(settings: Settings) -> None:
 def described(settings: Settings) -> str:
     """What these settings would serve, for a human; without keys."""
     server, metrics = settings.server, settings.metrics
-    lines = [f"listens on {_url(server.host, server.port)}, workers {server.workers}, losses {server.losses}"]
+    lines = [f"listens on {listening.url(server.host, server.port)}, workers {server.workers}, losses {server.losses}"]
     if metrics.port is not None:
-        lines.append(f"metrics at {_url(metrics.host, metrics.port)}/metrics")
+        lines.append(f"metrics at {listening.url(metrics.host, metrics.port)}/metrics")
     lines += [_who_may_ask(settings), _what_is_kept(settings)]
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
@@ -141,10 +140,6 @@ def described(settings: Settings) -> str:
         )
         lines += [f"  alias {alias} -> {name}" for alias, name in upstream.aliases.items()]
     return "\n".join(lines)
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _who_may_ask(settings: Settings) -> str:
