@@ -12,7 +12,7 @@ import click
 
 from adapter import __version__, listening
 from adapter.apart import afresh, apart
-from adapter.commands import end, keys, told
+from adapter.commands import end, ends_at_config_errors, keys
 from adapter.config import load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.hub.request import DialectName
@@ -40,7 +40,7 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), metavar="P")
 @click.option("--workers", type=click.IntRange(1), metavar="N")
 @click.option("--open", "open_", is_flag=True, help="Without keys, also where other machines reach the port.")
-@told
+@ends_at_config_errors
 def serve(
     config: Path | None,
     upstream: str | None,
@@ -97,7 +97,7 @@ main.add_command(keys)
 
 @main.command()
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file; the environment counts as well.")
-@told
+@ends_at_config_errors
 def check(config: Path | None) -> None:
     """Validate a configuration and print what would be served."""
     settings = load(config)
@@ -178,7 +178,7 @@ def store() -> None:
 
 @store.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
-@told
+@ends_at_config_errors
 def stats(config: Path | None) -> None:
     """Print how much is stored."""
     _of_store(config, "stats")
@@ -186,7 +186,7 @@ def stats(config: Path | None) -> None:
 
 @store.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
-@told
+@ends_at_config_errors
 def purge(config: Path | None) -> None:
     """Remove what has expired; a running adapter does that by itself."""
     _of_store(config, "purge")
@@ -208,7 +208,7 @@ def _of_store(config: Path | None, verb: str) -> None:
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
 @click.option("--url", metavar="URL", help="Where it is reached, where that is not what it listens on.")
 @click.option("--model", metavar="M", help="The model (default: the first that the running adapter lists).")
-@told
+@ends_at_config_errors
 def codex_config(config: Path | None, url: str | None, model: str | None) -> None:
     """Print a block for ~/.codex/config.toml that points Codex at the running adapter."""
     from adapter import pointing
@@ -227,7 +227,7 @@ def codex_config(config: Path | None, url: str | None, model: str | None) -> Non
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The client's request that a reply or stream answers.",
 )
-@told
+@ends_at_config_errors
 def convert(what: str, source: str, target: str, profile: str, asked: Path | None) -> None:
     """Translate standard input to standard output; losses and anomalies are JSON lines on standard error."""
     from adapter import converting
@@ -274,7 +274,7 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
     help="Print a line for each answer to standard error.  [default: where that is a terminal]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@told
+@ends_at_config_errors
 def conform(
     url: str,
     dialect: str,

@@ -10,7 +10,7 @@ from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import AdapterError, InvalidType, MissingParameter
 from adapter.server.calls.own import Document
 from adapter.server.calls.plan import serialised
-from adapter.server.courses.course import Course, Lane, told
+from adapter.server.courses.course import Course, Lane, own_course
 from adapter.server.courses.deciding import Courses
 from adapter.server.exchange import Pipeline
 from adapter.server.history import as_items
@@ -70,7 +70,7 @@ class Counting:
             count = _estimate(body) if count is None else count
             return Document(dumps({"object": "response.input_tokens", "input_tokens": count}))
 
-        return told(begin)
+        return own_course(begin)
 
 
 async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:

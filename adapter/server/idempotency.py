@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 
 from adapter.errors import AnswerNotKept, IdempotencyKeyInUse, IdempotencyKeyReused
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Decide, Lane, told
+from adapter.server.courses.course import Course, Decide, Lane, own_course
 from adapter.server.turn import Outcome, Turn
 from adapter.upstream.alarms import Alarms
 from adapter.wire.headers import RawHeaders, idempotency_key
@@ -199,7 +199,7 @@ class Named:
         async def begin() -> Lane:
             return Document(answered.body)
 
-        return told(begin)
+        return own_course(begin)
 
     def __enter__(self) -> Named:
         return self

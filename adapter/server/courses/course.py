@@ -42,7 +42,7 @@ class Course:
         return lane
 
 
-def told(begin: Callable[[], Awaitable[Lane]], *, stream: bool = False) -> Course:
+def own_course(begin: Callable[[], Awaitable[Lane]], *, stream: bool = False) -> Course:
     """A course that no model is asked for."""
     return Course(stream=stream, exchange=Exchange.unasked("responses"), begin=begin, raw=True)
 

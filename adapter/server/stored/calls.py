@@ -14,7 +14,7 @@ from adapter.hub.events import Item
 from adapter.hub.items import detailed
 from adapter.hub.request import DialectName
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Lane, told
+from adapter.server.courses.course import Course, Lane, own_course
 from adapter.server.exchange import Pipeline
 from adapter.server.turn import Turn
 from adapter.store.values import Order, Page
@@ -140,7 +140,7 @@ def document(value: Any) -> Course:
     async def begin() -> Lane:
         return Document(dumps(value))
 
-    return told(begin)
+    return own_course(begin)
 
 
 def listed(page: Page) -> Course:

@@ -12,7 +12,7 @@ from adapter.hub.request import Exchange
 from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import RawStreaming, begun
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Lane, told
+from adapter.server.courses.course import Course, Lane, own_course
 from adapter.server.exchange import Pipeline
 from adapter.server.stored.background import Background
 from adapter.server.stored.calls import Call, document, found, listed, unknown
@@ -53,7 +53,7 @@ class StoredResponses:
         async def begin() -> Lane:
             return self.background.follow(tenant, call.id, -1 if after is None else after)
 
-        return told(begin, stream=True)
+        return own_course(begin, stream=True)
 
     async def delete(self, turn: Turn, call: Call) -> Course:
         """Forget it; work on it stops."""
@@ -123,7 +123,7 @@ class StoredResponses:
                 await self._forget(turn, call.id)
             return Document(_called(call.id, body))
 
-        return told(begin, stream=stream)
+        return own_course(begin, stream=stream)
 
     async def _forget(self, turn: Turn, id: str) -> None:
         """Upstream it is gone; who kept it matters no more."""
