@@ -1,4 +1,4 @@
-"""What a dialect is: the functions and the two small machines that every folder here provides."""
+"""What a dialect is: the functions and the small machines that every folder here provides."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The one pipeline of every surface: admit, read, decide, begin, pump, settle.
 
-    admit     who asks                                   `Gate`; keys and limits find their place here
+    admit     header fields -> who asks                  `Gate`
     read      body bytes -> one JSON object, bounded     a socket brings the object itself and enters behind this
-    decide    body -> targets, history, blobs, course    `Courses`; stored history is put in here
+    decide    body -> targets, history, blobs, course    `Courses`; what it may cost is reserved then
     begin     until the upstream has answered            until here an error is an HTTP status
     pump      events or bytes to the client              from here on it is the stream's one failure event
-    settle    usage, the access line                     always, once
+    settle    usage, limits, the access line             `Books`; always, once
 
 Whoever ends a turn early (the client that leaves, the client that does not read, the drain) cancels its task and says why:
 the upstream connection closes with it.

@@ -2,7 +2,7 @@
 
     hub     upstream bytes -> hub events -> the client's dialect     `Hub`, `HubWhole`, n of them in `choices.Parallel`
     raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
-    own     what this server says by itself                          `own.Said`, `own.Document`
+    own     what this server says by itself, or changes              `own.Said`, `.Document`, `.Written`, `.Changed`
 
 Each is *begun* before anything is sent: `begin` returns once the upstream has answered (its first event that is not an
 error, its whole body where that is JSON) and raises what went wrong until then. Retry and failover belong before that point

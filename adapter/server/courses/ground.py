@@ -82,7 +82,7 @@ class Ground:
         """Tell the client what of its request the upstream will not hear.
 
         Raises:
-            UnsupportedParameter: such a loss is to be refused.
+            LossRejected: such a loss is to be refused.
         """
         report(turn, losses, self.asking.settings.losses)
 

@@ -19,6 +19,7 @@ class Recalled(NamedTuple):
     found: tuple[Target, ...]
     """Who can go on, best first."""
     previous: str | None = None
+    """The id that the request named, if any."""
     earlier: int | None = None
     """How many items of the input are earlier turns; None: none were put in, whoever is asked knows them."""
 
