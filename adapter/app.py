@@ -19,9 +19,9 @@ from adapter.server.courses.keeping import KeepsNothing
 from adapter.server.courses.routing import Routing
 from adapter.server.doors import Doors, access, gate
 from adapter.server.drain import Drain
-from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Probe, Readyz
 from adapter.server.models import Models
+from adapter.server.pipeline import Pipeline
 from adapter.server.reloading import Again, Reloading
 from adapter.server.routes import router
 from adapter.server.served import Served

@@ -12,8 +12,8 @@ from adapter.server.calls.own import Document
 from adapter.server.calls.plan import serialised
 from adapter.server.courses.course import Course, Lane, own_course
 from adapter.server.courses.deciding import Courses
-from adapter.server.exchange import Pipeline
 from adapter.server.history import as_items
+from adapter.server.pipeline import Pipeline
 from adapter.server.turn import Turn
 from adapter.upstream.lacking import is_absent
 from adapter.upstream.router import Target

@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 from starlette.types import Message, Receive, Scope, Send
 
 from adapter.errors import AdapterError, BadRequest, ShuttingDown
-from adapter.server.exchange import Pipeline
 from adapter.server.http.joining import abort
 from adapter.server.http.refusal import refusal
+from adapter.server.pipeline import Pipeline
 from adapter.server.socket.lanes import Lanes, Running
 from adapter.server.socket.messages import Create, SocketOutlet, lane, read_create, read_frame
 from adapter.server.socket.prewarm import prepared

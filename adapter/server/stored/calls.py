@@ -15,7 +15,7 @@ from adapter.hub.items import detailed, in_parts
 from adapter.hub.request import DialectName
 from adapter.server.calls.own import Document
 from adapter.server.courses.course import Course, Lane, own_course
-from adapter.server.exchange import Pipeline
+from adapter.server.pipeline import Pipeline
 from adapter.server.turn import Turn
 from adapter.store.values import Order, Page
 from adapter.wire.jsonio import dumps

@@ -20,7 +20,7 @@ from adapter.hub.request import DialectName
 from adapter.sections import Settings
 from adapter.server.courses.keeping import Keep
 from adapter.server.courses.recall import Recalled
-from adapter.server.exchange import Pipeline
+from adapter.server.pipeline import Pipeline
 from adapter.server.stored.calls import Call, Endpoint
 from adapter.server.stored.references import named
 from adapter.server.stored.table import CHAT, RESPONSES, Entry

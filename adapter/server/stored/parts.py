@@ -9,7 +9,7 @@ from typing import Final
 
 from adapter.errors import StoreUnavailable
 from adapter.sections import Store as Section
-from adapter.server.exchange import Pipeline
+from adapter.server.pipeline import Pipeline
 from adapter.server.stored.background import Background
 from adapter.server.stored.completions import StoredCompletions
 from adapter.server.stored.conversing import StoredConversations

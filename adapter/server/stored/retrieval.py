@@ -13,7 +13,7 @@ from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import RawStreaming, begun
 from adapter.server.calls.own import Document
 from adapter.server.courses.course import Course, Lane, own_course
-from adapter.server.exchange import Pipeline
+from adapter.server.pipeline import Pipeline
 from adapter.server.stored.background import Background
 from adapter.server.stored.calls import Call, document, found, listed, unknown
 from adapter.server.turn import Turn
