@@ -518,7 +518,7 @@ def test_the_last_read_is_not_lost_to_a_server_that_stops_before_it_is_given(raw
     if raw:
         passing = RawStreaming(Still(), DIALECTS["responses"].raw_stream(exchange), settle_within=60)  # type: ignore[arg-type]
         data = passing.observer.feed(b"".join(events[:-1]))
-        passing._first.append(passing.observer.feed(events[-1]))
+        passing._first = passing.observer.feed(events[-1])
         rest = passing.fail(ERROR)
     else:
         hub = Hub(Still(), Intake(DIALECTS["responses"], exchange), exchange, settle_within=60)  # type: ignore[arg-type]
