@@ -13,7 +13,7 @@ from adapter.compaction.anatomy import CALLS, COMPACTIONS, CUT_OFF, OUTPUTS, typ
 from adapter.errors import NoSummary, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
-from adapter.hub.items import ID_PREFIXES, OTHER_ID, in_parts
+from adapter.hub.items import ID_PREFIXES, OTHER_ID
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,8 +119,25 @@ def shown(item: Item, token: str, index: int) -> Item:
     if type_ in ("message", "reasoning") or type_ in CALLS or type_ in OUTPUTS:
         out["status"] = out.get("status") or "completed"
     if type_ == "message":
-        out["content"] = in_parts(item)
+        out["content"] = _parts(item)
     return out
+
+
+def _parts(item: Item) -> Any:
+    """A message's content as the list that answers have; images get the detail that they must have there."""
+    content = item.get("content")
+    if isinstance(content, str):
+        if item.get("role") == "assistant":
+            return [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
+        return [{"type": "input_text", "text": content}]
+    if not isinstance(content, list):
+        return []
+    return [
+        {**part, "detail": "auto"}
+        if isinstance(part, dict) and part.get("type") == "input_image" and not part.get("detail")
+        else part
+        for part in content
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

@@ -78,24 +78,13 @@ def text_bytes(item: Item) -> int:
     return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts(item))
 
 
-def detailed(parts: list[Any]) -> list[Any]:
+def detailed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """`parts`, or a copy in which every image has the `detail` that the API wants."""
-    if not any(map(_lacks_detail, parts)):
+    for part in parts:
+        if part["type"] == "input_image" and not part.get("detail"):
+            break
+    else:
         return parts
-    return [{**part, "detail": "auto"} if _lacks_detail(part) else part for part in parts]
-
-
-def _lacks_detail(part: Any) -> bool:
-    return type(part) is dict and part.get("type") == "input_image" and not part.get("detail")
-
-
-def in_parts(message: Item) -> list[Any]:
-    """The content of a message in its long form, as answers and lists have it."""
-    content = message.get("content")
-    if isinstance(content, list):
-        return detailed(content)
-    if not isinstance(content, str):
-        return []
-    if message.get("role") == "assistant":
-        return [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
-    return [{"type": "input_text", "text": content}]
+    return [
+        {**part, "detail": part.get("detail") or "auto"} if part["type"] == "input_image" else part for part in parts
+    ]
