@@ -19,10 +19,9 @@ from adapter.server.courses.keeping import KeepsNothing
 from adapter.server.courses.routing import Routing
 from adapter.server.doors import Doors, access, gate
 from adapter.server.drain import Drain
-from adapter.server.exchange import Pipeline
 from adapter.server.health import Livez, Probe, Readyz
-from adapter.server.history import NoHistory
 from adapter.server.models import Models
+from adapter.server.pipeline import Pipeline
 from adapter.server.reloading import Again, Reloading
 from adapter.server.routes import router
 from adapter.server.served import Served
@@ -61,7 +60,6 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
             asking=asking,
             compaction=settings.compaction.options(),
             ring=settings.sealing.ring(),
-            history=NoHistory() if stored is None else stored,
             keeping=KeepsNothing() if stored is None else stored,
         )
         catalog = Catalog(client, upstreams, time.monotonic)

@@ -1,4 +1,4 @@
-"""The command line: serve, check, keys, store, convert, conform."""
+"""The command line: serve, check, keys, store, codex-config, convert, conform."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final
 
 import click
 
-from adapter import __version__
+from adapter import __version__, listening
 from adapter.apart import afresh, apart
-from adapter.commands import end, keys, told
+from adapter.commands import end, ends_at_config_errors, keys
 from adapter.config import load
 from adapter.errors import AdapterError, ConfigError, StoreUnavailable
 from adapter.hub.request import DialectName
 from adapter.kinds import Secret
-from adapter.listening import bound
 from adapter.sections import Settings, Upstream
 from adapter.starting import have_all_files, hear_of_children, hold_reload, open_streams, starting
-
-P = ParamSpec("P")
 
 _DIALECT: Final = click.Choice(["chat", "responses"])
 
@@ -43,7 +40,7 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), metavar="P")
 @click.option("--workers", type=click.IntRange(1), metavar="N")
 @click.option("--open", "open_", is_flag=True, help="Without keys, also where other machines reach the port.")
-@told
+@ends_at_config_errors
 def serve(
     config: Path | None,
     upstream: str | None,
@@ -80,7 +77,7 @@ def serve(
             raise ConfigError("--dialect, --profile and --upstream-key-env belong to --upstream")
         if demo and upstream is not None:
             raise ConfigError("--demo and --upstream exclude each other")
-        model = bound("127.0.0.1", 0) if demo else None
+        model = listening.bound("127.0.0.1", 0) if demo else None
         if model is not None:
             from adapter.demo.running import sections
 
@@ -100,7 +97,7 @@ main.add_command(keys)
 
 @main.command()
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file; the environment counts as well.")
-@told
+@ends_at_config_errors
 def check(config: Path | None) -> None:
     """Validate a configuration and print what would be served."""
     settings = load(config)
@@ -130,9 +127,9 @@ def _check_places(settings: Settings) -> None:
 def described(settings: Settings) -> str:
     """What these settings would serve, for a human; without keys."""
     server, metrics = settings.server, settings.metrics
-    lines = [f"listens on {_url(server.host, server.port)}, workers {server.workers}, losses {server.losses}"]
+    lines = [f"listens on {listening.url(server.host, server.port)}, workers {server.workers}, losses {server.losses}"]
     if metrics.port is not None:
-        lines.append(f"metrics at {_url(metrics.host, metrics.port)}/metrics")
+        lines.append(f"metrics at {listening.url(metrics.host, metrics.port)}/metrics")
     lines += [_who_may_ask(settings), _what_is_kept(settings)]
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
@@ -143,10 +140,6 @@ def described(settings: Settings) -> str:
         )
         lines += [f"  alias {alias} -> {name}" for alias, name in upstream.aliases.items()]
     return "\n".join(lines)
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _who_may_ask(settings: Settings) -> str:
@@ -185,7 +178,7 @@ def store() -> None:
 
 @store.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
-@told
+@ends_at_config_errors
 def stats(config: Path | None) -> None:
     """Print how much is stored."""
     _of_store(config, "stats")
@@ -193,7 +186,7 @@ def stats(config: Path | None) -> None:
 
 @store.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
-@told
+@ends_at_config_errors
 def purge(config: Path | None) -> None:
     """Remove what has expired; a running adapter does that by itself."""
     _of_store(config, "purge")
@@ -215,7 +208,7 @@ def _of_store(config: Path | None, verb: str) -> None:
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
 @click.option("--url", metavar="URL", help="Where it is reached, where that is not what it listens on.")
 @click.option("--model", metavar="M", help="The model (default: the first that the running adapter lists).")
-@told
+@ends_at_config_errors
 def codex_config(config: Path | None, url: str | None, model: str | None) -> None:
     """Print a block for ~/.codex/config.toml that points Codex at the running adapter."""
     from adapter import pointing
@@ -234,7 +227,7 @@ def codex_config(config: Path | None, url: str | None, model: str | None) -> Non
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The client's request that a reply or stream answers.",
 )
-@told
+@ends_at_config_errors
 def convert(what: str, source: str, target: str, profile: str, asked: Path | None) -> None:
     """Translate standard input to standard output; losses and anomalies are JSON lines on standard error."""
     from adapter import converting
@@ -281,7 +274,7 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
     help="Print a line for each answer to standard error.  [default: where that is a terminal]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@told
+@ends_at_config_errors
 def conform(
     url: str,
     dialect: str,

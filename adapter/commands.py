@@ -21,7 +21,7 @@ from adapter.errors import ConfigError
 P = ParamSpec("P")
 
 
-def told(command: Callable[P, None]) -> Callable[P, None]:
+def ends_at_config_errors(command: Callable[P, None]) -> Callable[P, None]:
     """A configuration that cannot be served ends in one line and exit code 2."""
 
     @wraps(command)
@@ -55,7 +55,7 @@ def keys() -> None:
 @click.option("--owner", required=True, metavar="NAME", help="Whose data and limits the key uses.")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="What it may reach; may be given several times.")
 @_CONFIG
-@told
+@ends_at_config_errors
 def add(id: str, owner: str, groups: tuple[str, ...], config: Path) -> None:
     """Make a key and print it, this once."""
     file, configured, sections = _place(config)
@@ -76,7 +76,7 @@ def add(id: str, owner: str, groups: tuple[str, ...], config: Path) -> None:
 
 @keys.command(name="list")
 @_CONFIG
-@told
+@ends_at_config_errors
 def list_(config: Path) -> None:
     """Print the keys there are, without their secrets."""
     file, configured, _ = _place(config)
@@ -92,7 +92,7 @@ def list_(config: Path) -> None:
 @keys.command()
 @click.argument("id")
 @_CONFIG
-@told
+@ends_at_config_errors
 def revoke(id: str, config: Path) -> None:
     """Take a key away; it opens nothing within a second."""
     file, _, _ = _place(config, id)
@@ -106,7 +106,7 @@ def revoke(id: str, config: Path) -> None:
     "--overlap", type=click.FloatRange(0), default=0, metavar="HOURS", help="How long the old secret still opens."
 )
 @_CONFIG
-@told
+@ends_at_config_errors
 def rotate(id: str, overlap: float, config: Path) -> None:
     """Give a key another secret and print that, this once."""
     if not isfinite(overlap):

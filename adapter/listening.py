@@ -1,4 +1,4 @@
-"""The socket that a server listens on."""
+"""Where a server listens."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import Final
 from adapter.errors import ConfigError
 
 BACKLOG: Final = 2048
+
+
+def url(host: str, port: int) -> str:
+    """What stands before the paths of a server that listens there."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -11,6 +11,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
+from adapter import listening
 from adapter.access.sections import is_loopback
 from adapter.codex import KEY_VARIABLE, config_block
 from adapter.config import checked_url
@@ -38,8 +39,7 @@ def codex_config(settings: Settings, url: str | None, model: str | None) -> str:
 
 def address(server: Server) -> str:
     """Where an adapter of this configuration is reached from this machine."""
-    host = _ANYWHERE.get(server.host, server.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
+    return listening.url(_ANYWHERE.get(server.host, server.host), server.port)
 
 
 def _base_url(url: str) -> str:

@@ -172,7 +172,7 @@ class Sealing(Section):
     """`[sealing]`: the keys of what clients carry for us in `encrypted_content`."""
 
     keys: tuple[Secret, ...] = ()
-    """Base64 of 32 bytes each; the first seals, all open. None: a generated key, kept in the user's state directory."""
+    """Base64 of 32 bytes each; the first seals, all open. Empty: a generated key, kept in the user's state directory."""
     accept_default: bool = False
     """What was sealed before there were callers' keys still opens."""
 

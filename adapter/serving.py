@@ -25,13 +25,13 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from adapter import listening
 from adapter.apart import beside
 from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import renewed
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.kinds import Secret
-from adapter.listening import BACKLOG, bound
 from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
 from adapter.server.reloading import Again, Handed, Terminal
@@ -66,9 +66,9 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
     settings = with_store(with_sealing_key(servable(settings), os.environ), os.environ)
     again = partial(_servable_again, again)
     server = settings.server
-    listener = bound(server.host, server.port)
+    listener = listening.bound(server.host, server.port)
     host, port = listener.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = listening.url(host, port)
     _say(f"adapter: listening on {url}, serving {', '.join(u.name for u in settings.upstreams)}")
     if model is not None:
         from adapter.demo.running import start
@@ -90,7 +90,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
+        backlog=listening.BACKLOG,
         workers=server.workers,
         timeout_keep_alive=_IDLE_CLIENT,
         timeout_graceful_shutdown=graceful,

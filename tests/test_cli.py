@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 from click.testing import CliRunner
 
-from adapter import serving
+from adapter import listening, serving
 from adapter.cli import main
 from adapter.demo.running import start
 from adapter.errors import ConfigError
@@ -234,7 +234,7 @@ def test_a_worker_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("host", ["x" * 70, "a..b"])
 def test_what_is_no_address_of_this_machine_is_told_in_one_line(host: str) -> None:
     with pytest.raises(ConfigError, match=r"server\.host"):
-        serving.bound(host, 0)
+        listening.bound(host, 0)
 
 
 def test_the_demo_models_thread_has_a_loop_that_may_outlive_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ async def _imported(path: Path, config: str, asked: str) -> set[str]:
 
 async def test_without_a_store_nothing_of_it_is_imported(tmp_path: Path) -> None:
     imported = await _imported(tmp_path, OFF, "chat/completions")
-    assert "adapter.server.exchange" in imported
+    assert "adapter.server.pipeline" in imported
     assert not imported & (NEVER | {"sqlalchemy", "alembic", "aiosqlite", "sqlite3", "adapter.server.stored"})
 
 

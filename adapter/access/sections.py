@@ -132,7 +132,7 @@ def check_store(store: LimitStore, workers: int, *, limited: bool) -> None:
     except ValueError:
         is_one = False
     if not is_one:
-        raise ConfigError("limits.storage: must be 'memory' or a URL that begins with redis:// or rediss://")
+        raise ConfigError(f"limits.storage: must be 'memory' or a URL that begins with {'://, '.join(SCHEMES)}://")
 
 
 def is_loopback(host: str) -> bool:

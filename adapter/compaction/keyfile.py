@@ -21,8 +21,8 @@ class SealingKey:
 
     secret: bytes = field(repr=False)
     warning: str | None = None
-    """One line, where something about its file is not as it should be; or there is none, and what is sealed under it dies with
-    this process and means nothing to other replicas."""
+    """One line, where its file is not as it should be, or where there is none: what is sealed under it then dies with this process
+    and means nothing to other replicas."""
 
 
 def load_or_make_key_file(path: Path | None) -> SealingKey:

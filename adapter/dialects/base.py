@@ -1,9 +1,9 @@
-"""What a dialect is: the functions and the two small machines that every folder here provides."""
+"""What a dialect is: the functions and the small machines that every folder here provides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from adapter.errors import AdapterError
 from adapter.hub.events import Event
@@ -11,6 +11,9 @@ from adapter.hub.fold import Answer, Fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, Request, Written
 from adapter.upstream.profiles import Profile
+
+if TYPE_CHECKING:
+    from adapter.dialects.raw import RawStream
 
 Frame: TypeAlias = tuple[str | None, bytes]
 """One event of the wire before framing: (event name or None, one line of JSON or `[DONE]`)."""
@@ -64,30 +67,6 @@ class StreamWriter(Protocol):
 
     def ping(self) -> list[Frame]:
         """A data-bearing keep-alive for the client that needs one (Codex), numbered like any event; else nothing."""
-
-
-class RawStream(Protocol):
-    """An upstream's stream on its way to a client of the same dialect, as bytes: see `dialects.raw`."""
-
-    answer: Answer
-    anomalies: list[Anomaly]
-    answered: bool
-    settling: bool
-    ended: bool
-    events: int
-    """How many have passed or were written."""
-
-    def feed(self, chunk: bytes) -> bytes:
-        """What may pass on of everything read so far."""
-
-    def close(self) -> bytes:
-        """End of the stream: what is missing of its end."""
-
-    def fail(self, error: AdapterError) -> bytes:
-        """The transport broke."""
-
-    def ping(self) -> list[Frame]:
-        """As `StreamWriter.ping`."""
 
 
 class Dialect(Protocol):

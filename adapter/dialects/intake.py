@@ -57,8 +57,6 @@ class Intake:
         self.ended = False
         """The terminal event was given; the upstream may be closed."""
         self._mended: list[Anomaly] = []
-        self.answered = False
-        """The first event that is not an error has come: retry and failover end here."""
 
     @property
     def anomalies(self) -> list[Anomaly]:
@@ -124,8 +122,6 @@ class Intake:
             elif type(event) is Usage:
                 self._counted = True
         last = events[-1]
-        if not self.answered:
-            self.answered = type(events[0]) is not Failed
         if type(last) is Finished:
             self.ended = True
             if self._estimate and not self._counted:

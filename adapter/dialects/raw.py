@@ -92,7 +92,7 @@ class RawStream(ABC):
         return block
 
     def ping(self) -> list[Frame]:
-        """A data-bearing keep-alive for the client that needs one; else nothing."""
+        """As `StreamWriter.ping`."""
         return []
 
     def feed(self, chunk: bytes) -> bytes:

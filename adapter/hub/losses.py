@@ -1,7 +1,8 @@
 """What could not be carried, as values. Converters return them; nothing is dropped in silence.
 
-A *loss* is about the request: something the client said that the upstream will not hear, or will hear differently.
-An *anomaly* is about the answer: something the upstream did that its own API does not allow and that was mended.
+A *loss* is something that one side said and the other will not hear, or will hear differently: a client of its upstream, in
+the request, or an upstream of its client, in the answer.
+An *anomaly* is about the answer only: something the upstream did that its own API does not allow and that was mended.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ class Action(Enum):
 
 
 class Loss(NamedTuple):
-    """One thing of the request that the upstream does not get as it was said."""
+    """One thing that the other side does not get as it was said."""
 
     path: str
-    """JSON path in the client's own body, `input[3].content[0]`; never a value."""
+    """JSON path in the body of whoever said it, `input[3].content[0]`, or as near as is known; never a value."""
     action: Action
     kind: str
     """A word from a closed vocabulary, fit for a metric label: the field or type concerned (`logit_bias`, `web_search`)."""

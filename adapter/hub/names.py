@@ -12,7 +12,8 @@ from typing import Final
 from adapter.upstream.profiles import CallIdRule
 
 LONGEST_CALL_ID: Final = CallIdRule()
-"""Every server that speaks Responses takes 64 characters; the shorter limits of profiles are those of Chat."""
+"""What every server that speaks Responses takes, and every client of either API gives back; the shorter limits of profiles are
+those of Chat servers."""
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOKEN_LENGTH: Final = 24
 """24 base-62 digits are 142 bits: no two ids of one conversation ever meet."""

@@ -71,7 +71,7 @@ class Request:
     """Chat clients: `stream_options.include_usage`."""
     client: ClientTraits = ClientTraits.GENERIC
     losses: list[Loss] = field(default_factory=list)
-    """What reading already could not carry into the hub (a message `name`, say)."""
+    """What reading already could not carry into the hub (a video, say)."""
     limit_name: str = "max_output_tokens"
     """What the client called its token limit, for losses: the one setting with three names."""
     seen: Seen | None = None

@@ -8,13 +8,12 @@ from adapter.compaction.sealing import is_ours
 from adapter.compaction.sizes import total_tokens
 from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import AdapterError, InvalidType, MissingParameter
-from adapter.hub.request import Exchange
 from adapter.server.calls.own import Document
 from adapter.server.calls.plan import serialised
-from adapter.server.courses.course import Course, Lane
+from adapter.server.courses.course import Course, Lane, own_course
 from adapter.server.courses.deciding import Courses
-from adapter.server.exchange import Pipeline
 from adapter.server.history import as_items
+from adapter.server.pipeline import Pipeline
 from adapter.server.turn import Turn
 from adapter.upstream.lacking import is_absent
 from adapter.upstream.router import Target
@@ -59,7 +58,7 @@ class Counting:
             target, *_ = await courses.referred(turn, body, courses.routing.found(turn, body))
             turn.model, turn.upstream = target.model, target.upstream.name
         elif isinstance(previous := body.pop("previous_response_id", None), str):
-            earlier = await courses.history.resolve(turn.caller, previous)
+            earlier = await courses.keeping.resolve(turn.caller, previous)
             body["input"] = [*earlier, *as_items(body.get("input"))]
         elif previous is not None:
             raise InvalidType("previous_response_id must be a string.", param="previous_response_id")
@@ -69,9 +68,9 @@ class Counting:
             count = None if target is None else await _asked(courses, turn, target, body)
             turn.outlet.headers.append((TOKEN_COUNT, b"estimate" if count is None else b"upstream"))
             count = _estimate(body) if count is None else count
-            return Document(dumps({"object": "response.input_tokens", "input_tokens": count}), None)
+            return Document(dumps({"object": "response.input_tokens", "input_tokens": count}))
 
-        return Course(stream=False, exchange=Exchange.unasked("responses"), begin=begin, raw=True)
+        return own_course(begin)
 
 
 async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:
@@ -81,15 +80,15 @@ async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, A
         return None
     sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
     try:
-        told = loads(await courses.asking.document(turn, target, PATH, serialised(sent)))
+        answer = loads(await courses.asking.document(turn, target, PATH, serialised(sent)))
     except NotJson:
-        told = None
+        answer = None
     except AdapterError as refused:
         if not is_absent(refused):
             raise
         uncounted.add(target)
         return None
-    count = told.get("input_tokens") if isinstance(told, dict) else None
+    count = answer.get("input_tokens") if isinstance(answer, dict) else None
     return count if type(count) is int else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from adapter.access.caller import Caller
-from adapter.errors import InvalidType, PreviousResponseNotFound
+from adapter.errors import InvalidType
 from adapter.hub.events import Item
 from adapter.hub.items import answers_no_call
 
@@ -20,17 +20,6 @@ class History(Protocol):
         Raises:
             PreviousResponseNotFound: this caller has none of that id.
         """
-
-
-class NoHistory:
-    """Nothing is stored here."""
-
-    async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
-        """Never found."""
-        raise PreviousResponseNotFound(
-            "No response with this id is stored here; send the whole conversation as input.",
-            param="previous_response_id",
-        )
 
 
 def as_items(given: Any) -> list[Any]:

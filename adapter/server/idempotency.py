@@ -26,9 +26,8 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from adapter.errors import AnswerNotKept, IdempotencyKeyInUse, IdempotencyKeyReused
-from adapter.hub.request import Exchange
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Decide, Lane
+from adapter.server.courses.course import Course, Decide, Lane, own_course
 from adapter.server.turn import Outcome, Turn
 from adapter.upstream.alarms import Alarms
 from adapter.wire.headers import RawHeaders, idempotency_key
@@ -198,9 +197,9 @@ class Named:
         turn.outlet.headers += [*answered.headers, _REPLAYED]
 
         async def begin() -> Lane:
-            return Document(answered.body, None)
+            return Document(answered.body)
 
-        return Course(stream=False, exchange=Exchange.unasked(turn.dialect), begin=begin, raw=True)
+        return own_course(begin)
 
     def __enter__(self) -> Named:
         return self

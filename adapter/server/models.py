@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from adapter.codex import entry
 from adapter.errors import ModelNotFound
-from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
+from adapter.server.pipeline import Pipeline
 from adapter.server.turn import Turn
 from adapter.upstream.models import Model
 from adapter.wire.headers import JSON

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from typing import Final
 
 from adapter.dialects.base import Frame
+from adapter.sections import Server
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
 from adapter.server.watch import watch
@@ -25,26 +25,16 @@ _BEGINS_AFTER: Final = 0.25
 """Seconds; an upstream must be closed within one of its client's leaving."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tempo:
-    """The times of `[server]`, in seconds."""
-
-    commit_after: float = 20
-    keepalive: float = 15
-    ping_after: float = 60
-    write_timeout: float = 60
-
-
 class Pulse:
     """Beats for one answer from `start` to `stop`."""
 
-    __slots__ = ("_alarm", "_beating", "_started", "_tasks", "_tempo", "_turn", "_watches", "_watching", "ping")
+    __slots__ = ("_alarm", "_beating", "_settings", "_started", "_tasks", "_turn", "_watches", "_watching", "ping")
 
-    def __init__(self, turn: Turn, tasks: Tasks, tempo: Tempo, *, watches: bool) -> None:
+    def __init__(self, turn: Turn, tasks: Tasks, settings: Server, *, watches: bool) -> None:
         """`watches`: whether the client's leaving is noticed here."""
         self._turn = turn
         self._tasks = tasks
-        self._tempo = tempo
+        self._settings = settings
         self._watches = watches
         self._started = monotonic()
         self._alarm: Alarm | None = None
@@ -55,8 +45,8 @@ class Pulse:
 
     def start(self) -> None:
         """From here on the answer is looked after."""
-        tempo = self._tempo
-        first = min(_BEGINS_AFTER, tempo.commit_after, tempo.keepalive, tempo.ping_after)
+        settings = self._settings
+        first = min(_BEGINS_AFTER, settings.commit_after, settings.keepalive, settings.ping_after)
         self._alarm = self._tasks.alarms.after(first, self._begin)
 
     def stop(self) -> None:
@@ -74,26 +64,26 @@ class Pulse:
 
     def _look(self) -> None:
         """Does what is due, or looks again when something may be."""
-        outlet, tempo = self._turn.outlet, self._tempo
+        outlet, settings = self._turn.outlet, self._settings
         if outlet.done:
             return
         now = monotonic()
         if outlet.busy:  # a send waits for the client
-            patience = (outlet.writing_since or now) + tempo.write_timeout - now
+            patience = (outlet.writing_since or now) + settings.write_timeout - now
             if patience <= 0:
                 self._turn.cut(Outcome.CLIENT_TOO_SLOW)
                 return
-            again = min(tempo.keepalive, patience)
+            again = min(settings.keepalive, patience)
         else:
             held = outlet.has_status and not outlet.committed
-            due = self._started + tempo.commit_after if held else outlet.last_write + tempo.keepalive
+            due = self._started + settings.commit_after if held else outlet.last_write + settings.keepalive
             ping = self.ping if outlet.committed else None
-            ping_due = inf if ping is None else outlet.last_data + tempo.ping_after
+            ping_due = inf if ping is None else outlet.last_data + settings.ping_after
             if now >= min(due, ping_due):
                 self._beating = self._tasks.start(self._beat(ping if now >= ping_due else None))
-                again = tempo.write_timeout
+                again = settings.write_timeout
             else:
-                again = min(due, ping_due, now + tempo.ping_after) - now
+                again = min(due, ping_due, now + settings.ping_after) - now
         self._alarm = self._tasks.alarms.after(again, self._look)
 
     async def _beat(self, ping: Callable[[], list[Frame]] | None) -> None:

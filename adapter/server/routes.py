@@ -20,8 +20,8 @@ from adapter.server.counting import PATH as COUNT_PATH
 from adapter.server.counting import Counting
 from adapter.server.courses.course import Decide
 from adapter.server.courses.deciding import Courses
-from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
+from adapter.server.pipeline import Pipeline
 from adapter.server.socket.handshake import Sockets, denying
 from adapter.server.turn import Turn
 

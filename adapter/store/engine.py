@@ -148,14 +148,14 @@ class Database:
             "idle_in_transaction_session_timeout": self.limits.call,
         }
         settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()}
+        command = self.limits.statement + 1  # the server's own end comes first and names its reason
         try:
             return create_engine(
                 self.url,
                 hide_parameters=True,
                 connect_args={
                     "timeout": self.limits.pool,
-                    "command_timeout": self.limits.statement
-                    + 1,  # the server's own end comes first and names its reason
+                    "command_timeout": command,
                     "server_settings": {"application_name": "adapter", "jit": "off", **settings},
                 },
                 pool_size=10,

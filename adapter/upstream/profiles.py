@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from adapter.errors import ConfigError
 from adapter.hints import hint
@@ -109,7 +109,7 @@ class Profile:
     """Takes presence_penalty and frequency_penalty on Responses."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
-    reasoning_summary: Literal["auto", "concise", "detailed"] | None = None
+    reasoning_summary: Literal["auto", "concise", "detailed", None] = None
     """The `reasoning.summary` that is asked for on behalf of Chat clients, who get it as `reasoning_content`. None: they are told
     nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
     verified."""
@@ -167,22 +167,17 @@ def _overlaid(base: Profile, keys: dict[str, Any]) -> Profile:
     return replace(base, **changes)
 
 
-_WORDS = {
-    "instructions_role": ("system", "developer"),
-    "late_system": ("keep", "user", "lead"),
-    "reasoning_replay": ("none", "tool_turns", "all"),
-    "reasoning_field": ("reasoning_content", "reasoning"),
-    "tool_choice": ("named", "words", "ignored"),
-    "max_tokens_field": ("max_completion_tokens", "max_tokens"),
-    "response_format": ("json_schema", "json_object", "none"),
-    "reasoning_summary": ("auto", "concise", "detailed"),
-}
+@cache
+def _words() -> dict[str, list[str]]:
+    """Capability -> the words it chooses among, where it is one of a few."""
+    kinds = {key: kind for key, kind in get_type_hints(Profile).items() if get_origin(kind) is Literal}
+    return {key: [word for word in get_args(kind) if word is not None] for key, kind in kinds.items()}
 
 
 def _coerced(key: str, value: Any, default: Any) -> Any:
-    if key in _WORDS:
-        if value not in _WORDS[key]:
-            raise ConfigError(f"capability {key}: {value!r} is not one of {', '.join(_WORDS[key])}")
+    if (words := _words().get(key)) is not None:
+        if value not in words:
+            raise ConfigError(f"capability {key}: {value!r} is not one of {', '.join(words)}")
         return value
     if isinstance(default, CallIdRule):
         if not isinstance(value, dict) or not set(value) <= {"max", "alphabet"}:

@@ -134,15 +134,14 @@ def _said(value: Any) -> _Said:
     if not isinstance(value, dict):
         return _Said()
     code, type_, param = value.get("code"), value.get("type"), value.get("param")
+    beside = {} if "error" in value else value
     return _Said(
         message=_message(value),
         type=type_ if isinstance(type_, str) and type_ != "error" else "",
         code=code if isinstance(code, str) else str(code) if type(code) is int else "",
         param=param if isinstance(param, str) else _first_place(value.get("detail")),
         status=_status(code) or _status(value.get("status")) or _status(value.get("status_code")),
-        details={}
-        if "error" in value
-        else {key: of for key, of in value.items() if key not in _READ and of is not None},
+        details={key: of for key, of in beside.items() if key not in _READ and of is not None},
     )
 
 
@@ -157,9 +156,8 @@ def _message(value: dict[str, Any]) -> str:
         found = value.get(key)
         if isinstance(found, dict):  # {"message": {"detail": [...]}}
             found = _message(found)
-        if isinstance(
-            found, list
-        ):  # FastAPI: [{"loc": […], "msg": "field required"}], Cloudflare: [{"code", "message"}]
+        # FastAPI: [{"loc": […], "msg": "field required"}], Cloudflare: [{"code", "message"}]
+        if isinstance(found, list):
             found = "; ".join(filter(None, (_of_entry(entry) for entry in found[:5] if isinstance(entry, dict))))
         if isinstance(found, str) and found:
             return found

@@ -174,10 +174,8 @@ def _check_numbers(data: bytes) -> None:
 
     def check_float(text: str) -> float:
         number = float(text)
-        if len(text.lower().partition("e")[0].replace(".", "").lstrip("-0").rstrip("0")) > 17 or number in (
-            float("inf"),
-            float("-inf"),
-        ):
+        digits = text.lower().partition("e")[0].replace(".", "").lstrip("-0").rstrip("0")
+        if len(digits) > 17 or isinf(number):
             raise InvalidValue("The request holds a number with more digits than a double keeps.")
         return number
 

@@ -19,8 +19,8 @@ from adapter.hub.request import Exchange
 from adapter.sections import Server
 from adapter.server.calls.own import Document, Written
 from adapter.server.courses.course import Course, Lane
-from adapter.server.exchange import Pipeline
 from adapter.server.idempotency import KEPT_FOR, Idempotency
+from adapter.server.pipeline import Pipeline
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn

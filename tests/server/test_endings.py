@@ -20,7 +20,7 @@ from adapter.errors import ShuttingDown
 from adapter.hub.events import Event
 from adapter.hub.grammar import check_chat, check_responses
 from adapter.hub.request import Exchange
-from adapter.server import exchange
+from adapter.server import pipeline
 from adapter.server.calls.lanes import Hub, RawStreaming
 from adapter.server.calls.pump import MAX_EVENTS, stream_events
 from adapter.server.drain import Drain
@@ -343,7 +343,7 @@ def test_what_waits_for_a_slow_client_when_the_server_stops_comes_before_its_end
     """It reads on in time: nothing is missing in the middle, and what was complete is."""
     drains: list[Drain] = []
     monkeypatch.setattr(Drain, "listen", lambda drain: drains.append(drain))
-    monkeypatch.setattr(exchange, "_LAST_WORDS_WITHIN", 30)
+    monkeypatch.setattr(pipeline, "_LAST_WORDS_WITHIN", 30)
 
     async def blocked() -> None:
         """Until a send waits for the client, and what was on its way is there."""
@@ -389,7 +389,7 @@ def test_an_answer_behind_one_that_is_not_read_is_refused_when_the_server_stops(
     stop: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its head was not sent: it was taken for sent, and the client was told of a mistake of this server."""
-    monkeypatch.setattr(exchange, "_LAST_WORDS_WITHIN", 30)
+    monkeypatch.setattr(pipeline, "_LAST_WORDS_WITHIN", 30)
     big: Script = [json_reply(chat_reply(os.urandom(7_000_000).hex()))]
 
     async def scenario() -> None:
@@ -518,7 +518,7 @@ def test_the_last_read_is_not_lost_to_a_server_that_stops_before_it_is_given(raw
     if raw:
         passing = RawStreaming(Still(), DIALECTS["responses"].raw_stream(exchange), settle_within=60)  # type: ignore[arg-type]
         data = passing.observer.feed(b"".join(events[:-1]))
-        passing._first.append(passing.observer.feed(events[-1]))
+        passing._first = passing.observer.feed(events[-1])
         rest = passing.fail(ERROR)
     else:
         hub = Hub(Still(), Intake(DIALECTS["responses"], exchange), exchange, settle_within=60)  # type: ignore[arg-type]

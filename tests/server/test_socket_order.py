@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Message
 
-from adapter.server.history import NoHistory
+from adapter.server.courses.keeping import KeepsNothing
 from adapter.server.socket.lanes import Lanes, Running
 from adapter.server.socket.messages import Create, SocketOutlet
 from adapter.server.socket.recent import LocalThread, Recent
@@ -19,7 +19,7 @@ class Connection:
         self.lanes = Lanes(self._begin, limit=100)
 
     def _begin(self, lane: str | None, create: Create) -> Running:
-        thread = LocalThread(Recent(1000, NoHistory()), create.body)
+        thread = LocalThread(Recent(1000, KeepsNothing()), create.body)
         self.begun.append(Running(lane, create, thread, SocketOutlet(self._send)))
         return self.begun[-1]
 

@@ -11,10 +11,11 @@ from typing import Any, Final
 from adapter.dialects.chat.answer.assembly import reasoning_kind
 from adapter.hub.events import DeltaKind, Item
 from adapter.hub.items import ID_PREFIXES
+from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Exchange, ToolKind
 from adapter.hub.surrogates import mended
 
-_LONGEST_CALL_ID: Final = 64
+_LONGEST: Final = LONGEST_CALL_ID.max
 _FUNCTION: Final = ToolKind.FUNCTION
 _PREFIX: Final = ID_PREFIXES["function_call"]
 _SUMMARY: Final = DeltaKind.SUMMARY
@@ -66,7 +67,7 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: dict[int
         if type(call) is not dict or not _CALL.issuperset(call):
             return False
         call_id, function = call.get("id"), call.get("function")
-        if type(call_id) is not str or not 0 < len(call_id) <= _LONGEST_CALL_ID or type(function) is not dict:
+        if type(call_id) is not str or not 0 < len(call_id) <= _LONGEST or type(function) is not dict:
             return False
         name, arguments = function.get("name"), function.get("arguments")
         if type(name) is not str or not name or type(arguments) is not str or len(function) > 2 or call_id in given:

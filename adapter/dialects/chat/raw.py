@@ -1,10 +1,13 @@
 """What the raw lane looks at in a Chat stream.
 
-Five things it does not leave as they are, three because clients break on them: a `[DONE]` without any finish before it gets one
-(official SDKs refuse an answer that has none), or is a failure amid the arguments of a call, an error behind the finish is
-dropped (the answer stands), and an error without its envelope, or that only a finish tells of, gets it (official SDKs take it
-for a chunk); one that was not seen in passing does not end in `[DONE]`. And the chunk that only tells usage is dropped where
-this server asked for it and the client did not; an error that tells a key or an account is told in our words.
+Not everything is left as it is:
+
+* `[DONE]` without any finish before it gets one, since official SDKs refuse an answer that has none; amid the arguments of a
+  call, or behind an error that nobody saw pass, the stream has failed instead.
+* An error behind the finish is dropped: the answer stands.
+* An error without its envelope, or that only a finish tells of, gets it: official SDKs take it for a chunk. One that tells a key
+  or an account is told in our words.
+* The chunk that only tells usage is dropped where this server asked for it and the client did not.
 """
 
 from __future__ import annotations

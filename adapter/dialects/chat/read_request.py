@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from adapter.dialects.chat.request.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.request.read_messages import seen_messages
+from adapter.dialects.chat.request.read_messages import read_messages
 from adapter.dialects.chat.request.read_tools import (
     read_function_call,
     read_functions,
@@ -51,7 +51,7 @@ def read_request(body: dict[str, Any], client: ClientTraits = ClientTraits.GENER
     model = body.get("model")
     hub: dict[str, Any] = {"model": model if type(model) is str and model else name(model, "model")}
     reading = Request(hub, "chat", {}, False, False, client, [], "max_tokens")
-    reading.seen = seen = seen_messages(body.get("messages"), reading.losses)
+    reading.seen = seen = read_messages(body.get("messages"), reading.losses)
     hub["input"] = seen[0]
     hub["store"] = False
     for key, value in body.items():
@@ -218,13 +218,17 @@ def _metadata(reading: Request, key: str, value: Any) -> None:
 def _modalities(_reading: Request, key: str, value: Any) -> None:
     for i, modality in enumerate(array(value, key)):
         if modality == "audio":
-            raise UnsupportedParameter("Audio output is not supported; only text is.", param=key)
+            raise _no_audio(key)
         if string(modality, f"{key}[{i}]") != "text":
             raise wrong_value(f"{key}[{i}]", "text")
 
 
 def _audio(_reading: Request, key: str, _value: Any) -> None:
-    raise UnsupportedParameter("Audio output is not supported; only text is.", param=key)
+    raise _no_audio(key)
+
+
+def _no_audio(key: str) -> UnsupportedParameter:
+    return UnsupportedParameter("Audio output is not supported; only text is.", param=key)
 
 
 def _prediction(reading: Request, key: str, value: Any) -> None:

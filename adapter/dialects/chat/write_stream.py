@@ -114,7 +114,7 @@ class _Choice:
 class ChatWriter:
     """One stream."""
 
-    def __init__(self, exchange: Exchange, *, clock: Clock = no_clock) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         request = exchange.request
         self._exchange = exchange
         self._legacy = request.carry.get("functions", False)
@@ -389,5 +389,5 @@ _HANDLERS: Final[dict[type, Callable[[ChatWriter, Any, _Choice], list[Frame]]]] 
 
 
 def stream_writer(exchange: Exchange, *, clock: Clock = no_clock) -> ChatWriter:
-    """A fresh machine for one client stream."""
-    return ChatWriter(exchange, clock=clock)
+    """A fresh machine for one client stream; nothing that it says needs a clock."""
+    return ChatWriter(exchange)

@@ -14,7 +14,7 @@ Both readers stand on this: the stream reader hands in what each event says, the
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from adapter.dialects.responses.output_items import (
     CALLS,
@@ -44,12 +44,8 @@ from adapter.hub.events import (
 )
 from adapter.hub.items import ID_PREFIXES, OTHER_ID
 from adapter.hub.losses import Anomaly
-from adapter.hub.names import fitted_call_id
+from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
 from adapter.hub.surrogates import REPLACEMENT, rejoined
-from adapter.upstream.profiles import CallIdRule
-
-_CLIENT_CALL_ID: Final = CallIdRule()
-"""Clients of both APIs may send back at most 64 characters."""
 
 
 class Text:
@@ -202,10 +198,10 @@ class Assembly:
 
     def _call_id(self, slot: Slot) -> str:
         given = slot.call_id
-        call_id = fitted_call_id(given, _CLIENT_CALL_ID) if isinstance(given, str) and given else ""
+        call_id = fitted_call_id(given, LONGEST_CALL_ID) if isinstance(given, str) and given else ""
         if not call_id or (slot.type, call_id) in self._call_ids:
             self.note("call_id_minted", "a tool call without an id of its own")
-            call_id = fitted_call_id(f"call_{self.token}_{slot.index}", _CLIENT_CALL_ID)
+            call_id = fitted_call_id(f"call_{self.token}_{slot.index}", LONGEST_CALL_ID)
         self._call_ids.add((slot.type, call_id))
         return call_id
 

@@ -17,8 +17,9 @@ from adapter.dialects.responses.output_items import (
     without_nulls,
 )
 from adapter.hub.events import Item
+from adapter.hub.names import LONGEST_CALL_ID
 
-_LONGEST_CALL_ID: Final = 64
+_LONGEST: Final = LONGEST_CALL_ID.max
 
 
 def closed_items(output: Any, status: str) -> dict[int, Item] | None:
@@ -57,7 +58,7 @@ def _closed(item: Item, status: str, seen: set[Any]) -> Item | None:
     whole = item.copy()
     if kind in CALLS:
         name, call_id, field = item.get("name"), item.get("call_id"), CALLS[kind][1]
-        if type(name) is not str or not name or type(call_id) is not str or not 0 < len(call_id) <= _LONGEST_CALL_ID:
+        if type(name) is not str or not name or type(call_id) is not str or not 0 < len(call_id) <= _LONGEST:
             return None
         if (kind, call_id) in seen:
             return None

@@ -13,7 +13,7 @@ from adapter.dialects.base import Frame
 from adapter.dialects.raw import ENDED_EARLY, RawStream, named
 from adapter.dialects.refrain import Sole
 from adapter.dialects.responses.answers import ENDS, ending, told_error
-from adapter.dialects.responses.reply import failed_error
+from adapter.dialects.responses.reply import error_facts, failed_error
 from adapter.dialects.responses.traits import countable, shown_wire
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError, UpstreamTruncated
@@ -154,7 +154,7 @@ class RawResponsesStream(RawStream):
         number = self._number()
         events: list[dict[str, Any]] = []
         if not self._error_passed:
-            events.append(_error_event(error))
+            events.append({"type": "error", **error_facts(error)})
         failed = {**self._repeatable(), "status": "failed", "error": failed_error(error)}
         events.append({"type": "response.failed", "response": failed})
         frames: list[Frame] = []
@@ -178,16 +178,12 @@ class RawResponsesStream(RawStream):
         return self._begun
 
 
-def _error_event(error: AdapterError) -> dict[str, Any]:
-    return {"type": "error", "code": error.code, "message": error.message, "param": error.param, **error.body()}
-
-
 def _reworded(event: dict[str, Any], error: AdapterError) -> dict[str, Any]:
     """What says so that the answer failed by `error`."""
     response = event.get("response")
     if isinstance(response, dict):
         return {**event, "response": {**response, "error": failed_error(error)}}
-    return {**event, **_error_event(error)}
+    return {**event, "type": "error", **error_facts(error)}
 
 
 def raw_stream(exchange: Exchange, *, clock: Clock = no_clock) -> RawResponsesStream:

@@ -112,6 +112,11 @@ def failed_error(error: AdapterError) -> dict[str, Any]:
     return {"code": code, "message": error.message, **error.details}
 
 
+def error_facts(error: AdapterError) -> dict[str, Any]:
+    """What an `error` event says: flat and nested, as different clients look for it."""
+    return {"code": error.code, "message": error.message, "param": error.param, **error.body()}
+
+
 def answer_facts(
     answer: Answer, output: list[Item], completed_at: int | None, made: dict[str, Any] | None = None
 ) -> dict[str, Any]:

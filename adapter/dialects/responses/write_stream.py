@@ -30,7 +30,7 @@ import orjson
 from adapter.dialects.base import Frame
 from adapter.dialects.responses.echo import echo
 from adapter.dialects.responses.output_items import KINDS
-from adapter.dialects.responses.reply import answer_facts
+from adapter.dialects.responses.reply import answer_facts, error_facts
 from adapter.dialects.responses.traits import shown_event
 from adapter.errors import InvalidValue
 from adapter.hub.events import (
@@ -161,7 +161,7 @@ class ResponsesWriter:
 
     def _failed(self, event: Failed) -> list[Frame]:
         self.fold.feed(event)
-        answer, error = self.fold.answer, event.error
+        answer = self.fold.answer
         frames: list[Frame] = []
         if not self._echo:  # nothing was sent yet
             answer.id = f"resp_{derived_token('')}"
@@ -172,8 +172,7 @@ class ResponsesWriter:
         else:
             self._repeat(answer.extra)
         self._live = False
-        flat = {"code": error.code, "message": error.message, "param": error.param}
-        frames.append(self._framed("error", {**flat, **error.body()}))
+        frames.append(self._framed("error", error_facts(event.error)))
         return frames + self._whole("response.failed")
 
     def _repeat(self, extra: dict[str, Any]) -> None:

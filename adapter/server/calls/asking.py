@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake, read_whole
+from adapter.dialects.raw import RawStream
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError
 from adapter.hub.events import Event

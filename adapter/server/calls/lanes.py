@@ -2,7 +2,7 @@
 
     hub     upstream bytes -> hub events -> the client's dialect     `Hub`, `HubWhole`, n of them in `choices.Parallel`
     raw     upstream bytes -> the client                             `RawStreaming`, `RawWhole`
-    own     what this server says by itself                          `own.Said`, `own.Document`
+    own     what this server says by itself, or changes              `own.Said`, `.Document`, `.Written`, `.Changed`
 
 Each is *begun* before anything is sent: `begin` returns once the upstream has answered (its first event that is not an
 error, its whole body where that is JSON) and raises what went wrong until then. Retry and failover belong before that point
@@ -12,11 +12,10 @@ and nowhere else. After it nothing raises: a broken upstream becomes the answer'
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
-from adapter.dialects.base import RawStream
 from adapter.dialects.intake import Intake, not_a_reply, parsed
-from adapter.dialects.raw import named
+from adapter.dialects.raw import RawStream, named
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
 from adapter.hub.events import Event, Failed, Started
@@ -30,6 +29,8 @@ from adapter.wire.jsonio import NotJson, loads
 Batch: TypeAlias = tuple[int, list[Event]]
 """Events that came together, and which of n answers they belong to."""
 
+Given = TypeVar("Given")
+Given_co = TypeVar("Given_co", covariant=True)
 _REST_WITHIN: Final = 1.0
 """Seconds for the last bytes of an upstream's stream, so that its connection can be used again."""
 
@@ -102,20 +103,93 @@ async def begun(lane: B, lose: Lose) -> B:
     return lane
 
 
-class Hub:
-    """The streamed answer of one upstream call."""
+class Machine(Protocol[Given_co]):
+    """Sans-IO: reads of one upstream's stream in, what the client is to get of them out. An `Intake`, a `RawStream`."""
+
+    @property
+    def settling(self) -> bool:
+        """The answer is complete but for its usage."""
+
+    @property
+    def ended(self) -> bool:
+        """The terminal event was given."""
+
+    def feed(self, chunk: bytes) -> Given_co: ...
+
+    def close(self) -> Given_co: ...
+
+    def fail(self, error: AdapterError) -> Given_co: ...
+
+
+class Streaming(Generic[Given]):
+    """The streamed answer of one upstream call, whatever is made of its reads."""
+
+    def __init__(self, reply: Reply, machine: Machine[Given], nothing: Given, settle_within: float) -> None:
+        self._reply = reply
+        self._machine = machine
+        self._nothing = nothing
+        self._first = nothing
+        """What there is that was not given yet."""
+        self._settle_within = settle_within
+        self._hurried = False
+        self.headers: Mapping[str, str] = reply.headers
+
+    @property
+    def ended(self) -> bool:
+        """The terminal event has been given."""
+        return self._machine.ended
+
+    async def pass_on(self, write: Callable[[Given], None], ready: Callable[[], bool]) -> None:
+        """As `Answering.pass_on`."""
+        machine = self._machine
+        if self._first or machine.ended or machine.settling:
+            return
+
+        def take(chunk: bytes) -> bool:
+            given = machine.feed(chunk)
+            if machine.ended:
+                self._first = given
+                return False
+            if given:
+                write(given)
+            return not machine.settling
+
+        await self._reply.pass_on(take, ready)
+
+    async def piece(self) -> Given:
+        """What comes next; to be asked for until `ended`."""
+        machine, reply = self._machine, self._reply
+        given, self._first = self._first, self._nothing
+        while not given and not machine.ended:
+            if not self._hurried and machine.settling:
+                self._hurried = True
+                reply.hurry(self._settle_within)
+            try:
+                chunk = await reply.read()
+            except AdapterError as error:
+                return machine.fail(error)
+            given = machine.feed(chunk) if chunk else machine.close()
+        return given
+
+    async def finish(self) -> None:
+        """As `Answering.finish`."""
+        await _let_go(self._reply)
+
+    def close(self) -> None:
+        """As `Answering.close`."""
+        self._reply.close()
+
+
+class Hub(Streaming[list[Event]]):
+    """A stream that is read into the hub."""
 
     choices = 1
 
     def __init__(self, reply: Reply, intake: Intake, exchange: Exchange, *, settle_within: float) -> None:
-        self._reply = reply
-        self.headers: Mapping[str, str] = reply.headers
+        super().__init__(reply, intake, [], settle_within)
         self.exchange = exchange
         self.usage: dict[str, Any] | None = None
         """As `Beginning.usage`."""
-        self._first: list[Event] = []
-        self._settle_within = settle_within
-        self._hurried = False
         self.intake = intake
 
     @property
@@ -123,10 +197,6 @@ class Hub:
         """The upstream's id of the answer, once it has begun and as long as nothing was taken of it."""
         first = self._first[0] if self._first else None
         return first.id if isinstance(first, Started) else ""
-
-    @property
-    def ended(self) -> bool:
-        return self.intake.ended
 
     @property
     def anomalies(self) -> list[Anomaly]:
@@ -147,45 +217,12 @@ class Hub:
             self.usage = first.usage
             raise first.error
 
-    async def pass_on(self, write: Callable[[list[Event]], None], ready: Callable[[], bool]) -> None:
-        intake = self.intake
-        if self._first or intake.ended or intake.settling:
-            return
-
-        def take(chunk: bytes) -> bool:
-            events = intake.feed(chunk)
-            if intake.ended:
-                self._first = events
-                return False
-            if events:
-                write(events)
-            return not intake.settling
-
-        await self._reply.pass_on(take, ready)
-
     async def batch(self) -> Batch:
-        intake, reply = self.intake, self._reply
-        events, self._first = self._first, []
-        while not events:
-            if not self._hurried and intake.settling:
-                self._hurried = True
-                reply.hurry(self._settle_within)
-            try:
-                chunk = await reply.read()
-            except AdapterError as error:
-                return 0, intake.fail(error)
-            events = intake.feed(chunk) if chunk else intake.close()
-        return 0, events
+        return 0, await self.piece()
 
     def fail(self, error: AdapterError) -> Batch:
         first, self._first = self._first, []
         return 0, first + self.intake.fail(error)
-
-    async def finish(self) -> None:
-        await _let_go(self._reply)
-
-    def close(self) -> None:
-        self._reply.close()
 
 
 class InBatches:
@@ -255,85 +292,33 @@ class HubWhole(InBatches):
         self._reply.close()
 
 
-class RawStreaming:
+class RawStreaming(Streaming[bytes]):
     """A stream that passes as bytes."""
 
     def __init__(self, reply: Reply, observer: RawStream, *, settle_within: float) -> None:
-        self._reply = reply
-        self._first: list[bytes] = []
-        self._settle_within = settle_within
-        self._hurried = False
+        super().__init__(reply, observer, b"", settle_within)
         self.observer = observer
-        self.headers: Mapping[str, str] = reply.headers
 
     @property
     def usage(self) -> dict[str, Any] | None:
         """As `Beginning.usage`."""
         return self.observer.answer.usage
 
-    @property
-    def ended(self) -> bool:
-        """The terminal event has been given."""
-        return self.observer.ended
-
     async def begin(self) -> None:
         """As `Answering.begin`."""
         observer = self.observer
         while not observer.answered:
             chunk = await self._reply.read()
-            self._first.append(observer.feed(chunk) if chunk else observer.close())
+            self._first += observer.feed(chunk) if chunk else observer.close()
             if observer.ended and not observer.answered:
                 raise observer.answer.error or UpstreamTruncated(
                     "The upstream's stream ended before it began to answer."
                 )
 
-    async def pass_on(self, write: Callable[[bytes], None], ready: Callable[[], bool]) -> None:
-        """As `Answering.pass_on`, in bytes."""
-        observer = self.observer
-        if self._first or observer.ended or observer.settling:
-            return
-
-        def take(chunk: bytes) -> bool:
-            data = observer.feed(chunk)
-            if observer.ended:
-                self._first.append(data)
-                return False
-            if data:
-                write(data)
-            return not observer.settling
-
-        await self._reply.pass_on(take, ready)
-
-    async def piece(self) -> bytes:
-        """The next bytes; to be asked for until `ended`."""
-        observer, reply = self.observer, self._reply
-        data = b"".join(self._first)
-        if data:
-            self._first.clear()
-            return data
-        while not data and not observer.ended:
-            if not self._hurried and observer.settling:
-                self._hurried = True
-                reply.hurry(self._settle_within)
-            try:
-                chunk = await reply.read()
-            except AdapterError as error:
-                return observer.fail(error)
-            data = observer.feed(chunk) if chunk else observer.close()
-        return data
-
     def fail(self, error: AdapterError) -> bytes:
         """As `Answering.fail`."""
-        first, self._first = self._first, []
-        return b"".join(first) + self.observer.fail(error)
-
-    async def finish(self) -> None:
-        """As `Answering.finish`."""
-        await _let_go(self._reply)
-
-    def close(self) -> None:
-        """As `Answering.close`."""
-        self._reply.close()
+        first, self._first = self._first, b""
+        return first + self.observer.fail(error)
 
 
 class RawWhole:

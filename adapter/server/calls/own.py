@@ -96,7 +96,7 @@ class Document:
 
     error = None
 
-    def __init__(self, body: bytes, usage: dict[str, Any] | None) -> None:
+    def __init__(self, body: bytes, usage: dict[str, Any] | None = None) -> None:
         self.body = body
         self.usage = usage
         self.headers: Mapping[str, str] = {}

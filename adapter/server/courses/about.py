@@ -20,7 +20,9 @@ class About:
     ours: bool = False
     """It holds a blob of ours."""
     triggered: bool = False
+    """It ends in a `compaction_trigger`."""
     watched: bool = False
+    """It has a `compact_threshold`."""
     blobs: bool = False
     """It holds, or asks for, what only its maker can read."""
     reads_on: bool = False

@@ -24,6 +24,7 @@ class Course:
     """What a failure before the answer is written by."""
     begin: Callable[[], Awaitable[Lane]]
     raw: bool = False
+    """A stream that nobody here writes: its bytes pass."""
     calls: int = 1
     """How many upstream calls it may have at once."""
 
@@ -39,6 +40,11 @@ class Course:
         lane = await self.begin()
         self.exchange.answered()
         return lane
+
+
+def own_course(begin: Callable[[], Awaitable[Lane]], *, stream: bool = False) -> Course:
+    """A course that no model is asked for."""
+    return Course(stream=stream, exchange=Exchange.unasked("responses"), begin=begin, raw=True)
 
 
 Decide: TypeAlias = Callable[[Turn, dict[str, Any]], Awaitable[Course]]

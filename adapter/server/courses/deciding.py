@@ -14,7 +14,7 @@ from adapter.server.courses.course import Course
 from adapter.server.courses.ground import Ground
 from adapter.server.courses.keeping import Keep
 from adapter.server.turn import Turn
-from adapter.upstream.router import Router, Target
+from adapter.upstream.router import Target
 
 if TYPE_CHECKING:
     from adapter.server.courses.compact_courses import CompactCourses
@@ -25,11 +25,6 @@ class Courses(Ground):
     """Decides."""
 
     compaction: Options
-
-    @property
-    def router(self) -> Router:
-        """All that are configured."""
-        return self.routing.router
 
     @cached_property
     def compactions(self) -> CompactCourses:

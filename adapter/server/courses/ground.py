@@ -6,12 +6,12 @@ hub   one translated call, or n in parallel
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from adapter.compaction.sealing import KeyRing
-from adapter.dialects.base import RawStream
+from adapter.dialects.raw import RawStream
 from adapter.dialects.registry import DIALECTS
 from adapter.hub.losses import Loss
 from adapter.hub.request import Request
@@ -19,10 +19,9 @@ from adapter.server.calls.asking import Asking, clock
 from adapter.server.calls.losing import report
 from adapter.server.calls.plan import Plan, written
 from adapter.server.courses.course import Course
-from adapter.server.courses.keeping import Keeping, KeepsNothing
+from adapter.server.courses.keeping import Keeping
 from adapter.server.courses.recall import Recalled, recall
 from adapter.server.courses.routing import Routing
-from adapter.server.history import History
 from adapter.server.turn import Turn
 from adapter.upstream.router import Target
 
@@ -34,8 +33,7 @@ class Ground:
     routing: Routing
     asking: Asking
     ring: KeyRing
-    history: History
-    keeping: Keeping = field(default_factory=KeepsNothing)
+    keeping: Keeping
 
     # ------------------------------------------------------------------------------------------------ the two lanes
 
@@ -84,7 +82,7 @@ class Ground:
         """Tell the client what of its request the upstream will not hear.
 
         Raises:
-            UnsupportedParameter: such a loss is to be refused.
+            LossRejected: such a loss is to be refused.
         """
         report(turn, losses, self.asking.settings.losses)
 
@@ -106,7 +104,7 @@ class Ground:
         """
         if body.get("previous_response_id") is None:
             return Recalled(found=found)
-        recalled = await recall(self.history, self.keeping.kept_by, turn, body, found)
+        recalled = await recall(self.keeping, turn, body, found)
         if recalled.put_in:  # the id that went on was another one with every turn; the opening is not
             recalled = recalled._replace(found=self.routing.ranked(turn, body, found))
         return recalled

@@ -6,11 +6,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapter.access.caller import Caller
-from adapter.server.courses.recall import Recalled
+from adapter.errors import PreviousResponseNotFound
+from adapter.hub.events import Item
+from adapter.server.history import History
 from adapter.server.turn import Turn
 
 if TYPE_CHECKING:
     from adapter.server.courses.course import Course
+    from adapter.server.courses.recall import Recalled
 
 
 class Keep(Protocol):
@@ -24,8 +27,8 @@ class Keep(Protocol):
         """The same course, and what it takes that its answer is kept before its end is told."""
 
 
-class Keeping(Protocol):
-    """Decides what is kept."""
+class Keeping(History, Protocol):
+    """Decides what is kept, and knows what was."""
 
     async def kept_by(self, caller: Caller, response_id: str) -> str | None:
         """Where this response is kept, as `Target.origin` says; None if not by an upstream."""
@@ -48,6 +51,13 @@ class Keeping(Protocol):
 
 class KeepsNothing:
     """`mode = "off"`."""
+
+    async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
+        """Never found."""
+        raise PreviousResponseNotFound(
+            "No response with this id is stored here; send the whole conversation as input.",
+            param="previous_response_id",
+        )
 
     async def kept_by(self, caller: Caller, response_id: str) -> str | None:
         """Nobody, as far as is known here."""

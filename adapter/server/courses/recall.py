@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from adapter.access.caller import Caller
 from adapter.compaction.anatomy import TRIGGER
 from adapter.errors import BadRequest, InvalidType, PreviousResponseNotFound
-from adapter.server.history import History, as_items, check_calls
+from adapter.server.courses.keeping import Keeping
+from adapter.server.history import as_items, check_calls
 from adapter.server.turn import Turn
 from adapter.upstream.router import Target
 
@@ -20,6 +19,7 @@ class Recalled(NamedTuple):
     found: tuple[Target, ...]
     """Who can go on, best first."""
     previous: str | None = None
+    """The id that the request named, if any."""
     earlier: int | None = None
     """How many items of the input are earlier turns; None: none were put in, whoever is asked knows them."""
 
@@ -29,13 +29,7 @@ class Recalled(NamedTuple):
         return self.earlier is not None
 
 
-async def recall(
-    history: History,
-    kept_by: Callable[[Caller, str], Awaitable[str | None]],
-    turn: Turn,
-    body: dict[str, Any],
-    found: tuple[Target, ...],
-) -> Recalled:
+async def recall(keeping: Keeping, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Recalled:
     """Put the earlier turns into `body`, which names the last of them, unless an upstream keeps them: then only that one can go on.
 
     Raises:
@@ -51,9 +45,9 @@ async def recall(
         )
     recalled = Recalled(found=found, previous=previous)
     try:
-        earlier = await (turn.thread or history).resolve(turn.caller, previous)
+        earlier = await (turn.thread or keeping).resolve(turn.caller, previous)
     except PreviousResponseNotFound:
-        keeper = await kept_by(turn.caller, previous)
+        keeper = await keeping.kept_by(turn.caller, previous)
         if keeper is not None:
             keepers = tuple(
                 replace(one, key=key, bound=True) for one in found if (key := one.upstream.key_at(keeper)) is not None

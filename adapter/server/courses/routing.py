@@ -27,7 +27,8 @@ from adapter.wire.headers import OURS
 if TYPE_CHECKING:
     from adapter.server.courses.course import Course, Lane
 
-Decide: TypeAlias = "Callable[[tuple[Target, ...]], Course]"
+Over: TypeAlias = "Callable[[tuple[Target, ...]], Course]"
+"""The course of one turn over the first of these targets."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class Routing:
         able = [one for one in _with_all_keys([*here, *found]) if not self.health.wait(one)]
         return Failover(able, self.health, held=serving.upstream)
 
-    def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Decide) -> Course:
+    def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Over) -> Course:
         """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`. Where the turn was decided
         before, a place at an upstream that is held for it is given up for the new one, and who was shut may be open now.
 
@@ -103,7 +104,7 @@ class Way:
 
     _begin: Callable[[], Awaitable[Lane]]
 
-    def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Decide) -> None:
+    def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Over) -> None:
         self._turn = turn
         self._found = found
         self._failover = failover

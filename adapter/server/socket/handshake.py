@@ -13,9 +13,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from adapter.access.caller import Caller
 from adapter.errors import AdapterError, Forbidden, RateLimited, UpgradeRequired
-from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
 from adapter.server.http.refusal import refusal
+from adapter.server.pipeline import Pipeline
 from adapter.server.socket.session import Session
 from adapter.server.turn import Outcome, Turn
 

@@ -46,9 +46,8 @@ class Create(NamedTuple):
     def behind(self, steers: Sequence[Steer]) -> Create:
         """The same turn, with more before it."""
         given = self.body.get("input")
-        own = (
-            as_items(given) if given is None or isinstance(given, (str, list)) else [given]
-        )  # which is refused as an item
+        may_be_input = given is None or isinstance(given, (str, list))
+        own = as_items(given) if may_be_input else [given]  # which is refused as an item
         body = {**self.body, "input": [*(item for steer in steers for item in steer.items), *own]}
         return self._replace(
             body=body, steers=(*steers, *self.steers), size=self.size + sum(one.size for one in steers)

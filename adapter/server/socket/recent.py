@@ -127,9 +127,8 @@ class LocalThread:
                 made = [self._made[index] for index in sorted(self._made)] or _items(response.get("output"))
                 self.id, self.output, self.over = id, made, True
                 if self._before is not None:
-                    with suppress(
-                        ValueError
-                    ):  # a client's nest, where its upstream was not sent it: not to be remembered
+                    # a client's nest, where its upstream was not sent it, is not remembered
+                    with suppress(ValueError):
                         self._recent.keep(id, (*self._before, dumps(as_items(self._given)), dumps(made)))
 
 

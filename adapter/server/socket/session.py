@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 from starlette.types import Message, Receive, Scope, Send
 
 from adapter.errors import AdapterError, BadRequest, ShuttingDown
-from adapter.server.exchange import Pipeline
 from adapter.server.http.joining import abort
 from adapter.server.http.refusal import refusal
+from adapter.server.pipeline import Pipeline
 from adapter.server.socket.lanes import Lanes, Running
 from adapter.server.socket.messages import Create, SocketOutlet, lane, read_create, read_frame
 from adapter.server.socket.prewarm import prepared
@@ -61,7 +61,7 @@ class Session:
         self._scope = scope
         self._receive = receive
         self._send_message = send
-        self._recent = Recent(pipeline.settings.websocket_history, pipeline.served.courses.history)
+        self._recent = Recent(pipeline.settings.websocket_history, pipeline.served.courses.keeping)
         self._lanes = Lanes(self._begun, pipeline.settings.body_limit)
         self._held: dict[str, tuple[SocketOutlet, tuple[Steer, ...]]] = {}
         """Response id -> where it was told, and what was said while it was made, for the turn in which the client answers its

@@ -36,8 +36,8 @@ from adapter.hub.events import Failed
 from adapter.server.calls.own import Document
 from adapter.server.courses.course import Course, Lane
 from adapter.server.courses.keeping import Keep
-from adapter.server.exchange import Pipeline
 from adapter.server.http.outlet import Outlet
+from adapter.server.pipeline import Pipeline
 from adapter.server.stored.following import Following, Signal
 from adapter.server.stored.kept import known
 from adapter.server.stored.recording import Recording
@@ -109,7 +109,7 @@ class Queued:
             made = await self.background.accept(self, course)
             if course.stream:
                 return self.background.follow(self.keep.turn.caller.tenant, self.keep.kind.id)
-            return Document(dumps(made), None)
+            return Document(dumps(made))
 
         return replace(course, begin=begin, raw=True)
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from adapter.dialects.responses.read_request import check_include
-from adapter.errors import InvalidType, InvalidValue
+from adapter.errors import AdapterError, InvalidType, InvalidValue, NotFound
 from adapter.hub.events import Item
 from adapter.hub.items import detailed
-from adapter.hub.request import DialectName, Exchange
+from adapter.hub.request import DialectName
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Lane
-from adapter.server.exchange import Pipeline
+from adapter.server.courses.course import Course, Lane, own_course
+from adapter.server.pipeline import Pipeline
 from adapter.server.turn import Turn
 from adapter.store.values import Order, Page
 from adapter.wire.jsonio import dumps
+
+T = TypeVar("T")
 
 _MOST: Final = 100
 _STATED: Final = (
@@ -94,6 +96,22 @@ class Call(NamedTuple):
         return given
 
 
+def found(value: T | None, what: str, id: str) -> T:
+    """`value`, the object of that id that was asked for.
+
+    Raises:
+        NotFound: it is None. One answer for unknown, expired, deleted and another tenant's.
+    """
+    if value is None:
+        raise unknown(what, id)
+    return value
+
+
+def unknown(what: str, id: str) -> AdapterError:
+    """There is no such object for this caller."""
+    return NotFound(f"{what} with id '{id[:200]}' not found.")
+
+
 Handler: TypeAlias = Callable[[Turn, Call], Awaitable[Course]]
 
 
@@ -116,18 +134,13 @@ class Endpoint:
         await self._pipeline.serve(self._dialect, decide, scope, receive, send, has_body=self._has_body)
 
 
-def told(lane: Callable[[], Awaitable[Lane]], *, stream: bool = False) -> Course:
-    """A course that no model is asked for."""
-    return Course(stream=stream, exchange=Exchange.unasked("responses"), begin=lane, raw=True)
-
-
 def document(value: Any) -> Course:
     """A JSON answer."""
 
     async def begin() -> Lane:
-        return Document(dumps(value), None)
+        return Document(dumps(value))
 
-    return told(begin)
+    return own_course(begin)
 
 
 def listed(page: Page) -> Course:

@@ -6,14 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapter.errors import AdapterError, MissingParameter, NotFound
+from adapter.errors import MissingParameter
 from adapter.server.courses.course import Course
 from adapter.server.idempotency import Idempotency
-from adapter.server.stored.calls import Call, document
+from adapter.server.stored.calls import Call, document, found, unknown
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 from adapter.store.values import Page
 
+_WHAT: Final = "Chat completion"
 _LABEL: Final = re.compile(r"metadata\[(.*)\]\Z", re.DOTALL)
 
 
@@ -36,27 +37,26 @@ class StoredCompletions:
 
     async def get(self, turn: Turn, call: Call) -> Course:
         """One of them."""
-        return document(_found(await self.store.completion(turn.caller.tenant, call.id), call))
+        return document(found(await self.store.completion(turn.caller.tenant, call.id), _WHAT, call.id))
 
     async def update(self, turn: Turn, call: Call) -> Course:
         """Its labels, replaced."""
         if "metadata" not in call.body:
             raise MissingParameter("metadata is required.", param="metadata")
         changed = await self.store.update_completion(turn.caller.tenant, call.id, call.metadata())
-        return document(_found(changed, call))
+        return document(found(changed, _WHAT, call.id))
 
     async def delete(self, turn: Turn, call: Call) -> Course:
         """Forget it."""
         if not await self.store.delete_completion(turn.caller.tenant, call.id):
-            raise _unknown(call)
+            raise unknown(_WHAT, call.id)
         self.idempotency.retract(call.id)
         return document({"id": call.id, "object": "chat.completion.deleted", "deleted": True})
 
     async def messages(self, turn: Turn, call: Call) -> Course:
         """A page of the messages that asked for it."""
-        page = await self.store.completion_messages(turn.caller.tenant, call.id, **call.page("asc"))
-        if page is None:
-            raise _unknown(call)
+        listed = await self.store.completion_messages(turn.caller.tenant, call.id, **call.page("asc"))
+        page = found(listed, _WHAT, call.id)
         return document(Page([_shown(message) for message in page.data], page.has_more).body())
 
 
@@ -66,13 +66,3 @@ def _shown(message: dict[str, Any]) -> dict[str, Any]:
     if isinstance(content, list):
         return {**message, "content": None, "content_parts": content}
     return message
-
-
-def _found(value: dict[str, Any] | None, call: Call) -> dict[str, Any]:
-    if value is None:
-        raise _unknown(call)
-    return value
-
-
-def _unknown(call: Call) -> AdapterError:
-    return NotFound(f"Chat completion with id '{call.id[:200]}' not found.")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import Final
 
 from adapter.dialects.responses.input_items import checked_items
-from adapter.errors import AdapterError, InvalidType, MissingParameter, NotFound
+from adapter.errors import InvalidType, MissingParameter
 from adapter.hub.events import Item
 from adapter.server.courses.course import Course
-from adapter.server.stored.calls import Call, document, listed, shown
+from adapter.server.stored.calls import Call, document, found, listed, shown, unknown
 from adapter.server.stored.references import looked_up
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 from adapter.store.values import Page
+
+_WHAT: Final = "Conversation"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,51 +35,45 @@ class StoredConversations:
 
     async def get(self, turn: Turn, call: Call) -> Course:
         """The object."""
-        return document(_found(await self.store.conversation(turn.caller.tenant, call.id), call))
+        return document(found(await self.store.conversation(turn.caller.tenant, call.id), _WHAT, call.id))
 
     async def update(self, turn: Turn, call: Call) -> Course:
         """Its labels, replaced."""
         if "metadata" not in call.body:
             raise MissingParameter("metadata is required.", param="metadata")
         changed = await self.store.update_conversation(turn.caller.tenant, call.id, call.metadata())
-        return document(_found(changed, call))
+        return document(found(changed, _WHAT, call.id))
 
     async def delete(self, turn: Turn, call: Call) -> Course:
         """Forget it; what stored responses hold stays theirs."""
         if not await self.store.delete_conversation(turn.caller.tenant, call.id):
-            raise _unknown(call)
+            raise unknown(_WHAT, call.id)
         return document({"id": call.id, "object": "conversation.deleted", "deleted": True})
 
     async def add(self, turn: Turn, call: Call) -> Course:
         """Items at its end."""
         call.check_include()
         added = await self.store.add_conversation_items(turn.caller.tenant, call.id, await self._items(turn, call))
-        if added is None:
-            raise _unknown(call)
-        return listed(Page(added, False))
+        return listed(Page(found(added, _WHAT, call.id), False))
 
     async def items(self, turn: Turn, call: Call) -> Course:
         """A page of its items."""
         call.check_include()
         page = await self.store.conversation_items(turn.caller.tenant, call.id, **call.page("desc"))
-        if page is None:
-            raise _unknown(call)
-        return listed(page)
+        return listed(found(page, _WHAT, call.id))
 
     async def item(self, turn: Turn, call: Call) -> Course:
         """One of them."""
         call.check_include()
-        found = await self.store.conversation_item(turn.caller.tenant, call.id, call.path["item_id"])
-        if found is None:
-            raise _unknown_item(call)
-        return document(shown(found))
+        item_id = call.path["item_id"]
+        item = await self.store.conversation_item(turn.caller.tenant, call.id, item_id)
+        return document(shown(found(item, "Conversation item", item_id)))
 
     async def delete_item(self, turn: Turn, call: Call) -> Course:
         """Take one out; the answer is the conversation."""
-        left = await self.store.delete_conversation_item(turn.caller.tenant, call.id, call.path["item_id"])
-        if left is None:
-            raise _unknown_item(call)
-        return document(left)
+        item_id = call.path["item_id"]
+        left = await self.store.delete_conversation_item(turn.caller.tenant, call.id, item_id)
+        return document(found(left, "Conversation item", item_id))
 
     async def _items(self, turn: Turn, call: Call) -> list[Item]:
         """Those of the body, each of them whole: nobody could look up later what a reference meant."""
@@ -88,17 +84,3 @@ class StoredConversations:
             raise InvalidType("items must be a list.", param="items")
         given = await looked_up(self.store, turn.caller.tenant, given, lambda index: f"items[{index}]")
         return checked_items(given, "items")
-
-
-def _found(value: dict[str, Any] | None, call: Call) -> dict[str, Any]:
-    if value is None:
-        raise _unknown(call)
-    return value
-
-
-def _unknown(call: Call) -> AdapterError:
-    return NotFound(f"Conversation with id '{call.id[:200]}' not found.")
-
-
-def _unknown_item(call: Call) -> AdapterError:
-    return NotFound(f"Item with id '{call.path['item_id'][:200]}' not found in this conversation.")

@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
-class StoredHistory:
-    """The earlier turns, from the store."""
+class Keeper:
+    """Decides by the mode, the client and who answers."""
 
     store: Store
+    mode: Literal["client", "always"]
+    background: Background
+    afterwards: Tasks = field(default_factory=Tasks)
+    """What is written when a turn is over already."""
 
     async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
         """See `History.resolve`."""
@@ -41,17 +45,6 @@ class StoredHistory:
                 f"Previous response with id '{shown}' not found.", param="previous_response_id"
             )
         return found
-
-
-@dataclass(slots=True, kw_only=True)
-class Keeper:
-    """Decides by the mode, the client and who answers."""
-
-    store: Store
-    mode: Literal["client", "always"]
-    background: Background
-    afterwards: Tasks = field(default_factory=Tasks)
-    """What is written when a turn is over already."""
 
     async def kept_by(self, caller: Caller, response_id: str) -> str | None:
         """See `Keeping.kept_by`."""

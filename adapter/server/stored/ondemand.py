@@ -20,7 +20,7 @@ from adapter.hub.request import DialectName
 from adapter.sections import Settings
 from adapter.server.courses.keeping import Keep
 from adapter.server.courses.recall import Recalled
-from adapter.server.exchange import Pipeline
+from adapter.server.pipeline import Pipeline
 from adapter.server.stored.calls import Call, Endpoint
 from adapter.server.stored.references import named
 from adapter.server.stored.table import CHAT, RESPONSES, Entry
@@ -35,7 +35,7 @@ Observe = Callable[[str, float], None]
 
 
 class OnDemand:
-    """`Keeping` and `History` of the pipeline, and the endpoints of what is stored."""
+    """The `Keeping` of the pipeline, and the endpoints of what is stored."""
 
     def __init__(self, settings: Settings, observe: Observe | None, leaving: Callable[[], bool]) -> None:
         """`observe` is told of the store's operations; `leaving`: whether this process is on its way out."""
@@ -82,7 +82,7 @@ class OnDemand:
 
     async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
         """See `History.resolve`."""
-        return await (await self._begun()).history.resolve(caller, previous_response_id)
+        return await (await self._begun()).keeping.resolve(caller, previous_response_id)
 
     async def kept_by(self, caller: Caller, response_id: str) -> str | None:
         """See `Keeping.kept_by`."""

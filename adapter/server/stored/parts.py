@@ -9,11 +9,11 @@ from typing import Final
 
 from adapter.errors import StoreUnavailable
 from adapter.sections import Store as Section
-from adapter.server.exchange import Pipeline
+from adapter.server.pipeline import Pipeline
 from adapter.server.stored.background import Background
 from adapter.server.stored.completions import StoredCompletions
 from adapter.server.stored.conversing import StoredConversations
-from adapter.server.stored.keeper import Keeper, StoredHistory
+from adapter.server.stored.keeper import Keeper
 from adapter.server.stored.retrieval import StoredResponses
 from adapter.server.tasks import Tasks
 from adapter.store.opening import opened
@@ -33,7 +33,6 @@ class Stored:
     """What `[store]` adds."""
 
     store: Store
-    history: StoredHistory
     keeping: Keeper
     background: Background
     responses: StoredResponses
@@ -53,7 +52,6 @@ class Stored:
         background = Background(store=store, pipeline=pipeline, leaving=leaving)
         return cls(
             store=store,
-            history=StoredHistory(store=store),
             keeping=Keeper(store=store, mode=section.mode, background=background),
             background=background,
             responses=StoredResponses(store=store, background=background, pipeline=pipeline),

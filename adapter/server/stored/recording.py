@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from adapter.dialects.base import Frame
 from adapter.dialects.registry import DIALECTS
-from adapter.dialects.responses.reply import failed_error
+from adapter.dialects.responses.reply import error_facts, failed_error
 from adapter.dialects.responses.write_stream import ResponsesWriter
 from adapter.errors import AdapterError
 from adapter.hub.events import Event, Failed, Finished, Started
@@ -93,8 +93,7 @@ def _failed(object: dict[str, Any], error: AdapterError, after: int) -> tuple[li
     events: list[dict[str, Any]] = []
     if after < 0:
         events.append({"type": "response.created", "response": object})
-    flat = {"code": error.code, "message": error.message, "param": error.param}
-    events.append({"type": "error", **flat, **error.body()})
+    events.append({"type": "error", **error_facts(error)})
     events.append({"type": "response.failed", "response": made})
     frames = []
     for number, event in enumerate(events, after + 1):

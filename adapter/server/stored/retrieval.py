@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlencode
 
 from adapter.dialects.registry import DIALECTS
-from adapter.errors import AdapterError, BadRequest, InvalidValue, NotFound
+from adapter.errors import AdapterError, BadRequest, InvalidValue
 from adapter.hub.request import Exchange
 from adapter.server.calls.asking import clock
 from adapter.server.calls.lanes import RawStreaming, begun
 from adapter.server.calls.own import Document
-from adapter.server.courses.course import Course, Lane
-from adapter.server.exchange import Pipeline
+from adapter.server.courses.course import Course, Lane, own_course
+from adapter.server.pipeline import Pipeline
 from adapter.server.stored.background import Background
-from adapter.server.stored.calls import Call, document, listed, told
+from adapter.server.stored.calls import Call, document, found, listed, unknown
 from adapter.server.turn import Turn
 from adapter.store.store import Store
 from adapter.upstream.credentials import call_headers
 from adapter.wire import jsonio
+
+_WHAT: Final = "Response"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,9 +36,7 @@ class StoredResponses:
         """The response as it now is; with `stream=true` its events after `starting_after`."""
         after = call.whole("starting_after")
         tenant = turn.caller.tenant
-        stored = await self.store.response(tenant, call.id)
-        if stored is None:
-            raise _unknown(call.id)
+        stored = found(await self.store.response(tenant, call.id), _WHAT, call.id)
         if stored.object is None:
             return self._forwarded(turn, call, stored.upstream, "GET", stream=call.streams)
         call.check_include()
@@ -53,7 +53,7 @@ class StoredResponses:
         async def begin() -> Lane:
             return self.background.follow(tenant, call.id, -1 if after is None else after)
 
-        return told(begin, stream=True)
+        return own_course(begin, stream=True)
 
     async def delete(self, turn: Turn, call: Call) -> Course:
         """Forget it; work on it stops."""
@@ -62,7 +62,7 @@ class StoredResponses:
         if upstream is not None:
             return self._forwarded(turn, call, upstream, "DELETE")
         if not await self.store.delete_response(tenant, call.id):
-            raise _unknown(call.id)
+            raise unknown(_WHAT, call.id)
         self.background.cancelled(tenant, call.id)
         self.pipeline.idempotency.retract(call.id)
         return document({"id": call.id, "object": "response", "deleted": True})
@@ -73,9 +73,7 @@ class StoredResponses:
         upstream = await self.store.kept_by(tenant, call.id)
         if upstream is not None:
             return self._forwarded(turn, call, upstream, "POST", "/cancel")
-        stored = await self.store.cancel(tenant, call.id)
-        if stored is None:
-            raise _unknown(call.id)
+        stored = found(await self.store.cancel(tenant, call.id), _WHAT, call.id)
         self.background.cancelled(tenant, call.id)
         return document(stored.object)
 
@@ -87,9 +85,7 @@ class StoredResponses:
             return self._forwarded(turn, call, upstream, "GET", "/input_items")
         call.check_include()
         page = await self.store.input_items(turn.caller.tenant, call.id, **asked)
-        if page is None:
-            raise _unknown(call.id)
-        return listed(page)
+        return listed(found(page, _WHAT, call.id))
 
     def _forwarded(
         self,
@@ -103,10 +99,9 @@ class StoredResponses:
     ) -> Course:
         """The answer of the upstream that keeps the response. Its id is one that the store knows, so it is only an id."""
         asking = self.pipeline.served.courses.asking
-        found = [(one, one.key_at(origin or "")) for one in self.pipeline.served.courses.router.upstreams]
-        upstream, key = next(((one, key) for one, key in found if key is not None), (None, 0))
-        if upstream is None:
-            raise _unknown(call.id)
+        places = ((one, one.key_at(origin or "")) for one in self.pipeline.served.courses.routing.router.upstreams)
+        place = next(((one, key) for one, key in places if key is not None), None)
+        upstream, key = found(place, _WHAT, call.id)
         turn.lane, turn.upstream = "forward", upstream.name
         query = urlencode(call.query.multi_items())
         path = f"/responses/{call.id}{below}{'?' if query else ''}{query}"
@@ -126,9 +121,9 @@ class StoredResponses:
                 reply.close()
             if method == "DELETE":
                 await self._forget(turn, call.id)
-            return Document(_called(call.id, body), None)
+            return Document(_called(call.id, body))
 
-        return told(begin, stream=stream)
+        return own_course(begin, stream=stream)
 
     async def _forget(self, turn: Turn, id: str) -> None:
         """Upstream it is gone; who kept it matters no more."""
@@ -148,8 +143,3 @@ def _called(id: str, body: bytes) -> bytes:
         return jsonio.dumps({**value, "id": id}) if other else body
     except ValueError:  # neither what it is nor how deep it goes is of any concern here
         return body
-
-
-def _unknown(id: str) -> AdapterError:
-    """One answer for unknown, expired, deleted and another tenant's."""
-    return NotFound(f"Response with id '{id[:200]}' not found.")

@@ -21,21 +21,17 @@ where they are longer than the API takes, and made unique: clients match outputs
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from adapter.dialects.chat.answer.open_call import OpenCall
 from adapter.dialects.chat.answer.searches import found
 from adapter.dialects.chat.answer.sole_text import sole_arguments
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.hub.events import Event, Item
-from adapter.hub.names import fitted_call_id
+from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
 from adapter.hub.request import ToolKind, ToolRef, Tools
 from adapter.hub.surrogates import mended
-from adapter.upstream.profiles import CallIdRule
 from adapter.wire.jsonio import NotJson, dumps, loads
-
-_CLIENT_RULE: Final = CallIdRule(max=64)
-"""The API's own bound on `call_id`."""
 
 
 class _Slot:
@@ -323,13 +319,13 @@ class ToolCalls:
     def _call_id(self, slot: _Slot, index: int) -> str:
         """The client's id for the call: the server's own where it has one, and no other call has it."""
         wanted = mended(slot.id) or f"call_{self._token}_{index}"
-        first = call_id = fitted_call_id(wanted, _CLIENT_RULE)
+        first = call_id = fitted_call_id(wanted, LONGEST_CALL_ID)
         if call_id in self._call_ids:
             self._anomaly("call_id_repeated")
             n = self._call_ids[first]
             while call_id in self._call_ids:
                 n += 1
-                call_id = fitted_call_id(f"{wanted}_{n}", _CLIENT_RULE)
+                call_id = fitted_call_id(f"{wanted}_{n}", LONGEST_CALL_ID)
             self._call_ids[first] = n
         self._call_ids[call_id] = 1
         return call_id

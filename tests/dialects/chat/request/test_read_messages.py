@@ -13,7 +13,7 @@ from adapter.hub.losses import Loss
 
 def items(*messages: dict[str, Any]) -> list[dict[str, Any]]:
     losses: list[Loss] = []
-    read = read_messages(list(messages), losses)
+    read, _, _ = read_messages(list(messages), losses)
     assert losses == []
     return read
 
@@ -218,7 +218,7 @@ def test_a_wrong_message_is_refused_by_its_path(message: Any, param: str, error:
 def test_a_part_that_responses_has_no_place_for_is_lost_and_the_rest_is_said(role: str, part: dict[str, Any]) -> None:
     losses: list[Loss] = []
 
-    (item,) = read_messages([{"role": role, "content": [part, {"type": "text", "text": "Hi"}]}], losses)
+    (item,), _, _ = read_messages([{"role": role, "content": [part, {"type": "text", "text": "Hi"}]}], losses)
 
     said = item["content"]
     assert (said if isinstance(said, str) else [each["text"] for each in said]) in ("Hi", ["Hi"])
@@ -228,7 +228,7 @@ def test_a_part_that_responses_has_no_place_for_is_lost_and_the_rest_is_said(rol
 def test_a_message_of_which_nothing_can_be_carried_is_empty() -> None:
     losses: list[Loss] = []
 
-    assert read_messages([USER | {"content": [{"type": "video"}]}], losses) == [
+    assert read_messages([USER | {"content": [{"type": "video"}]}], losses)[0] == [
         {"type": "message", "role": "user", "content": ""}
     ]
     assert len(losses) == 1

@@ -1,11 +1,11 @@
 """The one pipeline of every surface: admit, read, decide, begin, pump, settle.
 
-    admit     who asks                                   `Gate`; keys and limits find their place here
+    admit     header fields -> who asks                  `Gate`
     read      body bytes -> one JSON object, bounded     a socket brings the object itself and enters behind this
-    decide    body -> targets, history, blobs, course    `Courses`; stored history is put in here
+    decide    body -> targets, history, blobs, course    `Courses`; what it may cost is reserved then
     begin     until the upstream has answered            until here an error is an HTTP status
     pump      events or bytes to the client              from here on it is the stream's one failure event
-    settle    usage, the access line                     always, once
+    settle    usage, limits, the access line             `Books`; always, once
 
 Whoever ends a turn early (the client that leaves, the client that does not read, the drain) cancels its task and says why:
 the upstream connection closes with it.
@@ -44,7 +44,7 @@ from adapter.server.http.joining import has_arrived
 from adapter.server.http.outlet import Outlet, Shape
 from adapter.server.http.refusal import refusal, told_in_stream
 from adapter.server.idempotency import Idempotency, Named
-from adapter.server.pulse import Pulse, Tempo
+from adapter.server.pulse import Pulse
 from adapter.server.served import Served
 from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
@@ -66,19 +66,11 @@ class Pipeline:
     """What a turn that begins now goes by."""
     tasks: Tasks
     books: Books = field(default_factory=Books)
-    tempo: Tempo = field(init=False)
     idempotency: Idempotency = field(init=False)
     running: set[Turn] = field(default_factory=set)
     """The turns in progress; the drain waits for them."""
 
     def __post_init__(self) -> None:
-        given = self.settings
-        self.tempo = Tempo(
-            commit_after=given.commit_after,
-            keepalive=given.keepalive,
-            ping_after=given.ping_after,
-            write_timeout=given.write_timeout,
-        )
         self.idempotency = Idempotency(self.tasks.alarms)
 
     def serve(
@@ -150,7 +142,7 @@ class Pipeline:
     async def answer(self, turn: Turn, decide: Decide, body: dict[str, Any], *, watches: bool = False) -> None:
         """Answer an admitted caller's request. `watches`: the client's leaving is noticed here and by nobody else."""
         outlet = turn.outlet
-        pulse = Pulse(turn, self.tasks, self.tempo, watches=watches)
+        pulse = Pulse(turn, self.tasks, self.settings, watches=watches)
         turn.read = monotonic()
         try:
             course = await decide(turn, body)
