@@ -264,13 +264,13 @@ class Workers(Multiprocess):
         self.processes_num += 1
 
     def join_all(self) -> None:
-        """Wait for the workers to end. Who connects when none of them listens any more is refused; a further signal is passed
-        on as the one that ends them at once."""
+        """Wait for the workers to end. Who connects when none of them listens any more is refused; a further one of
+        those that end this is passed on as the one that ends them at once."""
         for listener in self.sockets:
             listener.close()
         while living := [process.process for process in self.processes if process.process.is_alive()]:
-            if self.signal_queue:
-                self.signal_queue.clear()
+            heard = {self.signal_queue.pop() for _ in list(self.signal_queue)}
+            if heard & {signal.SIGTERM, signal.SIGINT}:
                 for process in living:
                     os.kill(cast(int, process.pid), signal.SIGINT)
             living[0].join(_A_PING)

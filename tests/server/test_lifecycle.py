@@ -587,6 +587,25 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
     play(scenario, 40)
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGWINCH], ids=lambda number: number.name)
+def test_e1_a_signal_that_does_not_end_a_server_cuts_no_answer_of_several_workers_that_drain(
+    number: signal.Signals,
+) -> None:
+    """Somebody has it reload, or makes the terminal's window larger."""
+
+    async def scenario() -> None:
+        async with _workers_amid_an_answer() as (process, client, reader):
+            process.send_signal(signal.SIGTERM)
+            with suppress(ConnectionError, asyncio.IncompleteReadError):  # refused, or closed in the backlog
+                while True:
+                    await asyncio.wait_for(client.get("/livez"), 5)
+            process.send_signal(number)
+            assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+            assert await _gone(process) in (0, -signal.SIGTERM)
+
+    play(scenario, 40)
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process ignores is seen under /proc only")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_who_was_started_with_nohup_does_not_hear_of_the_terminal(workers: int) -> None:
