@@ -107,9 +107,17 @@ def checked(settings: Settings, path: Path | None = None) -> Settings:
 
 
 def _beside(path: Path | None) -> Path | None:
-    """The keys that `adapter keys` made for the configuration at `path`, if any."""
-    made = None if path is None else path.parent / KEYS_FILE
-    return None if made is None or KeyFile(made).state() is None else made
+    """The keys that `adapter keys` made for the configuration at `path`; None only where there are none, and nobody is asked."""
+    if path is None:
+        return None
+    made = path.parent / KEYS_FILE
+    try:
+        made.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # who reads it says why
+    return made
 
 
 def _access(settings: Settings) -> Settings:
