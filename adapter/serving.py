@@ -61,6 +61,8 @@ _BETWEEN_STARTS: Final = 5
 """Seconds from a worker's start to the next one in its place: what dies at once would do nothing else."""
 _COUNTED_IN: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Prometheus' library looks for it as it is imported."""
+_MEMORY: Final = "/dev/shm"
+"""Where workers count, if there is such a place: they write into mapped files, and a full disk would end one after the other."""
 _A_PING: Final = 0.5
 """Seconds that the parent is deaf while it waits for a worker."""
 
@@ -299,7 +301,8 @@ class Workers(Multiprocess):
             worker.kill()
             worker.join()
             self.processes[place] = self._started()
-            log.error("worker_died", pid=worker.pid, **({} if refusal is None else {"why": str(refusal)}))
+            why = {} if refusal is None else {"why": str(refusal)}
+            log.error("worker_died", pid=worker.pid, exit=worker.exitcode, **why)
 
 
 def servable(settings: Settings) -> Settings:
@@ -337,7 +340,7 @@ def _metrics_of_workers(host: str, port: int) -> tuple[Listener, Counter]:
         ConfigError: the address cannot be had, or there is no place to count in.
     """
     try:
-        directory = mkdtemp(prefix="adapter-metrics-")
+        directory = mkdtemp(prefix="adapter-metrics-", dir=_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None)
     except OSError as refused:
         raise ConfigError(f"metrics.port: several workers need a temporary directory ({refused.strerror})") from None
     os.environ[_COUNTED_IN] = directory

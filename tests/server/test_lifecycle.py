@@ -674,7 +674,7 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
                 assert process.stdout is not None
                 while b"worker_died" not in (said := await asyncio.wait_for(process.stdout.readline(), 20)):
                     assert said
-                assert loads(said)["pid"] == dead
+                assert (loads(said)["pid"], loads(said)["exit"]) == (dead, -signal.SIGKILL)
                 assert (await client.ask("chat")).status == 200
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(process.wait(), 30) in (0, -signal.SIGTERM)
@@ -714,7 +714,7 @@ def _alive(process: int) -> bool:
 class Answering:
     """A worker that answers one ping, and dies."""
 
-    pid, first, next = 1, False, 0.0
+    pid, first, next, exitcode = 1, False, 0.0, 3
 
     def __init__(self) -> None:
         self.process = self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -128,6 +129,19 @@ def test_without_a_place_to_count_in_workers_are_a_configuration_error(monkeypat
     monkeypatch.setattr(serving, "mkdtemp", nowhere)
     with pytest.raises(ConfigError, match=r"metrics\.port.*No usable temporary directory"):
         serving._metrics_of_workers("127.0.0.1", 0)
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no such place here")
+def test_workers_do_not_count_on_a_disk_that_may_be_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written into a mapped file then ends who writes it."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    listener, _ = serving._metrics_of_workers("127.0.0.1", 0)
+    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    try:
+        assert directory.parent == Path("/dev/shm")
+    finally:
+        listener.close()
+    assert not directory.exists()
 
 
 def test_words_that_are_not_ours_make_no_series() -> None:
