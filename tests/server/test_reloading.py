@@ -579,6 +579,8 @@ def test_who_has_no_key_is_not_let_in_when_their_file_is_gone(workers: int, tmp_
                 for _ in range(4):
                     assert (await client.ask("chat")).status == 401
                 assert len(up.seen) == 1
+                process.send_signal(signal.SIGTERM)  # it leaves no place behind that workers counted in
+                await asyncio.wait_for(process.wait(), 20)
 
     play(scenario, 60)
 
