@@ -71,7 +71,8 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
     def take(settings: Settings) -> None:
         pipeline.served = served(settings)
 
-    reloading = None if again is None else Reloading(settings, again, take, tasks=tasks, meters=doors.meters)
+    failures = None if doors.meters is None else doors.meters.reload_failures
+    reloading = None if again is None else Reloading(settings, again, take, tasks=tasks, failures=failures)
     drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout, worker=server.workers > 1)
 
     @asynccontextmanager

@@ -70,6 +70,10 @@ def renewed(running: Settings, settings: Settings) -> Settings:
     Raises:
         ConfigError: with those it would be open to whom it is not to be; one line that names the key.
     """
+    if running.keyed and not settings.keyed:
+        raise ConfigError(
+            "keys: callers are asked for one, and there are none any more; a server that asks nobody has to be started as such"
+        )
     sealing = settings.sealing if settings.sealing.keys else replace(settings.sealing, keys=running.sealing.keys)
     return _access(replace(settings, sealing=sealing, **{name: getattr(running, name) for name in AT_START}))
 
@@ -86,7 +90,7 @@ def checked(settings: Settings, path: Path | None = None) -> Settings:
     Raises:
         ConfigError: as `load`.
     """
-    if settings.keys_file is not None and not settings.keys_file.exists():  # nobody would be asked for a key
+    if settings.keys_file is not None and KeyFile(settings.keys_file).state() is None:  # nobody would be let in
         raise ConfigError(f"keys_file: {settings.keys_file} is not there; `adapter keys add` makes it")
     settings.compaction.options()
     return _access(
@@ -97,9 +101,23 @@ def checked(settings: Settings, path: Path | None = None) -> Settings:
             upstreams=_upstreams(settings.upstreams),
             keys=checked_keys([_resolved(section) for section in settings.keys]),
             limits=_resolved_store(settings.limits),
-            keys_file=settings.keys_file or (path.parent / KEYS_FILE if path is not None else None),
+            keys_file=settings.keys_file or _beside(path),
         )
     )
+
+
+def _beside(path: Path | None) -> Path | None:
+    """The keys that `adapter keys` made for the configuration at `path`; None only where there are none, and nobody is asked."""
+    if path is None:
+        return None
+    made = path.parent / KEYS_FILE
+    try:
+        made.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # who reads it says why
+    return made
 
 
 def _access(settings: Settings) -> Settings:

@@ -223,14 +223,15 @@ class Settings:
     limits: LimitStore = _LIMITS
     metrics: Metrics = Metrics()
     keys_file: Path | None = None
-    """Where `adapter keys` writes; None: `keys.toml` beside the configuration."""
+    """Where `adapter keys` writes. As it is written, None: `keys.toml` beside the configuration; checked, None: there is none."""
     written: frozenset[str] = frozenset()
     """Which of the above somebody wrote; what is not among them has its defaults."""
 
     @property
     def keyed(self) -> bool:
-        """Callers must have a key. A `keys.toml` without any keys lets nobody in: the last one was revoked."""
-        return bool(self.keys) or (self.keys_file is not None and self.keys_file.exists())
+        """Callers must have a key. A `keys.toml` without any keys lets nobody in: the last one was revoked. Nor does one that was
+        there when the settings were checked and no longer is."""
+        return bool(self.keys) or self.keys_file is not None
 
     @property
     def access_groups(self) -> tuple[Group, ...]:

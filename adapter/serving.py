@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import socket
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -15,6 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from multiprocessing import Pipe
+from pathlib import Path
+from tempfile import mkdtemp
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -27,19 +31,20 @@ from uvicorn.supervisors.multiprocess import Process
 
 from adapter import listening
 from adapter.apart import beside
-from adapter.codex import config_block
 from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import renewed
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.kinds import Secret
 from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
-from adapter.server.reloading import Again, Handed, Terminal
+from adapter.server.reloading import Again, Handed, Terminal, tell_failure
 from adapter.state import state_directory
 from adapter.store.paths import begins_at_once
 from adapter.telemetry.log import log
 
 if TYPE_CHECKING:
+    from prometheus_client import Counter
+
     from adapter.telemetry.metrics import Listener
 
 _CERTIFICATES: Final = "SSL_CERT_FILE"
@@ -52,6 +57,12 @@ _AFTER_DEADLINE: Final = 5
 """Seconds for the failures that the drain writes at its deadline to get out."""
 _WORKER_STARTS: Final = 30
 """Seconds in which a worker must answer its parent, from its start on: a machine that is short of a worker is a busy one."""
+_BETWEEN_STARTS: Final = 5
+"""Seconds from a worker's start to the next one in its place: what dies at once would do nothing else."""
+_COUNTED_IN: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Prometheus' library looks for it as it is imported."""
+_MEMORY: Final = "/dev/shm"
+"""Where workers count, if there is such a place: they write into mapped files, and a full disk would end one after the other."""
 _A_PING: Final = 0.5
 """Seconds that the parent is deaf while it waits for a worker."""
 
@@ -71,7 +82,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
     url = listening.url(host, port)
     _say(f"adapter: listening on {url}, serving {', '.join(u.name for u in settings.upstreams)}")
     if model is not None:
-        from adapter.demo.running import start
+        from adapter.demo.running import pasteable, start
 
         start(model)
         _say(pasteable(f"{url}/v1"))
@@ -97,13 +108,15 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
         timeout_worker_healthcheck=_WORKER_STARTS,
     )
     metrics: Listener | None = None
+    failures: Counter | None = None
     try:
         if server.workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
         else:
-            metrics = _metrics_of_workers(settings)
+            if settings.metrics.port is not None:
+                metrics, failures = _metrics_of_workers(settings.metrics.host, settings.metrics.port)
             gc.enable()
-            Workers(config, [listener], settings, again).run()
+            Workers(config, [listener], settings, again, failures).run()
     except KeyboardInterrupt:
         pass
     finally:
@@ -119,14 +132,39 @@ class Worker(Process):
         """`handed` is what its application asks when it is to reload."""
         super().__init__(config, sockets)
         self._handed = handed
-        self._known = handed.outcome
+        self._known = handed.settings
+        self._refusal, self._refusing = Pipe(duplex=False)
+        self.first = False
+        """It is one of those that the server starts with."""
+        self.next = 0.0
+        """When its place is for another one at the earliest, as `monotonic` has it."""
 
-    def tell(self, outcome: Settings | Exception) -> None:
+    def start(self) -> None:
+        """In the parent."""
+        self.next = monotonic() + _BETWEEN_STARTS
+        super().start()
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """In the process itself: serve. What cannot be served is for the parent to say."""
+        try:
+            super().target(sockets)
+        except ConfigError as refused:
+            self._refusing.send(refused)
+            sys.exit(STARTUP_FAILURE)
+
+    def refusal(self) -> ConfigError | None:
+        """In the parent, once it has ended, and once: why it could not start; None if it could."""
+        if self.exitcode != STARTUP_FAILURE:
+            return None
+        said = self._refusal.poll()
+        return self._refusal.recv() if said else ConfigError("a worker could not start")
+
+    def tell(self, settings: Settings) -> None:
         """In the parent: what was read, unless it was told already."""
-        if outcome is not self._known:
-            self._known = outcome
+        if settings is not self._known:
+            self._known = settings
             with suppress(OSError):  # it has died since it was asked
-                self.parent_conn.send(outcome)
+                self.parent_conn.send(settings)
 
     def pong(self) -> None:
         """In the process itself: answer one question of the parent, or take what it tells."""
@@ -134,7 +172,7 @@ class Worker(Process):
         if isinstance(said, bytes):
             self.child_conn.send(self.server.started)
         else:
-            self._handed.outcome = said
+            self._handed.settings = said
             os.kill(os.getpid(), signal.SIGHUP)
 
 
@@ -142,10 +180,19 @@ class Workers(Multiprocess):
     """The parent of several workers, which says when it has lost one, reads the configuration for all, and passes every other
     signal on."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings, again: Again) -> None:
-        """`settings` are those of the workers, `again` reads them anew."""
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        settings: Settings,
+        again: Again,
+        failures: Counter | None = None,
+    ) -> None:
+        """`settings` are those of the workers, `again` reads them anew, `failures` counts what of that cannot be served."""
         self._settings = settings
         self._again = again
+        self._failures = failures
+        self._refused: ConfigError | None = None
         self._handed = Handed(settings)
         self._due = False
         self._reading: Future[Settings] | None = None
@@ -175,11 +222,12 @@ class Workers(Multiprocess):
 
     def _hand_on(self, reading: Future[Settings]) -> None:
         try:
-            self._handed.outcome = reading.result()
-        except Exception as refused:
-            self._handed.outcome = refused
-        with suppress(Exception):  # which each of them tells; without a parent nobody would stop them
-            self._settings = renewed(self._settings, self._handed())
+            read = reading.result()
+            self._settings = renewed(self._settings, read)
+        except Exception as refused:  # whatever it is: without a parent nobody would stop them
+            tell_failure(refused, self._failures)
+        else:
+            self._handed.settings = read
             self.config.app = self._application()
 
     def _application(self) -> Callable[[], ASGIApp]:
@@ -195,9 +243,22 @@ class Workers(Multiprocess):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         return worker
 
+    def run(self) -> None:
+        """Until a signal comes.
+
+        Raises:
+            ConfigError: one of the first workers could not start.
+        """
+        super().run()
+        if self._refused is not None:
+            raise self._refused
+
     def init_processes(self) -> None:
         """Start all."""
-        self.processes = [self._started() for _ in range(self.processes_num)]
+        first = [self._started() for _ in range(self.processes_num)]
+        for worker in first:
+            worker.first = True
+        self.processes = [*first]
 
     def handle_ttin(self) -> None:
         """One more."""
@@ -205,20 +266,21 @@ class Workers(Multiprocess):
         self.processes_num += 1
 
     def join_all(self) -> None:
-        """Wait for the workers to end. Who connects when none of them listens any more is refused; a further signal is passed
-        on as the one that ends them at once."""
+        """Wait for the workers to end. Who connects when none of them listens any more is refused; a further one of
+        those that end this is passed on as the one that ends them at once."""
         for listener in self.sockets:
             listener.close()
         while living := [process.process for process in self.processes if process.process.is_alive()]:
-            if self.signal_queue:
-                self.signal_queue.clear()
+            heard = {self.signal_queue.pop() for _ in list(self.signal_queue)}
+            if heard & {signal.SIGTERM, signal.SIGINT}:
                 for process in living:
                     os.kill(cast(int, process.pid), signal.SIGINT)
             living[0].join(_A_PING)
 
     def keep_subprocess_alive(self) -> None:
         """Start another one in the place of each that has died, or does not answer, and tell the others what was read. Nobody is
-        waited for once a signal came, nor one that has died since it was asked."""
+        waited for once a signal came, nor one that has died since it was asked. If one of the first cannot start, none can; where
+        a later one cannot, the others go on, and it may be mended."""
         for place, worker in enumerate(cast("list[Worker]", self.processes)):
             until = monotonic() + _WORKER_STARTS
             while worker.process.is_alive() and not worker.ping(_A_PING):
@@ -227,15 +289,20 @@ class Workers(Multiprocess):
                 if monotonic() > until:
                     worker.kill()
             if worker.process.is_alive():
-                worker.tell(self._handed.outcome)
+                worker.tell(self._handed.settings)
                 continue
-            worker.kill()
-            worker.join()
-            if worker.exitcode == STARTUP_FAILURE:  # it would fail again
+            if monotonic() < worker.next and not worker.first:
+                continue
+            refusal = worker.refusal()
+            if refusal is not None and worker.first:
+                self._refused = refusal
                 self.should_exit.set()
                 return
+            worker.kill()
+            worker.join()
             self.processes[place] = self._started()
-            log.error("worker_died", pid=worker.pid)
+            why = {} if refusal is None else {"why": str(refusal)}
+            log.error("worker_died", pid=worker.pid, exit=worker.exitcode, **why)
 
 
 def servable(settings: Settings) -> Settings:
@@ -266,18 +333,22 @@ def _socket_protocol(**made: Any) -> asyncio.Protocol:
     return SocketProtocol(**made)
 
 
-def _metrics_of_workers(settings: Settings) -> Listener | None:
-    """Summed up by the parent, which serves nothing else.
+def _metrics_of_workers(host: str, port: int) -> tuple[Listener, Counter]:
+    """Summed up by the parent, which serves nothing else, and what it counts itself.
 
     Raises:
-        ConfigError: the address cannot be had.
+        ConfigError: the address cannot be had, or there is no place to count in.
     """
-    wanted = settings.metrics
-    if wanted.port is None:
-        return None
-    from adapter.telemetry.metrics import parent_of_workers
+    try:
+        directory = mkdtemp(prefix="adapter-metrics-", dir=_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None)
+    except OSError as refused:
+        raise ConfigError(f"metrics.port: several workers need a temporary directory ({refused.strerror})") from None
+    os.environ[_COUNTED_IN] = directory
+    from prometheus_client import CollectorRegistry
 
-    return parent_of_workers(wanted.host, wanted.port)
+    from adapter.telemetry.metrics import parent_of_workers, reload_failures
+
+    return parent_of_workers(host, port, Path(directory)), reload_failures(CollectorRegistry())
 
 
 def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings:
@@ -374,19 +445,3 @@ def _certificates_unread() -> Iterator[None]:
         del os.environ[_CERTIFICATES]
         if named is not None:
             os.environ[_CERTIFICATES] = named
-
-
-def pasteable(base_url: str) -> str:
-    """Lines for a terminal that show both surfaces over the demo model, and Codex's configuration."""
-    return f"""
-# Chat Completions, over an upstream that speaks Responses
-curl -N {base_url}/chat/completions -H 'content-type: application/json' \\
-  -d '{{"model": "demo-responses", "stream": true, "messages": [{{"role": "user", "content": "Say hello"}}]}}'
-
-# Responses, over an upstream that speaks Chat Completions
-curl -N {base_url}/responses -H 'content-type: application/json' \\
-  -d '{{"model": "demo-chat", "stream": true, "input": "Say hello"}}'
-
-# Codex: ~/.codex/config.toml
-{config_block(base_url, "demo-chat", key=False)}
-"""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
@@ -245,6 +247,22 @@ def test_what_is_no_file_of_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "adapter.toml").write_bytes(b"# \xfc\n")
     with pytest.raises(ConfigError, match="toml: "):
         load(tmp_path / "adapter.toml")
+
+
+def test_keys_that_cannot_be_looked_at_are_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to what is not there yet, or somebody else's disk that does not answer: everybody would be let in."""
+    text = '[[upstreams]]\nname = "a"\nbase_url = "http://h/v1"\ndialect = "chat"\napi_key = "none"\n'
+    assert not _load(tmp_path, text).keyed
+    keys = tmp_path / "keys.toml"
+    keys.symlink_to(tmp_path / "later")
+    assert _load(tmp_path, text).keyed
+    keys.unlink()
+
+    def fails(path: Path, *_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "lstat", fails)
+    assert _load(tmp_path, text).keyed
 
 
 def test_a_missing_file_is_told() -> None:

@@ -165,7 +165,7 @@ class KeyFile:
             return ()
         except OSError as refused:
             raise ConfigError(f"{self.path}: {refused.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as refused:
+        except (ValueError, RecursionError) as refused:  # as in `adapter.reading`
             raise ConfigError(f"{self.path}: {refused}") from None
         if mode & _WRITABLE_BY_OTHERS:
             raise ConfigError(f"{self.path}: others may write it; its mode should be 0600")

@@ -7,6 +7,7 @@ import socket
 import threading
 from typing import get_args
 
+from adapter.codex import config_block
 from adapter.hub.request import DialectName
 from adapter.kinds import Secret
 from adapter.sections import Upstream
@@ -40,3 +41,19 @@ def start(listener: socket.socket) -> None:
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     threading.Thread(target=uvicorn.Server(config).run, args=([listener],), name="demo", daemon=True).start()
+
+
+def pasteable(base_url: str) -> str:
+    """Lines for a terminal that show both surfaces over the demo model, and Codex's configuration."""
+    return f"""
+# Chat Completions, over an upstream that speaks Responses
+curl -N {base_url}/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "demo-responses", "stream": true, "messages": [{{"role": "user", "content": "Say hello"}}]}}'
+
+# Responses, over an upstream that speaks Chat Completions
+curl -N {base_url}/responses -H 'content-type: application/json' \\
+  -d '{{"model": "demo-chat", "stream": true, "input": "Say hello"}}'
+
+# Codex: ~/.codex/config.toml
+{config_block(base_url, "demo-chat", key=False)}
+"""

@@ -1,7 +1,7 @@
 """SIGHUP: the configuration is read again, and counts from the next turn on.
 
 Answers that run keep what they began with. What cannot be served is told in the log, and everything stays as it is. Of several
-workers the parent reads, once for all of them: none goes by another configuration than the rest.
+workers the parent reads, once for all of them, and tells what cannot be served: none goes by another configuration than the rest.
 
 A terminal that hangs up sends the same signal. It is gone then, and nobody is left who could press Ctrl-C: that is a SIGTERM.
 Whoever had the signal ignored (`nohup`) is not listened to.
@@ -25,23 +25,21 @@ from adapter.starting import terminal_there
 from adapter.telemetry.log import log
 
 if TYPE_CHECKING:
-    from adapter.telemetry.metrics import Meters
+    from prometheus_client import Counter
 
 Again = Callable[[], Settings]
 """Reads the configuration again; takes its time, and raises `ConfigError` or `OSError`."""
 
 
 class Handed:
-    """What the parent of several workers has read for them, or why there is nothing: the `Again` of each of them. It goes to a
-    worker as that is started, and to one that runs with every reading."""
+    """What the parent of several workers has read for them: the `Again` of each of them. It goes to a worker as that is started,
+    and to one that runs with every reading that can be served."""
 
-    def __init__(self, outcome: Settings | Exception) -> None:
-        self.outcome = outcome
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     def __call__(self) -> Settings:
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
+        return self.settings
 
 
 class Terminal:
@@ -66,14 +64,14 @@ class Reloading:
         take: Callable[[Settings], None],
         *,
         tasks: Tasks,
-        meters: Meters | None = None,
+        failures: Counter | None = None,
     ) -> None:
-        """`take` is given what is to count from now on, and may raise `ConfigError`."""
+        """`take` is given what is to count from now on, and may raise `ConfigError`. `failures` counts what was not taken."""
         self._settings = settings
         self._again = again
         self._take = take
         self._tasks = tasks
-        self._meters = meters
+        self._failures = failures
         self._one = asyncio.Lock()
         self._due = False
         """A reading is to begin that has not: it tells whoever asks now, too."""
@@ -109,14 +107,19 @@ class Reloading:
                 settings = renewed(self._settings, read)
                 self._take(settings)
             except Exception as refused:
-                told = isinstance(refused, ConfigError | OSError)  # the text of a mistake of ours may hold anything
-                log.error("reload_failed", why=str(refused) if told else type(refused).__name__)
-                if self._meters is not None:
-                    self._meters.reload_failures.inc()
+                tell_failure(refused, self._failures)
             else:
                 before, self._settings = self._settings, settings
                 later = [name for name in AT_START if getattr(read, name) != getattr(before, name)]
                 log.info("reloaded", changed=changed(before, settings), at_next_start=later)
+
+
+def tell_failure(refused: Exception, failures: Counter | None) -> None:
+    """That a reading was not taken, and why: in the log and the metrics."""
+    told = isinstance(refused, ConfigError | OSError)  # the text of a mistake of ours may hold anything
+    log.error("reload_failed", why=str(refused) if told else type(refused).__name__)
+    if failures is not None:
+        failures.inc()
 
 
 def changed(before: Settings, after: Settings) -> list[str]:

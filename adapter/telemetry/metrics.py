@@ -10,7 +10,6 @@ import asyncio
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
@@ -26,8 +25,6 @@ from adapter.errors import ConfigError
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The library looks for it when it is imported."""
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _SHORT: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _LAG_EVERY: Final = 0.5
@@ -72,7 +69,7 @@ class Meters:
         self.stored = counter(
             "adapter_stored_total", "Answers that were to be stored, by what became of it.", "outcome"
         )
-        self.reload_failures = counter("adapter_reload_failures_total", "Configurations that were not taken.")
+        self.reload_failures = reload_failures(registry)
         self.store = histogram("adapter_store_seconds", "Operations of the store.", _SHORT, "operation")
         self.lag = histogram("adapter_loop_lag_seconds", "How late the event loop is.", _SHORT)
         self._words: set[str] = set()
@@ -110,6 +107,11 @@ class Meters:
             self.lag.observe(max(loop.time() - due, 0))
 
 
+def reload_failures(registry: CollectorRegistry) -> Counter:
+    """Counted by who reads the configuration: of several workers that is their parent."""
+    return Counter("adapter_reload_failures_total", "Configurations that were not taken.", registry=registry)
+
+
 class Listener:
     """Serves what was counted."""
 
@@ -123,6 +125,7 @@ class Listener:
         try:
             served: tuple[WSGIServer, Thread] = start_http_server(port, host, registry)
         except OSError as refused:
+            self._leave_nothing()
             raise ConfigError(f"metrics.port: cannot listen on {host}:{port} ({refused.strerror})") from None
         self._server, self._thread = served
         self._server.set_app(_at_their_path(self._server.get_app()))
@@ -133,6 +136,9 @@ class Listener:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -175,14 +181,12 @@ def _lives(process: int) -> bool:
     return True
 
 
-def parent_of_workers(host: str, port: int) -> Listener:
-    """For the process that starts workers, before it does: they count where this one looks.
+def parent_of_workers(host: str, port: int, directory: Path) -> Listener:
+    """For the process that starts workers, before it does: they count in the directory, which goes with the listener.
 
     Raises:
         ConfigError: the address cannot be had.
     """
-    directory = Path(tempfile.mkdtemp(prefix="adapter-metrics-"))
-    os.environ[_DIRECTORY] = str(directory)
     registry = CollectorRegistry()
     registry.register(Summed(directory))
     return Listener(registry, host, port, directory)

@@ -84,6 +84,8 @@ def test_a_running_server_takes_changes_within_a_second(tmp_path: Path) -> None:
     [
         ("[[keys]\n", "keys.toml"),
         ("# \xfc\n", "keys.toml"),
+        (f"[[keys]]\nprevious_until = {'1' * 5000}\n", "keys.toml"),
+        ("keys = " + "[" * 9000, "keys.toml"),
         ("keys = ['a']\n", "needs id, sha256"),
         ("[[keyz]]\nid = 'a'\n", "something else"),
         ("keys = 3\n", "something else"),

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from orjson import loads
 from adapter import serving
 from adapter.errors import ConfigError
 from adapter.listening import bound
+from adapter.sections import Settings
 from adapter.server import drain
 from adapter.server.http.joining import JoiningProtocol
 from adapter.server.reloading import Handed
@@ -585,6 +587,25 @@ def test_e1_a_stream_finishes_when_every_process_of_several_workers_gets_the_sig
     play(scenario, 40)
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGWINCH], ids=lambda number: number.name)
+def test_e1_a_signal_that_does_not_end_a_server_cuts_no_answer_of_several_workers_that_drain(
+    number: signal.Signals,
+) -> None:
+    """Somebody has it reload, or makes the terminal's window larger."""
+
+    async def scenario() -> None:
+        async with _workers_amid_an_answer() as (process, client, reader):
+            process.send_signal(signal.SIGTERM)
+            with suppress(ConnectionError, asyncio.IncompleteReadError):  # refused, or closed in the backlog
+                while True:
+                    await asyncio.wait_for(client.get("/livez"), 5)
+            process.send_signal(number)
+            assert b"response.completed" in await asyncio.wait_for(reader.read(), 10)
+            assert await _gone(process) in (0, -signal.SIGTERM)
+
+    play(scenario, 40)
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process ignores is seen under /proc only")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_who_was_started_with_nohup_does_not_hear_of_the_terminal(workers: int) -> None:
@@ -653,7 +674,7 @@ def test_e5_a_worker_that_dies_is_replaced_and_the_log_says_so(asked: bool) -> N
                 assert process.stdout is not None
                 while b"worker_died" not in (said := await asyncio.wait_for(process.stdout.readline(), 20)):
                     assert said
-                assert loads(said)["pid"] == dead
+                assert (loads(said)["pid"], loads(said)["exit"]) == (dead, -signal.SIGKILL)
                 assert (await client.ask("chat")).status == 200
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(process.wait(), 30) in (0, -signal.SIGTERM)
@@ -693,7 +714,7 @@ def _alive(process: int) -> bool:
 class Answering:
     """A worker that answers one ping, and dies."""
 
-    pid = 1
+    pid, first, next, exitcode = 1, False, 0.0, 3
 
     def __init__(self) -> None:
         self.process = self
@@ -712,7 +733,7 @@ def _parent(*workers: Answering, signals: Sequence[int] = ()) -> Workers:
     """Of these, before its first look at them."""
     parent = Workers.__new__(Workers)
     parent.signal_queue, parent.processes = list(signals), list(workers)  # type: ignore[arg-type]
-    parent._handed, parent.should_exit = Handed(ConfigError("none")), Event()
+    parent._handed, parent.should_exit = Handed(Settings()), Event()
     return parent
 
 
@@ -750,6 +771,8 @@ def test_e5_a_worker_that_answers_no_more_is_replaced(
 
         def join(self) -> None: ...
 
+        def refusal(self) -> None: ...
+
     class Other(Answering):
         pid = 2
 
@@ -763,6 +786,61 @@ def test_e5_a_worker_that_answers_no_more_is_replaced(
     died = [loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [(line["event"], line["pid"]) for line in died] == [("worker_died", 1)]
     assert [worker.pid for worker in parent.processes] == [3, 2]
+
+
+class Refusing(Answering):
+    """A worker that could not start."""
+
+    def is_alive(self, timeout: float = 0) -> bool:
+        return False
+
+    def kill(self) -> None: ...
+
+    def join(self) -> None: ...
+
+    def refusal(self) -> ConfigError:
+        return ConfigError("keys.toml: Permission denied")
+
+
+def test_e5_where_a_later_worker_cannot_start_the_others_go_on_and_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not at once: as long as it is so, nothing else would be done."""
+    monkeypatch.setattr(Workers, "_started", lambda parent: Answering())
+    other, refusing = Answering(), Refusing()
+    parent = _parent(other, refusing)
+    refusing.next = inf
+    parent.keep_subprocess_alive()
+    assert parent.processes == [other, refusing]
+    refusing.next = 0
+    parent.keep_subprocess_alive()
+    assert type(parent.processes[1]) is Answering
+    died = [loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(line["event"], line["why"]) for line in died] == [("worker_died", "keys.toml: Permission denied")]
+    assert not parent.should_exit.is_set()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_e22_what_only_a_worker_finds_out_ends_the_start_with_one_line(workers: int, tmp_path: Path) -> None:
+    """A library that is not installed, for one: several workers would be started again and again."""
+    (tmp_path / "redis.py").write_text("raise ImportError")
+
+    async def scenario() -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "adapter", "serve", "--upstream", "http://127.0.0.1:1/v1", "--dialect", "chat", "--port", "0",
+            "--workers", str(workers), cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONPATH": str(tmp_path), "ADAPTER_LIMITS__STORAGE": "redis://127.0.0.1:1/0"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        try:
+            _, told = await asyncio.wait_for(process.communicate(), 30)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        assert (process.returncode, told.splitlines()) == (2, [told.strip()])
+        assert told.startswith(b"adapter: limits.storage: install the extra")
+
+    play(scenario, 40)
 
 
 def test_e5_a_worker_whose_parent_is_gone_looks_for_it_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

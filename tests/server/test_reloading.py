@@ -20,8 +20,10 @@ from typing import Any
 
 import pytest
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from adapter import serving
+from adapter.access.keys import Key, KeyFile, digest_of
 from adapter.config import renewed
 from adapter.errors import ConfigError
 from adapter.kinds import Secret
@@ -30,6 +32,7 @@ from adapter.sections import Sealing, Settings
 from adapter.server import reloading
 from adapter.server.reloading import Handed, changed
 from adapter.serving import Workers
+from adapter.telemetry.metrics import reload_failures
 from tests.server.harness import Client, adapter, ask_bytes, configured, play, read_response, upstream, workers_of
 from tests.server.scripted import (
     END,
@@ -181,7 +184,7 @@ class Worker:
     """One that answers, and remembers what it was told."""
 
     def __init__(self) -> None:
-        self.process, self.told = self, list[Settings | Exception]()
+        self.process, self.told = self, list[Settings]()
 
     def is_alive(self) -> bool:
         return True
@@ -189,8 +192,8 @@ class Worker:
     def ping(self, timeout: float) -> bool:
         return True
 
-    def tell(self, outcome: Settings | Exception) -> None:
-        self.told.append(outcome)
+    def tell(self, settings: Settings) -> None:
+        self.told.append(settings)
 
 
 @pytest.mark.parametrize("mistake", [None, ConfigError("no"), ValueError("whatever")])
@@ -209,7 +212,8 @@ def test_a_parent_reads_for_all_of_its_workers_and_goes_on_meanwhile(
         return after
 
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # those of these tests stay as they are
-    workers, worker = Workers(uvicorn.Config("", workers=2), [], before, again), Worker()
+    failures = reload_failures(CollectorRegistry())
+    workers, worker = Workers(uvicorn.Config("", workers=2), [], before, again, failures), Worker()
     workers.processes = [worker]  # type: ignore[list-item]
     for number in (signal.SIGHUP, *[signal.SIGHUP] * 3, 0):
         workers.signal_queue = [number] * 3 if number else []
@@ -222,7 +226,8 @@ def test_a_parent_reads_for_all_of_its_workers_and_goes_on_meanwhile(
         workers._reading.exception(10)
         workers.handle_signals()
         workers.keep_subprocess_alive()
-    assert worker.told[-1] is (mistake or after)
+    assert worker.told[-1] is (before if mistake else after)
+    assert failures._value.get() == (2 if mistake else 0)
     assert workers.config.app.args[0] == (before if mistake else after)  # type: ignore[union-attr]
     assert (len(reads), workers._reading) == (2, None)
 
@@ -410,13 +415,16 @@ def test_sections_of_a_process_count_from_the_next_start_on(hup: Signals) -> Non
     play(scenario)
 
 
-def test_nobody_is_let_in_by_what_counts_only_after_a_restart() -> None:
-    """A file that takes the keys away and the host back to loopback is good to start with: who runs still listens to everybody."""
+@pytest.mark.parametrize("host", ["0.0.0.0", HOST])
+def test_a_reload_does_not_take_the_keys_away(host: str) -> None:
+    """A file without them is good to start with, on loopback. Who runs listens where it did, and would let in whoever has none by
+    a file that is gone, or half a file."""
     own = upstream("http://127.0.0.1:1/v1", "chat", api_key=OWN)
-    running = configured(own, access=OPEN_TO_ALL, host="0.0.0.0")
-    with pytest.raises(ConfigError, match=r"server\.host.*no keys"):
+    running = configured(own, access=OPEN_TO_ALL, host=host)
+    with pytest.raises(ConfigError, match="keys: callers are asked for one"):
         renewed(running, configured(own))
-    assert renewed(running, configured(own, access=OPEN_TO_ALL)).server.host == "0.0.0.0"
+    assert renewed(running, configured(own, access=OPEN_TO_ALL)).server.host == host
+    assert renewed(configured(own), running).keyed
 
 
 def test_a_sealing_key_that_was_generated_stays() -> None:
@@ -524,8 +532,7 @@ def test_the_file_is_read_again(workers: int, tmp_path: Path) -> None:
                 assert (await client.ask("chat")).status == 200
                 _file(path, new.url, workers, "no_such_key = 1\n")
                 process.send_signal(signal.SIGHUP)
-                for _ in range(workers):
-                    await _line(told, "reload_failed")
+                await _line(told, "reload_failed")
                 assert (await client.ask("chat")).status == 200
                 assert (len(old.seen), len(new.seen)) == (2, 0)
                 _file(path, new.url, workers)
@@ -543,6 +550,37 @@ def test_the_file_is_read_again(workers: int, tmp_path: Path) -> None:
                         await _line(told, "worker_died")
                     assert (await client.ask("chat")).status == 200
                     assert len(old.seen) == 2
+
+    play(scenario, 60)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_has_no_key_is_not_let_in_when_their_file_is_gone(workers: int, tmp_path: Path) -> None:
+    """Neither by a reload nor by a worker that takes another's place. A reload that fails is one, of however many workers."""
+
+    async def scenario() -> None:
+        with bound(HOST, 0) as free:
+            port = free.getsockname()[1]
+        async with Upstream(*says("Hi")) as up:
+            path, file = tmp_path / "adapter.toml", KeyFile(tmp_path / "keys.toml")
+            _file(path, up.url, workers, f'api_key = "none"\n[metrics]\nport = {port}\n')
+            file.add(Key("dave", digest_of("ak-of-dave"), "dave", ("default",)))
+            async with _program(path, before=_session) as (process, client, told):
+                assert (await client.ask("chat", headers=bearer("ak-of-dave"))).status == 200
+                file.path.unlink()
+                process.send_signal(signal.SIGHUP)
+                await _line(told, "reload_failed")
+                assert await asyncio.to_thread(_failures, port) == 1
+                if workers > 1:
+                    for pid in workers_of(process.pid):
+                        os.kill(pid, signal.SIGKILL)
+                    for _ in range(workers):
+                        await _line(told, "worker_died")
+                for _ in range(4):
+                    assert (await client.ask("chat")).status == 401
+                assert len(up.seen) == 1
+                process.send_signal(signal.SIGTERM)  # it leaves no place behind that workers counted in
+                await asyncio.wait_for(process.wait(), 20)
 
     play(scenario, 60)
 

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from adapter import serving
 from adapter.errors import ConfigError
 from adapter.server.doors import Doors
 from adapter.server.tasks import Tasks
@@ -50,9 +52,13 @@ async def test_who_lets_go_of_the_doors_listens_no_more() -> None:
         socket.create_connection(address)
 
 
-def test_workers_are_summed_and_a_dead_one_has_nothing_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
-    listener = parent_of_workers("127.0.0.1", 0)
+def test_workers_are_summed_and_a_dead_one_has_nothing_in_flight(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    directory = tmp_path / "counted"
+    directory.mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(directory))
+    listener = parent_of_workers("127.0.0.1", 0, directory)
     try:
         workers = [
             subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -74,9 +80,8 @@ def test_workers_are_summed_and_a_dead_one_has_nothing_in_flight(monkeypatch: py
         for worker in workers:
             worker.kill()
             worker.communicate()
-        directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
         listener.close()
-    assert not os.path.exists(directory)
+    assert not directory.exists()
 
 
 def test_the_port_of_metrics_has_nothing_else() -> None:
@@ -101,6 +106,42 @@ def test_a_port_that_is_taken_is_a_configuration_error() -> None:
             Listener(registry, "127.0.0.1", listener.port)
     finally:
         listener.close()
+
+
+def test_a_port_that_is_taken_leaves_no_directory_of_workers(tmp_path: Path) -> None:
+    directory = tmp_path / "counted"
+    directory.mkdir()
+    listener = Listener(CollectorRegistry(), "127.0.0.1", 0)
+    try:
+        with pytest.raises(ConfigError, match=r"metrics\.port"):
+            parent_of_workers("127.0.0.1", listener.port, directory)
+    finally:
+        listener.close()
+    assert not directory.exists()
+
+
+def test_without_a_place_to_count_in_workers_are_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container whose disk is read-only may have none."""
+
+    def nowhere(**_: object) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(serving, "mkdtemp", nowhere)
+    with pytest.raises(ConfigError, match=r"metrics\.port.*No usable temporary directory"):
+        serving._metrics_of_workers("127.0.0.1", 0)
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no such place here")
+def test_workers_do_not_count_on_a_disk_that_may_be_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written into a mapped file then ends who writes it."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    listener, _ = serving._metrics_of_workers("127.0.0.1", 0)
+    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    try:
+        assert directory.parent == Path("/dev/shm")
+    finally:
+        listener.close()
+    assert not directory.exists()
 
 
 def test_words_that_are_not_ours_make_no_series() -> None:
