@@ -21,6 +21,7 @@ from tests.server.scripted import (
     response,
     responses_stream,
 )
+from tests.validator import load, needs_validator
 
 CONVERSATIONS = "/v1/conversations"
 PREVIOUS = "previous_response_id"
@@ -111,6 +112,31 @@ def test_pictures_are_listed_with_the_detail_that_they_have_by_default(store: di
         assert [part.get("detail") for part in said["content"]] == [None, "auto", "low"]
         assert [part["detail"] for part in output["output"]] == ["auto"]
         assert ran["output"] == shell["output"]
+
+    play(scenario)
+
+
+@needs_validator
+def test_what_clients_may_leave_out_of_items_is_listed(store: dict[str, Any]) -> None:
+    said = {"stdout": "a", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
+    given = [
+        {"type": "shell_call", "call_id": "a", "action": {"commands": ["ls"], "timeout_ms": 5}},
+        {"type": "shell_call_output", "call_id": "a", "output": [said]},
+        {"type": "shell_call", "call_id": "b", "action": {"commands": ["ls"]}, "environment": {"type": "local"}},
+        {"type": "shell_call_output", "call_id": "b", "output": [said], "max_output_length": 9},
+    ]
+    official = load()
+    assert official is not None
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            made = (await client.post(CONVERSATIONS, {"items": given})).json["id"]
+            listed = (await client.get(f"{CONVERSATIONS}/{made}/items?order=asc")).json
+
+        assert official.errors(official.check(listed, "conversation.items")) == []
+        assert [item.get("environment") for item in listed["data"]] == [None, None, {"type": "local"}, None]
+        assert [item["action"].get("timeout_ms") for item in listed["data"][::2]] == [5, None]
+        assert listed["data"][3]["max_output_length"] == 9
 
     play(scenario)
 

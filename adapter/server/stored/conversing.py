@@ -9,8 +9,9 @@ from typing import Any
 from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import AdapterError, InvalidType, MissingParameter, NotFound
 from adapter.hub.events import Item
+from adapter.hub.items import shown
 from adapter.server.courses.course import Course
-from adapter.server.stored.calls import Call, document, listed, shown
+from adapter.server.stored.calls import Call, document, listed
 from adapter.server.stored.references import looked_up
 from adapter.server.turn import Turn
 from adapter.store.store import Store
