@@ -227,6 +227,27 @@ def test_the_life_of_a_completion(stream: bool, dialect: str, store: dict[str, A
     play(scenario)
 
 
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_completions_of_a_server_with_one_id_are_kept_beside_each_other(
+    stream: bool, dialect: str, store: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        if dialect == "chat":
+            reply = chat_stream("Hello") if stream else [json_reply(chat_reply())]
+        else:
+            reply = responses_stream() if stream else [json_reply(response())]
+        async with Upstream(reply) as up, adapter(upstream(up.url, dialect), store=store) as client:
+            answers = [await client.ask("chat", stream=stream, store=True) for _ in range(2)]
+            kept = (await client.get(PATH["chat"])).json["data"]
+
+        assert [one["id"] for one in kept] == [
+            answer.events[0]["id"] if stream else answer.json["id"] for answer in answers
+        ]
+
+    play(scenario)
+
+
 def test_choices_are_stored_together(store: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
