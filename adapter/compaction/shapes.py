@@ -13,7 +13,7 @@ from adapter.compaction.anatomy import CALLS, COMPACTIONS, CUT_OFF, OUTPUTS, typ
 from adapter.errors import NoSummary, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
-from adapter.hub.items import ID_PREFIXES, OTHER_ID
+from adapter.hub.items import ID_PREFIXES, OTHER_ID, shown
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def compaction_item(sealed: str, token: str) -> Item:
 
 def compacted_output(retained: list[Item], blob: Item, token: str) -> list[Item]:
     """The retained items, then exactly one compaction item."""
-    return [*(shown(item, token, index) for index, item in enumerate(retained)), blob]
+    return [*(retained_item(item, token, index) for index, item in enumerate(retained)), blob]
 
 
 def compaction_reply(facts: Facts, output: list[Item]) -> dict[str, Any]:
@@ -110,34 +110,15 @@ def _message(facts: Facts, text: str) -> Item:
     }
 
 
-def shown(item: Item, token: str, index: int) -> Item:
-    """A retained item as an answer shows it: with an id and, where its kind has one, a status; otherwise as it was."""
+def retained_item(item: Item, token: str, index: int) -> Item:
+    """A retained item as an answer shows it: with an id and, where its kind has one, a status."""
     type_ = type_of(item)
-    out = {**item}
+    out = dict(shown(item))
     if not isinstance(out.get("id"), str) or not out["id"]:
         out["id"] = f"{ID_PREFIXES.get(type_, OTHER_ID)}{token}_{index}"
     if type_ in ("message", "reasoning") or type_ in CALLS or type_ in OUTPUTS:
         out["status"] = out.get("status") or "completed"
-    if type_ == "message":
-        out["content"] = _parts(item)
     return out
-
-
-def _parts(item: Item) -> Any:
-    """A message's content as the list that answers have; images get the detail that they must have there."""
-    content = item.get("content")
-    if isinstance(content, str):
-        if item.get("role") == "assistant":
-            return [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
-        return [{"type": "input_text", "text": content}]
-    if not isinstance(content, list):
-        return []
-    return [
-        {**part, "detail": "auto"}
-        if isinstance(part, dict) and part.get("type") == "input_image" and not part.get("detail")
-        else part
-        for part in content
-    ]
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

@@ -48,7 +48,7 @@ class RawStream(ABC):
         """What there is of an event whose end has not come; joined once, when it comes."""
         self._held = 0
         self._edge = b""
-        """The last bytes of what is held: an event's end may be cut in two."""
+        """The last bytes that came: an event's end may be cut in two."""
         self._last = b""
         self._refrain = Refrain()
         self.events = 0
@@ -57,7 +57,7 @@ class RawStream(ABC):
         """What is known of the answer: id, model, status, usage; never its items."""
         self.anomalies: list[Anomaly] = []
         self.answered = False
-        """The first event that is not an error has passed."""
+        """The first event that is not an error has passed; of a Chat stream, the first with a choice."""
         self.settling = False
         """The answer is complete but for what may follow its finish."""
         self.ended = False
@@ -114,7 +114,7 @@ class RawStream(ABC):
 
     def _passing(self, chunk: bytes) -> bytes:
         cut = len(chunk) if chunk[-2:] == b"\n\n" else _end_of_events(chunk, self._edge)  # nearly every read is whole
-        self._edge = chunk[cut:][-3:] if cut else (self._edge + chunk[-3:])[-3:]
+        self._edge = (self._edge + chunk[-3:])[-3:]
         if cut == 0:
             self._parts.append(chunk)
             self._held += len(chunk)

@@ -78,13 +78,50 @@ def text_bytes(item: Item) -> int:
     return sum(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts(item))
 
 
-def detailed(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def detailed(parts: list[Any]) -> list[Any]:
     """`parts`, or a copy in which every image has the `detail` that the API wants."""
-    for part in parts:
-        if part["type"] == "input_image" and not part.get("detail"):
-            break
-    else:
+    if not any(map(_lacks_detail, parts)):
         return parts
-    return [
-        {**part, "detail": part.get("detail") or "auto"} if part["type"] == "input_image" else part for part in parts
-    ]
+    return [{**part, "detail": "auto"} if _lacks_detail(part) else part for part in parts]
+
+
+def _lacks_detail(part: Any) -> bool:
+    return type(part) is dict and part.get("type") == "input_image" and not part.get("detail")
+
+
+def shown(item: Item) -> Item:
+    """An item as answers and lists show it: in its long form, with what items of its kind always have there and clients need
+    not send."""
+    kind = item.get("type", "message")
+    if (key := _PARTS.get(kind)) is not None and isinstance(parts := item.get(key), list):
+        item = {**item, key: detailed(parts)}
+    if (always := _ALWAYS.get(kind)) is not None:
+        item = {**item, **{key: value for key, value in always.items() if item.get(key) is None}}
+    if kind == "shell_call" and isinstance(action := item.get("action"), dict):
+        item["action"] = {"timeout_ms": None, "max_output_length": None} | action
+    if kind != "message":
+        return item
+    content = item.get("content")
+    if isinstance(content, str):
+        if item.get("role") == "assistant":
+            content = [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
+        else:
+            content = [{"type": "input_text", "text": content}]
+    return {"type": "message", "status": "completed", **item, "content": content or []}
+
+
+_PARTS: Final = {"message": "content", "function_call_output": "output", "custom_tool_call_output": "output"}
+"""Where items have lists of content parts, those who have them."""
+_STATED: Final = {"status": "completed"}
+_ALWAYS: Final[dict[str, dict[str, Any]]] = {
+    "function_call": _STATED,
+    "function_call_output": _STATED,
+    "custom_tool_call": _STATED,
+    "custom_tool_call_output": _STATED,
+    "tool_search_call": _STATED,
+    "tool_search_output": _STATED,
+    "local_shell_call": _STATED,
+    "shell_call": {**_STATED, "environment": None},
+    "shell_call_output": {**_STATED, "max_output_length": None},
+}
+"""What clients may leave out of items, and lists never do."""

@@ -19,7 +19,7 @@ from adapter.compaction.shapes import (
     gomodel_reply,
     read_compact_answer,
     response_reply,
-    shown,
+    retained_item,
 )
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Item
@@ -68,7 +68,8 @@ def test_the_compaction_shape_is_valid_by_the_official_file() -> None:
         "content": [{"type": "input_image", "image_url": "https://example.com/a.png"}],
     }
     custom = {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "x"}
-    items = [developer("d"), user("u"), image, reasoning("r"), call("a"), output("a"), custom]
+    ran = {"type": "shell_call", "call_id": "c", "action": {"commands": ["ls"]}}
+    items = [developer("d"), user("u"), image, reasoning("r"), call("a"), output("a"), custom, ran]
     reply = compaction_reply(FACTS, kept_and_blob(items))
     validator = load()
 
@@ -79,18 +80,18 @@ def test_the_compaction_shape_is_valid_by_the_official_file() -> None:
 def test_retained_items_keep_the_ids_and_statuses_they_have() -> None:
     item = {**user("u"), "id": "msg_mine", "status": "incomplete"}
 
-    assert (shown(item, "t", 0)["id"], shown(item, "t", 0)["status"]) == ("msg_mine", "incomplete")
-    assert shown(call("a"), "t", 2) == {**call("a"), "id": "fc_t_2", "status": "completed"}
-    assert shown(output("a"), "t", 3) == {**output("a"), "id": "fco_t_3", "status": "completed"}
-    assert shown(assistant("x"), "t", 0)["content"][0]["type"] == "output_text"
-    assert shown({"type": "message", "role": "user", "content": None}, "t", 0)["content"] == []
+    assert (retained_item(item, "t", 0)["id"], retained_item(item, "t", 0)["status"]) == ("msg_mine", "incomplete")
+    assert retained_item(call("a"), "t", 2) == {**call("a"), "id": "fc_t_2", "status": "completed"}
+    assert retained_item(output("a"), "t", 3) == {**output("a"), "id": "fco_t_3", "status": "completed"}
+    assert retained_item(assistant("x"), "t", 0)["content"][0]["type"] == "output_text"
+    assert retained_item({"type": "message", "role": "user", "content": None}, "t", 0)["content"] == []
 
 
 def test_images_get_the_detail_that_answers_must_have() -> None:
     bare = {"type": "input_image", "image_url": "https://example.com/a.png"}
 
     parts = [bare, {**bare, "detail": "low"}, {"type": "input_text", "text": "x"}, "odd"]
-    assert shown({"type": "message", "role": "user", "content": parts}, "t", 0)["content"] == [
+    assert retained_item({"type": "message", "role": "user", "content": parts}, "t", 0)["content"] == [
         {**bare, "detail": "auto"},
         *parts[1:],
     ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapter import translate
@@ -90,6 +90,7 @@ def test_byte_by_byte_is_the_same(dialect: DialectName, stream: bytes) -> None:
 
 
 @given(st.sampled_from(STREAMS), st.lists(st.integers(1, 600), max_size=8), st.integers(0, 700))
+@example(STREAMS[1], [199], 200)  # in the CRLF of a blank line
 def test_any_cut_and_any_end_say_the_same(case: tuple[DialectName, bytes], cuts: list[int], length: int) -> None:
     """A stream that breaks anywhere gives the same bytes, its end included, however it was cut before."""
     dialect, stream = case
@@ -340,6 +341,21 @@ def test_an_error_that_only_its_name_tells_tells_no_key(data: str) -> None:
     assert key.encode() not in out
 
 
+@pytest.mark.parametrize(
+    "said", [b"", b": ping\n\n", b'data: {"choices":[]}\n\n', b'data: {"detail":"x"}\n\n', b"data: x\n\n"]
+)
+def test_done_behind_what_holds_no_answer_is_a_failure(said: bytes) -> None:
+    """It gets no finish: clients would take it for an answer that says nothing."""
+    stream = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
+
+    out = stream.feed(said + DONE)
+
+    assert not stream.answered
+    assert out.startswith(said)
+    assert b'"code":"upstream_empty"' in out[len(said) :]
+    assert DONE not in out
+
+
 def test_an_error_without_its_envelope_is_no_answer() -> None:
     """Where nothing was sent yet it is the HTTP status that tells."""
     stream = DIALECTS["chat"].raw_stream(Exchange.unasked("chat"))
@@ -412,8 +428,7 @@ def test_the_raw_lane_ends_as_the_hub_lane_does(events: list[bytes]) -> None:
     told = [event for data in events for event in intake.feed(data)] + intake.close()
     read = fold(told)
 
-    if isinstance(told[0], Failed):  # what says nothing passes, and may be all there is
-        return
+    assert stream.answered is not isinstance(told[0], Failed)
     assert stream.answer.status == read.status
     assert str(stream.answer.error) == str(read.error)
     assert out.count(DONE) == (0 if read.error else 1)

@@ -103,6 +103,22 @@ def test_an_error_as_the_first_event_can_still_fail_over(
 
 
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_events_without_a_choice_are_no_answer_yet(client_speaks: str) -> None:
+    script = [SSE, event({"choices": []}), event({"detail": "x"}), event(b"[DONE]"), END]
+
+    async def scenario() -> None:
+        async with (
+            Upstream(script) as sick,
+            Upstream(good("chat", True)) as well,
+            adapter(upstream(sick.url, "chat", "a"), upstream(well.url, "chat", "b")) as client,
+        ):
+            says_hello(client_speaks, True, await client.ask(client_speaks, stream=True))
+            assert len(sick.seen) == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_whole_response_that_says_that_it_failed_is_answered_elsewhere(client_speaks: str, stream: bool) -> None:
     """Nothing of it was told yet: that it has the form of an answer makes it none."""

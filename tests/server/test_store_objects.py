@@ -21,6 +21,7 @@ from tests.server.scripted import (
     response,
     responses_stream,
 )
+from tests.validator import load, needs_validator
 
 CONVERSATIONS = "/v1/conversations"
 PREVIOUS = "previous_response_id"
@@ -115,6 +116,31 @@ def test_pictures_are_listed_with_the_detail_that_they_have_by_default(store: di
     play(scenario)
 
 
+@needs_validator
+def test_what_clients_may_leave_out_of_items_is_listed(store: dict[str, Any]) -> None:
+    said = {"stdout": "a", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}
+    given = [
+        {"type": "shell_call", "call_id": "a", "action": {"commands": ["ls"], "timeout_ms": 5}},
+        {"type": "shell_call_output", "call_id": "a", "output": [said]},
+        {"type": "shell_call", "call_id": "b", "action": {"commands": ["ls"]}, "environment": {"type": "local"}},
+        {"type": "shell_call_output", "call_id": "b", "output": [said], "max_output_length": 9},
+    ]
+    official = load()
+    assert official is not None
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            made = (await client.post(CONVERSATIONS, {"items": given})).json["id"]
+            listed = (await client.get(f"{CONVERSATIONS}/{made}/items?order=asc")).json
+
+        assert official.errors(official.check(listed, "conversation.items")) == []
+        assert [item.get("environment") for item in listed["data"]] == [None, None, {"type": "local"}, None]
+        assert [item["action"].get("timeout_ms") for item in listed["data"][::2]] == [5, None]
+        assert listed["data"][3]["max_output_length"] == 9
+
+    play(scenario)
+
+
 def test_the_life_of_a_conversation(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
@@ -197,6 +223,27 @@ def test_the_life_of_a_completion(stream: bool, dialect: str, store: dict[str, A
                 assert (await client.request(method, path + below)).status == 404
             wrong = await client.ask("chat", store=True, metadata={"k": 1})
             assert wrong.status == 400
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_completions_of_a_server_with_one_id_are_kept_beside_each_other(
+    stream: bool, dialect: str, store: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        if dialect == "chat":
+            reply = chat_stream("Hello") if stream else [json_reply(chat_reply())]
+        else:
+            reply = responses_stream() if stream else [json_reply(response())]
+        async with Upstream(reply) as up, adapter(upstream(up.url, dialect), store=store) as client:
+            answers = [await client.ask("chat", stream=stream, store=True) for _ in range(2)]
+            kept = (await client.get(PATH["chat"])).json["data"]
+
+        assert [one["id"] for one in kept] == [
+            answer.events[0]["id"] if stream else answer.json["id"] for answer in answers
+        ]
 
     play(scenario)
 

@@ -3,7 +3,7 @@
 Not everything is left as it is:
 
 * `[DONE]` without any finish before it gets one, since official SDKs refuse an answer that has none; amid the arguments of a
-  call, or behind an error that nobody saw pass, the stream has failed instead.
+  call, without any choice, or behind an error that nobody saw pass, the stream has failed instead.
 * An error behind the finish is dropped: the answer stands.
 * An error without its envelope, or that only a finish tells of, gets it: official SDKs take it for a chunk. One that tells a key
   or an account is told in our words.
@@ -17,10 +17,10 @@ from typing import Any, Final
 from adapter.dialects.base import Frame
 from adapter.dialects.chat.answer.finishes import Outcome, outcome_of
 from adapter.dialects.chat.answer.sole_text import sole_text
-from adapter.dialects.chat.read_stream import broken_off, is_bare_error, usage_of
+from adapter.dialects.chat.read_stream import NO_ANSWER, broken_off, is_bare_error, usage_of
 from adapter.dialects.raw import ENDED_EARLY, RawStream, named
 from adapter.dialects.refrain import Sole
-from adapter.errors import AdapterError, UpstreamTruncated
+from adapter.errors import AdapterError, UpstreamEmpty, UpstreamTruncated
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
@@ -83,6 +83,8 @@ class RawChatStream(RawStream):
         error = self.told(name, last)
         if error is None and self._called and not self._finished and _amid_arguments(last):
             error = UpstreamTruncated(ENDED_EARLY)
+        if error is None and not self.answered:
+            error = UpstreamEmpty(NO_ANSWER)
         if error is not None:
             self._failed(error, enveloped=False)
             return
@@ -103,7 +105,6 @@ class RawChatStream(RawStream):
 
     def _take(self, event: dict[str, Any]) -> None:
         answer = self.answer
-        self.answered = True
         answer.id = answer.id or named(event.get("id"))
         answer.model = answer.model or named(event.get("model"))
         answer.created_at = answer.created_at or count(event.get("created")) or 0
@@ -113,6 +114,7 @@ class RawChatStream(RawStream):
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
+            self.answered = True
             delta, finish = choice.get("delta"), choice.get("finish_reason")
             if not self._called and isinstance(delta, dict) and delta.get("tool_calls"):
                 self._called, self.marks = True, _MARKS

@@ -231,7 +231,7 @@ class ChatReader:
         if self._outcome is not None:
             return self._finished()
         if self._assembly is None:
-            return self._failed(UpstreamEmpty("The upstream's stream holds no answer."))
+            return self._failed(UpstreamEmpty(NO_ANSWER))
         if self._assembly.half_call:
             return self._truncated()
         self._anomaly("finish_inferred")
@@ -266,6 +266,7 @@ class ChatReader:
         return [*usage, Failed(error, self._assembly.open_items())]
 
 
+NO_ANSWER: Final = "The upstream's stream holds no answer."
 _LAST_SECOND: Final = 1 << 40
 """Beyond any clock, and well inside what JSON numbers hold."""
 _ANSWER: Final = frozenset(ANSWER)

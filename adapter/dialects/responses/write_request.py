@@ -119,6 +119,9 @@ def _choose_by_offer(body: dict[str, Any], profile: Profile, losses: list[Loss])
         offered = [tool for tool in body["tools"] if (tool["type"], tool.get("name")) in wanted]
         if len(offered) == len(wanted):
             choice = choice.get("mode", "required")
+            if any(tool["type"] == "web_search" for tool in body["tools"]):  # no Chat tool: nobody can name it
+                left = "Only the tools that are chosen are offered, and web search is not one of them."
+                losses.append(Loss("web_search_options", Action.DROPPED, "web_search", left))
             body["tools"], body["tool_choice"] = offered, choice
     if profile.tool_choice == "ignored" and choice == "none":
         del body["tools"]

@@ -10,8 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from adapter.dialects.responses.read_request import check_include
 from adapter.errors import AdapterError, InvalidType, InvalidValue, NotFound
-from adapter.hub.events import Item
-from adapter.hub.items import detailed
+from adapter.hub.items import shown
 from adapter.hub.request import DialectName
 from adapter.server.calls.own import Document
 from adapter.server.courses.course import Course, Lane, own_course
@@ -23,13 +22,6 @@ from adapter.wire.jsonio import dumps
 T = TypeVar("T")
 
 _MOST: Final = 100
-_STATED: Final = (
-    *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
-    *("tool_search_call", "tool_search_output", "shell_call", "shell_call_output", "local_shell_call"),
-)
-"""Items that clients may send without a status and that lists never show without one."""
-_PARTS: Final = {"message": "content", "function_call_output": "output", "custom_tool_call_output": "output"}
-"""Where items have lists of content parts, those who have them."""
 
 
 class Call(NamedTuple):
@@ -146,21 +138,3 @@ def document(value: Any) -> Course:
 def listed(page: Page) -> Course:
     """A page of items."""
     return document(Page([shown(item) for item in page.data], page.has_more).body())
-
-
-def shown(item: Item) -> Item:
-    """An item as lists show it: in its long form, with a status and details of images where its kind always has them."""
-    kind = item.get("type", "message")
-    if (key := _PARTS.get(kind)) is not None and isinstance(parts := item.get(key), list):
-        item = {**item, key: detailed(parts)}
-    if kind in _STATED and item.get("status") is None:
-        return {**item, "status": "completed"}
-    if kind != "message":
-        return item
-    content = item.get("content")
-    if isinstance(content, str):
-        if item.get("role") == "assistant":
-            content = [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
-        else:
-            content = [{"type": "input_text", "text": content}]
-    return {"type": "message", "status": "completed", **item, "content": content}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from secrets import token_hex
 from typing import Any
 
 from adapter.dialects.registry import DIALECTS
-from adapter.hub.events import Event
+from adapter.hub.events import Event, Started
 from adapter.hub.fold import Answer
 from adapter.hub.request import Exchange
 from adapter.server.courses.course import Course, Lane
@@ -27,6 +28,8 @@ class KeepCompletion:
     messages: list[dict[str, Any]]
     metadata: dict[str, Any] | None
     passes: bool = False
+    id: str = field(default_factory=lambda: f"resp_{token_hex(24)}")
+    """What is kept under a server's own would go with the next that has it."""
 
     def course(self, course: Course) -> Course:
         """See `Keep.course`."""
@@ -38,8 +41,8 @@ class KeepCompletion:
         return replace(course, begin=begin)
 
     def mine(self, event: Event) -> Event:
-        """As it is: a completion has no word of its being stored."""
-        return event
+        """Under our id; a completion has no word of its being stored."""
+        return replace(event, id=self.id) if isinstance(event, Started) else event
 
     async def save(self, answers: Sequence[Answer], exchange: Exchange) -> bool:
         """See `Saver.save`."""

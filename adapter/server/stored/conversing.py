@@ -9,8 +9,9 @@ from typing import Final
 from adapter.dialects.responses.input_items import checked_items
 from adapter.errors import InvalidType, MissingParameter
 from adapter.hub.events import Item
+from adapter.hub.items import shown
 from adapter.server.courses.course import Course
-from adapter.server.stored.calls import Call, document, found, listed, shown, unknown
+from adapter.server.stored.calls import Call, document, found, listed, unknown
 from adapter.server.stored.references import looked_up
 from adapter.server.turn import Turn
 from adapter.store.store import Store

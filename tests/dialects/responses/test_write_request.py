@@ -172,6 +172,17 @@ def test_a_server_without_an_ear_for_names_is_offered_only_the_tools_that_are_na
     assert write_request(chat(tools=tools, tool_choice=choice), GENERIC).body["tool_choice"] == choice
 
 
+def test_a_web_search_that_goes_with_the_tools_that_are_not_chosen_is_reported() -> None:
+    """Nobody can choose it by name: Chat has no such tool."""
+    tools = [{"type": "function", "name": "f", "parameters": {}}, {"type": "web_search"}]
+    choice = {"type": "function", "name": "f"}
+    written = write_request(chat(tools=tools, tool_choice=choice), profile("llama.cpp"))
+
+    assert written.body["tools"] == tools[:1]
+    assert lost(written) == [("web_search_options", Action.DROPPED)]
+    assert lost(write_request(chat(tools=tools, tool_choice=choice), OPENAI)) == []
+
+
 def test_a_format_that_the_server_does_not_look_at_is_lost_and_told() -> None:
     text = {"format": {"type": "json_object"}, "verbosity": "low"}
     written = write_request(chat(text=text), profile("llama.cpp"))
