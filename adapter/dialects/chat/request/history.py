@@ -48,6 +48,7 @@ from adapter.hub.forms import Form
 from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
+from adapter.wire.jsonio import is_object
 
 
 class History:
@@ -107,6 +108,7 @@ class History:
         items, messages = self._items, self._messages
         calls, further = self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
+        any_arguments = self._writing.profile.any_arguments
         turn: Message | None = None
         plain = not self._beside
         rest, last = iter(forms), len(forms) - 1  # to ask the iterator where it stands is cheaper than to count along
@@ -135,6 +137,7 @@ class History:
                     and len(call_id) <= fits
                     and calls.get(call_id) is None
                     and (turn is None or turn is not self._renamed)
+                    and (any_arguments or is_object(text))
                 ):
                     function = {"name": wire, "arguments": text or "{}"}
                     tool_call = {"id": call_id, "type": "function", "function": function}

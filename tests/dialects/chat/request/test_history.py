@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -575,6 +576,34 @@ def test_what_cannot_be_left_out_is_refused(item: dict[str, Any], error: type[Ba
         written(user(), item)
 
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize("bad", ['{"cmd": "ec', "not json", '"a string"', "[1]", "null", '{"a": NaN}'])
+def test_arguments_that_are_no_object_go_back_as_the_text_in_one(bad: str) -> None:
+    """Servers that read them would refuse this history, and every later one of the session."""
+    made = written(
+        user(), call("a", arguments=bad), call("b", arguments='{"x":1}'), output("a", "no JSON"), output("b")
+    )
+
+    wrapped = json.dumps({"arguments": bad}, separators=(",", ":"), ensure_ascii=False)
+    calls = [chat_call("a", arguments=wrapped), chat_call("b", arguments='{"x":1}')]
+    assert made.body["messages"] == [HI, bot(None, *calls), tool("a", "no JSON"), tool("b")]
+    assert lost(made) == [("input[1].arguments", "approximated", "arguments")]
+
+
+def test_such_arguments_of_a_tool_search_do_as_well() -> None:
+    search = {"type": "tool_search_call", "call_id": "s", "execution": "client", "arguments": '{"query'}
+    found = {"type": "tool_search_output", "call_id": "s", "execution": "client", "tools": []}
+
+    (asked, _) = messages(search, found)
+    assert asked["tool_calls"] == [chat_call("s", "tool_search", '{"arguments":"{\\"query"}')]
+
+
+def test_a_server_that_takes_any_arguments_gets_them_as_they_were() -> None:
+    made = written(user(), call("a", arguments="not json"), output("a"), to=OPENAI)
+
+    assert made.body["messages"][1] == bot(None, chat_call("a", arguments="not json"))
+    assert made.losses == []
 
 
 def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> None:
