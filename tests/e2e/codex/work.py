@@ -350,6 +350,30 @@ class NoArguments(Scenario):
         assert "failed to parse" not in run.history()
 
 
+class Goal(Scenario):
+    """A goal goes through several turns: its objective is told by a tool that nobody called, and reaches the model."""
+
+    prompts = ("go", "how is it going?")
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "no goals are offered to be set" if version == "0.120.0" or family.code else ""
+
+    def script(self, family: Family) -> list[Turn]:
+        def turn(body: Body) -> Any:
+            history = json.dumps(body)
+            if "create_goal_1" not in history:
+                return answer(use(body, "create_goal", {"objective": "count the plums"}, id="create_goal_1"))
+            if "update_goal_1" not in history and "how is it" in history:
+                return answer(use(body, "update_goal", {"status": "complete"}, id="update_goal_1"))
+            return says("counting" if history.count("count the plums") > 1 else "which goal?")
+
+        return [turn]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert set(run.messages) == {"counting"}
+        assert run.failure == ""
+
+
 def images(body: Body) -> int:
     """How many images a request holds."""
     if "messages" in body:
@@ -390,4 +414,5 @@ WORK: tuple[Scenario, ...] = (
     OddUsage(),
     BadArguments(),
     NoArguments(),
+    Goal(),
 )

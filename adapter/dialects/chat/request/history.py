@@ -30,7 +30,13 @@ from adapter.dialects.chat.request.checks import no_string, string, wrong_value
 from adapter.dialects.chat.request.item_fields import report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
-from adapter.dialects.chat.request.pending import has_spoken_since, late_output, leave_pending, runs_beside
+from adapter.dialects.chat.request.pending import (
+    has_spoken_since,
+    late_output,
+    leave_pending,
+    runs_beside,
+    uncalled_output,
+)
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import (
     Message,
@@ -334,6 +340,10 @@ class History:
         call_id = item.get("call_id")
         if call_id is None:
             call_id = self._call_id_otherwise(index, item)
+            if call_id is None and isinstance(item.get("name"), str):
+                content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
+                self._say(uncalled_output(item, content, media, self._writing, index))
+                return
         if not isinstance(call_id, str):
             raise no_string(call_id, self._writing.at(index, ".call_id"))
         call = self._calls.waiting.get(call_id)

@@ -294,8 +294,35 @@ def test_an_output_without_call_id_finds_its_call_by_name() -> None:
 
 
 def test_an_output_does_not_find_a_call_of_its_name_that_comes_behind_it() -> None:
+    early = {"type": "function_call_output", "name": "f", "output": "1"}
+    made = messages(user(), early, call("a", "f"), output("a"))
+
+    assert made == [HI, {"role": "user", "content": "Output of f:\n1"}, bot(None, chat_call("a")), tool("a")]
+
+
+def test_an_output_that_answers_no_call_is_told_by_the_user_behind_the_outputs_of_the_turn() -> None:
+    """As Codex 0.171 tells the objective of a goal."""
+    told = {"type": "function_call_output", "name": "goal", "namespace": "agent", "output": "count"}
+    made = written(user(), call("a"), call("b"), told, output("a"), output("b"))
+
+    goal = {"role": "user", "content": "Output of agent.goal:\ncount"}
+    calls = [chat_call("a"), chat_call("b")]
+    assert made.body["messages"] == [HI, bot(None, *calls), tool("a"), tool("b"), goal]
+    assert lost(made) == [("input[3]", "emulated", "uncalled_output")]
+
+
+def test_the_media_of_an_output_that_answers_no_call_stand_beside_its_text() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    told = {"type": "function_call_output", "call_id": None, "name": "screen", "output": [image]}
+    (made,) = messages(told)
+
+    assert [part["type"] for part in made["content"]] == ["text", "text", "image_url"]
+    assert made["content"][0]["text"] == "Output of screen:"
+
+
+def test_an_output_that_says_neither_its_call_nor_its_tool_is_refused() -> None:
     with pytest.raises(BadRequest) as refused:
-        written(user(), {"type": "function_call_output", "name": "f", "output": "1"}, call("a", "f"), output("a"))
+        written(user(), {"type": "function_call_output", "output": "1"})
 
     assert refused.value.param == "input[1].call_id"
 
