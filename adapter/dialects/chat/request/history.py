@@ -30,13 +30,8 @@ from adapter.dialects.chat.request.checks import no_string, string, wrong_value
 from adapter.dialects.chat.request.item_fields import report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
-from adapter.dialects.chat.request.pending import (
-    has_spoken_since,
-    late_output,
-    leave_pending,
-    runs_beside,
-    uncalled_output,
-)
+from adapter.dialects.chat.request.pending import has_spoken_since, leave_pending, runs_beside
+from adapter.dialects.chat.request.told import agent_message, late_output, uncalled_output
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import (
     Message,
@@ -372,6 +367,9 @@ class History:
         called = item.get("name")
         return self._calls.id_by_name(called, self._items) if isinstance(called, str) else None
 
+    def _agent_message(self, index: int, item: Item) -> None:
+        self._say(agent_message(item, self._writing, index))
+
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)
         if text:
@@ -433,4 +431,5 @@ _TAKERS: Final[dict[str, Callable[[History, int, Item], None]]] = {
     "tool_search_call": History._search_call,
     "tool_search_output": History._search_output,
     "reasoning": History._reason,
+    "agent_message": History._agent_message,
 }

@@ -1,9 +1,8 @@
-"""Calls without an output at the end of a conversation, outputs that come when the model has spoken again, and those of no call.
+"""Calls without an output at the end of a conversation.
 
-Chat knows none of them: every call is answered before the model speaks again. Responses has tools that run beside the conversation
+Chat knows none: every call is answered before the model speaks again. Responses has tools that run beside the conversation
 (`async`): their output comes in a later turn. Until then the model is told so in its place; and if the model has spoken since,
-that stays, since it is what it knew, and the user tells the output where it comes. So does the user with what a tool says that
-nobody called: Codex has what it does not answer for itself, the objective of a goal, said by one.
+that stays, since it is what it knew, and the user tells the output where it comes (`told`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from adapter.dialects.chat.request.pairing import Call
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import Message
 from adapter.dialects.chat.request.write_calls import ToolCall
-from adapter.dialects.chat.request.write_content import Part
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
@@ -48,31 +46,3 @@ def runs_beside(tool_call: ToolCall, item: Item, box: Toolbox) -> bool:
 def has_spoken_since(turn: Message, messages: Sequence[Message]) -> bool:
     """Whether the assistant has said something behind its message `turn`."""
     return next(message for message in reversed(messages) if message["role"] == "assistant") is not turn
-
-
-def late_output(call: Call, content: str | list[Part], media: Sequence[Part], writing: Writing, index: int) -> Message:
-    """The user's message that tells the output of an earlier call, which stays one that was running."""
-    tool_call, _, output, _ = call
-    output["content"] = PENDING
-    reason = "Chat has no outputs of earlier turns: it follows in a user message."
-    writing.lose(writing.at(index), "late_output", reason, Action.EMULATED)
-    return _told(
-        f"The call {tool_call['id']} of {tool_call[tool_call['type']]['name']} has ended. Its output:", content, media
-    )
-
-
-def uncalled_output(
-    item: Item, content: str | list[Part], media: Sequence[Part], writing: Writing, index: int
-) -> Message:
-    """The user's message that tells what a tool says without having been called."""
-    reason = "Chat has no outputs without a call: it is told in a user message."
-    writing.lose(writing.at(index), "uncalled_output", reason, Action.EMULATED)
-    name, space = item["name"], item.get("namespace")
-    return _told(f"Output of {space}.{name}:" if space else f"Output of {name}:", content, media)
-
-
-def _told(words: str, content: str | list[Part], media: Sequence[Part]) -> Message:
-    if isinstance(content, str) and not media:
-        return {"role": "user", "content": f"{words}\n{content}"}
-    texts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    return {"role": "user", "content": [{"type": "text", "text": words}, *texts, *media]}

@@ -596,6 +596,7 @@ def test_codex_bare_marker_of_a_compaction_says_nothing(marker: dict[str, Any]) 
             "input[1].content[0].file_id",
         ),
         ({"type": "function_call", "call_id": "a", "name": "f", "arguments": {}}, InvalidType, "input[1].arguments"),
+        ({"type": "agent_message", "content": 5}, InvalidType, "input[1].content"),
     ],
 )
 def test_what_cannot_be_left_out_is_refused(item: dict[str, Any], error: type[BadRequest], param: str) -> None:
@@ -633,12 +634,32 @@ def test_a_server_that_takes_any_arguments_gets_them_as_they_were() -> None:
     assert made.losses == []
 
 
+def test_what_another_agent_says_is_told_by_the_user() -> None:
+    """A task as Codex gives it to a sub-agent: sealed for those who seal, as the model wrote it here. And its result."""
+    head = "Message Type: NEW_TASK\nPayload:\n"
+    sealed = {"type": "encrypted_content", "encrypted_content": "count the plums"}
+    task = {"author": "/agents", "recipient": "/agents/a", "content": [{"type": "input_text", "text": head}, sealed]}
+    result = {"author": "/agents/a", "recipient": "/agents", "content": [{"type": "input_text", "text": "five"}]}
+    kind = {"type": "agent_message", "id": "amsg_1"}
+    made = written(user(), call("a"), {**kind, **task}, output("a"), {**kind, **result})
+
+    told = [{"role": "user", "content": text} for text in (head + "count the plums", "five")]
+    assert made.body["messages"] == [HI, bot(None, chat_call("a")), tool("a"), *told]
+    assert lost(made) == [("input[2]", "emulated", "agent_message"), ("input[4]", "emulated", "agent_message")]
+
+
+def test_an_image_of_another_agent_stands_beside_its_words() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    (made,) = messages({"type": "agent_message", "content": [{"type": "input_text", "text": "see"}, image]})
+
+    assert [part["type"] for part in made["content"]] == ["text", "image_url"]
+
+
 def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> None:
     made = written(
         user(),
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
         {"type": "mcp_call", "id": "mcp_1"},
-        {"type": "agent_message", "author": "a", "content": "x"},
         {"type": "acme:thing"},
         {"type": "additional_tools", "role": "developer", "tools": []},
     )
@@ -646,8 +667,7 @@ def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> Non
     assert lost(made) == [
         ("input[1]", "dropped", "web_search_call"),
         ("input[2]", "dropped", "mcp_call"),
-        ("input[3]", "dropped", "agent_message"),
-        ("input[4]", "dropped", "unknown_item"),
+        ("input[3]", "dropped", "unknown_item"),
     ]
 
 
