@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapter.upstream.profiles import GENERIC, Profile
+from adapter.wire import jsonio
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _MESSAGE_KEYS = {
@@ -183,8 +184,10 @@ def _calls(calls: list[dict[str, Any]], profile: Profile) -> Iterator[str]:
             yield f"call of type {kind}"
         if not _fits(call[kind]["name"], profile):
             yield f"called name {call[kind]['name']!r}"
-        if kind == "function" and not call[kind]["arguments"]:
+        if kind == "function" and not (arguments := call[kind]["arguments"]):
             yield "empty arguments"
+        elif kind == "function" and not (profile.any_arguments or jsonio.is_object(arguments)):
+            yield "arguments that are no JSON object"
 
 
 def _fits(name: str, profile: Profile) -> bool:

@@ -58,6 +58,9 @@ class Profile:
     """Takes `reasoning_details` of its answers back: OpenRouter, which makes of reasoning without them what its upstreams refuse."""
     assistant_null_content: bool = True
     """`content: null` beside tool_calls; otherwise `""`."""
+    any_arguments: bool = False
+    """Takes calls back whatever their arguments are. Others (vLLM, SGLang, llama.cpp) read them, and refuse the history of a model
+    that once wrote bad JSON: such arguments are sent as the text in an object, `{"arguments": "…"}`."""
 
     # tools
     strict_tools: bool = False

@@ -92,6 +92,18 @@ def _finite(text: str) -> float:
     return number
 
 
+def is_object(text: str) -> bool:
+    """Whether a text is one JSON object; half a surrogate pair may be in it."""
+    try:
+        return type(orjson.loads(text)) is dict
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return type(json.loads(text, parse_constant=_no_constant)) is dict
+    except (ValueError, RecursionError):
+        return False
+
+
 def dumps(value: Any) -> bytes:
     """`value` as compact JSON in UTF-8; lone surrogates stay escapes.
 

@@ -179,6 +179,8 @@ OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
         ({**ASKED, "input": [{**CALL, "type": "custom_tool_call"}, OUTPUT]}, True),
         ({**ASKED, "input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, True),
         ({**ASKED, "input": [1]}, True),
+        ({**ASKED, "input": [{"type": "function_call_output", "name": "goal", "output": "x"}]}, False),
+        ({**ASKED, "input": [{"type": "function_call_output", "output": "x"}]}, True),
     ],
 )
 def test_a_server_without_a_store_wants_everything_in_the_request(body: dict[str, Any], found: bool) -> None:

@@ -50,6 +50,7 @@ REQUESTS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     # what is asked; what the server of generic's profile has against it; which capabilities make it right
     ({"n": 2}, "unknown field n", accepts("n")),
     ({"max_completion_tokens": 5}, "unknown field max_completion_tokens", {"max_tokens_field": "max_completion_tokens"}),
+    ({"messages": [calls(call(arguments="[1]")), result()]}, "arguments that are no JSON object", {"any_arguments": True}),
     ({"web_search_options": {}}, "unknown field web_search_options", {"web_search_options": True}),
     ({"reasoning_effort": "low"}, "unknown field reasoning_effort", {"reasoning_effort": True}),
     ({"tools": [CUSTOM]}, "tool of type custom", {"custom_tools": True}),

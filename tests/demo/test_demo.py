@@ -180,6 +180,12 @@ def test_it_answers_from_tool_outputs() -> None:
     assert "18 degrees" in items[0]["content"][0]["text"]
 
 
+def test_it_answers_from_the_output_of_a_tool_that_nobody_called() -> None:
+    told = {"type": "function_call_output", "name": "goal", "namespace": "agent", "output": "count"}
+    items = said(asks([{"role": "user", "content": "hello"}, told]))
+    assert "count" in items[0]["content"][0]["text"]
+
+
 def test_it_calls_a_tool_that_its_search_brought() -> None:
     """A search's output brings tools; the question is still open."""
 

@@ -28,7 +28,7 @@ TOOLS: list[dict[str, Any]] = [
     {"type": "tool_search", "execution": "client"},
 ]
 ARGUMENTS = {
-    "f": ["{}", '{"a": 1}', '{"a":"\\u00e9\\n"}', "not json"],
+    "f": ["{}", '{"a": 1}', '{"a":"\\u00e9\\n"}'],
     "patch": ['{"input":"*** Begin\\n\\"q\\" é😀"}', '{"input":""}'],
     "local_shell": ['{"command":["ls"]}', '{"command":["ls"],"env":{"A":"b"},"timeout_ms":5,"working_directory":"/"}'],
     "shell": ['{"commands":["ls"]}', '{"commands":["ls","pwd"],"timeout_ms":100}'],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.errors import AdapterError, InvalidJson, InvalidValue
-from adapter.wire.jsonio import NotJson, _holds_long_digits, dumps, loads, loads_request
+from adapter.wire.jsonio import NotJson, _holds_long_digits, dumps, is_object, loads, loads_request
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -163,3 +163,15 @@ def test_nesting_beyond_the_writer_is_a_value_error() -> None:
 
     with pytest.raises(ValueError, match="nested"):
         dumps(deep)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"a":[1e400]}', '{"a":"\\ud83d"}', '{"a":"\ud83d"}'])
+def test_a_text_that_is_one_object(text: str) -> None:
+    assert is_object(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "null", '"{}"', "{} {}", '{"a"', '{"a":NaN}', '{"a":"\\ud83d"', '{"a":' + "[" * 99_999]
+)
+def test_a_text_that_is_none(text: str) -> None:
+    assert not is_object(text)

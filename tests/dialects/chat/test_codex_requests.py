@@ -85,3 +85,15 @@ def test_compaction_requests_come_without_tools_and_lose_the_choice_among_them()
     body: dict[str, Any] = json.loads((FIXTURES / "codex_unknown_model.json").read_text("utf-8"))
     made = write_request(Request(body | {"tools": [], "parallel_tool_calls": False}, stream=True), GENERIC)
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & made.body.keys()
+
+
+def test_the_objective_of_a_goal_and_the_words_of_agents_are_told_by_the_user() -> None:
+    made = translated("codex_0_169_goal_and_agents")
+
+    told = [message["content"] for message in made.body["messages"] if message["role"] == "user"]
+    assert told == [
+        "go",
+        "Output of agent.goal_objective:\ncount",
+        "Message Type: NEW_TASK\nTask name: /agents/alpha\nSender: /agents\nPayload:\nSUBTASK alpha",
+        "Message Type: FINAL_ANSWER\nTask name: /agents\nSender: /agents/alpha\nPayload:\nsub result 42",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,62 @@ class NoArguments(Scenario):
         assert "failed to parse" not in run.history()
 
 
+class Goal(Scenario):
+    """A goal goes through several turns: its objective is told by a tool that nobody called, and reaches the model."""
+
+    prompts = ("go", "how is it going?")
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "no goals are offered to be set" if version == "0.120.0" or family.code else ""
+
+    def script(self, family: Family) -> list[Turn]:
+        def turn(body: Body) -> Any:
+            history = json.dumps(body)
+            if "create_goal_1" not in history:
+                return answer(use(body, "create_goal", {"objective": "count the plums"}, id="create_goal_1"))
+            if "update_goal_1" not in history and "how is it" in history:
+                return answer(use(body, "update_goal", {"status": "complete"}, id="update_goal_1"))
+            return says("counting" if history.count("count the plums") > 1 else "which goal?")
+
+        return [turn]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert set(run.messages) == {"counting"}
+        assert run.failure == ""
+
+
+class SubAgent(Scenario):
+    """An agent that is sent out gets its task, and its result reaches the one that waits for it."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "its tools wait behind tool_search" if family.searches else ""
+
+    def script(self, family: Family) -> list[Turn]:
+        space = "collaboration" if family.code else "multi_agent_v1"
+        task: dict[str, Any] = {"message": "TASK: count the plums"} | ({"task_name": "plums"} if family.code else {})
+
+        def turn(body: Body) -> Any:
+            history = json.dumps(body)
+            if "five plums" in history:
+                return says("it is five")
+            if "call_spawn" not in history:
+                if "TASK: count" in history:  # told alone, where no history is inherited
+                    return says("five plums")
+                return answer(use(body, "spawn_agent", task, namespace=space, id="spawn"))
+            if '"aborted"' in history:  # the history is the other's, who was not waited for
+                return says("five plums" if history.count("TASK: count") > 1 else "no task")
+            if "call_wait" not in history:
+                found = re.findall(r'agent_id[\\\\]*":[\\\\]*"([^"\\\\]+)', history)
+                waited = {"timeout_ms": 20_000} | ({} if family.code else {"targets": found})
+                return answer(use(body, "wait_agent", waited, namespace=space, id="wait"))
+            return says("nobody knows")
+
+        return [turn]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert set(run.messages) == {"it is five"}  # 0.120.0 asks again where the result comes twice
+
+
 def images(body: Body) -> int:
     """How many images a request holds."""
     if "messages" in body:
@@ -390,4 +447,6 @@ WORK: tuple[Scenario, ...] = (
     OddUsage(),
     BadArguments(),
     NoArguments(),
+    Goal(),
+    SubAgent(),
 )

@@ -30,7 +30,8 @@ from adapter.dialects.chat.request.checks import no_string, string, wrong_value
 from adapter.dialects.chat.request.item_fields import report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
-from adapter.dialects.chat.request.pending import has_spoken_since, late_output, leave_pending, runs_beside
+from adapter.dialects.chat.request.pending import has_spoken_since, leave_pending, runs_beside
+from adapter.dialects.chat.request.told import agent_message, late_output, uncalled_output
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import (
     Message,
@@ -48,6 +49,7 @@ from adapter.hub.forms import Form
 from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id
+from adapter.wire.jsonio import is_object
 
 
 class History:
@@ -107,6 +109,7 @@ class History:
         items, messages = self._items, self._messages
         calls, further = self._calls.waiting, self._calls.further
         fits, wires, silence = self._fits, self._box.functions, self._silence
+        any_arguments = self._writing.profile.any_arguments
         turn: Message | None = None
         plain = not self._beside
         rest, last = iter(forms), len(forms) - 1  # to ask the iterator where it stands is cheaper than to count along
@@ -135,6 +138,7 @@ class History:
                     and len(call_id) <= fits
                     and calls.get(call_id) is None
                     and (turn is None or turn is not self._renamed)
+                    and (any_arguments or is_object(text))
                 ):
                     function = {"name": wire, "arguments": text or "{}"}
                     tool_call = {"id": call_id, "type": "function", "function": function}
@@ -331,6 +335,10 @@ class History:
         call_id = item.get("call_id")
         if call_id is None:
             call_id = self._call_id_otherwise(index, item)
+            if call_id is None and isinstance(item.get("name"), str):
+                content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
+                self._say(uncalled_output(item, content, media, self._writing, index))
+                return
         if not isinstance(call_id, str):
             raise no_string(call_id, self._writing.at(index, ".call_id"))
         call = self._calls.waiting.get(call_id)
@@ -358,6 +366,9 @@ class History:
             return self._other_ids.get(other, other)
         called = item.get("name")
         return self._calls.id_by_name(called, self._items) if isinstance(called, str) else None
+
+    def _agent_message(self, index: int, item: Item) -> None:
+        self._say(agent_message(item, self._writing, index))
 
     def _reason(self, index: int, item: Item) -> None:
         text = readable_reasoning(item)
@@ -420,4 +431,5 @@ _TAKERS: Final[dict[str, Callable[[History, int, Item], None]]] = {
     "tool_search_call": History._search_call,
     "tool_search_output": History._search_output,
     "reasoning": History._reason,
+    "agent_message": History._agent_message,
 }

@@ -28,7 +28,7 @@ HOSTED_ITEMS: Final = frozenset(
 )
 """What model servers ran themselves."""
 
-_NAMED_LOSSES: Final = HOSTED_ITEMS | {"agent_message", "configuration_update"} | CALLS.keys()
+_NAMED_LOSSES: Final = HOSTED_ITEMS | {"configuration_update"} | CALLS.keys()
 
 
 def leave_out(index: int, item: Item, writing: Writing) -> None:

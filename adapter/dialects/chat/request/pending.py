@@ -1,8 +1,8 @@
-"""Calls without an output at the end of a conversation, and outputs that come when the model has spoken again.
+"""Calls without an output at the end of a conversation.
 
-Chat knows neither: every call is answered before the model speaks again. Responses has tools that run beside the conversation
+Chat knows none: every call is answered before the model speaks again. Responses has tools that run beside the conversation
 (`async`): their output comes in a later turn. Until then the model is told so in its place; and if the model has spoken since,
-that stays, since it is what it knew, and the user tells the output where it comes.
+that stays, since it is what it knew, and the user tells the output where it comes (`told`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from adapter.dialects.chat.request.pairing import Call
 from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import Message
 from adapter.dialects.chat.request.write_calls import ToolCall
-from adapter.dialects.chat.request.write_content import Part
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
@@ -47,16 +46,3 @@ def runs_beside(tool_call: ToolCall, item: Item, box: Toolbox) -> bool:
 def has_spoken_since(turn: Message, messages: Sequence[Message]) -> bool:
     """Whether the assistant has said something behind its message `turn`."""
     return next(message for message in reversed(messages) if message["role"] == "assistant") is not turn
-
-
-def late_output(call: Call, content: str | list[Part], media: Sequence[Part], writing: Writing, index: int) -> Message:
-    """The user's message that tells the output of an earlier call, which stays one that was running."""
-    tool_call, _, output, _ = call
-    output["content"] = PENDING
-    reason = "Chat has no outputs of earlier turns: it follows in a user message."
-    writing.lose(writing.at(index), "late_output", reason, Action.EMULATED)
-    words = f"The call {tool_call['id']} of {tool_call[tool_call['type']]['name']} has ended. Its output:"
-    if isinstance(content, str) and not media:
-        return {"role": "user", "content": f"{words}\n{content}"}
-    texts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    return {"role": "user", "content": [{"type": "text", "text": words}, *texts, *media]}

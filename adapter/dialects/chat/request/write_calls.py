@@ -15,6 +15,7 @@ from adapter.dialects.chat.request.write_content import Part, write_part
 from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
+from adapter.wire.jsonio import is_object
 
 ToolCall = dict[str, Any]
 
@@ -32,7 +33,19 @@ def _function(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: s
         wire = box.functions.get(called) or box.wire("function", called)
     else:
         wire = box.wire("function", called, string(namespace, writing.at(index, ".namespace")))
-    return {"id": wire_id, "type": "function", "function": {"name": wire, "arguments": arguments or "{}"}}
+    arguments = _readable(arguments, writing.at(index, ".arguments"), writing)
+    return {"id": wire_id, "type": "function", "function": {"name": wire, "arguments": arguments}}
+
+
+def _readable(arguments: str, path: str, writing: Writing) -> str:
+    """Arguments that the server can read: those that a model wrote wrong stay in the history for good, and would end it."""
+    if not arguments:
+        return "{}"
+    if writing.profile.any_arguments or is_object(arguments):
+        return arguments
+    reason = "The upstream refuses calls whose arguments are no JSON object; these are the text in one."
+    writing.lose(path, "arguments", reason, Action.APPROXIMATED)
+    return json_text({"arguments": arguments}, path)
 
 
 def _custom(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str) -> ToolCall:
@@ -55,7 +68,7 @@ def _emulated(kind: str, field: str, **implied: Any) -> Callable[[Item, int, Wri
         path = writing.at(index, f".{field}")
         said = item.get(field)
         if isinstance(said, str) and kind == "tool_search":
-            arguments = said or "{}"
+            arguments = _readable(said, path, writing)
         else:
             meant = {
                 key: value

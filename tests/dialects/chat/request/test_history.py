@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -293,8 +294,35 @@ def test_an_output_without_call_id_finds_its_call_by_name() -> None:
 
 
 def test_an_output_does_not_find_a_call_of_its_name_that_comes_behind_it() -> None:
+    early = {"type": "function_call_output", "name": "f", "output": "1"}
+    made = messages(user(), early, call("a", "f"), output("a"))
+
+    assert made == [HI, {"role": "user", "content": "Output of f:\n1"}, bot(None, chat_call("a")), tool("a")]
+
+
+def test_an_output_that_answers_no_call_is_told_by_the_user_behind_the_outputs_of_the_turn() -> None:
+    """As Codex 0.171 tells the objective of a goal."""
+    told = {"type": "function_call_output", "name": "goal", "namespace": "agent", "output": "count"}
+    made = written(user(), call("a"), call("b"), told, output("a"), output("b"))
+
+    goal = {"role": "user", "content": "Output of agent.goal:\ncount"}
+    calls = [chat_call("a"), chat_call("b")]
+    assert made.body["messages"] == [HI, bot(None, *calls), tool("a"), tool("b"), goal]
+    assert lost(made) == [("input[3]", "emulated", "uncalled_output")]
+
+
+def test_the_media_of_an_output_that_answers_no_call_stand_beside_its_text() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    told = {"type": "function_call_output", "call_id": None, "name": "screen", "output": [image]}
+    (made,) = messages(told)
+
+    assert [part["type"] for part in made["content"]] == ["text", "text", "image_url"]
+    assert made["content"][0]["text"] == "Output of screen:"
+
+
+def test_an_output_that_says_neither_its_call_nor_its_tool_is_refused() -> None:
     with pytest.raises(BadRequest) as refused:
-        written(user(), {"type": "function_call_output", "name": "f", "output": "1"}, call("a", "f"), output("a"))
+        written(user(), {"type": "function_call_output", "output": "1"})
 
     assert refused.value.param == "input[1].call_id"
 
@@ -568,6 +596,7 @@ def test_codex_bare_marker_of_a_compaction_says_nothing(marker: dict[str, Any]) 
             "input[1].content[0].file_id",
         ),
         ({"type": "function_call", "call_id": "a", "name": "f", "arguments": {}}, InvalidType, "input[1].arguments"),
+        ({"type": "agent_message", "content": 5}, InvalidType, "input[1].content"),
     ],
 )
 def test_what_cannot_be_left_out_is_refused(item: dict[str, Any], error: type[BadRequest], param: str) -> None:
@@ -577,12 +606,60 @@ def test_what_cannot_be_left_out_is_refused(item: dict[str, Any], error: type[Ba
     assert refused.value.param == param
 
 
+@pytest.mark.parametrize("bad", ['{"cmd": "ec', "not json", '"a string"', "[1]", "null", '{"a": NaN}'])
+def test_arguments_that_are_no_object_go_back_as_the_text_in_one(bad: str) -> None:
+    """Servers that read them would refuse this history, and every later one of the session."""
+    made = written(
+        user(), call("a", arguments=bad), call("b", arguments='{"x":1}'), output("a", "no JSON"), output("b")
+    )
+
+    wrapped = json.dumps({"arguments": bad}, separators=(",", ":"), ensure_ascii=False)
+    calls = [chat_call("a", arguments=wrapped), chat_call("b", arguments='{"x":1}')]
+    assert made.body["messages"] == [HI, bot(None, *calls), tool("a", "no JSON"), tool("b")]
+    assert lost(made) == [("input[1].arguments", "approximated", "arguments")]
+
+
+def test_such_arguments_of_a_tool_search_do_as_well() -> None:
+    search = {"type": "tool_search_call", "call_id": "s", "execution": "client", "arguments": '{"query'}
+    found = {"type": "tool_search_output", "call_id": "s", "execution": "client", "tools": []}
+
+    (asked, _) = messages(search, found)
+    assert asked["tool_calls"] == [chat_call("s", "tool_search", '{"arguments":"{\\"query"}')]
+
+
+def test_a_server_that_takes_any_arguments_gets_them_as_they_were() -> None:
+    made = written(user(), call("a", arguments="not json"), output("a"), to=OPENAI)
+
+    assert made.body["messages"][1] == bot(None, chat_call("a", arguments="not json"))
+    assert made.losses == []
+
+
+def test_what_another_agent_says_is_told_by_the_user() -> None:
+    """A task as Codex gives it to a sub-agent: sealed for those who seal, as the model wrote it here. And its result."""
+    head = "Message Type: NEW_TASK\nPayload:\n"
+    sealed = {"type": "encrypted_content", "encrypted_content": "count the plums"}
+    task = {"author": "/agents", "recipient": "/agents/a", "content": [{"type": "input_text", "text": head}, sealed]}
+    result = {"author": "/agents/a", "recipient": "/agents", "content": [{"type": "input_text", "text": "five"}]}
+    kind = {"type": "agent_message", "id": "amsg_1"}
+    made = written(user(), call("a"), {**kind, **task}, output("a"), {**kind, **result})
+
+    told = [{"role": "user", "content": text} for text in (head + "count the plums", "five")]
+    assert made.body["messages"] == [HI, bot(None, chat_call("a")), tool("a"), *told]
+    assert lost(made) == [("input[2]", "emulated", "agent_message"), ("input[4]", "emulated", "agent_message")]
+
+
+def test_an_image_of_another_agent_stands_beside_its_words() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    (made,) = messages({"type": "agent_message", "content": [{"type": "input_text", "text": "see"}, image]})
+
+    assert [part["type"] for part in made["content"]] == ["text", "image_url"]
+
+
 def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> None:
     made = written(
         user(),
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
         {"type": "mcp_call", "id": "mcp_1"},
-        {"type": "agent_message", "author": "a", "content": "x"},
         {"type": "acme:thing"},
         {"type": "additional_tools", "role": "developer", "tools": []},
     )
@@ -590,8 +667,7 @@ def test_what_servers_ran_and_what_nobody_knows_is_dropped_and_reported() -> Non
     assert lost(made) == [
         ("input[1]", "dropped", "web_search_call"),
         ("input[2]", "dropped", "mcp_call"),
-        ("input[3]", "dropped", "agent_message"),
-        ("input[4]", "dropped", "unknown_item"),
+        ("input[3]", "dropped", "unknown_item"),
     ]
 
 
