@@ -1,4 +1,4 @@
-"""The command line: serve, check, keys, store, codex-config, convert, conform."""
+"""The command line: serve, check, settings, keys, store, codex-config, convert, conform."""
 
 from __future__ import annotations
 
@@ -169,6 +169,14 @@ def _whose_key(keys: Sequence[Secret] | None) -> str:
     if not keys[0].get_secret_value():
         return "none"
     return "its own" if len(keys) == 1 else f"{len(keys)} of its own"
+
+
+@main.command()
+def settings() -> None:
+    """Print every key of the configuration with what it means, what it takes and its default, as a TOML file."""
+    from adapter import reference
+
+    click.echo(reference.settings(), nl=False)
 
 
 @main.group()

@@ -42,6 +42,7 @@ class Codex(Section):
     """One of `[[upstreams.codex]]`: what Codex is told of some models. The first whose patterns match counts."""
 
     models: Globs = ("*",)
+    """Glob patterns over the names that Codex uses."""
     context_window: PositiveInt | None = None
     """In tokens: at 90 % of it Codex compacts. None: the upstream's `window`, else what Codex takes for unknown models."""
     reasoning_levels: tuple[Effort, ...] | None = None
@@ -53,7 +54,7 @@ class Codex(Section):
     tool_search: bool = False
     """Tools of MCP servers wait behind the tool tool_search."""
     images: bool | None = None
-    """None: as the profile says."""
+    """Codex may show the model images. None: as the profile says."""
 
 
 def entry(

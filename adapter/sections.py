@@ -34,8 +34,11 @@ class Server(Section):
     """`[server]`: the side that clients see."""
 
     host: str = "127.0.0.1"
+    """The address that is listened on; `0.0.0.0` is all of this machine's."""
     port: Port = 8080
+    """0: any that is free."""
     workers: PositiveInt = 1
+    """Processes that serve."""
     losses: Policy = "report"
     """What happens when something of a request cannot be carried: a header, a 400, or nothing."""
     usage: Literal["estimate", "omit"] = "estimate"
@@ -49,12 +52,13 @@ class Server(Section):
     settle_within: PositiveFloat = 5
     """Seconds that a complete answer waits for its usage."""
     body_limit: PositiveInt = 64 * MIB
+    """Bytes that a request may have; a larger one gets a 413."""
     body_timeout: PositiveFloat = 30
     """Seconds a client has to send its body; every 64 KiB received add one."""
     write_timeout: PositiveFloat = 60
     """Seconds that a client may leave unread what it is sent."""
     reply_limit: PositiveInt = 64 * MIB
-    """The largest plain reply of an upstream."""
+    """Bytes that the plain reply of an upstream may have."""
     drain_delay: Annotated[float, Ge(0)] = 0
     """Seconds between turning not ready and closing the listener, for load balancers that poll."""
     drain_timeout: PositiveFloat = 30
@@ -70,7 +74,9 @@ class Server(Section):
     open: bool = False
     """Anyone may ask although other machines reach the port and there are no keys; `serve --open`."""
     access_log: bool = True
+    """A JSON line for each request."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged beside these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,13 @@ class Upstream(Section):
     """One of `[[upstreams]]`: a model server."""
 
     name: str
+    """For logs, metrics, groups and routing hints."""
     base_url: str
+    """What stands before `/chat/completions` or `/responses`."""
     dialect: DialectName
+    """The API that it speaks."""
     api_key: Secret | None = None
-    """None: the caller's own key goes on. Empty: none is sent."""
+    """None, or `client` as it is written: the caller's own key goes on. Empty, written `none`: no key is sent."""
     api_keys: tuple[Secret, ...] = ()
     """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
     weight: PositiveFloat = 1
@@ -91,11 +100,17 @@ class Upstream(Section):
     max_concurrency: PositiveInt | None = None
     """Requests that may run there at once, in one worker: a slow upstream must not eat the others."""
     profile: str = "generic"
+    """What kind of server it is: capabilities that have a name."""
     models: Globs = ("*",)
+    """Glob patterns over the names of the models that it serves."""
     aliases: dict[str, str] = field(default_factory=dict)
+    """A name that clients use -> the one that the upstream knows the model by."""
     capabilities: dict[str, Any] = field(default_factory=dict)
+    """What it can and cannot do, where that is not as its profile says. Defaults are those of the profile `generic`."""
     connect_timeout: PositiveFloat = 10
+    """Seconds to make a connection."""
     first_byte_timeout: PositiveFloat = 300
+    """Seconds until its answer begins."""
     idle_timeout: PositiveFloat = 300
     """Seconds between data; comments and whitespace are no data."""
     total_timeout: PositiveFloat | None = None
@@ -104,7 +119,7 @@ class Upstream(Section):
     """How it compacts by itself: an endpoint that answers with a blob, with text, or chat-shaped; a trigger item; not at
     all. `auto` tries what the dialect suggests and remembers what is not there."""
     window: PositiveInt | None = None
-    """Its context window in tokens, for summaries; unknown is None."""
+    """Its context window in tokens, for summaries. None: unknown."""
     codex: tuple[Codex, ...] = ()
 
     @property
@@ -128,6 +143,7 @@ class Compaction(Section):
     strategy: Literal["summary", "trim"] = "summary"
     """A model's summary, or a history cut by rules, without any call."""
     on_failure: Literal["error", "trim"] = "error"
+    """What a summary that could not be had becomes: an error for the client, or a history cut by rules."""
     reply: Literal["compaction", "response", "gomodel"] = "compaction"
     """How `/responses/compact` answers: a sealed item, or a summary as text."""
     replies: dict[str, Literal["compaction", "response", "gomodel"]] = field(default_factory=dict)
@@ -135,13 +151,17 @@ class Compaction(Section):
     key_replies: dict[str, Literal["compaction", "response", "gomodel"]] = field(default_factory=dict)
     """Id of a caller's key -> reply, before `replies`."""
     model: str | None = None
-    """Who summarises; None is the model of the request."""
+    """Who summarises. None: the model of the request."""
     window: PositiveInt | None = None
     """The summariser's context window in tokens, where its upstream names none."""
     keep_user_tokens: Count = _DEFAULTS.keep_user_tokens
+    """Most recent user messages that stay word for word."""
     keep_turn_tokens: Count | None = _DEFAULTS.keep_turn_tokens
+    """Up to which size the last user turn stays whole where the conversation goes on. None: whatever its size."""
     short_tokens: Count = _DEFAULTS.short_tokens
+    """Chat-shaped: a history with less than this to compact stays as it is."""
     trim_tokens: PositiveInt = _DEFAULTS.trim_tokens
+    """What a history is cut down to by rules."""
     prompt: Path | None = None
     """A file that replaces the summariser's instructions."""
 
@@ -193,8 +213,9 @@ class Metrics(Section):
     """`[metrics]`: a listener of its own, not for clients."""
 
     host: str = "127.0.0.1"
+    """The address that is listened on."""
     port: Port | None = None
-    """None: there are none."""
+    """None: there are no metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +244,7 @@ class Settings:
     limits: LimitStore = _LIMITS
     metrics: Metrics = Metrics()
     keys_file: Path | None = None
-    """Where `adapter keys` writes. As it is written, None: `keys.toml` beside the configuration; checked, None: there is none."""
+    """Where `adapter keys` writes. None: `keys.toml` beside the configuration, or, once that is known, that there is none."""
     written: frozenset[str] = frozenset()
     """Which of the above somebody wrote; what is not among them has its defaults."""
 

@@ -20,9 +20,10 @@ from adapter.kinds import Globs, Section
 
 @dataclass(frozen=True, slots=True)
 class Group(Section):
-    """One of `[[groups]]`."""
+    """One of `[[groups]]`: what keys may reach."""
 
     name: str
+    """What keys call it."""
     models: Globs = ("*",)
     """Glob patterns over the names that clients use."""
     upstreams: Globs = ("*",)

@@ -55,8 +55,11 @@ class Limits(Section):
     """The bounds of one `limits` table."""
 
     requests_per_minute: PositiveInt | None = None
+    """Counted anew with every minute of the clock."""
     tokens_per_minute: PositiveInt | None = None
+    """Of requests and answers together."""
     tokens_per_day: PositiveInt | None = None
+    """A day is one in UTC."""
     streams: PositiveInt | None = None
     """Answers at the same time, streamed or not."""
 

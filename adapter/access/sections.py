@@ -22,7 +22,7 @@ EVERYONE = "default"
 
 @dataclass(frozen=True, slots=True)
 class KeySection(Section):
-    """One of `[[keys]]`."""
+    """One of `[[keys]]`: what a caller is known by."""
 
     id: str
     """A name for logs and limits; never the key."""
@@ -31,7 +31,9 @@ class KeySection(Section):
     key: Secret | None = None
     """`"$NAME"`, read from the environment, or `"file:PATH"`; or `sha256`."""
     sha256: str | None = None
+    """The key's hash in hex, where the key itself is not to be here."""
     groups: tuple[str, ...] = (EVERYONE,)
+    """What it may reach."""
     limits: Limits = NO_LIMITS
     """Of this key."""
 

@@ -41,8 +41,11 @@ class Profile:
     """Refuses a history in which one of these messages has none: Moonshot those with tool calls, DeepSeek all where there are
     tools. What another model said, or this one without a thought, gets one that says nothing."""
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    """Where in a message that text stands."""
     images: bool = True
+    """`image_url` content parts."""
     image_detail: bool = True
+    """`detail` of images."""
     names: bool = True
     """`name` of messages: who speaks."""
     files: bool = False
@@ -70,21 +73,28 @@ class Profile:
     allowed_tools: bool = False
     """`tool_choice` of type `allowed_tools`; otherwise the tools are filtered."""
     parallel_tool_calls: bool = True
+    """The setting of this name."""
     tool_choice: Literal["named", "words", "ignored"] = "named"
     """Which choices are heeded: also one that names a function; `none`, `auto` and `required` only, so that a named function is
     the one tool that is sent; or no choice, so that `none` sends no tools and a demand is a loss."""
     call_id: CallIdRule = field(default_factory=CallIdRule)
+    """Which ids of tool calls pass: their length, and `any` characters or `alnum`; others are replaced by a hash."""
     name_max: int = 64
+    """How long the name of a function may be; longer ones are cut and told apart by a hash."""
 
     # settings
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
+    """What the limit of an answer is called."""
     stream_options: bool = True
+    """Streams report usage where `stream_options` asks for it."""
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
     """The most that `response_format` can say; less is emulated by instructions."""
     reasoning_effort: bool = False
+    """The setting of this name."""
     reasoning_efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
     """Effort words taken; another goes to the nearest one."""
     web_search_options: bool = False
+    """The setting of this name; otherwise `web_search` is a loss."""
     accepts: frozenset[str] = frozenset(
         {
             "temperature",
