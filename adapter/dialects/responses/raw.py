@@ -37,6 +37,7 @@ class RawResponsesStream(RawStream):
         b"error",  # in nearly every event that holds one of the others, so it is the first to be looked for; in a name, too
         b'"response.created"',
         b'"response.completed"',
+        b'"response.done"',
         b'"response.incomplete"',
         b'"response.failed"',
         b'"response.cancelled"',
