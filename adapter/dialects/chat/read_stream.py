@@ -147,6 +147,8 @@ class ChatReader:
             if message and not (delta and chunk.get("object") == "chat.completion.chunk"):
                 # the whole answer: instead of all deltas, or once more behind them (Perplexity's chat.completion.done)
                 delta = (delta or message) if assembly.empty else None
+            elif not delta and (text := choice.get("text")):  # as in completions; Together says it beside the delta
+                delta = {"content": text}
             if delta and isinstance(delta, dict):
                 events += assembly.feed(delta, choice.get("logprobs"))
                 if type(delta.get("content")) is not str or (len(delta) > 1 and not _SAID.issuperset(delta)):
