@@ -201,9 +201,17 @@ class Workers(Multiprocess):
     def handle_hup(self) -> None:
         """As a single process does, see `Reloading`."""
         if self._terminal.gone:
-            self.handle_term()
+            self.should_exit.set()
         else:
             self._due = True
+
+    def handle_term(self) -> None:
+        """The first one ends this; a further one that came with it is left to `join_all`."""
+        if self.should_exit.is_set():
+            self.signal_queue.append(signal.SIGTERM)
+        self.should_exit.set()
+
+    handle_int = handle_term
 
     def handle_signals(self) -> None:
         """Those that came; and what was read meanwhile goes to the workers, first to those that come later. Signals that come
@@ -262,9 +270,11 @@ class Workers(Multiprocess):
 
     def join_all(self) -> None:
         """Wait for the workers to end. Who connects when none of them listens any more is refused; a further one of
-        those that end this is passed on as the one that ends them at once."""
+        those that end this is passed on as the one that ends them at once, when they have heard of the first: of two at once
+        Python tells the one with the smaller number first."""
         for listener in self.sockets:
             listener.close()
+        self.processes[0].process.join(_A_PING)
         while living := [process.process for process in self.processes if process.process.is_alive()]:
             heard = {self.signal_queue.pop() for _ in list(self.signal_queue)}
             if heard & {signal.SIGTERM, signal.SIGINT}:
