@@ -17,8 +17,6 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from multiprocessing import Pipe
-from pathlib import Path
-from tempfile import mkdtemp
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -40,6 +38,7 @@ from adapter.server.http.joining import JoiningProtocol
 from adapter.server.reloading import Again, Handed, Terminal, tell_failure
 from adapter.state import state_directory
 from adapter.store.paths import begins_at_once
+from adapter.telemetry.counted import metrics_of_workers
 from adapter.telemetry.log import log
 
 if TYPE_CHECKING:
@@ -59,10 +58,6 @@ _WORKER_STARTS: Final = 30
 """Seconds in which a worker must answer its parent, from its start on: a machine that is short of a worker is a busy one."""
 _BETWEEN_STARTS: Final = 5
 """Seconds from a worker's start to the next one in its place: what dies at once would do nothing else."""
-_COUNTED_IN: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Prometheus' library looks for it as it is imported."""
-_MEMORY: Final = "/dev/shm"
-"""Where workers count, if there is such a place: they write into mapped files, and a full disk would end one after the other."""
 _A_PING: Final = 0.5
 """Seconds that the parent is deaf while it waits for a worker."""
 
@@ -114,7 +109,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
             uvicorn.Server(config).run(sockets=[listener])
         else:
             if settings.metrics.port is not None:
-                metrics, failures = _metrics_of_workers(settings.metrics.host, settings.metrics.port)
+                metrics, failures = metrics_of_workers(settings.metrics.host, settings.metrics.port)
             gc.enable()
             Workers(config, [listener], settings, again, failures).run()
     except KeyboardInterrupt:
@@ -206,9 +201,17 @@ class Workers(Multiprocess):
     def handle_hup(self) -> None:
         """As a single process does, see `Reloading`."""
         if self._terminal.gone:
-            self.handle_term()
+            self.should_exit.set()
         else:
             self._due = True
+
+    def handle_term(self) -> None:
+        """The first one ends this; a further one that came with it is left to `join_all`."""
+        if self.should_exit.is_set():
+            self.signal_queue.append(signal.SIGTERM)
+        self.should_exit.set()
+
+    handle_int = handle_term
 
     def handle_signals(self) -> None:
         """Those that came; and what was read meanwhile goes to the workers, first to those that come later. Signals that come
@@ -267,9 +270,11 @@ class Workers(Multiprocess):
 
     def join_all(self) -> None:
         """Wait for the workers to end. Who connects when none of them listens any more is refused; a further one of
-        those that end this is passed on as the one that ends them at once."""
+        those that end this is passed on as the one that ends them at once, when they have heard of the first: of two at once
+        Python tells the one with the smaller number first."""
         for listener in self.sockets:
             listener.close()
+        self.processes[0].process.join(_A_PING)
         while living := [process.process for process in self.processes if process.process.is_alive()]:
             heard = {self.signal_queue.pop() for _ in list(self.signal_queue)}
             if heard & {signal.SIGTERM, signal.SIGINT}:
@@ -331,24 +336,6 @@ def _socket_protocol(**made: Any) -> asyncio.Protocol:
     from adapter.server.socket.protocol import SocketProtocol
 
     return SocketProtocol(**made)
-
-
-def _metrics_of_workers(host: str, port: int) -> tuple[Listener, Counter]:
-    """Summed up by the parent, which serves nothing else, and what it counts itself.
-
-    Raises:
-        ConfigError: the address cannot be had, or there is no place to count in.
-    """
-    try:
-        directory = mkdtemp(prefix="adapter-metrics-", dir=_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None)
-    except OSError as refused:
-        raise ConfigError(f"metrics.port: several workers need a temporary directory ({refused.strerror})") from None
-    os.environ[_COUNTED_IN] = directory
-    from prometheus_client import CollectorRegistry
-
-    from adapter.telemetry.metrics import parent_of_workers, reload_failures
-
-    return parent_of_workers(host, port, Path(directory)), reload_failures(CollectorRegistry())
 
 
 def with_sealing_key(settings: Settings, environ: Mapping[str, str]) -> Settings:

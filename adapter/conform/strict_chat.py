@@ -123,6 +123,8 @@ def _messages(messages: Any, profile: Profile) -> Iterator[str]:
         thought = profile.reasoning_replay == "all" or "tool_calls" in message
         if role == "assistant" and profile.reasoning_demanded and thought and not message.get(profile.reasoning_field):
             yield f"messages[{i}]: the reasoning is missing"
+        if role == "assistant" and not profile.empty_answers and not (message.get("content") or len(message) > 2):
+            yield f"messages[{i}]: says nothing"
         if role == "tool":
             if not expected or message["tool_call_id"] != expected.pop(0):
                 yield f"messages[{i}]: answers no call that waits here"

@@ -61,6 +61,9 @@ class Profile:
     """Takes `reasoning_details` of its answers back: OpenRouter, which makes of reasoning without them what its upstreams refuse."""
     assistant_null_content: bool = True
     """`content: null` beside tool_calls; otherwise `""`."""
+    empty_answers: bool = True
+    """Takes assistant messages that say nothing: no text, no calls. Moonshot and Mistral refuse a history with one, so they are
+    left out; others have templates that want user and assistant to take turns."""
     any_arguments: bool = False
     """Takes calls back whatever their arguments are. Others (vLLM, SGLang, llama.cpp) read them, and refuse the history of a model
     that once wrote bad JSON: such arguments are sent as the text in an object, `{"arguments": "…"}`."""

@@ -1,7 +1,7 @@
 """What an upstream's refusal means to the client, whatever the server calls it.
 
 Errors come as the body of a 4xx or 5xx, as a success with an `error` in it, and as frames of a stream; the envelope is that
-of the APIs, or one of a dozen others. Three things are decided here for both dialects: whose fault it is and with which
+of the APIs, or another (see `envelopes`). Three things are decided here for both dialects: whose fault it is and with which
 status the client hears of it, the code (see `wordings`), and what of the text may go on.
 
 * The client's faults keep status, message, `param`. Context overflow is 400, whatever the server makes of it; money is 429
@@ -23,7 +23,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from math import ceil, isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from adapter.errors import (
     AdapterError,
@@ -32,10 +32,12 @@ from adapter.errors import (
     PayloadTooLarge,
     UpstreamAuth,
     UpstreamBadContent,
+    UpstreamInvalid,
     UpstreamLimited,
     UpstreamRefused,
     UpstreamUnwell,
 )
+from adapter.upstream.envelopes import Said, is_error, read_error
 from adapter.upstream.wordings import SPENT, Meaning, is_about_input, meaning_of
 from adapter.wire.headers import returned
 from adapter.wire.jsonio import NotJson, dumps, is_writable, loads
@@ -75,24 +77,16 @@ PASSING: Final = frozenset({408, 409, 425})
 """Statuses of refusals that may not come again."""
 
 
-class _Said(NamedTuple):
-    """What the server said, in the words of the APIs."""
-
-    message: str = ""
-    type: str = ""
-    code: str = ""
-    param: str | None = None
-    status: int | None = None
-    """A status that stands in the error itself."""
-    details: Mapping[str, Any] = {}
-    """What else stands in the error; what stands beside it is no part of it."""
-
-
 def from_error_object(obj: Any) -> AdapterError:
     """The meaning of an error inside a success: the `error` value of a body or frame, or the whole of it."""
-    said = _said(obj)
+    said = read_error(obj)
     status = said.status or _STATUS_OF_TYPE.get(said.code) or _STATUS_OF_TYPE.get(said.type) or 502
     return _told(said, status, {}, own_key=True)
+
+
+def from_no_answer(body: dict[str, Any], lacking: str) -> AdapterError:
+    """The meaning of a whole reply that is no answer: what it says, or else `lacking`, which says what it has none of."""
+    return from_error_object(body) if "message" in body or is_error(body) else UpstreamInvalid(lacking)
 
 
 def from_http(status: int, headers: Mapping[str, str], body: bytes, *, own_key: bool) -> AdapterError:
@@ -112,80 +106,14 @@ def _from_body(status: int, headers: Mapping[str, str], body: bytes, *, own_key:
     except NotJson:
         value = None
     if isinstance(value, (dict, list)):
-        return _told(_said(value), status, headers, own_key=own_key)
+        return _told(read_error(value), status, headers, own_key=own_key)
     if status >= 500 and status != _NOT_IMPLEMENTED:
         said = f"The upstream failed with status {status} and said nothing that can be read."
         return UpstreamBadContent(said, retry_after=_wait_of_headers(headers))
-    return _meant(_Said(), status, headers, own_key=own_key)
+    return _meant(Said(), status, headers, own_key=own_key)
 
 
-# ----------------------------------------------------------------------------------------------- reading the error
-
-
-def _said(value: Any) -> _Said:
-    """Any of the envelopes: the APIs' own, a bare string, FastAPI's `detail`, Google's list, a flat object."""
-    if isinstance(value, list):
-        value = value[0] if value else {}
-    if isinstance(value, dict) and isinstance(value.get("error"), (dict, str)) and value["error"]:
-        inner = value["error"]
-        value = inner if isinstance(inner, dict) else {**value, "message": value.get("message") or inner}
-    if isinstance(value, str):
-        return _Said(message=value)
-    if not isinstance(value, dict):
-        return _Said()
-    code, type_, param = value.get("code"), value.get("type"), value.get("param")
-    beside = {} if "error" in value else value
-    return _Said(
-        message=_message(value),
-        type=type_ if isinstance(type_, str) and type_ != "error" else "",
-        code=code if isinstance(code, str) else str(code) if type(code) is int else "",
-        param=param if isinstance(param, str) else _first_place(value.get("detail")),
-        status=_status(code) or _status(value.get("status")) or _status(value.get("status_code")),
-        details={key: of for key, of in beside.items() if key not in _READ and of is not None},
-    )
-
-
-_MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "errors")
-"""Where a message stands, the best place first."""
-_READ: Final = frozenset({*_MESSAGES, "type", "code", "param", "status", "status_code", "object"})
-"""Members of an error that are told as one of the four, or say nothing."""
-
-
-def _message(value: dict[str, Any]) -> str:
-    for key in _MESSAGES:
-        found = value.get(key)
-        if isinstance(found, dict):  # {"message": {"detail": [...]}}
-            found = _message(found)
-        # FastAPI: [{"loc": […], "msg": "field required"}], Cloudflare: [{"code", "message"}]
-        if isinstance(found, list):
-            found = "; ".join(filter(None, (_of_entry(entry) for entry in found[:5] if isinstance(entry, dict))))
-        if isinstance(found, str) and found:
-            return found
-    return ""
-
-
-def _of_entry(entry: dict[str, Any]) -> str:
-    message, place = _message(entry), _place(entry.get("loc"))
-    return f"{place}: {message}" if message and place else message
-
-
-def _first_place(detail: Any) -> str | None:
-    """The parameter that the first of FastAPI's entries is about."""
-    entry = detail[0] if isinstance(detail, list) and detail else None
-    return (_place(entry.get("loc")) or None) if isinstance(entry, dict) else None
-
-
-def _place(loc: Any) -> str:
-    """`messages[0].role`, as the APIs write it, for `["body", "messages", 0, "role"]`; empty where it is no place in the body."""
-    steps = loc[1:] if isinstance(loc, list) and loc[:1] == ["body"] else []
-    return "".join(f"[{step}]" if type(step) is int else f".{step}" for step in steps).lstrip(".")
-
-
-def _status(code: Any) -> int | None:
-    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) == 3:
-        code = int(code)
-    return code if type(code) is int and 400 <= code < 600 else None
-
+# -------------------------------------------------------------------------------------------- codes and their status
 
 ABOUT_INPUT: Final = frozenset(
     [
@@ -249,7 +177,7 @@ _STATUS_OF_TYPE: Final = {
 # ----------------------------------------------------------------------------------------------- what it comes to
 
 
-def _told(said: _Said, status: int, headers: Mapping[str, str], *, own_key: bool) -> AdapterError:
+def _told(said: Said, status: int, headers: Mapping[str, str], *, own_key: bool) -> AdapterError:
     """As `_meant`, with the details where the client is to act on them: a server's trouble, or its quarrel with the operator, is
     none of its business."""
     error = _meant(said, status, headers, own_key=own_key)
@@ -258,7 +186,7 @@ def _told(said: _Said, status: int, headers: Mapping[str, str], *, own_key: bool
     return error
 
 
-def _meant(said: _Said, status: int, headers: Mapping[str, str], *, own_key: bool) -> AdapterError:
+def _meant(said: Said, status: int, headers: Mapping[str, str], *, own_key: bool) -> AdapterError:
     meaning = meaning_of(said.code, said.type, said.message, status)
     message = scrubbed(said.message)
     facts: dict[str, Any] = {"param": said.param, "code": _clean(said.code), "type": _clean(said.type)}

@@ -342,7 +342,7 @@ def test_an_error_that_only_its_name_tells_tells_no_key(data: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b": ping\n\n", b'data: {"choices":[]}\n\n', b'data: {"detail":"x"}\n\n', b"data: x\n\n"]
+    "said", [b"", b": ping\n\n", b'data: {"choices":[]}\n\n', b'data: {"queue":1}\n\n', b"data: x\n\n"]
 )
 def test_done_behind_what_holds_no_answer_is_a_failure(said: bytes) -> None:
     """It gets no finish: clients would take it for an answer that says nothing."""

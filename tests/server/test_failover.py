@@ -104,7 +104,7 @@ def test_an_error_as_the_first_event_can_still_fail_over(
 
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 def test_events_without_a_choice_are_no_answer_yet(client_speaks: str) -> None:
-    script = [SSE, event({"choices": []}), event({"detail": "x"}), event(b"[DONE]"), END]
+    script = [SSE, event({"choices": []}), event({"queue": 1}), event(b"[DONE]"), END]
 
     async def scenario() -> None:
         async with (
@@ -114,6 +114,39 @@ def test_events_without_a_choice_are_no_answer_yet(client_speaks: str) -> None:
         ):
             says_hello(client_speaks, True, await client.ask(client_speaks, stream=True))
             assert len(sick.seen) == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+@pytest.mark.parametrize("first", ["keepalive", "codex.rate_limits"])
+def test_events_that_tell_of_no_response_are_no_answer_yet(client_speaks: str, first: str) -> None:
+    """OpenAI's, and those of ChatGPT, come before the `response.created`."""
+    script = [SSE, event({"type": first}, first), event({"type": "error", "message": "x", "code": None}), END]
+
+    async def scenario() -> None:
+        async with (
+            Upstream(script) as sick,
+            Upstream(good("responses", True)) as well,
+            adapter(upstream(sick.url, "responses", "a"), upstream(well.url, "responses", "b")) as client,
+        ):
+            answer = await client.ask(client_speaks, stream=True)
+            says_hello(client_speaks, True, answer)
+            assert first.encode() not in answer.body
+            assert len(sick.seen) == 1
+
+    play(scenario)
+
+
+def test_an_event_that_tells_of_no_response_reaches_the_client_before_it() -> None:
+    begun, *rest = responses_stream()
+    script = [begun, event({"type": "codex.rate_limits", "plan": "x"}, "codex.rate_limits"), *rest]
+
+    async def scenario() -> None:
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("responses", stream=True)
+            assert answer.types[:2] == ["codex.rate_limits", "response.created"]
+            assert answer.types[-1] == "response.completed"
 
     play(scenario)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from adapter import serving
 from adapter.errors import ConfigError
 from adapter.server.doors import Doors
 from adapter.server.tasks import Tasks
@@ -115,30 +113,6 @@ def test_a_port_that_is_taken_leaves_no_directory_of_workers(tmp_path: Path) -> 
     try:
         with pytest.raises(ConfigError, match=r"metrics\.port"):
             parent_of_workers("127.0.0.1", listener.port, directory)
-    finally:
-        listener.close()
-    assert not directory.exists()
-
-
-def test_without_a_place_to_count_in_workers_are_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container whose disk is read-only may have none."""
-
-    def nowhere(**_: object) -> str:
-        raise FileNotFoundError(2, "No usable temporary directory found")
-
-    monkeypatch.setattr(serving, "mkdtemp", nowhere)
-    with pytest.raises(ConfigError, match=r"metrics\.port.*No usable temporary directory"):
-        serving._metrics_of_workers("127.0.0.1", 0)
-
-
-@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no such place here")
-def test_workers_do_not_count_on_a_disk_that_may_be_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written into a mapped file then ends who writes it."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
-    listener, _ = serving._metrics_of_workers("127.0.0.1", 0)
-    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    try:
-        assert directory.parent == Path("/dev/shm")
     finally:
         listener.close()
     assert not directory.exists()

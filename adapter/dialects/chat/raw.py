@@ -17,13 +17,14 @@ from typing import Any, Final
 from adapter.dialects.base import Frame
 from adapter.dialects.chat.answer.finishes import Outcome, outcome_of
 from adapter.dialects.chat.answer.sole_text import sole_text
-from adapter.dialects.chat.read_stream import NO_ANSWER, broken_off, is_bare_error, usage_of
+from adapter.dialects.chat.read_stream import NO_ANSWER, broken_off, usage_of
 from adapter.dialects.raw import ENDED_EARLY, RawStream, named
 from adapter.dialects.refrain import Sole
 from adapter.errors import AdapterError, UpstreamEmpty, UpstreamTruncated
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
+from adapter.upstream.envelopes import is_error
 from adapter.upstream.refusals import from_error_object, tells_secret
 from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
@@ -63,17 +64,17 @@ class RawChatStream(RawStream):
                 self._done()
             elif (error := self.told(name, {})) is not None:
                 self._failed(error, enveloped=False)
-        elif name is None and event.get("choices") is not None and not event.get("error"):
+        elif name is None and event.get("choices") and not event.get("error"):
             self._take(event)  # as nearly all are
         elif (error := self.told(name, event)) is not None:
             self.answer.usage = normal(usage_of(event)) or self.answer.usage
-            self._failed(error, enveloped=bool(event.get("error")) and not tells_secret(data))
+            self._failed(error, enveloped=isinstance(event.get("error"), dict) and not tells_secret(data))
         else:
             self._take(event)
 
     def told(self, name: str | None, event: dict[str, Any]) -> AdapterError | None:
-        is_error = name == "error" or event.get("error") or is_bare_error(event)
-        return from_error_object(event) if is_error else None
+        failed = name == "error" or event.get("error") or (not event.get("choices") and is_error(event))
+        return from_error_object(event) if failed else None
 
     def _done(self) -> None:
         self.ended = True

@@ -33,6 +33,7 @@ from adapter.hub.losses import Anomaly, AnomalyLog, Loss, LossLog, unknown_field
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
 from adapter.hub.usage import heard, normal
+from adapter.upstream.envelopes import is_error
 from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, loads
 
@@ -102,7 +103,7 @@ class ChatReader:
         if name is None and self._refrain.willing and (sole := sole_text(chunk)):
             self._refrain.learn(None, data, sole, sole_text)
         choices = chunk.get("choices")
-        if chunk.get("error") or name == "error" or (choices is None and is_bare_error(chunk)):
+        if chunk.get("error") or name == "error" or (not choices and is_error(chunk)):
             self._count(usage_of(chunk))
             return self._failed(from_error_object(chunk))
         if (usage := chunk.get("usage")) is not None:
@@ -146,6 +147,8 @@ class ChatReader:
             if message and not (delta and chunk.get("object") == "chat.completion.chunk"):
                 # the whole answer: instead of all deltas, or once more behind them (Perplexity's chat.completion.done)
                 delta = (delta or message) if assembly.empty else None
+            elif not delta and (text := choice.get("text")):  # as in completions; Together says it beside the delta
+                delta = {"content": text}
             if delta and isinstance(delta, dict):
                 events += assembly.feed(delta, choice.get("logprobs"))
                 if type(delta.get("content")) is not str or (len(delta) > 1 and not _SAID.issuperset(delta)):
@@ -312,13 +315,6 @@ def broken_off(choice: dict[str, Any]) -> AdapterError:
     if error := choice.get("error"):
         return from_error_object(error)
     return UpstreamInvalid("The upstream broke its answer off.", code="upstream_error")
-
-
-def is_bare_error(event: dict[str, Any]) -> bool:
-    """An error without its envelope, as vLLM and DashScope send it: `{object: "error", message}`, `{code, message}`."""
-    if event.get("choices") is not None:
-        return False
-    return event.get("object") == "error" or event.get("type") == "error" or ("message" in event and "code" in event)
 
 
 def stream_reader(exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock) -> ChatReader:

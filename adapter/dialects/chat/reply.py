@@ -27,7 +27,7 @@ from adapter.hub.losses import Anomaly, AnomalyLog, Loss, unknown_fields, unread
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
 from adapter.hub.usage import as_chat, heard, summed
-from adapter.upstream.refusals import from_error_object
+from adapter.upstream.refusals import from_error_object, from_no_answer
 
 _ANSWER: Final = frozenset(ANSWER)
 PARAGRAPH: Final = "\n\n"
@@ -73,10 +73,10 @@ def _tell(answer: Answer, choice: dict[str, Any]) -> None:
 def check_reply(body: dict[str, Any]) -> None:
     """See `Dialect.check_reply`. No answer of this dialect says of itself that it failed."""
     choices = body.get("choices")
-    if body.get("error") or (choices is None and "message" in body):
+    if body.get("error"):
         raise from_error_object(body)
     if type(choices) is not list or not choices:
-        raise UpstreamInvalid("The upstream's answer has no choices.")
+        raise from_no_answer(body, "The upstream's answer has no choices.")
     for choice in choices:
         if type(choice) is dict and (ending := choice.get("finish_reason")) not in _GOOD and is_failure(ending):
             raise broken_off(choice)
@@ -88,10 +88,10 @@ def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
     get = body.get
     choice = _first_choice(get("choices"))
-    if get("error") or (choice is None and "message" in body):
+    if get("error"):
         raise from_error_object(body)
     if choice is None or type(choice.get("message")) is not dict:
-        raise UpstreamInvalid("The upstream's answer has no choice with a message.")
+        raise from_no_answer(body, "The upstream's answer has no choice with a message.")
     anomalies: list[Anomaly] = []
     found = outcome_of(choice.get("finish_reason"))
     if found is None:

@@ -12,6 +12,7 @@ from adapter.hub.events import Event, Failed, Finished, Item, Reason, Started, U
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, DialectName, Exchange, Ids
 from adapter.hub.usage import count, heard
+from adapter.upstream.envelopes import is_error
 from adapter.upstream.refusals import from_error_object
 
 _COMPLETED_AT: Final = "completed_at"
@@ -24,6 +25,8 @@ ENDS: Final = {
     "response.cancelled": "cancelled",
 }
 """Terminal events -> the status that they mean where their object gives none."""
+OF_ANSWERS: Final = "response."
+"""What the types of events begin with that tell of an answer."""
 FAILURES: Final = ("failed", "cancelled")
 """The statuses of an answer that is none."""
 STATUS_MENDED: Final = Anomaly("status_mended", "completed, but its last item is incomplete")
@@ -105,9 +108,8 @@ def ending(response: dict[str, Any], default: str, exchange: Exchange) -> Ending
 
 def failure(response: dict[str, Any], status: str) -> AdapterError:
     """What a Response failed by, whose status is one of `FAILURES`."""
-    error = response.get("error")
-    if isinstance(error, (dict, str)) and error:
-        return from_error_object(error)
+    if response.get("error"):
+        return from_error_object(response)
     return UpstreamError(
         f"The upstream's response {'was cancelled' if status == 'cancelled' else 'failed without a reason'}."
     )
@@ -225,7 +227,13 @@ def _other_call(slot: Slot, item: Item) -> bool:
     return bool(item.get("call_id")) and bool(slot.call_id)
 
 
-def told_error(event: dict[str, Any]) -> AdapterError:
-    """The error of an `error` event, nested or flat (whose own type is no type of error), or of a bare error object."""
-    flat = {key: event[key] for key in ("code", "message", "param") if key in event}
-    return from_error_object(event.get("error") or flat)
+def kind_of(name: str | None, event: dict[str, Any]) -> str:
+    """The type of an event, or its name where it gives none, or is an error by that."""
+    kind = event.get("type")
+    return kind if type(kind) is str and name != "error" else name or ""
+
+
+def is_failure(kind: str, event: dict[str, Any]) -> bool:
+    """Whether an event of that type says that there is no answer: an `error`, nested or flat, or what is no event of this dialect
+    and an error all the same."""
+    return kind == "error" or (not kind.startswith(OF_ANSWERS) and is_error(event))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from adapter.dialects.base import Frame
 from adapter.dialects.raw import ENDED_EARLY, RawStream, named
 from adapter.dialects.refrain import Sole
-from adapter.dialects.responses.answers import ENDS, ending, told_error
+from adapter.dialects.responses.answers import ENDS, OF_ANSWERS, ending, is_failure, kind_of
 from adapter.dialects.responses.reply import error_facts, failed_error
 from adapter.dialects.responses.traits import countable, shown_wire
 from adapter.dialects.responses.write_stream import ResponsesWriter
@@ -20,7 +20,7 @@ from adapter.errors import AdapterError, UpstreamTruncated
 from adapter.hub.events import Failed
 from adapter.hub.request import Clock, Exchange, no_clock
 from adapter.hub.usage import count, normal
-from adapter.upstream.refusals import tells_secret
+from adapter.upstream.refusals import from_error_object, tells_secret
 from adapter.wire.jsonio import dumps
 from adapter.wire.sse import framed
 
@@ -37,6 +37,7 @@ class RawResponsesStream(RawStream):
         b"error",  # in nearly every event that holds one of the others, so it is the first to be looked for; in a name, too
         b'"response.created"',
         b'"response.completed"',
+        b'"response.done"',
         b'"response.incomplete"',
         b'"response.failed"',
         b'"response.cancelled"',
@@ -103,33 +104,31 @@ class RawResponsesStream(RawStream):
         if event is None:
             self._cut_short = data == b"[DONE]"
             if name == "error" and not self._cut_short:
-                self.answer.status, self.answer.error = "failed", told_error({})
+                self.answer.status, self.answer.error = "failed", from_error_object({})
             return
-        kind, response, answer = event.get("type"), event.get("response"), self.answer
+        kind, response, answer = kind_of(name, event), event.get("response"), self.answer
         if (error := self.told(name, event)) is not None:
             answer.status, answer.error = "failed", error
             return
         response = response if isinstance(response, dict) else {}
-        if isinstance(kind, str) and kind in ENDS:
+        if kind in ENDS:
             end = ending(response or {"error": event.get("error")}, ENDS[kind], self._exchange)
             answer.status, answer.reason = end.status, end.reason
             answer.error = end.error or answer.error
             answer.usage = normal(response.get("usage"))
             self.ended = True
-        self.answered = self.answered or answer.status != "failed"
+        self.answered = self.answered or (answer.status != "failed" and kind.startswith(OF_ANSWERS))
         answer.id = answer.id or named(response.get("id"))
         answer.model = answer.model or named(response.get("model"))
         answer.created_at = answer.created_at or count(response.get("created_at")) or 0
         self._begun = self._begun or response
 
     def told(self, name: str | None, event: dict[str, Any]) -> AdapterError | None:
-        kind = event.get("type") or name
-        if kind != "error":
-            ends = isinstance(event.get("response"), dict) or (isinstance(kind, str) and kind in ENDS)
-            if ends or not event.get("error"):
-                return None
+        kind = kind_of(name, event)
+        if not is_failure(kind, event):
+            return None
         self._error_passed = kind == "error"
-        return told_error(event)
+        return from_error_object(event)
 
     def sole(self, event: Any) -> Sole | None:
         if type(event) is not dict or event.get("error") or "response" in event:

@@ -26,10 +26,11 @@ from adapter.dialects.responses.answers import (
     Ending,
     ended,
     ending,
+    is_failure,
     is_item,
+    kind_of,
     said_beside,
     started,
-    told_error,
 )
 from adapter.dialects.responses.assembly import Assembly, Slot, Text, is_other
 from adapter.dialects.responses.output_items import (
@@ -47,6 +48,7 @@ from adapter.hub.events import Delta, Deltas, Event, Failed, Opaque
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import normal
+from adapter.upstream.refusals import from_error_object
 from adapter.wire.jsonio import NotJson, is_writable, loads
 
 
@@ -109,17 +111,15 @@ class ResponsesReader:
             return self._failed(UpstreamInvalid("The upstream sent an event that is not JSON.", code=_INVALID_EVENT))
         if type(event) is not dict:
             return self._failed(UpstreamInvalid("The upstream sent an event that is no object.", code=_INVALID_EVENT))
-        kind = event.get("type")
         text = self._text
         if text is not None and not text.held and (sole := self._more(event)) is not None:
             delta = sole[1]
             if delta.isascii() or delta.isprintable():  # half a surrogate pair is neither
-                if (name is None or name == kind) and self._refrain.willing:
+                if self._refrain.willing and name in (None, event["type"]):
                     self._refrain.learn(name, data, sole, self._more)
                 text.said += delta.encode()
                 return [Delta(text.index, text.part_index, text.kind, delta)]
-        if type(kind) is not str:
-            kind = name or ""
+        kind = kind_of(name, event)
         if self._same_dialect and not is_writable(event, data):
             return self._failed(UpstreamInvalid("The upstream's event is nested too deeply.", code=_INVALID_EVENT))
         events = self._slowly(kind, event)
@@ -153,8 +153,8 @@ class ResponsesReader:
                 return self._end(kind, event)
             if assembly.part_at_end is not None and kind not in _SAY_MORE:
                 assembly.close_done()
-            if kind == "error" or (event.get("error") and not kind.startswith("response.")):
-                return self._told(told_error(event))
+            if is_failure(kind, event):
+                return self._told(from_error_object(event))
             handler = _HANDLERS.get(kind)
             if handler is None:
                 self._other(kind, event)

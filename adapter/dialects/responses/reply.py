@@ -26,8 +26,10 @@ from adapter.hub.fold import Answer, fold
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.usage import heard
-from adapter.upstream.refusals import ABOUT_INPUT, from_error_object
+from adapter.upstream.refusals import ABOUT_INPUT, from_error_object, from_no_answer
 from adapter.upstream.wordings import SPENT
+
+_NO_OUTPUT: Final = "The upstream's answer has no output."
 
 
 def read_answer(
@@ -59,10 +61,10 @@ def read_answer(
 def check_reply(body: dict[str, Any]) -> AdapterError | None:
     """See `Dialect.check_reply`. A response that failed with an output says so itself."""
     output = body.get("output")
-    if not output and (body.get("error") or (output is None and "message" in body)):
+    if not output and body.get("error"):
         raise from_error_object(body)
     if type(output) is not list:
-        raise UpstreamInvalid("The upstream's answer has no output.")
+        raise from_no_answer(body, _NO_OUTPUT)
     status = body.get("status")
     return failure(body, status) if status in FAILURES else None
 
@@ -75,7 +77,7 @@ def read_reply(
         raise UpstreamInvalid("The upstream's answer is not a JSON object.")
     end, output, status = ending(body, "completed", exchange), output_of(body), body.get("status")
     if not output and not isinstance(body.get("output"), list) and status != "failed":
-        raise end.error or UpstreamInvalid("The upstream's answer has no output.")
+        raise end.error or from_no_answer(body, _NO_OUTPUT)
     if not output and status in ("queued", "in_progress"):
         raise UpstreamInvalid("The upstream has only begun to answer.")
     if body.get("object") == "response.compaction":

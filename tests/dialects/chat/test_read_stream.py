@@ -195,7 +195,7 @@ def test_a_choice_that_says_why_it_was_broken_off_is_believed() -> None:
     assert events[-1].error.http_status == 429
 
 
-@pytest.mark.parametrize("not_yet", [None, "", "null"])
+@pytest.mark.parametrize("not_yet", [None, "", "null", "None"])
 def test_a_finish_that_is_none_does_not_end_the_answer(not_yet: Any) -> None:
     events, _ = read_all(chunk_bytes({"content": "a"}, not_yet), chunk_bytes({"content": "b"}, "stop"))
 
@@ -297,6 +297,17 @@ def test_perplexitys_closing_event_says_nothing_twice() -> None:
     events, _ = read_all(chunk_bytes({"content": "all of it"}), done)
 
     assert outputs(events) == [message(text_part("all of it"))]
+
+
+@pytest.mark.parametrize("beside", [{}, {"delta": {}}, {"delta": None}])
+def test_text_in_the_place_of_a_delta_is_said(beside: dict[str, Any]) -> None:
+    """As in the stream of a completion; Together says its text in both places."""
+    pieces = [orjson.dumps({**HEAD, "choices": [{"index": 0, "text": text, **beside}]}) for text in ("He", "llo")]
+    events, reader = read_all(*pieces, chunk_bytes(finish="stop", choice={"text": ""}))
+    both, _ = read_all(chunk_bytes({"content": "He"}, choice={"text": "He"}), chunk_bytes({"content": "llo"}, "stop"))
+
+    assert outputs(events) == outputs(both) == [message(text_part("Hello"))]
+    assert reader.anomalies == []
 
 
 def test_a_plain_reply_as_one_event_is_read() -> None:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from adapter.dialects.responses import raw_stream
+from adapter.dialects.responses.answers import ENDS
 from adapter.dialects.responses.traits import countable
 from adapter.errors import UpstreamTimeout
 from adapter.hub.grammar import check_responses
@@ -37,6 +38,18 @@ def test_what_codex_can_read_passes_as_it_is() -> None:
     spaced = b"".join(framed(name, data.replace(b'":', b'": ')) for name, data in told(wire(CREATED, COMPLETED)))
 
     assert raw_stream(Exchange.unasked("responses", client=ClientTraits.CODEX)).feed(spaced) == spaced
+
+
+@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_every_word_for_the_end_is_one(kind: str, size: int) -> None:
+    """Whatever else stands in it: `response.done` is that of the Realtime API and of ChatGPT's sockets."""
+    raw = wire(CREATED, {"type": kind, "response": {"id": "resp_1", "usage": USAGE}})
+    lane = raw_stream(EXCHANGE)
+
+    assert b"".join(lane.feed(raw[i : i + size]) for i in range(0, len(raw), size)) + lane.close() == raw
+    assert lane.ended
+    assert lane.answer.usage is not None
 
 
 def test_a_stream_passes_as_it_is_and_is_known() -> None:

@@ -24,7 +24,7 @@ MESSAGE: Final[Fields] = {
     },
 }
 CHOICE: Final[Fields] = {
-    **dict.fromkeys(("index", "finish_reason", "usage", "error")),
+    **dict.fromkeys(("index", "finish_reason", "text", "usage", "error")),
     "logprobs": dict.fromkeys(("content", "refusal")),
     "message": MESSAGE,
     "delta": MESSAGE,

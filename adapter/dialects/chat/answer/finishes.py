@@ -40,8 +40,8 @@ _VENDORS: Final = {
     "abort": Outcome.FAILED,
 }
 """Words of servers for the same things: Mistral, Zhipu, DeepSeek, OpenRouter, SGLang."""
-_NOT_YET: Final = frozenset({"", "null"})
-"""What some servers send for null while the answer goes on."""
+_NOT_YET: Final = frozenset({"", "null", "None"})
+"""What some servers send for null while the answer goes on: SGLang, Ollama, KoboldCpp, Azure with data of one's own."""
 
 
 def outcome_of(finish_reason: Any) -> tuple[Outcome, bool] | None:

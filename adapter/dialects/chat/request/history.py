@@ -40,6 +40,7 @@ from adapter.dialects.chat.request.turns import (
     demand_signatures,
     same_call,
     with_media,
+    without_silence,
 )
 from adapter.dialects.chat.request.write_calls import CALLS, OUTPUTS, ToolCall
 from adapter.dialects.chat.request.write_content import Part, single_text, write_assistant, write_content, write_text
@@ -409,7 +410,9 @@ class History:
             demand_reasoning(self._messages, profile)
         if profile.signatures_demanded:
             demand_signatures(self._messages)
-        messages = with_media(self._messages, self._media) if self._media else self._messages
+        messages = self._messages if profile.empty_answers else without_silence(self._messages)
+        if self._media:
+            messages = with_media(messages, self._media)
         if hint:
             self._lead.append(hint)
         if self._lead:

@@ -15,6 +15,8 @@ Message = dict[str, Any]
 
 _NO_REASONING: Final = " "
 """Moonshot takes "" for none."""
+_SILENT: Final = frozenset({"role", "name", "content"})
+"""What a message has that says nothing but its content."""
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:
@@ -62,6 +64,11 @@ def demand_reasoning(messages: list[Message], profile: Profile) -> None:
     for message in messages:
         if message["role"] == "assistant" and _replays(profile, message.get("tool_calls")):
             message.setdefault(profile.reasoning_field, _NO_REASONING)
+
+
+def without_silence(messages: list[Message]) -> list[Message]:
+    """The messages without those of the assistant that say nothing."""
+    return [one for one in messages if one["role"] != "assistant" or one["content"] or not _SILENT.issuperset(one)]
 
 
 def demand_signatures(messages: list[Message]) -> None:

@@ -527,6 +527,24 @@ def test_what_was_said_without_a_thought_gets_one_where_the_server_refuses_it_wi
     ]
 
 
+@pytest.mark.parametrize("to", ["moonshot", "mistral"])
+@pytest.mark.parametrize("content", ["", [], None])
+def test_an_answer_that_says_nothing_is_left_out_where_the_server_refuses_it(to: str, content: Any) -> None:
+    """As of a model that only thought, or was stopped at once: one of them would end the conversation for good."""
+    silent = {"type": "message", "role": "assistant", "content": content}
+
+    made = written(user(), silent, user("well?"), said("yes"), call("a12345678"), output("a12345678"), to=profile(to))
+
+    assert [message["role"] for message in made.body["messages"]] == ["user", "user", "assistant", "tool"]
+    assert made.losses == []
+    assert messages(user(), silent, user())[1] == bot("")
+
+
+def test_an_answer_of_nothing_but_thoughts_is_kept_where_the_server_is_given_them() -> None:
+    to = generic(empty_answers=False, reasoning_replay="all")
+    assert messages(user(), reasoning("hm"), said(""), to=to)[1] == bot("", reasoning_content="hm")
+
+
 def test_reasoning_behind_the_last_call_of_a_turn_goes_back_with_the_turn() -> None:
     """As the adapter tells it where a model thinks between calls whose arguments come interleaved."""
     history = (
