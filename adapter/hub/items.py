@@ -94,9 +94,8 @@ def shown(item: Item) -> Item:
     not send."""
     kind = item.get("type", "message")
     if (key := _PARTS.get(kind)) is not None and isinstance(parts := item.get(key), list):
-        item = {**item, key: detailed(parts)}
-    if (always := _ALWAYS.get(kind)) is not None:
-        item = {**item, **{key: value for key, value in always.items() if item.get(key) is None}}
+        item = {**item, key: [_stated(part) if isinstance(part, dict) else part for part in detailed(parts)]}
+    item = _stated(item)
     if kind == "shell_call" and isinstance(action := item.get("action"), dict):
         item["action"] = {"timeout_ms": None, "max_output_length": None} | action
     if kind != "message":
@@ -104,10 +103,19 @@ def shown(item: Item) -> Item:
     content = item.get("content")
     if isinstance(content, str):
         if item.get("role") == "assistant":
-            content = [{"type": "output_text", "text": content, "annotations": [], "logprobs": []}]
+            content = [_stated({"type": "output_text", "text": content})]
         else:
             content = [{"type": "input_text", "text": content}]
     return {"type": "message", "status": "completed", **item, "content": content or []}
+
+
+def _stated(thing: dict[str, Any]) -> dict[str, Any]:
+    """An item or a part with what there always is in those of its type."""
+    kind = thing.get("type")
+    always = _ALWAYS.get(kind) if isinstance(kind, str) else None
+    if always is None:
+        return thing
+    return {**thing, **{key: value for key, value in always.items() if thing.get(key) is None}}
 
 
 _PARTS: Final = {"message": "content", "function_call_output": "output", "custom_tool_call_output": "output"}
@@ -123,5 +131,6 @@ _ALWAYS: Final[dict[str, dict[str, Any]]] = {
     "local_shell_call": _STATED,
     "shell_call": {**_STATED, "environment": None},
     "shell_call_output": {**_STATED, "max_output_length": None},
+    "output_text": {"annotations": [], "logprobs": []},
 }
-"""What clients may leave out of items, and lists never do."""
+"""What clients may leave out of items and parts, and lists never do."""

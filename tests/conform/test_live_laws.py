@@ -93,6 +93,10 @@ def _counts_nothing(usage: dict[str, Any], key: str) -> None:
     usage |= {key: 0, "total_tokens": usage["total_tokens"] - usage[key]}
 
 
+def _counts_below_nothing(usage: dict[str, Any], key: str) -> None:
+    usage |= {key: -5, "total_tokens": usage["total_tokens"] - usage[key] - 5}
+
+
 def _counts_alike(usage: dict[str, Any], key: str) -> None:
     usage |= {key: 99, "total_tokens": usage["total_tokens"] - usage[key] + 99}
 
@@ -229,11 +233,14 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (laws.usage_adds_up, BOTH, plain(counted("input", detailed(cached_tokens=999)))),
     (laws.usage_adds_up, BOTH, events(counted("output", detailed(reasoning_tokens=999)))),
     (laws.usage_adds_up, BOTH, plain(counted("output", detailed(reasoning_tokens=-1)))),
+    (laws.usage_adds_up, BOTH, plain(counted("output", _counts_below_nothing))),
+    (laws.usage_adds_up, BOTH, texts(lambda text: "")),
     (laws.calls_only_what_is_offered, BOTH, calls(each(name="rm"))),
     (laws.arguments_fit_their_schema, BOTH, calls(each(arguments="[]"))),
     (laws.arguments_fit_their_schema, BOTH, calls(each(arguments='{"town": "Paris"}'))),
     (laws.characters_come_whole, BOTH, texts(_cut_characters)),
     (laws.characters_come_whole, BOTH, texts(_as_latin_1)),
+    (laws.characters_come_whole, BOTH, calls(each(arguments='{"city": "S\ufffdo Paulo"}'))),
     (laws.characters_come_whole, ("chat",), deltas(_garbles)),
     (laws.ids_are_distinct, BOTH, plain(_same_ids)),
     (laws.repeats_its_request, ("responses",), plain(sets(parallel_tool_calls=True))),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -162,3 +164,32 @@ def test_an_answer_that_the_store_does_not_take_as_long_as_it_is_held_is_lost_an
     assert [line["id"] for line in said if line["event"] == "background_lost"] == made
     runs = [line for line in said if line.get("lane") == "background"]
     assert [(line["outcome"], line.get("stored")) for line in runs] == [("ok", "failed"), ("ok", None)]
+
+
+def test_a_process_that_stops_before_it_has_read_what_it_took_up_gives_it_back(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes next need not wait until the lease is over, and nobody's attempt has failed."""
+
+    async def scenario() -> None:
+        reading, read = asyncio.Event(), Store.response
+
+        async def waits(store: Store, tenant: str, id: str) -> Any:
+            reading.set()
+            await asyncio.Event().wait()
+
+        async with Upstream([json_reply(chat_reply("ab"))]) as up:
+            section = upstream(up.url, "chat", api_key="none")
+            monkeypatch.setattr(Store, "response", waits)
+            async with adapter(section, store=store) as client:
+                known = (await client.ask("responses", background=True)).json["id"]
+                await reading.wait()
+            monkeypatch.setattr(Store, "response", read)
+
+            with closing(sqlite3.connect(store["url"].removeprefix("sqlite:///"))) as database:
+                assert database.execute("SELECT status, attempt FROM responses").fetchall() == [("queued", 0)]
+            async with adapter(section, store=store) as client:
+                done = await until(client, known, "completed", "failed")
+                assert done["output"][0]["content"][0]["text"] == "ab"
+
+    play(scenario)

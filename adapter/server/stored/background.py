@@ -232,7 +232,11 @@ class Background:
         turn.check_headers(scope)
         caller = job.request.get("caller", {})
         turn.caller = Caller(job.tenant, caller.get("key_id"), tuple(caller.get("groups", ())))
-        stored = await self.store.response(job.tenant, job.id)
+        try:
+            stored = await self.store.response(job.tenant, job.id)
+        except asyncio.CancelledError:
+            await self._stopped(turn, job, run)
+            raise
         if stored is None or stored.object is None:
             return
         pen = EventWriter(_Announcing(self.store, run.signal), job, lease=self.lease)
@@ -250,7 +254,7 @@ class Background:
                 recording.fail(error)
                 await self._save(turn, job, recording)
             except asyncio.CancelledError:
-                await self._stopped(turn, job, recording)
+                await self._stopped(turn, job, run)
                 raise
             except Exception:
                 recording.answering = None  # it is not complete, whatever its upstream says: see `stream_events`
@@ -330,13 +334,14 @@ class Background:
                     return
                 await asyncio.sleep(1)
 
-    async def _stopped(self, turn: Turn, job: Job, recording: Recording) -> None:
+    async def _stopped(self, turn: Turn, job: Job, run: Run) -> None:
         """Told to stop. A cancelled or lost response is somebody else's; this server's own stop gives it back."""
-        if turn.cut_by is not Outcome.SHUT_DOWN or recording.pen.lost.is_set():
+        recording = run.recording
+        if turn.cut_by is not Outcome.SHUT_DOWN or (recording is not None and recording.pen.lost.is_set()):
             return
         error = turn.cut_with or ShuttingDown("This server is shutting down; send the request again.")
         try:
-            if recording.told:
+            if recording is not None and recording.told:
                 recording.fail(error)
                 await self._save(turn, job, recording)
             else:  # what is not logged yet every attempt begins with
