@@ -351,6 +351,23 @@ class NoArguments(Scenario):
         assert "failed to parse" not in run.history()
 
 
+class Notified(Scenario):
+    """What a script notifies the model of reaches it, though the call that runs it has its output already."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "" if family.code else "no scripts run"
+
+    def script(self, family: Family) -> list[Turn]:
+        source = 'notify("it is " + 6 * 7); text("whole")'
+        return [
+            lambda body: answer(family.script(body, source, "0")),
+            lambda body: says("heard" if "it is 42" in json.dumps(body) else "heard nothing"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["heard"]
+
+
 class Goal(Scenario):
     """A goal goes through several turns: its objective is told by a tool that nobody called, and reaches the model."""
 
@@ -447,6 +464,7 @@ WORK: tuple[Scenario, ...] = (
     OddUsage(),
     BadArguments(),
     NoArguments(),
+    Notified(),
     Goal(),
     SubAgent(),
 )
