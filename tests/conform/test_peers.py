@@ -182,7 +182,6 @@ OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
         ({**ASKED, "input": [{"type": "function_call_output", "name": "goal", "output": "x"}]}, False),
         ({**ASKED, "input": [{"type": "function_call_output", "output": "x"}]}, True),
         ({**ASKED, "input": [CALL, OUTPUT, {**OUTPUT, "name": "exec"}]}, False),
-        ({**ASKED, "input": [CALL, OUTPUT, OUTPUT]}, True),
         ({**ASKED, "input": [CALL, {**OUTPUT, "name": "exec", "call_id": "d"}, OUTPUT]}, True),
     ],
 )
