@@ -106,6 +106,11 @@ def test_a_tool_that_codex_has_changed_is_offered_as_it_is_now() -> None:
     assert "clock__curr_time" not in made.body["tools"][0]["function"]["description"]
 
 
+def test_the_effort_is_the_one_that_the_user_has_changed_to() -> None:
+    """Codex leaves the field as it was, and says in the history what holds from there on."""
+    assert translated("codex_0_171_effort_updates", "openai").body["reasoning_effort"] == "high"
+
+
 def test_the_objective_of_a_goal_and_the_words_of_agents_are_told_by_the_user() -> None:
     made = translated("codex_0_169_goal_and_agents")
 
