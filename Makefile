@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODEX := 0.169.0 0.120.0
+CODEX := 0.171.0 0.120.0
 
 .PHONY: install run test e2e lint types bench bench-quick clean
 

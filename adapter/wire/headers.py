@@ -27,7 +27,9 @@ TOKEN_COUNT: Final = b"x-adapter-token-count"
 IDEMPOTENCY_KEY: Final = b"idempotency-key"
 _REQUEST_NAME: Final = re.compile(rb"[\x20-\x7e]{1,255}\Z")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
-_CODEX_VERSION: Final = re.compile(rb"codex[a-z_-]*/(\d+)\.(\d+)\.")
+_CODEX_WINDOW: Final = b"x-codex-window-id"
+"""Every Codex sends it, also one that goes by the name of the program that runs it (`codex app-server`)."""
+_CODEX_VERSION: Final = re.compile(rb"[^/]+/(\d+)\.(\d+)\.")
 _READS_STATUSES: Final = (0, 169)
 """The first Codex that is known to act on the code of an HTTP error."""
 _PLAIN: Final = re.compile(rb"[\x20-\x7e]*\Z")
@@ -150,7 +152,8 @@ def idempotency_key(headers: Mapping[bytes, bytes]) -> bytes:
 def client_traits(headers: Mapping[bytes, bytes]) -> ClientTraits:
     """What kind of client asks; decided here once and carried along."""
     agent = headers.get(b"user-agent", b"")
-    if not agent.startswith(b"codex") and not headers.get(b"originator", b"").startswith(b"codex"):
+    named = agent.startswith(b"codex") or headers.get(b"originator", b"").startswith(b"codex")
+    if not named and _CODEX_WINDOW not in headers:
         return ClientTraits.GENERIC
     version = _CODEX_VERSION.match(agent)
     if version is None:  # the sockets of early ones name no agent, but write this field otherwise than later ones

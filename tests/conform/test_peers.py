@@ -181,6 +181,8 @@ OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
         ({**ASKED, "input": [1]}, True),
         ({**ASKED, "input": [{"type": "function_call_output", "name": "goal", "output": "x"}]}, False),
         ({**ASKED, "input": [{"type": "function_call_output", "output": "x"}]}, True),
+        ({**ASKED, "input": [CALL, OUTPUT, {**OUTPUT, "name": "exec"}]}, False),
+        ({**ASKED, "input": [CALL, {**OUTPUT, "name": "exec", "call_id": "d"}, OUTPUT]}, True),
     ],
 )
 def test_a_server_without_a_store_wants_everything_in_the_request(body: dict[str, Any], found: bool) -> None:

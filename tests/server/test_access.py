@@ -300,7 +300,7 @@ def test_a_429_of_ours_says_what_and_when_and_has_the_apis_fields() -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("version", ["0.120.0", "0.169.0"])
+@pytest.mark.parametrize("version", ["0.120.0", "0.171.0"])
 def test_a_codex_is_told_once_of_a_request_that_no_wait_makes_fit(version: str) -> None:
     """After a 429 it would come again, or say that it has come too often; it shows what a 400 says."""
 

@@ -251,7 +251,7 @@ def test_an_early_codex_is_told_inside_the_stream_what_it_must_act_on(
     async def scenario() -> None:
         refused = json_reply({"error": {"message": said}}, status, "retry-after: 3")
         async with Upstream([refused]) as up, adapter(upstream(up.url, "chat")) as client:
-            for version, inside in (("0.120.0", told), ("0.169.0", None)):
+            for version, inside in (("0.120.0", told), ("0.171.0", None)):
                 agent = {"originator": "codex_exec", "user-agent": f"codex_exec/{version} (Debian)"}
                 answer = await client.ask("responses", headers=agent, stream=True)
                 if inside is None:

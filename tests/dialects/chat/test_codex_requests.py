@@ -87,6 +87,30 @@ def test_compaction_requests_come_without_tools_and_lose_the_choice_among_them()
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & made.body.keys()
 
 
+def test_what_a_script_notifies_the_model_of_is_told_by_the_user() -> None:
+    made = translated("codex_0_171_script_notifies")
+
+    told = [message["content"] for message in made.body["messages"] if message["role"] == "user"]
+    assert told == [
+        "go",
+        "Output of exec, beside that of the call call_n1:\nhalf-way",
+        'Output of exec, beside that of the call call_n2:\n{"count":5}',
+    ]
+
+
+def test_a_tool_that_codex_has_changed_is_offered_as_it_is_now() -> None:
+    """After a switch to a model that has fewer tools, the one that runs scripts no longer tells of them."""
+    made = translated("codex_0_171_incremental_tools")
+
+    assert tool_names(made) == ["exec", "wait", "request_user_input_async", "clock__sleep"]
+    assert "clock__curr_time" not in made.body["tools"][0]["function"]["description"]
+
+
+def test_the_effort_is_the_one_that_the_user_has_changed_to() -> None:
+    """Codex leaves the field as it was, and says in the history what holds from there on."""
+    assert translated("codex_0_171_effort_updates", "openai").body["reasoning_effort"] == "high"
+
+
 def test_the_objective_of_a_goal_and_the_words_of_agents_are_told_by_the_user() -> None:
     made = translated("codex_0_169_goal_and_agents")
 

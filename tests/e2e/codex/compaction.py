@@ -13,7 +13,7 @@ SUMMARY = "The password is swordfish."
 
 
 class RemoteCompaction(Scenario):
-    """A provider named OpenAI has to compact: by a trigger in the input (0.169.0), at its own endpoint (0.120.0).
+    """A provider named OpenAI has to compact: by a trigger in the input (0.171.0), at its own endpoint (0.120.0).
 
     The adapter asks the model for a summary and seals it; the same turn, and a later run, go on with what it says.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from adapter.conform.acting import use
 from adapter.conform.speaking import Spoken, usage
 
-VERSIONS = ("0.169.0", "0.120.0")
+VERSIONS = NEWEST, OLDEST = "0.171.0", "0.120.0"
 Body = dict[str, Any]
 Item = dict[str, Any]
 
@@ -65,9 +65,9 @@ class Family:
 
 FAMILIES = (
     Family("unknown", "qwen3-coder", VERSIONS, "", patches=False),
-    Family("gpt-5.5", "gpt-5.5", ("0.169.0",), "0.120.0 does not know it: the same as unknown", searches=True),
-    Family("gpt-5.6", "gpt-5.6-sol", ("0.169.0",), "0.120.0 does not know it: the same as unknown", code=True),
-    Family("gpt-5.2", "gpt-5.2-codex", ("0.120.0",), "0.169.0 does not know it: the same as unknown"),
+    Family("gpt-5.5", "gpt-5.5", (NEWEST,), f"{OLDEST} does not know it: the same as unknown", searches=True),
+    Family("gpt-5.6", "gpt-5.6-sol", (NEWEST,), f"{OLDEST} does not know it: the same as unknown", code=True),
+    Family("gpt-5.2", "gpt-5.2-codex", (OLDEST,), f"{NEWEST} does not know it: the same as unknown"),
 )
 
 

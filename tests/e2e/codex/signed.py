@@ -10,7 +10,7 @@ import json
 
 from adapter.conform.peers import Answer, Line, Torn, Turn, fails
 from adapter.conform.speaking import Spoken, chat_chunks
-from tests.e2e.codex.families import Body, Family, Item, answer, says, text
+from tests.e2e.codex.families import NEWEST, OLDEST, Body, Family, Item, answer, says, text
 from tests.e2e.codex.rig import Lane, Run
 from tests.e2e.codex.scenario import Scenario, events_of
 
@@ -103,7 +103,7 @@ class GeminiDies(Gemini):
 
     def check(self, run: Run, family: Family) -> None:
         assert run.final == "whole"
-        assert bool(calling(run.requests[-1])) == (run.version == "0.169.0"), "0.120.0 forgets what it ran"
+        assert bool(calling(run.requests[-1])) == (run.version == NEWEST), f"{OLDEST} forgets what it ran"
 
 
 class GeminiCut(Gemini):

@@ -15,12 +15,11 @@ import pytest
 
 from adapter.conform.acting import offered
 from adapter.conform.peers import Answer, Turn
-from tests.e2e.codex.families import FAMILIES, Body, answer, says
+from tests.e2e.codex.families import FAMILIES, NEWEST, Body, answer, says
 from tests.e2e.codex.rig import Rig, Run, adapter
 from tests.e2e.codex.work import MCP
 from tests.e2e.conftest import ROOT
 
-CURRENT = "0.169.0"
 UNKNOWN = FAMILIES[0]
 SECTIONS = """
 models = ["plain", "fitted", "gpt-5.6-sol"]
@@ -56,7 +55,7 @@ def asked(
     rig = Rig(codex_rig.board, {"chat": url}, codex_rig.upstream)
     provider = f'model_catalog_url = "{url}/models"' if catalog else ""
     key = f"catalog-{folder.name}-{model}"
-    return rig.run(key, folder, CURRENT, "chat", model, script, provider=provider, config=MCP)
+    return rig.run(key, folder, NEWEST, "chat", model, script, provider=provider, config=MCP)
 
 
 def names(body: dict[str, Any]) -> set[str]:
@@ -122,7 +121,7 @@ def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: st
     assert block["model_providers"]["adapter"]["model_catalog_url"] == f"{catalog_url}/models"
 
     run = Rig(codex_rig.board, {"chat": catalog_url}, codex_rig.upstream).run(
-        "pasted", tmp_path, CURRENT, "chat", "plain", [says("pasted")], block=printed
+        "pasted", tmp_path, NEWEST, "chat", "plain", [says("pasted")], block=printed
     )
     assert run.messages == ["pasted"]
     assert run.notices == ""

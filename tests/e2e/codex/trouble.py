@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from adapter.conform.peers import Answer, Line, Slow, Torn, Turn, fails
-from tests.e2e.codex.families import Family, answer, refusal, says, text
+from tests.e2e.codex.families import NEWEST, Family, answer, refusal, says, text
 from tests.e2e.codex.rig import Lane, Run
 from tests.e2e.codex.scenario import Scenario, events_of
 
@@ -33,7 +33,7 @@ class Length(Scenario):
     def check(self, run: Run, family: Family) -> None:
         assert "max_output_tokens" in run.failure
         assert set(run.messages) == {"half a sen"}
-        assert set(run.tries) == {1 if run.version == "0.169.0" else 1 + self.retries}
+        assert set(run.tries) == {1 if run.version == NEWEST else 1 + self.retries}
 
 
 class Filter(Scenario):

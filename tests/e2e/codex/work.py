@@ -11,7 +11,7 @@ from typing import Any
 
 from adapter.conform.acting import use
 from adapter.conform.peers import Turn
-from tests.e2e.codex.families import Body, Family, answer, says, text, thought
+from tests.e2e.codex.families import NEWEST, OLDEST, Body, Family, answer, says, text, thought
 from tests.e2e.codex.rig import Lane, Run
 from tests.e2e.codex.scenario import Scenario
 
@@ -138,7 +138,7 @@ class Plan(Scenario):
     """A plan is kept by update_plan."""
 
     def excluded(self, family: Family, version: str, lane: Lane) -> str:
-        return "" if version == "0.120.0" else "0.169.0 offers no update_plan"
+        return "" if version == OLDEST else f"{NEWEST} offers no update_plan"
 
     def script(self, family: Family) -> list[Turn]:
         steps = [{"step": "look", "status": "completed"}, {"step": "leap", "status": "in_progress"}]
@@ -339,7 +339,7 @@ class NoArguments(Scenario):
     """A call with empty arguments is one with no arguments."""
 
     def excluded(self, family: Family, version: str, lane: Lane) -> str:
-        if version == "0.120.0" or family.code:
+        if version == OLDEST or family.code:
             return "no tool without required arguments is offered"
         return "the raw lane passes an upstream's own arguments" if lane == "responses" else ""
 
@@ -351,13 +351,30 @@ class NoArguments(Scenario):
         assert "failed to parse" not in run.history()
 
 
+class Notified(Scenario):
+    """What a script notifies the model of reaches it, though the call that runs it has its output already."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        return "" if family.code else "no scripts run"
+
+    def script(self, family: Family) -> list[Turn]:
+        source = 'notify("it is " + 6 * 7); text("whole")'
+        return [
+            lambda body: answer(family.script(body, source, "0")),
+            lambda body: says("heard" if "it is 42" in json.dumps(body) else "heard nothing"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        assert run.messages == ["heard"]
+
+
 class Goal(Scenario):
     """A goal goes through several turns: its objective is told by a tool that nobody called, and reaches the model."""
 
     prompts = ("go", "how is it going?")
 
     def excluded(self, family: Family, version: str, lane: Lane) -> str:
-        return "no goals are offered to be set" if version == "0.120.0" or family.code else ""
+        return "no goals are offered to be set" if version == OLDEST or family.code else ""
 
     def script(self, family: Family) -> list[Turn]:
         def turn(body: Body) -> Any:
@@ -447,6 +464,7 @@ WORK: tuple[Scenario, ...] = (
     OddUsage(),
     BadArguments(),
     NoArguments(),
+    Notified(),
     Goal(),
     SubAgent(),
 )

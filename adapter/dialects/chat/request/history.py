@@ -337,8 +337,7 @@ class History:
         if call_id is None:
             call_id = self._call_id_otherwise(index, item)
             if call_id is None and isinstance(item.get("name"), str):
-                content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
-                self._say(uncalled_output(item, content, media, self._writing, index))
+                self._uncalled_output(index, item)
                 return
         if not isinstance(call_id, str):
             raise no_string(call_id, self._writing.at(index, ".call_id"))
@@ -346,7 +345,10 @@ class History:
         if call is None:
             if call_id not in self._calls.waiting:
                 raise answers_no_call(item, call_id)
-            self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
+            if isinstance(item.get("name"), str):
+                self._uncalled_output(index, item)
+            else:
+                self._writing.lose(self._writing.at(index), "duplicate_output", "The call has its output already.")
             return
         self._calls.answered(call_id)
         tool_call, turn, message, call_item = call
@@ -359,6 +361,10 @@ class History:
         message["content"] = content
         if media:
             self._media[id(message)] = media
+
+    def _uncalled_output(self, index: int, item: Item) -> None:
+        content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
+        self._say(uncalled_output(item, content, media, self._writing, index))
 
     def _call_id_otherwise(self, index: int, item: Item) -> Any:
         """The call id of an output that gives none: by the call item's id, or by the name of a waiting call."""

@@ -1,7 +1,8 @@
 """What Chat has no place for where it was said, and is told in a user's message instead.
 
 Outputs of calls after which the model has spoken again; outputs of tools that nobody called, by which Codex says what is not for
-the user to say, as the objective of a goal; and what other agents say: tasks to those that Codex has sent out, and their results.
+the user to say, as the objective of a goal, or that have given their output, as scripts that notify the model while they run; and
+what other agents say: tasks to those that Codex has sent out, and their results.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from adapter.dialects.chat.request.write_content import Part, single_text, write
 from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
+from adapter.hub.names import fitted_call_id
 
 
 def late_output(call: Call, content: str | list[Part], media: Sequence[Part], writing: Writing, index: int) -> Message:
@@ -31,11 +33,14 @@ def late_output(call: Call, content: str | list[Part], media: Sequence[Part], wr
 def uncalled_output(
     item: Item, content: str | list[Part], media: Sequence[Part], writing: Writing, index: int
 ) -> Message:
-    """What a tool says without having been called."""
-    reason = "Chat has no outputs without a call: it is told in a user message."
+    """What a tool says without having been called, or beside the output of its call."""
+    reason = "Chat has one output of each call and no other: it is told in a user message."
     writing.lose(writing.at(index), "uncalled_output", reason, Action.EMULATED)
-    name, space = item["name"], item.get("namespace")
-    return _headed(f"Output of {space}.{name}:" if space else f"Output of {name}:", content, media)
+    name, space, call_id = item["name"], item.get("namespace"), item.get("call_id")
+    words = f"Output of {space}.{name}" if space else f"Output of {name}"
+    if call_id is not None:
+        words += f", beside that of the call {fitted_call_id(call_id, writing.profile.call_id)}"
+    return _headed(f"{words}:", content, media)
 
 
 def agent_message(item: Item, writing: Writing, index: int) -> Message:

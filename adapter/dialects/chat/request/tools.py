@@ -3,7 +3,8 @@
 A Responses client offers tools in three places (`tools`, `additional_tools` items, the tools that a `tool_search_output`
 brings) and of many kinds; Chat knows functions and, on some servers, custom tools, in one flat list. So:
 
-* namespaces are flattened to `namespace__name` (the namespace `functions`, an empty one and none mean the top level);
+* namespaces are flattened to `namespace__name` (the namespace `functions`, an empty one and none mean the top level), and what
+  is said of one is told with its first tool;
 * custom tools become functions with one string property `input` where the server has no custom tools;
 * tool_search, local_shell, shell and apply_patch become functions whose arguments are the arguments, the action (without its
   `type`), the action and the operation of the call item;
@@ -17,7 +18,7 @@ tools that come later never change the name of an earlier one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from operator import length_hint
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from adapter.dialects.chat.request.tool_schemas import (
     no_parameters,
 )
 from adapter.dialects.chat.request.writing import Writing
+from adapter.hub.losses import Action
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.hub.strict import meets_strict_rules
@@ -81,6 +83,7 @@ class Toolbox:
 
     __slots__ = (
         "_again",
+        "_kept",
         "_name_max",
         "_strict",
         "_wires",
@@ -105,6 +108,8 @@ class Toolbox:
         """(kind, namespace, name) -> wire name, of all others; the kind by its value, because hashing an enum is slow."""
         self.offered: dict[str, Tool] = {}
         """Wire name -> Chat tool, in the order of the offer."""
+        self._kept: Collection[str] = self.offered
+        """Wire names of tools that none of the same name replaces."""
         self.refs: dict[str, ToolRef] = {}
         """Wire name -> the client's tool, for the names that do not speak for themselves."""
         self.dropped = False
@@ -188,6 +193,10 @@ class Toolbox:
                 pass
             self.add(tool, f"{path}[{last - length_hint(rest)}]")
 
+    def renew(self) -> None:
+        """Tools that are offered from now on replace each other."""
+        self._kept = frozenset(self.offered)
+
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):
@@ -247,14 +256,16 @@ class Toolbox:
             self._writing.lose_unknown(f"{path}.format", form, _OF_FORMATS)
 
     def _namespace(self, tool: Tool, path: str, _namespace: str | None) -> None:
-        namespace, space = None, tool.get("name")
+        namespace, space, tools = None, tool.get("name"), array(tool.get("tools"), f"{path}.tools")
         if space not in _TOP_LEVEL:
             namespace = string(space, f"{path}.name")
-            if tool.get("description"):
-                reason = "The tools of a namespace are offered one by one; only its name is kept."
-                self._writing.lose(f"{path}.description", "namespace", reason)
+            if tools and tool.get("description"):
+                reason = "Chat has no namespaces: what is said of one is told with its first tool."
+                self._writing.lose(f"{path}.description", "namespace", reason, Action.EMULATED)
+                said = string(tool["description"], f"{path}.description")
+                tools = [_telling(tools[0], f"Of all tools of {namespace}: {said}"), *tools[1:]]
         self._lose_fields("namespace", tool, path)
-        for i, inner in enumerate(array(tool.get("tools"), f"{path}.tools")):
+        for i, inner in enumerate(tools):
             self.add(inner, f"{path}.tools[{i}]", namespace)
 
     def _tool_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
@@ -306,15 +317,19 @@ class Toolbox:
             self._lose_fields(kind, tool, path)
 
     def _offer(self, kind: str, said: Tool, path: str) -> bool:
-        """Offer a Chat tool of this kind under the name that was taken for it; False where one is offered under it already:
-        the first stays."""
+        """Offer a Chat tool of this kind under the name that was taken for it; False where one is offered under it already
+        that stays: one that says the same, or is not to be replaced."""
         tool = {"type": kind, kind: said}
         first = self.offered.setdefault(said["name"], tool)
         if first is tool:
             return True
-        if first != tool:
+        if first == tool:
+            return False
+        if said["name"] in self._kept:
             self._lose_duplicate(path)
-        return False
+            return False
+        self.offered[said["name"]] = tool
+        return True
 
     def _lose_duplicate(self, path: str) -> None:
         self._writing.lose(path, "duplicate_tool", "Another tool of this name is offered already.")
@@ -374,12 +389,14 @@ _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 
 
 def gather_tools(writing: Writing) -> Toolbox:
-    """All tools that the request offers, from its three places, each once."""
+    """All tools that the request offers, from its three places, each once: as the request's own `tools` have it, else as it is
+    brought last, since Codex brings tools again that have changed."""
     box = Toolbox(writing)
     request = writing.request
     tools, items = request.body.get("tools"), request.items
     if tools is not None:
         box.add_all(array(tools, "tools"), "tools")
+    box.renew()
     for index in request.others:
         item = items[index]
         if item.get("type") in _BRINGS_TOOLS:
@@ -388,6 +405,13 @@ def gather_tools(writing: Writing) -> Toolbox:
     if box.searched:
         find_deferred(box.find, box.refs, request)
     return box
+
+
+def _telling(tool: Any, words: str) -> Any:
+    """A hub tool whose description says these words, too."""
+    if not isinstance(tool, dict) or not isinstance(description := tool.get("description") or "", str):
+        return tool
+    return {**tool, "description": f"{description}\n\n{words}" if description else words}
 
 
 def _web_search_options(tool: Tool, path: str) -> Tool:

@@ -196,6 +196,29 @@ def test_a_call_that_stands_there_twice_is_said_once_and_a_second_output_is_drop
     assert lost(made) == [("input[1]", "dropped", "duplicate_call"), ("input[3]", "dropped", "duplicate_output")]
 
 
+def test_a_second_output_that_names_its_tool_is_told_by_the_user() -> None:
+    """So Codex says what a script notifies the model of, while it runs or when it has ended."""
+
+    def notified(call_id: str, words: Any) -> dict[str, Any]:
+        return {"type": "custom_tool_call_output", "call_id": call_id, "name": "exec", "output": words}
+
+    made = written(call("x"), call("y"), output("x", "1"), notified("x", "more"), output("y", "2"), user())
+    restrict = written(call("x"), output("x", "1"), notified("x", "more"), to=profile("mistral"))
+
+    assert made.body["messages"] == [
+        bot(None, chat_call("x"), chat_call("y")),
+        tool("x", "1"),
+        tool("y", "2"),
+        {"role": "user", "content": "Output of exec, beside that of the call x:\nmore"},
+        HI,
+    ]
+    assert lost(made) == [("input[3]", "emulated", "uncalled_output")]
+    shown = restrict.body["messages"][1]["tool_call_id"]
+    assert restrict.body["messages"][2]["content"] == f"Output of exec, beside that of the call {shown}:\nmore"
+    with pytest.raises(BadRequest, match="No tool call found for custom tool call output with call_id z"):
+        written(call("x"), output("x"), notified("z", "more"))
+
+
 @pytest.mark.parametrize(
     ("items", "text"),
     [

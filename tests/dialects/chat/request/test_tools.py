@@ -107,7 +107,24 @@ def test_namespaces_are_flattened_and_remembered() -> None:
         "mcp__echo__raw": ToolRef(ToolKind.CUSTOM, "raw", "mcp__echo"),
     }
     assert made.body["messages"][0]["tool_calls"][0]["function"]["name"] == "mcp__echo__say"
-    assert lost(made) == [("tools[0].description", "dropped", "namespace")]
+    assert lost(made) == [("tools[0].description", "emulated", "namespace")]
+
+
+def test_what_is_said_of_a_namespace_is_told_with_its_first_tool() -> None:
+    """An MCP server's instructions come to Codex's models as this."""
+    echo = [function("say", description="Says."), custom("raw")]
+    tools = [
+        {"type": "namespace", "name": "mcp__echo", "description": "Ask first.", "tools": echo},
+        {"type": "namespace", "name": "bare", "description": "No more.", "tools": [{"type": "function", "name": "f"}]},
+        {"type": "namespace", "name": "empty", "description": "Of nothing.", "tools": []},
+        {"type": "namespace", "name": "functions", "description": "Of the top.", "tools": [function("top")]},
+    ]
+    told = [tool["function"].get("description", "") for tool in written(user(), tools=tools).body["tools"]]
+
+    assert told[0] == "Says.\n\nOf all tools of mcp__echo: Ask first."
+    assert "Ask first." not in told[1]
+    assert told[2] == "Of all tools of bare: No more."
+    assert "Of the top." not in told[3]
 
 
 def test_tools_come_from_three_places_in_order_and_each_once() -> None:
@@ -431,6 +448,22 @@ def test_a_second_tool_of_one_name_is_reported_unless_it_says_the_same(again: An
 
     assert made.body["tools"] == written(user(), tools=[first]).body["tools"]
     assert lost(made) == losses
+
+
+def test_a_tool_that_is_brought_again_is_offered_as_it_is_brought_last() -> None:
+    """Codex brings tools again that have changed; those of the request itself are of today."""
+
+    def brought(*tools: Any) -> Any:
+        return {"type": "additional_tools", "role": "developer", "tools": [*tools]}
+
+    first, changed = function("f", description="1"), function("f", description="2")
+    made = written(brought(first, custom("c", description="old")), user(), brought(changed, custom("c")), user())
+    kept = written(brought(function("g"), changed), user(), tools=[first])
+
+    assert made.body["tools"] == written(user(), tools=[changed, custom("c")]).body["tools"]
+    assert lost(made) == []
+    assert kept.body["tools"][0]["function"]["description"] == "1"
+    assert lost(kept) == [("input[0].tools[1]", "dropped", "duplicate_tool")]
 
 
 def test_a_second_tool_of_another_kind_is_reported_unless_it_says_the_same() -> None:
