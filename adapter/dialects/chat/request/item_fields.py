@@ -29,7 +29,6 @@ _FIELDS: Final[dict[str, frozenset[str]]] = {
     "tool_search_call": GIVEN | {"call_id", EXTRA_CONTENT, "execution", "arguments"},
     "tool_search_output": GIVEN | {"call_id", "execution", "tools"},
     "additional_tools": GIVEN | {"role", "tools"},
-    "configuration_update": GIVEN | {"reasoning"},
 }
 """Of items that are left out, none of the keys is looked at: the whole is a loss."""
 _PARTS: Final[dict[str, frozenset[str]]] = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from adapter.dialects.chat.request.checks import json_object
-from adapter.dialects.chat.request.settings import write_effort
 from adapter.dialects.chat.request.write_calls import CALLS
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
@@ -30,7 +28,7 @@ HOSTED_ITEMS: Final = frozenset(
 )
 """What model servers ran themselves."""
 
-_NAMED_LOSSES: Final = HOSTED_ITEMS | CALLS.keys()
+_NAMED_LOSSES: Final = HOSTED_ITEMS | {"configuration_update"} | CALLS.keys()
 
 
 def leave_out(index: int, item: Item, writing: Writing) -> None:
@@ -71,18 +69,6 @@ def _trigger(index: int, writing: Writing) -> None:
     raise UnsupportedParameter("compaction_trigger is not supported here.", param=writing.at(index))
 
 
-def _configuration(index: int, writing: Writing) -> None:
-    """Codex's sign that from here on the model is to think more, or less."""
-    path = writing.at(index, ".reasoning")
-    reasoning = json_object(writing.request.items[index].get("reasoning"), path)
-    writing.lose_unknown(path, reasoning, _CONFIGURED)
-    if reasoning.get("effort") is not None:
-        write_effort(writing, reasoning["effort"], f"{path}.effort")
-
-
-_CONFIGURED: Final = frozenset({"effort"})
-
-
 def _reference(index: int, writing: Writing) -> None:
     raise BadRequest(
         "item_reference items need stored responses, which are not kept here: send the item itself.",
@@ -96,6 +82,5 @@ _OTHERS: Final[dict[str, Callable[[int, Writing], None]]] = {
     "compaction_summary": _compaction,
     "context_compaction": _marker,
     "compaction_trigger": _trigger,
-    "configuration_update": _configuration,
     "item_reference": _reference,
 }

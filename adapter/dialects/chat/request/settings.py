@@ -144,7 +144,7 @@ def _reasoning(writing: Writing, key: str, value: Any) -> None:
     """The effort; `summary` is made from the answer's reasoning text, all else has no counterpart."""
     for option, said in json_object(value, key).items():
         if option == "effort" and said is not None:
-            write_effort(writing, said, "reasoning.effort")
+            _effort(writing, string(said, "reasoning.effort"))
         elif option in _OWN_OPTIONS:
             if said not in _OWN_OPTIONS[option]:
                 writing.lose(f"reasoning.{option}", f"reasoning.{option}", "Chat Completions has no such setting.")
@@ -157,15 +157,10 @@ _OWN_OPTIONS: Final[dict[str, tuple[str | None, ...]]] = {"mode": (None, "standa
 _SUMMARIES: Final = ("summary", "generate_summary")
 
 
-def write_effort(writing: Writing, said: Any, path: str) -> None:
-    """The effort that holds from `path` on; the last one is that of the answer.
-
-    Raises:
-        InvalidType: it is no string.
-    """
-    profile, effort = writing.profile, string(said, path)
+def _effort(writing: Writing, effort: str) -> None:
+    profile = writing.profile
     if not profile.reasoning_effort:
-        writing.lose(path, "reasoning.effort", "The upstream does not take an effort.")
+        writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not take an effort.")
     elif effort in profile.reasoning_efforts:
         writing.fields["reasoning_effort"] = effort
     elif effort in _EFFORTS:
@@ -173,9 +168,9 @@ def write_effort(writing: Writing, said: Any, path: str) -> None:
         known = [word for word in _EFFORTS if word in profile.reasoning_efforts]
         writing.fields["reasoning_effort"] = min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
         reason = "The upstream takes other effort words; the nearest is sent."
-        writing.lose(path, "reasoning.effort", reason, Action.APPROXIMATED)
+        writing.lose("reasoning.effort", "reasoning.effort", reason, Action.APPROXIMATED)
     else:
-        writing.lose(path, "reasoning.effort", "The upstream does not know this effort word.")
+        writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not know this effort word.")
 
 
 def _text(writing: Writing, key: str, value: Any) -> None:

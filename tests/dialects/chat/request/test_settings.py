@@ -124,26 +124,6 @@ def test_an_effort_goes_to_the_nearest_word_that_is_taken(effort: str, sent: str
     assert fields(profile, reasoning={"effort": effort}) == (({"reasoning_effort": sent} if sent else {}), losses)
 
 
-def test_an_effort_that_changes_in_the_conversation_is_the_last_one() -> None:
-    def update(effort: str | None, **more: Any) -> dict[str, Any]:
-        return {"type": "configuration_update", "reasoning": {"effort": effort, **more}}
-
-    able = generic(reasoning_effort=True, reasoning_efforts=("low", "high"))
-    items = [user(), update("high"), user(), update("low"), user(), update(None), update("ultra", pace="slow")]
-    made = written(*items, to=able, reasoning={"effort": "low"})
-    plain = written(*items[:2])
-
-    assert made.body["reasoning_effort"] == "high"
-    assert lost(made) == [
-        ("input[6].reasoning.pace", "dropped", "unknown_field"),
-        ("input[6].reasoning.effort", "approximated", "reasoning.effort"),
-    ]
-    assert lost(plain) == [("input[1].reasoning.effort", "dropped", "reasoning.effort")]
-    with pytest.raises(InvalidType) as refused:
-        written(user(), {"type": "configuration_update", "reasoning": {"effort": 1}})
-    assert refused.value.param == "input[1].reasoning.effort"
-
-
 def test_a_server_without_json_schema_is_told_the_schema_in_words() -> None:
     made = written(user(), instructions="a", text={"format": FORMAT}, to=generic(response_format="json_object"))
 
