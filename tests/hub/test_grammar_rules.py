@@ -239,6 +239,19 @@ def test_a_broken_rule_of_responses_is_named(code: str, edit: Edit) -> None:
     assert code in told(numbered(events))
 
 
+def test_a_compaction_may_tell_that_it_compacts() -> None:
+    item = {"type": "compaction", "id": "cmp_1", "encrypted_content": "e"}
+    events: list[Json] = [
+        {"type": "response.created", **whole("in_progress", [])},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.compaction.compacting", "output_index": 0, "item_id": "cmp_1"},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", **whole("completed", [item])},
+    ]
+
+    assert told(numbered(events)) == set()
+
+
 def test_what_breaks_no_rule_of_responses_is_silent() -> None:
     events = streamed()
     incomplete = [*events[:-1], {"type": "response.incomplete", **whole("incomplete", OUTPUT)}]

@@ -364,7 +364,7 @@ def _in_progress(created: bytes) -> bytes:
 
 
 def _is_known(kind: str) -> bool:
-    """A progress event of a hosted tool, or an extension (`slug:name`); its type is also the name of the SSE event."""
+    """A progress event of a hosted tool or of a compaction, or an extension (`slug:name`); its type is also the name of the SSE event."""
     return kind.isascii() and kind.isprintable() and (":" in kind or kind.startswith(_PROGRESS))
 
 
@@ -382,6 +382,7 @@ _PROGRESS: Final = tuple(
         "shell_call_command",
         "shell_call_output_content",
         "apply_patch_call_operation_diff",
+        "compaction",
     )
 )
 _SAY_MORE: Final = frozenset({"response.output_item.done", "response.output_text.annotation.added"})

@@ -27,6 +27,7 @@ PHASES: Final = {
     "image_generation_call": ("in_progress", "generating", "partial_image", "completed"),
     "mcp_call": ("in_progress", "completed", "failed"),
     "mcp_list_tools": ("in_progress", "completed", "failed"),
+    "compaction": ("compacting",),
 }
 """Progress events `response.<item type>.<phase>`; each may be left out, none may go backwards."""
 OPEN_STATUSES: Final = ("in_progress", "searching", "interpreting", "generating")

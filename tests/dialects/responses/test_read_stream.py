@@ -470,6 +470,16 @@ def test_hosted_tools_ride_through_to_clients_of_the_same_dialect_only() -> None
         play >> chunk({**progress, "output_index": 9, "item_id": "other"}) << []
 
 
+def test_a_compaction_tells_clients_of_the_same_dialect_that_it_compacts() -> None:
+    """The API has that event since its SDK of November 2026 (openai-python 3.57)."""
+
+    item = {"type": "compaction", "id": "cmp_1", "encrypted_content": ""}
+    progress = {"type": "response.compaction.compacting", "output_index": 2, "item_id": "cmp_1"}
+    for client, passed in (("responses", [Opaque({**progress, "output_index": 0})]), ("chat", [])):
+        play = playbook(client) >> event("output_item.added", output_index=2, item=item) << [ItemOpened(0, item)]
+        play >> chunk(progress) << passed
+
+
 def test_events_of_a_shell_call_say_its_place_and_not_its_id() -> None:
     item = {"type": "shell_call", "id": "sh_1", "status": "in_progress", "action": {"commands": []}}
     command = {"type": "response.shell_call_command.delta", "output_index": 3, "command_index": 0, "delta": "ls"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from adapter.dialects.chat.extra_content import EXTRA_CONTENT
+from adapter.dialects.chat.request.updates import UPDATE
 from adapter.dialects.chat.request.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.forms import GIVEN, OF_CALLS, OF_MESSAGES, OF_OUTPUTS, OF_TEXTS
@@ -29,6 +30,7 @@ _FIELDS: Final[dict[str, frozenset[str]]] = {
     "tool_search_call": GIVEN | {"call_id", EXTRA_CONTENT, "execution", "arguments"},
     "tool_search_output": GIVEN | {"call_id", "execution", "tools"},
     "additional_tools": GIVEN | {"role", "tools"},
+    UPDATE: GIVEN | {"reasoning", "text"},
 }
 """Of items that are left out, none of the keys is looked at: the whole is a loss."""
 _PARTS: Final[dict[str, frozenset[str]]] = {

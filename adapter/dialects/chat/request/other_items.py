@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from adapter.dialects.chat.request.updates import UPDATE
 from adapter.dialects.chat.request.write_calls import CALLS
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
@@ -28,7 +29,7 @@ HOSTED_ITEMS: Final = frozenset(
 )
 """What model servers ran themselves."""
 
-_NAMED_LOSSES: Final = HOSTED_ITEMS | {"configuration_update"} | CALLS.keys()
+_NAMED_LOSSES: Final = HOSTED_ITEMS | CALLS.keys()
 
 
 def leave_out(index: int, item: Item, writing: Writing) -> None:
@@ -82,5 +83,6 @@ _OTHERS: Final[dict[str, Callable[[int, Writing], None]]] = {
     "compaction_summary": _compaction,
     "context_compaction": _marker,
     "compaction_trigger": _trigger,
+    UPDATE: _nothing,
     "item_reference": _reference,
 }

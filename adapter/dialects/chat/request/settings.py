@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat.request.checks import json_object, string, wrong_type
 from adapter.dialects.chat.request.response_format import write_format
+from adapter.dialects.chat.request.updates import settings_in_effect
 from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.losses import Action
@@ -29,7 +30,7 @@ def write_settings(writing: Writing) -> None:
         UnsupportedParameter: something that a Chat upstream cannot do and that would change the answer.
     """
     request = writing.request
-    for key, value in request.body.items():
+    for key, value in settings_in_effect(writing).items():
         if value is None or key in _ELSEWHERE:
             continue
         _WRITERS.get(key, _unknown)(writing, key, value)
