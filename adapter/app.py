@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from adapter.notifying import Manager
 from adapter.sections import Settings
 from adapter.server.calls.asking import Asking
 from adapter.server.courses.deciding import Courses
@@ -34,14 +35,14 @@ from adapter.upstream.models import Catalog
 from adapter.upstream.router import Router, Upstream
 
 
-def create(settings: Settings, again: Again | None = None) -> ASGIApp:
+def create(settings: Settings, again: Again | None = None, manager: Manager | None = None) -> ASGIApp:
     """The adapter that these settings describe. `again` reads them anew when SIGHUP asks for that; without it this process does
-    what it likes with the signal.
+    what it likes with the signal. `manager` hears what becomes of it.
 
     Raises:
         ConfigError: it cannot be served.
     """
-    server = settings.server
+    server, manager = settings.server, manager or Manager({})
     client, tasks = UpstreamClient(_trusted), Tasks()
     doors = Doors.of(settings, tasks)
     stored = None
@@ -72,8 +73,10 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
         pipeline.served = served(settings)
 
     failures = None if doors.meters is None else doors.meters.reload_failures
-    reloading = None if again is None else Reloading(settings, again, take, tasks=tasks, failures=failures)
-    drain = Drain(pipeline.running, delay=server.drain_delay, timeout=server.drain_timeout, worker=server.workers > 1)
+    reloading = None if again is None else Reloading(settings, again, take, manager, tasks=tasks, failures=failures)
+    drain = Drain(
+        pipeline.running, manager, delay=server.drain_delay, timeout=server.drain_timeout, worker=server.workers > 1
+    )
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -85,6 +88,7 @@ def create(settings: Settings, again: Again | None = None) -> ASGIApp:
         doors.start()
         if stored is not None:
             stored.start()
+        manager.ready()  # who connects before the server accepts waits in the backlog
         try:
             # a second Ctrl-C: the server goes without a word, and its loop ends this
             with suppress(asyncio.CancelledError):

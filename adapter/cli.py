@@ -57,6 +57,8 @@ def serve(
 
     SIGHUP has the configuration read again. What it says of upstreams, keys, groups, compaction and sealing counts from the
     next turn on; of server, store, limits and metrics from the next start on.
+
+    A service manager that names NOTIFY_SOCKET is told: systemd's Type=notify-reload.
     """
     with starting():
         open_streams()

@@ -33,6 +33,7 @@ from adapter.compaction.keyfile import load_or_make_key_file
 from adapter.config import renewed
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.kinds import Secret
+from adapter.notifying import Manager
 from adapter.sections import Settings
 from adapter.server.http.joining import JoiningProtocol
 from adapter.server.reloading import Again, Handed, Terminal, tell_failure
@@ -72,6 +73,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
     settings = with_store(with_sealing_key(servable(settings), os.environ), os.environ)
     again = partial(_servable_again, again)
     server = settings.server
+    manager = Manager(os.environ)
     listener = listening.bound(server.host, server.port)
     host, port = listener.getsockname()[:2]
     url = listening.url(host, port)
@@ -83,7 +85,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
         _say(pasteable(f"{url}/v1"))
     graceful = math.ceil(server.drain_delay + server.drain_timeout + _AFTER_DEADLINE)
     config = uvicorn.Config(
-        partial(_application, settings, again),
+        partial(_application, settings, again, manager),
         factory=True,
         loop="uvloop",
         interface="asgi3",
@@ -111,7 +113,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
             if settings.metrics.port is not None:
                 metrics, failures = metrics_of_workers(settings.metrics.host, settings.metrics.port)
             gc.enable()
-            Workers(config, [listener], settings, again, failures).run()
+            Workers(config, [listener], settings, again, manager, failures).run()
     except KeyboardInterrupt:
         pass
     finally:
@@ -181,12 +183,15 @@ class Workers(Multiprocess):
         sockets: list[socket.socket],
         settings: Settings,
         again: Again,
+        manager: Manager,
         failures: Counter | None = None,
     ) -> None:
         """`settings` are those of the workers, `again` reads them anew, `failures` counts what of that cannot be served."""
         self._settings = settings
         self._again = again
+        self._manager = manager
         self._failures = failures
+        self._starting = True
         self._refused: ConfigError | None = None
         self._handed = Handed(settings)
         self._due = False
@@ -210,6 +215,7 @@ class Workers(Multiprocess):
         if self.should_exit.is_set():
             self.signal_queue.append(signal.SIGTERM)
         self.should_exit.set()
+        self._manager.stopping()
 
     handle_int = handle_term
 
@@ -220,7 +226,9 @@ class Workers(Multiprocess):
         if self._reading is not None and self._reading.done():
             self._hand_on(self._reading)
             self._reading = None
+            self._manager.ready()
         if self._due and self._reading is None:
+            self._manager.reloading()
             self._due, self._reading = False, beside(self._again)
 
     def _hand_on(self, reading: Future[Settings]) -> None:
@@ -234,7 +242,7 @@ class Workers(Multiprocess):
             self.config.app = self._application()
 
     def _application(self) -> Callable[[], ASGIApp]:
-        return partial(_application, self._settings, self._handed)
+        return partial(_application, self._settings, self._handed, Manager({}))
 
     def _started(self) -> Worker:
         """Another one. A SIGHUP waits until it listens: it would end it before."""
@@ -308,6 +316,9 @@ class Workers(Multiprocess):
             self.processes[place] = self._started()
             why = {} if refusal is None else {"why": str(refusal)}
             log.error("worker_died", pid=worker.pid, exit=worker.exitcode, **why)
+        if self._starting and all(worker.is_ready(_A_PING) for worker in self.processes):
+            self._starting = False
+            self._manager.ready()
 
 
 def servable(settings: Settings) -> Settings:
@@ -401,7 +412,7 @@ def _missing_place(settings: Settings, environ: Mapping[str, str]) -> str | None
     return None if writable else f"{directory} cannot be written; store.url says where else"
 
 
-def _application(settings: Settings, again: Again) -> ASGIApp:
+def _application(settings: Settings, again: Again, manager: Manager) -> ASGIApp:
     """The application of one worker process, which from now on collects what its requests leave and nothing older.
 
     A tenth of a plain request's CPU: what was imported is never looked through again, and a 30 kB body alone makes as many
@@ -413,7 +424,7 @@ def _application(settings: Settings, again: Again) -> ASGIApp:
 
     from adapter.app import create  # here, because the parent of several workers makes none
 
-    app = create(settings, again)
+    app = create(settings, again, manager)
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 20, 50)

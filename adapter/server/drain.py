@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from adapter.errors import ShuttingDown
+from adapter.notifying import Manager
 from adapter.server.turn import Outcome, Turn
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -26,11 +27,14 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Drain:
     """Whether this process is on its way out, and what happens then."""
 
-    def __init__(self, running: Iterable[Turn], *, delay: float, timeout: float, worker: bool = False) -> None:
+    def __init__(
+        self, running: Iterable[Turn], manager: Manager, *, delay: float, timeout: float, worker: bool = False
+    ) -> None:
         """`worker`: one of several, whose parent sends it a SIGTERM for the first signal and a SIGINT for every other one."""
         self.draining = False
         self._worker = worker
         self._running = running
+        self._manager = manager
         self._delay = delay
         self._timeout = timeout
         self._until = 0.0
@@ -82,6 +86,7 @@ class Drain:
             stop_accepting()
             return
         self.draining = True
+        self._manager.stopping()
         self._until = loop.time() + self._delay + self._timeout
         loop.call_later(self._delay, stop_accepting)
         loop.call_at(self._until, self._fail_running)

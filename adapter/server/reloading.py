@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from adapter.apart import beside
 from adapter.config import AT_START, renewed
 from adapter.errors import ConfigError
+from adapter.notifying import Manager
 from adapter.sections import Settings
 from adapter.server.tasks import Tasks
 from adapter.starting import terminal_there
@@ -62,6 +63,7 @@ class Reloading:
         settings: Settings,
         again: Again,
         take: Callable[[Settings], None],
+        manager: Manager,
         *,
         tasks: Tasks,
         failures: Counter | None = None,
@@ -70,6 +72,7 @@ class Reloading:
         self._settings = settings
         self._again = again
         self._take = take
+        self._manager = manager
         self._tasks = tasks
         self._failures = failures
         self._one = asyncio.Lock()
@@ -102,6 +105,7 @@ class Reloading:
     async def _reload(self) -> None:
         async with self._one:
             self._due = False
+            self._manager.reloading()
             try:
                 read = await asyncio.wrap_future(beside(self._again))
                 settings = renewed(self._settings, read)
@@ -112,6 +116,7 @@ class Reloading:
                 before, self._settings = self._settings, settings
                 later = [name for name in AT_START if getattr(read, name) != getattr(before, name)]
                 log.info("reloaded", changed=changed(before, settings), at_next_start=later)
+            self._manager.ready()
 
 
 def tell_failure(refused: Exception, failures: Counter | None) -> None:

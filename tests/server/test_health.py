@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from adapter.errors import StoreUnavailable
+from adapter.notifying import Manager
 from adapter.server.drain import Drain
 from adapter.server.health import Probe, Readyz
 from adapter.server.tasks import Tasks
@@ -130,7 +131,7 @@ async def test_a_store_that_is_slow_is_what_it_was_until_it_answers() -> None:
 
 
 async def test_a_process_on_its_way_out_does_not_ask_the_store() -> None:
-    drain = Drain((), delay=60, timeout=60)
+    drain = Drain((), Manager({}), delay=60, timeout=60)
     drain.draining = True
     asked, sent = Asked(), []
 

@@ -7,12 +7,13 @@ import os
 import re
 import resource
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -26,6 +27,7 @@ from orjson import loads
 from adapter import serving
 from adapter.errors import ConfigError
 from adapter.listening import bound
+from adapter.notifying import Manager
 from adapter.sections import Settings
 from adapter.server import drain
 from adapter.server.http.joining import JoiningProtocol
@@ -734,7 +736,7 @@ def _parent(*workers: Answering, signals: Sequence[int] = ()) -> Workers:
     """Of these, before its first look at them."""
     parent = Workers.__new__(Workers)
     parent.signal_queue, parent.processes = list(signals), list(workers)  # type: ignore[arg-type]
-    parent._handed, parent.should_exit = Handed(Settings()), Event()
+    parent._handed, parent.should_exit, parent._starting = Handed(Settings()), Event(), False
     return parent
 
 
@@ -821,6 +823,46 @@ def test_e5_where_a_later_worker_cannot_start_the_others_go_on_and_it_is_tried_a
     assert not parent.should_exit.is_set()
 
 
+@contextmanager
+def _manager(path: str) -> Iterator[Callable[[], Awaitable[str]]]:
+    """A service manager that listens there, and what it is told next."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(path)
+        told.settimeout(20)
+        yield lambda: asyncio.to_thread(lambda: told.recv(200).decode())
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_service_manager_hears_that_it_serves_reloads_and_stops(workers: int, abstract: bool, tmp_path: Path) -> None:
+    name = f"@{tmp_path.name}-{os.getpid()}-{workers}" if abstract else str(tmp_path / "notify")
+
+    async def scenario() -> None:
+        with _manager(name.replace("@", "\0")) as told:
+            async with (
+                Upstream([json_reply(chat_reply())]) as up,
+                _served(up.url, f"NOTIFY_SOCKET={name}", f"ADAPTER_SERVER__WORKERS={workers}") as (process, client),
+            ):
+                assert await told() == "READY=1"
+                assert (await client.ask("responses")).status == 200
+                before = time.monotonic_ns()
+                process.send_signal(signal.SIGHUP)
+                reloading, _, since = (await told()).partition("\nMONOTONIC_USEC=")
+                assert reloading == "RELOADING=1"
+                assert before // 1000 <= int(since) <= time.monotonic_ns() // 1000
+                assert await told() == "READY=1"
+                process.send_signal(signal.SIGTERM)
+                assert await told() == "STOPPING=1"
+                await _gone(process)
+
+    play(scenario, 60)
+
+
+def test_a_service_manager_that_does_not_listen_is_no_trouble(tmp_path: Path) -> None:
+    manager = Manager({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    manager.ready()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_e22_what_only_a_worker_finds_out_ends_the_start_with_one_line(workers: int, tmp_path: Path) -> None:
     """A library that is not installed, for one: several workers would be started again and again."""
@@ -856,7 +898,7 @@ def test_e5_a_worker_whose_parent_is_gone_looks_for_it_no_more(monkeypatch: pyte
             told.set()
 
         before = signal.signal(signal.SIGTERM, heard)
-        draining = drain.Drain([], delay=0, timeout=0, worker=True)
+        draining = drain.Drain([], Manager({}), delay=0, timeout=0, worker=True)
         draining.listen()
         os.close(parents)
         await asyncio.wait_for(told.wait(), 5)
@@ -872,7 +914,7 @@ def test_e5_a_worker_whose_parent_is_gone_looks_for_it_no_more(monkeypatch: pyte
 def test_e2_a_second_signal_does_not_wait_for_load_balancers() -> None:
     async def scenario() -> None:
         stopped: list[str] = []
-        draining = drain.Drain([], delay=3600, timeout=3600)
+        draining = drain.Drain([], Manager({}), delay=3600, timeout=3600)
         draining.begin(signal.SIGTERM, lambda: stopped.append("first"))
         assert (draining.draining, stopped) == (True, [])
         assert 3600 < draining.left <= 7200

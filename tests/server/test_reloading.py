@@ -28,6 +28,7 @@ from adapter.config import renewed
 from adapter.errors import ConfigError
 from adapter.kinds import Secret
 from adapter.listening import bound
+from adapter.notifying import Manager
 from adapter.sections import Sealing, Settings
 from adapter.server import reloading
 from adapter.server.reloading import Handed, changed
@@ -192,6 +193,8 @@ class Worker:
     def ping(self, timeout: float) -> bool:
         return True
 
+    is_ready = ping
+
     def tell(self, settings: Settings) -> None:
         self.told.append(settings)
 
@@ -213,7 +216,7 @@ def test_a_parent_reads_for_all_of_its_workers_and_goes_on_meanwhile(
 
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # those of these tests stay as they are
     failures = reload_failures(CollectorRegistry())
-    workers, worker = Workers(uvicorn.Config("", workers=2), [], before, again, failures), Worker()
+    workers, worker = Workers(uvicorn.Config("", workers=2), [], before, again, Manager({}), failures), Worker()
     workers.processes = [worker]  # type: ignore[list-item]
     for number in (signal.SIGHUP, *[signal.SIGHUP] * 3, 0):
         workers.signal_queue = [number] * 3 if number else []
@@ -249,7 +252,7 @@ def test_a_worker_is_told_once_what_was_read_and_hears_of_it_by_a_signal(monkeyp
 
 def test_a_parent_may_be_asked_for_one_worker_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    workers = Workers(uvicorn.Config("", workers=2), [], own := configured(), lambda: own)
+    workers = Workers(uvicorn.Config("", workers=2), [], own := configured(), lambda: own, Manager({}))
     monkeypatch.setattr(workers, "_started", Worker)
     workers.signal_queue.append(signal.SIGTTIN)
     workers.handle_signals()
