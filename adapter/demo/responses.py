@@ -15,7 +15,6 @@ from adapter.demo.responses_asked import input_items, question
 SEALED: Final = "demo-summary:"
 """The demo's compaction is not encrypted: it is a demo, and its summary is a list of what was said."""
 ECHOED: Final[dict[str, tuple[Any, tuple[type, ...]]]] = {
-    "background": (False, (bool,)),
     "instructions": (None, (str, list)),
     "max_output_tokens": (None, (int,)),
     "max_tool_calls": (None, (int,)),
@@ -33,8 +32,13 @@ ECHOED: Final[dict[str, tuple[Any, tuple[type, ...]]]] = {
     "frequency_penalty": (0.0, (int, float)),
 }
 """Fields that a response repeats: what they are when the request says nothing, and of which types they may be."""
-FORMED: Final[dict[str, tuple[type, ...]]] = {"tools": (list,), "text": (dict,), "reasoning": (dict,)}
-"""Those that it repeats in a form of its own."""
+FORMED: Final[dict[str, tuple[type, ...]]] = {
+    "tools": (list,),
+    "text": (dict,),
+    "reasoning": (dict,),
+    "background": (bool,),
+}
+"""Those that it repeats in a form of its own; nothing runs in the background."""
 PARTS: Final = {
     "output_text": ("text", "response.output_text", "response.content_part", "content_index"),
     "refusal": ("refusal", "response.refusal", "response.content_part", "content_index"),
@@ -180,6 +184,7 @@ class Speech:
             "text": {"format": {"type": "text"}, **(body.get("text") or {})},
             "reasoning": {"effort": None, "summary": None, **(body.get("reasoning") or {})},
             "service_tier": "default",
+            "background": False,
             "store": False,
             "usage": usage(self._said, self._size) if ended else None,
         }

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapter.conform.live.case import Answer
-from tests.conform.live import Defect, Keeping
+from tests.conform.live import Defect, Holding, Keeping
 
 STREAM, DONE = "text/event-stream", b"data: [DONE]\n\n"
 BOTH = ("chat", "responses")
@@ -154,6 +154,11 @@ def listed(change: Callable[[Any], Any]) -> Callable[[str, str, bytes], Answer]:
 def shown(wanted: str, change: Callable[[Any], Any]) -> Keeping:
     """A defect in what is fetched of stored responses; `wanted` is how its path ends."""
     return Keeping(shows=lambda path, told: (change(told) or told) if path.endswith(wanted) else told)
+
+
+def held(wanted: str, change: Callable[[Any], Any]) -> Holding:
+    """A defect in what is told of conversations, counts and streams that are gone on from; `wanted` is in its path."""
+    return Holding(told=lambda path, told: change(told) if wanted in path else None)
 
 
 def without(*keys: str) -> Callable[[dict[str, Any]], dict[str, Any]]:

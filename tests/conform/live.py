@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from adapter.conform.laws import events_of
 from adapter.conform.live.case import Answer
 from adapter.conform.live.running import run
 from adapter.conform.report import Report
@@ -53,6 +54,13 @@ def asked(method: str, path: str, raw: bytes) -> Answer:
     return Answer(sent[0]["status"], kind, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
+_NOT_FOUND = {"error": {"message": "Not found.", "type": "invalid_request_error", "param": None, "code": None}}
+
+
+def _json(status: int, told: Any) -> Answer:
+    return Answer(status, "application/json", json.dumps(told).encode())
+
+
 class Keeping:
     """The demo model with a memory: responses that are to be stored can be fetched, listed, deleted and gone on from."""
 
@@ -71,8 +79,7 @@ class Keeping:
             return asked(method, path, raw)
         own, _, below = path.removeprefix("/responses/").partition("/")
         if own not in self._kept:
-            error = {"message": "Not found.", "type": "invalid_request_error", "param": None, "code": None}
-            return Answer(404, "application/json", json.dumps({"error": error}).encode())
+            return _json(404, _NOT_FOUND)
         said, response = self._kept[own]
         items = {"object": "list", "data": said, "first_id": "msg_1", "last_id": "msg_1", "has_more": False}
         told: Any = items if below else {"GET": response, "DELETE": {"id": own, "deleted": True}}[method]
@@ -80,7 +87,7 @@ class Keeping:
             del self._kept[own]
         if self._shows is not None:
             told = self._shows(path, json.loads(json.dumps(told)))
-        return Answer(200, "application/json", json.dumps(told).encode())
+        return _json(200, told)
 
     def _posted(self, path: str, raw: bytes) -> Answer:
         try:
@@ -106,6 +113,75 @@ class Keeping:
             said = [{"type": "message", "id": "msg_1", "role": "user", "content": body.get("input")}]
             self._kept[told["id"]] = said, told
         return replace(answer, raw=json.dumps(told).encode())
+
+
+class Holding(Keeping):
+    """That also counts input, holds conversations, and keeps streams that run in the background."""
+
+    def __init__(self, *, told: Any = None) -> None:
+        """`told` changes the object that a path below `/conversations` or of a count is answered with, or the events of a stream
+        that is gone on from: it takes the path and what is told."""
+        super().__init__()
+        self._told = told
+        self._said: dict[str, list[Any]] = {}
+        """By conversation, its items."""
+        self._streams: dict[str, bytes] = {}
+
+    def __call__(self, method: str, path: str, raw: bytes) -> Answer:
+        if path.startswith("/conversations") or path == "/responses/input_tokens":
+            told = self._object(method, path, raw)
+            return _json(404, _NOT_FOUND) if told is None else _json(200, self._changed(path, told))
+        own, _, after = path.removeprefix("/responses/").partition("?stream=true&starting_after=")
+        if after:
+            return self._rest(path, own, int(after))
+        return super().__call__(method, path, raw)
+
+    def _object(self, method: str, path: str, raw: bytes) -> Any:
+        if path == "/responses/input_tokens":
+            return {"object": "response.input_tokens", "input_tokens": len(raw)}
+        own, _, below = path.removeprefix("/conversations").removeprefix("/").partition("/")
+        if method == "POST":
+            own = f"conv_{len(self._said)}"
+            self._said[own] = []
+        elif own not in self._said:
+            return None
+        elif below:
+            return {"object": "list", "data": self._said[own], "first_id": "1", "last_id": "1", "has_more": False}
+        elif method == "DELETE":
+            del self._said[own]
+            return {"id": own, "object": "conversation.deleted", "deleted": True}
+        return {"id": own, "object": "conversation", "created_at": 1, "metadata": {}}
+
+    def _posted(self, path: str, raw: bytes) -> Answer:
+        answer = super()._posted(path, raw)
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            return answer
+        if answer.status != 200 or not isinstance(body, dict):
+            return answer
+        if body.get("conversation") in self._said:
+            said = {"type": "message", "id": "msg_1", "role": "user"}
+            said["content"] = [{"type": "input_text", "text": body["input"]}]
+            self._said[body["conversation"]] += [said, *json.loads(answer.raw)["output"]]
+        if body.get("background") is True:
+            raw = answer.raw.replace(b'"background":false', b'"background":true')
+            raw = raw.replace(b'"background": false', b'"background": true')
+            response = events_of(raw)[-1]["response"]
+            self._streams[response["id"]], self._kept[response["id"]] = raw, ([], response)
+            return replace(answer, raw=raw)
+        return answer
+
+    def _rest(self, path: str, own: str, after: int) -> Answer:
+        if own not in self._streams:
+            return _json(404, _NOT_FOUND)
+        events = self._changed(path, events_of(self._streams[own])[after + 1 :])
+        raw = b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)
+        return Answer(200, "text/event-stream", raw)
+
+    def _changed(self, path: str, told: Any) -> Any:
+        told = json.loads(json.dumps(told))
+        return told if self._told is None else self._told(path, told) or told
 
 
 REPEATED = ("tools", "tool_choice", "parallel_tool_calls", "max_output_tokens", "text")

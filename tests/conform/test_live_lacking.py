@@ -9,7 +9,7 @@ import pytest
 
 from adapter.conform.live.case import Answer
 from tests.conform.defects import BOTH, NEW, OLD, where, without
-from tests.conform.live import Defect, Keeping, broken, judged
+from tests.conform.live import Defect, Holding, broken, judged
 
 
 def _lacks(message: str, param: str | None) -> Defect:
@@ -83,7 +83,7 @@ def test_a_server_that_never_ends_without_its_own_name_of_the_limit_is_asked_by_
 
 def test_a_server_that_takes_both_names_is_asked_by_the_new_one() -> None:
     assert judged(Defect(), "chat").remarks == [("the limit of all other questions", NEW)]
-    assert judged(Keeping(), "responses").remarks == []
+    assert judged(Holding(), "responses").remarks == []
 
 
 def test_a_server_that_takes_no_limit_is_told_of() -> None:

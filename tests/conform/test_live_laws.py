@@ -25,6 +25,7 @@ from tests.conform.defects import (
     events,
     filled,
     finish,
+    held,
     if_choice,
     listed,
     miscounts,
@@ -36,7 +37,7 @@ from tests.conform.defects import (
     where,
     without,
 )
-from tests.conform.live import Defect, Keeping, broken, judged
+from tests.conform.live import Defect, Holding, Keeping, broken, judged
 
 
 def _same_ids(told: Any) -> None:
@@ -154,7 +155,7 @@ def _hidden(body: dict[str, Any], answer: Answer) -> Answer:
 
 
 def _refuses(body: dict[str, Any], answer: Answer) -> bool:
-    return answer.status >= 400
+    return answer.status >= 400 and b"Unknown path" not in answer.raw  # that it has none is another matter
 
 
 def _on_tools(body: dict[str, Any], answer: Answer) -> bool:
@@ -293,6 +294,14 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (following.is_what_was_said, ("responses",), shown("", lambda told: told.update(output=[NATIVE]) if "output" in told else None)),
     (following.lists_its_input, ("responses",), shown("items", lambda told: told.update(data=[]))),
     (following.lists_its_input, ("responses",), shown("items", lambda told: told.pop("has_more") and None)),
+    (following.counts_its_input, ("responses",), held("input_tokens", lambda told: told.update(object="input_tokens"))),
+    (following.counts_its_input, ("responses",), held("input_tokens", lambda told: told.update(input_tokens=7))),
+    (following.is_a_conversation, ("responses",), held("conversations", lambda told: told.pop("created_at", None) and None)),
+    (following.holds_what_was_said, ("responses",), held("items", lambda told: told["data"].pop() and None)),
+    (following.holds_what_was_said, ("responses",), held("items", lambda told: told["data"].pop(0) and None)),
+    (following.holds_what_was_said, ("responses",), held("items", lambda told: told.pop("has_more") and None)),
+    (following.goes_on_behind, ("responses",), held("starting_after", lambda told: [told[0], *told])),
+    (following.goes_on_behind, ("responses",), held("starting_after", lambda told: told[1:])),
     (following.is_compacted, ("responses",), compacted(lambda told: told.update(object="response"))),
     (following.is_compacted, ("responses",), compacted(lambda told: told.update(output=_sealed(told) * 2))),
     (following.is_compacted, ("responses",), compacted(lambda told: [one.pop("encrypted_content") for one in _sealed(told)] and None)),
@@ -302,7 +311,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (laws.fits_its_schema, BOTH, filled(lambda value: value.update(people="many"))),
     (laws.fits_its_schema, BOTH, filled(lambda value: value.pop("city"))),
     (laws.fits_its_schema, BOTH, filled(lambda value: value.update(mayor="?"))),
-    (laws.is_refused, BOTH, Defect(hears=lambda body: {**body, "model": body["model"].replace(NOBODY, "demo-chat")})),
+    (laws.is_refused, BOTH, Defect(hears=lambda body: body | {"model": "demo-chat"} if body.get("model") == NOBODY else body)),
     (laws.is_refused, BOTH, where(_refuses, status=500)),
     (laws.is_refused, BOTH, where(_refuses, status=409)),
     (laws.is_refused, BOTH, Defect(answers=_hidden)),
@@ -317,7 +326,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
 
 @pytest.mark.parametrize("dialect", BOTH)
 def test_a_server_without_a_defect_breaks_no_law(dialect: str) -> None:
-    report = judged(Keeping() if dialect == "responses" else Defect(), dialect, examples=30)
+    report = judged(Holding() if dialect == "responses" else Defect(), dialect, examples=30)
     assert report.findings == []
     assert set(report.cases) >= {named(law) for law, dialects, _ in DEFECTS if dialect in dialects}
 

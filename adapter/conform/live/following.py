@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapter.conform.laws import Findings
+from adapter.conform.laws import Findings, events_of
 from adapter.conform.live.case import Case
 from adapter.conform.live.shapes import MOMENT, SECONDS, WORD, Kinds, Wanted, lacks
 from adapter.hub.grammar.violation import shown
 
-_INPUT: Final[Wanted] = {
+AFTER: Final = 2
+"""The last event that a client got whose stream is gone on from."""
+_ITEMS: Final[Wanted] = {
     "object": "list",
     "data": [{"type": WORD, "id": WORD}],
     "has_more": bool,
     "first_id": str,
     "last_id": str,
 }
+_COUNTED: Final[Wanted] = {"object": "response.input_tokens", "input_tokens": int}
+_CONVERSATION: Final[Wanted] = {"id": WORD, "object": "conversation", "created_at": SECONDS}
 _MODELS: Final[Wanted] = {
     "object": "list",
     "data": [{"id": WORD, "object": "model", "created": SECONDS, "owned_by": str}],
@@ -62,11 +66,47 @@ def is_what_was_said(case: Case) -> Findings:
 def lists_its_input(case: Case) -> Findings:
     """The input of a stored response is listed as items with types and ids (OpenAPI file, ResponseItemList)."""
     assert case.before is not None
-    found = list(lacks(case.value, _INPUT))
+    found = list(lacks(case.value, _ITEMS))
     text = case.before.body["input"]
     return (
         found if found or text in case.answer.raw.decode() else [f"{shown(text)} is not in it: {case.answer.excerpt}"]
     )
+
+
+def counts_its_input(case: Case) -> Findings:
+    """Tokens of an input are counted as those of an answer are, and more of them for more (OpenAPI file, TokenCountsResource):
+    agents decide by it when to compact.
+    """
+    found = list(lacks(case.value, _COUNTED))
+    if found:
+        return found
+    now, before = (0 if one is None else one.value["input_tokens"] for one in (case, case.before))
+    return [f"{now} input tokens, and {before} of less"] if now <= before else []
+
+
+def is_a_conversation(case: Case) -> Findings:
+    """A conversation that is made has the fields that the OpenAPI file requires (ConversationResource)."""
+    return list(lacks(case.value, _CONVERSATION))
+
+
+def holds_what_was_said(case: Case) -> Findings:
+    """A conversation lists what was asked and what was answered in it (guide to conversation state): else it is not gone on from."""
+    assert case.before is not None
+    found = list(lacks(case.value, _ITEMS))
+    if found:
+        return found
+    said = {part.get("text") for item in case.value["data"] for part in item.get("content") or ()}
+    wanted = case.before.body["input"], case.dialect.text(case.before.value)
+    return [f"{shown(text)} is not in it: {case.answer.excerpt}" for text in wanted if text and text not in said]
+
+
+def goes_on_behind(case: Case) -> Findings:
+    """A stream that is fetched with `starting_after` has the events behind that one, with their own numbers (guide to background
+    mode): a client goes on where its connection broke.
+    """
+    numbers = [event.get("sequence_number") for event in events_of(case.answer.raw)]
+    due = list(range(AFTER + 1, AFTER + 1 + len(numbers)))
+    return [] if numbers == due else [f"starting_after={AFTER}, and the events are {shown(numbers)}"]
 
 
 def is_not_kept(case: Case) -> Findings:

@@ -171,11 +171,12 @@ def ids_are_distinct(case: Case) -> Findings:
 
 def repeats_its_request(case: Case) -> Findings:
     """What a response says that it was asked (OpenAPI file, ResponseProperties) is what it was asked, or is left out: clients read
-    there whether they are stored, which tools the model had, and what a conversation goes on from.
+    there whether they are stored, which tools the model had, and what a conversation goes on from. What is fetched repeats what
+    it once answered.
     """
+    body = case.body if case.body or case.before is None else case.before.body
     return [
-        f"{key} is {shown(told)}, asked: {shown(asked)}"
-        for key, asked, told in case.dialect.echoes(case.body, case.value)
+        f"{key} is {shown(told)}, asked: {shown(asked)}" for key, asked, told in case.dialect.echoes(body, case.value)
     ]
 
 
@@ -358,6 +359,8 @@ STREAM: Final[tuple[Law, ...]] = (
     *_WHOLE,
 )
 """Of a streamed one."""
+RESUMED: Final[tuple[Law, ...]] = (comes_whole, is_answered, is_an_event_stream, ends_once)
+"""Of the rest of one."""
 REFUSAL: Final[tuple[Law, ...]] = (comes_whole, is_refused, is_json, says_why)
 """Of an answer to what cannot be answered."""
 

@@ -6,7 +6,7 @@ fills a schema it gets some more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,12 @@ from adapter.conform.live.case import Case, Law
 from adapter.conform.live.chat import Chat
 from adapter.conform.live.dialect import Dialect
 from adapter.conform.live.following import (
+    AFTER,
+    counts_its_input,
     counts_what_is_added,
+    goes_on_behind,
+    holds_what_was_said,
+    is_a_conversation,
     is_compacted,
     is_not_kept,
     is_what_was_said,
@@ -26,6 +31,7 @@ from adapter.conform.live.laws import (
     JSON,
     PLAIN,
     REFUSAL,
+    RESUMED,
     STREAM,
     calls_one_at_a_time,
     calls_when_it_must,
@@ -105,11 +111,17 @@ class Next:
     """The fields of the question; None where the answer gives no reason for one."""
     gate: bool = False
     """Where this is lacking or broken, nothing more is asked."""
+    then: tuple[Next, ...] = ()
+    """As of a question."""
 
     def question(self, before: str, case: Case) -> Question | None:
         """As a question; `before` is the name of the one that was answered."""
         fields = self.asks(case)
-        return None if fields is None else Question(name=f"{before}, then {self.name}", laws=self.laws, **fields)
+        return (
+            None
+            if fields is None
+            else Question(name=f"{before}, then {self.name}", laws=self.laws, then=self.then, **fields)
+        )
 
 
 def questions(name: Name) -> tuple[Dialect, tuple[Question, ...]]:
@@ -119,9 +131,13 @@ def questions(name: Name) -> tuple[Dialect, tuple[Question, ...]]:
 
 def laws_of(name: Name) -> list[Law]:
     """All laws that a dialect's questions ask about, in the order of the first who asks."""
-    table = questions(name)[1]
-    every = [laws for question in table for laws in (question.laws, *(following.laws for following in question.then))]
-    return list(dict.fromkeys(law for laws in every for law in laws))
+    return list(dict.fromkeys(_laws_in(questions(name)[1])))
+
+
+def _laws_in(asked: Iterable[Question | Next]) -> Iterator[Law]:
+    for one in asked:
+        yield from one.laws
+        yield from _laws_in(one.then)
 
 
 def limits(dialect: Dialect) -> Iterator[tuple[str, Question]]:
@@ -309,6 +325,9 @@ def _tool(name: str) -> dict[str, Any]:
     return {"type": "function", "name": name, "description": about, "parameters": _CITY, "strict": True}
 
 
+_COUNT: Final = "/responses/input_tokens"
+
+
 def _at(case: Case) -> str:
     return f"{case.dialect.path}/{case.value['id']}"
 
@@ -331,6 +350,48 @@ _KEPT: Final = (
     Next("fetched when it is gone", REFUSAL, lambda case: {"method": "GET", "path": _at(case), "body": b""}),
 )
 """What can be asked of a response that is stored; nothing of it is left behind."""
+_DELETED: Final = _KEPT[3:]
+_COUNTED: Final = (
+    Next(
+        *("with more", (*JSON, counts_its_input)),
+        lambda case: {"body": {"input": f"{case.body['input']} {_STORY}"}, "path": _COUNT, "limit": None},
+    ),
+)
+_SPOKEN_IN: Final = (
+    Next(
+        *("its items", (*JSON, holds_what_was_said)),
+        lambda case: {"method": "GET", "path": f"/conversations/{case.body['conversation']}/items", "body": b""},
+    ),
+    *_DELETED,
+)
+
+
+def _in_conversation(case: Case) -> dict[str, Any]:
+    return {"method": "GET", "path": f"/conversations/{case.value['id']}", "body": b""}
+
+
+_CONVERSED: Final = (
+    Next(
+        *("spoken in", PLAIN),
+        lambda case: {"body": _responses("Say hello, and be remembered.", conversation=case.value["id"], store=True)},
+        then=_SPOKEN_IN,
+    ),
+    Next("deleted", JSON, lambda case: {**_in_conversation(case), "method": "DELETE"}, gate=True),
+    Next("asked for when it is gone", REFUSAL, _in_conversation),
+)
+_BROKEN_OFF: Final = (
+    Next(
+        *("resumed", (*RESUMED, goes_on_behind)),
+        lambda case: {
+            "method": "GET",
+            "path": f"{_at(case)}?stream=true&starting_after={AFTER}",
+            "body": b"",
+            "absent": case.value.get("background") is not True,
+        },
+    ),
+    *_KEPT[:1],
+    *_DELETED,
+)
 _NOT_KEPT: Final = (Next("fetched", (is_not_kept,), lambda case: {"method": "GET", "path": _at(case), "body": b""}),)
 _COMPACTED: Final = (
     Next(
@@ -346,6 +407,12 @@ RESPONSES: Final = (
     Question(name="a plain answer", body=_responses("Say hello."), laws=PLAIN, then=_NOT_KEPT),
     Question(name="a stored answer", laws=PLAIN, lacking=("store",), then=_KEPT,
              body=_responses(f"{_STORY} No, say hello, and remember what I asked for first.", store=True)),
+    Question(name="a stream in the background", laws=STREAM, lacking=("background", "store"), then=_BROKEN_OFF,
+             body=_responses(f"{_STORY} Or say hello.", background=True, store=True, stream=True)),
+    Question(name="a conversation that is kept", path="/conversations", body=b'{"metadata": {"by": "adapter conform"}}',
+             laws=(*JSON, is_a_conversation), absent=True, then=_CONVERSED),
+    Question(name="input that is counted", path=_COUNT, laws=(*JSON, counts_its_input), limit=None, absent=True, then=_COUNTED,
+             body={"input": "Say hello."}),
     Question(name="compaction", laws=(*JSON, is_compacted, usage_adds_up), path="/responses/compact", limit=None, absent=True,
              then=_COMPACTED, body={"input": _responses_history()["input"]}),
     Question(name="a conversation", body=_responses_history(), laws=PLAIN, then=_CONTINUED),
