@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from adapter.hub.items import UPDATE
+
 _OUTPUTS: Final = {
     "function_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
@@ -44,6 +46,8 @@ def _problems(body: dict[str, Any]) -> Iterator[str]:
                 answered.add(item["call_id"])
             elif not (item["call_id"] in answered and isinstance(item.get("name"), str)):  # so Codex's scripts notify
                 yield f"input[{i}]: answers no call that waits"
+        if kind == UPDATE and i and items[i - 1].get("type") == UPDATE:
+            yield f"input[{i}]: two updates of settings side by side"
         if kind == "reasoning" and not item.get("encrypted_content") and "id" in item and not item.get("content"):
             yield f"input[{i}]: a reasoning item without its encrypted content"
     yield from (f"the call {call_id} has no output" for call_id in waiting)

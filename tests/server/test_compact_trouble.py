@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapter.conform.compactors import KINDS, CompactPeer, Kind
+from adapter.conform.compactors import KINDS, CompactPeer, Kind, facts
 from tests.server.compacting import ASKS, COMPACT, FACTS, HISTORY, WAYS, peered, told
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
@@ -299,5 +299,55 @@ def test_a_loss_is_told_once() -> None:
         async with Upstream([json_reply(response())]) as up, adapter(upstream(up.url, "responses")) as client:
             found = await client.ask("chat", messages=messages)
             assert found.headers["x-adapter-losses"] == "messages;dropped"
+
+    play(scenario)
+
+
+THOUGHT = {"type": "reasoning", "summary": [], "encrypted_content": "peer:"}
+UNFINISHED = [
+    THOUGHT,
+    {"type": "function_call", "call_id": "done", "name": "shell", "arguments": "{}"},
+    {"type": "message", "role": "assistant", "content": "FACT-said"},
+    THOUGHT,
+    {"type": "function_call", "call_id": "interrupted", "name": "shell", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "done", "output": "FACT-done"},
+]
+
+
+@pytest.mark.parametrize("kind", ["compaction", "response", "trigger"])
+def test_a_call_that_nobody_answered_is_told_as_lost_to_an_upstreams_own_compaction_and_what_was_finished_is_not(
+    kind: Kind,
+) -> None:
+    """A strict server takes no call without an output. A summary of ours tells it, and so it is no loss there."""
+
+    async def scenario() -> None:
+        way = WAYS["threshold"]
+        body = way.body | {"input": [*HISTORY, *UNFINISHED, ASKS]}
+        peer = CompactPeer(kind)
+        async with peered(peer) as section, adapter(section) as client:
+            found = await client.post(way.path, body)
+            assert found.status == 200, found.body
+            assert found.headers["x-adapter-losses"] == "input[9];dropped, input[10];dropped"
+        assert facts(peer.seen[0][1]["input"]) == "FACT-done FACT-path FACT-port FACT-said"
+        assert peer.problems == []
+        async with peered(CompactPeer("none_responses")) as section, adapter(section) as client:
+            assert "x-adapter-losses" not in (await client.post(way.path, body)).headers
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["compaction", "trigger"])
+def test_what_a_tool_says_that_nobody_called_is_told_to_an_upstreams_own_compaction(kind: Kind) -> None:
+    """So Codex tells its goals: an output with a name and no call."""
+
+    async def scenario() -> None:
+        way = WAYS["threshold"]
+        goal = {"type": "function_call_output", "name": "goal", "output": "FACT-goal"}
+        peer = CompactPeer(kind)
+        async with peered(peer) as section, adapter(section) as client:
+            found = await client.post(way.path, way.body | {"input": [goal, *HISTORY, ASKS]})
+            assert found.status == 200, found.body
+            assert "x-adapter-losses" not in found.headers
+        assert "FACT-goal" in str(peer.seen[0][1])
 
     play(scenario)

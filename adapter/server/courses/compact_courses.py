@@ -23,6 +23,7 @@ from adapter.compaction.sealing import not_verified
 from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
 from adapter.compaction.streams import preceded, triggered
 from adapter.compaction.triggers import is_due, is_triggered
+from adapter.compaction.updates import update_items
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.echo import echo
 from adapter.dialects.responses.read_request import compact_threshold
@@ -116,7 +117,8 @@ class CompactCourses:
             facts = self._facts(case, made, call)
             match reply:
                 case Reply.COMPACTION:
-                    answer = compaction_reply(facts, made.reply_output(seals, facts.token))
+                    output = [*made.reply_output(seals, facts.token), *update_items(case.settings, facts.token)]
+                    answer = compaction_reply(facts, output)
                 case Reply.RESPONSE:
                     answer = response_reply(facts, made.text)
                 case Reply.GOMODEL:
@@ -151,7 +153,7 @@ class CompactCourses:
 
         async def begin() -> Lane:
             made = await self._made(case)
-            events = triggered(self._facts(case, made), made.blob(seals))
+            events = triggered(self._facts(case, made), made.blob(seals), case.settings)
             return Said(events, exchange, [Anomaly("usage_estimated")] if made.estimated else [])
 
         case.turn.lane = "compact"
@@ -167,7 +169,7 @@ class CompactCourses:
             answering = await self._ground.asking.answering(turn, going.plan(made))
             answering = self._sealed(answering, request, target, seals)
             if case.shape is ClientShape.THRESHOLD:
-                return Changed(answering, preceded(made.blob(seals), made.usage))
+                return Changed(answering, preceded(made.blob(seals), case.settings, made.usage))
             return Changed(answering, _costing(made.usage))
 
         turn.lane = "compact"
@@ -204,8 +206,7 @@ class CompactCourses:
         return self._compactor.options.reply_for(model if isinstance(model, str) else "", turn.caller.key_id)
 
     def _case(self, turn: Turn, shape: ClientShape, request: Request, target: Target) -> Case:
-        options = self._compactor.options
-        return Case(turn=turn, shape=shape, request=request, target=target, options=options)
+        return Case.of(turn, shape, request, target, self._compactor.options)
 
     # --------------------------------------------------------------------------------------------------------- blobs
 

@@ -7,11 +7,22 @@ never fails the client.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final
 
-from adapter.compaction.anatomy import COMPACTIONS, REFERENCE, TRIGGER, Voice, type_of, units, voice
+from adapter.compaction.anatomy import (
+    COMPACTIONS,
+    REFERENCE,
+    TRIGGER,
+    Voice,
+    answered_name,
+    called_name,
+    type_of,
+    units,
+    voice,
+)
 from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
 from adapter.compaction.options import OnFailure, Options, Strategy
@@ -19,11 +30,13 @@ from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, w
 from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import TOO_LONG, Compacted, summarise, trimmed
+from adapter.compaction.updates import in_effect, is_update
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, NoSummary, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
+from adapter.hub.items import UPDATE
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Request
 from adapter.server.calls.asking import Asking
@@ -59,9 +72,24 @@ class Case:
     turn: Turn
     shape: ClientShape
     request: Request
-    """Its items are what the target reads; a trigger is no part of them."""
+    """Its items are what the target reads; a trigger is no part of them, nor are updates of settings."""
     target: Target
     options: Options
+    settings: Sequence[Item]
+    """What the updates say together (`updates.in_effect`)."""
+    places: Sequence[int]
+    """Where each of its items stood among the updates."""
+
+    @classmethod
+    def of(cls, turn: Turn, shape: ClientShape, request: Request, target: Target, options: Options) -> Case:
+        """Of a request as it is read, without its trigger."""
+        items, settings = request.items, in_effect(request.items)
+        places = [place for place, item in enumerate(items) if not is_update(item)]
+        if len(places) < len(items):
+            request = replace(request, body={**request.body, "input": [items[place] for place in places]})
+        return cls(
+            turn=turn, shape=shape, request=request, target=target, options=options, settings=settings, places=places
+        )
 
     @property
     def going_on(self) -> bool:
@@ -96,13 +124,22 @@ class Compactor:
         return Way.SUMMARISE if self.options.strategy is Strategy.TRIM and how is not Way.HAND_ON else how
 
     def losses(self, case: Case) -> list[Loss]:
-        """What of the request a compaction will not hear of."""
-        if case.going_on or case.request.body.get("reasoning") is None:
-            return []
-        if self.way(case.shape, case.target) not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT):
-            return []
-        reason = "The upstream's compaction takes no reasoning settings."
-        return [Loss("reasoning", Action.DROPPED, "reasoning", reason)]
+        """What of the request a compaction will not hear of, or its client of what came of it."""
+        return list(self._losses(case))
+
+    def _losses(self, case: Case) -> Iterator[Loss]:
+        if case.settings and case.shape in (ClientShape.RESPONSE, ClientShape.GOMODEL):
+            yield Loss("input", Action.DROPPED, UPDATE, "A summary as text cannot say which settings are in effect.")
+        how = self.way(case.shape, case.target)
+        if how not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT, Way.TRIGGER_BLOB):
+            return
+        if case.going_on or how is Way.TRIGGER_BLOB:
+            reason = "The upstream's compaction takes no call without an output."
+            for index in sorted(_unfit(case.request.items).difference(case.split.kept)):
+                yield Loss(f"input[{case.places[index]}]", Action.DROPPED, "unanswered_call", reason)
+        elif case.request.body.get("reasoning") is not None:
+            reason = "The upstream's compaction takes no reasoning settings."
+            yield Loss("reasoning", Action.DROPPED, "reasoning", reason)
 
     async def made(self, case: Case) -> Made:
         """The history made short.
@@ -214,8 +251,7 @@ class Compactor:
     async def _by_endpoint(self, case: Case) -> Made | None:
         """None where the upstream answers with a blob that is of no use to this client, or with none that arrives."""
         parts = case.split
-        items = _earlier(parts) if case.going_on else case.request.items
-        sent = self._endpoint_body(case, items)
+        sent = self._endpoint_body(case, _told(case) if case.going_on else case.request.items)
         found = await self._twice(case, sent)
         cost = found.usage
         case.turn.pay(cost)
@@ -268,8 +304,7 @@ class Compactor:
 
     async def _by_trigger(self, case: Case) -> Made:
         parts = case.split
-        items = _earlier(parts) if case.going_on else _sound(case.request.items)
-        body: dict[str, Any] = {"model": case.target.model, "input": [*items, {"type": TRIGGER}]}
+        body: dict[str, Any] = {"model": case.target.model, "input": [*_told(case), {"type": TRIGGER}]}
         body.update({key: case.request.body[key] for key in _TO_TRIGGER if case.request.body.get(key) is not None})
         asked = replace(case.request, body=body, carry={}, stream=True, include_usage=True)
         for _ in range(2):
@@ -301,16 +336,31 @@ def _kept_elsewhere(request: Request) -> str | None:
     return next(chain(named, referring), None)
 
 
-def _earlier(parts: Split) -> list[Item]:
-    """What comes before the turn that goes on, without instructions, which stay, and exchanges that nobody finished."""
-    after = set(parts.kept[parts.cut :])
-    earlier = [
-        item for index, item in enumerate(parts.items) if index not in after and voice(item) is not Voice.INSTRUCTION
+def _told(case: Case) -> list[Item]:
+    """What of the history the upstream's own compaction is told: all that it takes, and where the turn goes on at once, only what
+    comes before that, without instructions, which stay."""
+    parts, unfit = case.split, _unfit(case.request.items)
+    after = set(parts.kept[parts.cut :]) if case.going_on else set()
+    return [
+        item
+        for index, item in enumerate(parts.items)
+        if index not in after and index not in unfit and not (case.going_on and voice(item) is Voice.INSTRUCTION)
     ]
-    return _sound(earlier)
 
 
-def _sound(items: list[Item]) -> list[Item]:
-    """A history in which every call has its output and every output its call, as strict servers want it."""
-    dropped = {index for unit in units(items) if unit.open or unit.voice is Voice.OUTPUT for index in unit.indices}
-    return [item for index, item in enumerate(items) if index not in dropped] if dropped else items
+def _unfit(items: Sequence[Item]) -> set[int]:
+    """Indices of what strict servers refuse: calls without outputs, with the reasoning that led to nothing else, and outputs
+    without a call."""
+    found: set[int] = set()
+    for unit in units(items):
+        if unit.voice is Voice.OUTPUT and answered_name(items[unit.indices[0]]) is not None:
+            found.update(unit.indices)
+        led = not unit.open
+        for index in reversed(unit.indices):
+            item = items[index]
+            called, answered = called_name(item), answered_name(item)
+            if called in unit.waiting or answered in unit.waiting or (type_of(item) == "reasoning" and not led):
+                found.add(index)
+            else:
+                led = led or answered is None
+    return found

@@ -82,8 +82,8 @@ class Going:
 
     def _with(self, items: list[dict[str, Any]]) -> Request:
         request = self.case.request
-        return replace(request, body={**request.body, "input": items})
+        return replace(request, body={**request.body, "input": [*items, *self.case.settings]})
 
     def _place(self, found: re.Match[str]) -> str:
         index = int(found[1])
-        return f"input[{self.split.kept[index] if index < len(self.split.kept) else index}]"
+        return f"input[{self.case.places[self.split.kept[index]] if index < len(self.split.kept) else index}]"
