@@ -3,7 +3,7 @@
 **Compaction items.** The newest counts. If it is ours, what it stands for takes its place:
 
 * a *summary* blob: the items in front of it are what the compaction retained and the client gave back; instructions, user
-  messages and tool exchanges that are answered only now stay, whatever else is there was compacted. With a second, older
+  messages and tool exchanges that are answered only now or run on stay, whatever else is there was compacted. With a second, older
   compaction in front, the user messages there are already part of the newer summary and go too.
 * a *context* blob: it carries all that counts, and everything in front of it goes. Only instructions are taken from the
   front where the client sent any: they are its current ones, the carried ones may be old.
@@ -27,6 +27,7 @@ from typing import Any
 from adapter.compaction.anatomy import (
     COMPACTIONS,
     EXPANDED,
+    Unit,
     Voice,
     answered_name,
     summary_message,
@@ -153,9 +154,12 @@ def _front(before: Sequence[Item], blob: Opened, path: str, answers: Container[s
 
 
 def _staying(items: Sequence[Item], voices: set[Voice], answers: Container[str]) -> list[Item]:
-    """Items of these voices, and open exchanges as far as they are answered now: one that is not would be refused."""
-    found = [u for u in units(items) if (any(n in answers for n in u.waiting) if u.open else u.voice in voices)]
-    return [items[index] for index in sorted(index for unit in found for index in unit.indices)]
+    """Items of these voices, and open exchanges as far as they are answered now or run on: any other would be refused."""
+
+    def stays(unit: Unit) -> bool:
+        return any(name in answers for name in unit.waiting) or unit.running if unit.open else unit.voice in voices
+
+    return [items[index] for index in sorted(index for unit in filter(stays, units(items)) for index in unit.indices)]
 
 
 def _with_reasoning(

@@ -89,6 +89,13 @@ def test_an_open_exchange_that_is_never_answered_goes() -> None:
     assert expanded(carrying(user("a"), call("1")), user("b")) == [user("a"), user("b")]
 
 
+def test_a_call_that_runs_beside_the_conversation_stays_until_it_is_answered() -> None:
+    running = {**call("1"), "async": True}
+
+    assert expanded(user("a"), running, ours(), user("b")) == [user("a"), summary_message("S"), running, user("b")]
+    assert expanded(carrying(user("a"), running), user("b")) == [user("a"), running, user("b")]
+
+
 def test_a_context_stands_for_everything_before_it() -> None:
     carried = [user("a"), summary_message("S"), user("b")]
 

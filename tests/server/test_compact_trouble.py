@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from adapter.compaction.anatomy import PREFACE
 from adapter.conform.compactors import KINDS, CompactPeer, Kind, facts
-from tests.server.compacting import ASKS, COMPACT, FACTS, HISTORY, WAYS, peered, told
+from tests.server.compacting import ASKS, COMPACT, FACTS, HISTORY, WAYS, continued, peered, told
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
     END,
@@ -349,5 +350,51 @@ def test_what_a_tool_says_that_nobody_called_is_told_to_an_upstreams_own_compact
             assert found.status == 200, found.body
             assert "x-adapter-losses" not in found.headers
         assert "FACT-goal" in str(peer.seen[0][1])
+
+    play(scenario)
+
+
+STAYS: list[tuple[str, Kind]] = [
+    *((name, kind) for name in ("openai", "trigger") for kind in ("none_chat", "none_responses")),
+    *(("threshold", kind) for kind in ("none_chat", "none_responses", "compaction", "trigger")),
+]
+"""Elsewhere it is the upstream that says what stays of a call."""
+
+
+@pytest.mark.parametrize(("name", "kind"), STAYS)
+def test_a_call_that_runs_beside_the_conversation_is_answered_after_any_number_of_compactions(
+    name: str, kind: Kind
+) -> None:
+    async def scenario() -> None:
+        peer = CompactPeer(kind)
+        slow = {"type": "function_call", "call_id": "slow", "name": "shell", "arguments": "{}", "async": True}
+        began = [*HISTORY, slow, {"type": "message", "role": "assistant", "content": "It runs beside."}]
+        async with peered(peer) as section, adapter(section) as client:
+            history = [*began, ASKS]
+            for way in (WAYS[name], WAYS["threshold"], WAYS[name]):
+                rest = way.body["input"][len(HISTORY) :]
+                found = await client.post(way.path, way.body | {"input": history + rest})
+                assert found.status == 200, found.body
+                history = [*found.json["output"], *HISTORY[1:], ASKS]
+            late = {"type": "function_call_output", "call_id": "slow", "output": "FACT-late"}
+            answer = await client.post("/v1/responses", {"model": "m", "input": [*history, late, ASKS]})
+            assert answer.status == 200, answer.body
+            assert "FACT-late" in str(answer.json["output"])
+            assert peer.problems == []
+
+    play(scenario)
+
+
+def test_an_earlier_summary_does_not_stay_beside_an_upstreams_own_compaction_that_was_told_it() -> None:
+    """Such an upstream keeps what users said, and takes it for that."""
+
+    async def scenario() -> None:
+        ours, own = CompactPeer("none_responses"), CompactPeer("compaction")
+        async with peered(ours, "ours", models=["o"]) as one, peered(own, models=["m"]) as two:
+            async with adapter(one, two) as client:
+                first = await client.post(COMPACT, WAYS["openai"].body | {"model": "o"})
+                second = await client.post(COMPACT, {"model": "m", "input": [*first.json["output"], ASKS]})
+                assert PREFACE not in str(second.json["output"])
+                assert told(await continued(client, second.json, WAYS["openai"])) == FACTS
 
     play(scenario)

@@ -268,8 +268,9 @@ class Compactor:
             case UpstreamBlob(output):
                 if not case.shape.takes_blob or case.target.upstream.dialect != "responses":
                     return None
-                kept = parts.retained
-                front = [item for item in kept[: parts.cut] if voice(item) is Voice.INSTRUCTION]
+                output = [item for item in output if voice(item) is not Voice.SUMMARY or type_of(item) in COMPACTIONS]
+                kept = parts.retained  # what users said, the upstream has in its own output
+                front = [item for item in kept[: parts.cut] if voice(item) is not Voice.USER]
                 context = [*front, *output, *kept[parts.cut :]] if case.going_on else output
                 usage = cost or usages.estimated(len(sent), utf8_length(str(output)))
                 return Made(context=context, output=output, summary=None, usage=usage, estimated=cost is None)
