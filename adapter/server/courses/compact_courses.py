@@ -16,7 +16,7 @@ from adapter.compaction.calls import CompactCall, Shape, read_call, shape
 from adapter.compaction.expand import Expanded, expand
 from adapter.compaction.keep import worth_compacting
 from adapter.compaction.made import Made, Seals
-from adapter.compaction.options import Options, Reply
+from adapter.compaction.options import REPLIES, Options, Reply
 from adapter.compaction.outgoing import SealingSignatures, asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
 from adapter.compaction.plan import ClientShape, Way
 from adapter.compaction.sealing import not_verified
@@ -110,18 +110,18 @@ class CompactCourses:
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
         target, seals = self._expanded(turn, request, found)
-        case = self._case(turn, ClientShape(reply.value), request, target)
+        case = self._case(turn, ClientShape(reply), request, target)
 
         async def begin() -> Lane:
             made = await self._made(case)
             facts = self._facts(case, made, call)
             match reply:
-                case Reply.COMPACTION:
+                case "compaction":
                     output = [*made.reply_output(seals, facts.token), *update_items(case.settings, facts.token)]
                     answer = compaction_reply(facts, output)
-                case Reply.RESPONSE:
+                case "response":
                     answer = response_reply(facts, made.text)
-                case Reply.GOMODEL:
+                case "gomodel":
                     answer = gomodel_reply(facts, made.text)
             return Document(serialised(answer), made.usage)
 
@@ -197,11 +197,11 @@ class CompactCourses:
         """Which shape a Responses-shaped compact call is answered in."""
         asked = turn.headers.get(_REPLY)
         if asked is not None:
-            try:
-                return Reply(asked.decode("latin-1").strip().lower())
-            except ValueError:
-                allowed = ", ".join(reply.value for reply in Reply)
-                raise InvalidValue(f"{_REPLY.decode()} must be one of {allowed}.", param=_REPLY.decode()) from None
+            wanted = asked.decode("latin-1").strip().lower()
+            for reply in REPLIES:
+                if reply == wanted:
+                    return reply
+            raise InvalidValue(f"{_REPLY.decode()} must be one of {', '.join(REPLIES)}.", param=_REPLY.decode())
         model = body.get("model")
         return self._compactor.options.reply_for(model if isinstance(model, str) else "", turn.caller.key_id)
 

@@ -25,7 +25,7 @@ from adapter.compaction.anatomy import (
 )
 from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
-from adapter.compaction.options import OnFailure, Options, Strategy
+from adapter.compaction.options import Options
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
 from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
 from adapter.compaction.sizes import utf8_length
@@ -121,7 +121,7 @@ class Compactor:
     def way(self, shape: ClientShape, target: Target) -> Way:
         """How a compaction for this client is had from it."""
         how = way(shape, self.kind(target))
-        return Way.SUMMARISE if self.options.strategy is Strategy.TRIM and how is not Way.HAND_ON else how
+        return Way.SUMMARISE if self.options.strategy == "trim" and how is not Way.HAND_ON else how
 
     def losses(self, case: Case) -> list[Loss]:
         """What of the request a compaction will not hear of, or its client of what came of it."""
@@ -173,14 +173,14 @@ class Compactor:
                 "This conversation, or a part of it, is kept where it cannot be compacted; send the whole of it as input.",
                 param=elsewhere,
             )
-        model = case.options.model if case.options.strategy is Strategy.SUMMARY else None
+        model = case.options.model if case.options.strategy == "summary" else None
         # a history with an upstream's blob in it stays with that upstream
         if model is not None and not any(type_of(item) in COMPACTIONS for item in case.request.items):
             failover = self.routing.beside(case.turn, case.request.body, model, case.target)
             target, own = failover.next(), (case.target.upstream, case.target.model)
             if target is not None and (target.upstream, target.model) != own and failover.enter(target):
                 try:
-                    made = await self._summary(case, target, replace(case.options, on_failure=OnFailure.ERROR))
+                    made = await self._summary(case, target, replace(case.options, on_failure="error"))
                 except AdapterError as refused:  # its own fault, and not that of who answers the turn
                     failover.failed(refused)
                 else:
@@ -191,8 +191,8 @@ class Compactor:
         return await self._summary(case, case.target, case.options)
 
     async def _summary(self, case: Case, target: Target, options: Options) -> Made:
-        window = target.upstream.window or self.options.window_tokens
-        options = replace(options, window_tokens=window, model=None)
+        window = target.upstream.window or self.options.window
+        options = replace(options, window=window, model=None)
         asked = replace(case.request, body={**case.request.body, "model": target.model})
         case.turn.lost = case.turn.paid  # for a compaction that came to nothing
         estimated = False
@@ -242,7 +242,7 @@ class Compactor:
         kept_there = _kept_elsewhere(case.request) is not None
         if refused.code in TOO_LONG and not kept_there:
             return await self._summarised(case)
-        if kept_there or case.options.on_failure is OnFailure.ERROR:
+        if kept_there or case.options.on_failure == "error":
             raise refused
         return Made.ours(trimmed(case.request, case.options, going_on=case.going_on))
 
@@ -264,7 +264,7 @@ class Compactor:
             case UpstreamText(text):
                 usage = cost or usages.estimated(len(sent), utf8_length(text))
                 context = parts.context(text)
-                return Made.ours(Compacted(parts, context, text, Strategy.SUMMARY, usage, cost is None))
+                return Made.ours(Compacted(parts, context, text, "summary", usage, cost is None))
             case UpstreamBlob(output):
                 if not case.shape.takes_blob or case.target.upstream.dialect != "responses":
                     return None
