@@ -173,6 +173,11 @@ def units(items: Sequence[Item]) -> list[Unit]:
     return found
 
 
+def is_orphan(items: Sequence[Item], unit: Unit) -> bool:
+    """Whether this unit of `items` is an output without its call; what a tool says that nobody called is none."""
+    return answered_name(items[unit.indices[0]]) is not None
+
+
 def _same_call(one: Item, other: Item) -> bool:
     try:
         return all(one.get(key) == other.get(key) for key in (*one, *other) if key not in ("id", "status"))

@@ -9,7 +9,8 @@
   front where the client sent any: they are its current ones, the carried ones may be old.
 
 If the newest is an upstream's own blob that we wrapped, it is unwrapped and everything else stays: that upstream knows what
-its blob means, and the request must go there. Older compactions of other makers are dropped, the newest stands for them.
+its blob means, and the request must go there. Older compactions of other makers are dropped, and outputs whose calls they
+held: the newest stands for them.
 Anything else is foreign and refused, unless a single upstream (`native`) can have made it and judges it: another adapter too.
 
 **Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again; sealed signatures belong to the calls and
@@ -30,6 +31,7 @@ from adapter.compaction.anatomy import (
     Unit,
     Voice,
     answered_name,
+    is_orphan,
     summary_message,
     type_of,
     units,
@@ -115,6 +117,8 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
     path = f"input[{newest}].encrypted_content"
     sealed = items[newest].get("encrypted_content")
     before = [(index, item) for index, item in enumerate(items[:newest]) if not _is_compaction(item)]
+    if len(marks) > 1:
+        before = _with_their_calls(before)
     after = [(index, item) for index, item in enumerate(items) if index > newest]
     if native and not ring.knows(sealed):
         return _with_reasoning([*before, (newest, items[newest]), *after], ring, tenant, None, native)
@@ -133,6 +137,13 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
             return _with_reasoning(numbered, ring, tenant, None, native)
         case Kind.REASONING | Kind.SIGNED:
             raise not_verified(path)
+
+
+def _with_their_calls(numbered: list[tuple[int, Item]]) -> list[tuple[int, Item]]:
+    """Without outputs whose calls an older compaction held: the newest stands for both."""
+    items = [item for _, item in numbered]
+    lost = {index for unit in units(items) if is_orphan(items, unit) for index in unit.indices}
+    return [one for index, one in enumerate(numbered) if index not in lost]
 
 
 def _is_compaction(item: Item) -> bool:

@@ -126,6 +126,17 @@ def test_a_providers_blob_goes_back_to_it_with_everything_around_it() -> None:
     ]
 
 
+def test_outputs_whose_calls_an_older_compaction_held_go_with_it() -> None:
+    """A client that keeps its whole history would never be answered again."""
+    held = [carrying(user("a"), call("1")), output("1"), user("b"), call("2")]
+
+    native = {"type": "compaction", "encrypted_content": "gAAAA"}
+    for blob in (theirs(blob="gAAAA"), native):
+        found = expand([*held, blob, output("2"), user("c")], RING, "t", native=True).items
+        told = [item for item in found if item["type"] != "compaction"]
+        assert told == [user("b"), call("2"), output("2"), user("c")]
+
+
 @pytest.mark.parametrize("blob", ["gAAAA", None, KeyRing([bytes(32)]).seal(b"x", kind=Kind.SUMMARY, tenant="t")])
 def test_a_single_upstream_judges_what_nobody_here_has_sealed_and_gets_nothing_that_was_sealed_here(blob: Any) -> None:
     foreign = {"type": "compaction", "encrypted_content": blob}

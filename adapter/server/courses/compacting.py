@@ -19,6 +19,7 @@ from adapter.compaction.anatomy import (
     Voice,
     answered_name,
     called_name,
+    is_orphan,
     type_of,
     units,
     voice,
@@ -354,7 +355,7 @@ def _unfit(items: Sequence[Item]) -> set[int]:
     without a call."""
     found: set[int] = set()
     for unit in units(items):
-        if unit.voice is Voice.OUTPUT and answered_name(items[unit.indices[0]]) is not None:
+        if is_orphan(items, unit):
             found.update(unit.indices)
         led = not unit.open
         for index in reversed(unit.indices):
