@@ -135,7 +135,7 @@ class Compactor:
         if how not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT, Way.TRIGGER_BLOB):
             return
         if case.going_on or how is Way.TRIGGER_BLOB:
-            reason = "The upstream's compaction takes no call without an output."
+            reason = "The upstream's compaction takes no call without an output, and no output without a call."
             for index in sorted(_unfit(case.request.items).difference(case.split.kept)):
                 yield Loss(f"input[{case.places[index]}]", Action.DROPPED, "unanswered_call", reason)
         elif case.request.body.get("reasoning") is not None:
