@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from adapter.access.groups import Group
 from adapter.access.sections import EVERYONE, KeySection, LimitStore
 from adapter.codex import Codex
-from adapter.compaction import options as compacting
+from adapter.compaction.options import Compaction
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
 from adapter.hub.losses import Policy
 from adapter.hub.request import DialectName
@@ -25,7 +25,7 @@ Port = Annotated[int, Ge(0), Le(65535)]
 ENV_PREFIX: Final = "ADAPTER_"
 """What the names of environment variables begin with that say something of these."""
 MIB: Final = 1024 * 1024
-_DEFAULTS: Final = compacting.Options()
+_COMPACTION: Final = Compaction()
 _LIMITS: Final = LimitStore()
 
 
@@ -137,57 +137,6 @@ class Upstream(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Compaction(Section):
-    """`[compaction]`: how a history is made short where the upstream does not do it by itself."""
-
-    strategy: Literal["summary", "trim"] = "summary"
-    """A model's summary, or a history cut by rules, without any call."""
-    on_failure: Literal["error", "trim"] = "error"
-    """What a summary that could not be had becomes: an error for the client, or a history cut by rules."""
-    reply: Literal["compaction", "response", "gomodel"] = "compaction"
-    """How `/responses/compact` answers: a sealed item, or a summary as text."""
-    replies: dict[str, Literal["compaction", "response", "gomodel"]] = field(default_factory=dict)
-    """Model pattern -> reply, before `reply`; the first that matches counts."""
-    key_replies: dict[str, Literal["compaction", "response", "gomodel"]] = field(default_factory=dict)
-    """Id of a caller's key -> reply, before `replies`."""
-    model: str | None = None
-    """Who summarises. None: the model of the request."""
-    window: PositiveInt | None = None
-    """The summariser's context window in tokens, where its upstream names none."""
-    keep_user_tokens: Count = _DEFAULTS.keep_user_tokens
-    """Most recent user messages that stay word for word."""
-    keep_turn_tokens: Count | None = _DEFAULTS.keep_turn_tokens
-    """Up to which size the last user turn stays whole where the conversation goes on. None: whatever its size."""
-    short_tokens: Count = _DEFAULTS.short_tokens
-    """Chat-shaped: a history with less than this to compact stays as it is."""
-    trim_tokens: PositiveInt = _DEFAULTS.trim_tokens
-    """What a history is cut down to by rules."""
-    prompt: Path | None = None
-    """A file that replaces the summariser's instructions."""
-
-    def options(self) -> compacting.Options:
-        """As the one value that compaction goes by.
-
-        Raises:
-            ConfigError: the prompt cannot be read.
-        """
-        return compacting.Options(
-            strategy=compacting.Strategy(self.strategy),
-            on_failure=compacting.OnFailure(self.on_failure),
-            reply=compacting.Reply(self.reply),
-            replies=tuple((glob, compacting.Reply(reply)) for glob, reply in self.replies.items()),
-            key_replies=tuple((key, compacting.Reply(reply)) for key, reply in self.key_replies.items()),
-            model=self.model,
-            window_tokens=self.window,
-            keep_user_tokens=self.keep_user_tokens,
-            keep_turn_tokens=self.keep_turn_tokens,
-            short_tokens=self.short_tokens,
-            trim_tokens=self.trim_tokens,
-            prompt=compacting.load_prompt(self.prompt),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Sealing(Section):
     """`[sealing]`: the keys of what clients carry for us in `encrypted_content`."""
 
@@ -235,7 +184,7 @@ class Settings:
     """The whole configuration, an immutable snapshot."""
 
     server: Server = Server()
-    compaction: Compaction = Compaction()
+    compaction: Compaction = _COMPACTION
     sealing: Sealing = Sealing()
     store: Store = Store()
     upstreams: tuple[Upstream, ...] = ()

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from adapter.access.keys import digest_of
-from adapter.compaction.options import Reply
 from adapter.compaction.sealing import Kind
 from adapter.config import load
 from adapter.errors import ConfigError
@@ -170,8 +169,8 @@ def test_compaction_and_sealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     settings = _load(tmp_path, text)
     options = settings.compaction.options()
-    assert (options.reply_for("gpt-5.5"), options.reply_for("qwen")) == (Reply.RESPONSE, Reply.GOMODEL)
-    assert (options.prompt, options.window_tokens) == ("Sum up.", 1000)
+    assert (options.reply_for("gpt-5.5"), options.reply_for("qwen")) == ("response", "gomodel")
+    assert (options.instructions, options.window) == ("Sum up.", 1000)
     assert (settings.upstreams[0].compact, settings.upstreams[0].window) == ("response", 9)
     assert settings.sealing.ring().seal(b"x", kind=Kind.SUMMARY, tenant="t").startswith("adapter:1:summary:")
     assert "AAAA" not in repr(settings)

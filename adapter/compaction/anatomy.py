@@ -75,10 +75,17 @@ class Unit:
     indices: list[int] = field(default_factory=list)
     waiting: Counter[str] = field(default_factory=Counter)
     """Names of calls that have no output yet, and how many calls bear each."""
+    beside: set[str] = field(default_factory=set)
+    """Names of calls that run beside the conversation (`async`)."""
 
     @property
     def open(self) -> bool:
         return bool(self.waiting)
+
+    @property
+    def running(self) -> bool:
+        """It is open, and the conversation may go on meanwhile: every output that it waits for may come in any later turn."""
+        return self.open and self.waiting.keys() <= self.beside
 
     def answer(self, name: str) -> None:
         """One of its calls that bear this name has its output."""
@@ -160,8 +167,15 @@ def units(items: Sequence[Item]) -> list[Unit]:
         run = unit if speaker is Voice.MODEL else None
         if called is not None:
             unit.waiting[called] += 1
+            if item.get("async"):
+                unit.beside.add(called)
             callers.setdefault(called, deque()).append((unit, item))
     return found
+
+
+def is_orphan(items: Sequence[Item], unit: Unit) -> bool:
+    """Whether this unit of `items` is an output without its call; what a tool says that nobody called is none."""
+    return answered_name(items[unit.indices[0]]) is not None
 
 
 def _same_call(one: Item, other: Item) -> bool:

@@ -3,13 +3,14 @@
 **Compaction items.** The newest counts. If it is ours, what it stands for takes its place:
 
 * a *summary* blob: the items in front of it are what the compaction retained and the client gave back; instructions, user
-  messages and tool exchanges that are answered only now stay, whatever else is there was compacted. With a second, older
+  messages and tool exchanges that are answered only now or run on stay, whatever else is there was compacted. With a second, older
   compaction in front, the user messages there are already part of the newer summary and go too.
 * a *context* blob: it carries all that counts, and everything in front of it goes. Only instructions are taken from the
   front where the client sent any: they are its current ones, the carried ones may be old.
 
 If the newest is an upstream's own blob that we wrapped, it is unwrapped and everything else stays: that upstream knows what
-its blob means, and the request must go there. Older compactions of other makers are dropped, the newest stands for them.
+its blob means, and the request must go there. Older compactions of other makers are dropped, and outputs whose calls they
+held: the newest stands for them.
 Anything else is foreign and refused, unless a single upstream (`native`) can have made it and judges it: another adapter too.
 
 **Reasoning items.** Our sealed reasoning becomes `reasoning_text` content again; sealed signatures belong to the calls and
@@ -27,8 +28,10 @@ from typing import Any
 from adapter.compaction.anatomy import (
     COMPACTIONS,
     EXPANDED,
+    Unit,
     Voice,
     answered_name,
+    is_orphan,
     summary_message,
     type_of,
     units,
@@ -114,6 +117,8 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
     path = f"input[{newest}].encrypted_content"
     sealed = items[newest].get("encrypted_content")
     before = [(index, item) for index, item in enumerate(items[:newest]) if not _is_compaction(item)]
+    if len(marks) > 1:
+        before = _with_their_calls(before)
     after = [(index, item) for index, item in enumerate(items) if index > newest]
     if native and not ring.knows(sealed):
         return _with_reasoning([*before, (newest, items[newest]), *after], ring, tenant, None, native)
@@ -132,6 +137,13 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
             return _with_reasoning(numbered, ring, tenant, None, native)
         case Kind.REASONING | Kind.SIGNED:
             raise not_verified(path)
+
+
+def _with_their_calls(numbered: list[tuple[int, Item]]) -> list[tuple[int, Item]]:
+    """Without outputs whose calls an older compaction held: the newest stands for both."""
+    items = [item for _, item in numbered]
+    lost = {index for unit in units(items) if is_orphan(items, unit) for index in unit.indices}
+    return [one for index, one in enumerate(numbered) if index not in lost]
 
 
 def _is_compaction(item: Item) -> bool:
@@ -153,9 +165,12 @@ def _front(before: Sequence[Item], blob: Opened, path: str, answers: Container[s
 
 
 def _staying(items: Sequence[Item], voices: set[Voice], answers: Container[str]) -> list[Item]:
-    """Items of these voices, and open exchanges as far as they are answered now: one that is not would be refused."""
-    found = [u for u in units(items) if (any(n in answers for n in u.waiting) if u.open else u.voice in voices)]
-    return [items[index] for index in sorted(index for unit in found for index in unit.indices)]
+    """Items of these voices, and open exchanges as far as they are answered now or run on: any other would be refused."""
+
+    def stays(unit: Unit) -> bool:
+        return any(name in answers for name in unit.waiting) or unit.running if unit.open else unit.voice in voices
+
+    return [items[index] for index in sorted(index for unit in filter(stays, units(items)) for index in unit.indices)]
 
 
 def _with_reasoning(

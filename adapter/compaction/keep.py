@@ -8,7 +8,7 @@ into a budget, and open tool exchanges. Two situations differ in what must come 
 * **Going on** (chat-shaped and in-conversation compaction): the shortened history is answered at once. The last user turn
   comes after the summary and stays whole; of one that is itself too long (an agent at work for hours on one message)
   the user's message and the last exchange stay, and the summary comes between them. A call before that turn that nobody
-  answered will not be answered any more, and is told in the summary only.
+  answered will not be answered any more, and is told in the summary only; one that runs on beside the conversation stays.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def split(items: Sequence[Item], options: Options, *, going_on: bool) -> Split:
     """Take the history apart; `going_on` says which of the two situations it is."""
     found = units(items)
     kept = {
-        number for number, unit in enumerate(found) if unit.voice is Voice.INSTRUCTION or (unit.open and not going_on)
+        number
+        for number, unit in enumerate(found)
+        if unit.voice is Voice.INSTRUCTION or unit.running or (unit.open and not going_on)
     }
     kept.update(_recent_users(items, found, options.keep_user_tokens))
     first_after = len(items)

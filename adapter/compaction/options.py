@@ -1,38 +1,20 @@
-"""What an operator decides about compaction, as one frozen value."""
+"""What an operator decides about compaction: the table as it is written, and as the one value that compaction goes by."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from adapter.errors import ConfigError
+from adapter.kinds import Count, PositiveInt, Section
 
-
-class Reply(Enum):
-    """Which shape a Responses-shaped call of `/responses/compact` is answered in."""
-
-    COMPACTION = "compaction"
-    RESPONSE = "response"
-    GOMODEL = "gomodel"
-
-
-class Strategy(Enum):
-    """How a history is made shorter: a model writes a summary, or the rules of `trim` cut it."""
-
-    SUMMARY = "summary"
-    TRIM = "trim"
-
-
-class OnFailure(Enum):
-    """What a summary that could not be had becomes: an error for the client, or a trimmed history."""
-
-    ERROR = "error"
-    TRIM = "trim"
+Reply: TypeAlias = Literal["compaction", "response", "gomodel"]
+"""Which shape a Responses-shaped call of `/responses/compact` is answered in."""
+REPLIES: Final[tuple[Reply, ...]] = get_args(Reply)
 
 
 class Clips(NamedTuple):
@@ -51,38 +33,59 @@ class Clips(NamedTuple):
         return self._replace(output=self.output // 4, arguments=self.arguments // 4)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The `[compaction]` table, with what the caller knows about the upstream laid over it."""
+@dataclass(frozen=True, slots=True)
+class Compaction(Section):
+    """`[compaction]`: how a history is made short where the upstream does not do it by itself."""
 
-    strategy: Strategy = Strategy.SUMMARY
-    on_failure: OnFailure = OnFailure.ERROR
-    reply: Reply = Reply.COMPACTION
-    key_replies: tuple[tuple[str, Reply], ...] = ()
-    """By the id of the caller's key; goes before `replies`."""
-    replies: tuple[tuple[str, Reply], ...] = ()
-    """By model pattern, before `reply`; the first that matches counts."""
+    strategy: Literal["summary", "trim"] = "summary"
+    """A model's summary, or a history cut by rules, without any call."""
+    on_failure: Literal["error", "trim"] = "error"
+    """What a summary that could not be had becomes: an error for the client, or a history cut by rules."""
+    reply: Reply = "compaction"
+    """How `/responses/compact` answers: a sealed item, or a summary as text."""
+    replies: dict[str, Reply] = field(default_factory=dict)
+    """Model pattern -> reply, before `reply`; the first that matches counts."""
+    key_replies: dict[str, Reply] = field(default_factory=dict)
+    """Id of a caller's key -> reply, before `replies`."""
     model: str | None = None
-    """Who summarises; None is the model of the request."""
-    window_tokens: int | None = None
-    """The summariser's context window; unknown is None, and an error of the upstream then tells."""
-    keep_user_tokens: int = 20_000
-    """Most recent user messages that stay word for word, as many as fit whole."""
-    keep_turn_tokens: int | None = None
-    """Chat-shaped and in-conversation compaction: the last user turn stays whole, answers and tool exchanges included, up
-    to this size where one is set (for agents that work for hours on one message; a threshold sets a quarter of itself).
-    Of a longer one the user's message and the last exchange stay."""
-    short_tokens: int = 4_000
-    """Chat-shaped compaction: with less than this to compact, a summary would be no shorter, and nothing is done."""
-    trim_tokens: int = 32_000
-    """What `trim` cuts a history down to."""
+    """Who summarises. None: the model of the request."""
+    window: PositiveInt | None = None
+    """The summariser's context window in tokens, where its upstream names none."""
+    keep_user_tokens: Count = 20_000
+    """Most recent user messages that stay word for word."""
+    keep_turn_tokens: Count | None = None
+    """Up to which size the last user turn stays whole where the conversation goes on. None: whatever its size."""
+    short_tokens: Count = 4_000
+    """Chat-shaped: a history with less than this to compact stays as it is."""
+    trim_tokens: PositiveInt = 32_000
+    """What a history is cut down to by rules."""
+    prompt: Path | None = None
+    """A file that replaces the summariser's instructions."""
+
+    def options(self) -> Options:
+        """As the one value that compaction goes by.
+
+        Raises:
+            ConfigError: the prompt cannot be read.
+        """
+        written = {one.name: getattr(self, one.name) for one in fields(Compaction)}
+        return Options(**written, instructions=load_prompt(self.prompt))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(Compaction):
+    """The table with its prompt read, and with what the caller knows about the upstream laid over it: its window, and who
+    summarises there."""
+
+    instructions: str = field(default_factory=lambda: load_prompt(None), repr=False)
+    """The summariser's."""
     clips: Clips = field(default_factory=Clips)
-    prompt: str = field(default_factory=lambda: load_prompt(None), repr=False)
 
     def reply_for(self, model: str, key_id: str | None = None) -> Reply:
         """The reply shape for a caller's key, else for a model, by the name that the client uses."""
-        for_key = next((reply for key, reply in self.key_replies if key == key_id), None)
-        return for_key or next((reply for glob, reply in self.replies if fnmatchcase(model, glob)), self.reply)
+        if key_id in self.key_replies:
+            return self.key_replies[key_id]
+        return next((reply for glob, reply in self.replies.items() if fnmatchcase(model, glob)), self.reply)
 
     def within(self, threshold: int) -> Options:
         """For a history that is to stay under `threshold` tokens: what stays word for word takes half of it at most."""

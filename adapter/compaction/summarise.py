@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from adapter.compaction.anatomy import COMPACTIONS, CUT_OFF, type_of
 from adapter.compaction.keep import Split, split
-from adapter.compaction.options import OnFailure, Options, Strategy
+from adapter.compaction.options import Options
 from adapter.compaction.payload import ContextPayload, Payload, SummaryPayload
 from adapter.compaction.pieces import SEPARATOR_BYTES, Pieces
 from adapter.compaction.render import blocks, transcript
@@ -61,7 +61,7 @@ class Compacted:
     """The whole conversation as it goes on from here."""
     text: str
     """The summary; of a trimmed history its transcript."""
-    strategy: Strategy
+    strategy: Literal["summary", "trim"]
     usage: dict[str, Any]
     """What the calls cost together; zeros without calls."""
     estimated: bool
@@ -70,7 +70,7 @@ class Compacted:
     @property
     def payload(self) -> Payload:
         """What to seal for a client that gives back what was retained beside the blob."""
-        if self.strategy is Strategy.TRIM:
+        if self.strategy == "trim":
             return ContextPayload(self.context)
         return SummaryPayload(self.text)
 
@@ -87,15 +87,15 @@ def summarise(
     """
     parts = split(request.items, options, going_on=going_on)
     bill = _Bill()
-    if options.strategy is Strategy.TRIM:
+    if options.strategy == "trim":
         return _trimmed(parts, options, bill)
     try:
         text = yield from _summary(request, options, bill)
     except AdapterError:
-        if options.on_failure is OnFailure.ERROR:
+        if options.on_failure == "error":
             raise
         return _trimmed(parts, options, bill)
-    return Compacted(parts, parts.context(text), text, Strategy.SUMMARY, bill.usage, bill.estimated)
+    return Compacted(parts, parts.context(text), text, "summary", bill.usage, bill.estimated)
 
 
 def trimmed(request: Request, options: Options, *, going_on: bool) -> Compacted:
@@ -105,7 +105,7 @@ def trimmed(request: Request, options: Options, *, going_on: bool) -> Compacted:
 
 def _trimmed(parts: Split, options: Options, bill: _Bill) -> Compacted:
     context = trim(parts, options.trim_tokens)
-    return Compacted(parts, context, transcript(context, options.clips), Strategy.TRIM, bill.usage, bill.estimated)
+    return Compacted(parts, context, transcript(context, options.clips), "trim", bill.usage, bill.estimated)
 
 
 @dataclass(slots=True)
@@ -187,7 +187,7 @@ class _Asking:
             answer = yield call
             if isinstance(answer, AdapterError):
                 raise answer
-            self._bill.add(utf8_length(text) + utf8_length(self._options.prompt), answer)
+            self._bill.add(utf8_length(text) + utf8_length(self._options.instructions), answer)
             if answer.status == "failed":
                 raise answer.error or UpstreamError("The upstream failed while it summarised the conversation.")
             summary = _text(answer).strip()
@@ -203,9 +203,9 @@ def _as_they_are(texts: list[str], limit: int) -> Iterable[str]:
 
 def _room(options: Options) -> int:
     """Bytes of history that fit one call."""
-    window = options.window_tokens or LARGEST_WINDOW
+    window = options.window or LARGEST_WINDOW
     free = window - min(_ANSWER_TOKENS, window // 4)
-    return max(free * _BYTES_A_TOKEN - utf8_length(options.prompt), SMALLEST_PIECE)
+    return max(free * _BYTES_A_TOKEN - utf8_length(options.instructions), SMALLEST_PIECE)
 
 
 def _length(source: Iterable[str]) -> int:
@@ -225,7 +225,7 @@ _CARRIED: Final = ("service_tier", "safety_identifier", "user", "prompt_cache_ke
 def _call(request: Request, options: Options, task: str, opaque: list[Item]) -> Request:
     body: dict[str, Any] = {
         "model": options.model or request.model,
-        "instructions": options.prompt,
+        "instructions": options.instructions,
         "input": [
             *opaque,
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": task}]},

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
-from adapter.compaction.anatomy import Unit, Voice, answered_name, type_of, units
+from adapter.compaction.anatomy import Unit, Voice, is_orphan, type_of, units
 from adapter.compaction.keep import Split
 from adapter.compaction.render import clip
 from adapter.compaction.sizes import weight
@@ -56,8 +56,7 @@ def trim(split: Split, target_tokens: int) -> list[Item]:
 def _worth(items: Sequence[Item], unit: Unit) -> _Worth:
     if unit.voice is Voice.SUMMARY:
         return _Worth.SUMMARY
-    orphan = answered_name(items[unit.indices[0]]) is not None
-    return _Worth.NOTHING if orphan or unit.open else _Worth.EXCHANGE
+    return _Worth.NOTHING if is_orphan(items, unit) or unit.open else _Worth.EXCHANGE
 
 
 def _clipped(item: Item) -> Item:

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from adapter.conform.peers import ChatPeer, Line, Peer, ResponsesPeer, message
 from adapter.conform.speaking import CREATED, Spoken, response
+from adapter.upstream.profiles import GENERIC, Profile
 
 Kind = Literal["compaction", "response", "gomodel", "chat", "trigger", "none_chat", "none_responses"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -44,8 +45,9 @@ def facts(value: Any) -> str:
 class CompactPeer:
     """A model server of one kind."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, profile: Profile = GENERIC) -> None:
         self.kind = kind
+        self.profile = profile
         self.seen: list[tuple[str, dict[str, Any]]] = []
         """(path, body) of every request, in their order."""
         self._chat = kind in ("chat", "none_chat")
@@ -87,7 +89,7 @@ def _answers(body: dict[str, Any]) -> Spoken:
 
 class _Chat(ChatPeer):
     def __init__(self, owner: CompactPeer) -> None:
-        super().__init__([_answers])
+        super().__init__([_answers], profile=owner.profile)
         self._owner = owner
 
     def checked(self, body: dict[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from adapter.hub.items import UPDATE
+
 _OUTPUTS: Final = {
     "function_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
@@ -31,12 +33,15 @@ def _problems(body: dict[str, Any]) -> Iterator[str]:
         return
     waiting: dict[str, str] = {}
     answered: set[str] = set()
+    beside: set[str] = set()
     for i, item in enumerate(items):
         kind = item.get("type", "message")
         if kind in _OUTPUTS:
             if item["call_id"] in waiting:
                 yield f"input[{i}]: two calls of one id"
             waiting[item["call_id"]] = _OUTPUTS[kind]
+            if item.get("async"):
+                beside.add(item["call_id"])
         elif kind == "function_call_output" and item.get("call_id") is None and isinstance(item.get("name"), str):
             pass  # what a tool says that nobody called
         elif kind in _OUTPUTS.values():
@@ -44,6 +49,8 @@ def _problems(body: dict[str, Any]) -> Iterator[str]:
                 answered.add(item["call_id"])
             elif not (item["call_id"] in answered and isinstance(item.get("name"), str)):  # so Codex's scripts notify
                 yield f"input[{i}]: answers no call that waits"
+        if kind == UPDATE and i and items[i - 1].get("type") == UPDATE:
+            yield f"input[{i}]: two updates of settings side by side"
         if kind == "reasoning" and not item.get("encrypted_content") and "id" in item and not item.get("content"):
             yield f"input[{i}]: a reasoning item without its encrypted content"
-    yield from (f"the call {call_id} has no output" for call_id in waiting)
+    yield from (f"the call {call_id} has no output" for call_id in waiting if call_id not in beside)

@@ -31,6 +31,10 @@ ID_PREFIXES: Final = {
 """How the API begins the ids of its items, by their types."""
 OTHER_ID: Final = "item_"
 """How ours of any other type begin."""
+UPDATE: Final = "configuration_update"
+"""The type of an item that changes settings of the conversation from there on."""
+SETTINGS: Final = (("reasoning", "effort"), ("text", "format"))
+"""Which: each is an option of a key of the request."""
 _TEXT_KEYS: Final = ("text", "refusal", "arguments", "input", "output", "content", "summary")
 """Where an item or a part keeps what was said: a string, or a list of parts that have these keys again."""
 

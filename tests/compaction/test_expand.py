@@ -89,6 +89,13 @@ def test_an_open_exchange_that_is_never_answered_goes() -> None:
     assert expanded(carrying(user("a"), call("1")), user("b")) == [user("a"), user("b")]
 
 
+def test_a_call_that_runs_beside_the_conversation_stays_until_it_is_answered() -> None:
+    running = {**call("1"), "async": True}
+
+    assert expanded(user("a"), running, ours(), user("b")) == [user("a"), summary_message("S"), running, user("b")]
+    assert expanded(carrying(user("a"), running), user("b")) == [user("a"), running, user("b")]
+
+
 def test_a_context_stands_for_everything_before_it() -> None:
     carried = [user("a"), summary_message("S"), user("b")]
 
@@ -117,6 +124,17 @@ def test_a_providers_blob_goes_back_to_it_with_everything_around_it() -> None:
         {"type": "compaction", "id": "cmp_x", "encrypted_content": "gAAAA"},
         user("c"),
     ]
+
+
+def test_outputs_whose_calls_an_older_compaction_held_go_with_it() -> None:
+    """A client that keeps its whole history would never be answered again."""
+    held = [carrying(user("a"), call("1")), output("1"), user("b"), call("2")]
+
+    native = {"type": "compaction", "encrypted_content": "gAAAA"}
+    for blob in (theirs(blob="gAAAA"), native):
+        found = expand([*held, blob, output("2"), user("c")], RING, "t", native=True).items
+        told = [item for item in found if item["type"] != "compaction"]
+        assert told == [user("b"), call("2"), output("2"), user("c")]
 
 
 @pytest.mark.parametrize("blob", ["gAAAA", None, KeyRing([bytes(32)]).seal(b"x", kind=Kind.SUMMARY, tenant="t")])

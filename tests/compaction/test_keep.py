@@ -121,6 +121,15 @@ def test_going_on_a_call_that_nobody_answered_is_left_to_the_summary() -> None:
     assert split(items, OPTIONS, going_on=False).kept == [0, 1, 2]
 
 
+def test_going_on_a_call_that_runs_beside_the_conversation_stays_until_it_is_answered() -> None:
+    running = {**call("a"), "async": True}
+    items = [user("one"), running, assistant("it runs"), user("two")]
+
+    assert split(items, OPTIONS, going_on=True).kept == [0, 1, 2, 3]
+    assert split([*items, output("a"), user("three")], OPTIONS, going_on=True).kept == [0, 3, 5]
+    assert split([items[0], running, call("lost"), *items[2:]], OPTIONS, going_on=True).kept == [0, 4]
+
+
 def test_going_on_an_exchange_that_ends_in_the_last_turn_belongs_to_it() -> None:
     items = [assistant("0"), user("one"), call("a"), user("two"), output("a")]
 

@@ -19,7 +19,7 @@ def test_the_packaged_prompt_asks_for_the_fixed_sections_in_order() -> None:
         "## Open problems",
         "## Next step",
     ]
-    prompt = Options().prompt
+    prompt = Options().instructions
 
     assert sorted(headings, key=prompt.index) == headings
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapter.compaction.anatomy import is_summary, summary_message
-from adapter.compaction.options import Clips, OnFailure, Options, Strategy
+from adapter.compaction.options import Clips, Options
 from adapter.compaction.payload import ContextPayload, SummaryPayload
 from adapter.compaction.summarise import Compacted, summarise
 from adapter.errors import AdapterError, BadRequest, PayloadTooLarge, UpstreamError, UpstreamTimeout
@@ -97,7 +97,7 @@ def test_the_call_streams_stores_nothing_offers_no_tools_and_tells_everything() 
 
 
 def test_the_model_and_the_prompt_may_be_others() -> None:
-    asked = next(summarise(request(HISTORY), Options(model="small", prompt="Be brief."), going_on=False))
+    asked = next(summarise(request(HISTORY), Options(model="small", instructions="Be brief."), going_on=False))
 
     assert (asked.model, asked.body["instructions"]) == ("small", "Be brief.")
 
@@ -106,7 +106,7 @@ def test_a_known_window_is_respected_from_the_first_call_on() -> None:
     items = [user(f"fact {n}: " + "x" * 2_000) for n in range(40)]
 
     done, asked = run(
-        summarise(request(items), Options(window_tokens=10_000, prompt="p"), going_on=False), window(23_000)
+        summarise(request(items), Options(window=10_000, instructions="p"), going_on=False), window(23_000)
     )
 
     assert len(asked) == 5
@@ -160,7 +160,7 @@ def test_a_piece_refused_in_the_middle_is_cut_and_nothing_is_read_twice_or_left_
     answers = [answer("p1"), TOO_LONG, *(answer(f"p{n}") for n in range(2, 30))]
 
     _, asked = run(
-        summarise(request(items), Options(window_tokens=6_000, prompt="p"), going_on=False), replies(*answers)
+        summarise(request(items), Options(window=6_000, instructions="p"), going_on=False), replies(*answers)
     )
 
     told = [task(each) for n, each in enumerate(asked) if n != 1 and "Merge" not in task(each)]
@@ -191,7 +191,7 @@ def test_summaries_that_do_not_fit_together_stand_side_by_side() -> None:
     long = "s" * 9_000
 
     done, _ = run(
-        summarise(request(items), Options(window_tokens=4_000, prompt="p"), going_on=False), lambda _: answer(long)
+        summarise(request(items), Options(window=4_000, instructions="p"), going_on=False), lambda _: answer(long)
     )
 
     assert done.text.count(long) >= 2
@@ -232,14 +232,14 @@ def test_an_upstream_error_is_the_clients_or_becomes_a_trimmed_history() -> None
 
     with pytest.raises(UpstreamTimeout):
         run(summarise(request(HISTORY), Options(), going_on=False), replies(error))
-    done, _ = run(summarise(request(HISTORY), Options(on_failure=OnFailure.TRIM), going_on=False), replies(error))
-    assert done.strategy is Strategy.TRIM
+    done, _ = run(summarise(request(HISTORY), Options(on_failure="trim"), going_on=False), replies(error))
+    assert done.strategy == "trim"
     assert done.context == HISTORY
     assert "boom in parser.py" in done.text
 
 
 def test_trim_asks_nobody() -> None:
-    options = Options(strategy=Strategy.TRIM, trim_tokens=20)
+    options = Options(strategy="trim", trim_tokens=20)
     done, asked = run(summarise(request(HISTORY), options, going_on=False), replies())
 
     assert asked == []
@@ -256,7 +256,7 @@ def test_usage_is_the_sum_of_all_calls_and_estimated_where_none_was_told() -> No
 
     assert done.estimated
     assert done.usage["output_tokens"] == 1 + 2
-    assert done.usage["input_tokens"] > 10 + len(Options().prompt) // 4
+    assert done.usage["input_tokens"] > 10 + len(Options().instructions) // 4
 
 
 def test_what_is_sealed_beside_retained_items_is_the_summary() -> None:
@@ -270,7 +270,7 @@ def test_a_providers_own_compaction_goes_along_as_it_is_with_the_first_piece() -
     blob: dict[str, Any] = {"type": "compaction", "id": "cmp", "encrypted_content": "gAAAA"}
     items = [blob, *(user("x" * 9_000) for _ in range(4))]
 
-    _, asked = run(summarise(request(items), Options(window_tokens=8_000, prompt="p"), going_on=False), window(20_000))
+    _, asked = run(summarise(request(items), Options(window=8_000, instructions="p"), going_on=False), window(20_000))
 
     assert [blob in each.items for each in asked] == [True, *([False] * (len(asked) - 1))]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from adapter.conform.compactors import KINDS, CompactPeer, Kind
-from tests.server.compacting import ASKS, COMPACT, FACTS, HISTORY, WAYS, peered, told
+from adapter.compaction.anatomy import PREFACE
+from adapter.conform.compactors import KINDS, CompactPeer, Kind, facts
+from tests.server.compacting import ASKS, COMPACT, FACTS, HISTORY, WAYS, continued, peered, told
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
     END,
@@ -299,5 +300,101 @@ def test_a_loss_is_told_once() -> None:
         async with Upstream([json_reply(response())]) as up, adapter(upstream(up.url, "responses")) as client:
             found = await client.ask("chat", messages=messages)
             assert found.headers["x-adapter-losses"] == "messages;dropped"
+
+    play(scenario)
+
+
+THOUGHT = {"type": "reasoning", "summary": [], "encrypted_content": "peer:"}
+UNFINISHED = [
+    THOUGHT,
+    {"type": "function_call", "call_id": "done", "name": "shell", "arguments": "{}"},
+    {"type": "message", "role": "assistant", "content": "FACT-said"},
+    THOUGHT,
+    {"type": "function_call", "call_id": "interrupted", "name": "shell", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "done", "output": "FACT-done"},
+]
+
+
+@pytest.mark.parametrize("kind", ["compaction", "response", "trigger"])
+def test_a_call_that_nobody_answered_is_told_as_lost_to_an_upstreams_own_compaction_and_what_was_finished_is_not(
+    kind: Kind,
+) -> None:
+    """A strict server takes no call without an output. A summary of ours tells it, and so it is no loss there."""
+
+    async def scenario() -> None:
+        way = WAYS["threshold"]
+        body = way.body | {"input": [*HISTORY, *UNFINISHED, ASKS]}
+        peer = CompactPeer(kind)
+        async with peered(peer) as section, adapter(section) as client:
+            found = await client.post(way.path, body)
+            assert found.status == 200, found.body
+            assert found.headers["x-adapter-losses"] == "input[9];dropped, input[10];dropped"
+        assert facts(peer.seen[0][1]["input"]) == "FACT-done FACT-path FACT-port FACT-said"
+        assert peer.problems == []
+        async with peered(CompactPeer("none_responses")) as section, adapter(section) as client:
+            assert "x-adapter-losses" not in (await client.post(way.path, body)).headers
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["compaction", "trigger"])
+def test_what_a_tool_says_that_nobody_called_is_told_to_an_upstreams_own_compaction(kind: Kind) -> None:
+    """So Codex tells its goals: an output with a name and no call."""
+
+    async def scenario() -> None:
+        way = WAYS["threshold"]
+        goal = {"type": "function_call_output", "name": "goal", "output": "FACT-goal"}
+        peer = CompactPeer(kind)
+        async with peered(peer) as section, adapter(section) as client:
+            found = await client.post(way.path, way.body | {"input": [goal, *HISTORY, ASKS]})
+            assert found.status == 200, found.body
+            assert "x-adapter-losses" not in found.headers
+        assert "FACT-goal" in str(peer.seen[0][1])
+
+    play(scenario)
+
+
+STAYS: list[tuple[str, Kind]] = [
+    *((name, kind) for name in ("openai", "trigger") for kind in ("none_chat", "none_responses")),
+    *(("threshold", kind) for kind in ("none_chat", "none_responses", "compaction", "trigger")),
+]
+"""Elsewhere it is the upstream that says what stays of a call."""
+
+
+@pytest.mark.parametrize(("name", "kind"), STAYS)
+def test_a_call_that_runs_beside_the_conversation_is_answered_after_any_number_of_compactions(
+    name: str, kind: Kind
+) -> None:
+    async def scenario() -> None:
+        peer = CompactPeer(kind)
+        slow = {"type": "function_call", "call_id": "slow", "name": "shell", "arguments": "{}", "async": True}
+        began = [*HISTORY, slow, {"type": "message", "role": "assistant", "content": "It runs beside."}]
+        async with peered(peer) as section, adapter(section) as client:
+            history = [*began, ASKS]
+            for way in (WAYS[name], WAYS["threshold"], WAYS[name]):
+                rest = way.body["input"][len(HISTORY) :]
+                found = await client.post(way.path, way.body | {"input": history + rest})
+                assert found.status == 200, found.body
+                history = [*found.json["output"], *HISTORY[1:], ASKS]
+            late = {"type": "function_call_output", "call_id": "slow", "output": "FACT-late"}
+            answer = await client.post("/v1/responses", {"model": "m", "input": [*history, late, ASKS]})
+            assert answer.status == 200, answer.body
+            assert "FACT-late" in str(answer.json["output"])
+            assert peer.problems == []
+
+    play(scenario)
+
+
+def test_an_earlier_summary_does_not_stay_beside_an_upstreams_own_compaction_that_was_told_it() -> None:
+    """Such an upstream keeps what users said, and takes it for that."""
+
+    async def scenario() -> None:
+        ours, own = CompactPeer("none_responses"), CompactPeer("compaction")
+        async with peered(ours, "ours", models=["o"]) as one, peered(own, models=["m"]) as two:
+            async with adapter(one, two) as client:
+                first = await client.post(COMPACT, WAYS["openai"].body | {"model": "o"})
+                second = await client.post(COMPACT, {"model": "m", "input": [*first.json["output"], ASKS]})
+                assert PREFACE not in str(second.json["output"])
+                assert told(await continued(client, second.json, WAYS["openai"])) == FACTS
 
     play(scenario)

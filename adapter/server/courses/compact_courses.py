@@ -16,13 +16,14 @@ from adapter.compaction.calls import CompactCall, Shape, read_call, shape
 from adapter.compaction.expand import Expanded, expand
 from adapter.compaction.keep import worth_compacting
 from adapter.compaction.made import Made, Seals
-from adapter.compaction.options import Options, Reply
+from adapter.compaction.options import REPLIES, Options, Reply
 from adapter.compaction.outgoing import SealingSignatures, asks_for_sealed_reasoning, sealing_reasoning, wrapping_blobs
 from adapter.compaction.plan import ClientShape, Way
 from adapter.compaction.sealing import not_verified
 from adapter.compaction.shapes import Facts, compaction_reply, gomodel_reply, response_reply
 from adapter.compaction.streams import preceded, triggered
 from adapter.compaction.triggers import is_due, is_triggered
+from adapter.compaction.updates import update_items
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.echo import echo
 from adapter.dialects.responses.read_request import compact_threshold
@@ -109,17 +110,18 @@ class CompactCourses:
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
         target, seals = self._expanded(turn, request, found)
-        case = self._case(turn, ClientShape(reply.value), request, target)
+        case = self._case(turn, ClientShape(reply), request, target)
 
         async def begin() -> Lane:
             made = await self._made(case)
             facts = self._facts(case, made, call)
             match reply:
-                case Reply.COMPACTION:
-                    answer = compaction_reply(facts, made.reply_output(seals, facts.token))
-                case Reply.RESPONSE:
+                case "compaction":
+                    output = [*made.reply_output(seals, facts.token), *update_items(case.settings, facts.token)]
+                    answer = compaction_reply(facts, output)
+                case "response":
                     answer = response_reply(facts, made.text)
-                case Reply.GOMODEL:
+                case "gomodel":
                     answer = gomodel_reply(facts, made.text)
             return Document(serialised(answer), made.usage)
 
@@ -151,7 +153,7 @@ class CompactCourses:
 
         async def begin() -> Lane:
             made = await self._made(case)
-            events = triggered(self._facts(case, made), made.blob(seals))
+            events = triggered(self._facts(case, made), made.blob(seals), case.settings)
             return Said(events, exchange, [Anomaly("usage_estimated")] if made.estimated else [])
 
         case.turn.lane = "compact"
@@ -167,7 +169,7 @@ class CompactCourses:
             answering = await self._ground.asking.answering(turn, going.plan(made))
             answering = self._sealed(answering, request, target, seals)
             if case.shape is ClientShape.THRESHOLD:
-                return Changed(answering, preceded(made.blob(seals), made.usage))
+                return Changed(answering, preceded(made.blob(seals), case.settings, made.usage))
             return Changed(answering, _costing(made.usage))
 
         turn.lane = "compact"
@@ -195,17 +197,16 @@ class CompactCourses:
         """Which shape a Responses-shaped compact call is answered in."""
         asked = turn.headers.get(_REPLY)
         if asked is not None:
-            try:
-                return Reply(asked.decode("latin-1").strip().lower())
-            except ValueError:
-                allowed = ", ".join(reply.value for reply in Reply)
-                raise InvalidValue(f"{_REPLY.decode()} must be one of {allowed}.", param=_REPLY.decode()) from None
+            wanted = asked.decode("latin-1").strip().lower()
+            for reply in REPLIES:
+                if reply == wanted:
+                    return reply
+            raise InvalidValue(f"{_REPLY.decode()} must be one of {', '.join(REPLIES)}.", param=_REPLY.decode())
         model = body.get("model")
         return self._compactor.options.reply_for(model if isinstance(model, str) else "", turn.caller.key_id)
 
     def _case(self, turn: Turn, shape: ClientShape, request: Request, target: Target) -> Case:
-        options = self._compactor.options
-        return Case(turn=turn, shape=shape, request=request, target=target, options=options)
+        return Case.of(turn, shape, request, target, self._compactor.options)
 
     # --------------------------------------------------------------------------------------------------------- blobs
 

@@ -7,23 +7,37 @@ never fails the client.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final
 
-from adapter.compaction.anatomy import COMPACTIONS, REFERENCE, TRIGGER, Voice, type_of, units, voice
+from adapter.compaction.anatomy import (
+    COMPACTIONS,
+    REFERENCE,
+    TRIGGER,
+    Voice,
+    answered_name,
+    called_name,
+    is_orphan,
+    type_of,
+    units,
+    voice,
+)
 from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
-from adapter.compaction.options import OnFailure, Options, Strategy
+from adapter.compaction.options import Options
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
 from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import TOO_LONG, Compacted, summarise, trimmed
+from adapter.compaction.updates import in_effect, is_update
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, NoSummary, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
 from adapter.hub.fold import Answer
+from adapter.hub.items import UPDATE
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Request
 from adapter.server.calls.asking import Asking
@@ -59,9 +73,24 @@ class Case:
     turn: Turn
     shape: ClientShape
     request: Request
-    """Its items are what the target reads; a trigger is no part of them."""
+    """Its items are what the target reads; a trigger is no part of them, nor are updates of settings."""
     target: Target
     options: Options
+    settings: Sequence[Item]
+    """What the updates say together (`updates.in_effect`)."""
+    places: Sequence[int]
+    """Where each of its items stood among the updates."""
+
+    @classmethod
+    def of(cls, turn: Turn, shape: ClientShape, request: Request, target: Target, options: Options) -> Case:
+        """Of a request as it is read, without its trigger."""
+        items, settings = request.items, in_effect(request.items)
+        places = [place for place, item in enumerate(items) if not is_update(item)]
+        if len(places) < len(items):
+            request = replace(request, body={**request.body, "input": [items[place] for place in places]})
+        return cls(
+            turn=turn, shape=shape, request=request, target=target, options=options, settings=settings, places=places
+        )
 
     @property
     def going_on(self) -> bool:
@@ -93,16 +122,25 @@ class Compactor:
     def way(self, shape: ClientShape, target: Target) -> Way:
         """How a compaction for this client is had from it."""
         how = way(shape, self.kind(target))
-        return Way.SUMMARISE if self.options.strategy is Strategy.TRIM and how is not Way.HAND_ON else how
+        return Way.SUMMARISE if self.options.strategy == "trim" and how is not Way.HAND_ON else how
 
     def losses(self, case: Case) -> list[Loss]:
-        """What of the request a compaction will not hear of."""
-        if case.going_on or case.request.body.get("reasoning") is None:
-            return []
-        if self.way(case.shape, case.target) not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT):
-            return []
-        reason = "The upstream's compaction takes no reasoning settings."
-        return [Loss("reasoning", Action.DROPPED, "reasoning", reason)]
+        """What of the request a compaction will not hear of, or its client of what came of it."""
+        return list(self._losses(case))
+
+    def _losses(self, case: Case) -> Iterator[Loss]:
+        if case.settings and case.shape in (ClientShape.RESPONSE, ClientShape.GOMODEL):
+            yield Loss("input", Action.DROPPED, UPDATE, "A summary as text cannot say which settings are in effect.")
+        how = self.way(case.shape, case.target)
+        if how not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT, Way.TRIGGER_BLOB):
+            return
+        if case.going_on or how is Way.TRIGGER_BLOB:
+            reason = "The upstream's compaction takes no call without an output, and no output without a call."
+            for index in sorted(_unfit(case.request.items).difference(case.split.kept)):
+                yield Loss(f"input[{case.places[index]}]", Action.DROPPED, "unanswered_call", reason)
+        elif case.request.body.get("reasoning") is not None:
+            reason = "The upstream's compaction takes no reasoning settings."
+            yield Loss("reasoning", Action.DROPPED, "reasoning", reason)
 
     async def made(self, case: Case) -> Made:
         """The history made short.
@@ -136,14 +174,14 @@ class Compactor:
                 "This conversation, or a part of it, is kept where it cannot be compacted; send the whole of it as input.",
                 param=elsewhere,
             )
-        model = case.options.model if case.options.strategy is Strategy.SUMMARY else None
+        model = case.options.model if case.options.strategy == "summary" else None
         # a history with an upstream's blob in it stays with that upstream
         if model is not None and not any(type_of(item) in COMPACTIONS for item in case.request.items):
             failover = self.routing.beside(case.turn, case.request.body, model, case.target)
             target, own = failover.next(), (case.target.upstream, case.target.model)
             if target is not None and (target.upstream, target.model) != own and failover.enter(target):
                 try:
-                    made = await self._summary(case, target, replace(case.options, on_failure=OnFailure.ERROR))
+                    made = await self._summary(case, target, replace(case.options, on_failure="error"))
                 except AdapterError as refused:  # its own fault, and not that of who answers the turn
                     failover.failed(refused)
                 else:
@@ -154,8 +192,8 @@ class Compactor:
         return await self._summary(case, case.target, case.options)
 
     async def _summary(self, case: Case, target: Target, options: Options) -> Made:
-        window = target.upstream.window or self.options.window_tokens
-        options = replace(options, window_tokens=window, model=None)
+        window = target.upstream.window or self.options.window
+        options = replace(options, window=window, model=None)
         asked = replace(case.request, body={**case.request.body, "model": target.model})
         case.turn.lost = case.turn.paid  # for a compaction that came to nothing
         estimated = False
@@ -205,7 +243,7 @@ class Compactor:
         kept_there = _kept_elsewhere(case.request) is not None
         if refused.code in TOO_LONG and not kept_there:
             return await self._summarised(case)
-        if kept_there or case.options.on_failure is OnFailure.ERROR:
+        if kept_there or case.options.on_failure == "error":
             raise refused
         return Made.ours(trimmed(case.request, case.options, going_on=case.going_on))
 
@@ -214,8 +252,7 @@ class Compactor:
     async def _by_endpoint(self, case: Case) -> Made | None:
         """None where the upstream answers with a blob that is of no use to this client, or with none that arrives."""
         parts = case.split
-        items = _earlier(parts) if case.going_on else case.request.items
-        sent = self._endpoint_body(case, items)
+        sent = self._endpoint_body(case, _told(case) if case.going_on else case.request.items)
         found = await self._twice(case, sent)
         cost = found.usage
         case.turn.pay(cost)
@@ -228,12 +265,13 @@ class Compactor:
             case UpstreamText(text):
                 usage = cost or usages.estimated(len(sent), utf8_length(text))
                 context = parts.context(text)
-                return Made.ours(Compacted(parts, context, text, Strategy.SUMMARY, usage, cost is None))
+                return Made.ours(Compacted(parts, context, text, "summary", usage, cost is None))
             case UpstreamBlob(output):
                 if not case.shape.takes_blob or case.target.upstream.dialect != "responses":
                     return None
-                kept = parts.retained
-                front = [item for item in kept[: parts.cut] if voice(item) is Voice.INSTRUCTION]
+                output = [item for item in output if voice(item) is not Voice.SUMMARY or type_of(item) in COMPACTIONS]
+                kept = parts.retained  # what users said, the upstream has in its own output
+                front = [item for item in kept[: parts.cut] if voice(item) is not Voice.USER]
                 context = [*front, *output, *kept[parts.cut :]] if case.going_on else output
                 usage = cost or usages.estimated(len(sent), utf8_length(str(output)))
                 return Made(context=context, output=output, summary=None, usage=usage, estimated=cost is None)
@@ -268,8 +306,7 @@ class Compactor:
 
     async def _by_trigger(self, case: Case) -> Made:
         parts = case.split
-        items = _earlier(parts) if case.going_on else _sound(case.request.items)
-        body: dict[str, Any] = {"model": case.target.model, "input": [*items, {"type": TRIGGER}]}
+        body: dict[str, Any] = {"model": case.target.model, "input": [*_told(case), {"type": TRIGGER}]}
         body.update({key: case.request.body[key] for key in _TO_TRIGGER if case.request.body.get(key) is not None})
         asked = replace(case.request, body=body, carry={}, stream=True, include_usage=True)
         for _ in range(2):
@@ -301,16 +338,31 @@ def _kept_elsewhere(request: Request) -> str | None:
     return next(chain(named, referring), None)
 
 
-def _earlier(parts: Split) -> list[Item]:
-    """What comes before the turn that goes on, without instructions, which stay, and exchanges that nobody finished."""
-    after = set(parts.kept[parts.cut :])
-    earlier = [
-        item for index, item in enumerate(parts.items) if index not in after and voice(item) is not Voice.INSTRUCTION
+def _told(case: Case) -> list[Item]:
+    """What of the history the upstream's own compaction is told: all that it takes, and where the turn goes on at once, only what
+    comes before that, without instructions, which stay."""
+    parts, unfit = case.split, _unfit(case.request.items)
+    after = set(parts.kept[parts.cut :]) if case.going_on else set()
+    return [
+        item
+        for index, item in enumerate(parts.items)
+        if index not in after and index not in unfit and not (case.going_on and voice(item) is Voice.INSTRUCTION)
     ]
-    return _sound(earlier)
 
 
-def _sound(items: list[Item]) -> list[Item]:
-    """A history in which every call has its output and every output its call, as strict servers want it."""
-    dropped = {index for unit in units(items) if unit.open or unit.voice is Voice.OUTPUT for index in unit.indices}
-    return [item for index, item in enumerate(items) if index not in dropped] if dropped else items
+def _unfit(items: Sequence[Item]) -> set[int]:
+    """Indices of what strict servers refuse: calls without outputs, with the reasoning that led to nothing else, and outputs
+    without a call."""
+    found: set[int] = set()
+    for unit in units(items):
+        if is_orphan(items, unit):
+            found.update(unit.indices)
+        led = not unit.open
+        for index in reversed(unit.indices):
+            item = items[index]
+            called, answered = called_name(item), answered_name(item)
+            if called in unit.waiting or answered in unit.waiting or (type_of(item) == "reasoning" and not led):
+                found.add(index)
+            else:
+                led = led or answered is None
+    return found

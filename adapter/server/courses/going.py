@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from adapter.compaction.keep import Split
 from adapter.compaction.made import Made
-from adapter.compaction.options import Strategy
 from adapter.compaction.splice import spliceable, spliced
 from adapter.dialects.chat.request.read_messages import message_origins
 from adapter.hub.losses import Loss
@@ -69,7 +68,7 @@ class Going:
         request = self._with(made.context)
         plan = written(request, self.case.target)
         done = made.summary
-        if self.chat is None or done is None or done.strategy is not Strategy.SUMMARY:
+        if self.chat is None or done is None or done.strategy != "summary":
             return plan
         body = {key: value for key, value in self.chat.items() if key not in _OURS}
         body["messages"] = spliced(body["messages"], self.split, self.origins, done.text)
@@ -82,8 +81,8 @@ class Going:
 
     def _with(self, items: list[dict[str, Any]]) -> Request:
         request = self.case.request
-        return replace(request, body={**request.body, "input": items})
+        return replace(request, body={**request.body, "input": [*items, *self.case.settings]})
 
     def _place(self, found: re.Match[str]) -> str:
         index = int(found[1])
-        return f"input[{self.split.kept[index] if index < len(self.split.kept) else index}]"
+        return f"input[{self.case.places[self.split.kept[index]] if index < len(self.split.kept) else index}]"

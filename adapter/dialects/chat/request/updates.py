@@ -7,13 +7,11 @@ each, for the answer that it asks for: the last.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from adapter.dialects.chat.request.checks import json_object
 from adapter.dialects.chat.request.writing import Writing
-
-UPDATE: Final = "configuration_update"
-_SETTINGS: Final = (("reasoning", "effort"), ("text", "format"))
+from adapter.hub.items import SETTINGS, UPDATE
 
 
 def settings_in_effect(writing: Writing) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def settings_in_effect(writing: Writing) -> dict[str, Any]:
 
 def _said(writing: Writing, index: int, body: dict[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {}
-    for key, option in _SETTINGS:
+    for key, option in SETTINGS:
         if (update := writing.request.items[index].get(key)) is None:
             continue
         path = writing.at(index, f".{key}")
