@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.util import await_only
 
 from adapter.errors import PreviousResponseNotFound
+from adapter.hub.events import Item
 from adapter.store import chains
 from adapter.store import items as item_rows
 from adapter.store.schema import items, response_items
@@ -21,6 +22,7 @@ from tests.store.conftest import Backend, Clock
 from tests.store.samples import assistant, response, texts, user
 
 ROUNDS = 40
+WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 
 
 async def test_continuing_what_is_deleted_at_that_moment(backend: Backend) -> None:
@@ -88,10 +90,9 @@ async def test_removing_the_last_two_pointers_to_an_item_at_once(
         await one.save_response("t", response(name, assistant(name, f"msg_{name}")), input=[user("same", id="msg_1")])
     writers = 1 if one.db.is_sqlite else 2
     both, collect, collected = asyncio.Barrier(writers), item_rows.collect, 0
-    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 
     async def met() -> None:
-        while collected < writers and not await one.db.read(lambda connection: connection.scalar(waiting)):
+        while collected < writers and not await one.db.read(lambda connection: connection.scalar(WAITING)):
             await asyncio.sleep(0.01)
 
     def meeting(connection: Connection, tenant: str, digests: Iterable[bytes]) -> None:
@@ -103,6 +104,28 @@ async def test_removing_the_last_two_pointers_to_an_item_at_once(
 
     monkeypatch.setattr(item_rows, "collect", meeting)
     assert await asyncio.gather(one.delete_response("t", "x"), two.delete_response("t", "y")) == [True, True]
+    assert await counts(one, "t") == (0, 0)
+
+
+async def test_adding_to_a_conversation_that_is_deleted_at_that_moment(backend: Backend) -> None:
+    """What comes while it goes is gone with it, and no item stays that nobody could delete any more."""
+    one, two = backend.store(), backend.store()
+    await one.create_conversation("t", "conv_1", items=[user("q")])
+    adding: list[asyncio.Task[list[Item] | None]] = []
+
+    async def met() -> None:
+        while not adding[0].done() and not await one.db.read(lambda connection: connection.scalar(WAITING)):
+            await asyncio.sleep(0.01)
+
+    def add(connection: Connection, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("DELETE FROM conversation_items"):
+            adding.append(asyncio.ensure_future(two.add_conversation_items("t", "conv_1", [user("late")])))
+            if not one.db.is_sqlite:  # there it waits for the whole transaction
+                await_only(met())
+
+    event.listen(one.db.engine, "after_cursor_execute", add)
+    assert await one.delete_conversation("t", "conv_1")
+    assert await adding[0] is None
     assert await counts(one, "t") == (0, 0)
 
 
