@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.util import await_only
 
-from adapter.errors import PreviousResponseNotFound
+from adapter.errors import PreviousResponseNotFound, StoreUnavailable
 from adapter.hub.events import Item
 from adapter.store import chains
 from adapter.store import items as item_rows
@@ -142,6 +143,46 @@ async def test_many_replicas_store_the_same_items_in_any_order(backend: Backend)
     for batch in range(0, 24, 6):
         await asyncio.gather(*(put(n) for n in range(batch, batch + 6)))
     assert (await stores[0].stats()).rows["items"] == 30
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_many_writers_of_few_objects_leave_nothing_behind(backend: Backend, seed: int) -> None:
+    """Whatever comes and goes beside each other: what was deleted is gone, with the bytes of its items, once all of it is."""
+    stores = [backend.store(), backend.store()]
+    names, conversations = ["resp_0"], ["conv_1", "conv_2"]
+
+    async def one(rng: random.Random) -> None:
+        store, name, conversation = rng.choice(stores), rng.choice(names[-4:]), rng.choice(conversations)
+        said = [user(str(rng.randrange(3))), user("own", id=f"msg_{rng.randrange(3)}")]
+        match rng.randrange(6):
+            case 0 | 1 as chained:
+                goes_on_from = {"previous_response_id": name} if chained else {"conversation": {"id": conversation}}
+                names.append(f"resp_{len(names)}")
+                turn = response(names[-1], assistant("a", f"msg_{rng.randrange(3)}"), **goes_on_from)
+                with suppress(PreviousResponseNotFound):
+                    await store.save_response("t", turn, input=said)
+            case 2:
+                await store.delete_response("t", name)
+            case 3:
+                await store.add_conversation_items("t", conversation, said)
+            case 4:
+                await store.delete_conversation("t", conversation)
+            case 5 if await store.conversation("t", conversation) is None:
+                with suppress(StoreUnavailable):  # somebody else just did
+                    await store.create_conversation("t", conversation, items=said)
+
+    async def writer(number: int) -> None:
+        rng = random.Random(f"{seed} {number}")
+        for _ in range(30):
+            await one(rng)
+
+    await asyncio.gather(*(writer(number) for number in range(5)))
+    for conversation in conversations:
+        await stores[0].delete_conversation("t", conversation)
+    for name in names:
+        await stores[0].delete_response("t", name)
+    await stores[0].purge_expired()
+    assert await counts(stores[0], "t") == (0, 0)
 
 
 @dataclass
