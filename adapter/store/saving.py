@@ -82,7 +82,7 @@ class Saving:
                 "status": response["status"],
                 "body": dumps({**response, "output": []}, "input"),
                 "upstream": upstream,
-                "expires_at": expires_at,
+                "expires_at": expires_at if ended else None,
                 "due_at": None if ended else due_at,
             },
             given=None if input is None else item_rows.rows_of(input, salt, "input"),
