@@ -151,8 +151,11 @@ class Saving:
         )
 
     def _require(self, connection: Connection, previous: str) -> None:
-        """The row may be gone for readers by now: a turn that began before that is finished all the same."""
-        query = select(responses.c.id).where(responses.c.tenant == self.tenant, responses.c.id == previous)
+        """The row may be gone for readers by now: a turn that began before that is finished all the same. One without an end
+        lacks an answer that whoever goes on from it knows, for it could not be stored."""
+        query = select(responses.c.id).where(
+            responses.c.tenant == self.tenant, responses.c.id == previous, responses.c.status.in_(TERMINAL)
+        )
         if not can_exist(previous) or connection.scalar(query) is None:
             raise PreviousResponseNotFound(
                 f"Previous response with id '{previous}' not found.", param="previous_response_id"

@@ -121,12 +121,9 @@ async def test_a_finished_response_is_not_begun_again(store: Store) -> None:
     assert texts(await store.resolve("t", "resp_1")) == ["a"]
 
 
-@pytest.mark.parametrize("continued", [False, True])
-async def test_a_deleted_response_is_not_finished(store: Store, continued: bool) -> None:
+async def test_a_deleted_response_is_not_finished(store: Store) -> None:
     """DELETE while the answer is on its way: nothing of it is stored."""
     await store.save_response("t", response("resp_1", status="in_progress"), input=[user("q")])
-    if continued:
-        await store.save_response("t", response("resp_2", previous_response_id="resp_1"), input=[user("r")])
     assert await store.delete_response("t", "resp_1")
 
     assert not await store.save_response("t", response("resp_1", assistant("a", "msg_1")))
