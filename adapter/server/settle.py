@@ -118,7 +118,7 @@ def line(turn: Turn) -> dict[str, Any]:
     parent = turn.headers.get(b"traceparent")
     if parent is not None and (trace := _TRACE.match(parent)) is not None:
         entry["trace_id"] = trace[1].decode()
-    if turn.thread is not None:
+    if turn.thread is not None and turn.lane != "background":
         entry["socket"] = True
     if turn.stored:
         entry["stored"] = turn.stored

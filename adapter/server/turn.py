@@ -99,7 +99,8 @@ class Turn:
         self.caller = ANYONE
         self.callers_key: str | None = None
         self.thread: History | None = None
-        """What the client's connection remembers; None where it is one request only."""
+        """What is known of earlier turns beside what the store tells everyone: by the client's connection, or by the response
+        that was accepted. None where it is one request only."""
         self.stored = ""
         """What became of it in the store: kept, failed, refused; empty where nothing was to be stored."""
         self.stream = False

@@ -116,7 +116,7 @@ class Background(Room):
                     responses.c.status.not_in(TERMINAL),
                     live(now),
                 )
-                .values(status="cancelled", due_at=None, lease_owner=None, request=None)
+                .values(status="cancelled", expires_at=self.expiry(), due_at=None, lease_owner=None, request=None)
             )
             stopped = connection.execute(stop.returning(responses.c.id)).first() is not None
             stored = stored_response(connection, tenant, id, now)
@@ -156,7 +156,7 @@ class Background(Room):
                 connection.execute(
                     update(responses)
                     .where(responses.c.tenant == row.tenant, responses.c.id == row.id)
-                    .values(status="failed", due_at=None, body=dumps(body, "error"))
+                    .values(status="failed", expires_at=self.expiry(), due_at=None, body=dumps(body, "error"))
                 )
             return len(rows)
 

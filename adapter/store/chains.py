@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, select, true, tuple_
 from sqlalchemy.engine import Connection
 
 from adapter.errors import BadRequest
@@ -19,8 +19,8 @@ from adapter.store.schema import items, response_items, responses
 from adapter.store.values import TERMINAL
 
 
-def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[bytes] | None:
-    """Input and output items of the chain that ends in `id`, oldest first; None if `id` is not kept here.
+def resolve(connection: Connection, tenant: str, id: str, now: int, *, gone: bool) -> list[bytes] | None:
+    """Input and output items of the chain that ends in `id`, oldest first; None if `id` is not kept here. `gone`: it may be.
 
     Joined by what the chain's rows say and by no constant: PostgreSQL would rather read all rows of a constant tenant,
     as long as it has no statistics, than look a chain's rows up one by one.
@@ -38,7 +38,8 @@ def resolve(connection: Connection, tenant: str, id: str, now: int) -> list[byte
             responses.c.conversation,
             literal(0).label("depth"),
         )
-        .where(responses.c.tenant == tenant, responses.c.id == id, responses.c.body.is_not(None), live(now))
+        .where(responses.c.tenant == tenant, responses.c.id == id, responses.c.body.is_not(None))
+        .where(true() if gone else live(now))
         .cte("chain", recursive=True)
     )
     parent, link = responses.alias("parent"), response_items

@@ -142,13 +142,18 @@ class Conversations(Room):
         if not can_exist(id):
             return False
 
+        locked = select(conversations.c.id).where(*_one(tenant, id)).with_for_update()
+
         def work(connection: Connection) -> bool:
+            if (
+                connection.execute(locked).first() is None
+            ):  # first of all: a pointer that came later would go without its item
+                return False
             pointers = delete(_link).where(*_inside(tenant, id))
             freed = connection.execute(pointers.returning(_link.c.digest)).scalars().all()
-            gone = delete(conversations).where(*_one(tenant, id)).returning(conversations.c.id)
-            found = connection.execute(gone).first() is not None
+            connection.execute(delete(conversations).where(*_one(tenant, id)))
             item_rows.collect(connection, tenant, freed)
-            return found
+            return True
 
         return await self.db.write(work)
 

@@ -37,23 +37,21 @@ class ItemRow(NamedTuple):
 
 
 def rows_of(values: Items, salt: str, param: str) -> list[ItemRow]:
-    """What `values` become in the store.
+    """What `values` become in the store, each known by an id that no other of them has: lists are paged by ids.
 
     Raises:
         InvalidValue: one is nested too deeply.
     """
     seen: Counter[bytes] = Counter()
-    rows = []
+    rows: dict[str, ItemRow] = {}
     for value in values:
         body = dumps(value, param)
-        own = value.get("id")
-        if can_exist(own):
-            known = own
-        else:
+        known = value.get("id")
+        while not can_exist(known) or known in rows:
             known = _minted(value, body, salt, seen[body])
             seen[body] += 1
-        rows.append(_row(known, body))
-    return rows
+        rows[known] = _row(known, body)
+    return list(rows.values())
 
 
 def renamed(row: ItemRow, salt: str) -> ItemRow:

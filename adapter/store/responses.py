@@ -154,10 +154,11 @@ class Responses(Room):
         rows = select(items.c.id, items.c.body).where(mine, known)
         return await self.page(owner, place, rows, link.c.position, limit=limit, order=order, after=after)
 
-    async def resolve(self, tenant: str, response_id: str) -> list[Item] | None:
+    async def resolve(self, tenant: str, response_id: str, *, gone: bool = False) -> list[Item] | None:
         """What a request continues: all items of the chain that ends in `response_id`, oldest first, as they came.
 
-        One query, whatever the length. None: unknown, or kept by its upstream.
+        One query, whatever the length. None: unknown, or kept by its upstream. `gone` is for what was saved as going on from
+        it: then it is there, though it was deleted or has expired since.
 
         Raises:
             BadRequest: it is still being made.
@@ -167,7 +168,7 @@ class Responses(Room):
         now = self.now()
 
         def work(connection: Connection) -> list[Item] | None:
-            bodies = chains.resolve(connection, tenant, response_id, now)
+            bodies = chains.resolve(connection, tenant, response_id, now, gone=gone)
             return None if bodies is None else [jsonio.loads(body) for body in bodies]
 
         return await self.db.read(work)

@@ -25,7 +25,7 @@ class Room:
         self.db = db
         self.clock = clock
         self.ttl = ttl
-        """Seconds that responses and chat completions are kept after they were last saved; None for ever."""
+        """Seconds that responses, once they have ended, and chat completions are kept; None for ever."""
         self._last_stamp = 0
 
     def now(self) -> int:

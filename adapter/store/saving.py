@@ -82,7 +82,7 @@ class Saving:
                 "status": response["status"],
                 "body": dumps({**response, "output": []}, "input"),
                 "upstream": upstream,
-                "expires_at": expires_at,
+                "expires_at": expires_at if ended else None,
                 "due_at": None if ended else due_at,
             },
             given=None if input is None else item_rows.rows_of(input, salt, "input"),
@@ -151,8 +151,11 @@ class Saving:
         )
 
     def _require(self, connection: Connection, previous: str) -> None:
-        """The row may be gone for readers by now: a turn that began before that is finished all the same."""
-        query = select(responses.c.id).where(responses.c.tenant == self.tenant, responses.c.id == previous)
+        """The row may be gone for readers by now: a turn that began before that is finished all the same. One without an end
+        lacks an answer that whoever goes on from it knows, for it could not be stored."""
+        query = select(responses.c.id).where(
+            responses.c.tenant == self.tenant, responses.c.id == previous, responses.c.status.in_(TERMINAL)
+        )
         if not can_exist(previous) or connection.scalar(query) is None:
             raise PreviousResponseNotFound(
                 f"Previous response with id '{previous}' not found.", param="previous_response_id"

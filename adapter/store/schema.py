@@ -11,6 +11,7 @@ statistics, to read everything that the tenant has.
 * A deleted or expired response whose descendants live stays as a nameless link of their chain (`deleted_at`, an empty
   body) and goes with the last of them. A deleted one has expired, too: where its last descendants are deleted by two
   transactions at once, neither sees that it is the last, and the next purge takes what both leave.
+* A response expires some time after its end: `expires_at` is null as long as it is being made.
 * `due_at` says when somebody may take a response up: a queued one at once, a leased one when its lease ends, a finished
   one never (null). Its index is in `migrations.whole`.
 

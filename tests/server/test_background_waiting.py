@@ -110,11 +110,11 @@ def test_one_whose_history_cannot_be_read_now_waits_for_the_store(
     resolve = Store.resolve
     asked: list[str] = []
 
-    async def away(self: Store, tenant: str, response_id: str) -> Any:
+    async def away(self: Store, tenant: str, response_id: str, **more: Any) -> Any:
         asked.append(response_id)
         if len(asked) == 2:  # the first is its client's, the second its run's
             raise StoreUnavailable("gone")
-        return await resolve(self, tenant, response_id)
+        return await resolve(self, tenant, response_id, **more)
 
     monkeypatch.setattr(Store, "resolve", away)
     monkeypatch.setattr(parts, "Background", partial(Background, poll=0.02))

@@ -525,6 +525,42 @@ def test_deleted_before_it_is_begun(store: dict[str, Any], monkeypatch: pytest.M
     play(scenario)
 
 
+@pytest.mark.parametrize("gone", ["deleted", "expired"])
+def test_what_it_goes_on_from_is_gone_before_it_is_begun(
+    gone: str, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As when it had to wait for another process: it was accepted, and has its history."""
+    claim = Store.claim
+    earlier = ""
+
+    async def late(self: Store, *args: Any, **more: Any) -> Any:
+        job = await claim(self, *args, **more)
+        if job is not None and gone == "deleted":
+            assert await self.delete_response(job.tenant, earlier)
+        elif job is not None:
+            with sqlite3.connect(store["url"].removeprefix("sqlite:///")) as database:
+                database.execute("UPDATE responses SET expires_at = 0 WHERE id = ?", [earlier])
+        return job
+
+    monkeypatch.setattr(Store, "claim", late)
+
+    async def scenario() -> None:
+        nonlocal earlier
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            earlier = (await client.ask("responses", input="one")).json["id"]
+            asked = await client.ask("responses", input="two", background=True, previous_response_id=earlier)
+            done = await until(client, asked.json["id"], "completed", "failed")
+            assert (done["status"], done["error"]) == ("completed", None)
+            assert done["previous_response_id"] == earlier
+            assert [m["content"] for m in up.seen[-1].json["messages"]] == ["one", "Hello", "two"]
+            assert (await client.get(f"/v1/responses/{earlier}")).status == 404
+            assert (await client.ask("responses", previous_response_id=earlier)).status == 400
+
+    play(scenario)
+    lines = [line for line in map(loads, capfd.readouterr().out.splitlines()) if line.get("lane") == "background"]
+    assert [line.get("socket") for line in lines] == [None]
+
+
 def test_deleted_while_it_runs(store: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with Upstream(SLOW) as up, adapter(upstream(up.url, "chat"), store=store) as client:

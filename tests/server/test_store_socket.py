@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from adapter.errors import StoreUnavailable
+from adapter.store.store import Store
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import Upstream, json_reply
 from tests.server.scripted import chat_reply as reply
@@ -55,6 +57,37 @@ def test_a_stored_turn_after_ones_that_were_not(store: dict[str, Any]) -> None:
                 first = (await ask(ws, store=False, input="a"))[-1]["response"]
                 second = (await ask(ws, store=True, input="b", previous_response_id=first["id"]))[-1]["response"]
                 assert second["previous_response_id"] == first["id"]
+                assert second["store"] is True
+            await client.ask("responses", input="c", previous_response_id=second["id"])
+            assert [m["content"] for m in up.seen[-1].json["messages"]] == ["a", "one", "b", "two", "c"]
+
+    play(scenario)
+
+
+def test_a_stored_turn_after_one_whose_end_could_not_be_stored(
+    store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection remembers the answer. The store has the question only, and no history with a hole is made of that."""
+    save, saved = Store.save_response, 0
+
+    async def save_response(self: Store, *given: Any, **more: Any) -> bool:
+        nonlocal saved
+        saved += 1
+        if saved == 2:
+            raise StoreUnavailable("locked")
+        return await save(self, *given, **more)
+
+    monkeypatch.setattr(Store, "save_response", save_response)
+
+    async def scenario() -> None:
+        async with (
+            Upstream(*good("chat", "one", "two"), [json_reply(reply("three"))]) as up,
+            adapter(upstream(up.url, "chat"), store=store) as client,
+        ):
+            async with opened(client) as ws:
+                first = (await ask(ws, store=True, input="a"))[-1]["response"]
+                assert first["store"] is False
+                second = (await ask(ws, store=True, input="b", previous_response_id=first["id"]))[-1]["response"]
                 assert second["store"] is True
             await client.ask("responses", input="c", previous_response_id=second["id"])
             assert [m["content"] for m in up.seen[-1].json["messages"]] == ["a", "one", "b", "two", "c"]

@@ -243,9 +243,42 @@ async def test_deleting_forgets_the_log_of_one_that_others_continue_and_no_other
 async def test_the_log_of_one_that_expired_is_gone_before_it_is_removed(backend: Backend, clock: Clock) -> None:
     store = backend.store(ttl=60)
     await queue(store)
-    await store.append_events(await claimed(store), [event(0)], lease=30)
+    assert await store.save_response("t", response("resp_1"), job=await claimed(store), events=[event(0)])
     clock.time += 61
     assert await store.events_after("t", "resp_1", -1) is None
+
+
+async def test_what_takes_longer_than_it_is_kept_is_kept_from_its_end_on(backend: Backend, clock: Clock) -> None:
+    """A minute of keeping, hours of thinking."""
+    store = backend.store(ttl=60)
+    for name in ("finished", "cancelled"):
+        await queue(store, name)
+    for name in ("answered", "abandoned"):
+        await store.save_response("t", response(name, status="in_progress"), input=[user("q")], lease=7200)
+    names = ["finished", "cancelled", "answered", "abandoned"]
+    clock.time += 3600
+
+    async def kept() -> list[str]:
+        await store.purge_expired()
+        return [name for name in names if await store.response("t", name) is not None]
+
+    assert await kept() == names
+    job = await store.claim("w1", lease=30, only=("t", "finished"))
+    assert job is not None
+    assert await store.append_events(job, [event(0)], lease=30)
+    assert await store.events_after("t", "finished", -1) == EventPage([event(0)], "in_progress")
+    assert await store.save_response("t", response("finished", assistant("a", "msg_1"), background=True), job=job)
+    assert await store.cancel("t", "cancelled")
+    assert await store.save_response("t", response("answered", assistant("a", "msg_2")))
+    clock.time += 59
+    assert await kept() == names
+    clock.time += 1
+    assert await kept() == ["abandoned"]
+    clock.time += 3600
+    assert await store.fail_abandoned({"code": "server_error", "message": "Stopped."}) == 1
+    assert await kept() == ["abandoned"]
+    clock.time += 60
+    assert await kept() == []
 
 
 async def test_a_stream_is_resumed_from_another_replica(backend: Backend) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.util import await_only
 
-from adapter.errors import PreviousResponseNotFound
+from adapter.errors import PreviousResponseNotFound, StoreUnavailable
+from adapter.hub.events import Item
 from adapter.store import chains
 from adapter.store import items as item_rows
 from adapter.store.schema import items, response_items
@@ -21,6 +23,7 @@ from tests.store.conftest import Backend, Clock
 from tests.store.samples import assistant, response, texts, user
 
 ROUNDS = 40
+WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 
 
 async def test_continuing_what_is_deleted_at_that_moment(backend: Backend) -> None:
@@ -88,10 +91,9 @@ async def test_removing_the_last_two_pointers_to_an_item_at_once(
         await one.save_response("t", response(name, assistant(name, f"msg_{name}")), input=[user("same", id="msg_1")])
     writers = 1 if one.db.is_sqlite else 2
     both, collect, collected = asyncio.Barrier(writers), item_rows.collect, 0
-    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 
     async def met() -> None:
-        while collected < writers and not await one.db.read(lambda connection: connection.scalar(waiting)):
+        while collected < writers and not await one.db.read(lambda connection: connection.scalar(WAITING)):
             await asyncio.sleep(0.01)
 
     def meeting(connection: Connection, tenant: str, digests: Iterable[bytes]) -> None:
@@ -103,6 +105,28 @@ async def test_removing_the_last_two_pointers_to_an_item_at_once(
 
     monkeypatch.setattr(item_rows, "collect", meeting)
     assert await asyncio.gather(one.delete_response("t", "x"), two.delete_response("t", "y")) == [True, True]
+    assert await counts(one, "t") == (0, 0)
+
+
+async def test_adding_to_a_conversation_that_is_deleted_at_that_moment(backend: Backend) -> None:
+    """What comes while it goes is gone with it, and no item stays that nobody could delete any more."""
+    one, two = backend.store(), backend.store()
+    await one.create_conversation("t", "conv_1", items=[user("q")])
+    adding: list[asyncio.Task[list[Item] | None]] = []
+
+    async def met() -> None:
+        while not adding[0].done() and not await one.db.read(lambda connection: connection.scalar(WAITING)):
+            await asyncio.sleep(0.01)
+
+    def add(connection: Connection, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("DELETE FROM conversation_items"):
+            adding.append(asyncio.ensure_future(two.add_conversation_items("t", "conv_1", [user("late")])))
+            if not one.db.is_sqlite:  # there it waits for the whole transaction
+                await_only(met())
+
+    event.listen(one.db.engine, "after_cursor_execute", add)
+    assert await one.delete_conversation("t", "conv_1")
+    assert await adding[0] is None
     assert await counts(one, "t") == (0, 0)
 
 
@@ -119,6 +143,46 @@ async def test_many_replicas_store_the_same_items_in_any_order(backend: Backend)
     for batch in range(0, 24, 6):
         await asyncio.gather(*(put(n) for n in range(batch, batch + 6)))
     assert (await stores[0].stats()).rows["items"] == 30
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_many_writers_of_few_objects_leave_nothing_behind(backend: Backend, seed: int) -> None:
+    """Whatever comes and goes beside each other: what was deleted is gone, with the bytes of its items, once all of it is."""
+    stores = [backend.store(), backend.store()]
+    names, conversations = ["resp_0"], ["conv_1", "conv_2"]
+
+    async def one(rng: random.Random) -> None:
+        store, name, conversation = rng.choice(stores), rng.choice(names[-4:]), rng.choice(conversations)
+        said = [user(str(rng.randrange(3))), user("own", id=f"msg_{rng.randrange(3)}")]
+        match rng.randrange(6):
+            case 0 | 1 as chained:
+                goes_on_from = {"previous_response_id": name} if chained else {"conversation": {"id": conversation}}
+                names.append(f"resp_{len(names)}")
+                turn = response(names[-1], assistant("a", f"msg_{rng.randrange(3)}"), **goes_on_from)
+                with suppress(PreviousResponseNotFound):
+                    await store.save_response("t", turn, input=said)
+            case 2:
+                await store.delete_response("t", name)
+            case 3:
+                await store.add_conversation_items("t", conversation, said)
+            case 4:
+                await store.delete_conversation("t", conversation)
+            case 5 if await store.conversation("t", conversation) is None:
+                with suppress(StoreUnavailable):  # somebody else just did
+                    await store.create_conversation("t", conversation, items=said)
+
+    async def writer(number: int) -> None:
+        rng = random.Random(f"{seed} {number}")
+        for _ in range(30):
+            await one(rng)
+
+    await asyncio.gather(*(writer(number) for number in range(5)))
+    for conversation in conversations:
+        await stores[0].delete_conversation("t", conversation)
+    for name in names:
+        await stores[0].delete_response("t", name)
+    await stores[0].purge_expired()
+    assert await counts(stores[0], "t") == (0, 0)
 
 
 @dataclass

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from adapter.errors import InvalidValue, PreviousResponseNotFound
 from adapter.store.store import Store
+from adapter.store.values import Order
 from tests.store.conftest import Backend, Clock
 from tests.store.samples import assistant, response, texts, user
 
@@ -118,12 +121,9 @@ async def test_a_finished_response_is_not_begun_again(store: Store) -> None:
     assert texts(await store.resolve("t", "resp_1")) == ["a"]
 
 
-@pytest.mark.parametrize("continued", [False, True])
-async def test_a_deleted_response_is_not_finished(store: Store, continued: bool) -> None:
+async def test_a_deleted_response_is_not_finished(store: Store) -> None:
     """DELETE while the answer is on its way: nothing of it is stored."""
     await store.save_response("t", response("resp_1", status="in_progress"), input=[user("q")])
-    if continued:
-        await store.save_response("t", response("resp_2", previous_response_id="resp_1"), input=[user("r")])
     assert await store.delete_response("t", "resp_1")
 
     assert not await store.save_response("t", response("resp_1", assistant("a", "msg_1")))
@@ -159,6 +159,27 @@ async def test_input_items_are_listed_in_pages(store: Store) -> None:
         with pytest.raises(InvalidValue) as refused:
             await store.input_items("t", "resp_1", after=unknown)
         assert refused.value.param == "after"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_the_pages_of_an_input_that_says_one_item_twice_have_an_end(store: Store, order: Order) -> None:
+    """A client that goes on from a turn and sends what was said there again; nothing of it is left out, or listed again."""
+    said = assistant("a", "msg_a")
+    given = [user("q"), said, user("r"), said, said, user("s")]
+    await store.save_response("t", response("resp_1"), input=given)
+
+    listed: list[dict[str, Any]] = []
+    after = None
+    for _ in given:
+        page = await store.input_items("t", "resp_1", limit=1, order=order, after=after)
+        assert page is not None
+        listed += page.data
+        after = listed[-1]["id"]
+
+    assert not page.has_more
+    assert texts(listed if order == "asc" else listed[::-1]) == ["q", "a", "r", "a", "a", "s"]
+    assert len({item["id"] for item in listed}) == len(given)
+    assert await store.resolve("t", "resp_1") == given
 
 
 async def test_an_empty_page_has_string_ids(store: Store) -> None:

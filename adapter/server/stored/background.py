@@ -32,7 +32,7 @@ from adapter.errors import (
     ShuttingDown,
     StoreUnavailable,
 )
-from adapter.hub.events import Failed
+from adapter.hub.events import Failed, Item
 from adapter.server.calls.own import Document
 from adapter.server.courses.course import Course, Lane
 from adapter.server.courses.keeping import Keep
@@ -41,6 +41,7 @@ from adapter.server.pipeline import Pipeline
 from adapter.server.stored.following import Following, Signal
 from adapter.server.stored.kept import known
 from adapter.server.stored.recording import Recording
+from adapter.server.stored.references import gone_on_from
 from adapter.server.stored.responding import KeepResponse, Kind
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
@@ -268,6 +269,7 @@ class Background:
 
     async def _answer(self, turn: Turn, job: Job, recording: Recording, *, has_key: bool) -> None:
         body = job.request["body"]
+        turn.thread = _Accepted(self.store)
         _, course = await self._patiently(lambda: self.pipeline.served.courses.decided(turn, dict(body)))
         _check_key(turn, job, has_key=has_key)
         if turn.counters:
@@ -361,6 +363,17 @@ def _check_key(turn: Turn, job: Job, *, has_key: bool) -> None:
             "The server was restarted while this response was queued, and it keeps no caller's key; send the request again.",
             code="server_restarted",
         )
+
+
+class _Accepted:
+    """What a response that was accepted goes on from: its link keeps that in the store, whatever became of it since."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
+        """See `History.resolve`."""
+        return await gone_on_from(self._store, caller.tenant, previous_response_id, gone=True)
 
 
 class _Announcing:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from adapter.access.caller import Caller
 from adapter.compaction.anatomy import TRIGGER
 from adapter.dialects.responses.input_items import checked_items
-from adapter.errors import InvalidType, InvalidValue, NotFound, PreviousResponseNotFound, UnsupportedParameter
+from adapter.errors import InvalidType, InvalidValue, NotFound, UnsupportedParameter
 from adapter.hub.events import Item
 from adapter.server.courses.keeping import Keep
 from adapter.server.courses.recall import Recalled, vouched_for
 from adapter.server.history import as_items, check_calls
 from adapter.server.stored.completing import KeepCompletion
-from adapter.server.stored.references import looked_up
+from adapter.server.stored.references import gone_on_from, looked_up
 from adapter.server.stored.responding import KeepResponse, KeptThere, Kind
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
@@ -38,13 +38,7 @@ class Keeper:
 
     async def resolve(self, caller: Caller, previous_response_id: str) -> list[Item]:
         """See `History.resolve`."""
-        found = await self.store.resolve(caller.tenant, previous_response_id)
-        if found is None:
-            shown = previous_response_id[:200]
-            raise PreviousResponseNotFound(
-                f"Previous response with id '{shown}' not found.", param="previous_response_id"
-            )
-        return found
+        return await gone_on_from(self.store, caller.tenant, previous_response_id)
 
     async def kept_by(self, caller: Caller, response_id: str) -> str | None:
         """See `Keeping.kept_by`."""

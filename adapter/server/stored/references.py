@@ -1,11 +1,12 @@
-"""Item references, and the stored items that they name."""
+"""What a request only names: stored items, and the turns that it goes on from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from adapter.errors import NotFound
+from adapter.errors import NotFound, PreviousResponseNotFound
+from adapter.hub.events import Item
 
 if TYPE_CHECKING:
     from adapter.store.store import Store
@@ -38,6 +39,19 @@ async def looked_up(store: Store, tenant: str, items: list[Any], path: Callable[
         else:
             raise NotFound(f"Item with id '{item['id'][:200]}' not found.", param=path(index))
     return made
+
+
+async def gone_on_from(store: Store, tenant: str, previous_response_id: str, *, gone: bool = False) -> list[Item]:
+    """The items of that response and of all before it, oldest first. `gone`: see `Store.resolve`.
+
+    Raises:
+        PreviousResponseNotFound: it is not kept here.
+    """
+    found = await store.resolve(tenant, previous_response_id, gone=gone)
+    if found is None:
+        shown = previous_response_id[:200]
+        raise PreviousResponseNotFound(f"Previous response with id '{shown}' not found.", param="previous_response_id")
+    return found
 
 
 def _is_reference(item: Any) -> bool:
