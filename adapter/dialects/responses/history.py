@@ -16,6 +16,7 @@ from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
 from adapter.hub.request import Request
 from adapter.upstream.profiles import CallIdRule, Profile
+from adapter.wire.jsonio import dumps, is_object
 
 _LONGEST: Final = LONGEST_CALL_ID.max
 _OF_CHAT: Final = frozenset({"name", "extra_content"})
@@ -50,15 +51,16 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
     """A Chat client's conversation: the same items where they can go on as they are, which most can. What cannot be carried
     is added to `losses`, once a kind."""
     items: list[Item] = request.body["input"]
+    unreadable = [] if profile.any_arguments else _unreadable(items)
     writing: _Writing | None = None
-    for index in request.others:
+    for index in sorted({*request.others, *unreadable}) if unreadable else request.others:
         item = items[index]
         kind = item["type"]
         if kind == "message":
             if type(item["content"]) is str and _OF_CHAT.isdisjoint(item):
                 continue
         elif kind == "function_call":
-            if 0 < len(item["call_id"]) <= _LONGEST and _OF_CHAT_CALLS.isdisjoint(item):
+            if 0 < len(item["call_id"]) <= _LONGEST and _OF_CHAT_CALLS.isdisjoint(item) and index not in unreadable:
                 continue
         elif kind == "function_call_output":
             if type(item["output"]) is str and 0 < len(item["call_id"]) <= _LONGEST:
@@ -72,6 +74,15 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
         return items
     losses += writing.losses.values()
     return [item for item in writing.items if item is not None]
+
+
+def _unreadable(items: list[Item]) -> list[int]:
+    """Where calls are whose arguments are no JSON object."""
+    return [
+        index
+        for index, item in enumerate(items)
+        if item["type"] == "function_call" and not is_object(item["arguments"])
+    ]
 
 
 class _Writing:
@@ -101,6 +112,17 @@ class _Writing:
         item = self._plain(item, _OF_CHAT_CALLS)
         call_id = fitted_call_id(item["call_id"], LONGEST_CALL_ID)
         return item if call_id == item["call_id"] else {**item, "call_id": call_id}
+
+    def function_call(self, item: Item) -> Item:
+        item = self.call(item)
+        arguments = item["arguments"]
+        if self._profile.any_arguments or is_object(arguments):
+            return item
+        if not arguments:
+            return {**item, "arguments": "{}"}
+        reason = "The upstream refuses calls whose arguments are no JSON object; these are the text in one."
+        self._lose("arguments", Action.APPROXIMATED, reason)
+        return {**item, "arguments": dumps({"arguments": arguments}).decode()}
 
     def output(self, item: Item) -> Item:
         item = self.call(item)
@@ -133,7 +155,7 @@ class _Writing:
 
 _WRITERS: Final[dict[str, Callable[[_Writing, Item], Item | None]]] = {
     "message": _Writing.message,
-    "function_call": _Writing.call,
+    "function_call": _Writing.function_call,
     "function_call_output": _Writing.output,
     "custom_tool_call": _Writing.call,
     "custom_tool_call_output": _Writing.output,

@@ -187,9 +187,57 @@ def test_a_format_that_the_server_does_not_look_at_is_lost_and_told() -> None:
     text = {"format": {"type": "json_object"}, "verbosity": "low"}
     written = write_request(chat(text=text), profile("llama.cpp"))
 
-    assert (written.body["text"], lost(written)) == ({"verbosity": "low"}, [("response_format", Action.DROPPED)])
+    left = {"format": {"type": "text"}, "verbosity": "low"}
+    assert (written.body["text"], lost(written)) == (left, [("response_format", Action.DROPPED)])
     assert lost(write_request(chat(text={"format": {"type": "text"}}), profile("llama.cpp"))) == []
     assert write_request(chat(text=text), GENERIC).body["text"] == text
+
+
+def test_a_text_says_its_format() -> None:
+    """LM Studio refuses one that does not."""
+    written = write_request(chat(text={"verbosity": "low"}), profile("lmstudio"))
+
+    assert written.body["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+    assert "text" not in write_request(chat(), profile("lmstudio")).body
+
+
+@pytest.mark.parametrize(("effort", "sent"), [("minimal", "none"), ("xhigh", "high"), ("high", "high"), ("new", "new")])
+def test_an_effort_is_told_in_a_word_that_the_server_knows(effort: str, sent: str) -> None:
+    """Ollama refuses others on both endpoints."""
+    written = write_request(chat(reasoning={"effort": effort}), profile("ollama"))
+
+    assert written.body["reasoning"] == {"effort": sent}
+    assert lost(written) == ([] if effort == sent else [("reasoning_effort", Action.APPROXIMATED)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        ("", "{}"),
+        ('{"a": ', '{"arguments":"{\\"a\\": "}'),
+        ('{"a": b}', '{"arguments":"{\\"a\\": b}"}'),
+        ("[1]", '{"arguments":"[1]"}'),
+    ],
+)
+@pytest.mark.parametrize("plain", [True, False])
+def test_arguments_that_no_server_can_read_are_told_as_a_text(arguments: str, sent: str, plain: bool) -> None:
+    """Ollama, vLLM and llama.cpp refuse the history with such a call, also the plainest."""
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}
+    if not plain:
+        call |= {"extra_content": {}}
+    items = [USER, call, {"type": "function_call_output", "call_id": "c", "output": "x"}]
+    request = chat(items)
+    request.seen = (request.body["input"], [] if plain else [1], None)
+    written = write_request(request, GENERIC)
+
+    assert written.body["input"] == [
+        USER,
+        {key: call[key] for key in call if key != "extra_content"} | {"arguments": sent},
+        items[2],
+    ]
+    assert (("messages", Action.APPROXIMATED) in lost(written)) == ("arguments" in sent)
+    assert write_request(request, OPENAI).body["input"][1]["arguments"] == arguments
 
 
 def test_images_say_their_detail() -> None:
