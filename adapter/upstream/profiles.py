@@ -42,7 +42,7 @@ class Profile:
     """On which assistant messages of the history reasoning text goes back: none, those that have tool calls, or all."""
     reasoning_demanded: bool = False
     """Refuses a history in which one of these messages has none: Moonshot those with tool calls, DeepSeek all where there are
-    tools. What another model said, or this one without a thought, gets one that says nothing."""
+    tools, on Responses too. What another model said, or this one without a thought, gets one that says nothing."""
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     """Where in a message that text stands."""
     images: bool = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from adapter.dialects.responses.output_items import CALLS
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.hub.items import detailed
@@ -70,10 +71,34 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
         if writing is None:
             writing = _Writing(items, profile)
         writing.items[index] = _WRITERS[kind](writing, item)
-    if writing is None:
-        return items
-    losses += writing.losses.values()
-    return [item for item in writing.items if item is not None]
+    if writing is not None:
+        losses += writing.losses.values()
+        items = [item for item in writing.items if item is not None]
+    return _thoughtful(items) if profile.reasoning_demanded and profile.reasoning_input else items
+
+
+def _thoughtful(items: list[Item]) -> list[Item]:
+    """The same, with a thought that says nothing before each of the assistant's turns that has none."""
+    made: list[Item] = []
+    thought = False
+    for item in items:
+        kind = item["type"]
+        spoken = kind in CALLS or (kind == "message" and item["role"] == "assistant")
+        if spoken and not thought:
+            made.append(_thinking("\N{HORIZONTAL ELLIPSIS}"))  # DeepSeek takes "" for none
+        thought = spoken or kind == "reasoning"
+        made.append(item)
+    return made
+
+
+def _thinking(text: str) -> Item:
+    part = {"type": "reasoning_text", "text": text}
+    return {"type": "reasoning", "id": _id_of(text), "summary": [], "content": [part]}
+
+
+def _id_of(reasoning: str) -> str:
+    """The same for equal texts, so that prompt caches hit."""
+    return f"rs_{fitted_call_id(reasoning, _REASONING_ID)}"
 
 
 def _unreadable(items: list[Item]) -> list[int]:
@@ -141,7 +166,7 @@ class _Writing:
             self._lose("reasoning_content", Action.DROPPED, "The upstream takes no reasoning that it did not give.")
             return None
         text = "".join(part["text"] for part in item["content"])
-        return {"type": "reasoning", "id": f"rs_{fitted_call_id(text, _REASONING_ID)}", **item}
+        return {"type": "reasoning", "id": _id_of(text), **item}
 
     def _plain(self, item: Item, others: frozenset[str]) -> Item:
         """Without what only Chat messages and calls have."""

@@ -137,6 +137,27 @@ def test_a_responses_client_says_itself_whether_it_wants_a_summary() -> None:
         assert {name: body[name] for name in body if name == "reasoning"} == said
 
 
+def test_every_turn_has_a_thought_where_the_server_refuses_a_history_without() -> None:
+    """DeepSeek, of all turns of an assistant where there are tools; it takes "" for none."""
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    said = {"type": "message", "role": "assistant", "content": "ok"}
+    given = [USER, said, call, output, THOUGHT, call, output, said, USER, call, output]
+    written = write_request(chat(given), profile("deepseek"))
+
+    sent: list[Any] = written.body["input"]
+    thoughts = [item["content"][0]["text"] if item["type"] == "reasoning" else item["type"] for item in sent]
+    spoken = ["message", "function_call", "function_call_output"]
+    assert thoughts == [
+        *("message", "\N{HORIZONTAL ELLIPSIS}", *spoken),
+        *("hm", *spoken[1:], "\N{HORIZONTAL ELLIPSIS}", "message"),
+        *("message", "\N{HORIZONTAL ELLIPSIS}", *spoken[1:]),
+    ]
+    assert all(item["id"].startswith("rs_") for item in sent if item["type"] == "reasoning")
+    assert written.losses == []
+    assert write_request(chat([USER, said]), profile("moonshot")).body["input"] == [USER, said]
+
+
 def test_an_assistant_speaks_in_the_only_form_without_an_id() -> None:
     parts = [{"type": "output_text", "text": "No: ", "annotations": []}, {"type": "refusal", "refusal": "never"}]
     written = write_request(chat([{"type": "message", "role": "assistant", "content": parts}]), GENERIC)
