@@ -38,6 +38,8 @@ class Places:
         self._assembly = assembly
         self.by_index: dict[int, Slot] = {}
         self.by_id: dict[str, Slot] = {}
+        self.shared: set[int] = set()
+        """Indices under which calls are open side by side: there the id comes first."""
         self._parts: dict[tuple[int, str, int], Part] = {}
         """By hub index of the item, group, and the upstream's number."""
         self.loose: list[Slot] = []
@@ -49,7 +51,7 @@ class Places:
         index, given = event.get("output_index"), event.get("item_id")
         item_id = given if isinstance(given, str) else ""
         slot = self.by_index.get(index) if type(index) is int else None
-        if slot is None or slot.type not in types:
+        if slot is None or slot.type not in types or index in self.shared:
             slot = self.by_id.get(item_id, slot)
         if slot is None and type(index) is not int:
             slot = self._last_open(types)

@@ -254,7 +254,7 @@ class ResponsesReader:
     def _remember(self, event: dict[str, Any], text: Text, part_key: str) -> None:
         """The next event like this one takes the short way."""
         index = event.get("output_index")
-        if type(index) is int and text.index >= 0:
+        if type(index) is int and text.index >= 0 and index not in self._places.shared:
             self._text, self._part_key = text, part_key
             self._next = event.get("type", ""), index, event.get(part_key)
 
@@ -270,6 +270,9 @@ class ResponsesReader:
         item = without_nulls(item)
         known = self._places.by_index.get(index) if type(index) is int else None
         if known is not None and known.closed is None and known.type == item["type"]:
+            if type(index) is int and _is_other_call(known.item, item):
+                self._places.shared.add(index)
+                return self._places.enter(Slot(item), index)
             if known.index < 0:  # a delta came first: now it has its name
                 known.item = {**known.item, **item}
                 if self._assembly.nameable(known):
@@ -283,7 +286,7 @@ class ResponsesReader:
             return self._assembly.note("item_invalid", "output_item.done without an item")
         item = without_nulls(item)
         slot = self._places.by_index.get(index) if type(index) is int else None
-        if slot is None or slot.type != item["type"]:
+        if slot is None or slot.type != item["type"] or index in self._places.shared:
             slot = self._places.by_form(item)
         if slot is None:
             slot = Slot(item)
@@ -367,6 +370,12 @@ class ResponsesReader:
             if self._assembly.nameable(slot):
                 self._assembly.open(slot)
         self._assembly.complete(slot.text, called_with(event, CALLS[item_type][1]))
+
+
+def _is_other_call(item: dict[str, Any], added: dict[str, Any]) -> bool:
+    """Whether an item added in the place of an open one is another call, not the same once more."""
+    ours, theirs = item.get("call_id"), added.get("call_id")
+    return isinstance(ours, str) and isinstance(theirs, str) and ours != theirs
 
 
 def _in_progress(created: bytes) -> bytes:

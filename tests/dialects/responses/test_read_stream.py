@@ -212,6 +212,21 @@ def test_an_index_used_twice_is_another_item() -> None:
     play << [ItemOpened(2, {**MESSAGE, "id": "msg_2"})]
 
 
+def test_calls_side_by_side_under_one_index_are_told_apart_by_their_ids() -> None:
+    calls = [{**CALL, "id": f"fc_{name}", "call_id": name, "name": name} for name in "fg"]
+    play = playbook()
+    for number, call in enumerate(calls):
+        play >> event("output_item.added", output_index=0, item=call) << [ItemOpened(number, call)]
+    for delta in ('{"n', '":1}'):
+        for number, call in enumerate(calls):
+            play >> event("function_call_arguments.delta", output_index=0, item_id=call["id"], delta=delta)
+            play << [Delta(number, -1, ARGUMENTS, delta)]
+    for number, call in enumerate(calls):
+        done = {**call, "arguments": '{"n":1}', "status": "completed"}
+        play >> event("output_item.done", output_index=0, item=done) << [ItemClosed(number, done)]
+    assert play.reader.anomalies == []
+
+
 def test_half_an_emoji_waits_for_its_other_half() -> None:
     at = b'{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":'
     play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
