@@ -58,6 +58,8 @@ class RawStream(ABC):
         self.anomalies: list[Anomaly] = []
         self.answered = False
         """The first event that is not an error has passed; of a Chat stream, the first with a choice."""
+        self.headless = False
+        """The answer began otherwise than those of its dialect do: its bytes are no stream for a client, and have to be read."""
         self.settling = False
         """The answer is complete but for what may follow its finish."""
         self.ended = False

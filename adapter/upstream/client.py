@@ -175,6 +175,10 @@ class Reply:
             self._deadline = monotonic() + self._idle
         return chunk
 
+    def unread(self, data: bytes) -> None:
+        """Have `data`, which was read last, read again."""
+        self._first = data
+
     async def pass_on(self, take: Callable[[bytes], bool], ready: Callable[[], bool]) -> None:
         """Give `take` what the network has in the moment it comes, as long as it is `ready` for that and wants more (True).
         Returns when it is not, when there is no more to come, or far too much: the next `read` tells. The task that waits here

@@ -25,6 +25,8 @@ class Said(NamedTuple):
     """What else stands in the error; what stands beside it is no part of it."""
 
 
+OF_ERRORS: Final = ("error", "response.error")
+"""Types that say no more than that it is one; the second is MLflow's."""
 _WORDS: Final = ("message", "msg")
 """Say an error only beside a code: a server may have other news."""
 _ERRORS: Final = ("error", "error_msg", "error_message", "error_code")
@@ -57,7 +59,7 @@ _STATUS_OF_MINIMAX: Final = {
 def is_error(value: dict[str, Any]) -> bool:
     """Whether what is no answer, nor a piece of one, says that there is none: an error in any of the envelopes."""
     get = value.get
-    if get("object") == "error" or get("type") == "error" or get("success") is False or _refused(value) is not None:
+    if get("object") == "error" or get("type") in OF_ERRORS or get("success") is False or _refused(value) is not None:
         return True
     if any(map(get, _ERRORS)) or (any(map(get, _BARE)) and "type" not in value and "object" not in value):
         return True
@@ -81,7 +83,7 @@ def read_error(value: Any) -> Said:
     beside = {} if "error" in value else value
     return Said(
         message=_message(value),
-        type=type_ if isinstance(type_, str) and type_ != "error" else "",
+        type=type_ if isinstance(type_, str) and type_ not in OF_ERRORS else "",
         code=code if isinstance(code, str) else str(code) if type(code) is int else "",
         param=param if isinstance(param, str) else _first_place(value.get("detail")),
         status=next(filter(None, (_status(each) for each in (code, *map(value.get, _STATUSES)))), None),

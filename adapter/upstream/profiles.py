@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from adapter.errors import ConfigError
 from adapter.hints import hint
+
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
+"""All effort words that are in use, weakest first."""
 
 
 class CallIdRule(NamedTuple):
@@ -39,7 +42,7 @@ class Profile:
     """On which assistant messages of the history reasoning text goes back: none, those that have tool calls, or all."""
     reasoning_demanded: bool = False
     """Refuses a history in which one of these messages has none: Moonshot those with tool calls, DeepSeek all where there are
-    tools. What another model said, or this one without a thought, gets one that says nothing."""
+    tools, on Responses too. What another model said, or this one without a thought, gets one that says nothing."""
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     """Where in a message that text stands."""
     images: bool = True
@@ -129,6 +132,16 @@ class Profile:
     """The `reasoning.summary` that is asked for on behalf of Chat clients, who get it as `reasoning_content`. None: they are told
     nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
     verified."""
+
+    def nearest_effort(self, effort: str) -> str | None:
+        """The effort word taken that is nearest to `effort`; None where nobody knows what that means."""
+        if effort in self.reasoning_efforts:
+            return effort
+        if effort not in _EFFORTS:
+            return None
+        wanted = _EFFORTS.index(effort)
+        known = [word for word in _EFFORTS if word in self.reasoning_efforts]
+        return min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
 
     @property
     def signs(self) -> bool:

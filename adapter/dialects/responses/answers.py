@@ -12,7 +12,7 @@ from adapter.hub.events import Event, Failed, Finished, Item, Reason, Started, U
 from adapter.hub.losses import Anomaly, Loss
 from adapter.hub.request import Clock, DialectName, Exchange, Ids
 from adapter.hub.usage import count, heard
-from adapter.upstream.envelopes import is_error
+from adapter.upstream.envelopes import OF_ERRORS, is_error
 from adapter.upstream.refusals import from_error_object
 
 _COMPLETED_AT: Final = "completed_at"
@@ -236,4 +236,4 @@ def kind_of(name: str | None, event: dict[str, Any]) -> str:
 def is_failure(kind: str, event: dict[str, Any]) -> bool:
     """Whether an event of that type says that there is no answer: an `error`, nested or flat, or what is no event of this dialect
     and an error all the same."""
-    return kind == "error" or (not kind.startswith(OF_ANSWERS) and is_error(event))
+    return kind in OF_ERRORS or (not kind.startswith(OF_ANSWERS) and is_error(event))

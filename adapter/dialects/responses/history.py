@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from adapter.dialects.responses.output_items import CALLS
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.hub.items import detailed
@@ -16,6 +17,7 @@ from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
 from adapter.hub.request import Request
 from adapter.upstream.profiles import CallIdRule, Profile
+from adapter.wire.jsonio import dumps, is_object
 
 _LONGEST: Final = LONGEST_CALL_ID.max
 _OF_CHAT: Final = frozenset({"name", "extra_content"})
@@ -50,15 +52,16 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
     """A Chat client's conversation: the same items where they can go on as they are, which most can. What cannot be carried
     is added to `losses`, once a kind."""
     items: list[Item] = request.body["input"]
+    unreadable = [] if profile.any_arguments else _unreadable(items)
     writing: _Writing | None = None
-    for index in request.others:
+    for index in sorted({*request.others, *unreadable}) if unreadable else request.others:
         item = items[index]
         kind = item["type"]
         if kind == "message":
             if type(item["content"]) is str and _OF_CHAT.isdisjoint(item):
                 continue
         elif kind == "function_call":
-            if 0 < len(item["call_id"]) <= _LONGEST and _OF_CHAT_CALLS.isdisjoint(item):
+            if 0 < len(item["call_id"]) <= _LONGEST and _OF_CHAT_CALLS.isdisjoint(item) and index not in unreadable:
                 continue
         elif kind == "function_call_output":
             if type(item["output"]) is str and 0 < len(item["call_id"]) <= _LONGEST:
@@ -68,10 +71,43 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
         if writing is None:
             writing = _Writing(items, profile)
         writing.items[index] = _WRITERS[kind](writing, item)
-    if writing is None:
-        return items
-    losses += writing.losses.values()
-    return [item for item in writing.items if item is not None]
+    if writing is not None:
+        losses += writing.losses.values()
+        items = [item for item in writing.items if item is not None]
+    return _thoughtful(items) if profile.reasoning_demanded and profile.reasoning_input else items
+
+
+def _thoughtful(items: list[Item]) -> list[Item]:
+    """The same, with a thought that says nothing before each of the assistant's turns that has none."""
+    made: list[Item] = []
+    thought = False
+    for item in items:
+        kind = item["type"]
+        spoken = kind in CALLS or (kind == "message" and item["role"] == "assistant")
+        if spoken and not thought:
+            made.append(_thinking("\N{HORIZONTAL ELLIPSIS}"))  # DeepSeek takes "" for none
+        thought = spoken or kind == "reasoning"
+        made.append(item)
+    return made
+
+
+def _thinking(text: str) -> Item:
+    part = {"type": "reasoning_text", "text": text}
+    return {"type": "reasoning", "id": _id_of(text), "summary": [], "content": [part]}
+
+
+def _id_of(reasoning: str) -> str:
+    """The same for equal texts, so that prompt caches hit."""
+    return f"rs_{fitted_call_id(reasoning, _REASONING_ID)}"
+
+
+def _unreadable(items: list[Item]) -> list[int]:
+    """Where calls are whose arguments are no JSON object."""
+    return [
+        index
+        for index, item in enumerate(items)
+        if item["type"] == "function_call" and not is_object(item["arguments"])
+    ]
 
 
 class _Writing:
@@ -102,6 +138,17 @@ class _Writing:
         call_id = fitted_call_id(item["call_id"], LONGEST_CALL_ID)
         return item if call_id == item["call_id"] else {**item, "call_id": call_id}
 
+    def function_call(self, item: Item) -> Item:
+        item = self.call(item)
+        arguments = item["arguments"]
+        if self._profile.any_arguments or is_object(arguments):
+            return item
+        if not arguments:
+            return {**item, "arguments": "{}"}
+        reason = "The upstream refuses calls whose arguments are no JSON object; these are the text in one."
+        self._lose("arguments", Action.APPROXIMATED, reason)
+        return {**item, "arguments": dumps({"arguments": arguments}).decode()}
+
     def output(self, item: Item) -> Item:
         item = self.call(item)
         output = item["output"]
@@ -119,7 +166,7 @@ class _Writing:
             self._lose("reasoning_content", Action.DROPPED, "The upstream takes no reasoning that it did not give.")
             return None
         text = "".join(part["text"] for part in item["content"])
-        return {"type": "reasoning", "id": f"rs_{fitted_call_id(text, _REASONING_ID)}", **item}
+        return {"type": "reasoning", "id": _id_of(text), **item}
 
     def _plain(self, item: Item, others: frozenset[str]) -> Item:
         """Without what only Chat messages and calls have."""
@@ -133,7 +180,7 @@ class _Writing:
 
 _WRITERS: Final[dict[str, Callable[[_Writing, Item], Item | None]]] = {
     "message": _Writing.message,
-    "function_call": _Writing.call,
+    "function_call": _Writing.function_call,
     "function_call_output": _Writing.output,
     "custom_tool_call": _Writing.call,
     "custom_tool_call_output": _Writing.output,

@@ -57,14 +57,14 @@ def skeleton(item: Item, id: str) -> Item:
     opened = {**item, "id": id}
     match item.get("type"):
         case "message":
-            opened |= {"status": "in_progress", "role": "assistant", "content": []}
+            opened |= {"role": "assistant", "content": []}
         case "reasoning":
             opened["summary"] = []
             if "content" in item:
                 opened["content"] = []
         case "function_call" | "custom_tool_call" as kind:
-            opened |= {"status": "in_progress", CALLS[kind][1]: ""}
-    if "status" in item:
+            opened[CALLS[kind][1]] = ""
+    if "status" in item or item.get("type") in _STATUS_REQUIRED:
         opened["status"] = "in_progress"
     if item.get("type") == "web_search_call" and "action" not in item:
         opened["action"] = {"type": "search"}  # required, and not known yet

@@ -38,26 +38,31 @@ class Places:
         self._assembly = assembly
         self.by_index: dict[int, Slot] = {}
         self.by_id: dict[str, Slot] = {}
+        self.shared: set[int] = set()
+        """Indices under which calls are open side by side: there the id comes first."""
         self._parts: dict[tuple[int, str, int], Part] = {}
         """By hub index of the item, group, and the upstream's number."""
         self.loose: list[Slot] = []
         """Items that cannot open yet: calls whose name is not known."""
 
-    def slot(self, event: dict[str, Any], types: tuple[str, ...]) -> Slot | None:
-        """The open item that a delta or done event is about; opened here if nobody opened it. None if it is closed."""
+    def slot(self, event: dict[str, Any], types: tuple[str, ...], more: bool = False) -> Slot | None:
+        """The open item that a delta or done event is about; opened here if nobody opened it. If it is closed, None, or a new one
+        for `more` text."""
         index, given = event.get("output_index"), event.get("item_id")
         item_id = given if isinstance(given, str) else ""
         slot = self.by_index.get(index) if type(index) is int else None
-        if slot is None or slot.type not in types:
+        if slot is None or slot.type not in types or index in self.shared:
             slot = self.by_id.get(item_id, slot)
         if slot is None and type(index) is not int:
             slot = self._last_open(types)
         if slot is not None and slot.type in types:
-            if slot.closed is not None or slot.waiting is not None:
-                self._assembly.note("event_after_done", "an event for an item that was done")
+            if slot.closed is None and slot.waiting is None:
+                return slot
+            self._assembly.note("event_after_done", "an event for an item that was done")
+            if not more:
                 return None
-            return slot
-        self._assembly.note("item_implied", "an event for an item that was never added")
+        else:
+            self._assembly.note("item_implied", "an event for an item that was never added")
         slot = Slot({"type": types[0], "id": item_id}, implied=True)
         self.enter(slot, index if type(index) is int else None)
         return slot
@@ -78,20 +83,22 @@ class Places:
         if isinstance(given, str):
             self.by_id[given] = slot
 
-    def part(self, event: dict[str, Any], part_type: str) -> tuple[Slot, Part] | None:
-        """The open part that a delta or done event is about; opened here if nobody opened it. None if it is closed."""
+    def part(self, event: dict[str, Any], part_type: str, more: bool = False) -> tuple[Slot, Part] | None:
+        """The open part that a delta or done event is about; opened here if nobody opened it. If it is closed, None, or a new one
+        for `more` text: some gateways say that a text is done with its first delta."""
         types, group, key = HOMES[part_type]
-        slot = self.slot(event, types)
+        slot = self.slot(event, types, more)
         if slot is None:
             return None
         number = event.get(key)
         part = self.numbered(slot, group, number)
-        if part is None or part.skeleton["type"] != part_type or (part.closed is not None and type(number) is not int):
-            return slot, self.open_part(slot, group, number, {"type": part_type})
-        if part.closed is not None:
+        if part is not None and part.skeleton["type"] == part_type and (part.closed is None or type(number) is int):
+            if part.closed is None:
+                return slot, part
             self._assembly.note("event_after_done", "an event for a part that was done")
-            return None
-        return slot, part
+            if not more:
+                return None
+        return slot, self.open_part(slot, group, number, {"type": part_type})
 
     def numbered(self, slot: Slot, group: str, number: Any) -> Part | None:
         """The part that the upstream calls `number`; without a number, the last one."""
@@ -100,10 +107,12 @@ class Places:
         return slot.groups[group][-1] if slot.groups[group] else None
 
     def open_part(self, slot: Slot, group: str, number: Any, part: dict[str, Any]) -> Part:
-        """A new part, which the upstream calls `number`."""
+        """A new part, which the upstream calls `number`; without one, it may yet call it what it is (LiteLLM)."""
         opened = self._assembly.open_part(slot, group, part)
         if type(number) is int:
             self._parts[slot.index, group, number] = opened
+        else:
+            self._parts.setdefault((slot.index, group, opened.text.part_index), opened)
         return opened
 
     def by_form(self, item: dict[str, Any]) -> Slot | None:

@@ -117,7 +117,8 @@ class RawResponsesStream(RawStream):
             answer.error = end.error or answer.error
             answer.usage = normal(response.get("usage"))
             self.ended = True
-        self.answered = self.answered or (answer.status != "failed" and kind.startswith(OF_ANSWERS))
+        if not self.answered and answer.status != "failed" and kind.startswith(OF_ANSWERS):
+            self.answered, self.headless = True, not response
         answer.id = answer.id or named(response.get("id"))
         answer.model = answer.model or named(response.get("model"))
         answer.created_at = answer.created_at or count(response.get("created_at")) or 0

@@ -9,6 +9,7 @@ indices (transformers), with deltas and nothing else, with nothing but done even
 * Ids, model and time are those of the first event that gave them; sequence numbers are not looked at.
 * `error` and `response.failed` end the answer, whichever comes first; everything behind an end is ignored. Of an answer that
   had begun an `error` waits a short time for the `response.failed` that may follow: it has the usage.
+* Text behind the end of its item or part is a new one (9router says that all is done with the first delta).
 * What the terminal object has and the stream had not is added; what they disagree on stays as it was streamed.
 * Events that have no letter in the hub's alphabet go on as they are, to clients of the same dialect.
 
@@ -64,6 +65,7 @@ class ResponsesReader:
         self.anomalies: list[Anomaly] = self._assembly.anomalies
         self._beside: dict[str, Any] = {}
         self._started = False
+        self._headless = False
         self._ended = False
         self._error: AdapterError | None = None
         """What an `error` event said, while its `response.failed` may follow."""
@@ -106,8 +108,8 @@ class ResponsesReader:
         try:
             event = loads(data)
         except NotJson:
-            if not data.strip() or data.strip() == b"[DONE]":
-                return []
+            if (said := data.strip()) in (b"", b"[DONE]"):
+                return self._done() if said and self._started else []
             return self._failed(UpstreamInvalid("The upstream sent an event that is not JSON.", code=_INVALID_EVENT))
         if type(event) is not dict:
             return self._failed(UpstreamInvalid("The upstream sent an event that is no object.", code=_INVALID_EVENT))
@@ -172,7 +174,7 @@ class ResponsesReader:
             response = event.get("response")
             if not isinstance(response, dict):
                 self._assembly.note("created_missing", "the stream began without response.created")
-                response = {}
+                response, self._headless = {}, True
             begun = started(response, self._exchange, self._ids, self._clock)
             given = response.get("id")
             self._assembly.token = self._ids(given if isinstance(given, str) else "")
@@ -195,6 +197,16 @@ class ResponsesReader:
         events = ended(self._assembly, response, end, changed, self._exchange.request.dialect)
         self._ended = True
         return events
+
+    def _done(self) -> list[Event]:
+        """`[DONE]` came, and no terminal event before it. What never said that it began (MLflow's agents) does not say that it ended
+        either: it is complete where all its items are done."""
+        assembly = self._assembly
+        pending = [slot for slot in (*assembly.open_slots(), *self._places.loose) if slot.waiting is None]
+        if not self._headless or pending or self._error is not None or not assembly.slots:
+            return []
+        assembly.note("terminal_missing", "[DONE] and no terminal event before it")
+        return self._end("response.completed", {"response": {}})
 
     def _name_loose(self, response: dict[str, Any]) -> None:
         """Calls that never got a name get it from the final output, or there is no answer."""
@@ -242,7 +254,7 @@ class ResponsesReader:
     def _remember(self, event: dict[str, Any], text: Text, part_key: str) -> None:
         """The next event like this one takes the short way."""
         index = event.get("output_index")
-        if type(index) is int and text.index >= 0:
+        if type(index) is int and text.index >= 0 and index not in self._places.shared:
             self._text, self._part_key = text, part_key
             self._next = event.get("type", ""), index, event.get(part_key)
 
@@ -258,6 +270,9 @@ class ResponsesReader:
         item = without_nulls(item)
         known = self._places.by_index.get(index) if type(index) is int else None
         if known is not None and known.closed is None and known.type == item["type"]:
+            if type(index) is int and _is_other_call(known.item, item):
+                self._places.shared.add(index)
+                return self._places.enter(Slot(item), index)
             if known.index < 0:  # a delta came first: now it has its name
                 known.item = {**known.item, **item}
                 if self._assembly.nameable(known):
@@ -271,7 +286,7 @@ class ResponsesReader:
             return self._assembly.note("item_invalid", "output_item.done without an item")
         item = without_nulls(item)
         slot = self._places.by_index.get(index) if type(index) is int else None
-        if slot is None or slot.type != item["type"]:
+        if slot is None or slot.type != item["type"] or index in self._places.shared:
             slot = self._places.by_form(item)
         if slot is None:
             slot = Slot(item)
@@ -304,7 +319,7 @@ class ResponsesReader:
         """The item that a part event is about, the part in its normal form, and its number."""
         given = event.get("part")
         summary = group == "summary"
-        raw = isinstance(given, dict) and given.get("type") == "reasoning_text"
+        raw = isinstance(given, dict) and given.get("type") == "reasoning_text" and "text" in given
         slot = self._places.slot(event, ("reasoning",) if summary or raw else ("message", "reasoning"))
         if slot is None:
             return None
@@ -318,7 +333,7 @@ class ResponsesReader:
         delta = event.get("delta")
         if not isinstance(delta, str):
             return self._assembly.note("delta_invalid", "a delta that is no string")
-        found = self._places.part(event, part_type)
+        found = self._places.part(event, part_type, more=delta != "")
         if found is None:
             return None
         self._assembly.add(found[1].text, delta, event.get("logprobs"))
@@ -355,6 +370,12 @@ class ResponsesReader:
             if self._assembly.nameable(slot):
                 self._assembly.open(slot)
         self._assembly.complete(slot.text, called_with(event, CALLS[item_type][1]))
+
+
+def _is_other_call(item: dict[str, Any], added: dict[str, Any]) -> bool:
+    """Whether an item added in the place of an open one is another call, not the same once more."""
+    ours, theirs = item.get("call_id"), added.get("call_id")
+    return isinstance(ours, str) and isinstance(theirs, str) and ours != theirs
 
 
 def _in_progress(created: bytes) -> bytes:
@@ -398,6 +419,8 @@ _HANDLERS: Final[dict[str, tuple[_Handler, str]]] = {
     "response.output_item.done": (_READ._item_done, ""),
     "response.content_part.added": (_READ._part_added, "content"),
     "response.content_part.done": (_READ._part_done, "content"),
+    "response.reasoning_part.added": (_READ._part_added, "content"),
+    "response.reasoning_part.done": (_READ._part_done, "content"),
     "response.reasoning_summary_part.added": (_READ._part_added, "summary"),
     "response.reasoning_summary_part.done": (_READ._part_done, "summary"),
     "response.output_text.delta": (_READ._text_delta, "output_text"),

@@ -87,10 +87,18 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
             for name in request.body
             if name not in body
         ]
-    if not profile.text_format and (text := body.get("text")) and text.get("format", _TEXT) != _TEXT:
-        body["text"] = {key: value for key, value in text.items() if key != "format"}
-        held = "The upstream's Responses endpoint holds no answer to a format."
-        losses.append(Loss("response_format", Action.DROPPED, "response_format", held))
+    if (text := body.get("text")) is not None:
+        body["text"] = text = {"format": _TEXT, **text}  # LM Studio refuses a text without
+        if not profile.text_format and text["format"] != _TEXT:
+            text["format"] = _TEXT
+            held = "The upstream's Responses endpoint holds no answer to a format."
+            losses.append(Loss("response_format", Action.DROPPED, "response_format", held))
+    if (effort := body.get("reasoning", {}).get("effort")) is not None:
+        taken = profile.nearest_effort(effort)
+        if taken is not None and taken != effort:
+            body["reasoning"] = {**body["reasoning"], "effort": taken}
+            words = "The upstream takes other effort words; the nearest is sent."
+            losses.append(Loss("reasoning_effort", Action.APPROXIMATED, "reasoning.effort", words))
     if profile.reasoning_summary is not None:
         reasoning = body.get("reasoning", {})
         if reasoning.get("effort") != "none":  # there is nothing to sum up

@@ -81,8 +81,8 @@ class Asking:
     async def passing(
         self, turn: Turn, plan: Plan, observe: Callable[[], RawStream] | None
     ) -> Hub | HubWhole | RawStreaming | RawWhole:
-        """A raw plan, begun. Bytes pass only where the answer has the form that was asked for; `observe` makes the observer
-        of a stream.
+        """A raw plan, begun. Bytes pass only where the answer has the form that was asked for, and a stream its beginning; `observe`
+        makes the observer of a stream.
 
         Raises:
             AdapterError: no answer.
@@ -91,19 +91,19 @@ class Asking:
         while True:
             try:
                 reply = await self._sent(turn, plan, body)
-                lane: Hub | HubWhole | RawStreaming | RawWhole
+                if reply.kind is Kind.JSON and observe is None:
+                    return await begun(RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit), turn.lose)
                 if reply.kind is Kind.STREAM and observe is not None:
                     lane = RawStreaming(reply, observe(), settle_within=self.settings.settle_within)
-                elif reply.kind is Kind.JSON and observe is None:
-                    lane = RawWhole(reply, plan.speaks, reply_limit=self.settings.reply_limit)
-                else:
-                    try:
-                        exchange = translated(plan)
-                    except AdapterError:
-                        reply.close()
-                        raise
-                    lane = self._hub(reply, plan.speaks, exchange, len(body))
-                return await begun(lane, turn.lose)
+                    await begun(lane, turn.lose)
+                    if not lane.observer.headless:
+                        return lane
+                try:
+                    exchange = translated(plan)
+                except AdapterError:
+                    reply.close()
+                    raise
+                return await begun(self._hub(reply, plan.speaks, exchange, len(body)), turn.lose)
             except AdapterError as refused:
                 body = self._mended(turn, body, refused)
 

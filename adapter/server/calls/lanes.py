@@ -305,15 +305,18 @@ class RawStreaming(Streaming[bytes]):
         return self.observer.answer.usage
 
     async def begin(self) -> None:
-        """As `Answering.begin`."""
-        observer = self.observer
+        """As `Answering.begin`. What a headless stream began with is left to be read again."""
+        observer, read = self.observer, b""
         while not observer.answered:
             chunk = await self._reply.read()
+            read += chunk
             self._first += observer.feed(chunk) if chunk else observer.close()
             if observer.ended and not observer.answered:
                 raise observer.answer.error or UpstreamTruncated(
                     "The upstream's stream ended before it began to answer."
                 )
+        if observer.headless:
+            self._reply.unread(read)
 
     def fail(self, error: AdapterError) -> bytes:
         """As `Answering.fail`."""

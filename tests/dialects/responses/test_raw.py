@@ -114,6 +114,17 @@ def test_an_error_without_a_type_is_told_as_an_event_of_this_dialect() -> None:
     assert lane.answer.status == "failed"
 
 
+def test_an_error_by_another_name_is_told_as_one() -> None:
+    """MLflow's `response.error` is no event that an SDK raises."""
+    said = wire(CREATED, IN_PROGRESS)
+    lane = raw_stream(EXCHANGE)
+    out = lane.feed(said + wire({"type": "response.error", "code": "server_error", "message": "boom"})) + lane.close()
+
+    assert [name for name, _ in Decoder().feed(out[len(said) :])] == ["error", "response.failed"]
+    assert b'"type":"response.error"' not in out
+    assert out.count(b'"message":"boom"') == 3  # flat, nested and in the response that failed
+
+
 def test_an_error_event_is_not_repeated() -> None:
     error = {"type": "error", "code": "server_error", "message": "no", "param": None}
     lane = raw_stream(EXCHANGE)

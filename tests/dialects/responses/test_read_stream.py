@@ -212,6 +212,21 @@ def test_an_index_used_twice_is_another_item() -> None:
     play << [ItemOpened(2, {**MESSAGE, "id": "msg_2"})]
 
 
+def test_calls_side_by_side_under_one_index_are_told_apart_by_their_ids() -> None:
+    calls = [{**CALL, "id": f"fc_{name}", "call_id": name, "name": name} for name in "fg"]
+    play = playbook()
+    for number, call in enumerate(calls):
+        play >> event("output_item.added", output_index=0, item=call) << [ItemOpened(number, call)]
+    for delta in ('{"n', '":1}'):
+        for number, call in enumerate(calls):
+            play >> event("function_call_arguments.delta", output_index=0, item_id=call["id"], delta=delta)
+            play << [Delta(number, -1, ARGUMENTS, delta)]
+    for number, call in enumerate(calls):
+        done = {**call, "arguments": '{"n":1}', "status": "completed"}
+        play >> event("output_item.done", output_index=0, item=done) << [ItemClosed(number, done)]
+    assert play.reader.anomalies == []
+
+
 def test_half_an_emoji_waits_for_its_other_half() -> None:
     at = b'{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":'
     play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
@@ -459,6 +474,63 @@ def test_a_stream_that_just_ends_has_failed() -> None:
     playbook() >> broken(UpstreamTimeout("")) << [Failed(UpstreamTimeout(""))]
     playbook() >> chunk("data") << [Failed(UpstreamInvalid("", code="upstream_invalid_event"))]
     playbook() >> chunk([1]) << [Failed(UpstreamInvalid("", code="upstream_invalid_event"))]
+
+
+DONE_MESSAGE = {**MESSAGE, "status": "completed", "content": [{**TEXT, "text": "Hi"}]}
+DELTA = {"type": "response.output_text.delta", "item_id": "msg_1", "delta": "Hi"}
+ITEM_DONE = {"type": "response.output_item.done", "item": DONE_MESSAGE}
+CUT = {"type": "response.output_item.done", "item": {**DONE_MESSAGE, "status": "incomplete"}}
+ARGUMENT = {"type": "response.function_call_arguments.delta", "item_id": "fc_1", "delta": "{"}
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ([DELTA, ITEM_DONE], "completed"),
+        ([ITEM_DONE, {"trace_id": "tr-1"}], "completed"),
+        ([DELTA, CUT], "incomplete"),
+        ([DELTA], "failed"),
+        ([ITEM_DONE, {**DELTA, "item_id": "msg_2"}], "failed"),
+        ([ITEM_DONE, ARGUMENT], "failed"),
+        ([ITEM_DONE, {"type": "response.error", "message": "boom"}], "failed"),
+        ([ITEM_DONE, {"error": "boom"}], "failed"),
+        ([CREATED, DELTA, ITEM_DONE], "failed"),
+        ([], "failed"),
+    ],
+)
+def test_done_ends_what_never_said_that_it_began_where_all_its_items_are_done(said: list[Any], status: str) -> None:
+    """MLflow's agents (Databricks) send deltas, items that are done, and `[DONE]`."""
+    reader = stream_reader(Exchange.unasked("responses"))
+    events = [event for data in said for event in reader.feed(None, orjson.dumps(data))]
+    events += reader.feed(None, b"[DONE]") + reader.close()
+    assert check_hub(events) == []
+    assert fold(events).status == status
+
+
+def test_more_text_behind_the_end_of_a_part_is_a_part_of_its_own() -> None:
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    part = {**TEXT, "text": "Hi"}
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    play >> event("output_text.delta", **at, delta="Hi") << [PartOpened(0, 0, TEXT), Delta(0, 0, DeltaKind.TEXT, "Hi")]
+    play >> event("content_part.done", **at, part=part) << []
+    more = [PartClosed(0, 0, part), PartOpened(0, 1, TEXT), Delta(0, 1, DeltaKind.TEXT, " you")]
+    play >> event("output_text.delta", **at, delta=" you") << more
+    play >> event("output_text.delta", **at, delta=".") << [Delta(0, 1, DeltaKind.TEXT, ".")]
+    assert [anomaly.kind for anomaly in play.reader.anomalies] == ["event_after_done"]
+
+
+def test_reasoning_parts_in_events_of_their_own() -> None:
+    """As vLLM sends them."""
+    item = {"type": "reasoning", "id": "msg_1", "summary": []}
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    part = {"type": "reasoning_text", "text": "Hm"}
+    play = playbook() >> event("output_item.added", output_index=0, item=item) << [ItemOpened(0, item)]
+    play >> event("reasoning_part.added", **at, part={**part, "text": ""}) << [PartOpened(0, 0, {**part, "text": ""})]
+    play >> event("reasoning_text.delta", **at, delta="Hm") << [Delta(0, 0, DeltaKind.REASONING, "Hm")]
+    play >> event("reasoning_part.done", **at, part=part) << []
+    whole = {**item, "content": [part]}
+    play >> event("output_item.done", output_index=0, item=whole) << [PartClosed(0, 0, part), ItemClosed(0, whole)]
+    assert play.reader.anomalies == []
 
 
 def test_hosted_tools_ride_through_to_clients_of_the_same_dialect_only() -> None:

@@ -137,6 +137,27 @@ def test_a_responses_client_says_itself_whether_it_wants_a_summary() -> None:
         assert {name: body[name] for name in body if name == "reasoning"} == said
 
 
+def test_every_turn_has_a_thought_where_the_server_refuses_a_history_without() -> None:
+    """DeepSeek, of all turns of an assistant where there are tools; it takes "" for none."""
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    said = {"type": "message", "role": "assistant", "content": "ok"}
+    given = [USER, said, call, output, THOUGHT, call, output, said, USER, call, output]
+    written = write_request(chat(given), profile("deepseek"))
+
+    sent: list[Any] = written.body["input"]
+    thoughts = [item["content"][0]["text"] if item["type"] == "reasoning" else item["type"] for item in sent]
+    spoken = ["message", "function_call", "function_call_output"]
+    assert thoughts == [
+        *("message", "\N{HORIZONTAL ELLIPSIS}", *spoken),
+        *("hm", *spoken[1:], "\N{HORIZONTAL ELLIPSIS}", "message"),
+        *("message", "\N{HORIZONTAL ELLIPSIS}", *spoken[1:]),
+    ]
+    assert all(item["id"].startswith("rs_") for item in sent if item["type"] == "reasoning")
+    assert written.losses == []
+    assert write_request(chat([USER, said]), profile("moonshot")).body["input"] == [USER, said]
+
+
 def test_an_assistant_speaks_in_the_only_form_without_an_id() -> None:
     parts = [{"type": "output_text", "text": "No: ", "annotations": []}, {"type": "refusal", "refusal": "never"}]
     written = write_request(chat([{"type": "message", "role": "assistant", "content": parts}]), GENERIC)
@@ -187,9 +208,57 @@ def test_a_format_that_the_server_does_not_look_at_is_lost_and_told() -> None:
     text = {"format": {"type": "json_object"}, "verbosity": "low"}
     written = write_request(chat(text=text), profile("llama.cpp"))
 
-    assert (written.body["text"], lost(written)) == ({"verbosity": "low"}, [("response_format", Action.DROPPED)])
+    left = {"format": {"type": "text"}, "verbosity": "low"}
+    assert (written.body["text"], lost(written)) == (left, [("response_format", Action.DROPPED)])
     assert lost(write_request(chat(text={"format": {"type": "text"}}), profile("llama.cpp"))) == []
     assert write_request(chat(text=text), GENERIC).body["text"] == text
+
+
+def test_a_text_says_its_format() -> None:
+    """LM Studio refuses one that does not."""
+    written = write_request(chat(text={"verbosity": "low"}), profile("lmstudio"))
+
+    assert written.body["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+    assert "text" not in write_request(chat(), profile("lmstudio")).body
+
+
+@pytest.mark.parametrize(("effort", "sent"), [("minimal", "none"), ("xhigh", "high"), ("high", "high"), ("new", "new")])
+def test_an_effort_is_told_in_a_word_that_the_server_knows(effort: str, sent: str) -> None:
+    """Ollama refuses others on both endpoints."""
+    written = write_request(chat(reasoning={"effort": effort}), profile("ollama"))
+
+    assert written.body["reasoning"] == {"effort": sent}
+    assert lost(written) == ([] if effort == sent else [("reasoning_effort", Action.APPROXIMATED)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        ("", "{}"),
+        ('{"a": ', '{"arguments":"{\\"a\\": "}'),
+        ('{"a": b}', '{"arguments":"{\\"a\\": b}"}'),
+        ("[1]", '{"arguments":"[1]"}'),
+    ],
+)
+@pytest.mark.parametrize("plain", [True, False])
+def test_arguments_that_no_server_can_read_are_told_as_a_text(arguments: str, sent: str, plain: bool) -> None:
+    """Ollama, vLLM and llama.cpp refuse the history with such a call, also the plainest."""
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": arguments}
+    if not plain:
+        call |= {"extra_content": {}}
+    items = [USER, call, {"type": "function_call_output", "call_id": "c", "output": "x"}]
+    request = chat(items)
+    request.seen = (request.body["input"], [] if plain else [1], None)
+    written = write_request(request, GENERIC)
+
+    assert written.body["input"] == [
+        USER,
+        {key: call[key] for key in call if key != "extra_content"} | {"arguments": sent},
+        items[2],
+    ]
+    assert (("messages", Action.APPROXIMATED) in lost(written)) == ("arguments" in sent)
+    assert write_request(request, OPENAI).body["input"][1]["arguments"] == arguments
 
 
 def test_images_say_their_detail() -> None:

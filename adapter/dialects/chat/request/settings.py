@@ -16,10 +16,6 @@ from adapter.dialects.chat.request.writing import Writing
 from adapter.errors import PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.losses import Action
 
-_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
-"""All effort words that are in use, weakest first."""
-
-
 _Writer = Callable[[Writing, str, Any], None]
 
 
@@ -162,16 +158,13 @@ def _effort(writing: Writing, effort: str) -> None:
     profile = writing.profile
     if not profile.reasoning_effort:
         writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not take an effort.")
-    elif effort in profile.reasoning_efforts:
-        writing.fields["reasoning_effort"] = effort
-    elif effort in _EFFORTS:
-        wanted = _EFFORTS.index(effort)
-        known = [word for word in _EFFORTS if word in profile.reasoning_efforts]
-        writing.fields["reasoning_effort"] = min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
-        reason = "The upstream takes other effort words; the nearest is sent."
-        writing.lose("reasoning.effort", "reasoning.effort", reason, Action.APPROXIMATED)
-    else:
+    elif (taken := profile.nearest_effort(effort)) is None:
         writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not know this effort word.")
+    else:
+        writing.fields["reasoning_effort"] = taken
+        if taken != effort:
+            reason = "The upstream takes other effort words; the nearest is sent."
+            writing.lose("reasoning.effort", "reasoning.effort", reason, Action.APPROXIMATED)
 
 
 def _text(writing: Writing, key: str, value: Any) -> None:
