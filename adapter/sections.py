@@ -90,7 +90,7 @@ class Upstream(Section):
     dialect: DialectName
     """The API that it speaks."""
     api_key: Secret | None = None
-    """None, or `client` as it is written: the caller's own key goes on. Empty, written `none`: no key is sent."""
+    """None, or written `client`: the caller's own key goes on. Written `none`, and held empty: no key is sent."""
     api_keys: tuple[Secret, ...] = ()
     """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
     weight: PositiveFloat = 1
@@ -177,7 +177,7 @@ class Compaction(Section):
             reply=compacting.Reply(self.reply),
             replies=tuple((glob, compacting.Reply(reply)) for glob, reply in self.replies.items()),
             key_replies=tuple((key, compacting.Reply(reply)) for key, reply in self.key_replies.items()),
-            model=self.model,
+            model=self.model or None,  # so a variable of the environment is unset
             window_tokens=self.window,
             keep_user_tokens=self.keep_user_tokens,
             keep_turn_tokens=self.keep_turn_tokens,

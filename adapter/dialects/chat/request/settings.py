@@ -6,7 +6,7 @@ goes on under its own name, for only the upstream can know; a Responses client's
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from adapter.dialects.chat.request.checks import json_object, string, wrong_type
@@ -164,14 +164,21 @@ def _effort(writing: Writing, effort: str) -> None:
         writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not take an effort.")
     elif effort in profile.reasoning_efforts:
         writing.fields["reasoning_effort"] = effort
-    elif effort in _EFFORTS:
-        wanted = _EFFORTS.index(effort)
-        known = [word for word in _EFFORTS if word in profile.reasoning_efforts]
-        writing.fields["reasoning_effort"] = min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
+    elif (nearest := _nearest(effort, profile.reasoning_efforts)) is not None:
+        writing.fields["reasoning_effort"] = nearest
         reason = "The upstream takes other effort words; the nearest is sent."
         writing.lose("reasoning.effort", "reasoning.effort", reason, Action.APPROXIMATED)
     else:
         writing.lose("reasoning.effort", "reasoning.effort", "The upstream does not know this effort word.")
+
+
+def _nearest(effort: str, taken: Collection[str]) -> str | None:
+    """Of the words in use that an upstream takes; those of its own have no place among them."""
+    known = [_EFFORTS.index(word) for word in _EFFORTS if word in taken]
+    if effort not in _EFFORTS or not known:
+        return None
+    wanted = _EFFORTS.index(effort)
+    return _EFFORTS[min(known, key=lambda place: abs(place - wanted))]
 
 
 def _text(writing: Writing, key: str, value: Any) -> None:
