@@ -143,7 +143,7 @@ class Profile:
     stateful: bool = False
     """Keeps responses and conversations itself (OpenAI, Azure). Others get `store: false` always."""
     min_output_tokens: PositiveInt = 16
-    """Smaller `max_output_tokens` are raised to this."""
+    """Smaller limits of Chat clients are raised to this: OpenAI takes no `max_output_tokens` below 16."""
     text_format: bool = True
     """Holds its answers on Responses to `text.format`; otherwise a Chat client's `response_format` is a loss."""
     penalties: bool = False
