@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from os.path import isfile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -90,8 +91,8 @@ def checked(settings: Settings, path: Path | None = None) -> Settings:
     Raises:
         ConfigError: as `load`.
     """
-    if settings.keys_file is not None and KeyFile(settings.keys_file).state() is None:  # nobody would be let in
-        raise ConfigError(f"keys_file: {settings.keys_file} is not there; `adapter keys add` makes it")
+    if settings.keys_file is not None and not isfile(settings.keys_file):  # nobody would be let in
+        raise ConfigError(f"keys_file: {settings.keys_file} is no file; `adapter keys add` makes one")
     settings.compaction.options()
     return _access(
         replace(

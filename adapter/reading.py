@@ -36,22 +36,28 @@ def read(path: Path | None = None) -> Settings:
 def held(table: Mapping[str, Any]) -> Settings:
     """As `read`, with what a file would hold."""
     _check_environment()
-    said = _saying(table)
-    if in_environment(os.environ):
-        from adapter.environment import environment  # 4 % of a start for which a file says everything
-
-        said = _over(said, _saying(environment(_TABLES)))
-    return _held(said)
+    return _held(_with_environment(table, _TABLES))
 
 
 def read_access(path: Path) -> Settings:
-    """What the file at `path` says of keys and groups. The rest is not looked at: a key may be what is missing to make it a
-    good one.
+    """What the file at `path` and the environment say of keys and groups. The rest is not looked at: a key may be what is
+    missing to make it a good one.
 
     Raises:
         ConfigError: the file cannot be read, or these parts of it are none.
     """
-    return _held({name: value for name, value in _table(path).items() if name in _ACCESS})
+    written = {name: value for name, value in _table(path).items() if name in _ACCESS}
+    return _held(_with_environment(written, {name: _TABLES[name] for name in _ACCESS}))
+
+
+def _with_environment(table: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    """What `table` says, under what the environment says of `tables`."""
+    said = _saying(table)
+    if in_environment(os.environ):
+        from adapter.environment import environment  # 4 % of a start for which a file says everything
+
+        said = _over(said, _saying(environment(tables)))
+    return said
 
 
 class _Written(BaseModel):

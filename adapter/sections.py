@@ -90,7 +90,7 @@ class Upstream(Section):
     dialect: DialectName
     """The API that it speaks."""
     api_key: Secret | None = None
-    """None, or `client` as it is written: the caller's own key goes on. Empty, written `none`: no key is sent."""
+    """None, or written `client`: the caller's own key goes on. Written `none`, and held empty: no key is sent."""
     api_keys: tuple[Secret, ...] = ()
     """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
     weight: PositiveFloat = 1

@@ -102,6 +102,11 @@ def test_whose_key_goes_upstream(tmp_path: Path, written: str, kept: str | None)
     assert (key if key is None else key.get_secret_value()) == kept
 
 
+def test_an_empty_variable_names_nobody_who_summarises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAPTER_COMPACTION__MODEL", "")
+    assert loaded().compaction.options().model is None
+
+
 def test_every_secret_may_stand_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "ak-" + "s" * 40
     for name, value in {"ONE": "sk-1", "TWO": "sk-2", "MINE": secret, "LIMITS": "redis://h/1"}.items():

@@ -105,3 +105,14 @@ def test_a_key_can_be_made_for_a_configuration_that_only_lacks_one(config: Path)
     assert CliRunner().invoke(main, ["check", "--config", str(config)]).exit_code == 2
     assert keys(config, "add", "a", "--owner", "alice", "--group", "codex")[0] == 0
     assert "0.0.0.0" in check(config)
+
+
+def test_keys_are_kept_where_the_environment_says_too(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the server reads them: a key that is made beside the configuration would open nothing."""
+    elsewhere = config.with_name("secrets.toml")
+    monkeypatch.setenv("ADAPTER_KEYS_FILE", str(elsewhere))
+    assert keys(config, "add", "a", "--owner", "alice", "--group", "codex")[0] == 0
+    assert [key.id for key in KeyFile(elsewhere).read()] == ["a"]
+    assert not config.with_name("keys.toml").exists()
+    assert "need a key" in check(config)
+    assert keys(config, "list")[1].startswith("a ")

@@ -69,6 +69,7 @@ class Compaction(Section):
             ConfigError: the prompt cannot be read.
         """
         written = {one.name: getattr(self, one.name) for one in fields(Compaction)}
+        written["model"] = self.model or None  # so a variable of the environment is unset
         return Options(**written, instructions=load_prompt(self.prompt))
 
 

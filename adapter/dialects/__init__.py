@@ -1,1 +1,1 @@
-"""One folder a dialect, the same file names in each; only `registry` knows both."""
+"""One folder a dialect, neither of which knows the other; what `base.Dialect` names stands in files of the same names."""

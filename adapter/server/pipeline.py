@@ -229,7 +229,11 @@ def _prepared(turn: Turn, pulse: Pulse, course: Course) -> StreamWriter | None:
     if not course.stream:
         return None
     turn.outlet.shape = Shape.STREAM
-    return None if course.raw else _writer(turn, pulse, course.exchange)
+    if course.raw:
+        if turn.client.codex:  # who waits for bytes waits like everybody
+            pulse.ping = DIALECTS[turn.dialect].stream_writer(course.exchange, clock=clock).ping
+        return None
+    return _writer(turn, pulse, course.exchange)
 
 
 def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:

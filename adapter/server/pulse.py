@@ -77,7 +77,7 @@ class Pulse:
         else:
             held = outlet.has_status and not outlet.committed
             due = self._started + settings.commit_after if held else outlet.last_write + settings.keepalive
-            ping = self.ping if outlet.committed else None
+            ping = None if held else self.ping
             ping_due = inf if ping is None else outlet.last_data + settings.ping_after
             if now >= min(due, ping_due):
                 self._beating = self._tasks.start(self._beat(ping if now >= ping_due else None))

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from select import PIPE_BUF, select
 from typing import Any, Final
 
 import orjson
@@ -62,12 +63,29 @@ class Log:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Nothing fails for want of a log line: a pipe without a reader, a full disk."""
-        lines = b"".join(self._waiting)
-        self._waiting.clear()
+        """Write what waits, as far as it is taken at once. Nothing fails for want of a log line, and nothing is held up by one: a
+        pipe without a reader, or with one that does not read, a full disk."""
+        lines, self._waiting = self._waiting, []
+        out = sys.stdout.buffer
         with suppress(OSError):
-            sys.stdout.buffer.write(lines)
-            sys.stdout.buffer.flush()
+            for part in _parts(lines):
+                if select((), (out,), (), 0)[1]:
+                    out.write(part)
+                    out.flush()
+
+
+def _parts(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """As many whole lines together as a pipe that takes anything takes at once; no worker speaks in the middle of another's."""
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        size += len(line)
+        if part and size > PIPE_BUF:
+            yield b"".join(part)
+            part, size = [], len(line)
+        part.append(line)
+    if part:
+        yield b"".join(part)
 
 
 def _as_json(line: dict[str, Any]) -> bytes:

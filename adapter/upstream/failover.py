@@ -49,6 +49,7 @@ class Failover:
         "_given",
         "_health",
         "_held",
+        "_keys_only",
         "_left",
         "_open",
         "_paid_for",
@@ -78,9 +79,11 @@ class Failover:
         self._open = False
         """A target was entered that has neither failed nor answered."""
         self._again = True
+        self._keys_only = True
+        """Whatever failed was the matter of a key."""
         self._paid_for = False
         self._waits: dict[str, _Wait] = {}
-        """Of each upstream that could not be asked: the one of its targets that is back first."""
+        """Of each upstream that could not be asked, or had enough: the one of its targets that is back first."""
         self._spare: list[Target] = []
         self.begun = False
         """Somebody is being asked, or was; before, one was only entered."""
@@ -107,9 +110,10 @@ class Failover:
             self._pass_over(target, *refused)
             self._spare.append(target)
         while self._spare and not attempts.made:
-            if self._shut(self._spare[0], spare=True) is None:
+            refused = self._shut(self._spare[0], spare=True)
+            if refused is None:
                 return self._spare[0]
-            del self._spare[0]
+            self._pass_over(self._spare.pop(0), *refused)
         if attempts.last is Fault.PASSING and self._again and self._at is not None and self._paid():
             self._again = False
             self.pause = attempts.pause(self._health.random)
@@ -161,11 +165,14 @@ class Failover:
         self.tried.append((target.upstream.name, fault.value))
         self._attempts.failed(fault)
         if fault not in _OF_THE_KEY:
+            self._keys_only = False
             self.skip(target)
         if fault is Fault.ABSENT:  # told only where no other upstream failed or rests
             self._waits[target.upstream.name] = _Wait(inf, error, target)
         else:
             self._error = error
+        if fault is Fault.LIMITED and error.retry_after is not None:
+            self._pass_over(target, error.retry_after, error)
 
     @property
     def asked(self) -> Target | None:
@@ -200,12 +207,15 @@ class Failover:
             self._where = None
 
     def error(self) -> AdapterError:
-        """What the client hears when nothing is left to try."""
-        error = self._error or _nowhere(self._waits.values())
+        """What the client hears when nothing is left to try. Where keys were refused and others have only had enough, it is to
+        come again: by then one of those answers, and until then nobody is asked twice."""
+        last, waits = self._error, list(self._waits.values())
         self._error, self._waits = None, {}  # whose traceback will hold this
+        if last is None or (self._keys_only and any(wait.seconds < inf for wait in waits)):
+            return _nowhere(waits)
         if self._attempts.made > 1 or self._attempts.last in _REFUSED:  # a key does not mend in the time of a retry
-            error.should_retry = False
-        return error
+            last.should_retry = False
+        return last
 
     def _shut(self, target: Target, *, spare: bool = False) -> tuple[float, AdapterError] | None:
         """Why a target is passed over, and for how long; `spare` overlooks that its key was refused."""
@@ -213,9 +223,10 @@ class Failover:
         wait, why = health.resting(target)
         if why is Fault.LIMITED:
             return wait, UpstreamLimited("The upstream's rate limit is reached.")
-        wait = max(0.0 if spare else wait, health.shut(target))
-        if wait > 0:
-            return wait, NoUpstream("No upstream that serves this model can be reached now.")
+        shut = health.shut(target)
+        if shut > 0 or (wait > 0 and not spare):
+            # to wait for a key that was refused helps nothing
+            return shut or inf, NoUpstream("No upstream that serves this model can be reached now.")
         bound = None if upstream is self._held else upstream.max_concurrency
         if bound is not None and health.running[upstream.name] >= bound:
             return 1.0, Overloaded("The upstream of this model has all the work it may have; try again.")

@@ -13,6 +13,32 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_ty
 
 from adapter.errors import ConfigError
 from adapter.hints import hint
+from adapter.kinds import PositiveInt
+
+Accepted = Literal[
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "metadata",
+    "moderation",
+    "n",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "stop",
+    "store",
+    "temperature",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+]
+"""Request fields that some servers take and others refuse, by their Chat names."""
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
@@ -21,8 +47,8 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "
 class CallIdRule(NamedTuple):
     """Which tool-call ids a server takes; one that does not fit is replaced by a hash in the call and its output."""
 
-    max: int = 64
-    alphabet: str = "any"
+    max: PositiveInt = 64
+    alphabet: Literal["any", "alnum"] = "any"
     """`any`, or `alnum` where only letters and digits pass (Mistral: exactly nine of them)."""
 
 
@@ -85,7 +111,7 @@ class Profile:
     the one tool that is sent; or no choice, so that `none` sends no tools and a demand is a loss."""
     call_id: CallIdRule = field(default_factory=CallIdRule)
     """Which ids of tool calls pass: their length, and `any` characters or `alnum`; others are replaced by a hash."""
-    name_max: int = 64
+    name_max: PositiveInt = 64
     """How long the name of a function may be; longer ones are cut and told apart by a hash."""
 
     # settings
@@ -98,10 +124,10 @@ class Profile:
     reasoning_effort: bool = False
     """The setting of this name."""
     reasoning_efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-    """Effort words taken; another goes to the nearest one."""
+    """Effort words taken; another goes to the nearest one, where any is known."""
     web_search_options: bool = False
     """The setting of this name; otherwise `web_search` is a loss."""
-    accepts: frozenset[str] = frozenset(
+    accepts: frozenset[Accepted] = frozenset(
         {
             "temperature",
             "top_p",
@@ -114,14 +140,13 @@ class Profile:
             "top_logprobs",
         }
     )
-    """Further optional request fields taken, by their Chat names: n, user, metadata, store, service_tier, verbosity,
-    prompt_cache_key, prompt_cache_retention, prompt_cache_options, safety_identifier, moderation, prediction, …"""
+    """Further optional request fields taken, by their Chat names."""
 
     # upstreams that speak Responses
     stateful: bool = False
     """Keeps responses and conversations itself (OpenAI, Azure). Others get `store: false` always."""
-    min_output_tokens: int = 16
-    """Smaller `max_output_tokens` are raised to this."""
+    min_output_tokens: PositiveInt = 16
+    """Smaller limits of Chat clients are raised to this: OpenAI takes no `max_output_tokens` below 16."""
     text_format: bool = True
     """Holds its answers on Responses to `text.format`; otherwise a Chat client's `response_format` is a loss."""
     penalties: bool = False
@@ -134,13 +159,14 @@ class Profile:
     verified."""
 
     def nearest_effort(self, effort: str) -> str | None:
-        """The effort word taken that is nearest to `effort`; None where nobody knows what that means."""
+        """The effort word taken that is nearest to `effort`; None where nobody knows which that is: words of a server's own have no
+        place among the others."""
         if effort in self.reasoning_efforts:
             return effort
-        if effort not in _EFFORTS:
+        known = [word for word in _EFFORTS if word in self.reasoning_efforts]
+        if effort not in _EFFORTS or not known:
             return None
         wanted = _EFFORTS.index(effort)
-        known = [word for word in _EFFORTS if word in self.reasoning_efforts]
         return min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
 
     @property
@@ -198,24 +224,38 @@ def _overlaid(base: Profile, keys: dict[str, Any]) -> Profile:
 
 @cache
 def _words() -> dict[str, list[str]]:
-    """Capability -> the words it chooses among, where it is one of a few."""
-    kinds = {key: kind for key, kind in get_type_hints(Profile).items() if get_origin(kind) is Literal}
-    return {key: [word for word in get_args(kind) if word is not None] for key, kind in kinds.items()}
+    """Capability -> the words it chooses among, or lists some of, where they are a few."""
+    kinds = {key: _listed(kind) for key, kind in get_type_hints(Profile).items()}
+    words = {key: get_args(kind) for key, kind in kinds.items() if get_origin(kind) is Literal}
+    return {key: [word for word in known if word is not None] for key, known in words.items()}
+
+
+def _listed(kind: Any) -> Any:
+    """What a list holds; anything else as it is."""
+    return get_args(kind)[0] if get_origin(kind) in (tuple, frozenset) else kind
 
 
 def _coerced(key: str, value: Any, default: Any) -> Any:
-    if (words := _words().get(key)) is not None:
-        if value not in words:
-            raise ConfigError(f"capability {key}: {value!r} is not one of {', '.join(words)}")
-        return value
+    words = _words().get(key)
     if isinstance(default, CallIdRule):
-        if not isinstance(value, dict) or not set(value) <= {"max", "alphabet"}:
-            raise ConfigError(f"capability {key}: a table with max and alphabet")
-        return CallIdRule(**value)
+        rule = CallIdRule(**value) if isinstance(value, dict) and value.keys() <= set(CallIdRule._fields) else None
+        if rule is None or type(rule.max) is not int or rule.max < 1 or rule.alphabet not in _ALPHABETS:
+            raise ConfigError(f'capability {key}: a table with max, an integer above 0, and alphabet, "any" or "alnum"')
+        return rule
     if isinstance(default, (frozenset, tuple)):
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             raise ConfigError(f"capability {key}: a list of strings")
+        for word in value:
+            if words is not None and word not in words:
+                raise ConfigError(f"capability {key}: unknown {word!r}{hint(word, words)}")
         return type(default)(value)
-    if type(value) is not type(default):
-        raise ConfigError(f"capability {key}: a {type(default).__name__}, not {value!r}")
+    if words is not None:
+        if value not in words:
+            raise ConfigError(f"capability {key}: {value!r} is not one of {', '.join(words)}")
+    elif type(value) is not type(default) or (type(value) is int and value < 1):
+        raise ConfigError(f"capability {key}: {_MEANT[type(default)]}, not {value!r}")
     return value
+
+
+_ALPHABETS: Final = ("any", "alnum")
+_MEANT: Final = {bool: "true or false", int: "an integer above 0"}

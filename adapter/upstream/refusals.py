@@ -38,7 +38,7 @@ from adapter.errors import (
     UpstreamUnwell,
 )
 from adapter.upstream.envelopes import Said, is_error, read_error
-from adapter.upstream.wordings import SPENT, Meaning, is_about_input, meaning_of
+from adapter.upstream.wordings import SPENT, Meaning, is_about_input, is_about_key, meaning_of
 from adapter.wire.headers import returned
 from adapter.wire.jsonio import NotJson, dumps, is_writable, loads
 
@@ -202,6 +202,8 @@ def _meant(said: Said, status: int, headers: Mapping[str, str], *, own_key: bool
     if meaning is Meaning.MODEL:
         return ModelNotFound(message or "The upstream has no such model.", param=said.param)
     about_input = said.code in _POLICIES or is_about_input(said.message)
+    if status == 400 and is_about_key(said.message):
+        status = 401
     if status in (401, 403) and not about_input:
         return _auth(message, status, facts, own_key=own_key)
     if status in (413, 431):

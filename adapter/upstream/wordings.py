@@ -95,6 +95,11 @@ _INPUT: Final = (
     r"|input was flagged"  # OpenRouter, with a 403
 )
 """What is the client's fault though the server says with its status that it is its own, or the key's."""
+_KEY: Final = (
+    r"^api key (?:not valid|not found|expired)"  # Gemini
+    r"|^(?:incorrect|invalid) api key provided"  # xAI
+)
+"""What some say with a 400 of a key."""
 _READ: Final = 2_000
 """Characters of a message that are looked at; the words stand at its beginning."""
 
@@ -102,6 +107,11 @@ _READ: Final = 2_000
 def is_about_input(message: str) -> bool:
     """A server error or a refused key that is neither: the same request would fail again, and others would not."""
     return re.search(_INPUT, message[:_READ].lower()) is not None
+
+
+def is_about_key(message: str) -> bool:
+    """A bad request that is none: the key was refused."""
+    return re.search(_KEY, message[:_READ].lower()) is not None
 
 
 def meaning_of(code: str, type: str, message: str, status: int | None) -> Meaning | None:

@@ -86,7 +86,7 @@ def test_of_all_refusals_of_what_nobody_can_carry_the_first_ones_is_told(speaks:
 
 
 def test_an_upstream_that_failed_is_what_is_told_where_the_others_cannot_carry_the_request(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def scenario() -> None:
         sick = [json_reply({"error": {"message": "The engine is overloaded"}}, 503)]
@@ -101,7 +101,7 @@ def test_an_upstream_that_failed_is_what_is_told_where_the_others_cannot_carry_t
             assert second.seen == []
 
     play(scenario)
-    assert orjson.loads(capsys.readouterr().out.splitlines()[-1])["upstream"] == "first"
+    assert orjson.loads(capfd.readouterr().out.splitlines()[-1])["upstream"] == "first"
 
 
 LIMITED = json_reply({"error": {"message": "Slow down"}}, 429, "Retry-After: 7")

@@ -398,6 +398,23 @@ def test_only_codex_gets_pings_with_data(originator: str, pinged: bool, keepaliv
 
 
 @pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
+@pytest.mark.parametrize("upstream_speaks", ["chat", "responses"])
+def test_codex_is_pinged_while_nothing_is_answered_yet(upstream_speaks: str, originator: str, pinged: bool) -> None:
+    """A long prompt, or a summary in pieces: Codex gives up after its patience although comments come."""
+
+    async def scenario() -> None:
+        good = chat_stream("Hello") if upstream_speaks == "chat" else responses_stream("Hello")
+        script: Script = [Sleep(0.5), *good]
+        times = {"commit_after": 0.05, "ping_after": 0.15}
+        async with Upstream(script) as up, adapter(upstream(up.url, upstream_speaks), **times) as client:
+            answer = await client.ask("responses", stream=True, headers={"originator": originator})
+            assert (answer.types[0] == "adapter:ping") is pinged
+            assert answer.types[-1] == "response.completed"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
 def test_pings_stand_between_the_events_of_the_raw_lane(originator: str, pinged: bool) -> None:
     async def scenario() -> None:
         script: Script = [*begun("responses"), Sleep(0.5), *(event(e, e["type"]) for e in responses_events()[5:]), END]

@@ -105,6 +105,24 @@ def test_only_codex_gets_pings_with_data(speaks: str, originator: str, pinged: b
     play(scenario)
 
 
+@pytest.mark.parametrize(("originator", "pinged"), [("codex_exec", True), ("someone", False)])
+@dialects
+def test_codex_is_pinged_while_nothing_is_answered_yet(speaks: str, originator: str, pinged: bool) -> None:
+    async def scenario() -> None:
+        script: Script = [Sleep(0.5), *good(speaks, "Hello")[0]]
+        async with (
+            Upstream(script) as up,
+            adapter(upstream(up.url, speaks), ping_after=0.15) as client,
+            opened(client, originator=originator) as ws,
+        ):
+            events = await ask(ws, truncation="auto")
+            assert (events[0]["type"] == "adapter:ping") is pinged
+            assert ("headers" in events[0]) is (speaks == "chat")
+            assert only_text(events) == "Hello"
+
+    play(scenario)
+
+
 def test_what_a_frame_holds_is_reserved_from_its_callers_limits_and_paid_for_by_one_who_leaves() -> None:
     """As over HTTP: the size of what is asked is known before anything is answered."""
     secret = f"ak-{'k' * 30}"

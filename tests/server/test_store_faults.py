@@ -95,7 +95,7 @@ def test_refused_before_the_upstream_is_called(
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_that_could_not_be_stored_says_so(
-    stream: bool, reason: str, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stream: bool, reason: str, path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     trouble = Trouble(monkeypatch, reason)
 
@@ -122,7 +122,7 @@ def test_an_answer_that_could_not_be_stored_says_so(
             assert stream or completion.headers["x-adapter-store"] == "failed"
 
     play(scenario)
-    assert [line["stored"] for line in accesses(capsys.readouterr().out)] == ["failed", "failed"]
+    assert [line["stored"] for line in accesses(capfd.readouterr().out)] == ["failed", "failed"]
 
 
 def test_a_failed_stream_that_could_not_be_stored_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +22,7 @@ class Pipe:
         self.writes: list[list[str]] = []
         """What each write said: the events of its lines."""
         self.broken = False
+        self.fileno = sys.stdout.fileno
         monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=self))
 
     def write(self, data: bytes) -> None:
@@ -57,7 +60,7 @@ def test_many_lines_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
             log.access({})
 
     play(scenario)
-    assert pipe.writes == [["request"] * 64]
+    assert [event for events in pipe.writes for event in events] == ["request"] * 64
 
 
 def test_whatever_is_no_request_is_written_at_once_behind_what_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +89,24 @@ def test_e19_nothing_fails_for_want_of_a_log_line(monkeypatch: pytest.MonkeyPatc
 
     play(scenario)
     assert pipe.writes == [["ready"]]
+
+
+def test_a_reader_that_does_not_read_holds_nobody_up_and_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        log, speaking = Log(), Event()
+        speaker = Thread(target=lambda: [log.info("ready", number=number) for number in range(3000)] and speaking.set())
+        speaker.start()
+        said_all = speaking.wait(10)
+        said = reader.read(1 << 20)
+        if not said_all:
+            reader.close()  # which lets go of it
+        speaker.join()
+        assert said_all
+        log.info("again")
+        assert [json.loads(line)["number"] for line in said.splitlines()] == list(range(said.count(b"\n")))
+        assert json.loads(reader.read(1 << 20))["event"] == "again"
 
 
 def test_what_is_below_the_level_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,6 +205,36 @@ def test_a_probe_that_fails_keeps_the_others_out_for_longer() -> None:
     assert (asked, type(error), error and error.retry_after) == ([], errors.NoUpstream, 4)
 
 
+@pytest.mark.parametrize(
+    "refusal", [errors.UpstreamAuth("refused"), errors.UpstreamRefused("spent", status=429, type="insufficient_quota")]
+)
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [1, 2, 0]])
+def test_a_refused_key_does_not_hide_that_others_have_only_had_enough(order: list[int], refusal: AdapterError) -> None:
+    """Three accounts behind a model, of which one is spent: the client has to come again, however often it asks meanwhile."""
+    keys = [A, replace(A, key=1), B]
+    outcomes = [
+        refusal,
+        errors.UpstreamLimited("slow", retry_after=30),
+        errors.UpstreamLimited("slow down", retry_after=7),
+    ]
+    world = World()
+    for asked in ([keys[at] for at in order], [A], [A]):
+        names = [f"{at.upstream.name}{at.key or ''}" for at in asked]
+        found, error = world.run([keys[at] for at in order], *(outcomes[keys.index(at)] for at in asked))
+        assert (found, type(error), error and error.retry_after) == (names, errors.UpstreamLimited, 7)
+        assert error is not None
+        assert error.should_retry is None
+
+
+def test_keys_that_have_all_had_enough_are_waited_for_as_one_is() -> None:
+    """An SDK that is told so tries again, when it is of use; until then nobody is asked."""
+    world, keys = World(), [A, replace(A, key=1)]
+    outcomes = [errors.UpstreamLimited("slow down", retry_after=seconds) for seconds in (30, 7)]
+    _, error = world.run(keys, *outcomes)
+    assert error is outcomes[1]
+    assert (error.retry_after, error.should_retry) == (7, None)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_keys_that_rest_the_client_waits_for_the_first(order: int) -> None:
     world, keys = World(), [A, replace(A, key=1)]
@@ -412,7 +442,7 @@ def test_a_spent_key_of_a_full_upstream_waits_for_a_place_like_any_other() -> No
     running = Failover([full], world.health)
     assert entered(running) is full
     asked, error = world.run([full])
-    assert (asked, type(error)) == ([], errors.NoUpstream)
+    assert (asked, type(error), error and error.retry_after) == ([], errors.Overloaded, 1)
     running.leave()
     assert world.run([full], None) == (["full"], None)
 

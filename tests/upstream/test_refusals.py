@@ -398,6 +398,43 @@ def test_the_operators_key_is_never_the_clients_fault(status: int) -> None:
     assert "sk-" not in error.message
 
 
+KEYS = {
+    "Gemini": [
+        {
+            "error": {
+                "code": 400,
+                "message": "API key not valid. Please pass a valid API key.",
+                "status": "INVALID_ARGUMENT",
+                "details": [
+                    {
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": "API_KEY_INVALID",
+                        "domain": "googleapis.com",
+                        "metadata": {"service": "generativelanguage.googleapis.com"},
+                    },
+                ],
+            }
+        }
+    ],
+    "xAI": {
+        "code": "Client specified an invalid argument",
+        "error": "Incorrect API key provided: na***ys. You can obtain an API key from https://console.x.ai.",
+    },
+}
+
+
+@pytest.mark.parametrize("server", KEYS)
+def test_a_key_that_is_refused_with_a_400_is_refused_all_the_same(server: str) -> None:
+    """Another key may be good, and whoever asks through this server cannot mend it."""
+    error = refused(400, KEYS[server], own_key=True)
+    assert isinstance(error, UpstreamAuth)
+    assert fault_of(error) is Fault.KEYLESS
+    theirs = refused(400, KEYS[server], own_key=False)
+    assert (theirs.http_status, theirs.code) == (401, "invalid_api_key")
+    quoted = openai("messages[0]: 'API key not valid' is no role")
+    assert fault_of(refused(400, quoted)) is Fault.CALLER
+
+
 FLAGGED = {
     "OpenAI, a policy": openai("Blocked.", type="invalid_request_error", code="misalignment_policy_violation"),
     "OpenAI, cyber": openai("Flagged.", type="invalid_request", code="cyber_policy"),

@@ -399,12 +399,14 @@ _COMPACTED: Final = (
         lambda case: {"body": _responses("", input=[*case.value["output"], {"role": "user", "content": "Go on."}])},
     ),
 )
+_METADATA: Final = {"by": "adapter conform"}
 _NOTE: Final = {"type": "custom", "name": "note", "description": "Takes a note in plain words."}
 _FORMAT: Final = {"type": "json_schema", "name": "capital", "schema": _SCHEMA, "strict": True}
 
 # fmt: off
 RESPONSES: Final = (
     Question(name="a plain answer", body=_responses("Say hello."), laws=PLAIN, then=_NOT_KEPT),
+    Question(name="metadata", body=_responses("Say hello.", metadata=_METADATA), laws=PLAIN, lacking=("metadata",)),
     Question(name="a stored answer", laws=PLAIN, lacking=("store",), then=_KEPT,
              body=_responses(f"{_STORY} No, say hello, and remember what I asked for first.", store=True)),
     Question(name="a stream in the background", laws=STREAM, lacking=("background", "store"), then=_BROKEN_OFF,

@@ -143,7 +143,7 @@ class RawResponsesStream(RawStream):
 
     def ping(self) -> list[Frame]:
         """For Codex. It has the number of the event before it, since the next one is the upstream's to give."""
-        if not self._begun or self.ended or not self._exchange.request.client.codex:
+        if self.ended or not self._exchange.request.client.codex:
             return []
         number = max(self._number(), 0)
         return [("adapter:ping", dumps({"type": "adapter:ping", "sequence_number": number}))]

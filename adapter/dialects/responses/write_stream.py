@@ -77,8 +77,7 @@ class ResponsesWriter:
         self._logprobs: dict[tuple[int, int], list[dict[str, Any]]] = {}
         """Of the open parts, as their deltas said them."""
         self._translate = not exchange.request.client.shows_refusals
-        self._live = False
-        """The prologue is out and the end is not."""
+        self._ended = False
         self._queued = False
         """What was said so far is that the answer waits."""
         self._at: tuple[int, int, DeltaKind] | None = None
@@ -124,8 +123,9 @@ class ResponsesWriter:
         return _WRITERS[type(event)](self, event)
 
     def ping(self) -> list[Frame]:
-        """An event with data for Codex, whose idle timer sees no comments; it passes over types that it does not know."""
-        if not self._live or not self._exchange.request.client.codex:
+        """An event with data for Codex, whose idle timer sees no comments; it passes over types that it does not know, also
+        before the stream's first event."""
+        if self._ended or not self._exchange.request.client.codex:
             return []
         return [self._framed("adapter:ping", {})]
 
@@ -141,7 +141,6 @@ class ResponsesWriter:
 
     def _started(self, event: Started) -> list[Frame]:
         self.fold.feed(event)
-        self._live = True
         self._repeat(event.extra)
         if self._queued:
             self._queued = False
@@ -150,7 +149,7 @@ class ResponsesWriter:
 
     def _finished(self, event: Finished) -> list[Frame]:
         self.fold.feed(event)
-        self._live = False
+        self._ended = True
         self.losses += event.losses
         answer = self.fold.answer
         self._repeat(answer.extra)
@@ -171,7 +170,7 @@ class ResponsesWriter:
             frames = self._whole("response.created")
         else:
             self._repeat(answer.extra)
-        self._live = False
+        self._ended = True
         frames.append(self._framed("error", error_facts(event.error)))
         return frames + self._whole("response.failed")
 

@@ -124,6 +124,16 @@ def test_an_effort_goes_to_the_nearest_word_that_is_taken(effort: str, sent: str
     assert fields(profile, reasoning={"effort": effort}) == (({"reasoning_effort": sent} if sent else {}), losses)
 
 
+@pytest.mark.parametrize("taken", [(), ("default",)])
+def test_an_effort_has_no_nearest_word_among_those_of_the_server_alone(taken: tuple[str, ...]) -> None:
+    profile = generic(reasoning_effort=True, reasoning_efforts=taken)
+    dropped = ("reasoning.effort", "dropped", "reasoning.effort")
+    assert fields(profile, reasoning={"effort": "high"}) == ({}, [dropped])
+    assert fields(profile, reasoning={"effort": "default"}) == (
+        ({"reasoning_effort": "default"}, []) if taken else ({}, [dropped])
+    )
+
+
 def test_a_server_without_json_schema_is_told_the_schema_in_words() -> None:
     made = written(user(), instructions="a", text={"format": FORMAT}, to=generic(response_format="json_object"))
 
