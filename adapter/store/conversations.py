@@ -145,9 +145,8 @@ class Conversations(Room):
         locked = select(conversations.c.id).where(*_one(tenant, id)).with_for_update()
 
         def work(connection: Connection) -> bool:
-            if (
-                connection.execute(locked).first() is None
-            ):  # first of all: a pointer that came later would go without its item
+            # first of all: a pointer that came later would go without its item
+            if connection.execute(locked).first() is None:
                 return False
             pointers = delete(_link).where(*_inside(tenant, id))
             freed = connection.execute(pointers.returning(_link.c.digest)).scalars().all()
