@@ -54,6 +54,26 @@ def test_work_is_linear(what: str) -> None:
     assert long < 60 * short
 
 
+def test_work_is_linear_in_calls_with_bad_arguments() -> None:
+    """Of a Chat client, over a Responses server that would refuse them."""
+
+    def turn(i: int) -> list[dict[str, Any]]:
+        call = {"id": f"call_{i}", "type": "function", "function": {"name": "f", "arguments": "{bad"}}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        return [message, {"role": "tool", "tool_call_id": f"call_{i}", "content": "o"}]
+
+    def seconds(n: int) -> float:
+        body = {"model": "m", "messages": [USER, *(message for i in range(n) for message in turn(i))]}
+        begun = process_time()
+        translate.request(body, "chat", "responses")
+        return process_time() - begun
+
+    seconds(100)
+    short, long = min(seconds(1500) for _ in range(3)), min(seconds(24000) for _ in range(2))
+
+    assert long < 60 * short
+
+
 def test_work_is_linear_in_calls_that_all_have_one_id() -> None:
     def seconds(n: int) -> float:
         calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}] * n

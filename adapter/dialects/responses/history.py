@@ -52,9 +52,9 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
     """A Chat client's conversation: the same items where they can go on as they are, which most can. What cannot be carried
     is added to `losses`, once a kind."""
     items: list[Item] = request.body["input"]
-    unreadable = [] if profile.any_arguments else _unreadable(items)
+    unreadable = frozenset[int]() if profile.any_arguments else _unreadable(items)
     writing: _Writing | None = None
-    for index in sorted({*request.others, *unreadable}) if unreadable else request.others:
+    for index in sorted(unreadable.union(request.others)) if unreadable else request.others:
         item = items[index]
         kind = item["type"]
         if kind == "message":
@@ -101,13 +101,13 @@ def _id_of(reasoning: str) -> str:
     return f"rs_{fitted_call_id(reasoning, _REASONING_ID)}"
 
 
-def _unreadable(items: list[Item]) -> list[int]:
+def _unreadable(items: list[Item]) -> frozenset[int]:
     """Where calls are whose arguments are no JSON object."""
-    return [
+    return frozenset(
         index
         for index, item in enumerate(items)
         if item["type"] == "function_call" and not is_object(item["arguments"])
-    ]
+    )
 
 
 class _Writing:
