@@ -332,12 +332,17 @@ def _at(case: Case) -> str:
     return f"{case.dialect.path}/{case.value['id']}"
 
 
+_FETCHED: Final = Next(
+    *("fetched", (*PLAIN, is_what_was_said)),
+    lambda case: {"method": "GET", "path": _at(case), "body": b"", "absent": case.value.get("store") is not True},
+    gate=True,
+)
+_DELETED: Final = (
+    Next("deleted", JSON, lambda case: {"method": "DELETE", "path": _at(case), "body": b"", "absent": True}, gate=True),
+    Next("fetched when it is gone", REFUSAL, lambda case: {"method": "GET", "path": _at(case), "body": b""}),
+)
 _KEPT: Final = (
-    Next(
-        *("fetched", (*PLAIN, is_what_was_said)),
-        lambda case: {"method": "GET", "path": _at(case), "body": b"", "absent": case.value.get("store") is not True},
-        gate=True,
-    ),
+    _FETCHED,
     Next(
         *("its input", (*JSON, lists_its_input)),
         lambda case: {"method": "GET", "path": f"{_at(case)}/input_items", "body": b"", "absent": True},
@@ -346,11 +351,9 @@ _KEPT: Final = (
         *("continued", (*PLAIN, counts_what_is_added)),
         lambda case: {"body": _responses("And in French?", previous_response_id=case.value["id"])},
     ),
-    Next("deleted", JSON, lambda case: {"method": "DELETE", "path": _at(case), "body": b"", "absent": True}, gate=True),
-    Next("fetched when it is gone", REFUSAL, lambda case: {"method": "GET", "path": _at(case), "body": b""}),
+    *_DELETED,
 )
 """What can be asked of a response that is stored; nothing of it is left behind."""
-_DELETED: Final = _KEPT[3:]
 _COUNTED: Final = (
     Next(
         *("with more", (*JSON, counts_its_input)),
@@ -389,7 +392,7 @@ _BROKEN_OFF: Final = (
             "absent": case.value.get("background") is not True,
         },
     ),
-    *_KEPT[:1],
+    _FETCHED,
     *_DELETED,
 )
 _NOT_KEPT: Final = (Next("fetched", (is_not_kept,), lambda case: {"method": "GET", "path": _at(case), "body": b""}),)
