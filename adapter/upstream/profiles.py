@@ -57,6 +57,9 @@ class Profile:
     """The capabilities of one kind of server. Defaults are those of `generic`: careful, taken by every server we know."""
 
     name: str = "generic"
+    key_header: Literal["authorization", "api-key"] = "authorization"
+    """Where its key stands: in `Authorization`, behind `Bearer`, or by itself in `api-key` (Azure; tokens of Entra ID stay in the
+    former)."""
 
     # messages
     instructions_role: Literal["system", "developer"] = "system"
