@@ -40,6 +40,26 @@ Accepted = Literal[
 ]
 """Request fields that some servers take and others refuse, by their Chat names."""
 
+AcceptedByResponses = Literal[
+    "frequency_penalty",
+    "logprobs",
+    "metadata",
+    "moderation",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "temperature",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+]
+"""The same of servers that speak Responses."""
+
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
 
@@ -152,8 +172,26 @@ class Profile:
     """Smaller limits of Chat clients are raised to this: OpenAI takes no `max_output_tokens` below 16."""
     text_format: bool = True
     """Holds its answers on Responses to `text.format`; otherwise a Chat client's `response_format` is a loss."""
-    penalties: bool = False
-    """Takes presence_penalty and frequency_penalty on Responses."""
+    responses_accepts: frozenset[AcceptedByResponses] = frozenset(
+        {
+            "logprobs",
+            "metadata",
+            "moderation",
+            "parallel_tool_calls",
+            "prompt_cache_key",
+            "prompt_cache_options",
+            "prompt_cache_retention",
+            "safety_identifier",
+            "service_tier",
+            "temperature",
+            "top_logprobs",
+            "top_p",
+            "user",
+            "verbosity",
+        }
+    )
+    """Optional request fields that a Chat client's request may have there, by their Chat names; the penalties are no part of
+    OpenAI's. A Responses client's request is its own server's to judge."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None

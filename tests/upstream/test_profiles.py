@@ -9,7 +9,7 @@ from adapter.upstream.profiles import GENERIC, CallIdRule, profile, profile_name
 
 PROMISED = {
     "openai", "azure", "vllm", "sglang", "llama.cpp", "llama-cpp-python", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
-    "zhipu", "mistral", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
+    "zhipu", "mistral", "volcengine", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
 }  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def test_ollama_gets_no_effort_unless_its_operator_serves_a_model_that_takes_one
         ("openai", {"late_system": "first"}, "not one of keep, user, lead"),
         ("openai", {"accepts": "stop"}, "a list of strings"),
         ("openai", {"accepts": ["stop", "tempeature"]}, "unknown 'tempeature', did you mean 'temperature'"),
+        ("openai", {"responses_accepts": ["seed"]}, "unknown 'seed'"),
         ("openai", {"call_id": 40}, "a table with max, an integer above 0, and alphabet"),
         ("openai", {"call_id": {"maximum": 40}}, "a table with max"),
         ("openai", {"call_id": {"max": "40"}}, "a table with max"),
