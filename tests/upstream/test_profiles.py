@@ -9,7 +9,7 @@ from adapter.upstream.profiles import GENERIC, CallIdRule, profile, profile_name
 
 PROMISED = {
     "openai", "azure", "vllm", "sglang", "llama.cpp", "llama-cpp-python", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
-    "zhipu", "mistral", "volcengine", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
+    "zhipu", "mistral", "volcengine", "anthropic", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
 }  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_ollama_gets_no_effort_unless_its_operator_serves_a_model_that_takes_one
         ("openai", {"call_id": {"maximum": 40}}, "a table with max"),
         ("openai", {"call_id": {"max": "40"}}, "a table with max"),
         ("openai", {"call_id": {"max": 0}}, "a table with max"),
-        ("openai", {"call_id": {"alphabet": "alphanumeric"}}, '"any" or "alnum"'),
+        ("openai", {"call_id": {"alphabet": "alphanumeric"}}, "any, word or alnum"),
         ("openai", {"reasoning_summary": True}, "not one of auto, concise, detailed"),
     ],
 )
