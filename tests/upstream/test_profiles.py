@@ -8,7 +8,7 @@ from adapter.errors import ConfigError
 from adapter.upstream.profiles import GENERIC, CallIdRule, profile, profile_names
 
 PROMISED = {
-    "openai", "azure", "vllm", "sglang", "llama.cpp", "llama-cpp-python", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
+    "openai", "azure", "azure-2024-10-21", "vllm", "sglang", "llama.cpp", "llama-cpp-python", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
     "zhipu", "mistral", "volcengine", "anthropic", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
 }  # fmt: skip
 
