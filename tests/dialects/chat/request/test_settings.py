@@ -236,6 +236,14 @@ def test_azures_dated_api_is_told_what_its_specification_has() -> None:
     assert {path for path, _, _ in lost(made)} == {"reasoning.effort", "service_tier"}
 
 
+@pytest.mark.parametrize(
+    ("to", "asked", "sent"),
+    [("groq", "xhigh", "high"), ("groq", "max", "high"), ("xai", "max", "xhigh"), ("xai", "minimal", "low")],
+)
+def test_an_effort_word_that_no_model_of_theirs_takes_is_not_sent(to: str, asked: str, sent: str) -> None:
+    assert fields(profile(to), reasoning={"effort": asked})[0] == {"reasoning_effort": sent}
+
+
 @pytest.mark.parametrize(("asked", "sent"), [("medium", "medium"), ("xhigh", "xhigh"), ("none", "minimal")])
 def test_deepseek_is_told_the_effort_but_not_that_there_is_to_be_none(asked: str, sent: str) -> None:
     """It thinks or not by a setting of its own."""
