@@ -61,6 +61,8 @@ def _unknown(body: dict[str, Any], tools: tuple[str, ...]) -> Iterator[str]:
     """What a server refuses or drops that knows `tools`, and no other."""
     yield from (f"tools: no {tool['type']} here" for tool in body.get("tools") or () if tool["type"] not in tools)
     for i, item in enumerate(body["input"] if isinstance(body["input"], list) else ()):
+        if item.get("role") == "developer" or (item.get("role") == "system" and (i or body.get("instructions"))):
+            yield f"input[{i}]: instructions only at the beginning"
         if item.get("type", "message") not in _OF_FUNCTIONS or "namespace" in item:
             yield f"input[{i}]: no {item['type']} here"
         if item.get("type") == "function_call_output" and not isinstance(item.get("call_id"), str):

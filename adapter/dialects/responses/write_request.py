@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.responses.as_functions import as_functions, fits
 from adapter.dialects.responses.history import checked_history, upstream_history
+from adapter.dialects.responses.simpler import fits, simplified
 from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, Exchange, Request, Written
@@ -64,7 +64,7 @@ def write_request(request: Request, profile: Profile) -> Written:
         BadRequest: leaving something out would mislead, or an item reference has nobody who could resolve it.
     """
     losses: list[Loss] = []
-    sent, tools = (request, {}) if fits(request.body, profile) else as_functions(request, profile, losses)
+    sent, tools = (request, {}) if fits(request.body, profile) else simplified(request, profile, losses)
     body = dict(sent.body)
     if request.dialect == "chat":
         _from_chat(sent, body, profile, losses)

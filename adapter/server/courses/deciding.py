@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter.compaction.options import Options
 from adapter.dialects.registry import DIALECTS
-from adapter.dialects.responses.as_functions import fits
+from adapter.dialects.responses.simpler import fits
 from adapter.server.calls.plan import passed
 from adapter.server.courses.about import about
 from adapter.server.courses.course import Course

@@ -1,8 +1,9 @@
-"""A request for a server whose Responses endpoint knows few kinds of tools: the others as functions.
+"""A request for a server whose Responses endpoint understands less than OpenAI's, in words that it understands.
 
-`Profile.responses_tools` says which it knows. Tools of another kind that the client runs become functions wherever they are
-offered, and so do their calls in the history, and their outputs; what the server would have to run is dropped, a loss. What
-agents say, and tools that nobody called, is said by the user, as Chat servers are told it.
+`Profile.responses_tools` says which kinds of tools it knows. Those of another kind that the client runs become functions wherever
+they are offered, and so do their calls in the history, and their outputs; what the server would have to run is dropped, a loss.
+What agents say, and tools that nobody called, is said by the user. Such endpoints mostly stand before the templates of models that
+take one system message at the beginning, so instructions are put where `Profile.late_system` has them. All as Chat servers are told it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from adapter.dialects.functions.deferred import find_deferred
 from adapter.dialects.functions.toolbox import Tool, Toolbox
 from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
+from adapter.hub.items import texts
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Request, Tools
@@ -37,6 +39,7 @@ _ABOUT: Final = {
     "agent_message": "agent_message",
 }
 """Type of an item -> what a server must know to take it: a kind of tools, but for the last two."""
+_TEXTS: Final = ("input_text", "output_text", "text")
 _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", *TEXTS)
 _OF_CALLS: Final = frozenset({"id", "name", "namespace", "input", "action", "operation", "execution", "environment"})
@@ -45,13 +48,16 @@ _OF_OUTPUTS: Final = frozenset({"id", "name", "namespace", "execution", "tools",
 
 
 def fits(body: dict[str, Any], profile: Profile) -> bool:
-    """Whether the server knows all kinds of tools that a Responses body offers, and all calls in it."""
+    """Whether the server understands a Responses body as it is."""
     known = profile.responses_tools
     if not known:
         return True
-    tools, items = body.get("tools"), body.get("input")
-    return all(_is_known(tool.get("type"), known) for tool in _objects(tools)) and not any(
-        _is_foreign(item, known) for item in _objects(items)
+    tools, items = _objects(body.get("tools")), _objects(body.get("input"))
+    if not all(_is_known(tool.get("type"), known) for tool in tools) or any(_is_foreign(item, known) for item in items):
+        return False
+    second = items if body.get("instructions") else items[1:]
+    return profile.late_system == "keep" or not (
+        any(_instructs(item) for item in second) or any(item.get("role") == "developer" for item in items[:1])
     )
 
 
@@ -75,7 +81,11 @@ def _is_foreign(item: Item, known: tuple[str, ...]) -> bool:
             return False
 
 
-def as_functions(request: Request, profile: Profile, losses: list[Loss]) -> tuple[Request, Tools]:
+def _instructs(item: Item) -> bool:
+    return item.get("role") in ("system", "developer") and item.get("type", "message") == "message"
+
+
+def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[Request, Tools]:
     """The request as such a server takes it, and the client's tools behind the names of functions that are none of its own.
 
     Raises:
@@ -85,6 +95,9 @@ def as_functions(request: Request, profile: Profile, losses: list[Loss]) -> tupl
     profile = replace(profile, custom_tools=False, web_search_options=False, strict_tools=True)
     writing = _Writing(request, profile)
     body = {**request.body, "input": writing.items()}
+    if writing.lead:
+        lead = "\n\n".join(writing.lead)
+        body |= {"instructions": lead} if body["input"] else {"input": [_message("system", lead)], "instructions": None}
     tools = writing.tools()
     if tools:
         body["tools"] = tools
@@ -100,7 +113,7 @@ def as_functions(request: Request, profile: Profile, losses: list[Loss]) -> tupl
 class _Writing(Writing):
     """While one request is made fit."""
 
-    __slots__ = ("_call_ids", "_known", "_server_tools", "_waiting", "box")
+    __slots__ = ("_call_ids", "_known", "_server_tools", "_spoken", "_waiting", "box", "lead")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         super().__init__(request, profile)
@@ -111,6 +124,11 @@ class _Writing(Writing):
         """Call ids of the calls so far that have no output yet -> the names of their tools."""
         self._call_ids: dict[str, str] = {}
         """Item id -> call id, of the calls so far."""
+        self._spoken = False
+        """Something stands in the history that is no instruction."""
+        instructions = request.body.get("instructions") or []
+        self.lead = [instructions] if isinstance(instructions, str) else ["".join(texts(item)) for item in instructions]
+        """The instructions, piece by piece."""
         self.box = Toolbox(self)
         self._offer_all(request.body.get("tools") or [], "tools")
         self.box.renew()
@@ -160,11 +178,18 @@ class _Writing(Writing):
 
     def items(self) -> list[Item]:
         """The history."""
-        made = (self._item(index, item) for index, item in enumerate(self.request.items))
-        return [item for item in made if item is not None]
+        made: list[Item] = []
+        for index, item in enumerate(self.request.items):
+            written = self._item(index, item)
+            if written is not None:
+                made.append(written)
+                self._spoken = True
+        return made
 
     def _item(self, index: int, item: Item) -> Item | None:
         kind = item["type"]
+        if _instructs(item) and self.profile.late_system != "keep":
+            return self._instruction(index, item)
         if kind in CALLS:
             return self._call(index, item)
         if kind in _OUTPUTS:
@@ -175,7 +200,18 @@ class _Writing(Writing):
             return None
         reason = "The upstream has no messages between agents: the user tells it."
         self.lose(self.at(index), "agent_message", reason, Action.EMULATED)
-        return {"type": "message", "role": "user", "content": opened(item.get("content"))}
+        return _message("user", opened(item.get("content")))
+
+    def _instruction(self, index: int, item: Item) -> Item | None:
+        content = item["content"]
+        is_text = isinstance(content, str) or all(part.get("type") in _TEXTS for part in content)
+        if self._spoken or not is_text:
+            reason = "The upstream takes instructions only at the beginning, and as text."
+            self.lose(self.at(index, ".role"), "late_system", reason, Action.APPROXIMATED)
+            if not is_text or self.profile.late_system == "user":
+                return {**item, "role": "user"}
+        self.lead.append("".join(texts(item)))
+        return None
 
     def _call(self, index: int, item: Item) -> Item | None:
         kind, call_id = item["type"], item.get("call_id")
@@ -220,8 +256,12 @@ class _Writing(Writing):
         self.lose(self.at(index), "uncalled_output", reason, Action.EMULATED)
         words, output = uncalled(item, LONGEST_CALL_ID), item.get("output")
         if not isinstance(output, list):
-            return {"type": "message", "role": "user", "content": f"{words}\n{output or ''}"}
-        return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": words}, *output]}
+            return _message("user", f"{words}\n{output or ''}")
+        return _message("user", [{"type": "input_text", "text": words}, *output])
+
+
+def _message(role: str, content: Any) -> Item:
+    return {"type": "message", "role": role, "content": content}
 
 
 def _without(item: Item, fields: frozenset[str]) -> Item:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adapter.conform import strict_responses
 from adapter.dialects import chat
 from adapter.dialects.responses import read_request, write_request
-from adapter.dialects.responses.as_functions import fits
+from adapter.dialects.responses.simpler import fits
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
 from adapter.hub.request import ToolKind, ToolRef, Written
@@ -204,6 +204,49 @@ def test_what_an_agent_says_is_told_by_the_user() -> None:
     assert lost(made) == [("input[0]", Action.EMULATED, "agent_message")]
 
 
+def said(role: str, content: Any) -> Json:
+    return {"type": "message", "role": role, "content": content}
+
+
+PARTS = [{"type": "input_text", "text": "three "}, {"type": "input_text", "text": "four"}]
+
+
+def test_instructions_stand_at_the_beginning_and_late_ones_where_the_profile_has_them() -> None:
+    items = [said("developer", "two"), said("system", PARTS), USER, said("developer", PARTS), USER]
+    lead = profile("generic", {"responses_tools": ["function"], "late_system": "lead"})
+    keep = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
+    body = asked([], items, instructions="one")
+
+    assert written(body).body["instructions"] == "one\n\ntwo\n\nthree four"
+    assert written(body).body["input"] == [USER, said("user", PARTS), USER]
+    assert written(body, lead).body["instructions"] == "one\n\ntwo\n\nthree four\n\nthree four"
+    assert written(body, lead).body["input"] == [USER, USER]
+    assert lost(written(body)) == lost(written(body, lead)) == [("input[3].role", Action.APPROXIMATED, "late_system")]
+    assert written(body, keep).body["input"] == items
+
+
+def test_instructions_alone_are_a_message() -> None:
+    made = written(asked([], [said("developer", "two")], instructions=[said("developer", "one")]))
+
+    assert made.body["input"] == [said("system", "one\n\ntwo")]
+    assert made.body["instructions"] is None
+
+
+def test_one_system_message_at_the_beginning_is_understood() -> None:
+    assert fits(asked([], [said("system", "one"), USER]), FEW)
+    assert not fits(asked([], [said("system", "one"), USER], instructions="zero"), FEW)
+    assert not fits(asked([], [USER, {"role": "system", "content": "late"}]), FEW)
+    assert not fits(asked([], [said("developer", "one"), USER]), FEW)
+
+
+def test_an_image_is_no_instruction() -> None:
+    image = [{"type": "input_image", "image_url": "https://e.org/a.png", "detail": "auto"}]
+    made = written(asked([], [said("developer", image), USER]))
+
+    assert made.body["input"] == [said("user", image), USER]
+    assert lost(made) == [("input[0].role", Action.APPROXIMATED, "late_system")]
+
+
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [
@@ -266,7 +309,7 @@ def requests(draw: Any) -> Json:
     tools = draw(
         st.lists(st.sampled_from([PLAIN, PATCH, ECHO, SEARCH, {"type": "local_shell"}, *hosted]), unique_by=str)
     )
-    items = [USER]
+    items = [said(draw(st.sampled_from(["user", "developer", "system"])), "hi"), USER]
     for number, (call, output, _, _) in enumerate(draw(st.lists(st.sampled_from(CALLS), max_size=4))):
         again = {"call_id": f"c{number}", **({"id": f"i{number}"} if "id" in call else {})}
         items.append({**call, **again})
