@@ -140,16 +140,23 @@ class _Writing(Writing):
 
     def _offer_all(self, tools: list[Tool], path: str) -> None:
         for index, tool in enumerate(tools):
-            if tool["type"] == "function":
-                self.box.keep(tool, f"{path}[{index}]")
-            elif tool["type"] in self._known:
+            kind, place = tool["type"], f"{path}[{index}]"
+            if kind == "function":
+                self.box.keep(tool, place)
+            elif kind in self._known:
                 self._server_tools.append(tool)
             else:
-                self.box.add(tool, f"{path}[{index}]")
+                chat_setting = kind == "web_search" and self.request.dialect == "chat"
+                self.box.add(tool, "web_search_options" if chat_setting else place)
 
     def tools(self) -> list[Tool]:
         """All that are offered."""
-        return [{"type": "function", **tool["function"]} for tool in self.box.offered.values()] + self._server_tools
+        made = [self._tool(wire, tool["function"]) for wire, tool in self.box.offered.items()]
+        return made + self._server_tools
+
+    def _tool(self, wire: str, function: Tool) -> Tool:
+        stands_in = wire in self.box.refs
+        return {"type": "function", "strict": False, **function} if stands_in else {"type": "function", **function}
 
     def choice(self, choice: Any, offers: bool) -> Any:
         """The choice among these; `offers`: there are any."""
