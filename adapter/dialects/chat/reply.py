@@ -16,12 +16,12 @@ from adapter.dialects.chat.answer.finishes import CALL_TYPES, Outcome, finish_re
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.answer.served import CALL_OUTPUTS, served
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Item, ItemClosed
+from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly, AnomalyLog, Loss, unknown_fields, unread
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock

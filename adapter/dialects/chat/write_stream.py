@@ -30,7 +30,6 @@ from adapter.dialects.chat.answer.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.answer.served import CALL_OUTPUTS, SERVED_CALL, offered
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
 from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
 from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss, more_of
@@ -52,6 +51,7 @@ from adapter.hub.events import (
     Usage,
     singly,
 )
+from adapter.hub.extra_content import EXTRA_CONTENT, extra_of
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Loss
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock

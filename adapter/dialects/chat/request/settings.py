@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import json_object, string, wrong_type
 from adapter.dialects.chat.request.response_format import write_format
 from adapter.dialects.chat.request.updates import settings_in_effect
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.checks import json_object, string, wrong_type
+from adapter.dialects.writing import Writing
 from adapter.errors import PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.losses import Action
 
