@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from adapter.conform.peers import Turn
 from adapter.conform.speaking import Spoken, chat_stream, responses_stream
-from tests.e2e.codex.families import FAMILIES, NEWEST, VERSIONS, Family
+from tests.e2e.codex.families import FAMILIES, VERSIONS, Family
 from tests.e2e.codex.rig import LANES, Lane, Rig, Run
 
 TRANSPORTS = ("http", "ws")
@@ -75,8 +75,6 @@ class Cell:
         """Why it does not apply; empty where it does."""
         if self.version not in self.family.versions:
             return self.family.elsewhere
-        if self.lane == "functions" and (self.transport, self.version) != ("http", NEWEST):
-            return "what is translated is the same over a socket, and of the oldest version"
         return self.scenario.excluded(self.family, self.version, self.lane)
 
     def run(self, rig: Rig, folder: Path) -> Run:
