@@ -259,7 +259,8 @@ def _choice(index: int, answer: Answer, exchange: Exchange) -> dict[str, Any]:
     if calls and legacy:
         message["function_call"] = {"name": calls[0].get("name") or "", "arguments": _arguments(calls[0])}
     elif calls:
-        message["tool_calls"] = [_tool_call(item) for item in calls]
+        flat = "flat" in exchange.request.carry
+        message["tool_calls"] = [_tool_call(item, flat=flat) for item in calls]
     return {
         "index": index,
         "message": message,
@@ -294,9 +295,9 @@ def _annotations(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return nested
 
 
-def _tool_call(item: Item) -> dict[str, Any]:
+def _tool_call(item: Item, *, flat: bool) -> dict[str, Any]:
     name = item.get("name") or ""
-    if item["type"] == "custom_tool_call":
+    if item["type"] == "custom_tool_call" and not flat:
         custom = {"name": name, "input": item.get("input") or ""}
         call = {"id": item.get("call_id"), "type": "custom", "custom": custom}
     else:

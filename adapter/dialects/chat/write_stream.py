@@ -74,6 +74,7 @@ _CALL_KEYS: Final = {
     "function_call": (b"function", b"arguments"),
     "custom_tool_call": (b"custom", b"input"),
 }
+_FLAT_KEYS: Final = dict.fromkeys(_CALL_KEYS, _CALL_KEYS["function_call"])
 
 
 class _Choice:
@@ -118,6 +119,7 @@ class ChatWriter:
         request = exchange.request
         self._exchange = exchange
         self._legacy = request.carry.get("functions", False)
+        self._call_keys = _FLAT_KEYS if "flat" in request.carry else _CALL_KEYS
         self._include_usage = request.include_usage
         self._left = max(request.carry.get("n", 1), 1)
         self._facts: dict[str, Any] = {}
@@ -267,7 +269,7 @@ class ChatWriter:
                 return []
             choice.frames[event.index] = (lead + b'"function_call":{"arguments":', b"}" + self._suffix)
             return [self._delta(choice, b'"function_call":{"name":' + name + b',"arguments":""}')]
-        key, text_key = _CALL_KEYS[kind]
+        key, text_key = self._call_keys[kind]
         call = b'"tool_calls":[{"index":%d,' % place
         choice.frames[event.index] = (lead + call + b'"%b":{"%b":' % (key, text_key), b"}}]" + self._suffix)
         call_id = dumps(item.get("call_id") or "")

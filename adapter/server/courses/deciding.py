@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from adapter.compaction.options import Options
+from adapter.dialects.mixed import is_mixed, read_mixed
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.simpler import fits
 from adapter.server.calls.plan import passed
@@ -47,6 +48,8 @@ class Courses(Ground):
 
     def _chat(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         target = self.chosen(turn, found[0])
+        if is_mixed(body):
+            return self.hub(turn, read_mixed(body, turn.client), target)
         if passes and target.upstream.dialect == "chat":
             return self.raw(turn, passed(body, "chat", turn.client, target, metered=turn.metered))
         return self.hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)

@@ -41,7 +41,7 @@ def write_settings(writing: Writing) -> None:
 def _carried(writing: Writing) -> None:
     """What only Chat can say. `n` is not sent: several answers are several calls; `functions` is about the answer."""
     for key, value in writing.request.carry.items():
-        if key in ("n", "functions"):
+        if key in ("n", "functions", "flat"):
             continue
         if key in writing.profile.accepts:
             writing.fields[key] = value
