@@ -39,6 +39,20 @@ _ABOUT: Final = {
     "agent_message": "agent_message",
 }
 """Type of an item -> what a server must know to take it: a kind of tools, but for the last two."""
+_SERVED: Final = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+    "image_generation_call": "image_generation",
+    "computer_call": "computer",
+    "computer_call_output": "computer",
+    "mcp_list_tools": "mcp",
+    "mcp_call": "mcp",
+    "mcp_approval_request": "mcp",
+    "mcp_approval_response": "mcp",
+}
+"""The same of what servers ran."""
+_NEEDED: Final = _ABOUT | _SERVED
 _TEXTS: Final = ("input_text", "output_text", "text")
 _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", *TEXTS)
@@ -76,7 +90,8 @@ def _is_foreign(item: Item, known: tuple[str, ...]) -> bool:
         case {"type": "function_call_output"}:
             return item.get("call_id") is None
         case {"type": str(kind)}:
-            return kind in _ABOUT and _ABOUT[kind] not in known
+            needed = _NEEDED.get(kind)
+            return needed is not None and not any(tool.startswith(needed) for tool in known)
         case _:
             return False
 
@@ -204,6 +219,9 @@ class _Writing(Writing):
         if not _is_foreign(item, self._known):
             return item
         if kind == "additional_tools":
+            return None
+        if kind in _SERVED:
+            self.lose(self.at(index), kind, "The upstream's histories have no place for this kind of item.")
             return None
         reason = "The upstream has no messages between agents: the user tells it."
         self.lose(self.at(index), "agent_message", reason, Action.EMULATED)

@@ -165,6 +165,15 @@ def test_calls_of_the_history_are_calls_of_functions(call: Json, output: Json, a
     }.get(name if name == "shell" else output["type"], output.get("output"))
 
 
+def test_what_another_server_ran_is_a_loss_where_the_tool_is_not_known() -> None:
+    ran = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}}
+    made = written(asked([PLAIN], [USER, ran]))
+
+    assert made.body["input"] == [USER]
+    assert lost(made) == [("input[1]", Action.DROPPED, "web_search_call")]
+    assert fits(asked([PLAIN], [USER, ran]), SEARCHES)
+
+
 def test_unknown_fields_of_a_call_ride_along() -> None:
     call = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": "", "brand_new": {"a": 1}}
     made = written(asked([PATCH], [USER, call, {"type": "custom_tool_call_output", "call_id": "c", "output": ""}]))
