@@ -193,6 +193,10 @@ class Profile:
     )
     """Optional request fields that a Chat client's request may have there, by their Chat names; the penalties are no part of
     OpenAI's. A Responses client's request is its own server's to judge."""
+    responses_tools: tuple[str, ...] = ()
+    """The types of tools that its Responses endpoint knows, where they are few: `["function"]`, no others. Codex offers many more:
+    of those the ones that clients run are sent as functions, and the others dropped, a loss; and instructions go where
+    `late_system` has them. Empty: whatever is said passes."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
