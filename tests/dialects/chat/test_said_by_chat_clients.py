@@ -52,6 +52,13 @@ def test_the_name_of_a_speaker_is_lost_where_the_server_has_no_place_for_it() ->
     assert losses == ["messages"]
 
 
+def test_a_search_that_the_server_has_not_is_told_where_the_client_asked_for_it() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    body, losses = asked({"role": "user", "content": "x"}, tools=[tool], web_search_options={})
+    assert "web_search_options" not in body
+    assert losses == ["web_search_options"]
+
+
 def test_unknown_keys_of_parts_are_told_once() -> None:
     part = {"type": "text", "text": "x", **MARK}
     _, losses = asked({"role": "user", "content": [part, part]}, {"role": "user", "content": [part]})

@@ -297,7 +297,8 @@ class Toolbox:
 
     def _web_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if not self._writing.profile.web_search_options:
-            self._drop("web_search", path)
+            # a Chat client's is no tool, but a setting
+            self._drop("web_search", "web_search_options" if self._writing.request.dialect == "chat" else path)
             return
         options = _web_search_options(tool, path)
         if self.web_search_options is None:
