@@ -59,6 +59,12 @@ def test_a_search_that_the_server_has_not_is_told_where_the_client_asked_for_it(
     assert losses == ["web_search_options"]
 
 
+def test_a_strictness_that_the_server_has_not_is_told_where_the_client_asked_for_it() -> None:
+    schema = {"type": "object", "properties": {}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}
+    assert asked({"role": "user", "content": "x"}, tools=[tool])[1] == ["tools[0].function.strict"]
+
+
 def test_unknown_keys_of_parts_are_told_once() -> None:
     part = {"type": "text", "text": "x", **MARK}
     _, losses = asked({"role": "user", "content": [part, part]}, {"role": "user", "content": [part]})

@@ -230,7 +230,8 @@ class Toolbox:
         self._writing.lose_unknown(path, tool, _FIELDS[kind])
 
     def _lose_strict(self, path: str) -> None:
-        self._writing.lose_once(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
+        place = f"{path}.function" if self._writing.request.dialect == "chat" else path
+        self._writing.lose_once(f"{place}.strict", "strict", "The upstream does not hold arguments to their schema.")
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
         form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")
