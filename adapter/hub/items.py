@@ -51,10 +51,10 @@ def texts(item: Item) -> Iterator[str]:
                     yield from texts(part)
 
 
-def answers_no_call(output: Item, call_id: str) -> BadRequest:
-    """What an output is refused with for whose call nobody asked, in the words of the API."""
+def answers_no_call(output: Item, call_id: str, turns: str = "input") -> BadRequest:
+    """What an output is refused with for whose call nobody asked, in the words of the API; `turns` is where the client put it."""
     words = str(output["type"]).replace("_", " ")
-    return BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
+    return BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param=turns)
 
 
 def is_cut_data_url(url: str) -> bool:
