@@ -23,7 +23,7 @@ def sections(listener: socket.socket) -> tuple[Upstream, ...]:
             dialect=dialect,
             api_key=Secret("none"),
             models=(f"demo-{dialect}",),
-            capabilities={"reasoning_effort": True},
+            capabilities={"reasoning_effort": True, "files": True},
         )
         for dialect in get_args(DialectName)
     )

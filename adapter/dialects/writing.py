@@ -35,9 +35,14 @@ class Writing:
         self._told: set[str] = set()
         self._chat = request.dialect == "chat"
 
+    @property
+    def turns(self) -> str:
+        """The field of the client's own body that holds the conversation."""
+        return "messages" if self._chat else "input"
+
     def at(self, index: int, inside: str = "") -> str:
         """The path of (something inside) an input item, in the client's own body as far as it can be told."""
-        return "messages" if self._chat else f"input[{index}]{inside}"
+        return self.turns if self._chat else f"input[{index}]{inside}"
 
     def lose(self, path: str, kind: str, reason: str, action: Action = Action.DROPPED) -> None:
         """Declare a loss; `path` is given in Responses terms."""

@@ -51,10 +51,10 @@ def texts(item: Item) -> Iterator[str]:
                     yield from texts(part)
 
 
-def answers_no_call(output: Item, call_id: str) -> BadRequest:
-    """What an output is refused with for whose call nobody asked, in the words of the API."""
+def answers_no_call(output: Item, call_id: str, turns: str = "input") -> BadRequest:
+    """What an output is refused with for whose call nobody asked, in the words of the API; `turns` is where the client put it."""
     words = str(output["type"]).replace("_", " ")
-    return BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param="input")
+    return BadRequest(f"No tool call found for {words} with call_id {call_id[:128]}.", param=turns)
 
 
 def is_cut_data_url(url: str) -> bool:
@@ -102,6 +102,8 @@ def shown(item: Item) -> Item:
     item = _stated(item)
     if kind == "shell_call" and isinstance(action := item.get("action"), dict):
         item["action"] = {"timeout_ms": None, "max_output_length": None} | action
+    if kind in _SEARCHES and item.get("execution") is None:
+        item["execution"] = "server" if item["call_id"] is None else "client"
     if kind != "message":
         return item
     content = item.get("content")
@@ -124,14 +126,16 @@ def _stated(thing: dict[str, Any]) -> dict[str, Any]:
 
 _PARTS: Final = {"message": "content", "function_call_output": "output", "custom_tool_call_output": "output"}
 """Where items have lists of content parts, those who have them."""
+_SEARCHES: Final = ("tool_search_call", "tool_search_output")
 _STATED: Final = {"status": "completed"}
 _ALWAYS: Final[dict[str, dict[str, Any]]] = {
     "function_call": _STATED,
     "function_call_output": _STATED,
     "custom_tool_call": _STATED,
     "custom_tool_call_output": _STATED,
-    "tool_search_call": _STATED,
-    "tool_search_output": _STATED,
+    "computer_call_output": _STATED,
+    "tool_search_call": {**_STATED, "call_id": None},
+    "tool_search_output": {**_STATED, "call_id": None},
     "local_shell_call": _STATED,
     "shell_call": {**_STATED, "environment": None},
     "shell_call_output": {**_STATED, "max_output_length": None},

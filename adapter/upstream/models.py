@@ -7,7 +7,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTimeout
+from adapter.telemetry.log import log
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.credentials import call_headers
 from adapter.upstream.router import Router, Upstream
@@ -79,8 +80,11 @@ class Catalog:
                 fields = call_headers(upstream, headers, callers_key, request_id)
                 listed = _entries(await self._client.get(upstream, "/models", fields, limit=_LIMIT))
             until = self._clock() + _FRESH_FOR
-        except (AdapterError, TimeoutError):
+        except (AdapterError, TimeoutError) as error:
             listed, until = [], self._clock() + _FAILED_FOR
+            if kept is None or kept[1]:  # not again with every failure
+                why = error.code if isinstance(error, AdapterError) else UpstreamTimeout.code
+                log.warning("models_unlisted", upstream=upstream.name, error=why)
         if len(self._kept) >= _CALLERS:
             self._kept.clear()
         self._kept[upstream.name, whose] = (until, listed)
@@ -88,10 +92,15 @@ class Catalog:
 
 
 def _entries(body: bytes) -> list[dict[str, Any]]:
+    """What a list names.
+
+    Raises:
+        UpstreamInvalid: it is no JSON.
+    """
     try:
         value = loads(body)
     except NotJson:
-        return []
+        raise UpstreamInvalid("The upstream's list of models is not JSON.") from None
     data = value.get("data") if isinstance(value, dict) else value  # Together's is a list by itself
     return [
         entry

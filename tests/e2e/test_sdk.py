@@ -284,6 +284,22 @@ class TestResponses:
 
         assert "image/png" in answer.output_text
 
+    def test_file_is_read(self, client: openai.OpenAI, model: str) -> None:
+        answer = client.responses.create(
+            model=model,
+            input=[
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_text", "text": "What is in the file?"},
+                        {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="},
+                    ],
+                }
+            ],
+        )
+
+        assert "1 file(s): a.pdf" in answer.output_text
+
     def test_reasoning_is_an_item_before_the_message(self, client: openai.OpenAI, model: str) -> None:
         answer = client.responses.create(
             model=model, input="Think about it", reasoning={"effort": "high", "summary": "auto"}

@@ -268,6 +268,22 @@ def test_events_inside_an_item_say_its_id_where_the_api_has_them_say_it() -> Non
         assert [violation.code for violation in checker.feed(event)] == told
 
 
+def test_an_event_that_the_api_did_not_have_yet_is_named_after_its_item() -> None:
+    future = {"type": "future_call", "id": "f_1"}
+    for kind, item, told in (
+        ("response.future_call.begun", future, []),
+        ("response.other_call.begun", future, ["event.unknown"]),
+        ("response.function_call.begun", CALL, ["event.unknown"]),
+    ):
+        checker = ResponsesChecker()
+        checker.feed(
+            {"type": "response.created", "sequence_number": 0, "response": {"id": "r", "status": "in_progress"}}
+        )
+        checker.feed({"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item})
+        event = {"type": kind, "sequence_number": 2, "output_index": 0, "item_id": item["id"]}
+        assert [violation.code for violation in checker.feed(event)] == told
+
+
 def test_texts_of_deltas_are_strings() -> None:
     """What the API does not define (`reasoning`) may be anything."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from orjson import dumps
+import pytest
+from orjson import dumps, loads
 
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import Upstream, json_reply
+from tests.server.scripted import Close, Step, Upstream, json_reply
 
 CODEX_NEEDS = {
     "slug", "display_name", "supported_reasoning_levels", "shell_type", "visibility", "supported_in_api", "priority",
@@ -108,3 +109,27 @@ def test_nonsense_from_an_upstream_is_no_model() -> None:
                 assert (answer.status, answer.json["data"]) == (200, [])
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("listing", "why"),
+    [
+        (Close(), "upstream_unreachable"),
+        (json_reply({}, 404), "upstream_error"),
+        (json_reply(b"<html>"), "upstream_invalid"),
+    ],
+)
+def test_an_upstream_without_a_list_is_named_in_the_log_once(
+    listing: Step, why: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its clients see no model, and the access line that all is well."""
+
+    async def scenario() -> None:
+        async with Upstream([listing]) as up, adapter(upstream(up.url, "chat", "up")) as client:
+            for key in ("a", "a"):
+                assert (await client.get("/v1/models", authorization=f"Bearer {key}")).json["data"] == []
+
+    play(scenario)
+    lines = [loads(line) for line in capfd.readouterr().out.splitlines()]
+    told = [(line["upstream"], line["error"]) for line in lines if line["event"] == "models_unlisted"]
+    assert told == [("up", why)]

@@ -124,6 +124,13 @@ def test_what_clients_may_leave_out_of_items_is_listed(store: dict[str, Any]) ->
         {"type": "shell_call_output", "call_id": "a", "output": [said]},
         {"type": "shell_call", "call_id": "b", "action": {"commands": ["ls"]}, "environment": {"type": "local"}},
         {"type": "shell_call_output", "call_id": "b", "output": [said], "max_output_length": 9},
+        {
+            "type": "computer_call_output",
+            "call_id": "c",
+            "output": {"type": "computer_screenshot", "file_id": "file-1"},
+        },
+        {"type": "tool_search_call", "arguments": {}},
+        {"type": "tool_search_output", "call_id": "d", "tools": []},
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "It is a."}]},
     ]
     official = load()
@@ -135,10 +142,11 @@ def test_what_clients_may_leave_out_of_items_is_listed(store: dict[str, Any]) ->
             listed = (await client.get(f"{CONVERSATIONS}/{made}/items?order=asc")).json
 
         assert official.errors(official.check(listed, "conversation.items")) == []
-        *shells, said_last = listed["data"]
+        *shells, _, searching, found, said_last = listed["data"]
         assert [item.get("environment") for item in shells] == [None, None, {"type": "local"}, None]
         assert [item["action"].get("timeout_ms") for item in shells[::2]] == [5, None]
         assert shells[3]["max_output_length"] == 9
+        assert [item["execution"] for item in (searching, found)] == ["server", "client"]
         assert said_last["content"] == [{"type": "output_text", "text": "It is a.", "annotations": [], "logprobs": []}]
 
     play(scenario)

@@ -238,7 +238,8 @@ class Toolbox:
         self._writing.lose_unknown(path, tool, _FIELDS[kind])
 
     def _lose_strict(self, path: str) -> None:
-        self._writing.lose_once(f"{path}.strict", "strict", "The upstream does not hold arguments to their schema.")
+        place = f"{path}.function" if self._writing.request.dialect == "chat" else path
+        self._writing.lose_once(f"{place}.strict", "strict", "The upstream does not hold arguments to their schema.")
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
         form = json_object(tool.get("format") or {"type": "text"}, f"{path}.format")
@@ -305,7 +306,8 @@ class Toolbox:
 
     def _web_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if not self._writing.profile.web_search_options:
-            self._drop("web_search", path)
+            # a Chat client's is no tool, but a setting
+            self._drop("web_search", "web_search_options" if self._writing.request.dialect == "chat" else path)
             return
         options = _web_search_options(tool, path)
         if self.web_search_options is None:

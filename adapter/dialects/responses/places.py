@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.responses.assembly import Assembly, Part, Slot
+from adapter.dialects.responses.output_items import CALLS
 
 HOMES: Final[dict[str, tuple[tuple[str, ...], str, str]]] = {
     "output_text": (("message",), "content", "content_index"),
@@ -29,6 +30,8 @@ PHASES: Final = {
     "failed": 3,
 }
 """Last word of a progress event -> how far along that is."""
+_SPELT: Final = frozenset({"message", "reasoning", *CALLS})
+"""Items of which every event has a letter of ours."""
 
 
 class Places:
@@ -129,7 +132,9 @@ class Places:
         slot = self.by_index.get(index) if type(index) is int else None
         if slot is None and isinstance(item_id, str):
             slot = self.by_id.get(item_id)
-        if slot is None or slot.index < 0 or slot.closed is not None or not kind.startswith(f"response.{slot.type}"):
+        if slot is None or slot.index < 0 or slot.closed is not None or slot.type in _SPELT:
+            return None
+        if not kind.startswith(f"response.{slot.type}"):
             return None
         phase = PHASES.get(kind.rpartition(".")[2], slot.phase)
         if phase < slot.phase:

@@ -236,19 +236,20 @@ class ResponsesReader:
         return ended(self._assembly, response if type(response) is dict else {}, end, {}, client)
 
     def _other(self, kind: str, event: dict[str, Any]) -> None:
-        """An event with no letter of ours: on as it is, under our indices and ids, while its item is open."""
-        if not _is_known(kind):
-            return self._assembly.note("event_unknown", "an event that is neither of the API nor an extension")
+        """An event with no letter of ours: on as it is, under our indices and ids, where it is an extension (`slug:name`) or named
+        after the open item that it tells of, of whichever type: the API gets new ones every month."""
+        extension = ":" in kind
+        own = None if extension else self._places.in_progress(event, kind)
+        known = extension or own is not None
+        if not known or not kind.isascii() or not kind.isprintable():  # its type is also the name of the SSE event
+            return self._assembly.note("event_unknown", "an event that is neither an open item's nor an extension")
         if not self._same_dialect or not self._started:
             return None
         event = {**event, "type": kind}
-        if ":" not in kind:
-            slot = self._places.in_progress(event, kind)
-            if slot is None:
-                return self._assembly.note("event_without_item", "a progress event for an item that is not open")
-            event["output_index"] = slot.index
+        if own is not None:
+            event["output_index"] = own.index
             if not kind.startswith("response.shell_call_command."):  # those alone know no item_id
-                event["item_id"] = slot.item["id"]
+                event["item_id"] = own.item["id"]
         return self._assembly.out.append(Opaque(event))
 
     # ------------------------------------------------------------------------------------------------ the short way
@@ -386,28 +387,6 @@ def _in_progress(created: bytes) -> bytes:
     return said.replace(b'"sequence_number":0', b'"sequence_number":1', 1)
 
 
-def _is_known(kind: str) -> bool:
-    """A progress event of a hosted tool or of a compaction, or an extension (`slug:name`); its type is also the name of the SSE event."""
-    return kind.isascii() and kind.isprintable() and (":" in kind or kind.startswith(_PROGRESS))
-
-
-_PROGRESS: Final = tuple(
-    f"response.{what}."
-    for what in (
-        "web_search_call",
-        "file_search_call",
-        "code_interpreter_call",
-        "code_interpreter_call_code",
-        "image_generation_call",
-        "mcp_call",
-        "mcp_call_arguments",
-        "mcp_list_tools",
-        "shell_call_command",
-        "shell_call_output_content",
-        "apply_patch_call_operation_diff",
-        "compaction",
-    )
-)
 _SAY_MORE: Final = frozenset({"response.output_item.done", "response.output_text.annotation.added"})
 """Events that may say more of a part that is done."""
 _INVALID_EVENT: Final = "upstream_invalid_event"

@@ -91,6 +91,10 @@ def write_request(request: Request, profile: Profile) -> Written:
     else:
         body["input"] = checked_history(sent, profile)
         body |= request.carry  # penalties: a client of this API is judged by its own server, as on the raw lane
+        # servers refuse its windows where they are not to run it in the background
+        if body.get("background") is not True and body.pop("background_options", None):
+            apart = "The upstream is not asked to answer in the background: this server does that, or nobody."
+            losses.append(Loss("background_options", Action.DROPPED, "background_options", apart))
     body["store"] = body.get("store", True) is not False and profile.stateful
     body["stream"] = request.stream
     stop = tuple(request.carry.get("stop", ())) if request.carry else ()

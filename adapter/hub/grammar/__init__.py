@@ -18,7 +18,8 @@ The Responses grammar, i being the output index, k the part's index:
     stream      = created , { queued } , [ in_progress ] , { item } , ( completed | incomplete | failed )
                 | [ created , … ] , error , [ failed ]
     item        = output_item.added(i) , body , output_item.done(i)                   i = 0, 1, 2 … in order of added
-    body        = { part(k) }  for a message or a reasoning item;   { delta } , done  for calls;   progress events
+    body        = { part(k) }  for a message or a reasoning item;   { delta } , done  for calls;   progress events, and new
+                  ones that are named after their item's type
     part        = content_part.added(k) , { delta | annotation.added } , text done , content_part.done(k)
 
 with `sequence_number` rising by one from zero, ids and `created_at` constant, `item_id` that of the item at `output_index`, the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.hub.grammar import framing
-from adapter.hub.grammar.bodies import BODY_EVENTS, Check, ItemBody
+from adapter.hub.grammar.bodies import BODY_EVENTS, Check, ItemBody, named_after
 from adapter.hub.grammar.violation import Violation, shown
 
 STATUS_OF_EVENT: Final = {
@@ -91,7 +91,9 @@ class ResponsesChecker(framing.Checker):
             self._done(event)
         elif (check := BODY_EVENTS.get(kind)) is not None:
             self._in_body(kind, event, check)
-        elif not kind.startswith(("response.audio", "response.apply_patch_call_operation_diff.")):
+        elif isinstance(event.get("output_index"), int):
+            self._in_body(kind, event, named_after)
+        elif not kind.startswith("response.audio"):
             self._broken("event.unknown", f"{kind} is no event of the API")
 
     # ---------------------------------------------------------------------------------------------- its lifecycle

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapter import translate
+from adapter.errors import BadRequest
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -50,6 +51,26 @@ def test_the_name_of_a_speaker_is_lost_where_the_server_has_no_place_for_it() ->
     body, losses = asked(said, profile="mistral")
     assert body["messages"] == [{"role": "user", "content": "x"}]
     assert losses == ["messages"]
+
+
+def test_a_search_that_the_server_has_not_is_told_where_the_client_asked_for_it() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    body, losses = asked({"role": "user", "content": "x"}, tools=[tool], web_search_options={})
+    assert "web_search_options" not in body
+    assert losses == ["web_search_options"]
+
+
+def test_a_strictness_that_the_server_has_not_is_told_where_the_client_asked_for_it() -> None:
+    schema = {"type": "object", "properties": {}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}
+    assert asked({"role": "user", "content": "x"}, tools=[tool])[1] == ["tools[0].function.strict"]
+
+
+@pytest.mark.parametrize("turns", [[TOLD], [{"role": "assistant", "content": None, "tool_calls": [CALL]}]])
+def test_a_call_or_an_output_without_the_other_is_refused_by_the_clients_own_field(turns: list[dict[str, Any]]) -> None:
+    with pytest.raises(BadRequest) as refused:
+        asked({"role": "user", "content": "x"}, *turns, {"role": "user", "content": "y"})
+    assert refused.value.param == "messages"
 
 
 def test_unknown_keys_of_parts_are_told_once() -> None:

@@ -116,6 +116,9 @@ def item_events(draw: Any, index: int, kind: str, status: str) -> tuple[list[Jso
         body = [
             {"type": f"response.web_search_call.{phase}", **at} for phase in ("in_progress", "searching", "completed")
         ]
+    elif kind == "future_call":
+        at = {"output_index": index, "item_id": item_id}
+        body = [{"type": f"response.future_call{what}", **at, "x": 1} for what in (".begun", "_code.delta", ".done")]
     else:
         for form in (item, opened):
             del form["status"]
@@ -131,6 +134,7 @@ def item_events(draw: Any, index: int, kind: str, status: str) -> tuple[list[Jso
 def answers(draw: Any) -> list[Json]:
     """A grammatical stream with every kind of item."""
     kinds = ["message", "reasoning", "function_call", "custom_tool_call", "web_search_call", "compaction"]
+    kinds.append("future_call")
     chosen = draw(st.lists(st.sampled_from(kinds), max_size=4))
     end = draw(st.sampled_from(["completed", "completed", "incomplete", "failed"]))
     events: list[Json] = []

@@ -542,6 +542,19 @@ def test_hosted_tools_ride_through_to_clients_of_the_same_dialect_only() -> None
         play >> chunk({**progress, "output_index": 9, "item_id": "other"}) << []
 
 
+def test_a_tool_that_the_api_did_not_have_yet_tells_of_its_progress() -> None:
+    """Only events that begin as the type of their open item do: what tells of the whole stream, or of nothing, stays here."""
+
+    item = {"type": "hologram_call", "id": "hg_1", "status": "in_progress"}
+    progress = {"type": "response.hologram_call.beaming", "output_index": 1, "item_id": "hg_1", "beam": "x"}
+    play = playbook() >> event("output_item.added", output_index=0, item=MESSAGE) << [ItemOpened(0, MESSAGE)]
+    play >> event("output_item.added", output_index=1, item=item) << [ItemOpened(1, item)]
+    play >> chunk(progress) << [Opaque(progress)]
+    for kind, index in (("response.other_call.beaming", 1), ("response.message.shown", 0), ("response.hologram", None)):
+        play >> chunk({"type": kind, "output_index": index}) << []
+    assert {anomaly.kind for anomaly in play.reader.anomalies} == {"event_unknown"}
+
+
 def test_a_compaction_tells_clients_of_the_same_dialect_that_it_compacts() -> None:
     """The API has that event since its SDK of November 2026 (openai-python 3.57)."""
 

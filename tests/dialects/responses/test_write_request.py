@@ -366,6 +366,18 @@ def test_a_responses_request_stays_what_it_is() -> None:
     assert written.losses == []
 
 
+def test_options_of_a_background_that_is_not_the_upstreams_stay_here() -> None:
+    options = {"completion_window": "8h", "continuation_id": "c"}
+    body = {"model": "m", "input": [USER], "background_options": options}
+
+    there = write_request(read_request({**body, "background": True}), OPENAI)
+    assert (there.body["background_options"], there.losses) == (options, [])
+    here = write_request(read_request(body), GENERIC)
+    assert "background_options" not in here.body
+    assert lost(here) == [("background_options", Action.DROPPED)]
+    assert write_request(read_request({**body, "background_options": None}), GENERIC).losses == []
+
+
 def test_an_empty_ciphertext_is_none() -> None:
     thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": ""}
     written = write_request(read_request({"model": "m", "input": [thought, USER]}), OPENAI)

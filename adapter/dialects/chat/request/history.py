@@ -345,7 +345,7 @@ class History:
         call = self._calls.waiting.get(call_id)
         if call is None:
             if call_id not in self._calls.waiting:
-                raise answers_no_call(item, call_id)
+                raise answers_no_call(item, call_id, self._writing.turns)
             if isinstance(item.get("name"), str):
                 self._uncalled_output(index, item)
             else:

@@ -31,7 +31,7 @@ def leave_pending(calls: list[tuple[int, Call]], writing: Writing, box: Toolbox)
     for index, (tool_call, _, output, item) in calls:
         if not runs_beside(tool_call, item, box):
             words = item["type"].replace("_", " ")
-            raise BadRequest(f"No tool output found for {words} {item['call_id'][:128]}.", param="input")
+            raise BadRequest(f"No tool output found for {words} {item['call_id'][:128]}.", param=writing.turns)
         output["content"] = PENDING
         reason = "Chat has no calls that are still running: the model is told so in the place of the output."
         writing.lose(writing.at(index), "pending_call", reason, Action.EMULATED)
