@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from adapter.dialects.base import StreamWriter
 from adapter.dialects.intake import Intake, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import InvalidType, InvalidValue
-from adapter.hub.losses import Anomaly, Loss
+from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, derived_token, no_clock
 from adapter.upstream.profiles import Profile
 from adapter.upstream.profiles import profile as named_profile
@@ -52,6 +52,7 @@ def request(
     """A client's request body in `source` as the body for an upstream that speaks `target`.
 
     `profile` names the kind of upstream (`adapter.upstream.profiles`), `client` the kind of client (`generic`, `codex`).
+    One call gives one choice: a Chat client's `n` is never sent, and where it is more than 1 that is a loss.
     `ids` and `clock` are taken for symmetry; a request never holds random ids or times.
 
     Raises:
@@ -59,7 +60,10 @@ def request(
     """
     read = DIALECTS[source].read_request(_object(body), _traits(client))
     written = DIALECTS[target].write_request(read, _profile(profile))
-    return Translated(written.body, read.losses + written.losses, written.exchange, [])
+    losses = read.losses + written.losses
+    if read.carry.get("n", 1) > 1:
+        losses.append(_ONE_CHOICE)
+    return Translated(written.body, losses, written.exchange, [])
 
 
 def reply(
@@ -152,6 +156,9 @@ def stream(
 @lru_cache(maxsize=64)  # nobody changes an exchange, and to make one is an eighth of what a plain reply takes
 def _unasked(target: DialectName, profile: str | Profile, client: str) -> Exchange:
     return Exchange.unasked(target, _profile(profile), _traits(client))
+
+
+_ONE_CHOICE: Final = Loss("n", Action.DROPPED, "n", "One call gives one choice: make as many as are wanted.")
 
 
 def _of_one(exchange: Exchange) -> Exchange:
