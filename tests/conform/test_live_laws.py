@@ -293,6 +293,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (following.counts_what_is_added, BOTH, Defect(hears=_hears_the_last)),
     (following.lists_its_models, BOTH, listed(lambda told: told.update(object="models"))),
     (following.lists_its_models, BOTH, listed(lambda told: told.update(data=[{"id": "m", "object": "model"}]))),
+    (following.lists_its_models, BOTH, listed(lambda told: told.update(data=[]))),
     (following.is_not_kept, ("responses",), Keeping(always=True)),
     (following.is_what_was_said, ("responses",), shown("", lambda told: told.update(id="resp_1") if "output" in told else None)),
     (following.is_what_was_said, ("responses",), shown("", lambda told: told.update(output=[NATIVE]) if "output" in told else None)),
