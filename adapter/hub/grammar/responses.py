@@ -40,7 +40,7 @@ class ResponsesChecker(framing.Checker):
 
     def _named(self, name: str | None, event: Any) -> list[Violation]:
         kind = event.get("type") if isinstance(event, dict) else None
-        if name is None:
+        if name is None and kind is not None:
             return [Violation("sse.event_missing", f"event[{self._n}]", f"no event line for {kind}")]
         if name != kind:
             return [Violation("sse.event_mismatch", f"event[{self._n}]", f"event line {name}, type {kind}")]
