@@ -239,7 +239,14 @@ def codex_config(config: Path | None, url: str | None, model: str | None) -> Non
 )
 @ends_at_config_errors
 def convert(what: str, source: str, target: str, profile: str, asked: Path | None) -> None:
-    """Translate standard input to standard output; losses and anomalies are JSON lines on standard error."""
+    """Translate standard input to standard output; losses and anomalies are JSON lines on standard error.
+
+    \b
+    Ends with
+      0  where it was translated, also where a stream then tells of a failure,
+      1  where it cannot be: what was read is no such body, with the error that the client would get on standard error,
+      2  for a bad option.
+    """
     from adapter import converting
     from adapter.upstream.profiles import profile as named_profile
 
@@ -248,6 +255,10 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
         converting.convert(what, source, target, server, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
     except AdapterError as refused:
         end(1, converting.line(refused.body()))
+    except BrokenPipeError:  # whoever reads has enough
+        raise
+    except OSError as trouble:
+        end(1, f"adapter: {trouble}")
 
 
 @main.command()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from adapter import translate
 from adapter.conform.laws import Name
+from adapter.errors import InvalidType, InvalidValue
 from adapter.wire.jsonio import dumps
 
 ASKED: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -72,3 +75,67 @@ def test_further_choices_of_a_stream_are_told_once(target: Name) -> None:
     assert b"".join(two) == b"".join(one)
     assert one.losses == []
     assert told(two.losses) == [("choices", "dropped")]
+
+
+# -------------------------------------------------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "wrong"),
+    [("Chat", "responses", "source"), ("chat", "hub", "target"), (None, "chat", "source"), ("x", "y", "source")],
+)
+def test_a_dialect_that_is_none_is_named(source: Any, target: Any, wrong: str) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: translate.request(ASKED, source, target),
+        lambda: translate.reply(reply_of("a"), source, target),
+        lambda: translate.stream(stream_of("a"), source, target),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidValue, match=f"{wrong} must be one of chat, responses") as refused:
+            call()
+        assert refused.value.param == wrong
+
+
+@pytest.mark.parametrize("whole", [b"data: [DONE]\n\n", bytearray(b""), "data: [DONE]\n\n"])
+def test_a_stream_in_one_part_is_to_be_given_as_one_of_many(whole: Any) -> None:
+    """Bytes are an iterable of numbers, and would break far from here."""
+    with pytest.raises(InvalidType, match=r"\[part\]"):
+        translate.stream(whole, "chat", "responses")
+
+
+def test_what_parts_raise_goes_through() -> None:
+    """Nobody else knows what it means; what came before it was given."""
+
+    def parts() -> Iterator[bytes]:
+        yield from stream_of("a")[:1]
+        raise ConnectionResetError
+
+    stream = translate.stream(parts(), "chat", "chat")
+    assert b'"content":"a"' in next(stream)
+    with pytest.raises(ConnectionResetError):
+        next(stream)
+
+
+# ----------------------------------------------------------------------------------------------------------- exchange
+
+
+def test_one_exchange_reads_any_number_of_answers() -> None:
+    tool = {"type": "custom", "name": "note"}
+    asked = translate.request({"model": "m", "input": "hi", "tools": [tool]}, "responses", "chat")
+    call = {"id": "c1", "type": "function", "function": {"name": "note", "arguments": '{"input":"x"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    reply = {**HEAD, "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    chunk = {
+        **HEAD,
+        "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, **call}]}, "finish_reason": "tool_calls"}],
+    }
+    parts = [b"data: %b\n\ndata: [DONE]\n\n" % dumps(chunk)]
+
+    def read(_: int) -> tuple[Any, bytes]:
+        plain = translate.reply(reply, "chat", "responses", exchange=asked.exchange).value
+        return plain, b"".join(translate.stream(parts, "chat", "responses", exchange=asked.exchange))
+
+    plain, streamed = read(0)
+    assert [item["type"] for item in plain["output"]] == ["custom_tool_call"]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(answer == (plain, streamed) for answer in pool.map(read, range(40)))
