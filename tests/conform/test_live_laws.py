@@ -304,6 +304,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (following.is_a_conversation, ("responses",), held("conversations", lambda told: told.pop("created_at", None) and None)),
     (following.holds_what_was_said, ("responses",), held("items", lambda told: told["data"].pop() and None)),
     (following.holds_what_was_said, ("responses",), held("items", lambda told: told["data"][0].update(content=[5]))),
+    (following.holds_what_was_said, ("responses",), held("items", lambda told: told["data"][0].update(content=[{"text": []}]))),
     (following.holds_what_was_said, ("responses",), held("items", lambda told: told["data"].pop(0) and None)),
     (following.holds_what_was_said, ("responses",), held("items", lambda told: told.pop("has_more") and None)),
     (following.goes_on_behind, ("responses",), held("starting_after", lambda told: [told[0], *told])),

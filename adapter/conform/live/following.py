@@ -13,7 +13,7 @@ AFTER: Final = 2
 """The last event that a client got whose stream is gone on from."""
 _ITEMS: Final[Wanted] = {
     "object": "list",
-    "data": [{"type": WORD, "id": WORD, "content?": (None, [dict])}],
+    "data": [{"type": WORD, "id": WORD, "content?": (None, [{"text?": (None, str)}])}],
     "has_more": bool,
     "first_id": str,
     "last_id": str,
