@@ -251,6 +251,8 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
     from adapter.upstream.profiles import profile as named_profile
 
     server = named_profile(profile)
+    if asked is not None and what == "request":
+        raise ConfigError("--request belongs to a reply or a stream")
     try:
         converting.convert(what, source, target, server, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
     except AdapterError as refused:

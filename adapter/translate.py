@@ -90,7 +90,7 @@ def reply(
     own, so that equal input gives equal output.
 
     Raises:
-        adapter.errors.UpstreamError: the body is not an answer of `source`.
+        adapter.errors.UpstreamError: the body is not an answer of `source`, or one that failed.
     """
     reads, writes = _both(source, target)
     exchange = exchange or _unasked(target, profile, client)

@@ -189,6 +189,15 @@ def test_a_reply_that_is_none_is_called_so(target: str, given: str, code: str) -
     assert (status, out, json.loads(err)["error"]["code"]) == (1, "", code)
 
 
+def test_a_request_answers_no_other_one(tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(CHAT))
+    arguments = ("convert", "request", "--from", "chat", "--to", "responses", "--request", str(file))
+    code, out, err = _run(*arguments, given=json.dumps(CHAT))
+    assert (code, out) == (2, "")
+    assert "--request" in _one_line(err)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
 def test_convert_to_a_full_disk_ends_with_1_and_one_line() -> None:
     command = [sys.executable, "-m", "adapter", "convert", "stream", "--from", "chat", "--to", "responses"]

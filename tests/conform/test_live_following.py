@@ -186,3 +186,17 @@ def test_tokens_of_what_is_not_said_are_few_unless_it_is_cut() -> None:
     few = {**silent, "usage": {**USAGE, "output_tokens": 4, "total_tokens": 9}}
     assert laws.usage_adds_up(_case(silent)) == ["20 output tokens, and nothing is said"]
     assert laws.usage_adds_up(_case({**silent, **cut})) == laws.usage_adds_up(_case(few)) == []
+
+
+def test_only_an_answer_with_a_limit_and_a_count_is_cut_too_early() -> None:
+    cut = {**ANSWER, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    limited = {"input": "x", "max_output_tokens": 20}
+    assert laws.is_cut_at_its_limit(_case(cut, asked=limited)) == ["it is cut by its limit after 1 of 20 tokens"]
+    assert laws.is_cut_at_its_limit(_case(cut)) == []
+    assert laws.is_cut_at_its_limit(_case({**cut, "usage": None}, asked=limited)) == []
+    assert (
+        laws.keeps_its_limit(_case(ANSWER))
+        == laws.keeps_its_limit(_case({**ANSWER, "usage": None}, asked=limited))
+        == []
+    )
+    assert laws.says_that_it_is_cut(_case({**ANSWER, "usage": None}, asked=limited)) == []
