@@ -185,7 +185,9 @@ def test_tokens_of_what_is_not_said_are_few_unless_it_is_cut() -> None:
     cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     few = {**silent, "usage": {**USAGE, "output_tokens": 4, "total_tokens": 9}}
     assert laws.usage_adds_up(_case(silent)) == ["20 output tokens, and nothing is said"]
+    nothing = {**silent, "usage": {**USAGE, "output_tokens": 0, "total_tokens": 5}}
     assert laws.usage_adds_up(_case({**silent, **cut})) == laws.usage_adds_up(_case(few)) == []
+    assert laws.usage_adds_up(_case(nothing)) == []
 
 
 def test_only_an_answer_with_a_limit_and_a_count_is_cut_too_early() -> None:
