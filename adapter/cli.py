@@ -244,7 +244,7 @@ def convert(what: str, source: str, target: str, profile: str, asked: Path | Non
     \b
     Ends with
       0  where it was translated, also where a stream then tells of a failure,
-      1  where it cannot be: what was read is no such body, with the error that the client would get on standard error,
+      1  where it cannot be; standard error says why, as the client's API would,
       2  for a bad option.
     """
     from adapter import converting
