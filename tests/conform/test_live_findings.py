@@ -191,3 +191,9 @@ def test_what_is_no_event_at_all_is_called_so_once() -> None:
         text for law, case, text in judged(fails, "responses").findings if (law, case) == ("is-grammatical", "a stream")
     ]
     assert [text.split(" at ")[0] for text in found] == ["seq", "event.unknown"]
+
+
+@pytest.mark.parametrize("ends", [lambda raw: raw + DONE, lambda raw: raw.removesuffix(DONE)], ids=["twice", "never"])
+def test_how_often_a_stream_ends_is_told_once(ends: Any) -> None:
+    """The grammar has rules of it, too."""
+    assert broken(judged(streams(ends), "chat")) == {"ends-once"}
