@@ -202,3 +202,49 @@ def test_only_an_answer_with_a_limit_and_a_count_is_cut_too_early() -> None:
         == []
     )
     assert laws.says_that_it_is_cut(_case({**ANSWER, "usage": None}, asked=limited)) == []
+
+
+F, G = ({"type": "function", "name": name, "parameters": {}} for name in "fg")
+CHOSEN = {"type": "function", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("field", "asked", "told", "differs"),
+    [
+        ("tools", [F], [F, G], False),
+        ("tools", [F], [G], True),
+        ("tools", [F], [{**F, "type": "custom"}], True),
+        ("tools", [F], [{**F, "description": None}], False),
+        ("tool_choice", CHOSEN, {**CHOSEN, "name": "g"}, True),
+        ("tool_choice", CHOSEN, {**CHOSEN, "type": "custom"}, True),
+        ("tool_choice", CHOSEN, "required", False),
+        ("tool_choice", "required", "auto", True),
+        ("text", {"format": {"type": "text"}}, {"format": {"type": "json_object"}}, True),
+        ("text", {"format": {"type": "text"}}, {"format": {"type": "text"}, "verbosity": "low"}, False),
+        ("instructions", "Be brief.", [{"type": "message"}], False),
+        ("instructions", "Be brief.", "Be rude.", True),
+        ("max_output_tokens", 20, None, False),
+        ("parallel_tool_calls", None, True, False),
+        ("previous_response_id", None, "resp_1", True),
+        ("store", None, True, False),
+        ("store", False, True, True),
+        ("store", True, False, False),
+        ("background", None, True, True),
+        ("background", True, False, False),
+    ],
+)
+def test_a_response_says_of_its_request_what_was_asked(field: str, asked: Any, told: Any, differs: bool) -> None:
+    """In another spelling, with more beside it, or nothing at all; but nothing else."""
+    found = laws.repeats_its_request(_case({**ANSWER, field: told}, asked={"input": "x", field: asked}))
+    assert [text.split(" is ")[0] for text in found] == ([field] if differs else [])
+
+
+def test_a_stream_that_refuses_is_not_silent() -> None:
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "id": "c", "created": 1, "model": "m"}
+        for delta, finish in (({"role": "assistant", "content": ""}, None), ({"refusal": "No."}, None), ({}, "stop"))
+    ]
+    counted = {"prompt_tokens": 5, "completion_tokens": 20, "total_tokens": 25}
+    events = [*chunks, {"choices": [], "usage": counted, "id": "c", "created": 1, "model": "m"}]
+    raw = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events) + b"data: [DONE]\n\n"
+    assert laws.usage_adds_up(Case(questions("chat")[0], {"stream": True}, Answer(200, STREAM, raw))) == []
