@@ -183,14 +183,15 @@ def test_a_body_that_is_no_json_is_shown_where_it_is_none(spoilt: Any, told: str
     assert len(found) < 300
 
 
-def test_what_is_no_event_at_all_is_called_so_once() -> None:
+def test_of_what_has_no_type_none_is_told() -> None:
     """An error in a stream of Responses, as Chat says it."""
     failure = b'data: {"error": {"message": "CUDA is out of memory"}}\n\n'
     fails = streams(lambda raw: b"\n\n".join(raw.split(b"\n\n")[:3]) + b"\n\n" + failure)
     found = [
         text for law, case, text in judged(fails, "responses").findings if (law, case) == ("is-grammatical", "a stream")
     ]
-    assert [text.split(" at ")[0] for text in found] == ["seq", "event.unknown"]
+    assert [text.split(" at ")[0] for text in found] == ["sse.event_missing", "seq", "event.unknown"]
+    assert found[0].startswith("sse.event_missing at event[3]: no event line: «{")
 
 
 @pytest.mark.parametrize("ends", [lambda raw: raw + DONE, lambda raw: raw.removesuffix(DONE)], ids=["twice", "never"])

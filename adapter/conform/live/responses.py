@@ -172,7 +172,7 @@ def _kind(tool: Any) -> tuple[Any, Any]:
 
 def _another(asked: Any, told: Any) -> bool:
     """What is asked is told otherwise, and not only in another of its spellings."""
-    return asked is not None and type(asked) is type(told) and bool(asked != told)
+    return type(asked) is type(told) and bool(asked != told)
 
 
 _DIFFER: Final[dict[str, Callable[[Any, Any], bool]]] = {
