@@ -200,8 +200,8 @@ class ResponsesPeer(Peer):
     path = "/responses"
 
     def checked(self, body: dict[str, Any]) -> list[str]:
-        """What a Responses server without a store refuses."""
-        return strict_responses.problems(body)
+        """What a Responses server of the profile refuses that has no store."""
+        return strict_responses.problems(body, self.profile)
 
     def said(self, spoken: Spoken) -> Line:
         """As a response or its events."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from adapter.hub.items import UPDATE
+from adapter.upstream.profiles import GENERIC, Profile
 
 _OUTPUTS: Final = {
     "function_call": "function_call_output",
@@ -14,10 +15,10 @@ _OUTPUTS: Final = {
 }
 
 
-def problems(body: dict[str, Any]) -> list[str]:
+def problems(body: dict[str, Any], profile: Profile = GENERIC) -> list[str]:
     """Everything that is wrong with `body`; nothing for a request that such a server takes."""
     try:
-        return list(_problems(body))
+        return [*_problems(body), *(_unknown(body, profile.responses_tools) if profile.responses_tools else ())]
     except (AttributeError, KeyError, TypeError) as malformed:  # not even the shape of a request
         return [f"malformed: {malformed!r}"]
 
@@ -54,3 +55,18 @@ def _problems(body: dict[str, Any]) -> Iterator[str]:
         if kind == "reasoning" and not item.get("encrypted_content") and "id" in item and not item.get("content"):
             yield f"input[{i}]: a reasoning item without its encrypted content"
     yield from (f"the call {call_id} has no output" for call_id in waiting if call_id not in beside)
+
+
+def _unknown(body: dict[str, Any], tools: tuple[str, ...]) -> Iterator[str]:
+    """What a server refuses or drops that knows `tools`, and no other."""
+    yield from (f"tools: no {tool['type']} here" for tool in body.get("tools") or () if tool["type"] not in tools)
+    for i, item in enumerate(body["input"] if isinstance(body["input"], list) else ()):
+        if item.get("role") == "developer" or (item.get("role") == "system" and (i or body.get("instructions"))):
+            yield f"input[{i}]: instructions only at the beginning"
+        if item.get("type", "message") not in _OF_FUNCTIONS or "namespace" in item:
+            yield f"input[{i}]: no {item['type']} here"
+        if item.get("type") == "function_call_output" and not isinstance(item.get("call_id"), str):
+            yield f"input[{i}]: answers no call"
+
+
+_OF_FUNCTIONS: Final = frozenset({"message", "reasoning", "function_call", "function_call_output"})

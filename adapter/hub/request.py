@@ -44,6 +44,8 @@ class Carry(TypedDict, total=False):
     prediction: dict[str, Any]
     functions: bool
     """The client used the deprecated `functions`/`function_call` pair and must be answered in it."""
+    flat: bool
+    """The client offered tools as Responses has them, and must be told calls of custom tools as those of functions."""
 
 
 Seen: TypeAlias = tuple[list[Item], Sequence[int], list[Form | None] | None]

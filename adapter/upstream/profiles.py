@@ -149,6 +149,10 @@ class Profile:
     """Smaller limits of Chat clients are raised to this: OpenAI takes no `max_output_tokens` below 16."""
     text_format: bool = True
     """Holds its answers on Responses to `text.format`; otherwise a Chat client's `response_format` is a loss."""
+    responses_tools: tuple[str, ...] = ()
+    """The types of tools that its Responses endpoint knows, where they are few: `["function"]`, no others. Codex offers many more:
+    of those the ones that clients run are sent as functions, and the others dropped, a loss; and instructions go where
+    `late_system` has them. Empty: whatever is said passes."""
     penalties: bool = False
     """Takes presence_penalty and frequency_penalty on Responses."""
     reasoning_input: bool = False

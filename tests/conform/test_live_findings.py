@@ -20,7 +20,8 @@ def test_results_are_sent_back_for_calls_that_wait_for_them(dialect: str) -> Non
     told: list[str] = []
     judged(Defect(), dialect, tell=told.append)
     calls = ["a call that must be", "a call that must be, streamed", "two calls at once"]
-    calls += ["a call of a custom tool, streamed"] if dialect == "responses" else []
+    if dialect == "responses":
+        calls += ["a call of a custom tool, streamed", "a call in a namespace, streamed"]
     assert [line for line in told if "results" in line] == [f"ok    {name}, then results" for name in calls]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -135,6 +136,33 @@ def _ids_again() -> Defect:
     return deltas(change)
 
 
+def _flattened(body: dict[str, Any], told: Any) -> Any:
+    """As Ollama named the tools of namespaces."""
+    holder = told.get("response") if isinstance(told.get("response"), dict) else told
+    for item in [told.get("item"), *holder.get("output", ())]:
+        if isinstance(item, dict) and item.get("namespace"):
+            item["name"] = f"{item.pop('namespace')}.{item['name']}"
+    if told.get("type") == "response.function_call_arguments.done" and body["tools"][0]["type"] == "namespace":
+        told["name"] = f"{body['tools'][0]['name']}.{told['name']}"
+    return told
+
+
+def _instructs(body: dict[str, Any], answer: Answer) -> bool:
+    return '"developer"' in json.dumps(body.get("input"))
+
+
+def _in_lists(body: dict[str, Any], answer: Answer) -> bool:
+    items = body.get("input") if isinstance(body.get("input"), list) else []
+    return any(isinstance(item, dict) and isinstance(item.get("output"), list) for item in items)
+
+
+_NO_ROLE: Any = {
+    "status": 400,
+    "raw": b'{"error": {"message": "Unexpected message role.", "type": "invalid_request_error"}}',
+}
+"""As vLLM and llama.cpp answered with the templates of some models."""
+
+
 def _sealed(told: Any) -> list[Any]:
     return [item for item in told["output"] if item["type"] == "compaction"]
 
@@ -202,6 +230,8 @@ def _failed(body: dict[str, Any], answer: Answer) -> Answer:
 NATIVE = {"type": "web_search_call", "id": "ws_1"}
 DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (laws.comes_whole, BOTH, where(_on_tools, fault="the connection broke")),
+    (laws.is_answered, ("responses",), where(_instructs, **_NO_ROLE)),
+    (laws.is_answered, ("responses",), where(_in_lists, **_NO_ROLE)),
     (laws.is_answered, BOTH, where(_on_tools, status=500)),
     (laws.is_answered, BOTH, where(lambda body, _: "function_call_output" in str(body) or "'tool'" in str(body), status=400)),
     (laws.is_answered, BOTH, Defect(answers=_failed)),
@@ -236,6 +266,7 @@ DEFECTS: list[tuple[Callable[..., Any], tuple[str, ...], Any]] = [
     (laws.usage_adds_up, BOTH, plain(counted("output", detailed(reasoning_tokens=-1)))),
     (laws.usage_adds_up, BOTH, plain(counted("output", _counts_below_nothing))),
     (laws.usage_adds_up, BOTH, texts(lambda text: "")),
+    (laws.calls_only_what_is_offered, ("responses",), Defect(says=_flattened)),
     (laws.calls_only_what_is_offered, BOTH, calls(each(name="rm"))),
     (laws.arguments_fit_their_schema, BOTH, calls(each(arguments="[]"))),
     (laws.arguments_fit_their_schema, BOTH, calls(each(arguments='{"town": "Paris"}'))),

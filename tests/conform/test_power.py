@@ -26,6 +26,7 @@ ALIKE = ("a JSON schema, streamed", "two calls at once, streamed", "a tiny limit
 NAMES: list[tuple[Name, str]] = [
     *((dialect, name) for dialect in BOTH for name in ALIKE),
     *(("responses", name) for name in ("a stream that may think", "a call of a custom tool, streamed")),
+    ("responses", "a call in a namespace, streamed"),
 ]
 READ_AS_NULL = [
     *(f"response.{key} of * left out" for key in ("background", "completed_at", "instructions", "max_*", "metadata")),
@@ -41,6 +42,7 @@ READ_AS_NULL = [
     *("response.usage of created left out", "response.usage of in_progress left out"),
     *(
         "item.status of output_item.added left out",
+        "item.namespace of output_item.added left out",
         "*logprobs of * left out",
         "name of function_call_arguments.done left out",
     ),

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from adapter.dialects import raw
 from adapter.dialects.chat.request import read_content, read_messages, read_tools
-from adapter.dialects.chat.request import tools as chat_tools
 from adapter.dialects.chat.request.history import History
-from adapter.dialects.chat.request.writing import Writing
 from adapter.dialects.chat.write_request import write_request
+from adapter.dialects.functions import toolbox
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses import input_items, output_items
 from adapter.dialects.responses import tools as responses_tools
+from adapter.dialects.writing import Writing
 from adapter.errors import AdapterError
 from adapter.hub.request import DialectName, Request, derived_token
 from adapter.upstream.profiles import Profile, profile, profile_names
@@ -55,12 +55,12 @@ def _outcome(work: Any) -> Any:
 
 def _gathered(offered: list[Any], to: Profile) -> Any:
     writing = Writing(Request({"model": "m", "input": [], "tools": offered}), to)
-    box = chat_tools.gather_tools(writing)
+    box = toolbox.gather_tools(writing)
     found = [box.find("function", name, space) for name in ("f", "g", "f_2", "a b") for space in (None, "functions")]
     return box.offered, box.refs, box.dropped, found, writing.losses
 
 
-def _one_by_one(box: chat_tools.Toolbox, offered: list[Any], path: str) -> None:
+def _one_by_one(box: toolbox.Toolbox, offered: list[Any], path: str) -> None:
     for i, tool in enumerate(offered):
         box.add(tool, f"{path}[{i}]")
 
@@ -70,7 +70,7 @@ def _one_by_one(box: chat_tools.Toolbox, offered: list[Any], path: str) -> None:
 def test_plain_functions_are_offered_as_any_tool_is(offered: list[Any], to: Profile) -> None:
     short = _outcome(lambda: _gathered(offered, to))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chat_tools.Toolbox, "add_all", _one_by_one)
+        patch.setattr(toolbox.Toolbox, "add_all", _one_by_one)
         assert short == _outcome(lambda: _gathered(offered, to))
 
 

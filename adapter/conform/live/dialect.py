@@ -26,8 +26,14 @@ class Call(NamedTuple):
 
     id: str
     name: str
+    """As `qualified`."""
     arguments: str | None
     """JSON; None for the free text of a custom tool."""
+
+
+def qualified(namespace: str, name: str) -> str:
+    """The name of a tool with its namespace, if it has one; no other tool can be called so."""
+    return f"{namespace}/{name}" if namespace else name
 
 
 class Usage(NamedTuple):

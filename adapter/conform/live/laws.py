@@ -15,7 +15,7 @@ from typing import Any, Final
 from adapter.conform.acting import offered
 from adapter.conform.laws import Findings, data_of
 from adapter.conform.live.case import STREAM_TYPE, Answer, Case, Law
-from adapter.conform.live.dialect import ERROR
+from adapter.conform.live.dialect import ERROR, qualified
 from adapter.conform.live.shapes import lacks
 from adapter.conform.report import quoted
 from adapter.hub.grammar.violation import shown
@@ -121,7 +121,9 @@ def usage_adds_up(case: Case) -> Findings:
 
 
 def calls_only_what_is_offered(case: Case) -> Findings:
-    """A call names a tool of the request; `tool_choice: none` forbids all, and a tool's name all others (OpenAPI file)."""
+    """A call names a tool of the request, with its namespace where it has one; `tool_choice: none` forbids all, and a tool's name
+    all others (OpenAPI file). Codex runs no tool that is called otherwise.
+    """
     names = {call.name for call in case.dialect.calls(case.value)}
     choice = case.body.get("tool_choice")
     if names and choice == "none":
@@ -393,7 +395,7 @@ def _strictness(body: dict[str, Any]) -> dict[str, dict[str, Any] | None] | None
     """The tools of a request, and the properties that their calls are held to; None for tools that are not strict, and where a
     drawn request's are no tools."""
     try:
-        tools = {name: tool.get("function", tool) for (_, name), tool in offered(body).items()}
+        tools = {qualified(*called): tool.get("function", tool) for called, tool in offered(body).items()}
         return {name: _plain(tool) if tool.get("strict") is True else None for name, tool in tools.items()}
     except (AttributeError, KeyError, TypeError):
         return None

@@ -7,7 +7,6 @@ fills a schema it gets some more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from adapter.conform.laws import Name
@@ -42,10 +41,9 @@ from adapter.conform.live.laws import (
     tells_its_logprobs,
     usage_adds_up,
 )
+from adapter.conform.live.question import Next, Question
 from adapter.conform.live.responses import Responses
 
-SHORT: Final = 256
-"""Most tokens of an answer in words; it takes ten, unless the model thinks before it."""
 TINY: Final = 16
 """The least that every server takes as a limit; OpenAI's Responses refuses less."""
 ROOMY: Final = 512
@@ -78,50 +76,6 @@ _CHOICES: Final = ("'n'", "n=", "n =", "n>", "n >", "n must", "choices", "best_o
 _LOGPROBS: Final = ("logprobs",)
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """How servers call what they lack when they refuse it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One row: a request and what its answer must keep."""
-
-    name: str
-    body: Mapping[str, Any] | bytes
-    """An object to be completed, or bytes to be sent as they are."""
-    laws: tuple[Law, ...]
-    path: str | None = None
-    """Another path than the dialect's."""
-    limit: int | None = SHORT
-    """Tokens at most, under the name that the server takes."""
-    lacking: tuple[str, ...] = ()
-    """A server may refuse this request if it names one of these: it says that it lacks the feature."""
-    method: str = "POST"
-    absent: bool = False
-    """A server may have no such path: 404, 405 and 501 say that it lacks the feature."""
-    then: tuple[Next, ...] = ()
-    """What is asked in turn after a good answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """What is asked because of an answer."""
-
-    name: str
-    laws: tuple[Law, ...]
-    asks: Callable[[Case], Mapping[str, Any] | None]
-    """The fields of the question; None where the answer gives no reason for one."""
-    gate: bool = False
-    """Where this is lacking or broken, nothing more is asked."""
-    then: tuple[Next, ...] = ()
-    """As of a question."""
-
-    def question(self, before: str, case: Case) -> Question | None:
-        """As a question; `before` is the name of the one that was answered."""
-        fields = self.asks(case)
-        return (
-            None
-            if fields is None
-            else Question(name=f"{before}, then {self.name}", laws=self.laws, then=self.then, **fields)
-        )
 
 
 def questions(name: Name) -> tuple[Dialect, tuple[Question, ...]]:
@@ -405,6 +359,25 @@ _COMPACTED: Final = (
 _METADATA: Final = {"by": "adapter conform"}
 _NOTE: Final = {"type": "custom", "name": "note", "description": "Takes a note in plain words."}
 _FORMAT: Final = {"type": "json_schema", "name": "capital", "schema": _SCHEMA, "strict": True}
+_SPACE: Final = {
+    "type": "namespace",
+    "name": "mcp__city",
+    "description": "Knows cities.",
+    "tools": [_tool("get_weather")],
+}
+_INSTRUCTED: Final = [
+    {"type": "message", "role": "developer", "content": "In French."},
+    {"role": "user", "content": "Greet me."},
+]
+_LOOKED: Final = [
+    {"role": "user", "content": "What is the weather in Paris?"},
+    {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": '{"city": "Paris"}'},
+    {
+        "type": "function_call_output",
+        "call_id": "call_1",
+        "output": [{"type": "input_text", "text": "18 degrees,"}, {"type": "input_text", "text": "and rain."}],
+    },
+]
 
 # fmt: off
 RESPONSES: Final = (
@@ -432,6 +405,13 @@ RESPONSES: Final = (
     Question(name="a call of a custom tool, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY,
              lacking=(*_TOOLS, "custom"), then=_RESULTS,
              body=_responses("Note that the keeper is asleep.", stream=True, tools=[_NOTE], tool_choice="required")),
+    Question(name="a call in a namespace, streamed", laws=(*STREAM, calls_when_it_must), limit=ROOMY,
+             lacking=(*_TOOLS, "namespace"), then=_RESULTS,
+             body=_responses(f"{_FORCED} In a namespace.", stream=True, tools=[_SPACE], tool_choice="required")),
+    Question(name="an output in parts", laws=PLAIN, lacking=_TOOLS,
+             body=_responses("", tools=[_tool("get_weather")]) | {"input": _LOOKED}),
+    Question(name="a developer behind the instructions", laws=PLAIN,
+             body=_responses("", instructions="Answer in one word.") | {"input": _INSTRUCTED}),
     *_formats(_responses, lambda asked: {"text": {"format": asked}}, _FORMAT, {"stream": True}),
     _MODELS,
     *_refusals("input", "Say hello."),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from adapter.conform.laws import TERMINALS, events_of
-from adapter.conform.live.dialect import TOKEN, Call, Dialect
+from adapter.conform.live.dialect import TOKEN, Call, Dialect, qualified
 from adapter.conform.live.shapes import MOMENT, WORD, Kinds, Wanted
 from adapter.hub.grammar import ResponsesChecker
 
@@ -22,10 +22,17 @@ _ITEM: Final = Kinds(
             "call_id": WORD,
             "name": WORD,
             "arguments": str,
+            "namespace?": (None, str),
             "id?": (None, WORD),
             "status?": (None, *_STATUSES),
         },
-        "custom_tool_call": {"call_id": WORD, "name": WORD, "input": str, "id?": (None, WORD)},
+        "custom_tool_call": {
+            "call_id": WORD,
+            "name": WORD,
+            "namespace?": (None, str),
+            "input": str,
+            "id?": (None, WORD),
+        },
         "reasoning": {"id": WORD, "summary": [{"type": "summary_text", "text": str}]},
     }
 )
@@ -55,8 +62,8 @@ _RESPONSE: Final[Wanted] = {
     "text?": (None, dict),
 }
 _SENT_BACK: Final = {
-    "function_call": ("type", "call_id", "name", "arguments"),
-    "custom_tool_call": ("type", "call_id", "name", "input"),
+    "function_call": ("type", "call_id", "name", "namespace", "arguments"),
+    "custom_tool_call": ("type", "call_id", "name", "namespace", "input"),
 }
 """What a call is to a server that stores nothing: neither ids nor reasoning."""
 
@@ -135,7 +142,7 @@ class Responses(Dialect):
 
     def calls(self, value: dict[str, Any]) -> list[Call]:
         return [
-            Call(item["call_id"], item["name"], item.get("arguments"))
+            Call(item["call_id"], qualified(item.get("namespace") or "", item["name"]), item.get("arguments"))
             for item in value["output"]
             if item["type"] in _SENT_BACK
         ]
@@ -152,7 +159,7 @@ class Responses(Dialect):
 
     def with_results(self, body: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
         made = [item for item in value["output"] if item["type"] in _SENT_BACK]
-        calls = [{key: item[key] for key in _SENT_BACK[item["type"]]} for item in made]
+        calls = [{key: item[key] for key in _SENT_BACK[item["type"]] if key in item} for item in made]
         results = [
             {"type": f"{call['type']}_output", "call_id": call["call_id"], "output": "18 degrees"} for call in calls
         ]

@@ -19,7 +19,8 @@ from adapter.conform.live.laws import (
     keeps_its_limit,
     repeats_its_request,
 )
-from adapter.conform.live.questions import Question, laws_of, limits, questions
+from adapter.conform.live.question import Question
+from adapter.conform.live.questions import laws_of, limits, questions
 from adapter.conform.report import Known, Report, mark
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio

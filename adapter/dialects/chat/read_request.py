@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from adapter.dialects.chat.request.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
 from adapter.dialects.chat.request.read_messages import read_messages
 from adapter.dialects.chat.request.read_tools import (
     read_function_call,
@@ -18,6 +17,7 @@ from adapter.dialects.chat.request.read_tools import (
     read_tools,
     read_web_search_options,
 )
+from adapter.dialects.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
 from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss, unknown_fields
 from adapter.hub.request import ClientTraits, Request

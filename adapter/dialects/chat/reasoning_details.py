@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.extra_content import ExtraContent
+from adapter.hub.extra_content import ExtraContent
 from adapter.hub.surrogates import mended
 
 REASONING_DETAILS: Final = "reasoning_details"

@@ -16,12 +16,12 @@ from adapter.dialects.chat.answer.finishes import CALL_TYPES, Outcome, finish_re
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as moderation_to_chat
 from adapter.dialects.chat.answer.served import CALL_OUTPUTS, served
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Item, ItemClosed
+from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly, AnomalyLog, Loss, unknown_fields, unread
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
@@ -262,7 +262,8 @@ def _choice(index: int, answer: Answer, exchange: Exchange) -> dict[str, Any]:
     if calls and legacy:
         message["function_call"] = {"name": calls[0].get("name") or "", "arguments": _arguments(calls[0])}
     elif calls:
-        message["tool_calls"] = [_tool_call(item) for item in calls]
+        flat = "flat" in exchange.request.carry
+        message["tool_calls"] = [_tool_call(item, flat=flat) for item in calls]
     return {
         "index": index,
         "message": message,
@@ -297,9 +298,9 @@ def _annotations(texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return nested
 
 
-def _tool_call(item: Item) -> dict[str, Any]:
+def _tool_call(item: Item, *, flat: bool) -> dict[str, Any]:
     name = item.get("name") or ""
-    if item["type"] == "custom_tool_call":
+    if item["type"] == "custom_tool_call" and not flat:
         custom = {"name": name, "input": item.get("input") or ""}
         call = {"id": item.get("call_id"), "type": "custom", "custom": custom}
     else:

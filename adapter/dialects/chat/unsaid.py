@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from adapter.dialects.chat.answer.finishes import CALL_TYPES
 from adapter.dialects.chat.answer.served import SERVED_CALL, served
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.hub.events import Item
+from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.fold import Answer
 from adapter.hub.losses import Action, Fields, Loss, unread
 from adapter.hub.request import Exchange

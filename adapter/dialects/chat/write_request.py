@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapter.dialects.chat.request.checks import wrong_value
 from adapter.dialects.chat.request.history import History
 from adapter.dialects.chat.request.settings import write_settings
 from adapter.dialects.chat.request.tool_choice import write_tool_fields
-from adapter.dialects.chat.request.tools import gather_tools
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.checks import wrong_value
+from adapter.dialects.functions.toolbox import gather_tools
+from adapter.dialects.writing import Writing
 from adapter.hub.request import Exchange, Request, Written
 from adapter.upstream.profiles import Profile
 

@@ -30,7 +30,6 @@ from adapter.dialects.chat.answer.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.answer.served import CALL_OUTPUTS, SERVED_CALL, offered
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, extra_of
 from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
 from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss, more_of
@@ -52,6 +51,7 @@ from adapter.hub.events import (
     Usage,
     singly,
 )
+from adapter.hub.extra_content import EXTRA_CONTENT, extra_of
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Loss
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock
@@ -74,6 +74,7 @@ _CALL_KEYS: Final = {
     "function_call": (b"function", b"arguments"),
     "custom_tool_call": (b"custom", b"input"),
 }
+_FLAT_KEYS: Final = dict.fromkeys(_CALL_KEYS, _CALL_KEYS["function_call"])
 
 
 class _Choice:
@@ -118,6 +119,7 @@ class ChatWriter:
         request = exchange.request
         self._exchange = exchange
         self._legacy = request.carry.get("functions", False)
+        self._call_keys = _FLAT_KEYS if "flat" in request.carry else _CALL_KEYS
         self._include_usage = request.include_usage
         self._left = max(request.carry.get("n", 1), 1)
         self._facts: dict[str, Any] = {}
@@ -267,7 +269,7 @@ class ChatWriter:
                 return []
             choice.frames[event.index] = (lead + b'"function_call":{"arguments":', b"}" + self._suffix)
             return [self._delta(choice, b'"function_call":{"name":' + name + b',"arguments":""}')]
-        key, text_key = _CALL_KEYS[kind]
+        key, text_key = self._call_keys[kind]
         call = b'"tool_calls":[{"index":%d,' % place
         choice.frames[event.index] = (lead + call + b'"%b":{"%b":' % (key, text_key), b"}}]" + self._suffix)
         call_id = dumps(item.get("call_id") or "")

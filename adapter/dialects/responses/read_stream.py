@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from adapter.dialects.base import StreamReader
+from adapter.dialects.functions.restoring import RestoringReader
 from adapter.dialects.refrain import Refrain, Sole
 from adapter.dialects.responses.answers import (
     ENDS,
@@ -442,6 +444,7 @@ _HANDLERS: Final[dict[str, tuple[_Handler, str]]] = {
 """Event type -> (handler, the part or item type it is about). Every other event is opaque."""
 
 
-def stream_reader(exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock) -> ResponsesReader:
+def stream_reader(exchange: Exchange, *, ids: Ids = derived_token, clock: Clock = no_clock) -> StreamReader:
     """A fresh machine for one upstream stream."""
-    return ResponsesReader(exchange, ids=ids, clock=clock)
+    reader = ResponsesReader(exchange, ids=ids, clock=clock)
+    return RestoringReader(reader, exchange.tools) if exchange.tools else reader

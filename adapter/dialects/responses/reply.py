@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from adapter.dialects.functions.restoring import Restoring
 from adapter.dialects.responses.answers import (
     FAILURES,
     STATUS_MENDED,
@@ -37,7 +38,7 @@ def read_answer(
 ) -> tuple[Answer, list[Anomaly]]:
     """See `Dialect.read_answer`."""
     items = None
-    if type(body) is dict and body.get("object") != "response.compaction":
+    if type(body) is dict and body.get("object") != "response.compaction" and not exchange.tools:
         end = ending(body, "completed", exchange)
         if end.error is None:
             items = closed_items(body.get("output"), end.status)
@@ -86,7 +87,8 @@ def read_reply(
     given = body.get("id")
     assembly.token = ids(given if isinstance(given, str) else "")
     assembly.out.append(started(body, exchange, ids, clock))
-    return ended(assembly, body, end, {}, exchange.request.dialect), assembly.anomalies
+    events = ended(assembly, body, end, {}, exchange.request.dialect)
+    return Restoring(exchange.tools, assembly.anomalies).restored(events), assembly.anomalies
 
 
 _FAILED_CODES: Final = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.responses.history import checked_history, upstream_history
+from adapter.dialects.responses.simpler import fits, simplified
 from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, Exchange, Request, Written
@@ -63,18 +64,19 @@ def write_request(request: Request, profile: Profile) -> Written:
         BadRequest: leaving something out would mislead, or an item reference has nobody who could resolve it.
     """
     losses: list[Loss] = []
-    body = dict(request.body)
+    sent, tools = (request, {}) if fits(request.body, profile) else simplified(request, profile, losses)
+    body = dict(sent.body)
     if request.dialect == "chat":
-        _from_chat(request, body, profile, losses)
+        _from_chat(sent, body, profile, losses)
         if request.carry:
             _carried(request.carry, body, profile, losses)
     else:
-        body["input"] = checked_history(request, profile)
+        body["input"] = checked_history(sent, profile)
         body |= request.carry  # penalties: a client of this API is judged by its own server, as on the raw lane
     body["store"] = body.get("store", True) is not False and profile.stateful
     body["stream"] = request.stream
     stop = tuple(request.carry.get("stop", ())) if request.carry else ()
-    return Written(body, Exchange(request, profile, {}, stop), losses)
+    return Written(body, Exchange(request, profile, tools, stop), losses)
 
 
 def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:

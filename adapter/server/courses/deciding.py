@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from adapter.compaction.options import Options
+from adapter.dialects.mixed import is_mixed, read_mixed
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.simpler import fits
 from adapter.server.calls.plan import passed
 from adapter.server.courses.about import about
 from adapter.server.courses.course import Course
@@ -46,6 +48,8 @@ class Courses(Ground):
 
     def _chat(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         target = self.chosen(turn, found[0])
+        if is_mixed(body):
+            return self.hub(turn, read_mixed(body, turn.client), target)
         if passes and target.upstream.dialect == "chat":
             return self.raw(turn, passed(body, "chat", turn.client, target, metered=turn.metered))
         return self.hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
@@ -82,7 +86,12 @@ class Courses(Ground):
         self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool, previous: str | None
     ) -> Course:
         facts = about(body)
-        if passes and not facts.ours and found[0].upstream.dialect == "responses":
+        if (
+            passes
+            and not facts.ours
+            and found[0].upstream.dialect == "responses"
+            and fits(body, found[0].upstream.profile)
+        ):
             in_place = not facts.compacts or (found[0].upstream.compacts_in_place and not found[0].upstream.has_keys)
             if in_place and not (facts.blobs and self.routing.shared(turn, found[0])):
                 target = self.chosen(turn, found[0])

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import uvicorn
 
@@ -25,8 +25,9 @@ from adapter.conform.peers import ChatPeer, Peer, ResponsesPeer, Switchboard, Tu
 from adapter.upstream.profiles import GENERIC, profile
 from tests.e2e.conftest import ROOT, free_port, wait_until_ready
 
-Lane = Literal["chat", "responses"]
-LANES: tuple[Lane, ...] = ("chat", "responses")
+Lane = Literal["chat", "responses", "functions"]
+"""What the server speaks; `functions` is Responses, with tools of no other kind."""
+LANES: tuple[Lane, ...] = get_args(Lane)
 INSTALLED = ROOT / ".e2e"
 PING_AFTER = 0.5
 """Seconds of silence after which the adapter pings Codex."""
@@ -37,6 +38,8 @@ SERVERS = {
     **{name: profile(name) for name in ("gemini", "openrouter", "deepseek", "vllm", "llama.cpp", "ollama")},
 }
 """Kinds of Chat servers by the last word of their models' names: one that wants its reasoning back, and some by profile."""
+FEW = {"responses": GENERIC, "functions": profile("generic", {"responses_tools": ["function"]})}
+"""Kinds of Responses servers by their lanes."""
 
 
 def binary(version: str) -> Path | None:
@@ -141,7 +144,7 @@ class Rig:
         `block` is the whole configuration where it is given.
         """
         server = SERVERS.get(model.rpartition("-")[2], GENERIC)
-        peer: Peer = ChatPeer(script, profile=server) if lane == "chat" else ResponsesPeer(script)
+        peer: Peer = ChatPeer(script, profile=server) if lane == "chat" else ResponsesPeer(script, profile=FEW[lane])
         self.board.peers[key] = peer
         home, work = folder / "home", folder / "project"
         home.mkdir(parents=True, exist_ok=True)
@@ -183,13 +186,17 @@ def rig(folder: Path) -> Iterator[Rig]:
 
 
 def _config(lane: Lane, upstream: str) -> str:
-    head = f'base_url = "{upstream}"\ndialect = "{lane}"\napi_key = "client"\ncompact = "none"\n'
+    dialect = "chat" if lane == "chat" else "responses"
+    head = f'base_url = "{upstream}"\ndialect = "{dialect}"\napi_key = "client"\ncompact = "none"\n'
+    few = (
+        f"[upstreams.capabilities]\nresponses_tools = {json.dumps(FEW[lane].responses_tools if lane in FEW else [])}\n"
+    )
     text = f"[server]\nping_after = {PING_AFTER}\n"
     for name, server in SERVERS.items():
-        text += f'[[upstreams]]\nname = "{name}"\nmodels = ["*-{name}"]\n{head}profile = "{server.name}"\n'
+        text += f'[[upstreams]]\nname = "{name}"\nmodels = ["*-{name}"]\n{head}profile = "{server.name}"\n{few}'
         if name != server.name:
-            text += f'[upstreams.capabilities]\nreasoning_replay = "{server.reasoning_replay}"\n'
-    return text + f'[[upstreams]]\nname = "scripted"\npriority = 1\n{head}'
+            text += f'reasoning_replay = "{server.reasoning_replay}"\n'
+    return text + f'[[upstreams]]\nname = "scripted"\npriority = 1\n{head}{few}'
 
 
 @contextmanager

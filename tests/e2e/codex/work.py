@@ -111,6 +111,10 @@ class TwoCalls(Scenario):
         assert run.final == "both"
 
 
+def _is_output(one: dict[str, Any]) -> bool:
+    return one.get("role") == "tool" or str(one.get("type")).endswith("_output")
+
+
 class SameIds(Scenario):
     """A server that gives all calls the same id: each gets its own output."""
 
@@ -127,7 +131,8 @@ class SameIds(Scenario):
         ]
 
     def check(self, run: Run, family: Family) -> None:
-        outputs = [m["content"] for m in run.requests[-1]["messages"] if m["role"] == "tool"]
+        asked = run.requests[-1]
+        outputs = [json.dumps(one) for one in asked.get("messages", asked.get("input")) if _is_output(one)]
         assert [word in output for word, output in zip(("first-1", "second-2", "third-3"), outputs, strict=True)] == [
             True
         ] * 3

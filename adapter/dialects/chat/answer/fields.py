@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS
+from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.losses import Action, Fields, Loss
 
 _CALLED: Final[Fields] = dict.fromkeys(("name", "arguments", "input"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent
 from adapter.hub.events import (
     Annotated,
     Delta,
@@ -17,6 +16,7 @@ from adapter.hub.events import (
     PartClosed,
     PartOpened,
 )
+from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent
 from adapter.hub.surrogates import REPLACEMENT, rejoined
 
 Logprobs = list[dict[str, Any]]

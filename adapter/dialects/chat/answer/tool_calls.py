@@ -23,11 +23,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adapter.dialects.chat.answer.open_call import OpenCall
-from adapter.dialects.chat.answer.searches import found
 from adapter.dialects.chat.answer.sole_text import sole_arguments
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
+from adapter.dialects.functions.open_call import OpenCall
+from adapter.dialects.functions.searches import found
 from adapter.hub.events import Event, Item
+from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
 from adapter.hub.request import ToolKind, ToolRef, Tools
 from adapter.hub.surrogates import mended
@@ -265,7 +265,7 @@ class ToolCalls:
                 events += found(ref, self._token, self._next_index)
             item = slot.item = OpenCall(
                 index := self._next_index(),
-                self._token,
+                f"{self._token}_{index}",
                 self._call_id(slot, index),
                 ref,
                 native=slot.native,

@@ -24,15 +24,12 @@ from collections.abc import Callable, Sequence
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
-from adapter.dialects.chat.request.checks import no_string, string, wrong_value
 from adapter.dialects.chat.request.item_fields import report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pairing import Pairing
 from adapter.dialects.chat.request.pending import has_spoken_since, leave_pending, runs_beside
 from adapter.dialects.chat.request.told import agent_message, late_output, uncalled_output
-from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import (
     Message,
     Turn,
@@ -42,10 +39,14 @@ from adapter.dialects.chat.request.turns import (
     with_media,
     without_silence,
 )
-from adapter.dialects.chat.request.write_calls import CALLS, OUTPUTS, ToolCall
 from adapter.dialects.chat.request.write_content import Part, single_text, write_assistant, write_content, write_text
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.chat.request.write_outputs import OUTPUTS, write_output
+from adapter.dialects.checks import no_string, string, wrong_value
+from adapter.dialects.functions.calls import CALLS, ToolCall, is_server_search
+from adapter.dialects.functions.toolbox import Toolbox
+from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
+from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.forms import Form
 from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
@@ -315,14 +316,14 @@ class History:
             self._other_ids[item["id"]] = item["call_id"]
 
     def _search_call(self, index: int, item: Item) -> None:
-        if _is_server_search(item):
+        if is_server_search(item):
             leave_out(index, item, self._writing)
         else:
             self._call(index, item)
 
     def _search_output(self, index: int, item: Item) -> None:
         """What a server's own search found is offered like any tool; there is no call for it to answer."""
-        if not _is_server_search(item):
+        if not is_server_search(item):
             self._output(index, item)
 
     def _other_id(self, call_id: str, taken: set[str]) -> str:
@@ -354,7 +355,7 @@ class History:
         tool_call, turn, message, call_item = call
         if turn is self._turn:
             self._end_turn()
-        content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
+        content, media = write_output(item, index, self._writing, self._box)
         if runs_beside(tool_call, call_item, self._box) and has_spoken_since(turn, self._messages):
             self._say(late_output(call, content, media, self._writing, index))
             return
@@ -363,7 +364,7 @@ class History:
             self._media[id(message)] = media
 
     def _uncalled_output(self, index: int, item: Item) -> None:
-        content, media = OUTPUTS[item["type"]](item, index, self._writing, self._box)
+        content, media = write_output(item, index, self._writing, self._box)
         self._say(uncalled_output(item, content, media, self._writing, index))
 
     def _call_id_otherwise(self, index: int, item: Item) -> Any:
@@ -426,10 +427,6 @@ class History:
             if text or not messages:  # empty instructions alone are still a message
                 messages.insert(0, {"role": profile.instructions_role, "content": text})
         return messages
-
-
-def _is_server_search(item: Item) -> bool:
-    return item.get("execution") == "server" or item.get("call_id") is None
 
 
 _TAKERS: Final[dict[str, Callable[[History, int, Item], None]]] = {

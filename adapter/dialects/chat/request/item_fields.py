@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
+from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.forms import GIVEN, OF_CALLS, OF_MESSAGES, OF_OUTPUTS, OF_TEXTS
 from adapter.hub.items import UPDATE
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from adapter.dialects.chat.request.write_calls import CALLS
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.functions.calls import CALLS
+from adapter.dialects.writing import Writing
 from adapter.errors import BadRequest, InvalidEncryptedContent, UnsupportedParameter
 from adapter.hub.events import Item
 from adapter.hub.items import UPDATE

@@ -6,7 +6,7 @@ from collections import deque
 from itertools import chain
 from typing import Any
 
-from adapter.dialects.chat.request.write_calls import ToolCall
+from adapter.dialects.functions.calls import ToolCall
 from adapter.hub.events import Item
 
 Call = tuple[ToolCall, dict[str, Any], dict[str, Any], Item]

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapter.dialects.chat.request.pairing import Call
-from adapter.dialects.chat.request.tools import Toolbox
 from adapter.dialects.chat.request.turns import Message
-from adapter.dialects.chat.request.write_calls import ToolCall
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.functions.calls import ToolCall
+from adapter.dialects.functions.toolbox import Toolbox
+from adapter.dialects.writing import Writing
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
 from adapter.hub.losses import Action

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adapter.dialects.chat.request.checks import json_object, missing, string, wrong_type, wrong_value
+from adapter.dialects.checks import json_object, missing, string, wrong_type, wrong_value
 from adapter.errors import UnsupportedParameter
 from adapter.hub.items import is_cut_data_url
 from adapter.hub.losses import Action, Loss

@@ -10,9 +10,9 @@ from collections.abc import Callable, Container
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, as_extra
-from adapter.dialects.chat.request.checks import (
+from adapter.dialects.chat.request.read_content import read_assistant, read_text, read_user
+from adapter.dialects.checks import (
     array,
     json_object,
     missing,
@@ -22,9 +22,9 @@ from adapter.dialects.chat.request.checks import (
     wrong_type,
     wrong_value,
 )
-from adapter.dialects.chat.request.read_content import read_assistant, read_text, read_user
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.events import Item
+from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.losses import Action, Loss, unknown_fields
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Seen

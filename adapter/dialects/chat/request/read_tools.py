@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import (
+from adapter.dialects.checks import (
     array,
     boolean,
     json_object,
@@ -15,7 +15,7 @@ from adapter.dialects.chat.request.checks import (
     wrong_type,
     wrong_value,
 )
-from adapter.dialects.chat.request.tool_schemas import no_parameters
+from adapter.dialects.functions.schemas import no_parameters
 from adapter.hub.losses import Action, Loss, unknown_fields
 
 Tool = dict[str, Any]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import json_object, json_text, string, wrong_value
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.checks import json_object, json_text, string, wrong_value
+from adapter.dialects.writing import Writing
 from adapter.hub.losses import Action
 
 _OF_SCHEMAS: Final = frozenset({"type", "name", "description", "schema", "strict"})

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import json_object, string, wrong_type
 from adapter.dialects.chat.request.response_format import write_format
 from adapter.dialects.chat.request.updates import settings_in_effect
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.checks import json_object, string, wrong_type
+from adapter.dialects.writing import Writing
 from adapter.errors import PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.losses import Action
 
@@ -41,7 +41,7 @@ def write_settings(writing: Writing) -> None:
 def _carried(writing: Writing) -> None:
     """What only Chat can say. `n` is not sent: several answers are several calls; `functions` is about the answer."""
     for key, value in writing.request.carry.items():
-        if key in ("n", "functions"):
+        if key in ("n", "functions", "flat"):
             continue
         if key in writing.profile.accepts:
             writing.fields[key] = value

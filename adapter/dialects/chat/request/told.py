@@ -8,16 +8,15 @@ what other agents say: tasks to those that Codex has sent out, and their results
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from adapter.dialects.chat.request.pairing import Call
 from adapter.dialects.chat.request.pending import PENDING
 from adapter.dialects.chat.request.turns import Message
 from adapter.dialects.chat.request.write_content import Part, single_text, write_content
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.functions.calls import opened, uncalled
+from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
-from adapter.hub.names import fitted_call_id
 
 
 def late_output(call: Call, content: str | list[Part], media: Sequence[Part], writing: Writing, index: int) -> Message:
@@ -36,33 +35,22 @@ def uncalled_output(
     """What a tool says without having been called, or beside the output of its call."""
     reason = "Chat has one output of each call and no other: it is told in a user message."
     writing.lose(writing.at(index), "uncalled_output", reason, Action.EMULATED)
-    name, space, call_id = item["name"], item.get("namespace"), item.get("call_id")
-    words = f"Output of {space}.{name}" if space else f"Output of {name}"
-    if call_id is not None:
-        words += f", beside that of the call {fitted_call_id(call_id, writing.profile.call_id)}"
-    return _headed(f"{words}:", content, media)
+    return _headed(uncalled(item, writing.profile.call_id), content, media)
 
 
 def agent_message(item: Item, writing: Writing, index: int) -> Message:
-    """What an agent says. A payload that OpenAI would have sealed is what the model wrote, in one text with what it is about.
+    """What an agent says.
 
     Raises:
         BadRequest: content that cannot be sent.
     """
     reason = "Chat has no messages between agents: it is told in a user message."
     writing.lose(writing.at(index), "agent_message", reason, Action.EMULATED)
-    content = item.get("content")
+    content = opened(item.get("content"))
     if isinstance(content, list):
-        parts = [_opened(part) for part in content]
-        texts = [single_text([part]) for part in parts]
-        content = parts if None in texts else "".join(filter(None, texts))
+        texts = [single_text([part]) for part in content]
+        content = content if None in texts else "".join(filter(None, texts))
     return {"role": "user", "content": write_content(content, writing, index, "content")}
-
-
-def _opened(part: Any) -> Any:
-    if isinstance(part, dict) and part.get("type") == "encrypted_content":
-        return {"type": "input_text", "text": part.get("encrypted_content")}
-    return part
 
 
 def _headed(words: str, content: str | list[Part], media: Sequence[Part]) -> Message:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import array, boolean, json_object, name, string, wrong_type, wrong_value
-from adapter.dialects.chat.request.tools import HOSTED, WEB_SEARCHES, Tool, Toolbox
-from adapter.dialects.chat.request.writing import Writing
-from adapter.errors import UnsupportedParameter
+from adapter.dialects.checks import array, boolean, string, wrong_type, wrong_value
+from adapter.dialects.functions.choices import cannot_force, named
+from adapter.dialects.functions.toolbox import WEB_SEARCHES, Tool, Toolbox
+from adapter.dialects.writing import Writing
 from adapter.hub.losses import Action
 
 
@@ -70,16 +70,16 @@ def _choice(choice: Any, writing: Writing, box: Toolbox) -> tuple[Any, dict[str,
             return choice, box.offered
         case "required":
             if not box.offered:
-                raise _cannot_force(box, "tool_choice")
+                raise cannot_force(box, "tool_choice")
             return choice, box.offered
         case str():
             raise wrong_value("tool_choice", "none, auto, required or an object")
         case {"type": "allowed_tools"}:
             return _allowed(choice, writing, box)
         case dict():
-            wire = _named(choice, "tool_choice", writing, box)
+            wire = named(choice, "tool_choice", writing, box)
             if wire is None:
-                raise _cannot_force(box, "tool_choice", hosted=True)
+                raise cannot_force(box, "tool_choice", hosted=True)
             if writing.profile.tool_choice == "named":
                 return _selected(wire, box), box.offered
             return "required", {wire: box.offered[wire]}
@@ -104,11 +104,11 @@ def _allowed(choice: dict[str, Any], writing: Writing, box: Toolbox) -> tuple[An
         raise wrong_value("tool_choice.mode", "auto or required")
     wires: dict[str, None] = {}
     for i, tool in enumerate(array(choice.get("tools"), "tool_choice.tools")):
-        wire = _named(tool, f"tool_choice.tools[{i}]", writing, box)
+        wire = named(tool, f"tool_choice.tools[{i}]", writing, box)
         if wire is not None:
             wires[wire] = None
     if mode == "required" and not wires:
-        raise _cannot_force(box, "tool_choice.tools", hosted=bool(choice["tools"]))
+        raise cannot_force(box, "tool_choice.tools", hosted=bool(choice["tools"]))
     if writing.profile.allowed_tools and wires:
         tools = [_selected(wire, box) for wire in wires]
         return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}, box.offered
@@ -116,39 +116,8 @@ def _allowed(choice: dict[str, Any], writing: Writing, box: Toolbox) -> tuple[An
 
 
 _OF_ALLOWED: Final = frozenset({"type", "mode", "tools"})
-_OF_NAMED: Final = frozenset({"type", "name", "namespace"})
-
-
-def _named(choice: Any, path: str, writing: Writing, box: Toolbox) -> str | None:
-    """The wire name of the tool that is named; None for one that the server would have to run."""
-    kind = string(json_object(choice, path).get("type"), f"{path}.type")
-    match kind:
-        case "function" | "custom":
-            called = name(choice.get("name"), f"{path}.name")
-        case "tool_search" | "local_shell" | "shell" | "apply_patch":
-            called = kind
-        case _ if kind in HOSTED:
-            return None
-        case _:
-            raise wrong_value(f"{path}.type", "the type of a tool")
-    namespace = choice.get("namespace")
-    if namespace is not None:
-        string(namespace, f"{path}.namespace")
-    wire = box.find(kind, called, namespace)
-    if wire is None:
-        if kind in HOSTED:
-            return None
-        raise wrong_value(path, "a tool that is among the tools")
-    writing.lose_unknown(path, choice, _OF_NAMED)
-    return wire
 
 
 def _selected(wire: str, box: Toolbox) -> dict[str, Any]:
     kind = box.offered[wire]["type"]
     return {"type": kind, kind: {"name": wire}}
-
-
-def _cannot_force(box: Toolbox, param: str, hosted: bool = False) -> Exception:
-    if hosted or box.dropped or box.web_search_options is not None:
-        return UnsupportedParameter("A tool is forced that this upstream cannot have.", param=param)
-    return wrong_value(param, "to force a tool only where tools are given")

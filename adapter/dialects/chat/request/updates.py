@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapter.dialects.chat.request.checks import json_object
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.checks import json_object
+from adapter.dialects.writing import Writing
 from adapter.hub.items import SETTINGS, UPDATE
 
 

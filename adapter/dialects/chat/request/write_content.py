@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import json_object, string, wrong_type
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.checks import json_object, string, wrong_type
+from adapter.dialects.writing import Writing
 from adapter.errors import AdapterError, UnsupportedParameter
 from adapter.hub.losses import Action
 

@@ -1,4 +1,4 @@
-"""The functions that stand in for tools which Chat does not have, and the schema of one that has none."""
+"""The functions that stand in for tools which the server does not have, and the schema of one that has none."""
 
 from __future__ import annotations
 

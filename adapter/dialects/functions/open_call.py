@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapter.dialects.chat.answer.json_string import InputUnwrapper
-from adapter.dialects.chat.answer.structured import facts_of
-from adapter.dialects.chat.extra_content import EXTRA_CONTENT, ExtraContent
+from adapter.dialects.functions.json_string import InputUnwrapper
+from adapter.dialects.functions.structured import facts_of
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Deltas, Event, Item, ItemClosed, ItemOpened
+from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent
 from adapter.hub.items import ID_PREFIXES
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.hub.surrogates import REPLACEMENT, rejoined
@@ -22,30 +22,32 @@ _STRUCTURED: Final = frozenset({ToolKind.TOOL_SEARCH, ToolKind.LOCAL_SHELL, Tool
 class OpenCall:
     """A call that has its place in the output."""
 
-    __slots__ = ("_call_id", "_half", "_id", "_kind", "_ref", "_said", "_structured", "_unwrapper", "extra", "index")
+    __slots__ = ("_call_id", "_half", "_id", "_kind", "_ref", "_said", "_unwrapper", "extra", "index", "late")
 
     def __init__(self, index: int, token: str, call_id: str, ref: ToolRef, *, native: bool) -> None:
-        """`native`: the server knows custom tools, so that the input needs no unwrapping."""
+        """`token` is what the id of its item is, but for what that begins with. `native`: the server knows custom tools, so that the
+        input needs no unwrapping."""
         self.index = index
         self.extra: ExtraContent | None = None
         """The server's `extra_content` of the call."""
         self._ref = ref
-        self._id = f"{token}_{index}"
+        self._id = token
         self._call_id = call_id
         custom = ref.kind is ToolKind.CUSTOM
         self._kind = DeltaKind.INPUT if custom else DeltaKind.ARGUMENTS
-        self._structured = ref.kind in _STRUCTURED
+        self.late = ref.kind in _STRUCTURED
+        """It is told when it is complete."""
         self._unwrapper = InputUnwrapper() if custom and not native else None
         self._said = bytearray()  # as in `TextItem`
         self._half = ""
 
     def opened(self) -> list[Event]:
         """The event that announces the call; a structured one is announced when it is complete."""
-        return [] if self._structured else [ItemOpened(self.index, self._item("", "in_progress"))]
+        return [] if self.late else [ItemOpened(self.index, self._item("", "in_progress"))]
 
     def grow(self, texts: list[str]) -> list[Event]:
         """As `add`, for pieces that are valid Unicode."""
-        if self._half or self._structured or self._unwrapper is not None:
+        if self._half or self.late or self._unwrapper is not None:
             return [event for text in texts for event in self.add(text)]
         self._said += "".join(texts).encode()
         return [Deltas(self.index, NO_PART, self._kind, texts)]
@@ -62,7 +64,7 @@ class OpenCall:
         if not text:
             return []
         self._said += text.encode()
-        return [] if self._structured else [Delta(self.index, NO_PART, self._kind, text)]
+        return [] if self.late else [Delta(self.index, NO_PART, self._kind, text)]
 
     def close(self, status: str) -> tuple[list[Event], bool]:
         """The end of the call, and whether its arguments could be read as the kind of item it should be."""
@@ -73,7 +75,7 @@ class OpenCall:
         if self._unwrapper is not None:
             events += self._given(self._unwrapper.close())
         text = self._said.decode()
-        if self._structured:
+        if self.late:
             return self._as_asked(text, status)
         if self._kind is DeltaKind.ARGUMENTS and not text.strip():  # Codex cannot parse "", and `{}` is what it means
             events += self._given("{}")
@@ -101,7 +103,7 @@ class OpenCall:
 
     def so_far(self) -> list[Item]:
         """The item as a failure leaves it; none for a structured call, whose half means nothing."""
-        return [] if self._structured else [self._item(self._said.decode(), "incomplete")]
+        return [] if self.late else [self._item(self._said.decode(), "incomplete")]
 
     def _item(self, text: str, status: str) -> Item:
         if self._kind is DeltaKind.ARGUMENTS:

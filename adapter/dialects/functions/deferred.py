@@ -1,6 +1,6 @@
 """Deferred tools where the server was to search for them (`tool_search` without `execution: "client"`).
 
-No Chat server searches, and a tool that need not be known before it is searched for may be offered at once. Clients hold to
+Few servers search, and a tool that need not be known before it is searched for may be offered at once. Clients hold to
 the order, though: both of OpenAI's Agents SDKs refuse the call of a deferred function that no search has found. So the
 reference of such a tool holds what the search for it would tell, and the reader of the answer tells that before the first
 call, unless a `tool_search_output` in the conversation has brought the tool already.

@@ -1,14 +1,14 @@
-"""Hub tools -> Chat tools, and the names under which the upstream knows them (map a4).
+"""Hub tools -> functions, and the names under which the upstream knows them (map a4).
 
 A Responses client offers tools in three places (`tools`, `additional_tools` items, the tools that a `tool_search_output`
-brings) and of many kinds; Chat knows functions and, on some servers, custom tools, in one flat list. So:
+brings) and of many kinds; most servers know functions and some custom tools, in one flat list. So:
 
 * namespaces are flattened to `namespace__name` (the namespace `functions`, an empty one and none mean the top level), and what
   is said of one is told with its first tool;
 * custom tools become functions with one string property `input` where the server has no custom tools;
 * tool_search, local_shell, shell and apply_patch become functions whose arguments are the arguments, the action (without its
   `type`), the action and the operation of the call item;
-* hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where the server has it.
+* hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where a Chat server has it.
 
 A `ToolRef` for every name that does not speak for itself goes into the exchange, and the reader of the answer restores kind,
 name and namespace from it, and that the tool is `async`. Names are given in the order in which tools were offered, so that
@@ -22,9 +22,9 @@ from collections.abc import Callable, Collection
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import array, json_object, name, string, wrong_type
-from adapter.dialects.chat.request.deferred import find_deferred
-from adapter.dialects.chat.request.tool_schemas import (
+from adapter.dialects.checks import array, json_object, name, string, wrong_type
+from adapter.dialects.functions.deferred import find_deferred
+from adapter.dialects.functions.schemas import (
     APPLY_PATCH,
     LOCAL_SHELL,
     SHELL,
@@ -32,7 +32,7 @@ from adapter.dialects.chat.request.tool_schemas import (
     freeform,
     no_parameters,
 )
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.writing import Writing
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
@@ -79,7 +79,7 @@ _TOP_LEVEL: Final = (None, "", "functions")
 
 
 class Toolbox:
-    """The tools of one request as the upstream gets them."""
+    """The tools of one request as the upstream gets them, in the form that Chat has for them."""
 
     __slots__ = (
         "_again",
@@ -197,6 +197,14 @@ class Toolbox:
         """Tools that are offered from now on replace each other."""
         self._kept = frozenset(self.offered)
 
+    def keep(self, tool: Tool, path: str) -> None:
+        """Offer a function with all that it says.
+
+        Raises:
+            BadRequest: it has no name.
+        """
+        self._offer("function", {**tool, "name": self._take("function", tool.get("name"), None, path)}, path)
+
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):
@@ -220,13 +228,13 @@ class Toolbox:
     def _lose_async(self, kind: str, tool: Tool, wire: str, namespace: str | None, path: str) -> None:
         if tool.get("async"):
             self.refs[wire] = ToolRef(ToolKind(kind), tool["name"], namespace, beside=True)
-            self._writing.lose(f"{path}.async", "async_tool", "A Chat model does not go on before it has the output.")
+            self._writing.lose(f"{path}.async", "async_tool", "The model does not go on before it has the output.")
 
     def _lose_fields(self, kind: str, tool: Tool, path: str) -> None:
         """What a tool that is offered says and Chat's cannot."""
         for key in tool:
             if key in _NO_CHAT_FIELDS and tool[key] not in (None, ["direct"]):  # a model calls Chat's tools directly
-                self._writing.lose(f"{path}.{key}", key, "Chat tools have no such field.")
+                self._writing.lose(f"{path}.{key}", key, "The upstream's tools have no such field.")
         self._writing.lose_unknown(path, tool, _FIELDS[kind])
 
     def _lose_strict(self, path: str) -> None:
@@ -260,7 +268,7 @@ class Toolbox:
         if space not in _TOP_LEVEL:
             namespace = string(space, f"{path}.name")
             if tools and tool.get("description"):
-                reason = "Chat has no namespaces: what is said of one is told with its first tool."
+                reason = "The upstream has no namespaces: what is said of one is told with its first tool."
                 self._writing.lose(f"{path}.description", "namespace", reason, Action.EMULATED)
                 said = string(tool["description"], f"{path}.description")
                 tools = [_telling(tools[0], f"Of all tools of {namespace}: {said}"), *tools[1:]]

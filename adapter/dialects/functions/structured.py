@@ -1,4 +1,4 @@
-"""Calls of tools that Chat does not know, sent as functions and given back as the items they were asked as.
+"""Calls of tools that the server does not know, sent as functions and given back as the items they were asked as.
 
 The arguments of the function are the item's own JSON: `tool_search` its arguments, `local_shell` and `shell` their action,
 `apply_patch` its operation. They come whole, at the end of the call, because the item has no form for half of them.

@@ -1,26 +1,25 @@
-"""Call items and their outputs -> Chat tool calls and the texts of tool messages.
+"""Call items and their outputs -> calls of functions, and what these return.
 
-Everything that a client runs itself is a call to Chat: a function of the same name, whose arguments are what the item says is to
-be done. `tools` offers these functions and the reader of answers turns them back.
+Everything that a client runs itself is a function of the same name, whose arguments are what the item says is to be done.
+`toolbox` offers these functions, and `open_call` turns their calls back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
-from adapter.dialects.chat.request.checks import array, json_object, json_text, name, no_string, string
-from adapter.dialects.chat.request.tools import Toolbox
-from adapter.dialects.chat.request.write_content import Part, write_part
-from adapter.dialects.chat.request.writing import Writing
+from adapter.dialects.checks import array, json_object, json_text, name, no_string, string
+from adapter.dialects.functions.toolbox import Toolbox
+from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.losses import Action
+from adapter.hub.names import fitted_call_id
+from adapter.upstream.profiles import CallIdRule
 from adapter.wire.jsonio import is_object
 
 ToolCall = dict[str, Any]
-
-Output = tuple[str | list[Part], Sequence[Part]]
-"""(content of the tool message, media that have to follow in a user message)."""
+"""As Chat has it: `{"id": …, "type": "function", "function": {"name": …, "arguments": …}}`, or the same of a custom tool."""
 
 
 def _function(item: Item, index: int, writing: Writing, box: Toolbox, wire_id: str) -> ToolCall:
@@ -91,53 +90,21 @@ CALLS: Final[dict[str, Callable[[Item, int, Writing, Toolbox, str], ToolCall]]] 
 }
 
 
-def _said(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
-    """The output of a function or custom tool: text, or a list of parts."""
-    output = item.get("output")
-    if isinstance(output, str):
-        return output, ()
-    if output is None:
-        return "", ()
-    texts: list[str] = []
-    parts: list[Part] = []
-    media: list[Part] = []
-    for j, part in enumerate(array(output, writing.at(index, ".output"))):
-        made = write_part(part, j, writing, index, "output")
-        if made is None:
-            continue
-        parts.append(made)
-        if made["type"] == "text":
-            texts.append(made["text"])
-        else:
-            media.append(made)
-            texts.append(f"[{_NOUNS[made['type']]}: it follows in the next user message]")
-    if not media:
-        return "\n".join(texts), ()
-    if writing.profile.tool_media:
-        return parts, ()
-    reason = "The upstream takes only text from tools; what is more follows in a user message."
-    writing.lose(writing.at(index, ".output"), "tool_media", reason, Action.APPROXIMATED)
-    return "\n".join(texts), media
-
-
-_NOUNS: Final = {"image_url": "image", "file": "file"}
-
-
-def _shell(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
+def _shell(item: Item, index: int, writing: Writing, _box: Toolbox) -> str:
     """stdout, stderr and outcome of each command, as JSON."""
     path = writing.at(index, ".output")
-    return json_text(array(item.get("output"), path), path), ()
+    return json_text(array(item.get("output"), path), path)
 
 
-def _patched(item: Item, index: int, writing: Writing, _box: Toolbox) -> Output:
+def _patched(item: Item, index: int, writing: Writing, _box: Toolbox) -> str:
     output = item.get("output")
     status = string(item.get("status", "completed"), writing.at(index, ".status"))
     if output is None or string(output, writing.at(index, ".output")) == "":
-        return status, ()
-    return (f"failed\n{output}" if status == "failed" else output), ()
+        return status
+    return f"failed\n{output}" if status == "failed" else str(output)
 
 
-def _found(item: Item, index: int, writing: Writing, box: Toolbox) -> Output:
+def _found(item: Item, index: int, writing: Writing, box: Toolbox) -> str:
     """The names under which the tools that were found can be called."""
     found: list[str] = []
     for tool in array(item.get("tools") or [], writing.at(index, ".tools")):
@@ -148,14 +115,35 @@ def _found(item: Item, index: int, writing: Writing, box: Toolbox) -> Output:
             wire = box.find(kind, called, space) if isinstance(called, str) else None
             if wire is not None:
                 found.append(wire)
-    return json_text({"tools": found}, writing.at(index, ".tools")), ()
+    return json_text({"tools": found}, writing.at(index, ".tools"))
 
 
-OUTPUTS: Final[dict[str, Callable[[Item, int, Writing, Toolbox], Output]]] = {
-    "function_call_output": _said,
-    "custom_tool_call_output": _said,
+TEXTS: Final[dict[str, Callable[[Item, int, Writing, Toolbox], str]]] = {
     "tool_search_output": _found,
-    "local_shell_call_output": _said,
     "shell_call_output": _shell,
     "apply_patch_call_output": _patched,
 }
+"""Outputs that say something in a form of their own -> the text that a function returns."""
+
+
+def uncalled(item: Item, rule: CallIdRule) -> str:
+    """Whose output it is that answers no call, or is not the first to answer it: what the user says before it."""
+    called, space, call_id = item["name"], item.get("namespace"), item.get("call_id")
+    words = f"Output of {space}.{called}" if space else f"Output of {called}"
+    return f"{words}:" if call_id is None else f"{words}, beside that of the call {fitted_call_id(call_id, rule)}:"
+
+
+def opened(content: Any) -> Any:
+    """What an agent says. A payload that OpenAI would have sealed is what the model wrote, in one text with what it is about."""
+    return list(map(_opened, content)) if isinstance(content, list) else content
+
+
+def _opened(part: Any) -> Any:
+    if isinstance(part, dict) and part.get("type") == "encrypted_content":
+        return {"type": "input_text", "text": part.get("encrypted_content")}
+    return part
+
+
+def is_server_search(item: Item) -> bool:
+    """Whether a server searched for the tools of this `tool_search_call` or `tool_search_output`."""
+    return item.get("execution") == "server" or item.get("call_id") is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.dialects.chat.answer.json_string import InputUnwrapper
+from adapter.dialects.functions.json_string import InputUnwrapper
 
 
 def unwrapped(*pieces: str) -> str:

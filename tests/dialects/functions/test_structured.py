@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapter.dialects.chat.answer.structured import facts_of
+from adapter.dialects.functions.structured import facts_of
 from adapter.hub.request import ToolKind
 from adapter.wire.jsonio import dumps
 from tests.validator import load

@@ -1,0 +1,293 @@
+"""A request for a server whose Responses endpoint understands less than OpenAI's, in words that it understands.
+
+`Profile.responses_tools` says which kinds of tools it knows. Those of another kind that the client runs become functions wherever
+they are offered, and so do their calls in the history, and their outputs; what the server would have to run is dropped, a loss.
+What agents say, and tools that nobody called, is said by the user. Such endpoints mostly stand before the templates of models that
+take one system message at the beginning, so instructions are put where `Profile.late_system` has them. All as Chat servers are told it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from adapter.dialects.checks import string
+from adapter.dialects.functions.calls import CALLS, TEXTS, is_server_search, opened, uncalled
+from adapter.dialects.functions.choices import cannot_force, named
+from adapter.dialects.functions.deferred import find_deferred
+from adapter.dialects.functions.toolbox import Tool, Toolbox
+from adapter.dialects.writing import Writing
+from adapter.hub.events import Item
+from adapter.hub.items import texts
+from adapter.hub.losses import Action, Loss
+from adapter.hub.names import LONGEST_CALL_ID
+from adapter.hub.request import Request, Tools
+from adapter.upstream.profiles import Profile
+
+_ABOUT: Final = {
+    "custom_tool_call": "custom",
+    "custom_tool_call_output": "custom",
+    "tool_search_call": "tool_search",
+    "tool_search_output": "tool_search",
+    "local_shell_call": "local_shell",
+    "local_shell_call_output": "local_shell",
+    "shell_call": "shell",
+    "shell_call_output": "shell",
+    "apply_patch_call": "apply_patch",
+    "apply_patch_call_output": "apply_patch",
+    "additional_tools": "additional_tools",
+    "agent_message": "agent_message",
+}
+"""Type of an item -> what a server must know to take it: a kind of tools, but for the last two."""
+_SERVED: Final = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+    "image_generation_call": "image_generation",
+    "computer_call": "computer",
+    "computer_call_output": "computer",
+    "mcp_list_tools": "mcp",
+    "mcp_call": "mcp",
+    "mcp_approval_request": "mcp",
+    "mcp_approval_response": "mcp",
+}
+"""The same of what servers ran."""
+_NEEDED: Final = _ABOUT | _SERVED
+_TEXTS: Final = ("input_text", "output_text", "text")
+_BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
+_OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", *TEXTS)
+_OF_CALLS: Final = frozenset({"id", "name", "namespace", "input", "action", "operation", "execution", "environment"})
+_OF_OUTPUTS: Final = frozenset({"id", "name", "namespace", "execution", "tools", "max_output_length"})
+"""What other kinds of calls and outputs have beside what those of functions have, or with another meaning."""
+
+
+def fits(body: dict[str, Any], profile: Profile) -> bool:
+    """Whether the server understands a Responses body as it is."""
+    known = profile.responses_tools
+    if not known:
+        return True
+    tools, items = _objects(body.get("tools")), _objects(body.get("input"))
+    if not all(_is_known(tool.get("type"), known) for tool in tools) or any(_is_foreign(item, known) for item in items):
+        return False
+    second = items if body.get("instructions") else items[1:]
+    return profile.late_system == "keep" or not (
+        any(_instructs(item) for item in second) or any(item.get("role") == "developer" for item in items[:1])
+    )
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _is_known(kind: Any, known: tuple[str, ...]) -> bool:
+    return kind == "function" or kind in known
+
+
+def _is_foreign(item: Item, known: tuple[str, ...]) -> bool:
+    match item:
+        case {"type": "function_call"}:
+            return item.get("namespace") is not None and "namespace" not in known
+        case {"type": "function_call_output"}:
+            return item.get("call_id") is None
+        case {"type": str(kind)}:
+            needed = _NEEDED.get(kind)
+            return needed is not None and not any(tool.startswith(needed) for tool in known)
+        case _:
+            return False
+
+
+def _instructs(item: Item) -> bool:
+    return item.get("role") in ("system", "developer") and item.get("type", "message") == "message"
+
+
+def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[Request, Tools]:
+    """The request as such a server takes it, and the client's tools behind the names of functions that are none of its own.
+
+    Raises:
+        BadRequest: what cannot be sent.
+    """
+    # its endpoint has `strict`, and of web searches it is told by tools
+    profile = replace(profile, custom_tools=False, web_search_options=False, strict_tools=True)
+    writing = _Writing(request, profile)
+    body = {**request.body, "input": writing.items()}
+    if writing.lead:
+        lead = "\n\n".join(writing.lead)
+        body |= {"instructions": lead} if body["input"] else {"input": [_message("system", lead)], "instructions": None}
+    tools = writing.tools()
+    if tools:
+        body["tools"] = tools
+    if body.get("tool_choice") is not None:
+        body["tool_choice"] = writing.choice(body["tool_choice"], bool(tools))
+    if not tools:
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)
+    losses += writing.losses
+    return replace(request, body=body, seen=None), writing.box.refs
+
+
+class _Writing(Writing):
+    """While one request is made fit."""
+
+    __slots__ = ("_call_ids", "_known", "_server_tools", "_spoken", "_waiting", "box", "lead")
+
+    def __init__(self, request: Request, profile: Profile) -> None:
+        super().__init__(request, profile)
+        self._known = profile.responses_tools
+        self._server_tools: list[Tool] = []
+        """What goes on as it is."""
+        self._waiting: dict[str, Any] = {}
+        """Call ids of the calls so far that have no output yet -> the names of their tools."""
+        self._call_ids: dict[str, str] = {}
+        """Item id -> call id, of the calls so far."""
+        self._spoken = False
+        """Something stands in the history that is no instruction."""
+        instructions = request.body.get("instructions") or []
+        self.lead = [instructions] if isinstance(instructions, str) else ["".join(texts(item)) for item in instructions]
+        """The instructions, piece by piece."""
+        self.box = Toolbox(self)
+        self._offer_all(request.body.get("tools") or [], "tools")
+        self.box.renew()
+        for index, item in enumerate(request.items):
+            if item["type"] in _BRINGS_TOOLS and _is_foreign(item, self._known):
+                self._offer_all(item.get("tools") or [], self.at(index, ".tools"))
+        if self.box.searched:
+            find_deferred(self.box.find, self.box.refs, request)
+
+    def _offer_all(self, tools: list[Tool], path: str) -> None:
+        for index, tool in enumerate(tools):
+            kind, place = tool["type"], f"{path}[{index}]"
+            if kind == "function":
+                self.box.keep(tool, place)
+            elif kind in self._known:
+                self._server_tools.append(tool)
+            else:
+                chat_setting = kind == "web_search" and self.request.dialect == "chat"
+                self.box.add(tool, "web_search_options" if chat_setting else place)
+
+    def tools(self) -> list[Tool]:
+        """All that are offered."""
+        made = [self._tool(wire, tool["function"]) for wire, tool in self.box.offered.items()]
+        return made + self._server_tools
+
+    def _tool(self, wire: str, function: Tool) -> Tool:
+        stands_in = wire in self.box.refs
+        return {"type": "function", "strict": False, **function} if stands_in else {"type": "function", **function}
+
+    def choice(self, choice: Any, offers: bool) -> Any:
+        """The choice among these; `offers`: there are any."""
+        match choice:
+            case {"type": "allowed_tools", "tools": allowed}:
+                tools = [self._chosen(tool, f"tool_choice.tools[{index}]") for index, tool in enumerate(allowed)]
+                left = [tool for tool in tools if tool is not None]
+                if choice["mode"] == "required" and not left:
+                    raise cannot_force(self.box, "tool_choice.tools", hosted=True)
+                return {**choice, "tools": left}
+            case {"type": _}:
+                chosen = self._chosen(choice, "tool_choice")
+                if chosen is None:
+                    raise cannot_force(self.box, "tool_choice", hosted=True)
+                return chosen
+            case "required" if not offers:
+                raise cannot_force(self.box, "tool_choice")
+            case _:
+                return choice
+
+    def _chosen(self, tool: Tool, path: str) -> Tool | None:
+        if tool["type"] != "function" and tool["type"] in self._known:
+            return tool
+        wire = named(tool, path, self, self.box)
+        return None if wire is None else {"type": "function", "name": wire}
+
+    def items(self) -> list[Item]:
+        """The history."""
+        made: list[Item] = []
+        for index, item in enumerate(self.request.items):
+            written = self._item(index, item)
+            if written is not None:
+                made.append(written)
+                self._spoken = True
+        return made
+
+    def _item(self, index: int, item: Item) -> Item | None:
+        kind = item["type"]
+        if _instructs(item) and self.profile.late_system != "keep":
+            return self._instruction(index, item)
+        if kind in CALLS:
+            return self._call(index, item)
+        if kind in _OUTPUTS:
+            return self._output(index, item)
+        if not _is_foreign(item, self._known):
+            return item
+        if kind == "additional_tools":
+            return None
+        if kind in _SERVED:
+            self.lose(self.at(index), kind, "The upstream's histories have no place for this kind of item.")
+            return None
+        reason = "The upstream has no messages between agents: the user tells it."
+        self.lose(self.at(index), "agent_message", reason, Action.EMULATED)
+        return _message("user", opened(item.get("content")))
+
+    def _instruction(self, index: int, item: Item) -> Item | None:
+        content = item["content"]
+        is_text = isinstance(content, str) or all(part.get("type") in _TEXTS for part in content)
+        if self._spoken or not is_text:
+            reason = "The upstream takes instructions only at the beginning, and as text."
+            self.lose(self.at(index, ".role"), "late_system", reason, Action.APPROXIMATED)
+            if not is_text or self.profile.late_system == "user":
+                return {**item, "role": "user"}
+        self.lead.append("".join(texts(item)))
+        return None
+
+    def _call(self, index: int, item: Item) -> Item | None:
+        kind, call_id = item["type"], item.get("call_id")
+        foreign = _is_foreign(item, self._known)
+        if foreign and kind == "tool_search_call" and is_server_search(item):
+            self.lose(self.at(index), kind, "The upstream does not search for tools.")
+            return None
+        call_id = string(call_id, self.at(index, ".call_id"))
+        self._waiting[call_id] = item.get("name")
+        if isinstance(item.get("id"), str):
+            self._call_ids[item["id"]] = call_id
+        if not foreign and (kind != "function_call" or self.box.wire("function", item["name"]) == item["name"]):
+            return item
+        call = CALLS[kind](item, index, self, self.box, call_id)["function"]
+        return {**_without(item, _OF_CALLS), "type": "function_call", "call_id": call_id, **call}
+
+    def _output(self, index: int, item: Item) -> Item | None:
+        kind, call_id = item["type"], item.get("call_id")
+        foreign = _is_foreign(item, self._known)
+        if foreign and kind == "tool_search_output" and is_server_search(item):
+            return None
+        if call_id is None:
+            call_id = self._call_id_otherwise(item)
+        if isinstance(item.get("name"), str) and call_id not in self._waiting:
+            return self._uncalled(index, item)
+        self._waiting.pop(call_id, None)
+        if not foreign:
+            return item
+        text = TEXTS.get(kind)
+        output = item.get("output") if text is None else text(item, index, self, self.box)
+        rest = _without(item, _OF_OUTPUTS)
+        return {**rest, "type": "function_call_output", "call_id": call_id, "output": "" if output is None else output}
+
+    def _call_id_otherwise(self, item: Item) -> Any:
+        """Of an output that gives none: by the id of its call's item, or by the name of a call that waits."""
+        if item["type"] == "local_shell_call_output":
+            return self._call_ids.get(item.get("id", ""), item.get("id"))
+        return next((call_id for call_id, called in self._waiting.items() if called == item.get("name")), None)
+
+    def _uncalled(self, index: int, item: Item) -> Item:
+        reason = "The upstream takes one output of each call and no other: the user tells it."
+        self.lose(self.at(index), "uncalled_output", reason, Action.EMULATED)
+        words, output = uncalled(item, LONGEST_CALL_ID), item.get("output")
+        if not isinstance(output, list):
+            return _message("user", f"{words}\n{output or ''}")
+        return _message("user", [{"type": "input_text", "text": words}, *output])
+
+
+def _message(role: str, content: Any) -> Item:
+    return {"type": "message", "role": role, "content": content}
+
+
+def _without(item: Item, fields: frozenset[str]) -> Item:
+    return {key: value for key, value in item.items() if key not in fields}
