@@ -156,7 +156,9 @@ def test_a_refusal_comes_whole() -> None:
 @pytest.mark.parametrize("status", [408, 409, 429])
 def test_a_refusal_is_none_that_sdks_try_again(status: int) -> None:
     again = where(lambda _, answer: answer.status == 400, status=status)
-    assert broken(judged(again, "chat")) == {"is-refused"}
+    report = judged(again, "chat")
+    assert broken(report) == {"is-refused"}
+    assert {told.split(":")[0] for _, _, told in report.findings} == {f"status {status}, expected another 4xx"}
 
 
 @pytest.mark.parametrize("dialect", ["chat", "responses"])
@@ -248,3 +250,32 @@ def test_a_stream_that_refuses_is_not_silent() -> None:
     events = [*chunks, {"choices": [], "usage": counted, "id": "c", "created": 1, "model": "m"}]
     raw = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events) + b"data: [DONE]\n\n"
     assert laws.usage_adds_up(Case(questions("chat")[0], {"stream": True}, Answer(200, STREAM, raw))) == []
+
+
+def _said(text: str, **more: Any) -> dict[str, Any]:
+    return {**ANSWER, "output": [{**MESSAGE, "content": [{**PART, "text": text, **more}]}]}
+
+
+@pytest.mark.parametrize("odd", ["caf\ufffd", "cafÃ©"])
+def test_characters_that_the_request_itself_says_are_its_own(odd: str) -> None:
+    assert laws.characters_come_whole(_case(_said(f"You said: {odd}"), asked={"input": odd})) == []
+    assert laws.characters_come_whole(_case(_said(odd), asked={"input": "x"})) != []
+
+
+def test_as_many_other_tokens_as_were_asked_for_may_be_told() -> None:
+    other = {"token": "a", "logprob": -1.0, "bytes": []}
+    told = [{**other, "top_logprobs": [other] * 2}]
+    for most, findings in ((2, 0), (1, 1)):
+        asked = {"input": "x", "top_logprobs": most}
+        assert len(laws.tells_its_logprobs(_case(_said("a", logprobs=told), asked=asked))) == findings
+
+
+def test_a_stream_without_any_event_shows_what_came_instead() -> None:
+    case = Case(questions("chat")[0], {}, Answer(200, STREAM, b"Internal Server Error"))
+    assert laws.ends_once(case) == ["it ends with nothing, expected [DONE]; no event is in it: «Internal Server Error»"]
+
+
+def test_any_object_fits_parameters_that_are_not_known() -> None:
+    tool = {"type": "function", "name": "f", "strict": True, "parameters": {}}
+    called = {**ANSWER, "output": [{**CALL, "arguments": '{"a": 1}'}]}
+    assert laws.arguments_fit_their_schema(_case(called, asked={"input": "x", "tools": [tool]})) == []
