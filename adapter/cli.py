@@ -19,6 +19,7 @@ from adapter.hub.request import DialectName
 from adapter.kinds import Secret
 from adapter.sections import Settings, Upstream
 from adapter.starting import have_all_files, hear_of_children, hold_reload, open_streams, starting
+from adapter.wire.address import shown
 
 _DIALECT: Final = click.Choice(["chat", "responses"])
 
@@ -136,7 +137,7 @@ def described(settings: Settings) -> str:
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
         lines.append(
-            f"upstream {upstream.name}: {upstream.dialect} at {upstream.base_url}, profile {upstream.profile}, "
+            f"upstream {upstream.name}: {upstream.dialect} at {shown(upstream.base_url)}, profile {upstream.profile}, "
             f"key: {key}, models: {', '.join(upstream.models)}, "
             f"compact: {upstream.compact}"
         )

@@ -183,14 +183,18 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
         raise ConfigError(f"{where}.api_keys: the same key twice")
     return replace(
         upstream,
-        base_url=checked_url(f"{where}.base_url", upstream.base_url, "api_key"),
+        base_url=_url(f"{where}.base_url", upstream.base_url),
         api_key=_key(where, upstream.api_key),
         api_keys=several,
     )
 
 
+def _url(where: str, url: str) -> str:
+    return checked_url(where, _secret(where, url), "api_key")
+
+
 def checked_url(where: str, url: str, key: str) -> str:
-    """The base URL of a server without a slash at its end.
+    """The base URL of a server, its path without a slash at its end.
 
     Raises:
         ConfigError: it is none. `where` says what was read, `key` where a key would belong.
@@ -204,13 +208,14 @@ def checked_url(where: str, url: str, key: str) -> str:
         raise ConfigError(f"{where}: holds a blank or a line break")
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
         raise ConfigError(f"{where}: must begin with http:// or https:// and name a host")
-    if parts.username or parts.password or "?" in url or "#" in url:
-        raise ConfigError(f"{where}: no user, query or fragment belongs here; the key belongs in {key}")
-    url = url.rstrip("/")
+    if parts.username or parts.password or "#" in url:
+        raise ConfigError(f"{where}: no user or fragment belongs here; the key belongs in {key}")
+    base, _, query = url.partition("?")
+    base = base.rstrip("/")
     for tail in ("/responses", "/chat/completions"):
-        if url.endswith(tail):
+        if base.endswith(tail):
             raise ConfigError(f"{where}: ends where {tail} begins, so leave that off")
-    return url
+    return f"{base}?{query}" if query else base
 
 
 def _own_key(where: str, key: Secret) -> Secret:

@@ -16,6 +16,7 @@ from adapter.conform.live.patience import Patient
 from adapter.conform.live.running import NotUsable, names, run
 from adapter.conform.report import Known, Report
 from adapter.errors import ConfigError
+from adapter.wire.address import shown
 
 _SEEDS: Final = 10**6
 """How many seeds there are to choose from where none is given: few enough to type."""
@@ -47,8 +48,8 @@ def conform(
         try:
             report = run(ask, name, model, examples=examples, seed=chosen, known=accepted, tell=tell)
         except NotUsable as refused:
-            raise ConfigError(f"{base_url}: {refused}") from None
-    report.facts = {"url": base_url, "dialect": dialect, "model": model, "seed": chosen, "adapter": __version__}
+            raise ConfigError(f"{shown(base_url)}: {refused}") from None
+    report.facts = {"url": shown(base_url), "dialect": dialect, "model": model, "seed": chosen, "adapter": __version__}
     return report
 
 

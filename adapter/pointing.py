@@ -44,6 +44,8 @@ def address(server: Server) -> str:
 
 def _base_url(url: str) -> str:
     url = checked_url("--url", url, KEY_VARIABLE)
+    if "?" in url:
+        raise ConfigError("--url: no query belongs here")
     return url if url.endswith("/v1") else f"{url}/v1"
 
 

@@ -85,8 +85,8 @@ class Upstream(Section):
 
     name: str
     """For logs, metrics, groups and routing hints."""
-    base_url: str
-    """What stands before `/chat/completions` or `/responses`."""
+    base_url: str = field(repr=False)
+    """What stands before `/chat/completions` or `/responses`; its query goes with every call. Perhaps written as a secret is."""
     dialect: DialectName
     """The API that it speaks."""
     api_key: Secret | None = None

@@ -137,6 +137,24 @@ def test_every_secret_may_stand_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (
+            "https://r.example/openai/deployments/d/?api-version=1&k=a/",
+            "https://r.example/openai/deployments/d?api-version=1&k=a/",
+        ),
+        ("http://h/v1?", "http://h/v1"),
+    ],
+)
+def test_a_base_url_keeps_its_query_and_may_be_a_secret(
+    tmp_path: Path, written: str, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPSTREAM_URL", written)
+    for said in (written, "$UPSTREAM_URL"):
+        assert _load(tmp_path, UPSTREAM.replace("http://h/v1", said)).upstreams[0].base_url == kept
+
+
+@pytest.mark.parametrize(
     ("held", "says"), [(None, "No such file"), (b"", "is empty"), (b"\n", "is empty"), (b"\xff", "no text")]
 )
 def test_a_file_without_a_secret_is_told_by_its_key_and_name(tmp_path: Path, held: bytes | None, says: str) -> None:
@@ -204,7 +222,16 @@ BAD = {
     "no_scheme": (UPSTREAM.replace("http://h/v1", "h:80"), "upstreams.a.base_url", "http://"),
     "a_path_too_long": (UPSTREAM.replace("h/v1", "h/v1/responses"), "upstreams.a.base_url", "/responses"),
     "a_key_in_the_url": (UPSTREAM.replace("http://", "http://u:CANARY@"), "upstreams.a.base_url", "api_key"),
-    "an_empty_query": (UPSTREAM.replace("h/v1", "h/v1?"), "upstreams.a.base_url", "query"),
+    "a_path_too_long_before_a_query": (
+        UPSTREAM.replace("h/v1", "h/openai/deployments/m/chat/completions?api-version=1"),
+        "upstreams.a.base_url",
+        "/chat/completions",
+    ),
+    "a_url_that_is_no_secret": (
+        UPSTREAM.replace("http://h/v1", "$NOT_SET_HERE"),
+        "upstreams.a.base_url",
+        "NOT_SET_HERE",
+    ),
     "an_empty_fragment": (UPSTREAM.replace("h/v1", "h/v1#"), "upstreams.a.base_url", "fragment"),
     "a_port_that_is_none": (UPSTREAM.replace("h/v1", "h:x/v1"), "upstreams.a.base_url", "URL"),
     "a_missing_secret": (UPSTREAM + 'api_key = "$NOT_SET_HERE"\n', "upstreams.a.api_key", "NOT_SET_HERE"),

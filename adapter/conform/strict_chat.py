@@ -14,6 +14,7 @@ from adapter.upstream.profiles import GENERIC, Profile
 from adapter.wire import jsonio
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_IDS = {"any": re.compile(r"(?s:.+)"), "word": _NAME, "alnum": re.compile(r"[A-Za-z0-9]+")}
 _MESSAGE_KEYS = {
     "system": {"role", "content"},
     "developer": {"role", "content"},
@@ -123,7 +124,7 @@ def _messages(messages: Any, profile: Profile) -> Iterator[str]:
         thought = profile.reasoning_replay == "all" or "tool_calls" in message
         if role == "assistant" and profile.reasoning_demanded and thought and not message.get(profile.reasoning_field):
             yield f"messages[{i}]: the reasoning is missing"
-        if role == "assistant" and not profile.empty_answers and not (message.get("content") or len(message) > 2):
+        if role == "assistant" and not profile.empty_answers and _says_nothing(message):
             yield f"messages[{i}]: says nothing"
         if role == "tool":
             if not expected or message["tool_call_id"] != expected.pop(0):
@@ -141,6 +142,12 @@ def _messages(messages: Any, profile: Profile) -> Iterator[str]:
         yield from (f"messages[{i}]: {problem}" for problem in _content(message, profile))
     if expected:
         yield "calls without answers at the end"
+
+
+def _says_nothing(message: dict[str, Any]) -> bool:
+    """Blanks are no text, not even beside calls."""
+    content = message.get("content")
+    return not content.strip() if content else len(message) == 2
 
 
 def _replayed(profile: Profile) -> set[str]:
@@ -177,8 +184,7 @@ def _calls(calls: list[dict[str, Any]], profile: Profile) -> Iterator[str]:
         yield "two calls of one id"
     rule = profile.call_id
     for wire_id in ids:
-        plain = wire_id.isascii() and wire_id.isalnum()
-        if not 0 < len(wire_id) <= rule.max or (rule.alphabet == "alnum" and not plain):
+        if not 0 < len(wire_id) <= rule.max or not _IDS[rule.alphabet].fullmatch(wire_id):
             yield f"call id {wire_id!r}"
     for call in calls:
         kind = call["type"]

@@ -6,6 +6,7 @@ occurs, so a call and its output stay a pair and nothing has to be remembered fo
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import Final
 
@@ -15,6 +16,7 @@ LONGEST_CALL_ID: Final = CallIdRule()
 """What every server that speaks Responses takes, and every client of either API gives back; the shorter limits of profiles are
 those of Chat servers."""
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN_LENGTH: Final = 24
 """24 base-62 digits are 142 bits: no two ids of one conversation ever meet."""
 _NAME_HASH_LENGTH: Final = 8
@@ -30,7 +32,7 @@ def fitted_call_id(id: str, rule: CallIdRule) -> str:
         if len(id) == rule.max and id.isascii() and id.isalnum():
             return id
         return _token(id, rule.max)
-    if 0 < len(id) <= rule.max:
+    if 0 < len(id) <= rule.max and (rule.alphabet == "any" or _WORD.fullmatch(id)):
         return id
     return ("call_" + _token(id, _TOKEN_LENGTH))[: rule.max] if rule.max > 16 else _token(id, rule.max)
 

@@ -40,6 +40,7 @@ from adapter.upstream.alarms import Alarm, Alarms
 from adapter.upstream.router import Upstream
 from adapter.upstream.sending import Answer, Sender, Within
 from adapter.upstream.silence import Ear
+from adapter.wire.address import query_values
 
 _AT_ONCE: Final = 16 * 1024
 """Bytes of a read that is passed on in the moment it comes: about a hundred tokens. More is a flood, and a loop reads on as
@@ -357,7 +358,8 @@ class UpstreamClient:
         try:
             return await self._sender.send(
                 method,
-                upstream.base_url + path,
+                upstream.base_url,
+                path,
                 fields,
                 headers,
                 body,
@@ -374,9 +376,9 @@ class UpstreamClient:
             )
         if 400 <= status <= 599:
             said = await _error_body(reply)
-            for key in upstream.api_keys or ():
-                if len(key) >= _A_SECRET:
-                    said = said.replace(key.encode(), b"[redacted]")
+            for secret in (*(upstream.api_keys or ()), *query_values(upstream.base_url)):
+                if len(secret) >= _A_SECRET:
+                    said = said.replace(secret.encode(), b"[redacted]")
             raise refusals.from_http(status, response.headers, said, own_key=not upstream.callers_key)
         if status in (204, 205):
             raise UpstreamEmpty("The upstream answered with an empty body.")

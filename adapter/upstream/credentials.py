@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from adapter.upstream.router import Upstream
 from adapter.wire.headers import TO_ANY_UPSTREAM, TO_CALLERS_UPSTREAM, Headers, onward
+
+_TOKEN: Final = "eyJ"
+"""How a token begins that is no key: the base64 of `{"`, the start of its header (RFC 7519)."""
 
 
 def call_headers(
@@ -17,6 +22,10 @@ def call_headers(
         fields |= onward(headers, TO_CALLERS_UPSTREAM)
     else:
         secret = upstream.api_keys[key]
-    if secret:
+    if not secret:
+        return fields
+    if upstream.profile.key_header == "api-key" and not secret.startswith(_TOKEN):
+        fields["api-key"] = secret
+    else:
         fields["Authorization"] = f"Bearer {secret}"
     return fields

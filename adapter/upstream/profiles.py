@@ -40,6 +40,26 @@ Accepted = Literal[
 ]
 """Request fields that some servers take and others refuse, by their Chat names."""
 
+AcceptedByResponses = Literal[
+    "frequency_penalty",
+    "logprobs",
+    "metadata",
+    "moderation",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "temperature",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+]
+"""The same of servers that speak Responses."""
+
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
 
@@ -48,8 +68,9 @@ class CallIdRule(NamedTuple):
     """Which tool-call ids a server takes; one that does not fit is replaced by a hash in the call and its output."""
 
     max: PositiveInt = 64
-    alphabet: Literal["any", "alnum"] = "any"
-    """`any`, or `alnum` where only letters and digits pass (Mistral: exactly nine of them)."""
+    alphabet: Literal["any", "word", "alnum"] = "any"
+    """`any`; `word` where letters, digits, `_` and `-` pass (Anthropic); `alnum` where only letters and digits do (Mistral:
+    exactly nine of them)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +78,9 @@ class Profile:
     """The capabilities of one kind of server. Defaults are those of `generic`: careful, taken by every server we know."""
 
     name: str = "generic"
+    key_header: Literal["authorization", "api-key"] = "authorization"
+    """Where its key stands: in `Authorization`, behind `Bearer`, or by itself in `api-key` (Azure; tokens of Entra ID stay in the
+    former)."""
 
     # messages
     instructions_role: Literal["system", "developer"] = "system"
@@ -91,8 +115,8 @@ class Profile:
     assistant_null_content: bool = True
     """`content: null` beside tool_calls; otherwise `""`."""
     empty_answers: bool = True
-    """Takes assistant messages that say nothing: no text, no calls. Moonshot and Mistral refuse a history with one, so they are
-    left out; others have templates that want user and assistant to take turns."""
+    """Takes assistant messages that say nothing: no text but blanks, no calls. Moonshot, Mistral and Anthropic refuse a history
+    with one, so they are left out; others have templates that want user and assistant to take turns."""
     any_arguments: bool = False
     """Takes calls back whatever their arguments are. Others (vLLM, SGLang, llama.cpp) read them, and refuse the history of a model
     that once wrote bad JSON: such arguments are sent as the text in an object, `{"arguments": "…"}`."""
@@ -110,7 +134,7 @@ class Profile:
     """Which choices are heeded: also one that names a function; `none`, `auto` and `required` only, so that a named function is
     the one tool that is sent; or no choice, so that `none` sends no tools and a demand is a loss."""
     call_id: CallIdRule = field(default_factory=CallIdRule)
-    """Which ids of tool calls pass: their length, and `any` characters or `alnum`; others are replaced by a hash."""
+    """Which ids of tool calls pass: their length, and `any` characters, `word` or `alnum`; others are replaced by a hash."""
     name_max: PositiveInt = 64
     """How long the name of a function may be; longer ones are cut and told apart by a hash."""
 
@@ -149,12 +173,30 @@ class Profile:
     """Smaller limits of Chat clients are raised to this: OpenAI takes no `max_output_tokens` below 16."""
     text_format: bool = True
     """Holds its answers on Responses to `text.format`; otherwise a Chat client's `response_format` is a loss."""
+    responses_accepts: frozenset[AcceptedByResponses] = frozenset(
+        {
+            "logprobs",
+            "metadata",
+            "moderation",
+            "parallel_tool_calls",
+            "prompt_cache_key",
+            "prompt_cache_options",
+            "prompt_cache_retention",
+            "safety_identifier",
+            "service_tier",
+            "temperature",
+            "top_logprobs",
+            "top_p",
+            "user",
+            "verbosity",
+        }
+    )
+    """Optional request fields that a Chat client's request may have there, by their Chat names; the penalties are no part of
+    OpenAI's. A Responses client's request is its own server's to judge."""
     responses_tools: tuple[str, ...] = ()
     """The types of tools that its Responses endpoint knows, where they are few: `["function"]`, no others. Codex offers many more:
     of those the ones that clients run are sent as functions, and the others dropped, a loss; and instructions go where
     `late_system` has them. Empty: whatever is said passes."""
-    penalties: bool = False
-    """Takes presence_penalty and frequency_penalty on Responses."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
@@ -244,7 +286,9 @@ def _coerced(key: str, value: Any, default: Any) -> Any:
     if isinstance(default, CallIdRule):
         rule = CallIdRule(**value) if isinstance(value, dict) and value.keys() <= set(CallIdRule._fields) else None
         if rule is None or type(rule.max) is not int or rule.max < 1 or rule.alphabet not in _ALPHABETS:
-            raise ConfigError(f'capability {key}: a table with max, an integer above 0, and alphabet, "any" or "alnum"')
+            raise ConfigError(
+                f"capability {key}: a table with max, an integer above 0, and alphabet, any, word or alnum"
+            )
         return rule
     if isinstance(default, (frozenset, tuple)):
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
@@ -261,5 +305,5 @@ def _coerced(key: str, value: Any, default: Any) -> Any:
     return value
 
 
-_ALPHABETS: Final = ("any", "alnum")
+_ALPHABETS: Final = ("any", "word", "alnum")
 _MEANT: Final = {bool: "true or false", int: "an integer above 0"}

@@ -32,7 +32,8 @@ class Upstream:
     """A configured model server, ready for use."""
 
     name: str
-    base_url: str
+    base_url: str = field(repr=False)
+    """Its query, which goes with every call, may hold a secret."""
     dialect: DialectName
     profile: Profile
     api_keys: tuple[str, ...] | None = field(repr=False)

@@ -27,6 +27,7 @@ from yarl import URL
 
 from adapter.upstream.alarms import Alarm, Alarms
 from adapter.upstream.pool import Pool
+from adapter.wire.address import joined
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -207,16 +208,23 @@ class Sender:
         await self._connector.close()
 
     async def send(
-        self, method: str, url: str, fields: str, headers: Mapping[str, str], body: bytes, within: Within
+        self,
+        method: str,
+        base_url: str,
+        path: str,
+        fields: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        within: Within,
     ) -> Answer:
-        """One call. `fields` are header lines that are always the same, `headers` those of this call. A pooled connection
+        """One call of `path` below `base_url`. `fields` are header lines that are always the same, `headers` those of this call. A pooled connection
         that the upstream had closed is given up for another one.
 
         Raises:
             ValueError: a header field that would be two.
             Exception: what the library raises for a connection that cannot be made or breaks, an answer that is no HTTP.
         """
-        place = self._places(method, url, fields)
+        place = self._places(method, base_url, path, fields)
         own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         if own.count("\n") + own.count("\r") != 2 * len(headers) or "\0" in own:
             raise ValueError("a header field holds a line break")
@@ -266,8 +274,8 @@ class Sender:
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
 
-    def _place(self, method: str, address: str, fields: str) -> _Place:
-        url = URL(address)
+    def _place(self, method: str, base_url: str, path: str, fields: str) -> _Place:
+        url = URL(joined(base_url, path))
         asked = aiohttp.ClientRequest(
             hdrs.METH_POST, url, loop=self._loop, ssl=self._tls() if url.scheme == "https" else True
         )

@@ -103,15 +103,18 @@ def test_without_hypothesis_the_fixed_questions_are_asked(demo_url: str, monkeyp
 
 
 class Echo:
-    """The demo model, whose refusals repeat the headers of the request; with `shut`, it refuses everybody."""
+    """The demo model, whose refusals repeat the query and the headers of the request; with `shut`, it refuses everybody."""
 
     def __init__(self, *, shut: int = 0) -> None:
         self.shut = shut
         self.headers: dict[str, str] = {}
+        self.queries: set[bytes] = set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            self.headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+            self.headers = {"query": scope["query_string"].decode()}
+            self.headers |= {name.decode(): value.decode() for name, value in scope["headers"]}
+            self.queries.add(scope["query_string"])
         if scope["type"] == "lifespan" or not (self.shut or "no-such-path" in scope["path"]):
             await demo(scope, receive, send)
             return
@@ -167,6 +170,19 @@ def test_a_key_that_the_server_repeats_is_never_shown(with_key: tuple[str, ...],
     if status != 500:
         assert f"status {status}" in refused(result)
     assert ("--key-env" in result.output) is (status in (401, 403))
+
+
+def test_the_query_of_a_url_goes_with_every_request_and_is_shown_nowhere() -> None:
+    echo, shut = Echo(), Echo(shut=404)
+    query = "api-version=2024-10-21&subscription-key=CANARY%2B0123"
+    with served(echo) as url, served(shut) as shut_url:
+        told = conform(f"{url}?{query}", "--examples", "0", "--json")
+        result = conform(f"{shut_url}?{query}")
+    assert echo.queries == {query.encode()}
+    assert json.loads(told.stdout)["url"] == f"{url}?api-version=…&subscription-key=…"
+    assert "?api-version=…&subscription-key=…: " in refused(result)
+    assert "[key]&subscription-key=[key]" in refused(result)
+    assert "CANARY" not in told.output + result.output
 
 
 def test_requests_say_that_they_are_json() -> None:

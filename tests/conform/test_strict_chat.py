@@ -70,6 +70,8 @@ REFUSED_BY: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"messages": [calls(call()), result()]}, "messages[0]: the reasoning is missing", {"reasoning_demanded": True}),
     ({"messages": [calls(call()), result()]}, "messages[0]: null content", {"assistant_null_content": False}),
     ({"messages": [said(content="")]}, "messages[0]: says nothing", {"empty_answers": False}),
+    ({"messages": [said(content=" ")]}, "messages[0]: says nothing", {"empty_answers": False}),
+    ({"messages": [calls(call("c.1")), result("c.1")]}, "call id 'c.1'", {"call_id": CallIdRule(alphabet="word")}),
     ({"messages": [calls(call("c-1")), result("c-1")]}, "call id 'c-1'", {"call_id": CallIdRule(9, "alnum")}),
     ({"messages": [calls(call("é")), result("é")]}, "call id", {"call_id": CallIdRule(9, "alnum")}),
     ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0]: part image_url", {"images": False}),

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import pytest
 
@@ -18,13 +18,18 @@ from adapter import translate
 from adapter.conform.laws import Name
 from adapter.errors import AdapterError
 from adapter.hub.losses import Anomaly, Loss
-from adapter.upstream.profiles import GENERIC, Profile, profile
+from adapter.upstream.profiles import GENERIC, AcceptedByResponses, Profile, profile
 from tests.laws import asking
 from tests.laws.places import ABSENT, PATH, Place, places
 
 pytestmark = pytest.mark.skipif(not PATH.exists(), reason="needs ../shared/spec")
 
-ROOMY = replace(profile("openai"), web_search_options=True, penalties=True, reasoning_input=True)
+ROOMY = replace(
+    profile("openai"),
+    web_search_options=True,
+    reasoning_input=True,
+    responses_accepts=frozenset(get_args(AcceptedByResponses)),
+)
 """Takes all that an upstream can."""
 
 

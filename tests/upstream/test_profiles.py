@@ -8,8 +8,8 @@ from adapter.errors import ConfigError
 from adapter.upstream.profiles import GENERIC, CallIdRule, profile, profile_names
 
 PROMISED = {
-    "openai", "azure", "vllm", "sglang", "llama.cpp", "llama-cpp-python", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
-    "zhipu", "mistral", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
+    "openai", "azure", "azure-2024-10-21", "vllm", "sglang", "llama.cpp", "llama-cpp-python", "ollama", "lmstudio", "deepseek", "qwen", "dashscope", "moonshot",
+    "zhipu", "mistral", "volcengine", "anthropic", "gemini", "groq", "openrouter", "xai", "together", "fireworks", "litellm", "generic",
 }  # fmt: skip
 
 
@@ -51,11 +51,12 @@ def test_ollama_gets_no_effort_unless_its_operator_serves_a_model_that_takes_one
         ("openai", {"late_system": "first"}, "not one of keep, user, lead"),
         ("openai", {"accepts": "stop"}, "a list of strings"),
         ("openai", {"accepts": ["stop", "tempeature"]}, "unknown 'tempeature', did you mean 'temperature'"),
+        ("openai", {"responses_accepts": ["seed"]}, "unknown 'seed'"),
         ("openai", {"call_id": 40}, "a table with max, an integer above 0, and alphabet"),
         ("openai", {"call_id": {"maximum": 40}}, "a table with max"),
         ("openai", {"call_id": {"max": "40"}}, "a table with max"),
         ("openai", {"call_id": {"max": 0}}, "a table with max"),
-        ("openai", {"call_id": {"alphabet": "alphanumeric"}}, '"any" or "alnum"'),
+        ("openai", {"call_id": {"alphabet": "alphanumeric"}}, "any, word or alnum"),
         ("openai", {"reasoning_summary": True}, "not one of auto, concise, detailed"),
     ],
 )

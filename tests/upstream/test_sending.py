@@ -33,7 +33,7 @@ async def sender() -> AsyncIterator[Sender]:
 
 
 def post(sends: Sender, url: str, headers: dict[str, str] | None = None, body: bytes = b"{}") -> Awaitable[Answer]:
-    return sends.send("POST", url, FIELDS, headers or {}, body, Within(5, 5))
+    return sends.send("POST", url, "", FIELDS, headers or {}, body, Within(5, 5))
 
 
 async def whole(answer: Answer) -> bytes:
@@ -53,7 +53,7 @@ def test_an_upstream_cannot_tell_it_from_the_session(
     async def scenario() -> None:
         async with Upstream([json_reply({})]) as up, sender() as sends:
             url = URL(f"http://127.0.0.1:{up.port}{path}", encoded=True)
-            await whole(await sends.send(method, str(url), FIELDS, headers, body, Within(5, 5)))
+            await whole(await sends.send(method, str(url), "", FIELDS, headers, body, Within(5, 5)))
             async with aiohttp.ClientSession() as session:
                 fixed = dict(line.split(": ", 1) for line in FIELDS.splitlines())
                 async with session.request(

@@ -12,6 +12,7 @@ import aiohttp
 
 from adapter.conform.live.case import Answer
 from adapter.upstream.refusals import retry_after
+from adapter.wire.address import joined, query_values
 
 _BOUND: Final = 8 * 1024 * 1024
 """Bytes of an answer; the largest that is asked for has a thousand times less."""
@@ -26,8 +27,8 @@ class Asker:
         self.base_url = base_url
         self._headers = {"content-type": "application/json", **headers}
         self._timeout = timeout
-        words = [word for value in headers.values() for word in value.split() if len(word) >= _SECRET]
-        self._secrets = [form.encode() for word in words for form in _forms(word)]
+        words = [*query_values(base_url), *(word for value in headers.values() for word in value.split())]
+        self._secrets = [form.encode() for word in words if len(word) >= _SECRET for form in _forms(word)]
 
     def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
@@ -40,7 +41,7 @@ class Asker:
 
     def ask(self, method: str, path: str, raw: bytes) -> Answer:
         """One request. Secrets that the server repeats are blacked out before anybody sees them."""
-        answer = self._runner.run(self._asked(method, self.base_url + path, raw))
+        answer = self._runner.run(self._asked(method, joined(self.base_url, path), raw))
         return replace(answer, raw=self._hidden(answer.raw), fault=self._hidden(answer.fault.encode()).decode())
 
     async def _opened(self) -> aiohttp.ClientSession:

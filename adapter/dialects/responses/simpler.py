@@ -235,6 +235,8 @@ class _Writing(Writing):
             self.lose(self.at(index, ".role"), "late_system", reason, Action.APPROXIMATED)
             if not is_text or self.profile.late_system == "user":
                 return {**item, "role": "user"}
+        if "name" in item:
+            self.lose_once(self.at(index), "name", "Instructions have no name.")
         self.lead.append("".join(texts(item)))
         return None
 

@@ -51,6 +51,24 @@ _BODY_FIELDS: Final = frozenset(
     ]
 )
 _OF_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_OPTIONAL: Final[dict[str, tuple[Any, ...]]] = {
+    "include": (),
+    "metadata": ({},),
+    "moderation": (),
+    "parallel_tool_calls": (True,),
+    "prompt_cache_key": (),
+    "prompt_cache_options": (),
+    "prompt_cache_retention": (),
+    "safety_identifier": (),
+    "service_tier": ("auto", "default"),
+    "temperature": (),
+    "top_logprobs": (0,),
+    "top_p": (),
+    "user": (),
+}
+"""Fields that not every server takes -> values that say nothing. A Chat client's `include` asks for logprobs."""
+_HINTS: Final = frozenset({"prompt_cache_key", "prompt_cache_retention"})
+_UNTAKEN: Final = "The upstream does not take this."
 _TEXT: Final = {"type": "text"}
 _PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 _BAN: Final = 100
@@ -89,8 +107,12 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
             for name in request.body
             if name not in body
         ]
+    if not _OPTIONAL.keys().isdisjoint(body):
+        _leave_out(body, profile, losses)
     if (text := body.get("text")) is not None:
         body["text"] = text = {"format": _TEXT, **text}  # LM Studio refuses a text without
+        if "verbosity" in text and "verbosity" not in profile.responses_accepts and text.pop("verbosity") != "medium":
+            losses.append(Loss("verbosity", Action.DROPPED, "verbosity", _UNTAKEN))
         if not profile.text_format and text["format"] != _TEXT:
             text["format"] = _TEXT
             held = "The upstream's Responses endpoint holds no answer to a format."
@@ -117,6 +139,14 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
             body.pop(name, None)
     if not request.stream:
         body.pop("stream_options", None)
+
+
+def _leave_out(body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
+    """Takes out what the upstream does not take: some refuse a request for a field that they do not know."""
+    for field in [field for field in body if field in _OPTIONAL]:
+        name = "logprobs" if field == "include" else field
+        if name not in profile.responses_accepts and body.pop(field) not in _OPTIONAL[field] and name not in _HINTS:
+            losses.append(Loss(name, Action.DROPPED, name, _UNTAKEN))
 
 
 def _choose_by_offer(body: dict[str, Any], profile: Profile, losses: list[Loss]) -> None:
@@ -159,7 +189,7 @@ def _carried(carry: Carry, body: dict[str, Any], profile: Profile, losses: list[
     for name, value in penalties.items():
         if not value:  # absent, or the default that says nothing
             continue
-        if profile.penalties:
+        if name in profile.responses_accepts:
             body[name] = value
         else:
             losses.append(Loss(name, Action.DROPPED, "penalty", f"The upstream takes no {name}."))

@@ -248,6 +248,15 @@ def test_one_system_message_at_the_beginning_is_understood() -> None:
     assert not fits(asked([], [said("developer", "one"), USER]), FEW)
 
 
+def test_the_name_of_instructions_is_lost_and_told() -> None:
+    messages = [{"role": "system", "name": "boss", "content": "one"}, {"role": "user", "content": "hi"}]
+    tools = [{"type": "custom", "custom": {"name": "c"}}]
+    made = write_request(chat.read_request({"model": "m", "messages": messages, "tools": tools}), FEW)
+
+    assert (made.body["instructions"], made.body["input"]) == ("one", [USER])
+    assert ("messages", Action.DROPPED, "name") in lost(made)
+
+
 def test_an_image_is_no_instruction() -> None:
     image = [{"type": "input_image", "image_url": "https://e.org/a.png", "detail": "auto"}]
     made = written(asked([], [said("developer", image), USER]))

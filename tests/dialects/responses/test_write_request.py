@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapter.dialects.chat import read_request as read_chat
 from adapter.dialects.responses import read_request, write_request
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
@@ -88,10 +89,53 @@ def test_a_responses_clients_penalties_go_on_as_they_came() -> None:
 
 
 def test_penalties_go_where_they_are_taken_and_defaults_are_no_loss() -> None:
-    taking = profile("generic", {"penalties": True})
+    taking = profile("generic", {"responses_accepts": ["frequency_penalty"]})
 
     assert write_request(chat(carry=Carry(frequency_penalty=1.0)), taking).body["frequency_penalty"] == 1.0
     assert write_request(chat(carry=Carry(frequency_penalty=0)), GENERIC).losses == []
+
+
+ASKED: dict[str, Any] = {
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "metadata": {"a": "b"},
+    "moderation": {"model": "m"},
+    "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "safety_identifier": "s",
+    "service_tier": "flex",
+    "user": "u",
+    "logprobs": True,
+    "top_logprobs": 2,
+    "verbosity": "low",
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "parallel_tool_calls": False,
+}
+
+
+def test_what_the_server_refuses_is_left_out_and_told() -> None:
+    """Volcengine, "json: unknown field", xAI, "Argument not supported: metadata"."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **ASKED}
+    written = write_request(read_chat(body), profile("volcengine"))
+    told = write_request(read_chat(body), GENERIC)
+
+    assert written.body.keys() == {"model", "input", "temperature", "top_p", "text", "tools", "store", "stream"}
+    assert written.body["text"] == {"format": {"type": "text"}}
+    hints = {"prompt_cache_key", "prompt_cache_retention"}
+    assert {path for path, _ in lost(written)} == ASKED.keys() - hints - {"temperature", "top_p", "tools"}
+    assert told.losses == []
+    sent = told.body | told.body["text"]
+    assert all(name in sent for name in ASKED.keys() - {"logprobs"})
+    assert sent["include"] == ["message.output_text.logprobs"]
+
+
+def test_a_setting_that_says_nothing_is_left_out_without_a_word() -> None:
+    silent = {"metadata": {}, "service_tier": "auto", "verbosity": "medium", "parallel_tool_calls": True}
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": ASKED["tools"], **silent}
+    written = write_request(read_chat(body), profile("volcengine"))
+
+    assert written.losses == []
+    assert not silent.keys() & (written.body | written.body["text"]).keys()
 
 
 def test_settings_of_tools_go_with_the_tools() -> None:

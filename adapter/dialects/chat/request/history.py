@@ -417,7 +417,7 @@ class History:
             demand_reasoning(self._messages, profile)
         if profile.signatures_demanded:
             demand_signatures(self._messages)
-        messages = self._messages if profile.empty_answers else without_silence(self._messages)
+        messages = self._messages if profile.empty_answers else without_silence(self._messages, self._silence)
         if self._media:
             messages = with_media(messages, self._media)
         if hint:

@@ -66,9 +66,15 @@ def demand_reasoning(messages: list[Message], profile: Profile) -> None:
             message.setdefault(profile.reasoning_field, _NO_REASONING)
 
 
-def without_silence(messages: list[Message]) -> list[Message]:
-    """The messages without those of the assistant that say nothing."""
-    return [one for one in messages if one["role"] != "assistant" or one["content"] or not _SILENT.issuperset(one)]
+def without_silence(messages: list[Message], silence: str | None) -> list[Message]:
+    """The messages without those of the assistant that say nothing; blanks are nothing. `silence`: as in `Turn.complete`."""
+    written: list[Message] = []
+    for message in messages:
+        if message["role"] != "assistant" or (message["content"] or "").strip():
+            written.append(message)
+        elif not _SILENT.issuperset(message):
+            written.append({**message, "content": silence if "tool_calls" in message else ""})
+    return written
 
 
 def demand_signatures(messages: list[Message]) -> None:

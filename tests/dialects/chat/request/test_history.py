@@ -550,8 +550,8 @@ def test_what_was_said_without_a_thought_gets_one_where_the_server_refuses_it_wi
     ]
 
 
-@pytest.mark.parametrize("to", ["moonshot", "mistral"])
-@pytest.mark.parametrize("content", ["", [], None])
+@pytest.mark.parametrize("to", ["moonshot", "mistral", "anthropic"])
+@pytest.mark.parametrize("content", ["", [], None, " \n"])
 def test_an_answer_that_says_nothing_is_left_out_where_the_server_refuses_it(to: str, content: Any) -> None:
     """As of a model that only thought, or was stopped at once: one of them would end the conversation for good."""
     silent = {"type": "message", "role": "assistant", "content": content}
@@ -560,7 +560,25 @@ def test_an_answer_that_says_nothing_is_left_out_where_the_server_refuses_it(to:
 
     assert [message["role"] for message in made.body["messages"]] == ["user", "user", "assistant", "tool"]
     assert made.losses == []
-    assert messages(user(), silent, user())[1] == bot("")
+    assert messages(user(), silent, user())[1] == bot(content or "")
+
+
+def test_blanks_before_calls_are_no_text_where_the_server_refuses_one_without() -> None:
+    """ "text content blocks must contain non-whitespace text", as models write it before they call."""
+    history = user(), said("\n\n"), call("a"), output("a")
+
+    assert messages(*history, to=profile("anthropic")) == [HI, bot(None, chat_call("a")), tool("a")]
+    assert messages(*history) == [HI, bot("\n\n", chat_call("a")), tool("a")]
+
+
+def test_ids_of_other_servers_are_words_where_the_server_takes_no_other() -> None:
+    """Moonshot's are `functions.f:0`; Anthropic's own are left as they are."""
+    history = user(), call("functions.f:0"), output("functions.f:0"), call("toolu_01-a"), output("toolu_01-a")
+    made = messages(*history, to=profile("anthropic"))
+
+    other, own = (message["tool_calls"][0]["id"] for message in made if message["role"] == "assistant")
+    assert (other.replace("_", "").isalnum(), own) == (True, "toolu_01-a")
+    assert [message["tool_call_id"] for message in made if message["role"] == "tool"] == [other, own]
 
 
 def test_an_answer_of_nothing_but_thoughts_is_kept_where_the_server_is_given_them() -> None:

@@ -9,7 +9,7 @@ import pytest
 from adapter.dialects.chat.write_request import write_request
 from adapter.errors import AdapterError, InvalidType, InvalidValue, PreviousResponseNotFound, UnsupportedParameter
 from adapter.hub.request import Request
-from adapter.upstream.profiles import GENERIC, Profile
+from adapter.upstream.profiles import GENERIC, Profile, profile
 from tests.dialects.chat.writing import OPENAI, generic, lost, user, written
 
 
@@ -224,3 +224,30 @@ def test_alternatives_that_cannot_be_had_beside_logprobs_are_reported() -> None:
 
     assert fields(bare, **asked) == ({"logprobs": True}, [("top_logprobs", "dropped", "top_logprobs")])
     assert fields(bare, **asked | {"top_logprobs": 0}) == ({"logprobs": True}, [])
+
+
+def test_azures_dated_api_is_told_what_its_specification_has() -> None:
+    """A 400 "Unrecognized request argument supplied" otherwise."""
+    asked = {"max_output_tokens": 9, "reasoning": {"effort": "low"}, "service_tier": "flex", "user": "u"}
+    made = written(user(), instructions="Be brief.", prompt_cache_key="k", to=profile("azure-2024-10-21"), **asked)
+
+    assert made.body.keys() == {"model", "messages", "max_tokens", "user", "stream"}
+    assert made.body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert {path for path, _, _ in lost(made)} == {"reasoning.effort", "service_tier"}
+
+
+@pytest.mark.parametrize(
+    ("to", "asked", "sent"),
+    [("groq", "xhigh", "high"), ("groq", "max", "high"), ("xai", "max", "xhigh"), ("xai", "minimal", "low")],
+)
+def test_an_effort_word_that_no_model_of_theirs_takes_is_not_sent(to: str, asked: str, sent: str) -> None:
+    assert fields(profile(to), reasoning={"effort": asked})[0] == {"reasoning_effort": sent}
+
+
+@pytest.mark.parametrize(("asked", "sent"), [("medium", "medium"), ("xhigh", "xhigh"), ("none", "minimal")])
+def test_deepseek_is_told_the_effort_but_not_that_there_is_to_be_none(asked: str, sent: str) -> None:
+    """It thinks or not by a setting of its own."""
+    made, losses = fields(profile("deepseek"), reasoning={"effort": asked})
+
+    assert made == {"reasoning_effort": sent}
+    assert losses == ([("reasoning.effort", "approximated", "reasoning.effort")] if asked == "none" else [])

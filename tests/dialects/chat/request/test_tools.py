@@ -323,6 +323,7 @@ def test_a_server_that_hears_no_choice_gets_no_tools_where_none_may_be_called() 
 
     assert ("tools" in none.body, "tool_choice" in none.body, none.losses) == (False, False, [])
     assert (names(auto), auto.losses) == (["f", "g"], [])
+    assert "tools" not in written(user(), tools=[F, G], tool_choice="none", to=profile("zhipu")).body
 
 
 @pytest.mark.parametrize(
