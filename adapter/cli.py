@@ -240,15 +240,28 @@ def codex_config(config: Path | None, url: str | None, model: str | None) -> Non
 )
 @ends_at_config_errors
 def convert(what: str, source: str, target: str, profile: str, asked: Path | None) -> None:
-    """Translate standard input to standard output; losses and anomalies are JSON lines on standard error."""
+    """Translate standard input to standard output; losses and anomalies are JSON lines on standard error.
+
+    \b
+    Ends with
+      0  where it was translated, also where a stream then tells of a failure,
+      1  where it cannot be; standard error says why, as the client's API would,
+      2  for a bad option.
+    """
     from adapter import converting
     from adapter.upstream.profiles import profile as named_profile
 
     server = named_profile(profile)
+    if asked is not None and what == "request":
+        raise ConfigError("--request belongs to a reply or a stream")
     try:
         converting.convert(what, source, target, server, asked, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
     except AdapterError as refused:
         end(1, converting.line(refused.body()))
+    except BrokenPipeError:  # whoever reads has enough
+        raise
+    except OSError as trouble:
+        end(1, f"adapter: {trouble}")
 
 
 @main.command()

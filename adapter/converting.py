@@ -46,7 +46,7 @@ def convert(
         return
     client = cast(DialectName, target)
     if what == "reply":
-        reply = translate.reply(loads_request(given.read()), dialect, client, exchange=exchange, profile=profile)
+        reply = translate.reply(parsed(given.read()), dialect, client, exchange=exchange, profile=profile)
         out.write(dumps(reply.value) + b"\n")
         _note(reply.losses, reply.anomalies, notes)
         return

@@ -7,6 +7,10 @@
 
 `source` is the dialect the data is in, `target` the one wanted. Equal dialects go through the hub as well: this face never
 takes the raw lane, so it also serves to see what the hub keeps.
+
+Bodies are JSON values, as a parser gives them; they are not changed, and what comes back may share parts with them. An
+exchange is read only: any number of answers, in any thread, may be read by the same one. A name of a dialect or a kind of
+client that is none raises `adapter.errors.InvalidValue`, that of a profile `adapter.errors.ConfigError`.
 """
 
 from __future__ import annotations
@@ -14,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from adapter.dialects.base import StreamWriter
+from adapter.dialects.base import Dialect, StreamWriter
 from adapter.dialects.intake import Intake, read_whole
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import InvalidType, InvalidValue
-from adapter.hub.losses import Anomaly, Loss
+from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, derived_token, no_clock
 from adapter.upstream.profiles import Profile
 from adapter.upstream.profiles import profile as named_profile
@@ -51,15 +55,21 @@ def request(
 ) -> Translated:
     """A client's request body in `source` as the body for an upstream that speaks `target`.
 
-    `profile` names the kind of upstream (`adapter.upstream.profiles`), `client` the kind of client (`generic`, `codex`).
+    `profile` names the kind of upstream (`adapter.upstream.profiles`), `client` the kind of client (`generic`, `codex`,
+    `codex_early`).
+    One call gives one choice: a Chat client's `n` is never sent, and where it is more than 1 that is a loss.
     `ids` and `clock` are taken for symmetry; a request never holds random ids or times.
 
     Raises:
         adapter.errors.BadRequest: what is wrong with the body, with `param`.
     """
-    read = DIALECTS[source].read_request(_object(body), _traits(client))
-    written = DIALECTS[target].write_request(read, _profile(profile))
-    return Translated(written.body, read.losses + written.losses, written.exchange, [])
+    reads, writes = _both(source, target)
+    read = reads.read_request(_object(body), _traits(client))
+    written = writes.write_request(read, _profile(profile))
+    losses = read.losses + written.losses
+    if read.carry.get("n", 1) > 1:
+        losses.append(_ONE_CHOICE)
+    return Translated(written.body, losses, written.exchange, [])
 
 
 def reply(
@@ -80,16 +90,15 @@ def reply(
     own, so that equal input gives equal output.
 
     Raises:
-        adapter.errors.UpstreamError: the body is not an answer of `source`.
+        adapter.errors.UpstreamError: the body is not an answer of `source`, or one that failed.
     """
+    reads, writes = _both(source, target)
     exchange = exchange or _unasked(target, profile, client)
-    answer, _, anomalies = read_whole(
-        DIALECTS[source], exchange, body, ids=ids or derived_token, clock=clock or no_clock
-    )
+    answer, _, anomalies = read_whole(reads, exchange, body, ids=ids or derived_token, clock=clock or no_clock)
     if answer.error is not None:
         raise answer.error
-    losses = DIALECTS[target].unsaid([answer], exchange)
-    return Translated(DIALECTS[target].write_reply([answer], exchange), losses, exchange, anomalies)
+    losses = writes.unsaid([answer], exchange)
+    return Translated(writes.write_reply([answer], exchange), losses, exchange, anomalies)
 
 
 class TranslatedStream(Iterator[bytes]):
@@ -142,16 +151,26 @@ def stream(
 ) -> TranslatedStream:
     """Raw SSE in `source`, in any cut, as SSE in `target`: one output part for every input part that completes an event.
 
-    Never raises for what the bytes hold: a broken source becomes the target's failure event.
+    `exchange`, `ids` and `clock` as for `reply`. Never raises for what the bytes hold: a broken source becomes the target's
+    failure event. What `parts` itself raises goes through, and the output has no end then.
+
+    Raises:
+        adapter.errors.InvalidType: `parts` is one part instead of an iterable of them.
     """
+    reads, writes = _both(source, target)
+    if isinstance(parts, (bytes, bytearray, memoryview, str)):
+        raise InvalidType("parts must be an iterable of bytes: [part] for a stream in one part.", param="parts")
     exchange = exchange or _unasked(target, profile, client)
-    intake = Intake(DIALECTS[source], exchange, ids=ids or derived_token, clock=clock or no_clock)
-    return TranslatedStream(parts, intake, DIALECTS[target].stream_writer(_of_one(exchange), clock=clock or no_clock))
+    intake = Intake(reads, exchange, ids=ids or derived_token, clock=clock or no_clock)
+    return TranslatedStream(parts, intake, writes.stream_writer(_of_one(exchange), clock=clock or no_clock))
 
 
 @lru_cache(maxsize=64)  # nobody changes an exchange, and to make one is an eighth of what a plain reply takes
 def _unasked(target: DialectName, profile: str | Profile, client: str) -> Exchange:
     return Exchange.unasked(target, _profile(profile), _traits(client))
+
+
+_ONE_CHOICE: Final = Loss("n", Action.DROPPED, "n", "One call gives one choice: make as many as are wanted.")
 
 
 def _of_one(exchange: Exchange) -> Exchange:
@@ -160,6 +179,14 @@ def _of_one(exchange: Exchange) -> Exchange:
     if request.carry.get("n", 1) == 1:
         return exchange
     return replace(exchange, request=replace(request, carry={**request.carry, "n": 1}))
+
+
+def _both(source: DialectName, target: DialectName) -> tuple[Dialect, Dialect]:
+    try:
+        return DIALECTS[source], DIALECTS[target]
+    except KeyError:
+        param, given = ("source", source) if source not in DIALECTS else ("target", target)
+        raise InvalidValue(f"{param} must be one of {', '.join(DIALECTS)}, not {given!r}.", param=param) from None
 
 
 def _object(body: Any) -> dict[str, Any]:

@@ -181,6 +181,34 @@ def test_convert_of_nonsense_ends_with_1_and_the_error(given: str) -> None:
     assert set(json.loads(err)["error"]) == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize("target", ["responses", "hub"])
+@pytest.mark.parametrize(
+    ("given", "code"), [("", "upstream_empty"), ("{", "upstream_truncated"), ("no", "upstream_bad_content")]
+)
+def test_a_reply_that_is_none_is_called_so(target: str, given: str, code: str) -> None:
+    """And not a request."""
+    status, out, err = _run("convert", "reply", "--from", "chat", "--to", target, given=given)
+    assert (status, out, json.loads(err)["error"]["code"]) == (1, "", code)
+
+
+def test_a_request_answers_no_other_one(tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(CHAT))
+    arguments = ("convert", "request", "--from", "chat", "--to", "responses", "--request", str(file))
+    code, out, err = _run(*arguments, given=json.dumps(CHAT))
+    assert (code, out) == (2, "")
+    assert "--request" in _one_line(err)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
+def test_convert_to_a_full_disk_ends_with_1_and_one_line() -> None:
+    command = [sys.executable, "-m", "adapter", "convert", "stream", "--from", "chat", "--to", "responses"]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(command, input=STREAM, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert "No space left" in _one_line(ended.stderr)
+
+
 # --------------------------------------------------------------------------------------------------------------- serve
 
 

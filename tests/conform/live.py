@@ -110,7 +110,8 @@ class Keeping:
             "previous_response_id": previous,
         }
         if stored:
-            said = [{"type": "message", "id": "msg_1", "role": "user", "content": body.get("input")}]
+            parts = [{"type": "input_text", "text": body.get("input")}]
+            said = [{"type": "message", "id": "msg_1", "role": "user", "content": parts}]
             self._kept[told["id"]] = said, told
         return replace(answer, raw=json.dumps(told).encode())
 

@@ -64,6 +64,24 @@ def test_a_trigger_is_answered_with_a_blob_alone() -> None:
     assert told["output"] == [{"type": "compaction", "id": "cmp_0", "encrypted_content": f"{BLOB}FACT-a FACT-b"}]
 
 
+@pytest.mark.parametrize("kind", ["none_chat", "chat"])
+def test_a_chat_upstream_that_compacts_is_no_less_strict(kind: Kind) -> None:
+    body = {**CHAT, "previous_response_id": "resp_1"}
+    for path in ("/v1/chat/completions", *([COMPACT] if kind == "chat" else [])):
+        assert asked(kind, body, path)[::2] == (400, ["unknown field previous_response_id"])
+
+
+def test_what_a_compaction_is_answered_with_has_every_field_of_its_shape() -> None:
+    (kept, _), usage = asked("compaction", ASKED)[1]["output"], asked("gomodel", ASKED)[1]["usage"]
+    assert kept["id"] == "msg_0"
+    assert usage.keys() - {"total_tokens"} == {
+        *("input_tokens", "output_tokens", "prompt_tokens_details", "completion_tokens_details", "raw_usage"),
+    }
+    answered = asked("response", ASKED)[1]
+    assert (answered["id"], answered["model"]) == ("resp_0", "m")
+    assert answered["output"][0]["content"][0]["type"] == "output_text"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_answers_a_plain_turn_with_all_it_knows(kind: Kind) -> None:
     peer = CompactPeer(kind)

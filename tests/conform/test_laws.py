@@ -12,11 +12,12 @@ from adapter import translate
 from adapter.conform import laws
 from adapter.conform.laws import Name
 from adapter.conform.peers import message
-from adapter.conform.speaking import chat_message, chat_stream, response, responses_events, responses_stream
+from adapter.conform.speaking import Spoken, chat_message, chat_stream, response, responses_events, responses_stream
 from adapter.translate import Translated
 
 SPOKEN = message("hello", reasoning="Hm.", calls=[("f", '{"a": 1}'), ("g", "{}")])
 RAW, REPLY = responses_stream(SPOKEN), response(SPOKEN)
+REFUSED = {"type": "refusal", "refusal": "No."}
 BOTH: tuple[Name, ...] = ("chat", "responses")
 TO_BOTH = pytest.mark.parametrize("target", BOTH)
 
@@ -65,6 +66,7 @@ SOUND: list[Callable[[bytes], bytes]] = [
     lambda raw: raw.replace(b"data: ", b"data:").replace(b"event: ", b"event:"),
     lambda raw: b": a comment\n\n" + raw,
     lambda raw: raw.replace(b'{"id":"chatcmpl', b'{"error":null,"id":"chatcmpl'),
+    lambda raw: raw.replace(b'"delta":"', b'"obfuscation":"x","delta":"'),
 ]
 
 
@@ -85,6 +87,27 @@ def test_a_stream_that_is_no_answer_is_found_and_raises_nothing(target: Name, ch
     assert laws.output_is_grammatical(wrong, RAW, "responses", target)
     assert laws.stream_says_what_the_reply_says(wrong, RAW, REPLY, "responses", target)
     assert laws.responses_stream_comes_out_equal(wrong, responses_events(SPOKEN), RAW)
+
+
+@pytest.mark.parametrize(
+    ("target", "event"),
+    [
+        ("chat", b'{"choices": 5}'),
+        ("chat", b'{"choices": [{"index": 0, "delta": []}]}'),
+        ("responses", b'{"response": 5}'),
+    ],
+)
+def test_events_that_are_none_add_up_to_nothing(target: Name, event: bytes) -> None:
+    wrong = Translator(stream=lambda raw: b"data: " + event + b"\n\n")
+    told = laws.stream_says_what_the_reply_says(wrong, RAW, REPLY, "responses", target)
+    assert told == ["the stream or the reply adds up to no answer"]
+
+
+def test_a_chat_stream_that_ends_once_is_judged_by_its_grammar_too() -> None:
+    without_role = Translator(stream=lambda raw: raw.replace(b'"role":"assistant",', b""))
+    assert [told.split(" at ")[0] for told in laws.output_is_grammatical(without_role, RAW, "responses", "chat")] == [
+        "role.first"
+    ]
 
 
 @TO_BOTH
@@ -134,6 +157,35 @@ def test_so_is_another_reasoning_or_end_or_model_in_chat(old: bytes, new: bytes)
         return raw.replace(old, new)
 
     assert len(laws.stream_says_what_the_reply_says(Translator(stream=change), RAW, REPLY, "responses", "chat")) == 1
+
+
+def test_so_is_another_refusal_in_chat() -> None:
+    spoken = Spoken(
+        [{"id": "msg_0", "type": "message", "role": "assistant", "status": "completed", "content": [REFUSED]}]
+    )
+    wrong = Translator(stream=lambda raw: raw.replace(b"No.", b"Yes"))
+    told = laws.stream_says_what_the_reply_says(wrong, responses_stream(spoken), response(spoken), "responses", "chat")
+    assert told == ["refusal: streamed 'Yes', plain 'No.'"]
+
+
+def test_so_is_another_status_of_a_response() -> None:
+    def incomplete(raw: bytes) -> bytes:
+        *begun, last = raw.rstrip().split(b"\n\n")
+        return (
+            b"\n\n".join([*begun, last.replace(b'"status":"completed","error"', b'"status":"incomplete","error"')])
+            + b"\n\n"
+        )
+
+    wrong = Translator(stream=incomplete)
+    told = laws.stream_says_what_the_reply_says(wrong, RAW, REPLY, "responses", "responses")
+    assert told == ["status: streamed 'incomplete', plain 'completed'"]
+
+
+def test_further_choices_are_no_part_of_what_the_first_one_says() -> None:
+    chat = chat_stream(SPOKEN)
+    *said, done = chat.removesuffix(b"\n\n").split(b"\n\n")
+    second = [event.replace(b'"choices":[{"index":0', b'"choices":[{"index":1') for event in said]
+    assert laws.folded(b"\n\n".join([*said, *second, done, b""]), "chat") == laws.folded(chat, "chat")
 
 
 @TO_BOTH

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from adapter.conform.live.case import Answer
-from tests.conform.defects import BOTH, DONE, NEW, OLD, deltas, events, miscounts, plain, streams, without
+from adapter.conform.report import quoted
+from tests.conform.defects import BOTH, DONE, NEW, OLD, STREAM, deltas, events, miscounts, plain, streams, without
 from tests.conform.live import Defect, broken, judged
 
 
@@ -77,7 +78,7 @@ def test_a_failure_inside_a_stream_is_shown_and_told_once() -> None:
     report = judged(fails, "chat", examples=20)
     told = [line for line in report.text().splitlines() if " · " in line]
     assert len(told) == 1
-    assert told[0].endswith('expected [DONE]; its last event: «{"error": {"message": "CUDA is out of memory"}}»')
+    assert told[0].endswith('expected [DONE]; the last in it: «data: {"error": {"message": "CUDA is out of memory"}}»')
 
 
 def test_whatever_ends_a_stream_too_early_is_named_too() -> None:
@@ -152,3 +153,49 @@ def test_an_answer_without_a_field_is_judged_for_the_others() -> None:
 
     report = judged(plain(change), "responses")
     assert broken(report) == {"has-the-shape", "ends-as-it-says"}
+
+
+@pytest.mark.parametrize("error", [b'{"error": {"message": "CUDA is out of memory"}}\n', b"CUDA is out of memory"])
+@pytest.mark.parametrize("dialect", BOTH)
+def test_an_error_that_nobody_frames_is_shown(dialect: str, error: bytes) -> None:
+    """Whose lines are no fields of an event: no client sees them."""
+    fails = streams(lambda raw: b"\n\n".join(raw.split(b"\n\n")[:3]) + b"\n\n" + error)
+    (told, *_) = [text for law, _, text in judged(fails, dialect).findings if law == "ends-once"]
+    assert told.startswith("it ends with nothing, expected ")
+    assert told.endswith(f"; the last in it: {quoted(error)}")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        (lambda raw: b"", "the body is empty"),
+        (lambda raw: b"\xef\xbb\xbf" + raw, "the body is no JSON, since a byte order mark stands before it"),
+        (lambda raw: raw.replace(b'"usage"', b'"x": NaN, "usage"'), '"x": NaN, "usage"'),
+        (lambda raw: raw + b"x", "}x»"),
+        (lambda raw: b"[%b]" % raw, "the body is no JSON object: «[{"),
+    ],
+    ids=["empty", "BOM", "NaN", "trailing", "list"],
+)
+def test_a_body_that_is_no_json_is_shown_where_it_is_none(spoilt: Any, told: str) -> None:
+    """Its beginning looks as good as any."""
+    server = Defect(answers=lambda _, it: it if it.media_type == STREAM else replace(it, raw=spoilt(it.raw)))
+    (found, *_) = [text for law, _, text in judged(server, "responses").findings if law == "is-json"]
+    assert told in found
+    assert len(found) < 300
+
+
+def test_of_what_has_no_type_none_is_told() -> None:
+    """An error in a stream of Responses, as Chat says it."""
+    failure = b'data: {"error": {"message": "CUDA is out of memory"}}\n\n'
+    fails = streams(lambda raw: b"\n\n".join(raw.split(b"\n\n")[:3]) + b"\n\n" + failure)
+    found = [
+        text for law, case, text in judged(fails, "responses").findings if (law, case) == ("is-grammatical", "a stream")
+    ]
+    assert [text.split(" at ")[0] for text in found] == ["sse.event_missing", "seq", "event.unknown"]
+    assert found[0].startswith("sse.event_missing at event[3]: no event line: «{")
+
+
+@pytest.mark.parametrize("ends", [lambda raw: raw + DONE, lambda raw: raw.removesuffix(DONE)], ids=["twice", "never"])
+def test_how_often_a_stream_ends_is_told_once(ends: Any) -> None:
+    """The grammar has rules of it, too."""
+    assert broken(judged(streams(ends), "chat")) == {"ends-once"}

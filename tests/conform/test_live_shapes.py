@@ -16,6 +16,7 @@ from adapter.conform.live.shapes import WORD, Exactly, Kinds, lacks
 
 BOTH: tuple[Name, ...] = ("chat", "responses")
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TOKEN = {"token": "h", "logprob": -0.5, "bytes": [104], "top_logprobs": []}
 CHAT: dict[str, Any] = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -27,7 +28,7 @@ CHAT: dict[str, Any] = {
             "message": {"role": "assistant", "content": "hello", "refusal": None, "tool_calls": [CALL]},
             "finish_reason": "tool_calls",
             "logprobs": {
-                "content": [{"token": "h", "logprob": -0.5, "bytes": [104], "top_logprobs": []}],
+                "content": [TOKEN],
                 "refusal": [],
             },
         }
@@ -43,7 +44,7 @@ CHAT: dict[str, Any] = {
     },
 }
 PARTS = [
-    {"type": "output_text", "text": "hello", "annotations": [], "logprobs": []},
+    {"type": "output_text", "text": "hello", "annotations": [], "logprobs": [TOKEN]},
     {"type": "refusal", "refusal": "No."},
 ]
 CALLED = {
@@ -108,7 +109,8 @@ MAY_LACK = [
     *("system_fingerprint", "service_tier", "usage.prompt_tokens_details", "usage.completion_tokens_details"),
     *("usage.prompt_tokens_details.cached_tokens", "usage.prompt_tokens_details.audio_tokens"),
     *("usage.completion_tokens_details.reasoning_tokens", "usage.input_tokens_details.cache_write_tokens"),
-    *("output.0.content.0.logprobs", "output.1.id", "output.1.status", "output.2.id", "background", "store"),
+    *(f"output.0.content.0.logprobs{field}" for field in ("", ".0.bytes", ".0.top_logprobs")),
+    *("output.1.id", "output.1.status", "output.2.id", "background", "store"),
     *("max_output_tokens", "max_tool_calls", "top_logprobs", "frequency_penalty", "presence_penalty", "temperature"),
     *("top_p", "previous_response_id", "truncation", "prompt_cache_key", "safety_identifier", "user", "completed_at"),
     *("instructions", "metadata", "reasoning", "text"),

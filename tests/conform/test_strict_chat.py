@@ -97,7 +97,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "critic", "content": "x"}]}, "messages[0]: role 'critic'"),
     ({"messages": [{**HELLO, "name": "ann"}]}, "messages[0]: keys ["),
     ({"messages": [{"role": "assistant", "tool_calls": [call()]}, result()]}, "messages[0]: keys ["),
-    ({"messages": [said(reasoning_content="hm")]}, "messages[0]: keys ["),
+    *(
+        ({"messages": [said(**{key: []})]}, "messages[0]: keys [")
+        for key in ("reasoning_content", "extra_content", "reasoning_details")
+    ),
     ({"messages": [{"role": "user", "content": None}]}, "messages[0]: null content"),
     ({"messages": [said(None)]}, "messages[0]: null content"),
     ({"messages": [{"role": "user", "content": 5}]}, "messages[0]: content is no text"),
@@ -122,15 +125,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "call of type custom",
     ),
     ({"response_format": 5}, "malformed: "),
+    ({"tools": [{}]}, "malformed: "),
+    ({"tools": [5]}, "malformed: "),
     ({"messages": [5]}, "malformed: "),
 ]
 TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),
     ({"temperature": 1, "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 5}, {}),
-    ({"response_format": TEXT}, {"response_format": "none"}),
+    *(({"response_format": TEXT}, {"response_format": most}) for most in ("none", "json_object")),
     ({"response_format": OBJECT}, {"response_format": "json_object"}),
-    ({"response_format": OBJECT}, {}),
-    ({"response_format": SCHEMA}, {}),
+    *(({"response_format": form}, {}) for form in (TEXT, OBJECT, SCHEMA)),
     ({"metadata": {"a": "b"}, "store": True}, accepts("metadata", "store")),
     ({"metadata": {}}, accepts("metadata", "store")),
     ({"metadata": {"a": "b"}}, accepts("metadata")),
@@ -143,7 +147,12 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"messages": [calls(call("a"), call("b")), result("a"), result("b"), HELLO]}, {}),
     ({"messages": [calls(call("c" * 64)), result("c" * 64)]}, {}),
     ({"messages": [calls(call("c12345678")), result("c12345678")]}, {"call_id": CallIdRule(9, "alnum")}),
-    ({"messages": [said(reasoning_content="hm")]}, {"reasoning_replay": "all", "reasoning_demanded": True}),
+    ({"tools": [FUNCTION], "tool_choice": "auto"}, {"tool_choice": "ignored"}),
+    ({"messages": [HELLO, said(reasoning_content="hm")]}, {"reasoning_replay": "all", "reasoning_demanded": True}),
+    *(
+        ({"messages": [one]}, {"empty_answers": False})
+        for one in (said(), said("", refusal="no"), {**HELLO, "content": ""})
+    ),
     ({"messages": [said(reasoning="hm")]}, {"reasoning_replay": "all", "reasoning_field": "reasoning"}),
     ({"messages": [said()]}, {"reasoning_replay": "tool_turns", "reasoning_demanded": True}),
     ({"messages": [said(extra_content={})]}, {"extra_content": True}),
@@ -193,6 +202,7 @@ def test_a_good_request_is_taken(asked: dict[str, Any], capabilities: dict[str, 
 def test_an_effort_is_one_that_the_server_knows() -> None:
     capabilities = {"reasoning_effort": True, "reasoning_efforts": ("low", "high")}
     assert found({"reasoning_effort": "low"}, capabilities) == []
+    assert found({"reasoning_effort": "none"}, capabilities) == []
     assert found({"reasoning_effort": "medium"}, capabilities) == ["reasoning_effort"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -262,16 +261,6 @@ def test_done_without_a_finish_behind_what_are_no_arguments_gets_it(last: str) -
     assert b'"finish_reason":"tool_calls"' in passed("chat", said + DONE)
 
 
-def test_an_inferred_finish_is_given_to_every_choice_that_was_asked() -> None:
-    asked = translate.request({"model": "m", "n": 2, "messages": [{"role": "user", "content": "x"}]}, "chat", "chat")
-    exchange = replace(asked.exchange, request=replace(asked.exchange.request, body={"model": "m", "n": 2}))
-    stream = DIALECTS["chat"].raw_stream(exchange)
-
-    out = stream.feed(chunk('{"role":"assistant"}') + DONE)
-
-    assert out.count(b'"finish_reason":"stop"') == 2
-
-
 def test_an_error_behind_the_finish_leaves_the_answer_standing() -> None:
     said = chunk('{"role":"assistant"}') + chunk("{}", '"stop"')
 
@@ -432,23 +421,3 @@ def test_the_raw_lane_ends_as_the_hub_lane_does(events: list[bytes]) -> None:
     assert stream.answer.status == read.status
     assert str(stream.answer.error) == str(read.error)
     assert out.count(DONE) == (0 if read.error else 1)
-
-
-def of_choice(index: int, finish: str = "null") -> bytes:
-    return chunk("{}", finish).replace(b'"index":0', b'"index":%d' % index)
-
-
-def test_of_several_choices_all_must_finish() -> None:
-    """What breaks off while one of them still speaks is no complete answer, and nobody hurries it."""
-    exchange = Exchange.unasked("chat")
-    exchange.request.body["n"] = 2
-    said = of_choice(0) + of_choice(1) + of_choice(0, '"stop"')
-    broken, whole, done = (DIALECTS["chat"].raw_stream(exchange) for _ in range(3))
-
-    assert broken.feed(said) == said
-    assert not broken.settling
-    assert b"upstream_truncated" in broken.close()
-    assert whole.feed(said + of_choice(1, '"length"')).startswith(said)
-    assert whole.settling
-    assert whole.close() == DONE
-    assert done.feed(said + DONE) == said + DONE

@@ -31,7 +31,12 @@ class Answer:
     @property
     def excerpt(self) -> str:
         """Its beginning, for people, in one line. What is no answer of a model says which fault it is."""
-        return quoted(self.raw) if self.status == 200 else excerpt(self.raw)
+        return self.excerpt_from(0)
+
+    def excerpt_from(self, byte: int) -> str:
+        """The same of what begins there."""
+        raw = self.raw[byte:]
+        return quoted(raw) if self.status == 200 else excerpt(raw)
 
 
 @dataclass(frozen=True)

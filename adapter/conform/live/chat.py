@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 from adapter.conform import laws
-from adapter.conform.live.dialect import Call, Dialect
+from adapter.conform.live.dialect import TOKEN, Call, Dialect
 from adapter.conform.live.shapes import SECONDS, WORD, Exactly, Wanted
 from adapter.hub.grammar import ChatChecker
 
@@ -17,8 +17,7 @@ _MESSAGE: Final[Wanted] = {
     "refusal?": (str, None),  # required by the official file; clients read it as null where old servers leave it out
     "tool_calls?": (None, [_FUNCTION]),
 }
-_TOKEN: Final[Wanted] = {"token": str, "logprob": float, "bytes?": (None, [int]), "top_logprobs?": (None, [dict])}
-_LOGPROBS: Final[Wanted] = (None, {"content?": (None, [_TOKEN]), "refusal?": (None, [_TOKEN])})
+_LOGPROBS: Final[Wanted] = (None, {"content?": (None, [TOKEN]), "refusal?": (None, [TOKEN])})
 _MORE: Final[Wanted] = {"system_fingerprint?": (None, str), "service_tier?": (None, str)}
 _FINISHES: Final = ("stop", "length", "tool_calls", "content_filter", "function_call")
 

@@ -13,10 +13,12 @@ from adapter.conform.report import quoted
 from adapter.hub.grammar import framing
 from adapter.hub.grammar.violation import Violation
 from adapter.wire import jsonio
+from adapter.wire.sse import BOM
 
 ERROR: Final[Wanted] = {"error": {"message": WORD, "type": str, "param?": (None, str), "code?": (None, str, int)}}
 """The body of every refusal, in both dialects. The file has no codes that are numbers, and every client takes them."""
-_BOM: Final = b"\xef\xbb\xbf"
+TOKEN: Final[Wanted] = {"token": str, "logprob": float, "bytes?": (None, [int]), "top_logprobs?": (None, [dict])}
+"""What is told of a token's probability, in both dialects."""
 
 
 class Call(NamedTuple):
@@ -132,7 +134,7 @@ class Dialect(ABC):
         servers err in all their events alike."""
         frames, broken = framing.framed(raw)
         found = [(violation, b"") for violation in broken]
-        if raw.startswith(_BOM):
+        if raw.startswith(BOM):
             bom = Violation(
                 "sse.bom", "byte 0", "the stream begins with a byte order mark; the SDKs lose its first event"
             )

@@ -14,17 +14,21 @@ from typing import Any, Final
 
 from adapter.conform.acting import offered
 from adapter.conform.laws import Findings, data_of
-from adapter.conform.live.case import STREAM_TYPE, Case, Law
+from adapter.conform.live.case import STREAM_TYPE, Answer, Case, Law
 from adapter.conform.live.dialect import ERROR, qualified
 from adapter.conform.live.shapes import lacks
 from adapter.conform.report import quoted
 from adapter.hub.grammar.violation import shown
 from adapter.wire import jsonio
+from adapter.wire.sse import BOM
 
 _UNSAID: Final = 4
 """Tokens that an answer may take without a word: those that end it."""
 _GARBLED: Final = re.compile("[\x80-\xff]{2,}")
 """How text beyond ASCII looks whose UTF-8 was read as Latin-1."""
+_BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_BEFORE: Final = 40
+"""Bytes that a finding shows in front of where JSON ends to be some."""
 _TRIED_AGAIN: Final = (408, 409, 429)
 """Statuses after which SDKs send the same once more."""
 
@@ -68,7 +72,7 @@ def is_json(case: Case) -> Findings:
     if case.answer.media_type != "application/json":
         kind = case.answer.media_type or "missing"
         return [f"the content type is {kind}, expected application/json: {case.answer.excerpt}"]
-    return [] if isinstance(case.value, dict) else [f"the body is no JSON object: {case.answer.excerpt}"]
+    return [] if isinstance(case.value, dict) else [f"the body is {_instead_of_json(case.answer)}"]
 
 
 def has_the_shape(case: Case) -> Findings:
@@ -199,9 +203,9 @@ def ends_once(case: Case) -> Findings:
     """A stream that answers ends exactly once: Chat with [DONE], Responses with response.completed or .incomplete."""
     if len(case.ends) == 1 and case.ends[0] in case.dialect.good_ends:
         return []
-    told, expected = ", ".join(case.ends) or "nothing", " or ".join(case.dialect.good_ends)
-    *_, last = [b"", *data_of(case.answer.raw)]
-    shows = f"its last event: {quoted(last)}" if last else f"no event is in it: {case.answer.excerpt}"
+    told, expected, raw = ", ".join(case.ends) or "nothing", " or ".join(case.dialect.good_ends), case.answer.raw
+    *_, last = _BLANK_LINE.split(raw.strip())  # be it no event: so do errors end a stream that nobody frames
+    shows = f"the last in it: {quoted(last)}" if data_of(raw) else f"no event is in it: {case.answer.excerpt}"
     return [f"it ends with {told}, expected {expected}; {shows}"]
 
 
@@ -365,6 +369,19 @@ RESUMED: Final[tuple[Law, ...]] = (comes_whole, is_answered, is_an_event_stream,
 """Of the rest of one."""
 REFUSAL: Final[tuple[Law, ...]] = (comes_whole, is_refused, is_json, says_why)
 """Of an answer to what cannot be answered."""
+
+
+def _instead_of_json(answer: Answer) -> str:
+    """What a body is that is no JSON object."""
+    if not answer.raw.strip():
+        return "empty"
+    if answer.raw.startswith(BOM):
+        return f"no JSON, since a byte order mark stands before it (RFC 8259, section 8.1): {answer.excerpt}"
+    try:
+        jsonio.loads(answer.raw)
+    except jsonio.NotJson as refused:
+        return f"{refused}: {answer.excerpt_from(max(refused.offset - _BEFORE, 0))}"
+    return f"no JSON object: {answer.excerpt}"
 
 
 def _parsed(text: str) -> Any:

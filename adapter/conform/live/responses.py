@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from adapter.conform.laws import TERMINALS, events_of
-from adapter.conform.live.dialect import Call, Dialect, qualified
+from adapter.conform.live.dialect import TOKEN, Call, Dialect, qualified
 from adapter.conform.live.shapes import MOMENT, WORD, Kinds, Wanted
 from adapter.hub.grammar import ResponsesChecker
 
 _STATUSES: Final = ("in_progress", "completed", "incomplete")
 _PART: Final = Kinds(
-    {"output_text": {"text": str, "annotations": list, "logprobs?": (None, list)}, "refusal": {"refusal": str}}
+    {"output_text": {"text": str, "annotations": list, "logprobs?": (None, [TOKEN])}, "refusal": {"refusal": str}}
 )
 _ITEM: Final = Kinds(
     {
@@ -179,7 +179,7 @@ def _kind(tool: Any) -> tuple[Any, Any]:
 
 def _another(asked: Any, told: Any) -> bool:
     """What is asked is told otherwise, and not only in another of its spellings."""
-    return asked is not None and type(asked) is type(told) and bool(asked != told)
+    return type(asked) is type(told) and bool(asked != told)
 
 
 _DIFFER: Final[dict[str, Callable[[Any, Any], bool]]] = {

@@ -2,8 +2,8 @@
 
 Not everything is left as it is:
 
-* `[DONE]` without any finish before it gets one, since official SDKs refuse an answer that has none; amid the arguments of a
-  call, without any choice, or behind an error that nobody saw pass, the stream has failed instead.
+* `[DONE]` gets the finish of each choice that has none before it, since official SDKs refuse an answer without; amid the
+  arguments of a call, without any choice, or behind an error that nobody saw pass, the stream has failed instead.
 * An error behind the finish is dropped: the answer stands.
 * An error without its envelope, or that only a finish tells of, gets it: official SDKs take it for a chunk. One that tells a key
   or an account is told in our words.
@@ -40,6 +40,8 @@ _MARKS: Final = (
 )
 _CALL_MARKS: Final = (b'"tool_calls":[', b'"tool_calls": [')
 """Looked for until the first call is seen."""
+_CHOICE_MARKS: Final = (b'"index":',)
+"""Of several choices, looked for until all have begun: one may not be there at all, since not every server heeds `n`."""
 
 
 class RawChatStream(RawStream):
@@ -50,8 +52,12 @@ class RawChatStream(RawStream):
     def __init__(self, choices: int, *, withholds_usage: bool = False) -> None:
         """`choices`: how many were asked for. `withholds_usage`: the client did not ask for the chunk that only tells usage."""
         super().__init__()
+        if choices > 1:
+            self.marks += _CHOICE_MARKS
         self._asked = choices
         self._withholds_usage = withholds_usage
+        self._begun: set[int] = set()
+        """The choices that have said something, no more than were asked for."""
         self._finished: set[int] = set()
         """The choices that have their finish."""
         self._called = False
@@ -82,7 +88,8 @@ class RawChatStream(RawStream):
             return
         name, last = self.last()
         error = self.told(name, last)
-        if error is None and self._called and not self._finished and _amid_arguments(last):
+        unfinished = sorted(self._begun - self._finished)
+        if error is None and self._called and unfinished and _amid_arguments(last):
             error = UpstreamTruncated(ENDED_EARLY)
         if error is None and not self.answered:
             error = UpstreamEmpty(NO_ANSWER)
@@ -90,9 +97,9 @@ class RawChatStream(RawStream):
             self._failed(error, enveloped=False)
             return
         self.answer.status = "completed"
-        if not self._finished:
+        if unfinished:
             self.anomalies.append(Anomaly("finish_inferred"))
-            self._instead = framed(None, self._finish()) + framed(None, b"[DONE]")
+            self._instead = framed(None, self._finish(unfinished)) + framed(None, b"[DONE]")
 
     def _failed(self, error: AdapterError, *, enveloped: bool) -> None:
         self.ended = True
@@ -116,20 +123,29 @@ class RawChatStream(RawStream):
             if not isinstance(choice, dict):
                 continue
             self.answered = True
+            index = number if type(number := choice.get("index")) is int else 0
+            if index not in self._begun and len(self._begun) < self._asked:
+                self._begun.add(index)
+                if len(self._begun) == self._asked:
+                    self._look_no_more(_CHOICE_MARKS)
             delta, finish = choice.get("delta"), choice.get("finish_reason")
             if not self._called and isinstance(delta, dict) and delta.get("tool_calls"):
-                self._called, self.marks = True, _MARKS
+                self._called = True
+                self._look_no_more(_CALL_MARKS)
             if finish is not None and (found := outcome_of(finish)) is not None:
                 answer.usage = answer.usage or normal(usage_of(event))
-                self._finish_choice(choice, found[0])
+                self._finish_choice(choice, index, found[0])
 
-    def _finish_choice(self, choice: dict[str, Any], outcome: Outcome) -> None:
+    def _look_no_more(self, marks: tuple[bytes, ...]) -> None:
+        self.marks = tuple(mark for mark in self.marks if mark not in marks)
+
+    def _finish_choice(self, choice: dict[str, Any], index: int, outcome: Outcome) -> None:
         """The answer is complete when all the choices that were asked for are."""
-        answer, index = self.answer, choice.get("index")
+        answer = self.answer
         if outcome is Outcome.FAILED:
             self._failed(broken_off(choice), enveloped=False)
         elif answer.status == "in_progress":
-            self._finished.add(index if type(index) is int else 0)
+            self._finished.add(index)
             if len(self._finished) >= self._asked:
                 answer.status = "completed" if outcome.reason is None else "incomplete"
 
@@ -143,11 +159,11 @@ class RawChatStream(RawStream):
             return block
         return b"" if event.get("choices") == [] and event.get("usage") else block
 
-    def _finish(self) -> bytes:
+    def _finish(self, unfinished: list[int]) -> bytes:
         """The chunk that was left out."""
         reason = "tool_calls" if self._called else "stop"
         choices: list[dict[str, Any]] = [
-            {"index": i, "delta": {}, "logprobs": None, "finish_reason": reason} for i in range(self._asked)
+            {"index": i, "delta": {}, "logprobs": None, "finish_reason": reason} for i in unfinished
         ]
         answer = self.answer
         head = {"id": answer.id, "object": "chat.completion.chunk", "created": answer.created_at, "model": answer.model}

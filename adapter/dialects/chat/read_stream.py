@@ -12,8 +12,8 @@ stands. *Ended*: the terminal event was given.
 The terminal event waits for `[DONE]` or the end of the stream, since usage comes after the finish; the last usage counts
 (some servers send a running total with every chunk). Nothing that an upstream sends raises.
 
-Only choice 0 is read: this adapter never asks an upstream for more. `<think>` tags in content are text like any other:
-which models use them, and when they are quoted, is for the server's own parser to know.
+Only choice 0 is read: this adapter never asks an upstream for more, and what others say is a loss. `<think>` tags in content
+are text like any other: which models use them, and when they are quoted, is for the server's own parser to know.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 
 from adapter.dialects.chat.answer import citations
 from adapter.dialects.chat.answer.assembly import Assembly
-from adapter.dialects.chat.answer.fields import ANSWER, CHOICE, MESSAGE
+from adapter.dialects.chat.answer.fields import ANSWER, CHOICE, FURTHER_CHOICES, MESSAGE
 from adapter.dialects.chat.answer.finishes import Outcome, outcome_of
 from adapter.dialects.chat.answer.moderation import to_responses
 from adapter.dialects.chat.answer.sole_text import sole_text
@@ -138,6 +138,7 @@ class ChatReader:
                 continue
             if choice.get("index"):
                 self._anomaly("choice_ignored")
+                self._losses((FURTHER_CHOICES,))
                 continue
             if self._outcome is not None:
                 self._look_after_finish(chunk, choice)

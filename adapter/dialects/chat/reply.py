@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat.answer import citations
 from adapter.dialects.chat.answer.assembly import Assembly
-from adapter.dialects.chat.answer.fields import ANSWER, CHOICE
+from adapter.dialects.chat.answer.fields import ANSWER, CHOICE, FURTHER_CHOICES
 from adapter.dialects.chat.answer.finishes import CALL_TYPES, Outcome, finish_reason, is_failure, outcome_of
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as moderation_to_chat
@@ -122,6 +122,9 @@ def _read(body: Any, exchange: Exchange, ids: Ids, clock: Clock) -> tuple[Answer
     # to look at each key takes twice as long as to count those that were found
     if not (upstream_id and model and created and usage) or len(body) != 5 + ("object" in body) + len(extra):
         losses += unknown_fields("", body, _ANSWER)
+    if len(body["choices"]) > 1:
+        anomalies.append(Anomaly("choice_ignored"))
+        losses.append(FURTHER_CHOICES)
     if losses:
         answer.losses = tuple(losses)
     return answer, choice, token, anomalies

@@ -41,7 +41,8 @@ class ResponsesChecker(framing.Checker):
     def _named(self, name: str | None, event: Any) -> list[Violation]:
         kind = event.get("type") if isinstance(event, dict) else None
         if name is None:
-            return [Violation("sse.event_missing", f"event[{self._n}]", f"no event line for {kind}")]
+            what = "no event line" if kind is None else f"no event line for {kind}"
+            return [Violation("sse.event_missing", f"event[{self._n}]", what)]
         if name != kind:
             return [Violation("sse.event_mismatch", f"event[{self._n}]", f"event line {name}, type {kind}")]
         return []

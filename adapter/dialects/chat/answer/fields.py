@@ -6,7 +6,7 @@ from typing import Final
 
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS
 from adapter.hub.extra_content import EXTRA_CONTENT
-from adapter.hub.losses import Fields
+from adapter.hub.losses import Action, Fields, Loss
 
 _CALLED: Final[Fields] = dict.fromkeys(("name", "arguments", "input"))
 _CITATION: Final[Fields] = dict.fromkeys(("type", "url", "title", "start_index", "end_index"))
@@ -35,3 +35,6 @@ ANSWER: Final[Fields] = {
     "choices": CHOICE,
 }
 """Of a whole answer, or of a chunk of one."""
+FURTHER_CHOICES: Final = Loss(
+    "choices", Action.DROPPED, "choices", "One choice of an answer is read: none asks for more."
+)
