@@ -62,16 +62,6 @@ class Compaction(Section):
     prompt: Path | None = None
     """A file that replaces the summariser's instructions."""
 
-    def options(self) -> Options:
-        """As the one value that compaction goes by.
-
-        Raises:
-            ConfigError: the prompt cannot be read.
-        """
-        written = {one.name: getattr(self, one.name) for one in fields(Compaction)}
-        written["model"] = self.model or None  # so a variable of the environment is unset
-        return Options(**written, instructions=load_prompt(self.prompt))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Compaction):
@@ -81,6 +71,17 @@ class Options(Compaction):
     instructions: str = field(default_factory=lambda: load_prompt(None), repr=False)
     """The summariser's."""
     clips: Clips = field(default_factory=Clips)
+
+    @classmethod
+    def of(cls, section: Compaction) -> Options:
+        """As the operator wrote it.
+
+        Raises:
+            ConfigError: the prompt cannot be read.
+        """
+        written = {one.name: getattr(section, one.name) for one in fields(section)}
+        written["model"] = section.model or None  # so a variable of the environment is unset
+        return cls(**written, instructions=load_prompt(section.prompt))
 
     def reply_for(self, model: str, key_id: str | None = None) -> Reply:
         """The reply shape for a caller's key, else for a model, by the name that the client uses."""
