@@ -37,7 +37,7 @@ from adapter.server.calls.lanes import Answering
 from adapter.server.calls.own import Changed, Document, Said
 from adapter.server.calls.plan import passed, serialised
 from adapter.server.courses.about import About
-from adapter.server.courses.compacting import COMPACT_PATH, Case, Compactor
+from adapter.server.courses.compacting import COMPACT_PATH, UNANSWERED, Case, Compactor
 from adapter.server.courses.course import Course, Lane
 from adapter.server.courses.going import Going
 from adapter.server.courses.ground import Ground
@@ -50,6 +50,7 @@ _FOREIGN: Final = Loss("input", Action.DROPPED, "reasoning", "The upstream canno
 _SIGNED: Final = Loss(
     "input", Action.DROPPED, "extra_content", "The upstream is not given back what another server signed."
 )
+_UNANSWERED: Final = "The conversation goes on, and no upstream takes a call without an output."
 _FRAME: Final[frozenset[type[Event]]] = frozenset({Started, ItemOpened, ItemClosed, Finished, Failed})
 _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
@@ -68,7 +69,7 @@ class CompactCourses:
         Raises:
             AdapterError: the request cannot be served.
         """
-        target, seals = self._expanded(turn, request, found)
+        target, seals = self._expanded(turn, request, found, going_on=not facts.triggered)
         if target.upstream.compacts_in_place:
             return self._hub(turn, request, target, seals)
         limit = compact_threshold(request.body.get("context_management"))
@@ -109,7 +110,7 @@ class CompactCourses:
         request = DIALECTS["responses"].read_request(call.body, turn.client)
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
-        target, seals = self._expanded(turn, request, found)
+        target, seals = self._expanded(turn, request, found, going_on=False)
         case = self._case(turn, ClientShape(reply), request, target)
 
         async def begin() -> Lane:
@@ -231,10 +232,13 @@ class CompactCourses:
             answering = Changed(answering, SealingSignatures(*holder), only=_FRAME)
         return Changed(answering, sealing_reasoning(*holder), only=_ITEMS) if asked else answering
 
-    def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
-        """The target that can go on with this history, whose items in `request` are from now on what it reads."""
+    def _expanded(
+        self, turn: Turn, request: Request, found: tuple[Target, ...], *, going_on: bool
+    ) -> tuple[Target, Seals]:
+        """The target that can go on with this history, whose items in `request` are from now on what it reads; `going_on` as in
+        `keep.split`."""
         native = len(found) == 1 and found[0].upstream.dialect == "responses"
-        expanded = expand(request.items, self._ground.ring, turn.caller.tenant, native=native)
+        expanded = expand(request.items, self._ground.ring, turn.caller.tenant, native=native, going_on=going_on)
         maker = _maker(expanded.preferred_origin, found)
         if expanded.origin is not None and maker is None:
             raise not_verified("input")
@@ -244,6 +248,9 @@ class CompactCourses:
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
         read = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning, takes_extra=profile.signs)
+        request.losses += [
+            Loss(f"input[{place}]", Action.DROPPED, UNANSWERED, _UNANSWERED) for place in expanded.unanswered
+        ]
         if expanded.signed and not profile.signs:
             request.losses.append(_SIGNED)
         if read is not expanded.items and target.upstream.dialect == "responses":  # Chat has no place for blobs anyway

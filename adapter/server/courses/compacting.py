@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapter.compaction.anatomy import (
     COMPACTIONS,
@@ -18,9 +19,9 @@ from adapter.compaction.anatomy import (
     TRIGGER,
     Voice,
     answered_name,
-    called_name,
     is_orphan,
     type_of,
+    unanswered,
     units,
     voice,
 )
@@ -53,6 +54,8 @@ from adapter.wire.jsonio import NotJson, loads
 COMPACT_PATH: Final = "/responses/compact"
 GOING_ON: Final = frozenset({ClientShape.CHAT, ClientShape.THRESHOLD})
 """Shapes whose shortened history is answered at once."""
+UNANSWERED: Final = "unanswered_call"
+"""The kind of a loss: a call without an output, or an output without its call."""
 _TO_ENDPOINT: Final = (
     "instructions",
     "previous_response_id",
@@ -66,9 +69,9 @@ _TO_TRIGGER: Final = (*_TO_ENDPOINT, "tools", "parallel_tool_calls", "reasoning"
 """What shapes a turn's input, so that caches hit; nothing that shapes its answer."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Case:
-    """One history to be compacted."""
+    """One history to be compacted; not changed once it is made."""
 
     turn: Turn
     shape: ClientShape
@@ -97,10 +100,28 @@ class Case:
         """The shortened history is answered at once."""
         return self.shape in GOING_ON
 
-    @property
+    @cached_property
     def split(self) -> Split:
         """What stays of the history and what goes."""
         return split(self.request.items, self.options, going_on=self.going_on)
+
+    @cached_property
+    def unfit(self) -> Unfit:
+        """What of the history has no counterpart."""
+        return _unfit(self.request.items)
+
+    def at(self, index: int) -> str:
+        """The path of an item in the client's own body, as far as it can be told."""
+        return "messages" if self.request.dialect == "chat" else f"input[{self.places[index]}]"
+
+
+class Unfit(NamedTuple):
+    """Indices of what strict servers refuse of a history."""
+
+    calls: set[int]
+    """Calls without outputs."""
+    items: set[int]
+    """Those, the reasoning that led to nothing else, and outputs without a call."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,18 +150,29 @@ class Compactor:
         return list(self._losses(case))
 
     def _losses(self, case: Case) -> Iterator[Loss]:
-        if case.settings and case.shape in (ClientShape.RESPONSE, ClientShape.GOMODEL):
-            yield Loss("input", Action.DROPPED, UPDATE, "A summary as text cannot say which settings are in effect.")
         how = self.way(case.shape, case.target)
-        if how not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT, Way.TRIGGER_BLOB):
-            return
-        if case.going_on or how is Way.TRIGGER_BLOB:
+        own = how in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT, Way.TRIGGER_BLOB)
+        as_text = case.shape in (ClientShape.RESPONSE, ClientShape.GOMODEL)
+        if own and not case.going_on:  # `Going` tells of a turn that does
+            yield from case.request.losses
+            if how is not Way.TRIGGER_BLOB and case.request.body.get("reasoning") is not None:
+                reason = "The upstream's compaction takes no reasoning settings."
+                yield Loss("reasoning", Action.DROPPED, "reasoning", reason)
+        if as_text and case.settings:
+            yield Loss("input", Action.DROPPED, UPDATE, "A summary as text cannot say which settings are in effect.")
+        action = Action.DROPPED
+        if as_text:
+            lost, reason = case.unfit.calls, "A summary as text cannot hold a call whose output is still to come."
+        elif own and (case.going_on or how is Way.TRIGGER_BLOB):
             reason = "The upstream's compaction takes no call without an output, and no output without a call."
-            for index in sorted(_unfit(case.request.items).difference(case.split.kept)):
-                yield Loss(f"input[{case.places[index]}]", Action.DROPPED, "unanswered_call", reason)
-        elif case.request.body.get("reasoning") is not None:
-            reason = "The upstream's compaction takes no reasoning settings."
-            yield Loss("reasoning", Action.DROPPED, "reasoning", reason)
+            lost = case.unfit.items.difference(case.split.kept)
+        else:
+            reason = (
+                "The conversation goes on, and no upstream takes a call without an output: a summary may tell of it."
+            )
+            lost, action = case.unfit.calls.difference(case.split.kept), Action.APPROXIMATED
+        for path in dict.fromkeys(map(case.at, sorted(lost))):
+            yield Loss(path, action, UNANSWERED, reason)
 
     async def made(self, case: Case) -> Made:
         """The history made short.
@@ -341,7 +373,7 @@ def _kept_elsewhere(request: Request) -> str | None:
 def _told(case: Case) -> list[Item]:
     """What of the history the upstream's own compaction is told: all that it takes, and where the turn goes on at once, only what
     comes before that, without instructions, which stay."""
-    parts, unfit = case.split, _unfit(case.request.items)
+    parts, unfit = case.split, case.unfit.items
     after = set(parts.kept[parts.cut :]) if case.going_on else set()
     return [
         item
@@ -350,19 +382,19 @@ def _told(case: Case) -> list[Item]:
     ]
 
 
-def _unfit(items: Sequence[Item]) -> set[int]:
-    """Indices of what strict servers refuse: calls without outputs, with the reasoning that led to nothing else, and outputs
-    without a call."""
+def _unfit(items: Sequence[Item]) -> Unfit:
+    calls: set[int] = set()
     found: set[int] = set()
     for unit in units(items):
         if is_orphan(items, unit):
             found.update(unit.indices)
+        calls.update(unanswered(items, unit))
         led = not unit.open
         for index in reversed(unit.indices):
             item = items[index]
-            called, answered = called_name(item), answered_name(item)
-            if called in unit.waiting or answered in unit.waiting or (type_of(item) == "reasoning" and not led):
+            answered = answered_name(item)
+            if index in calls or answered in unit.waiting or (type_of(item) == "reasoning" and not led):
                 found.add(index)
             else:
                 led = led or answered is None
-    return found
+    return Unfit(calls, found)
