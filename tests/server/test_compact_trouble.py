@@ -16,6 +16,7 @@ from tests.server.scripted import (
     SSE,
     Script,
     Upstream,
+    chat_reply,
     chat_stream,
     event,
     json_reply,
@@ -128,14 +129,25 @@ def test_a_history_too_long_for_the_upstreams_own_compaction_is_summarised(kind:
     play(scenario)
 
 
-def test_a_compaction_of_the_upstream_that_failed_is_no_summary_whatever_it_had_said_by_then() -> None:
+_HALF = response("half", status="failed")
+FAILED = [
+    (_HALF | {"error": {"code": "rate_limit_exceeded", "message": "no"}}, 429),
+    (_HALF, 502),
+    (_HALF | {"status": "cancelled"}, 502),
+    (chat_reply("half") | {"choices": [chat_reply("half")["choices"][0] | {"finish_reason": "error"}]}, 502),
+]
+
+
+@pytest.mark.parametrize(("failed", "status"), FAILED)
+def test_a_compaction_of_the_upstream_that_failed_is_no_summary_whatever_it_had_said_by_then(
+    failed: dict[str, Any], status: int
+) -> None:
     async def scenario() -> None:
-        failed = response("half", status="failed") | {"error": {"code": "rate_limit_exceeded", "message": "no"}}
         async with (
             Upstream([json_reply(failed)]) as up,
             adapter(upstream(up.url, "responses", compact="response")) as client,
         ):
-            assert (await client.post(COMPACT, CALL)).status == 429
+            assert (await client.post(COMPACT, CALL)).status == status
 
     play(scenario)
 

@@ -155,7 +155,7 @@ class CompactCourses:
         async def begin() -> Lane:
             made = await self._made(case)
             events = triggered(self._facts(case, made), made.blob(seals), case.settings)
-            return Said(events, exchange, [Anomaly("usage_estimated")] if made.estimated else [])
+            return Said(events, exchange)
 
         case.turn.lane = "compact"
         return Course(stream=case.request.stream, exchange=exchange, begin=begin)
@@ -181,6 +181,8 @@ class CompactCourses:
         self._ground.report(case.turn, self._compactor.losses(case))
         made = await self._compactor.made(case)
         case.turn.outlet.headers.append((TOKEN_COUNT, b"estimate" if made.estimated else b"usage"))
+        if made.estimated:
+            case.turn.anomalies = [*case.turn.anomalies, Anomaly("usage_estimated")]
         return made
 
     def _facts(self, case: Case, made: Made, call: CompactCall | None = None) -> Facts:

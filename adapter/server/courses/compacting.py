@@ -29,11 +29,12 @@ from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
 from adapter.compaction.options import Options
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
-from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
+from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer, usage_of
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import TOO_LONG, Compacted, summarise, trimmed
 from adapter.compaction.updates import in_effect, is_update
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.answers import FAILURES, failure
 from adapter.errors import AdapterError, NoSummary, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
@@ -277,6 +278,7 @@ class Compactor:
             return await self._summarised(case)
         if kept_there or case.options.on_failure == "error":
             raise refused
+        case.turn.lost = case.turn.paid
         return Made.ours(trimmed(case.request, case.options, going_on=case.going_on))
 
     # --------------------------------------------------------------------------------------------- by the upstream
@@ -287,7 +289,6 @@ class Compactor:
         sent = self._endpoint_body(case, _told(case) if case.going_on else case.request.items)
         found = await self._twice(case, sent)
         cost = found.usage
-        case.turn.pay(cost)
         match found:
             case UpstreamShell():
                 if case.target.upstream.compact is not None:
@@ -319,21 +320,27 @@ class Compactor:
         return serialised(sent)
 
     async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob | UpstreamShell:
-        """What the endpoint answers; an answer with nothing in it is asked for once more."""
+        """What the endpoint answers; an answer with nothing in it is asked for once more, and costs what it costs."""
         body = await self._endpoint(case, sent)
         try:
             return read_compact_answer(body)
         except UpstreamInvalid:
-            return read_compact_answer(await self._endpoint(case, sent))
+            found = read_compact_answer(await self._endpoint(case, sent))
+            return found._replace(usage=usages.summed((usage_of(body), found.usage)))
 
     async def _endpoint(self, case: Case, sent: bytes) -> Any:
+        """What the endpoint answers, paid for.
+
+        Raises:
+            AdapterError: nothing, or what is no answer.
+        """
         data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)
         try:
             body = loads(data)
         except NotJson:
             raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
-        if (why := _failure(body)) is not None:
-            raise from_error_object(why)
+        case.turn.pay(usage_of(body))
+        _check(body)
         return body
 
     async def _by_trigger(self, case: Case) -> Made:
@@ -341,26 +348,38 @@ class Compactor:
         body: dict[str, Any] = {"model": case.target.model, "input": [*_told(case), {"type": TRIGGER}]}
         body.update({key: case.request.body[key] for key in _TO_TRIGGER if case.request.body.get(key) is not None})
         asked = replace(case.request, body=body, carry={}, stream=True, include_usage=True)
+        cost, estimated = None, False
         for _ in range(2):
             answer, guessed = await self._answer(case.turn, asked, case.target)
+            cost, estimated = usages.summed((cost, answer.usage)), estimated or guessed
             blobs = [item for item in answer.output if type_of(item) in COMPACTIONS and item.get("encrypted_content")]
             if blobs:
                 break
         else:
             raise NoSummary("The upstream answered a compaction trigger without a compaction.")
         kept, blob = parts.retained, blobs[-1]
-        usage = answer.usage or usages.estimated(0, utf8_length(blob["encrypted_content"]))
-        estimated = answer.usage is None or guessed
+        usage = cost or usages.estimated(0, utf8_length(blob["encrypted_content"]))
         context = [*kept[: parts.cut], blob, *kept[parts.cut :]]
-        return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
+        return Made(
+            context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated or cost is None
+        )
 
 
-def _failure(body: Any) -> Any:
-    """The error of an answer that is none, whatever of one had been said by then; None for any other."""
-    if not isinstance(body, dict) or not body.get("error"):
-        return None
-    stands = body.get("status") != "failed" and (body.get("output") or body.get("choices"))
-    return None if stands else body["error"]
+def _check(body: Any) -> None:
+    """Let an answer of the endpoint pass.
+
+    Raises:
+        AdapterError: it is none, whatever of one had been said by then.
+    """
+    if not isinstance(body, dict):
+        return
+    if (status := body.get("status")) in FAILURES:
+        raise failure(body, status)
+    choices = body.get("choices")
+    if body.get("error") and not body.get("output") and not choices:
+        raise from_error_object(body["error"])
+    if not body.get("output") and isinstance(choices, list):
+        DIALECTS["chat"].check_reply(body)
 
 
 def _kept_elsewhere(request: Request) -> str | None:
