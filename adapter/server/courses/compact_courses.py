@@ -103,11 +103,19 @@ class CompactCourses:
             {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
         )
         found = self._ground.routing.found(turn, asked, evidence=call.body)
-        found = await self._ground.referred(turn, call.body, found)
-        return self._ground.routing.over(turn, found, found, lambda found: self._compact(turn, call, reply, found))
+        recalled = await self._ground.referred(turn, call.body, found)
+        previous = recalled.previous if recalled.put_in else None
+        found = recalled.found
+        return self._ground.routing.over(
+            turn, found, found, lambda found: self._compact(turn, call, reply, found, previous=previous)
+        )
 
-    def _compact(self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...]) -> Course:
+    def _compact(
+        self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...], *, previous: str | None
+    ) -> Course:
+        self._ground.report(turn, call.losses)
         request = DIALECTS["responses"].read_request(call.body, turn.client)
+        request.previous = previous
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
         target, seals = self._expanded(turn, request, found, going_on=False)
