@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,5 +105,29 @@ def test_a_call_that_nobody_answered_is_a_loss_of_whatever_goes_on_from_a_compac
                 assert turn.headers["x-adapter-losses"] == f"input[{place}];dropped"
                 due = way.body | {"input": [*output, *HISTORY[3:], ASKS]}
                 assert (await client.post(way.path, due)).headers["x-adapter-losses"] == f"input[{place}];dropped"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["none_chat", "none_responses", "response"])
+def test_a_call_that_only_a_compaction_holds_is_answered_in_a_turn_that_names_the_response(
+    kind: Kind, tmp_path: Path
+) -> None:
+    store = {"url": f"sqlite:///{tmp_path}/store.db"}
+
+    async def scenario() -> None:
+        peer = CompactPeer(kind)
+        async with peered(peer) as section, adapter(section, store=store) as client:
+            held = (await trigger(client, OPEN)).json["output"]
+            first = await client.post("/v1/responses", {"model": "m", "input": [*held, OUTPUT], "store": True})
+            assert first.status == 200, first.body
+            kept = await client.post("/v1/responses", {"model": "m", "input": [*held, TRIGGER], "store": True})
+            on = {"model": "m", "previous_response_id": kept.json["id"], "input": [OUTPUT]}
+            answer = await client.post("/v1/responses", on)
+            assert answer.status == 200, answer.body
+            assert b"FACT-late" in answer.body
+            assert peer.problems == []
+            unknown = on | {"input": [OUTPUT | {"call_id": "call_x"}]}
+            assert (await client.post("/v1/responses", unknown)).status == 400
 
     play(scenario)
