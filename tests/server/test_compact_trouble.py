@@ -410,3 +410,29 @@ def test_an_earlier_summary_does_not_stay_beside_an_upstreams_own_compaction_tha
                 assert told(await continued(client, second.json, WAYS["openai"])) == FACTS
 
     play(scenario)
+
+
+@pytest.mark.parametrize("compaction", [{}, {"strategy": "trim"}], ids=["summary", "trim"])
+@pytest.mark.parametrize("name", ["endpoint", "trigger"])
+def test_a_compacted_history_fits_the_window_that_it_was_made_for(name: str, compaction: dict[str, Any]) -> None:
+    """What users said stays word for word, but not beyond what the model could ever go on from."""
+    window = 8_000
+    said = [{"type": "message", "role": "user", "content": f"{number} {'word ' * 400}"} for number in range(50)]
+
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("the summary")) as up,
+            adapter(upstream(up.url, "chat", window=window), compaction=compaction) as client,
+        ):
+            if name == "endpoint":
+                made = await client.post(COMPACT, {"model": "m", "input": said})
+            else:
+                made = await client.post(
+                    "/v1/responses", {"model": "m", "input": [*said, {"type": "compaction_trigger"}]}
+                )
+            found = await client.post("/v1/responses", {"model": "m", "input": [*made.json["output"], ASKS]})
+            assert found.status == 200, found.body
+            assert len(up.seen[-1].body) < window * 4
+            assert said[-1]["content"] in str(up.seen[-1].json)
+
+    play(scenario)

@@ -92,6 +92,8 @@ class Case:
         places = [place for place, item in enumerate(items) if not is_update(item)]
         if len(places) < len(items):
             request = replace(request, body={**request.body, "input": [items[place] for place in places]})
+        if (window := target.upstream.window) is not None:
+            options = options.fitting(window)
         return cls(
             turn=turn, shape=shape, request=request, target=target, options=options, settings=settings, places=places
         )
