@@ -161,6 +161,8 @@ class Compactor:
             if how is not Way.TRIGGER_BLOB and case.request.body.get("reasoning") is not None:
                 reason = "The upstream's compaction takes no reasoning settings."
                 yield Loss("reasoning", Action.DROPPED, "reasoning", reason)
+        if case.shape is ClientShape.COMPACTION and case.request.body.get("metadata"):
+            yield Loss("metadata", Action.DROPPED, "metadata", "A compaction in OpenAI's form tells no metadata.")
         if as_text and case.settings:
             yield Loss("input", Action.DROPPED, UPDATE, "A summary as text cannot say which settings are in effect.")
         action = Action.DROPPED
