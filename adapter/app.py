@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from adapter.compaction.options import Options
 from adapter.notifying import Manager
 from adapter.sections import Settings
 from adapter.server.calls.asking import Asking
@@ -59,7 +60,7 @@ def create(settings: Settings, again: Again | None = None, manager: Manager | No
         courses = Courses(
             routing=Routing(router=upstreams, health=health.afresh(), access=access(settings)),
             asking=asking,
-            compaction=settings.compaction.options(),
+            compaction=Options.of(settings.compaction),
             ring=settings.sealing.ring(),
             keeping=KeepsNothing() if stored is None else stored,
         )

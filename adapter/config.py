@@ -27,6 +27,7 @@ from adapter.access.sections import (
     configured_keys,
     is_loopback,
 )
+from adapter.compaction.options import Options
 from adapter.errors import ConfigError
 from adapter.kinds import Secret
 from adapter.sections import Sealing, Settings, Store, Upstream, in_environment
@@ -93,7 +94,7 @@ def checked(settings: Settings, path: Path | None = None) -> Settings:
     """
     if settings.keys_file is not None and not isfile(settings.keys_file):  # nobody would be let in
         raise ConfigError(f"keys_file: {settings.keys_file} is no file; `adapter keys add` makes one")
-    settings.compaction.options()
+    Options.of(settings.compaction)
     return _access(
         replace(
             settings,

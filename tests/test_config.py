@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from adapter.access.keys import digest_of
+from adapter.compaction.options import Options
 from adapter.compaction.sealing import Kind
 from adapter.config import load
 from adapter.errors import ConfigError
@@ -104,7 +105,7 @@ def test_whose_key_goes_upstream(tmp_path: Path, written: str, kept: str | None)
 
 def test_an_empty_variable_names_nobody_who_summarises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADAPTER_COMPACTION__MODEL", "")
-    assert loaded().compaction.options().model is None
+    assert Options.of(loaded().compaction).model is None
 
 
 def test_every_secret_may_stand_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +192,7 @@ def test_compaction_and_sealing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         'window = 1000\n[sealing]\nkeys = ["$SEAL"]\n' + UPSTREAM + 'compact = "response"\nwindow = 9\n'
     )
     settings = _load(tmp_path, text)
-    options = settings.compaction.options()
+    options = Options.of(settings.compaction)
     assert (options.reply_for("gpt-5.5"), options.reply_for("qwen")) == ("response", "gomodel")
     assert (options.instructions, options.window) == ("Sum up.", 1000)
     assert (settings.upstreams[0].compact, settings.upstreams[0].window) == ("response", 9)

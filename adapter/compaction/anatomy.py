@@ -173,6 +173,11 @@ def units(items: Sequence[Item]) -> list[Unit]:
     return found
 
 
+def unanswered(items: Sequence[Item], unit: Unit) -> list[int]:
+    """The indices of the calls in this unit of `items` that have no output yet."""
+    return [index for index in unit.indices if called_name(items[index]) in unit.waiting] if unit.open else []
+
+
 def is_orphan(items: Sequence[Item], unit: Unit) -> bool:
     """Whether this unit of `items` is an output without its call; what a tool says that nobody called is none."""
     return answered_name(items[unit.indices[0]]) is not None

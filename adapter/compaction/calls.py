@@ -7,10 +7,12 @@ and reasoning, GoModel's with provider, metadata and its own content parts), so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
+from adapter.hub.losses import Loss, unknown_fields
 
 
 class Shape(Enum):
@@ -28,6 +30,23 @@ class CompactCall(NamedTuple):
     provider: str | None = None
     """GoModel's routing hint: the name of a configured upstream."""
     metadata: dict[str, Any] | None = None
+    losses: Sequence[Loss] = ()
+    """Fields that are of no use to a compaction."""
+
+
+_HEEDED: Final = frozenset(
+    {
+        *("model", "input", "previous_response_id", "instructions", "provider", "metadata", "reasoning", "user"),
+        *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "service_tier", "safety_identifier"),
+    }
+)
+_OF_TURNS: Final = frozenset(
+    {
+        *("tools", "tool_choice", "parallel_tool_calls", "max_tool_calls", "text", "include", "top_logprobs", "store"),
+        *("stream", "stream_options", "background", "conversation", "context_management"),
+    }
+)
+"""What says nothing of a compaction, and is said again with the next turn: Codex sends all of a turn's tools."""
 
 
 def shape(body: dict[str, Any]) -> Shape:
@@ -75,7 +94,8 @@ def read_call(body: dict[str, Any]) -> CompactCall:
     kept = {key: value for key, value in body.items() if key not in ("provider", "stream", "input")}
     if given is not None:
         kept["input"] = given if isinstance(given, str) else [_item(item, at) for at, item in enumerate(given)]
-    return CompactCall(kept, provider, metadata)
+    losses = tuple(unknown_fields("", body, _HEEDED | _OF_TURNS))
+    return CompactCall(kept, provider, metadata, losses)
 
 
 def _item(item: Any, index: int) -> Any:

@@ -3,10 +3,13 @@
 **Compaction items.** The newest counts. If it is ours, what it stands for takes its place:
 
 * a *summary* blob: the items in front of it are what the compaction retained and the client gave back; instructions, user
-  messages and tool exchanges that are answered only now or run on stay, whatever else is there was compacted. With a second, older
-  compaction in front, the user messages there are already part of the newer summary and go too.
+  messages and open tool exchanges stay, whatever else is there was compacted. With a second, older compaction in front, the
+  user messages there are already part of the newer summary and go too.
 * a *context* blob: it carries all that counts, and everything in front of it goes. Only instructions are taken from the
   front where the client sent any: they are its current ones, the carried ones may be old.
+
+Of the open exchanges all stay where the history stands still, since it is only compacted again and any output may come later.
+Where it goes on, those stay that are answered only now or run on: upstreams refuse any other, and so it is `unanswered`.
 
 If the newest is an upstream's own blob that we wrapped, it is unwrapped and everything else stays: that upstream knows what
 its blob means, and the request must go there. Older compactions of other makers are dropped, and outputs whose calls they
@@ -21,19 +24,19 @@ is neither goes on as it is, and what another adapter sealed to the single upstr
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from adapter.compaction.anatomy import (
     COMPACTIONS,
     EXPANDED,
-    Unit,
     Voice,
     answered_name,
     is_orphan,
     summary_message,
     type_of,
+    unanswered,
     units,
     voice,
 )
@@ -65,6 +68,8 @@ class Expanded:
 
     signed: dict[int, Any] = field(default_factory=dict)
     """Index in `items` -> the `extra_content` of this call or message that we had sealed."""
+    unanswered: Sequence[int] = ()
+    """Places in the client's input of calls that went, since nobody has answered them, or of the compaction that held them."""
 
     @property
     def preferred_origin(self) -> str | None:
@@ -101,8 +106,11 @@ class Expanded:
         return [wrapped_item(item, ring, tenant, origins[id(item)]) if id(item) in origins else item for item in items]
 
 
-def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = False) -> Expanded:
-    """The history behind a client's input items; `native` where blobs that are not under our keys may pass.
+def expand(
+    items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = False, going_on: bool = True
+) -> Expanded:
+    """The history behind a client's input items; `native` where blobs that are not under our keys may pass, `going_on` as in
+    `keep.split`.
 
     Raises:
         InvalidEncryptedContent: a blob that is foreign, cut, forged, another tenant's or under an old key; `param` says
@@ -128,13 +136,16 @@ def expand(items: Sequence[Item], ring: KeyRing, tenant: str, *, native: bool = 
             numbered = [*before, (newest, _unwrapped(items[newest], blob)), *after]
             return _with_reasoning(numbered, ring, tenant, blob.origin, native)
         case Kind.SUMMARY:
-            answers = {name for _, item in after if (name := answered_name(item)) is not None}
-            front = _front(items[:newest], blob, path, answers, alone=len(marks) == 1)
-            if any(map(_is_compaction, front)):  # an upstream's own, in a context that goes on from it
-                return expand([*front, *(item for _, item in after)], ring, tenant)
+            answers = {name for _, item in after if (name := answered_name(item)) is not None} if going_on else None
+            front, gone = _front(items[:newest], blob, path, answers, alone=len(marks) == 1)
             places = {id(item): index for index, item in enumerate(items[:newest])}
-            numbered = [*((places.get(id(item), newest), item) for item in front), *after]
-            return _with_reasoning(numbered, ring, tenant, None, native)
+            if any(map(_is_compaction, front)):  # an upstream's own, in a context that goes on from it
+                found = expand([*front, *(item for _, item in after)], ring, tenant, native=native)
+            else:
+                numbered = [*((places.get(id(item), newest), item) for item in front), *after]
+                found = _with_reasoning(numbered, ring, tenant, None, native)
+            found.unanswered = sorted({places.get(id(item), newest) for item in gone})
+            return found
         case Kind.REASONING | Kind.SIGNED:
             raise not_verified(path)
 
@@ -152,25 +163,36 @@ def _is_compaction(item: Item) -> bool:
     return type_ in COMPACTIONS and (type_ != "context_compaction" or item.get("encrypted_content") is not None)
 
 
-def _front(before: Sequence[Item], blob: Opened, path: str, answers: Container[str], *, alone: bool) -> list[Item]:
-    """What stands for everything up to and including one of our compactions."""
+def _front(
+    before: Sequence[Item], blob: Opened, path: str, answers: Collection[str] | None, *, alone: bool
+) -> tuple[list[Item], list[Item]]:
+    """What stands for everything up to and including one of our compactions, and the calls that went, as `_staying` says."""
     match read_compaction(blob.payload, path):
         case SummaryPayload(text):
             voices = {Voice.INSTRUCTION, Voice.USER} if alone else {Voice.INSTRUCTION}
-            return placed(_staying(before, voices, answers), summary_message(text))
+            kept, gone = _staying(before, voices, answers)
+            return placed(kept, summary_message(text)), gone
         case ContextPayload(carried):
             current = [item for item in before if voice(item) is Voice.INSTRUCTION]
             others = set(Voice) - ({Voice.INSTRUCTION} if current else set())
-            return current + _staying(carried, others, answers)
+            kept, gone = _staying(carried, others, answers)
+            return current + kept, gone
 
 
-def _staying(items: Sequence[Item], voices: set[Voice], answers: Container[str]) -> list[Item]:
-    """Items of these voices, and open exchanges as far as they are answered now or run on: any other would be refused."""
-
-    def stays(unit: Unit) -> bool:
-        return any(name in answers for name in unit.waiting) or unit.running if unit.open else unit.voice in voices
-
-    return [items[index] for index in sorted(index for unit in filter(stays, units(items)) for index in unit.indices)]
+def _staying(
+    items: Sequence[Item], voices: set[Voice], answers: Collection[str] | None
+) -> tuple[list[Item], list[Item]]:
+    """Items of these voices and open exchanges, and the calls of the open ones that go: those that run on stay, and those that
+    `answers` names; None names all."""
+    kept: list[int] = []
+    gone: list[int] = []
+    for unit in units(items):
+        awaited = answers is None or unit.running or any(name in answers for name in unit.waiting)
+        if awaited if unit.open else unit.voice in voices:
+            kept += unit.indices
+        else:
+            gone += unanswered(items, unit)
+    return [items[index] for index in sorted(kept)], [items[index] for index in gone]
 
 
 def _with_reasoning(

@@ -52,25 +52,15 @@ class Compaction(Section):
     window: PositiveInt | None = None
     """The summariser's context window in tokens, where its upstream names none."""
     keep_user_tokens: Count = 20_000
-    """Most recent user messages that stay word for word."""
+    """Most recent user messages that stay word for word: at most a quarter of the upstream's window, where that is known."""
     keep_turn_tokens: Count | None = None
     """Up to which size the last user turn stays whole where the conversation goes on. None: whatever its size."""
     short_tokens: Count = 4_000
     """Chat-shaped: a history with less than this to compact stays as it is."""
     trim_tokens: PositiveInt = 32_000
-    """What a history is cut down to by rules."""
+    """What a history is cut down to by rules: at most half of the upstream's window, where that is known."""
     prompt: Path | None = None
     """A file that replaces the summariser's instructions."""
-
-    def options(self) -> Options:
-        """As the one value that compaction goes by.
-
-        Raises:
-            ConfigError: the prompt cannot be read.
-        """
-        written = {one.name: getattr(self, one.name) for one in fields(Compaction)}
-        written["model"] = self.model or None  # so a variable of the environment is unset
-        return Options(**written, instructions=load_prompt(self.prompt))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,21 +72,35 @@ class Options(Compaction):
     """The summariser's."""
     clips: Clips = field(default_factory=Clips)
 
+    @classmethod
+    def of(cls, section: Compaction) -> Options:
+        """As the operator wrote it.
+
+        Raises:
+            ConfigError: the prompt cannot be read.
+        """
+        written = {one.name: getattr(section, one.name) for one in fields(section)}
+        written["model"] = section.model or None  # so a variable of the environment is unset
+        return cls(**written, instructions=load_prompt(section.prompt))
+
     def reply_for(self, model: str, key_id: str | None = None) -> Reply:
         """The reply shape for a caller's key, else for a model, by the name that the client uses."""
         if key_id in self.key_replies:
             return self.key_replies[key_id]
         return next((reply for glob, reply in self.replies.items() if fnmatchcase(model, glob)), self.reply)
 
+    def fitting(self, window: int) -> Options:
+        """For a history that a model with this window goes on from."""
+        return replace(
+            self,
+            keep_user_tokens=min(self.keep_user_tokens, window // 4),
+            trim_tokens=min(self.trim_tokens, window // 2),
+        )
+
     def within(self, threshold: int) -> Options:
         """For a history that is to stay under `threshold` tokens: what stays word for word takes half of it at most."""
         turn = threshold // 4 if self.keep_turn_tokens is None else min(self.keep_turn_tokens, threshold // 4)
-        return replace(
-            self,
-            keep_user_tokens=min(self.keep_user_tokens, threshold // 4),
-            keep_turn_tokens=turn,
-            trim_tokens=min(self.trim_tokens, threshold // 2),
-        )
+        return replace(self.fitting(threshold), keep_turn_tokens=turn)
 
 
 def load_prompt(path: Path | None) -> str:

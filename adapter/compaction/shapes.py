@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from adapter.compaction.anatomy import CALLS, COMPACTIONS, CUT_OFF, OUTPUTS, type_of
+from adapter.dialects.chat.answer.finishes import outcome_of
 from adapter.errors import NoSummary, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
@@ -154,7 +155,7 @@ def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob | UpstreamShel
     """
     if not isinstance(body, dict):
         raise UpstreamInvalid("The upstream's compaction is not a JSON object.")
-    usage = usages.normal(body.get("usage"))
+    usage = usage_of(body)
     output = body.get("output")
     if isinstance(output, list):
         items = [item for item in output if isinstance(item, dict)]
@@ -175,6 +176,11 @@ def read_compact_answer(body: Any) -> UpstreamText | UpstreamBlob | UpstreamShel
     return UpstreamText(text if ended_by is None else f"{text}\n{CUT_OFF}", usage)
 
 
+def usage_of(body: Any) -> dict[str, Any] | None:
+    """What an upstream's answer says that it cost, in the normal form."""
+    return usages.normal(body.get("usage")) if isinstance(body, dict) else None
+
+
 def _ended_by(body: dict[str, Any]) -> str | None:
     """What kept a compaction with text in it from its own end; None where nothing did."""
     if isinstance(body.get("output"), list):
@@ -183,8 +189,8 @@ def _ended_by(body: dict[str, Any]) -> str | None:
         details = body.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
         return reason if isinstance(reason, str) else "length"
-    reason = body["choices"][0].get("finish_reason")
-    return reason if reason in ("length", "content_filter") else None
+    outcome = outcome_of(body["choices"][0].get("finish_reason"))
+    return None if outcome is None else outcome[0].reason
 
 
 def _has_blob(item: Item) -> bool:

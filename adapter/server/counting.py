@@ -55,7 +55,7 @@ class Counting:
         if body.get("conversation") is not None and body.get("model") is None:
             raise MissingParameter("To count a conversation, the request must name the model.", param="model")
         if body.get("model") is not None:
-            target, *_ = await courses.referred(turn, body, courses.routing.found(turn, body))
+            target, *_ = (await courses.referred(turn, body, courses.routing.found(turn, body))).found
             turn.model, turn.upstream = target.model, target.upstream.name
         elif isinstance(previous := body.pop("previous_response_id", None), str):
             earlier = await courses.keeping.resolve(turn.caller, previous)

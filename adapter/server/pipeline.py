@@ -247,7 +247,7 @@ def _writer(turn: Turn, pulse: Pulse, exchange: Exchange) -> StreamWriter:
 
 def _note(turn: Turn, answer: Answer, anomalies: list[Anomaly]) -> None:
     """What the access line says of a streamed or translated answer."""
-    turn.usage, turn.anomalies = answer.usage, anomalies
+    turn.usage, turn.anomalies = answer.usage, turn.anomalies + anomalies
     if answer.error is not None:
         turn.error, turn.outcome = answer.error, Outcome.FAILED
 

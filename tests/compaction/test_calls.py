@@ -86,6 +86,15 @@ def test_the_body_goes_on_without_what_is_ours() -> None:
     )
 
 
+def test_fields_that_are_of_no_use_to_a_compaction_are_losses_and_those_of_every_turn_are_not() -> None:
+    """Codex sends the tools of its turns, and says them again with the next."""
+    turn = {"tools": [], "parallel_tool_calls": True, "text": {"verbosity": "low"}, "store": False, "stream": None}
+
+    assert read_call({"model": "m", "input": "x", **turn}).losses == ()
+    for name, value in (("temperature", 0.5), ("max_output_tokens", 9), ("vendor", {})):
+        assert [loss.path for loss in read_call({"model": "m", "input": "x", name: value, **turn}).losses] == [name]
+
+
 def test_a_stored_conversation_needs_no_input() -> None:
     body = {"model": "m", "previous_response_id": "resp_1"}
 

@@ -89,6 +89,24 @@ def test_an_open_exchange_that_is_never_answered_goes() -> None:
     assert expanded(carrying(user("a"), call("1")), user("b")) == [user("a"), user("b")]
 
 
+def test_an_open_exchange_that_goes_is_named_by_its_place_or_by_what_held_it() -> None:
+    for items, places in (
+        ((user("a"), call("1"), user("b"), call("2"), ours(), output("1")), [3]),
+        ((carrying(user("a"), call("1"), call("2")), user("b")), [0]),
+        ((user("a"), call("1"), output("1"), ours(), user("b")), []),
+        ((carrying(theirs(), call("1")), user("b")), [0]),
+    ):
+        assert expand(items, RING, "t").unanswered == places
+
+
+def test_standing_still_every_open_exchange_stays() -> None:
+    for held in ((user("a"), call("1"), ours()), (carrying(user("a"), summary_message("S"), call("1")),)):
+        found = expand([*held, assistant("x")], RING, "t", going_on=False)
+
+        assert found.items == [user("a"), summary_message("S"), call("1"), assistant("x")]
+        assert found.unanswered == []
+
+
 def test_a_call_that_runs_beside_the_conversation_stays_until_it_is_answered() -> None:
     running = {**call("1"), "async": True}
 
@@ -145,6 +163,15 @@ def test_a_single_upstream_judges_what_nobody_here_has_sealed_and_gets_nothing_t
     assert found.items == [user("a"), foreign, user("b")]
     assert found.wrapped_again(found.items, RING, "t") == found.items
     assert expand([user("a"), ours()], RING, "t", native=True).items == [user("a"), summary_message("S")]
+
+
+def test_a_single_upstream_judges_its_reasoning_also_behind_a_context_that_holds_its_compaction() -> None:
+    sealed = KeyRing([bytes(32)]).seal(b"x", kind=Kind.REASONING, tenant="t")  # by an adapter behind this one
+    thought: Item = {"type": "reasoning", "summary": [], "encrypted_content": sealed}
+
+    found = expand([carrying(user("a"), theirs()), thought, user("b")], RING, "t", native=True)
+
+    assert found.items[2:] == [thought, user("b")]
 
 
 def test_codex_bare_marker_stands_for_nothing() -> None:

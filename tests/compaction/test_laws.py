@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.compaction.anatomy import is_summary, summary_message, units
+from adapter.compaction.anatomy import is_orphan, is_summary, summary_message, units
 from adapter.compaction.expand import Expanded, expand
 from adapter.compaction.made import Made, Seals
 from adapter.compaction.options import Options
@@ -138,6 +138,17 @@ def test_compacting_again_replaces_the_summary_and_never_piles_them_up(items: li
 
     assert [is_summary(item) for item in twice].count(True) == 1
     assert "first" not in str([item for item in twice if is_summary(item)])
+
+
+@given(items=histories, whole=st.booleans(), again=st.booleans(), strategy=st.sampled_from(STRATEGIES))
+def test_compacting_again_leaves_open_what_was_open(items: list[Item], whole: bool, again: bool, strategy: str) -> None:
+    once = output_of(compacted(items, going_on=False, strategy=strategy), whole=whole)
+    history = expand(once, RING, "t", going_on=False).items
+    twice = output_of(compacted(history, going_on=False, strategy=strategy), whole=again)
+
+    found = expand([*twice, *answers_to(items)], RING, "t").items
+
+    assert [unit for unit in units(found) if is_orphan(found, unit)] == []
 
 
 @given(items=histories, tenant=st.text(max_size=5))

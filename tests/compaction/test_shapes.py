@@ -251,7 +251,7 @@ _HALF = [{"type": "message", "role": "assistant", "content": [{"type": "output_t
     [
         {"output": _HALF, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
         {"output": _HALF, "status": "incomplete"},
-        {"choices": [{"message": {"content": "half"}, "finish_reason": "length"}]},
+        *({"choices": [{"message": {"content": "half"}, "finish_reason": word}]} for word in ("length", "max_tokens")),
     ],
 )
 def test_a_summary_that_was_cut_off_says_so(body: dict[str, Any]) -> None:
@@ -262,7 +262,10 @@ def test_a_summary_that_was_cut_off_says_so(body: dict[str, Any]) -> None:
     "body",
     [
         {"output": _HALF, "status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
-        {"choices": [{"message": {"content": "half"}, "finish_reason": "content_filter"}]},
+        *(
+            {"choices": [{"message": {"content": "half"}, "finish_reason": word}]}
+            for word in ("content_filter", "sensitive")
+        ),
     ],
 )
 def test_a_summary_that_a_filter_ended_is_none(body: dict[str, Any]) -> None:

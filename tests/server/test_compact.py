@@ -588,6 +588,30 @@ def test_a_setting_that_the_endpoint_does_not_take_is_a_reported_loss() -> None:
     play(scenario)
 
 
+def test_metadata_is_a_reported_loss_where_the_reply_has_none() -> None:
+    async def scenario() -> None:
+        async with peered(CompactPeer("none_chat")) as section, adapter(section) as client:
+            for reply, lost in (("compaction", "metadata;dropped"), ("response", None), ("gomodel", None)):
+                asked = CALL | {"metadata": {"k": "v"}}
+                answer = await client.post(COMPACT, asked, x_adapter_compact_reply=reply)
+                assert answer.headers.get("x-adapter-losses") == lost
+                assert (answer.json.get("metadata") == {"k": "v"}) is (lost is None)
+
+    play(scenario)
+
+
+def test_a_field_that_no_compaction_heeds_is_a_reported_loss() -> None:
+    async def scenario() -> None:
+        async with peered(CompactPeer("none_chat")) as section, adapter(section) as client:
+            answer = await client.post(COMPACT, CALL | {"temperature": 0.5, "vendor": 1})
+            assert answer.headers["x-adapter-losses"] == "temperature;dropped, vendor;dropped"
+        async with peered(CompactPeer("none_chat")) as section, adapter(section, losses="reject") as client:
+            answer = await client.post(COMPACT, CALL | {"temperature": 0.5})
+            assert (answer.status, answer.json["error"]["param"]) == (400, "temperature")
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_trigger_is_one_compaction_also_where_the_history_passes_a_threshold(kind: Kind) -> None:
     both = WAYS["trigger"].body | {"context_management": WAYS["threshold"].body["context_management"]}

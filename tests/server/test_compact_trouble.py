@@ -16,6 +16,7 @@ from tests.server.scripted import (
     SSE,
     Script,
     Upstream,
+    chat_reply,
     chat_stream,
     event,
     json_reply,
@@ -128,14 +129,25 @@ def test_a_history_too_long_for_the_upstreams_own_compaction_is_summarised(kind:
     play(scenario)
 
 
-def test_a_compaction_of_the_upstream_that_failed_is_no_summary_whatever_it_had_said_by_then() -> None:
+_HALF = response("half", status="failed")
+FAILED = [
+    (_HALF | {"error": {"code": "rate_limit_exceeded", "message": "no"}}, 429),
+    (_HALF, 502),
+    (_HALF | {"status": "cancelled"}, 502),
+    (chat_reply("half") | {"choices": [chat_reply("half")["choices"][0] | {"finish_reason": "error"}]}, 502),
+]
+
+
+@pytest.mark.parametrize(("failed", "status"), FAILED)
+def test_a_compaction_of_the_upstream_that_failed_is_no_summary_whatever_it_had_said_by_then(
+    failed: dict[str, Any], status: int
+) -> None:
     async def scenario() -> None:
-        failed = response("half", status="failed") | {"error": {"code": "rate_limit_exceeded", "message": "no"}}
         async with (
             Upstream([json_reply(failed)]) as up,
             adapter(upstream(up.url, "responses", compact="response")) as client,
         ):
-            assert (await client.post(COMPACT, CALL)).status == 429
+            assert (await client.post(COMPACT, CALL)).status == status
 
     play(scenario)
 
@@ -319,7 +331,7 @@ UNFINISHED = [
 def test_a_call_that_nobody_answered_is_told_as_lost_to_an_upstreams_own_compaction_and_what_was_finished_is_not(
     kind: Kind,
 ) -> None:
-    """A strict server takes no call without an output. A summary of ours tells it, and so it is no loss there."""
+    """A strict server takes no call without an output. A summary of ours tells it, which is not the same: it cannot be answered."""
 
     async def scenario() -> None:
         way = WAYS["threshold"]
@@ -332,7 +344,7 @@ def test_a_call_that_nobody_answered_is_told_as_lost_to_an_upstreams_own_compact
         assert facts(peer.seen[0][1]["input"]) == "FACT-done FACT-path FACT-port FACT-said"
         assert peer.problems == []
         async with peered(CompactPeer("none_responses")) as section, adapter(section) as client:
-            assert "x-adapter-losses" not in (await client.post(way.path, body)).headers
+            assert (await client.post(way.path, body)).headers["x-adapter-losses"] == "input[10];approximated"
 
     play(scenario)
 
@@ -396,5 +408,31 @@ def test_an_earlier_summary_does_not_stay_beside_an_upstreams_own_compaction_tha
                 second = await client.post(COMPACT, {"model": "m", "input": [*first.json["output"], ASKS]})
                 assert PREFACE not in str(second.json["output"])
                 assert told(await continued(client, second.json, WAYS["openai"])) == FACTS
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("compaction", [{}, {"strategy": "trim"}], ids=["summary", "trim"])
+@pytest.mark.parametrize("name", ["endpoint", "trigger"])
+def test_a_compacted_history_fits_the_window_that_it_was_made_for(name: str, compaction: dict[str, Any]) -> None:
+    """What users said stays word for word, but not beyond what the model could ever go on from."""
+    window = 8_000
+    said = [{"type": "message", "role": "user", "content": f"{number} {'word ' * 400}"} for number in range(50)]
+
+    async def scenario() -> None:
+        async with (
+            Upstream(chat_stream("the summary")) as up,
+            adapter(upstream(up.url, "chat", window=window), compaction=compaction) as client,
+        ):
+            if name == "endpoint":
+                made = await client.post(COMPACT, {"model": "m", "input": said})
+            else:
+                made = await client.post(
+                    "/v1/responses", {"model": "m", "input": [*said, {"type": "compaction_trigger"}]}
+                )
+            found = await client.post("/v1/responses", {"model": "m", "input": [*made.json["output"], ASKS]})
+            assert found.status == 200, found.body
+            assert len(up.seen[-1].body) < window * 4
+            assert said[-1]["content"] in str(up.seen[-1].json)
 
     play(scenario)

@@ -354,6 +354,18 @@ def test_compaction_goes_on_from_a_stored_response(store: dict[str, Any]) -> Non
     play(scenario)
 
 
+@pytest.mark.parametrize("reply", ["response", "gomodel"])
+def test_a_summary_as_text_tells_the_response_that_it_goes_on_from(reply: str, store: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with Upstream(chat_stream("Hello")) as up, adapter(upstream(up.url, "chat"), store=store) as client:
+            first = (await client.ask("responses", store=True)).json
+            asked = {"model": "m", "previous_response_id": first["id"]}
+            made = await client.post("/v1/responses/compact", asked, x_adapter_compact_reply=reply)
+            assert made.json["previous_response_id"] == first["id"]
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(
     ("dialect", "extra"),
     [

@@ -18,11 +18,11 @@ class Said(InBatches):
 
     choices = 1
 
-    def __init__(self, events: list[Event], exchange: Exchange, anomalies: list[Anomaly]) -> None:
+    def __init__(self, events: list[Event], exchange: Exchange) -> None:
         self._events = events
         self.headers: Mapping[str, str] = {}
         self.exchange = exchange
-        self.anomalies = anomalies
+        self.anomalies: list[Anomaly] = []
         self.ended = False
 
     async def batch(self) -> Batch:

@@ -37,7 +37,7 @@ from adapter.server.calls.lanes import Answering
 from adapter.server.calls.own import Changed, Document, Said
 from adapter.server.calls.plan import passed, serialised
 from adapter.server.courses.about import About
-from adapter.server.courses.compacting import COMPACT_PATH, Case, Compactor
+from adapter.server.courses.compacting import COMPACT_PATH, UNANSWERED, Case, Compactor
 from adapter.server.courses.course import Course, Lane
 from adapter.server.courses.going import Going
 from adapter.server.courses.ground import Ground
@@ -50,6 +50,7 @@ _FOREIGN: Final = Loss("input", Action.DROPPED, "reasoning", "The upstream canno
 _SIGNED: Final = Loss(
     "input", Action.DROPPED, "extra_content", "The upstream is not given back what another server signed."
 )
+_UNANSWERED: Final = "The conversation goes on, and no upstream takes a call without an output."
 _FRAME: Final[frozenset[type[Event]]] = frozenset({Started, ItemOpened, ItemClosed, Finished, Failed})
 _ITEMS: Final[frozenset[type[Event]]] = frozenset({ItemOpened, ItemClosed})
 """The events that may hold blobs."""
@@ -68,7 +69,7 @@ class CompactCourses:
         Raises:
             AdapterError: the request cannot be served.
         """
-        target, seals = self._expanded(turn, request, found)
+        target, seals = self._expanded(turn, request, found, going_on=not facts.triggered)
         if target.upstream.compacts_in_place:
             return self._hub(turn, request, target, seals)
         limit = compact_threshold(request.body.get("context_management"))
@@ -102,14 +103,22 @@ class CompactCourses:
             {"model": body["model"]} if call.provider is None else {"model": body["model"], "provider": call.provider}
         )
         found = self._ground.routing.found(turn, asked, evidence=call.body)
-        found = await self._ground.referred(turn, call.body, found)
-        return self._ground.routing.over(turn, found, found, lambda found: self._compact(turn, call, reply, found))
+        recalled = await self._ground.referred(turn, call.body, found)
+        previous = recalled.previous if recalled.put_in else None
+        found = recalled.found
+        return self._ground.routing.over(
+            turn, found, found, lambda found: self._compact(turn, call, reply, found, previous=previous)
+        )
 
-    def _compact(self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...]) -> Course:
+    def _compact(
+        self, turn: Turn, call: CompactCall, reply: Reply, found: tuple[Target, ...], *, previous: str | None
+    ) -> Course:
+        self._ground.report(turn, call.losses)
         request = DIALECTS["responses"].read_request(call.body, turn.client)
+        request.previous = previous
         if is_triggered(request.items):
             request.body["input"] = request.items[:-1]
-        target, seals = self._expanded(turn, request, found)
+        target, seals = self._expanded(turn, request, found, going_on=False)
         case = self._case(turn, ClientShape(reply), request, target)
 
         async def begin() -> Lane:
@@ -154,7 +163,7 @@ class CompactCourses:
         async def begin() -> Lane:
             made = await self._made(case)
             events = triggered(self._facts(case, made), made.blob(seals), case.settings)
-            return Said(events, exchange, [Anomaly("usage_estimated")] if made.estimated else [])
+            return Said(events, exchange)
 
         case.turn.lane = "compact"
         return Course(stream=case.request.stream, exchange=exchange, begin=begin)
@@ -180,6 +189,8 @@ class CompactCourses:
         self._ground.report(case.turn, self._compactor.losses(case))
         made = await self._compactor.made(case)
         case.turn.outlet.headers.append((TOKEN_COUNT, b"estimate" if made.estimated else b"usage"))
+        if made.estimated:
+            case.turn.anomalies = [*case.turn.anomalies, Anomaly("usage_estimated")]
         return made
 
     def _facts(self, case: Case, made: Made, call: CompactCall | None = None) -> Facts:
@@ -231,10 +242,13 @@ class CompactCourses:
             answering = Changed(answering, SealingSignatures(*holder), only=_FRAME)
         return Changed(answering, sealing_reasoning(*holder), only=_ITEMS) if asked else answering
 
-    def _expanded(self, turn: Turn, request: Request, found: tuple[Target, ...]) -> tuple[Target, Seals]:
-        """The target that can go on with this history, whose items in `request` are from now on what it reads."""
+    def _expanded(
+        self, turn: Turn, request: Request, found: tuple[Target, ...], *, going_on: bool
+    ) -> tuple[Target, Seals]:
+        """The target that can go on with this history, whose items in `request` are from now on what it reads; `going_on` as in
+        `keep.split`."""
         native = len(found) == 1 and found[0].upstream.dialect == "responses"
-        expanded = expand(request.items, self._ground.ring, turn.caller.tenant, native=native)
+        expanded = expand(request.items, self._ground.ring, turn.caller.tenant, native=native, going_on=going_on)
         maker = _maker(expanded.preferred_origin, found)
         if expanded.origin is not None and maker is None:
             raise not_verified("input")
@@ -244,6 +258,9 @@ class CompactCourses:
         profile = target.upstream.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
         read = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning, takes_extra=profile.signs)
+        request.losses += [
+            Loss(f"input[{place}]", Action.DROPPED, UNANSWERED, _UNANSWERED) for place in expanded.unanswered
+        ]
         if expanded.signed and not profile.signs:
             request.losses.append(_SIGNED)
         if read is not expanded.items and target.upstream.dialect == "responses":  # Chat has no place for blobs anyway

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapter.compaction.anatomy import (
     COMPACTIONS,
@@ -18,9 +19,9 @@ from adapter.compaction.anatomy import (
     TRIGGER,
     Voice,
     answered_name,
-    called_name,
     is_orphan,
     type_of,
+    unanswered,
     units,
     voice,
 )
@@ -28,11 +29,12 @@ from adapter.compaction.keep import Split, split
 from adapter.compaction.made import Made
 from adapter.compaction.options import Options
 from adapter.compaction.plan import ClientShape, UpstreamKind, Way, suggested, way
-from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer
+from adapter.compaction.shapes import UpstreamBlob, UpstreamShell, UpstreamText, read_compact_answer, usage_of
 from adapter.compaction.sizes import utf8_length
 from adapter.compaction.summarise import TOO_LONG, Compacted, summarise, trimmed
 from adapter.compaction.updates import in_effect, is_update
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.answers import FAILURES, failure
 from adapter.errors import AdapterError, NoSummary, UnsupportedParameter, UpstreamInvalid
 from adapter.hub import usage as usages
 from adapter.hub.events import Item
@@ -53,6 +55,8 @@ from adapter.wire.jsonio import NotJson, loads
 COMPACT_PATH: Final = "/responses/compact"
 GOING_ON: Final = frozenset({ClientShape.CHAT, ClientShape.THRESHOLD})
 """Shapes whose shortened history is answered at once."""
+UNANSWERED: Final = "unanswered_call"
+"""The kind of a loss: a call without an output, or an output without its call."""
 _TO_ENDPOINT: Final = (
     "instructions",
     "previous_response_id",
@@ -66,9 +70,9 @@ _TO_TRIGGER: Final = (*_TO_ENDPOINT, "tools", "parallel_tool_calls", "reasoning"
 """What shapes a turn's input, so that caches hit; nothing that shapes its answer."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Case:
-    """One history to be compacted."""
+    """One history to be compacted; not changed once it is made."""
 
     turn: Turn
     shape: ClientShape
@@ -88,6 +92,8 @@ class Case:
         places = [place for place, item in enumerate(items) if not is_update(item)]
         if len(places) < len(items):
             request = replace(request, body={**request.body, "input": [items[place] for place in places]})
+        if (window := target.upstream.window) is not None:
+            options = options.fitting(window)
         return cls(
             turn=turn, shape=shape, request=request, target=target, options=options, settings=settings, places=places
         )
@@ -97,10 +103,28 @@ class Case:
         """The shortened history is answered at once."""
         return self.shape in GOING_ON
 
-    @property
+    @cached_property
     def split(self) -> Split:
         """What stays of the history and what goes."""
         return split(self.request.items, self.options, going_on=self.going_on)
+
+    @cached_property
+    def unfit(self) -> Unfit:
+        """What of the history has no counterpart."""
+        return _unfit(self.request.items)
+
+    def at(self, index: int) -> str:
+        """The path of an item in the client's own body, as far as it can be told."""
+        return "messages" if self.request.dialect == "chat" else f"input[{self.places[index]}]"
+
+
+class Unfit(NamedTuple):
+    """Indices of what strict servers refuse of a history."""
+
+    calls: set[int]
+    """Calls without outputs."""
+    items: set[int]
+    """Those, the reasoning that led to nothing else, and outputs without a call."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,18 +153,31 @@ class Compactor:
         return list(self._losses(case))
 
     def _losses(self, case: Case) -> Iterator[Loss]:
-        if case.settings and case.shape in (ClientShape.RESPONSE, ClientShape.GOMODEL):
-            yield Loss("input", Action.DROPPED, UPDATE, "A summary as text cannot say which settings are in effect.")
         how = self.way(case.shape, case.target)
-        if how not in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT, Way.TRIGGER_BLOB):
-            return
-        if case.going_on or how is Way.TRIGGER_BLOB:
+        own = how in (Way.ENDPOINT_BLOB, Way.ENDPOINT_TEXT, Way.TRIGGER_BLOB)
+        as_text = case.shape in (ClientShape.RESPONSE, ClientShape.GOMODEL)
+        if own and not case.going_on:  # `Going` tells of a turn that does
+            yield from case.request.losses
+            if how is not Way.TRIGGER_BLOB and case.request.body.get("reasoning") is not None:
+                reason = "The upstream's compaction takes no reasoning settings."
+                yield Loss("reasoning", Action.DROPPED, "reasoning", reason)
+        if case.shape is ClientShape.COMPACTION and case.request.body.get("metadata"):
+            yield Loss("metadata", Action.DROPPED, "metadata", "A compaction in OpenAI's form tells no metadata.")
+        if as_text and case.settings:
+            yield Loss("input", Action.DROPPED, UPDATE, "A summary as text cannot say which settings are in effect.")
+        action = Action.DROPPED
+        if as_text:
+            lost, reason = case.unfit.calls, "A summary as text cannot hold a call whose output is still to come."
+        elif own and (case.going_on or how is Way.TRIGGER_BLOB):
             reason = "The upstream's compaction takes no call without an output, and no output without a call."
-            for index in sorted(_unfit(case.request.items).difference(case.split.kept)):
-                yield Loss(f"input[{case.places[index]}]", Action.DROPPED, "unanswered_call", reason)
-        elif case.request.body.get("reasoning") is not None:
-            reason = "The upstream's compaction takes no reasoning settings."
-            yield Loss("reasoning", Action.DROPPED, "reasoning", reason)
+            lost = case.unfit.items.difference(case.split.kept)
+        else:
+            reason = (
+                "The conversation goes on, and no upstream takes a call without an output: a summary may tell of it."
+            )
+            lost, action = case.unfit.calls.difference(case.split.kept), Action.APPROXIMATED
+        for path in dict.fromkeys(map(case.at, sorted(lost))):
+            yield Loss(path, action, UNANSWERED, reason)
 
     async def made(self, case: Case) -> Made:
         """The history made short.
@@ -245,6 +282,7 @@ class Compactor:
             return await self._summarised(case)
         if kept_there or case.options.on_failure == "error":
             raise refused
+        case.turn.lost = case.turn.paid
         return Made.ours(trimmed(case.request, case.options, going_on=case.going_on))
 
     # --------------------------------------------------------------------------------------------- by the upstream
@@ -255,7 +293,6 @@ class Compactor:
         sent = self._endpoint_body(case, _told(case) if case.going_on else case.request.items)
         found = await self._twice(case, sent)
         cost = found.usage
-        case.turn.pay(cost)
         match found:
             case UpstreamShell():
                 if case.target.upstream.compact is not None:
@@ -287,21 +324,27 @@ class Compactor:
         return serialised(sent)
 
     async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob | UpstreamShell:
-        """What the endpoint answers; an answer with nothing in it is asked for once more."""
+        """What the endpoint answers; an answer with nothing in it is asked for once more, and costs what it costs."""
         body = await self._endpoint(case, sent)
         try:
             return read_compact_answer(body)
         except UpstreamInvalid:
-            return read_compact_answer(await self._endpoint(case, sent))
+            found = read_compact_answer(await self._endpoint(case, sent))
+            return found._replace(usage=usages.summed((usage_of(body), found.usage)))
 
     async def _endpoint(self, case: Case, sent: bytes) -> Any:
+        """What the endpoint answers, paid for.
+
+        Raises:
+            AdapterError: nothing, or what is no answer.
+        """
         data = await self.asking.document(case.turn, case.target, COMPACT_PATH, sent)
         try:
             body = loads(data)
         except NotJson:
             raise UpstreamInvalid("The upstream's compaction is not JSON.") from None
-        if (why := _failure(body)) is not None:
-            raise from_error_object(why)
+        case.turn.pay(usage_of(body))
+        _check(body)
         return body
 
     async def _by_trigger(self, case: Case) -> Made:
@@ -309,26 +352,38 @@ class Compactor:
         body: dict[str, Any] = {"model": case.target.model, "input": [*_told(case), {"type": TRIGGER}]}
         body.update({key: case.request.body[key] for key in _TO_TRIGGER if case.request.body.get(key) is not None})
         asked = replace(case.request, body=body, carry={}, stream=True, include_usage=True)
+        cost, estimated = None, False
         for _ in range(2):
             answer, guessed = await self._answer(case.turn, asked, case.target)
+            cost, estimated = usages.summed((cost, answer.usage)), estimated or guessed
             blobs = [item for item in answer.output if type_of(item) in COMPACTIONS and item.get("encrypted_content")]
             if blobs:
                 break
         else:
             raise NoSummary("The upstream answered a compaction trigger without a compaction.")
         kept, blob = parts.retained, blobs[-1]
-        usage = answer.usage or usages.estimated(0, utf8_length(blob["encrypted_content"]))
-        estimated = answer.usage is None or guessed
+        usage = cost or usages.estimated(0, utf8_length(blob["encrypted_content"]))
         context = [*kept[: parts.cut], blob, *kept[parts.cut :]]
-        return Made(context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated)
+        return Made(
+            context=context, output=[*kept, blob], summary=None, usage=usage, estimated=estimated or cost is None
+        )
 
 
-def _failure(body: Any) -> Any:
-    """The error of an answer that is none, whatever of one had been said by then; None for any other."""
-    if not isinstance(body, dict) or not body.get("error"):
-        return None
-    stands = body.get("status") != "failed" and (body.get("output") or body.get("choices"))
-    return None if stands else body["error"]
+def _check(body: Any) -> None:
+    """Let an answer of the endpoint pass.
+
+    Raises:
+        AdapterError: it is none, whatever of one had been said by then.
+    """
+    if not isinstance(body, dict):
+        return
+    if (status := body.get("status")) in FAILURES:
+        raise failure(body, status)
+    choices = body.get("choices")
+    if body.get("error") and not body.get("output") and not choices:
+        raise from_error_object(body["error"])
+    if not body.get("output") and isinstance(choices, list):
+        DIALECTS["chat"].check_reply(body)
 
 
 def _kept_elsewhere(request: Request) -> str | None:
@@ -341,7 +396,7 @@ def _kept_elsewhere(request: Request) -> str | None:
 def _told(case: Case) -> list[Item]:
     """What of the history the upstream's own compaction is told: all that it takes, and where the turn goes on at once, only what
     comes before that, without instructions, which stay."""
-    parts, unfit = case.split, _unfit(case.request.items)
+    parts, unfit = case.split, case.unfit.items
     after = set(parts.kept[parts.cut :]) if case.going_on else set()
     return [
         item
@@ -350,19 +405,19 @@ def _told(case: Case) -> list[Item]:
     ]
 
 
-def _unfit(items: Sequence[Item]) -> set[int]:
-    """Indices of what strict servers refuse: calls without outputs, with the reasoning that led to nothing else, and outputs
-    without a call."""
+def _unfit(items: Sequence[Item]) -> Unfit:
+    calls: set[int] = set()
     found: set[int] = set()
     for unit in units(items):
         if is_orphan(items, unit):
             found.update(unit.indices)
+        calls.update(unanswered(items, unit))
         led = not unit.open
         for index in reversed(unit.indices):
             item = items[index]
-            called, answered = called_name(item), answered_name(item)
-            if called in unit.waiting or answered in unit.waiting or (type_of(item) == "reasoning" and not led):
+            answered = answered_name(item)
+            if index in calls or answered in unit.waiting or (type_of(item) == "reasoning" and not led):
                 found.add(index)
             else:
                 led = led or answered is None
-    return found
+    return Unfit(calls, found)

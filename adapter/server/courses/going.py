@@ -57,7 +57,9 @@ class Going:
         if self.chat is not None:
             checked(self.chat, "chat", self.case.target)
             return [loss for loss in plan.losses if loss.kind == "n"], plan.calls
-        return [loss._replace(path=_PLACE.sub(self._place, loss.path)) for loss in plan.losses], plan.calls
+        read = self.case.request.losses  # before anything moved
+        written_ = [loss._replace(path=_PLACE.sub(self._place, loss.path)) for loss in plan.losses[len(read) :]]
+        return [*read, *written_], plan.calls
 
     def plan(self, made: Made) -> Plan:
         """The turn, asked with the history made short.

@@ -6,6 +6,7 @@ hub   one translated call, or n in parallel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -78,7 +79,7 @@ class Ground:
         turn.target, turn.model, turn.upstream = target, target.model, target.upstream.name
         return target
 
-    def report(self, turn: Turn, losses: list[Loss]) -> None:
+    def report(self, turn: Turn, losses: Sequence[Loss]) -> None:
         """Tell the client what of its request the upstream will not hear.
 
         Raises:
@@ -86,15 +87,15 @@ class Ground:
         """
         report(turn, losses, self.asking.settings.losses)
 
-    async def referred(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> tuple[Target, ...]:
-        """Put in whatever the request only names, without a turn to be kept; who can go on with that.
+    async def referred(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Recalled:
+        """Put in whatever the request only names, without a turn to be kept.
 
         Raises:
             AdapterError: it names what is not there.
         """
         recalled = await self.recalled(turn, body, found)
         await self.keeping.responses(turn, body, recalled)
-        return recalled.found
+        return recalled
 
     async def recalled(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...]) -> Recalled:
         """Put the earlier turns that the request only names before its input, unless the upstream keeps them.

@@ -40,6 +40,6 @@ async def prepared(courses: Courses, turn: Turn, body: dict[str, Any]) -> Course
     ]
 
     async def begin() -> Said:
-        return Said(events, exchange, [])
+        return Said(events, exchange)
 
     return Course(stream=True, exchange=exchange, begin=begin)

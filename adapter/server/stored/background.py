@@ -293,7 +293,7 @@ class Background:
                 _, events = await answering.batch()
                 recording.feed(events)
                 turn.outlet.events = recording.said
-            turn.anomalies = answering.anomalies
+            turn.anomalies = turn.anomalies + answering.anomalies
             if isinstance(last := events[-1], Failed):
                 turn.error, turn.outcome = last.error, Outcome.FAILED
             await self._save(turn, job, recording)
