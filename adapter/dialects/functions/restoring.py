@@ -121,9 +121,9 @@ class Restoring:
 
     def _opaque(self, event: Opaque) -> Opaque:
         given = event.event.get("output_index")
-        if type(given) is not int or self._moved[given] == given:
+        if type(given) is not int or (index := self._moved.get(given, given)) == given:  # an extension counts as it likes
             return event
-        return Opaque({**event.event, "output_index": self._moved[given]})
+        return Opaque({**event.event, "output_index": index})
 
     def _so_far(self, items: list[Item]) -> list[Item]:
         calls = ((item, self._items.get(item["id"])) for item in items)

@@ -96,6 +96,16 @@ def test_what_follows_a_search_that_was_told_has_another_place() -> None:
     assert [event.event["output_index"] for event in events if isinstance(event, Opaque)] == [3]
 
 
+@pytest.mark.parametrize("index", [0, 5, -1])
+def test_an_extension_may_speak_of_an_item_that_nobody_knows(index: int) -> None:
+    extension = {"type": "acme:thought", "output_index": index}
+    first = call(0, "tool_search", "{}")
+    events = read([begun(), *first[:2], extension, *first[2:], ended()], asked(tool_search=SEARCH))
+
+    assert complaints(events) == []
+    assert [event.event for event in events if isinstance(event, Opaque)] == [extension]
+
+
 def test_arguments_that_make_no_item_are_a_function_call_that_tells_them() -> None:
     reader = responses.stream_reader(asked(local_shell=SHELL))
     whole = {"type": "function_call", "call_id": "c", "name": "local_shell", "arguments": '{"command": 7}'}
