@@ -51,6 +51,25 @@ def test_a_custom_call_goes_and_comes_as_one(stream: bool) -> None:
     play(scenario)
 
 
+def test_what_the_server_was_told_otherwise_is_no_word_of_the_clients() -> None:
+    async def scenario() -> None:
+        reply = response() | {"instructions": "Be brief.", "tools": [], "tool_choice": "none"}
+        async with (
+            Upstream([json_reply(reply)]) as up,
+            adapter(upstream(up.url, "responses", profile="llama.cpp")) as client,
+        ):
+            spoken = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+            asked = {"model": "m", "input": spoken, "tools": [{"type": "web_search"}]}
+            answer = (await client.post(PATH["responses"], asked)).json
+
+        assert up.seen[0].json["instructions"] == "Be brief."
+        assert answer["instructions"] is None
+        assert answer["tools"][0]["type"] == "web_search"
+        assert answer["tool_choice"] == "auto"
+
+    play(scenario)
+
+
 def test_a_request_that_such_a_server_takes_passes_as_it_came() -> None:
     async def scenario() -> None:
         reply = response()

@@ -13,6 +13,7 @@ from adapter.dialects import responses
 from adapter.hub.events import Delta, Event, Failed, Finished, ItemClosed, ItemOpened, Opaque, Started
 from adapter.hub.fold import fold
 from adapter.hub.request import Exchange, ToolKind, ToolRef
+from adapter.upstream.profiles import profile
 from tests.dialects.responses import streams
 from tests.dialects.responses.test_laws import complaints, read
 
@@ -127,15 +128,16 @@ def test_a_failure_leaves_the_open_call_as_the_client_knows_it() -> None:
     assert complaints(events) == []
 
 
-def test_the_client_is_told_its_own_tools() -> None:
+def test_the_client_is_told_its_own_tools_and_instructions() -> None:
     offered = [{"type": "function", "name": "apply_patch", "parameters": {}, "strict": False}]
     choice = {"type": "function", "name": "apply_patch"}
-    body = streams.response("completed", [], tools=offered, tool_choice=choice)
+    body = streams.response("completed", [], tools=offered, tool_choice=choice, instructions="Be brief.")
     answer, _ = responses.read_answer(
-        {**body, "output": [{"type": "message", "role": "assistant", "content": "hi"}]}, asked(apply_patch=PATCH)
+        {**body, "output": [{"type": "message", "role": "assistant", "content": "hi"}]},
+        replace(Exchange.unasked("responses"), profile=profile("llama.cpp")),
     )
 
-    assert not {"tools", "tool_choice"} & answer.extra.keys()
+    assert not {"tools", "tool_choice", "instructions"} & answer.extra.keys()
 
 
 @settings(max_examples=80)
