@@ -56,6 +56,18 @@ def test_a_function_goes_on_with_all_that_it_says() -> None:
     assert made.losses == []
 
 
+def test_a_function_is_neither_hidden_until_it_is_searched_for_nor_does_it_run_beside_the_conversation() -> None:
+    made = written(asked([{**PLAIN, "defer_loading": True, "async": True}, {"type": "tool_search"}]))
+
+    assert made.body["tools"] == [{**PLAIN, "strict": None}]
+    ref = made.exchange.tools["plain"]
+    assert (ref.beside, ref.namespace, ref.found is not None) == (True, "plain", True)
+    assert lost(made) == [
+        ("tools[0].async", Action.DROPPED, "async_tool"),
+        ("tools[1]", Action.DROPPED, "tool_search"),
+    ]
+
+
 def test_a_namespace_is_flattened_and_its_names_are_free() -> None:
     clash = {"type": "function", "name": "mcp__echo__say", "parameters": {}}
     made = written(asked([clash, ECHO]))
