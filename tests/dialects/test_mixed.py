@@ -83,6 +83,49 @@ def test_the_body_of_a_responses_request_is_read_as_one_and_answered_as_a_chat()
     assert written.body["store"] is False
 
 
+SETTINGS: Json = {
+    "n": 2,
+    "stop": ["x"],
+    "max_tokens": 5,
+    "seed": 1,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "reasoning_effort": "low",
+    "verbosity": "low",
+    "response_format": {"type": "json_object"},
+    "web_search_options": {},
+    "tool_choice": "auto",
+}
+
+
+def test_settings_may_be_said_in_either_way() -> None:
+    spoken = chat.read_request({"model": "m", "messages": MESSAGES[:1], "tools": [READ], **SETTINGS})
+    request = read({"model": "m", "input": "hi", "tools": [FLAT], **SETTINGS})
+
+    assert request.carry == spoken.carry | {"flat": True}
+    hosted = [tool for tool in request.body["tools"] if tool["type"] == "web_search"]
+    assert len(hosted) == 1
+    assert {**request.body, "tools": 0} == {**spoken.body, "tools": 0}
+    assert request.losses == []
+
+
+def test_of_two_words_for_the_same_that_of_responses_goes_before() -> None:
+    words = {"reasoning": {"effort": "high", "summary": "auto"}, "text": {"verbosity": "high"}, "max_output_tokens": 9}
+    request = read({"model": "m", "input": "hi", "function_call": "none", "tool_choice": "auto", **SETTINGS, **words})
+
+    assert request.body["reasoning"] == {"effort": "high", "summary": "auto"}
+    assert request.body["text"] == {"verbosity": "high", "format": {"type": "json_object"}}
+    assert request.body["max_output_tokens"] == 9
+    assert request.body["tool_choice"] == "auto"
+
+
+@pytest.mark.parametrize("name", ["n", "stop", "max_tokens", "response_format", "reasoning_effort", "modalities"])
+def test_settings_of_chat_are_checked(name: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        read({"model": "m", "input": "hi", name: {"a": 1}})
+    assert str(refused.value.param).startswith(name)
+
+
 @pytest.mark.parametrize("name", ["previous_response_id", "conversation", "background", "prompt"])
 def test_what_a_chat_endpoint_keeps_nothing_for_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedParameter) as refused:
