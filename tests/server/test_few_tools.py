@@ -86,6 +86,25 @@ def test_a_request_that_such_a_server_takes_passes_as_it_came() -> None:
     play(scenario)
 
 
+def test_what_is_compacted_there_has_its_instructions_at_the_beginning() -> None:
+    async def scenario() -> None:
+        made = {"object": "response.compaction", "output": [{"type": "compaction", "encrypted_content": "blob"}]}
+        section = {"profile": "llama.cpp", "compact": "compaction"}
+        async with (
+            Upstream([json_reply(made)]) as up,
+            adapter(upstream(up.url, "responses", **section)) as client,
+        ):
+            spoken = [{"role": "developer", "content": "two"}, {"role": "user", "content": "Hi"}]
+            asked = {"model": "m", "instructions": "one", "input": spoken}
+            answer = await client.post("/v1/responses/compact", asked)
+
+        assert answer.status == 200, answer.body
+        assert up.seen[0].json["instructions"] == "one\n\ntwo"
+        assert [item["role"] for item in up.seen[0].json["input"]] == ["user"]
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_chat_client_is_given_its_custom_call(stream: bool) -> None:
     async def scenario() -> None:
