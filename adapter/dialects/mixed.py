@@ -33,11 +33,13 @@ _SAID_IN_CHAT: Final = frozenset(
         "response_format",
         "seed",
         "stop",
+        "stream",
+        "stream_options",
         "verbosity",
         "web_search_options",
     }
 )
-"""What Responses has another name for, or none."""
+"""What Responses has another name for, or none, and what is about the form of the answer."""
 _OF_READERS: Final = ("model", "input", "store")
 _AS_CUSTOM: Final = {"function_call": "custom_tool_call", "function_call_output": "custom_tool_call_output"}
 
@@ -105,15 +107,11 @@ def _responses_body(body: dict[str, Any], client: ClientTraits) -> Request:
     for name in _OF_STORES:
         if body.get(name):
             raise UnsupportedParameter(f"{name} is for the Responses endpoint.", param=name)
-    options = body.get("stream_options")
-    left_out = _SAID_IN_CHAT.union(("messages", "stream_options", "stream"))
-    request = responses.read_request({key: body[key] for key in body if key not in left_out}, client)
+    said = {key: body[key] for key in body if key != "messages" and key not in _SAID_IN_CHAT}
+    request = responses.read_request(said, client)
     request.dialect = "chat"
-    if not _SAID_IN_CHAT.isdisjoint(body):
-        _add_settings(request, {key: body[key] for key in body if key in _SAID_IN_CHAT})
     request.body["store"] = False
-    request.stream = body.get("stream") is True
-    request.include_usage = type(options) is dict and options.get("include_usage") is True
+    _add_settings(request, {key: body[key] for key in body if key in _SAID_IN_CHAT})
     return request
 
 
@@ -124,6 +122,7 @@ def _add_settings(request: Request, settings: dict[str, Any]) -> None:
         request.body[key] = _both(asked.body[key], request.body.get(key))
     request.carry |= asked.carry
     request.losses += asked.losses
+    request.stream, request.include_usage = asked.stream, asked.include_usage
 
 
 def _both(said: Any, own: Any) -> Any:
