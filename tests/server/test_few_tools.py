@@ -86,6 +86,23 @@ def test_a_request_that_such_a_server_takes_passes_as_it_came() -> None:
     play(scenario)
 
 
+def test_what_such_a_server_would_not_take_is_counted_here() -> None:
+    async def scenario() -> None:
+        counted = {"object": "response.input_tokens", "input_tokens": 77}
+        async with (
+            Upstream([json_reply(counted)]) as up,
+            adapter(upstream(up.url, "responses", profile="llama.cpp")) as client,
+        ):
+            path, body = "/v1/responses/input_tokens", {"model": "m", "input": "Hi"}
+            custom = await client.post(path, {**body, "tools": [{"type": "custom", "name": "apply_patch"}]})
+            plain = await client.post(path, body)
+
+        assert (custom.status, custom.headers["x-adapter-token-count"]) == (200, "estimate")
+        assert (plain.json["input_tokens"], plain.headers["x-adapter-token-count"]) == (77, "upstream")
+
+    play(scenario)
+
+
 def test_what_is_compacted_there_has_its_instructions_at_the_beginning() -> None:
     async def scenario() -> None:
         made = {"object": "response.compaction", "output": [{"type": "compaction", "encrypted_content": "blob"}]}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from adapter.dialects.checks import string
+from adapter.dialects.checks import string, wrong_value
 from adapter.dialects.functions.calls import CALLS, TEXTS, is_server_search, opened, uncalled
 from adapter.dialects.functions.choices import cannot_force, named
 from adapter.dialects.functions.deferred import find_deferred
@@ -113,6 +113,8 @@ def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[
     if writing.lead:
         lead = "\n\n".join(writing.lead)
         body |= {"instructions": lead} if body["input"] else {"input": [_message("system", lead)], "instructions": None}
+    if not body["input"]:
+        raise wrong_value("input", "at least one item that the upstream takes")
     tools = writing.tools()
     if tools:
         body["tools"] = tools

@@ -297,6 +297,14 @@ def test_what_is_forced_and_cannot_be_had_is_refused() -> None:
         written(asked([PATCH], tool_choice={"type": "custom", "name": "other"}))
 
 
+def test_a_history_of_which_nothing_is_left_is_refused() -> None:
+    brought = {"type": "additional_tools", "role": "developer", "tools": [PATCH]}
+    with pytest.raises(BadRequest) as refused:
+        written(asked([], [brought]))
+    assert refused.value.param == "input"
+    assert written(asked([], [brought], instructions="one")).body["input"] == [said("system", "one")]
+
+
 def test_without_any_tool_left_nothing_is_said_of_tools() -> None:
     made = written(asked([{"type": "web_search"}], tool_choice="auto", parallel_tool_calls=True))
 
