@@ -8,6 +8,7 @@ take one system message at the beginning, so instructions are put where `Profile
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import Any, Final
 
@@ -130,15 +131,17 @@ def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[
 class _Writing(Writing):
     """While one request is made fit."""
 
-    __slots__ = ("_call_ids", "_known", "_server_tools", "_spoken", "_waiting", "box", "lead")
+    __slots__ = ("_call_ids", "_known", "_named", "_server_tools", "_spoken", "_waiting", "box", "lead")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         super().__init__(request, profile)
         self._known = profile.responses_tools
         self._server_tools: list[Tool] = []
         """What goes on as it is."""
-        self._waiting: dict[str, Any] = {}
-        """Call ids of the calls so far that have no output yet -> the names of their tools."""
+        self._waiting: dict[str, int] = {}
+        """Call id -> how many of the calls so far have no output yet."""
+        self._named: dict[str, deque[str]] = {}
+        """Name of a tool -> the call ids of its calls so far, but for the first that have their output."""
         self._call_ids: dict[str, str] = {}
         """Item id -> call id, of the calls so far."""
         self._spoken = False
@@ -247,7 +250,9 @@ class _Writing(Writing):
             self.lose(self.at(index), kind, "The upstream does not search for tools.")
             return None
         call_id = string(call_id, self.at(index, ".call_id"))
-        self._waiting[call_id] = item.get("name")
+        self._waiting[call_id] = self._waiting.get(call_id, 0) + 1
+        if isinstance(called := item.get("name"), str):
+            self._named.setdefault(called, deque()).append(call_id)
         if isinstance(item.get("id"), str):
             self._call_ids[item["id"]] = call_id
         if not foreign and (kind != "function_call" or self.box.wire("function", item["name"]) == item["name"]):
@@ -262,9 +267,10 @@ class _Writing(Writing):
             return None
         if call_id is None:
             call_id = self._call_id_otherwise(item)
-        if isinstance(item.get("name"), str) and call_id not in self._waiting:
+        waiting = self._waiting.get(call_id, 0)
+        if isinstance(item.get("name"), str) and not waiting:
             return self._uncalled(index, item)
-        self._waiting.pop(call_id, None)
+        self._waiting[call_id] = max(0, waiting - 1)
         if not foreign:
             return item
         text = TEXTS.get(kind)
@@ -276,7 +282,10 @@ class _Writing(Writing):
         """Of an output that gives none: by the id of its call's item, or by the name of a call that waits."""
         if item["type"] == "local_shell_call_output":
             return self._call_ids.get(item.get("id", ""), item.get("id"))
-        return next((call_id for call_id, called in self._waiting.items() if called == item.get("name")), None)
+        named = self._named.get(item.get("name", ""), deque())
+        while named and not self._waiting[named[0]]:
+            named.popleft()
+        return named[0] if named else None
 
     def _uncalled(self, index: int, item: Item) -> Item:
         reason = "The upstream takes one output of each call and no other: the user tells it."

@@ -215,6 +215,17 @@ def test_what_a_tool_says_that_nobody_called_is_told_by_the_user() -> None:
     ]
 
 
+def test_outputs_answer_the_calls_of_their_id_or_name_in_turn() -> None:
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "exec", "input": "x"}
+    output = {"type": "custom_tool_call_output", "call_id": "c", "name": "exec", "output": "o"}
+    unnamed = {"type": "custom_tool_call_output", "name": "exec", "output": "o"}
+    made = written(asked([], [call, call, {**call, "call_id": "d"}, output, output, unnamed, unnamed]))
+
+    answered = made.body["input"][3:]
+    assert [item.get("call_id") for item in answered] == ["c", "c", "d", None]
+    assert lost(made) == [("input[6]", Action.EMULATED, "uncalled_output")]
+
+
 def test_what_an_agent_says_is_told_by_the_user() -> None:
     said = {"type": "agent_message", "content": [{"type": "encrypted_content", "encrypted_content": "TASK"}]}
     made = written(asked([], [said]))
