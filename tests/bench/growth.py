@@ -14,6 +14,7 @@ import pytest
 
 from adapter import translate
 from adapter.compaction.anatomy import units
+from adapter.wire.jsonio import dumps
 
 USER = {"role": "user", "content": "x"}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
@@ -106,3 +107,26 @@ def test_work_is_linear_in_calls_that_are_answered_backwards_and_compacted() -> 
 
     seconds(100)
     assert min(seconds(16_000) for _ in range(2)) < 60 * min(seconds(1000) for _ in range(3))
+
+
+def test_work_is_linear_in_the_items_of_an_answer_that_is_restored() -> None:
+    asked = {"model": "m", "input": "x", "tools": [{"type": "custom", "name": "patch"}]}
+    exchange = translate.request(asked, "responses", "responses", profile="vllm").exchange
+
+    def events(index: int) -> list[dict[str, Any]]:
+        item = {"type": "message", "id": f"msg_{index}", "role": "assistant", "content": []}
+        delta = {"type": "response.output_text.delta", "output_index": index, "content_index": 0, "delta": "x"}
+        return [
+            {"type": "response.output_item.added", "output_index": index, "item": item},
+            *[delta] * 5,
+            {"type": "response.output_item.done", "output_index": index, "item": item},
+        ]
+
+    def seconds(n: int) -> float:
+        stream = b"".join(b"data: %b\n\n" % dumps(event) for index in range(n) for event in events(index))
+        begun = process_time()
+        assert len(b"".join(translate.stream([stream], "responses", "responses", exchange=exchange))) > len(stream)
+        return process_time() - begun
+
+    seconds(100)
+    assert min(seconds(8000) for _ in range(2)) < 60 * min(seconds(500) for _ in range(3))

@@ -51,6 +51,8 @@ class Restoring:
         """The same, by the id of the reader's item."""
         self._moved: dict[int, int] = {}
         """Index of the reader's -> the one it has here."""
+        self._in_place = True
+        """Every item has the index that the reader gave it."""
         self._next = 0
         self._found: set[str] = set()
         """The tools whose search was told."""
@@ -58,7 +60,7 @@ class Restoring:
     @property
     def idle(self) -> bool:
         """Deltas pass as they are."""
-        return not self._calls and all(index == moved for index, moved in self._moved.items())
+        return self._in_place and not self._calls
 
     def restored(self, events: Iterable[Event]) -> list[Event]:
         """What the events of the reader are to the client."""
@@ -113,6 +115,7 @@ class Restoring:
     def _place(self, index: int) -> int:
         """The place of the item that is told next, which had this one."""
         place = self._moved[index] = self._free()
+        self._in_place = self._in_place and place == index
         return place
 
     def _free(self) -> int:
