@@ -24,6 +24,7 @@ from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Request, Tools
 from adapter.upstream.profiles import Profile
+from adapter.wire.jsonio import is_object
 
 _ABOUT: Final = {
     "custom_tool_call": "custom",
@@ -255,10 +256,15 @@ class _Writing(Writing):
             self._named.setdefault(called, deque()).append(call_id)
         if isinstance(item.get("id"), str):
             self._call_ids[item["id"]] = call_id
-        if not foreign and (kind != "function_call" or self.box.wire("function", item["name"]) == item["name"]):
+        if not foreign and (kind != "function_call" or self._stands(item)):
             return item
         call = CALLS[kind](item, index, self, self.box, call_id)["function"]
         return {**_without(item, _OF_CALLS), "type": "function_call", "call_id": call_id, **call}
+
+    def _stands(self, call: Item) -> bool:
+        """The server can read a function's call as it is."""
+        called, arguments = call["name"], call["arguments"]
+        return self.box.wire("function", called) == called and (self.profile.any_arguments or is_object(arguments))
 
     def _output(self, index: int, item: Item) -> Item | None:
         kind, call_id = item["type"], item.get("call_id")

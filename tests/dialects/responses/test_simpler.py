@@ -186,6 +186,16 @@ def test_what_another_server_ran_is_a_loss_where_the_tool_is_not_known() -> None
     assert fits(asked([PLAIN], [USER, ran]), SEARCHES)
 
 
+def test_arguments_that_a_model_wrote_wrong_do_not_end_the_conversation() -> None:
+    wrong = {"type": "function_call", "call_id": "c", "name": "local_shell", "arguments": '{"comm'}
+    empty = {"type": "function_call", "call_id": "d", "name": "plain", "arguments": ""}
+    outputs = [{"type": "function_call_output", "call_id": call_id, "output": "no"} for call_id in "cd"]
+    made = written(asked([{"type": "local_shell"}, PLAIN], [USER, wrong, empty, *outputs]))
+
+    assert [call["arguments"] for call in made.body["input"][1:3]] == ['{"arguments":"{\\"comm"}', "{}"]
+    assert lost(made) == [("input[1].arguments", Action.APPROXIMATED, "arguments")]
+
+
 def test_unknown_fields_of_a_call_ride_along() -> None:
     call = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": "", "brand_new": {"a": 1}}
     made = written(asked([PATCH], [USER, call, {"type": "custom_tool_call_output", "call_id": "c", "output": ""}]))
