@@ -109,6 +109,9 @@ def _responses_body(body: dict[str, Any], client: ClientTraits) -> Request:
             raise UnsupportedParameter(f"{name} is for the Responses endpoint.", param=name)
     said = {key: body[key] for key in body if key != "messages" and key not in _SAID_IN_CHAT}
     request = responses.read_request(said, client)
+    for index in request.others:
+        if request.items[index]["type"] == "item_reference":
+            raise UnsupportedParameter("item_reference is for the Responses endpoint.", param=f"input[{index}]")
     request.dialect = "chat"
     request.body["store"] = False
     _add_settings(request, {key: body[key] for key in body if key in _SAID_IN_CHAT})

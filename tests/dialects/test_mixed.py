@@ -133,6 +133,12 @@ def test_what_a_chat_endpoint_keeps_nothing_for_is_refused(name: str) -> None:
     assert refused.value.param == name
 
 
+def test_nobody_refers_there_to_what_another_endpoint_keeps() -> None:
+    with pytest.raises(UnsupportedParameter) as refused:
+        read({"model": "m", "input": [*ITEMS, {"type": "item_reference", "id": "msg_1"}]})
+    assert refused.value.param == "input[3]"
+
+
 @pytest.mark.parametrize(
     "body",
     [
