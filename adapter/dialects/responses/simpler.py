@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Final
 
-from adapter.dialects.checks import string, wrong_value
+from adapter.dialects.checks import json_text, string, wrong_value
 from adapter.dialects.functions.calls import CALLS, TEXTS, is_server_search, opened, uncalled
 from adapter.dialects.functions.choices import cannot_force, named
 from adapter.dialects.functions.deferred import find_deferred
@@ -137,8 +137,8 @@ class _Writing(Writing):
     def __init__(self, request: Request, profile: Profile) -> None:
         super().__init__(request, profile)
         self._known = profile.responses_tools
-        self._server_tools: list[Tool] = []
-        """What goes on as it is."""
+        self._server_tools: dict[str, Tool] = {}
+        """What goes on as it is, each by all that it says: Codex brings tools again."""
         self._waiting: dict[str, int] = {}
         """Call id -> how many of the calls so far have no output yet."""
         self._named: dict[str, deque[str]] = {}
@@ -165,7 +165,7 @@ class _Writing(Writing):
             if kind == "function":
                 self.box.keep(tool, place)
             elif kind in self._known:
-                self._server_tools.append(tool)
+                self._server_tools.setdefault(json_text(tool, place), tool)
             else:
                 chat_setting = kind == "web_search" and self.request.dialect == "chat"
                 self.box.add(tool, "web_search_options" if chat_setting else place)
@@ -173,7 +173,7 @@ class _Writing(Writing):
     def tools(self) -> list[Tool]:
         """All that are offered."""
         made = [self._tool(wire, tool["function"]) for wire, tool in self.box.offered.items()]
-        return made + self._server_tools
+        return [*made, *self._server_tools.values()]
 
     def _tool(self, wire: str, function: Tool) -> Tool:
         stands_in = wire in self.box.refs

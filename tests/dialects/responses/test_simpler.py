@@ -92,6 +92,20 @@ def test_tools_that_come_later_are_offered_with_the_others() -> None:
     assert made.body["input"] == [USER, USER]
 
 
+def test_tools_that_are_brought_again_are_offered_once() -> None:
+    brought = {"type": "additional_tools", "role": "developer", "tools": [PLAIN, {"type": "web_search"}, ECHO]}
+    other = {"type": "web_search", "search_context_size": "low"}
+    made = written(asked([PLAIN, {"type": "web_search"}, other], [brought, USER, brought]), SEARCHES)
+
+    assert [tool.get("name", tool["type"]) for tool in made.body["tools"]] == [
+        "plain",
+        "mcp__echo__say",
+        "web_search",
+        "web_search",
+    ]
+    assert made.losses == []
+
+
 def test_a_search_of_the_client_and_what_it_found_are_a_call_and_its_output() -> None:
     call = {"type": "tool_search_call", "call_id": "c", "execution": "client", "arguments": {"query": "q"}}
     found = {
