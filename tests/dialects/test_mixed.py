@@ -119,7 +119,9 @@ def test_of_two_words_for_the_same_that_of_responses_goes_before() -> None:
     assert request.body["tool_choice"] == "auto"
 
 
-@pytest.mark.parametrize("name", ["n", "stop", "stream", "max_tokens", "response_format", "reasoning_effort", "modalities"])
+@pytest.mark.parametrize(
+    "name", ["n", "stop", "stream", "max_tokens", "response_format", "reasoning_effort", "modalities"]
+)
 def test_settings_of_chat_are_checked(name: str) -> None:
     with pytest.raises(BadRequest) as refused:
         read({"model": "m", "input": "hi", name: {"a": 1}})

@@ -124,7 +124,9 @@ class Restoring:
 
     def _opaque(self, event: Opaque) -> Opaque:
         given = event.event.get("output_index")
-        if type(given) is not int or (index := self._moved.get(given, given)) == given:  # an extension counts as it likes
+        if (
+            type(given) is not int or (index := self._moved.get(given, given)) == given
+        ):  # an extension counts as it likes
             return event
         return Opaque({**event.event, "output_index": index})
 

@@ -396,6 +396,23 @@ def test_such_a_server_takes_whatever_is_written(body: Json) -> None:
 
 @settings(max_examples=150)
 @given(requests())
+def test_its_tools_and_calls_have_the_names_that_a_chat_server_is_told(body: Json) -> None:
+    made, chats = written(body), chat.write_request(read_request(body), GENERIC)
+    calls = [call["function"] for message in chats.body["messages"] for call in message.get("tool_calls", ())]
+
+    assert [tool["name"] for tool in made.body.get("tools", ())] == [
+        tool["function"]["name"] for tool in chats.body.get("tools", ())
+    ]
+    assert made.exchange.tools == chats.exchange.tools
+    assert [
+        {key: item[key] for key in ("name", "arguments")}
+        for item in made.body["input"]
+        if item["type"] == "function_call"
+    ] == calls
+
+
+@settings(max_examples=150)
+@given(requests())
 def test_what_fits_is_sent_as_it_is(body: Json) -> None:
     assert fits(body, GENERIC)
     if fits(body, FEW):
