@@ -16,10 +16,11 @@ from adapter.dialects.responses.simpler import fits
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
 from adapter.hub.request import ToolKind, ToolRef, Written
-from adapter.upstream.profiles import GENERIC, profile, profile_names
+from adapter.upstream.profiles import GENERIC, Profile, profile, profile_names
 
 Json = dict[str, Any]
 FEW = profile("generic", {"responses_tools": ["function"]})
+KEEP = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
 SEARCHES = profile("generic", {"responses_tools": ["function", "web_search"]})
 USER: Json = {"type": "message", "role": "user", "content": "hi"}
 PLAIN: Json = {"type": "function", "name": "plain", "parameters": {"type": "object"}, "strict": None, "brand_new": 1}
@@ -270,7 +271,6 @@ PARTS = [{"type": "input_text", "text": "three "}, {"type": "input_text", "text"
 def test_instructions_stand_at_the_beginning_and_late_ones_where_the_profile_has_them() -> None:
     items = [said("developer", "two"), said("system", PARTS), USER, said("developer", PARTS), USER]
     lead = profile("generic", {"responses_tools": ["function"], "late_system": "lead"})
-    keep = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
     body = asked([], items, instructions="one")
 
     assert written(body).body["instructions"] == "one\n\ntwo\n\nthree four"
@@ -278,7 +278,7 @@ def test_instructions_stand_at_the_beginning_and_late_ones_where_the_profile_has
     assert written(body, lead).body["instructions"] == "one\n\ntwo\n\nthree four\n\nthree four"
     assert written(body, lead).body["input"] == [USER, USER]
     assert lost(written(body)) == lost(written(body, lead)) == [("input[3].role", Action.APPROXIMATED, "late_system")]
-    assert written(body, keep).body["input"] == items
+    assert written(body, KEEP).body["input"] == items
 
 
 def test_instructions_alone_are_a_message() -> None:
@@ -384,11 +384,11 @@ def requests(draw: Any) -> Json:
 
 
 @settings(max_examples=150)
-@given(requests())
-def test_such_a_server_takes_whatever_is_written(body: Json) -> None:
-    made = written(body)
+@given(requests(), st.sampled_from([FEW, KEEP]))
+def test_such_a_server_takes_whatever_is_written(body: Json, known: Profile) -> None:
+    made = written(body, known)
 
-    assert strict_responses.problems(made.body, FEW) == []
+    assert strict_responses.problems(made.body, known) == []
     names = [tool["name"] for tool in made.body.get("tools", [])]
     assert len(names) == len(set(names))
     assert made.exchange.tools.keys() <= set(names)
