@@ -199,7 +199,8 @@ class _Writing(Writing):
                 return choice
 
     def _chosen(self, tool: Tool, path: str) -> Tool | None:
-        if tool["type"] != "function" and tool["type"] in self._known:
+        kind = tool.get("type")
+        if kind != "function" and kind in self._known:
             return tool
         wire = named(tool, path, self, self.box)
         return None if wire is None else {"type": "function", "name": wire}

@@ -328,8 +328,9 @@ def test_what_is_forced_and_cannot_be_had_is_refused() -> None:
         with pytest.raises(UnsupportedParameter):
             written(asked([hosted], tool_choice=choice))
     assert written(asked([hosted, PATCH], tool_choice=hosted), SEARCHES).body["tool_choice"] == hosted
-    with pytest.raises(BadRequest):
-        written(asked([PATCH], tool_choice={"type": "custom", "name": "other"}))
+    for nobody in ({"type": "custom", "name": "other"}, {}, {"type": []}, {"type": "function"}):
+        with pytest.raises(BadRequest):
+            written(asked([PATCH], tool_choice={"type": "allowed_tools", "mode": "auto", "tools": [nobody]}))
 
 
 def test_a_history_of_which_nothing_is_left_is_refused() -> None:
