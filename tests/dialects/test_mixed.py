@@ -135,6 +135,21 @@ def test_what_a_chat_endpoint_keeps_nothing_for_is_refused(name: str) -> None:
     assert refused.value.param == name
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "function_call_output", "name": "goal", "output": "x"},
+        {"type": "function_call_output", "name": "goal", "output": [{"type": "input_text", "text": "x"}]},
+        {"type": "reasoning", "summary": []},
+    ],
+)
+def test_items_that_no_chat_has_are_carried_to_a_responses_server(item: Json) -> None:
+    request = read({"model": "m", "input": [*ITEMS, item]})
+    sent = responses.write_request(request, profile("generic", {"reasoning_input": True})).body["input"][-1]
+
+    assert {key: sent[key] for key in item if key != "output"} == {key: item[key] for key in item if key != "output"}
+
+
 def test_nobody_refers_there_to_what_another_endpoint_keeps() -> None:
     with pytest.raises(UnsupportedParameter) as refused:
         read({"model": "m", "input": [*ITEMS, {"type": "item_reference", "id": "msg_1"}]})

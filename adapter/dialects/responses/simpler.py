@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Final
 
-from adapter.dialects.checks import json_text, string, wrong_value
+from adapter.dialects.checks import array, json_object, json_text, string, wrong_value
 from adapter.dialects.functions.calls import CALLS, TEXTS, is_server_search, opened, uncalled
 from adapter.dialects.functions.choices import cannot_force, named
 from adapter.dialects.functions.deferred import find_deferred
@@ -139,7 +139,7 @@ class _Writing(Writing):
         self._known = profile.responses_tools
         self._server_tools: dict[str, Tool] = {}
         """What goes on as it is, each by all that it says: Codex brings tools again."""
-        self._waiting: dict[str, int] = {}
+        self._waiting: dict[str | None, int] = {}
         """Call id -> how many of the calls so far have no output yet."""
         self._named: dict[str, deque[str]] = {}
         """Name of a tool -> the call ids of its calls so far, but for the first that have their output."""
@@ -232,7 +232,7 @@ class _Writing(Writing):
             return None
         reason = "The upstream has no messages between agents: the user tells it."
         self.lose(self.at(index), "agent_message", reason, Action.EMULATED)
-        return _message("user", opened(item.get("content")))
+        return _message("user", opened(self._said(item, "content", index)))
 
     def _instruction(self, index: int, item: Item) -> Item | None:
         content = item["content"]
@@ -272,24 +272,33 @@ class _Writing(Writing):
         foreign = _is_foreign(item, self._known)
         if foreign and kind == "tool_search_output" and is_server_search(item):
             return None
-        if call_id is None:
-            call_id = self._call_id_otherwise(item)
+        call_id = (
+            self._call_id_otherwise(index, item) if call_id is None else string(call_id, self.at(index, ".call_id"))
+        )
         waiting = self._waiting.get(call_id, 0)
         if isinstance(item.get("name"), str) and not waiting:
             return self._uncalled(index, item)
         self._waiting[call_id] = max(0, waiting - 1)
         if not foreign:
             return item
-        text = TEXTS.get(kind)
-        output = item.get("output") if text is None else text(item, index, self, self.box)
-        rest = _without(item, _OF_OUTPUTS)
-        return {**rest, "type": "function_call_output", "call_id": call_id, "output": "" if output is None else output}
+        call_id, text = string(call_id, self.at(index, ".call_id")), TEXTS.get(kind)
+        output = self._said(item, "output", index) if text is None else text(item, index, self, self.box)
+        return {**_without(item, _OF_OUTPUTS), "type": "function_call_output", "call_id": call_id, "output": output}
 
-    def _call_id_otherwise(self, item: Item) -> Any:
+    def _said(self, item: Item, field: str, index: int) -> str | list[Any]:
+        """The text or the parts in this field."""
+        said, path = item.get(field), self.at(index, f".{field}")
+        if said is None or isinstance(said, str):
+            return said or ""
+        return [json_object(part, f"{path}[{place}]") for place, part in enumerate(array(said, path))]
+
+    def _call_id_otherwise(self, index: int, item: Item) -> str | None:
         """Of an output that gives none: by the id of its call's item, or by the name of a call that waits."""
         if item["type"] == "local_shell_call_output":
-            return self._call_ids.get(item.get("id", ""), item.get("id"))
-        named = self._named.get(item.get("name", ""), deque())
+            given = string(item.get("id"), self.at(index, ".id"))
+            return self._call_ids.get(given, given)
+        called = item.get("name")
+        named = self._named.get(called, deque()) if isinstance(called, str) else deque[str]()
         while named and not self._waiting[named[0]]:
             named.popleft()
         return named[0] if named else None
@@ -297,9 +306,9 @@ class _Writing(Writing):
     def _uncalled(self, index: int, item: Item) -> Item:
         reason = "The upstream takes one output of each call and no other: the user tells it."
         self.lose(self.at(index), "uncalled_output", reason, Action.EMULATED)
-        words, output = uncalled(item, LONGEST_CALL_ID), item.get("output")
-        if not isinstance(output, list):
-            return _message("user", f"{words}\n{output or ''}")
+        words, output = uncalled(item, LONGEST_CALL_ID), self._said(item, "output", index)
+        if isinstance(output, str):
+            return _message("user", f"{words}\n{output}")
         return _message("user", [{"type": "input_text", "text": words}, *output])
 
 

@@ -192,6 +192,23 @@ def test_calls_of_the_history_are_calls_of_functions(call: Json, output: Json, a
     }.get(name if name == "shell" else output["type"], output.get("output"))
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "tool_search_output", "execution": "client", "call_id": [], "tools": []},
+        {"type": "local_shell_call_output", "id": {}, "output": "o"},
+        {"type": "local_shell_call_output", "id": "i", "output": 7},
+        {"type": "local_shell_call_output", "id": "i", "output": ["o"]},
+        {"type": "shell_call_output", "call_id": True, "output": []},
+        {"type": "agent_message", "content": 7},
+    ],
+)
+def test_what_says_nothing_that_can_be_read_is_refused(item: Json) -> None:
+    with pytest.raises(BadRequest) as refused:
+        written(asked([], [USER, item]))
+    assert str(refused.value.param).startswith("input[1].")
+
+
 def test_what_another_server_ran_is_a_loss_where_the_tool_is_not_known() -> None:
     ran = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}}
     made = written(asked([PLAIN], [USER, ran]))
