@@ -107,7 +107,8 @@ def _responses_body(body: dict[str, Any], client: ClientTraits) -> Request:
     for name in _OF_STORES:
         if body.get(name):
             raise UnsupportedParameter(f"{name} is for the Responses endpoint.", param=name)
-    said = {key: body[key] for key in body if key != "messages" and key not in _SAID_IN_CHAT}
+    left_out = _SAID_IN_CHAT.union(("messages",))
+    said = {key: value for key, value in body.items() if value is not None and key not in left_out}
     request = responses.read_request(said, client)
     for index in request.others:
         if request.items[index]["type"] == "item_reference":

@@ -128,6 +128,16 @@ def test_settings_of_chat_are_checked(name: str) -> None:
     assert str(refused.value.param).startswith(name)
 
 
+def test_null_is_absent() -> None:
+    nothing = dict.fromkeys(
+        ("reasoning", "text", "tools", "tool_choice", "stream_options", "stop", "include", "metadata")
+    )
+    request = read({"model": "m", "input": ITEMS[:1], **nothing})
+
+    assert request.body == {"model": "m", "input": ITEMS[:1], "store": False}
+    assert responses.write_request(request, OPENAI).losses == []
+
+
 @pytest.mark.parametrize("name", ["previous_response_id", "conversation", "background", "prompt"])
 def test_what_a_chat_endpoint_keeps_nothing_for_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedParameter) as refused:
