@@ -18,7 +18,7 @@ _OUTPUTS: Final = {
 def problems(body: dict[str, Any], profile: Profile = GENERIC) -> list[str]:
     """Everything that is wrong with `body`; nothing for a request that such a server takes."""
     try:
-        return [*_problems(body), *(_unknown(body, profile.responses_tools) if profile.responses_tools else ())]
+        return [*_problems(body), *(_unknown(body, profile) if profile.responses_tools else ())]
     except (AttributeError, KeyError, TypeError) as malformed:  # not even the shape of a request
         return [f"malformed: {malformed!r}"]
 
@@ -57,11 +57,13 @@ def _problems(body: dict[str, Any]) -> Iterator[str]:
     yield from (f"the call {call_id} has no output" for call_id in waiting if call_id not in beside)
 
 
-def _unknown(body: dict[str, Any], tools: tuple[str, ...]) -> Iterator[str]:
-    """What a server refuses or drops that knows `tools`, and no other."""
+def _unknown(body: dict[str, Any], profile: Profile) -> Iterator[str]:
+    """What a server refuses or drops that knows few kinds of tools."""
+    tools, late = profile.responses_tools, profile.late_system == "keep"
     yield from (f"tools: no {tool['type']} here" for tool in body.get("tools") or () if tool["type"] not in tools)
     for i, item in enumerate(body["input"] if isinstance(body["input"], list) else ()):
-        if item.get("role") == "developer" or (item.get("role") == "system" and (i or body.get("instructions"))):
+        role, behind = item.get("role"), i or body.get("instructions")
+        if not late and (role == "developer" or (role == "system" and behind)):
             yield f"input[{i}]: instructions only at the beginning"
         if item.get("type", "message") not in _OF_FUNCTIONS or "namespace" in item:
             yield f"input[{i}]: no {item['type']} here"

@@ -17,6 +17,30 @@ from adapter.hub.request import ClientTraits, Request
 _FLAT: Final = ("function", "custom")
 _OF_STORES: Final = ("previous_response_id", "conversation", "background", "prompt")
 """What a Chat endpoint keeps nothing for."""
+_SAID_IN_CHAT: Final = frozenset(
+    {
+        "audio",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "modalities",
+        "n",
+        "prediction",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "verbosity",
+        "web_search_options",
+    }
+)
+"""What Responses has another name for, or none, and what is about the form of the answer."""
+_OF_READERS: Final = ("model", "input", "store")
 _AS_CUSTOM: Final = {"function_call": "custom_tool_call", "function_call_output": "custom_tool_call_output"}
 
 
@@ -83,11 +107,35 @@ def _responses_body(body: dict[str, Any], client: ClientTraits) -> Request:
     for name in _OF_STORES:
         if body.get(name):
             raise UnsupportedParameter(f"{name} is for the Responses endpoint.", param=name)
-    options = body.get("stream_options")
-    said = {key: value for key, value in body.items() if key not in ("messages", "stream_options", "stream")}
+    left_out = _SAID_IN_CHAT.union(("messages",))
+    said = {key: value for key, value in body.items() if value is not None and key not in left_out}
     request = responses.read_request(said, client)
+    for index in request.others:
+        if request.items[index]["type"] == "item_reference":
+            raise UnsupportedParameter("item_reference is for the Responses endpoint.", param=f"input[{index}]")
     request.dialect = "chat"
     request.body["store"] = False
-    request.stream = body.get("stream") is True
-    request.include_usage = type(options) is dict and options.get("include_usage") is True
+    _add_settings(request, {key: body[key] for key in body if key in _SAID_IN_CHAT})
     return request
+
+
+def _add_settings(request: Request, settings: dict[str, Any]) -> None:
+    """What the body says as Chat has it; what it says of the same as Responses has it goes before."""
+    asked = chat.read_request({"model": request.model, "messages": [{"role": "user", "content": "."}], **settings})
+    for key in asked.body.keys() - _OF_READERS:
+        request.body[key] = _both(asked.body[key], request.body.get(key))
+    request.carry |= asked.carry
+    request.losses += asked.losses
+    request.stream, request.include_usage = asked.stream, asked.include_usage
+
+
+def _both(said: Any, own: Any) -> Any:
+    match said, own:
+        case _, None:
+            return said
+        case dict(), dict():
+            return {**said, **own}
+        case list(), list():
+            return [*said, *own]
+        case _:
+            return own

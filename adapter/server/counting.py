@@ -7,6 +7,7 @@ from typing import Any, Final
 from adapter.compaction.sealing import is_ours
 from adapter.compaction.sizes import total_tokens
 from adapter.dialects.responses.input_items import checked_items
+from adapter.dialects.responses.simpler import fits
 from adapter.errors import AdapterError, InvalidType, MissingParameter
 from adapter.server.calls.own import Document
 from adapter.server.calls.plan import serialised
@@ -75,8 +76,8 @@ class Counting:
 
 async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:
     """The upstream's count; None where it has none."""
-    uncounted = courses.routing.health.uncounted
-    if target.upstream.dialect != "responses" or target in uncounted or _holds_ours(body):
+    upstream, uncounted = target.upstream, courses.routing.health.uncounted
+    if upstream.dialect != "responses" or target in uncounted or _holds_ours(body) or not fits(body, upstream.profile):
         return None
     sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
     try:

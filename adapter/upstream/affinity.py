@@ -55,7 +55,7 @@ def session(body: Mapping[str, Any], headers: Headers) -> bytes:
 
 def _opening(body: Mapping[str, Any]) -> bytes:
     """The instructions and the first user message: the part of a prompt that every turn of a conversation repeats."""
-    items = body.get("messages", body.get("input"))
+    items = body.get("messages") or body.get("input")
     parts: list[Any] = [body.get("instructions")]
     if isinstance(items, str):
         parts.append(items[:_OPENING])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import process_time
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from adapter import translate
 from adapter.compaction.anatomy import units
+from adapter.wire.jsonio import dumps
 
 USER = {"role": "user", "content": "x"}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
@@ -24,6 +25,13 @@ THOUGHT = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x"
 BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
     "texts between a call and its output": lambda n: {"input": [USER, CALL, *[TEXT] * n, OUTPUT]},
     "thoughts before a call": lambda n: {"input": [USER, *[THOUGHT] * n, CALL, OUTPUT]},
+    "calls that are answered backwards, by name": lambda n: {
+        "input": [
+            USER,
+            *({**CALL, "call_id": f"c{i}", "name": f"f{i}"} for i in range(n)),
+            *({"type": "function_call_output", "name": f"f{i}", "output": "o"} for i in reversed(range(n))),
+        ],
+    },
     "names that are spelled alike": lambda n: {
         "input": "x",
         "tools": [{"type": "function", "name": chr(0x4E00 + i)} for i in range(n)],
@@ -40,12 +48,14 @@ BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.parametrize("target", ["chat", "responses"])
 @pytest.mark.parametrize("what", BODIES)
-def test_work_is_linear(what: str) -> None:
+def test_work_is_linear(what: str, target: Literal["chat", "responses"]) -> None:
     def seconds(n: int) -> float:
         body = {"model": "m", **BODIES[what](n)}
+        body["tools"] = [*body.get("tools", []), {"type": "custom", "name": "patch"}]  # no vLLM knows those
         begun = process_time()
-        translate.request(body, "responses", "chat", profile="vllm")
+        translate.request(body, "responses", target, profile="vllm")
         return process_time() - begun
 
     seconds(100)
@@ -97,3 +107,26 @@ def test_work_is_linear_in_calls_that_are_answered_backwards_and_compacted() -> 
 
     seconds(100)
     assert min(seconds(16_000) for _ in range(2)) < 60 * min(seconds(1000) for _ in range(3))
+
+
+def test_work_is_linear_in_the_items_of_an_answer_that_is_restored() -> None:
+    asked = {"model": "m", "input": "x", "tools": [{"type": "custom", "name": "patch"}]}
+    exchange = translate.request(asked, "responses", "responses", profile="vllm").exchange
+
+    def events(index: int) -> list[dict[str, Any]]:
+        item = {"type": "message", "id": f"msg_{index}", "role": "assistant", "content": []}
+        delta = {"type": "response.output_text.delta", "output_index": index, "content_index": 0, "delta": "x"}
+        return [
+            {"type": "response.output_item.added", "output_index": index, "item": item},
+            *[delta] * 5,
+            {"type": "response.output_item.done", "output_index": index, "item": item},
+        ]
+
+    def seconds(n: int) -> float:
+        stream = b"".join(b"data: %b\n\n" % dumps(event) for index in range(n) for event in events(index))
+        begun = process_time()
+        assert len(b"".join(translate.stream([stream], "responses", "responses", exchange=exchange))) > len(stream)
+        return process_time() - begun
+
+    seconds(100)
+    assert min(seconds(8000) for _ in range(2)) < 60 * min(seconds(500) for _ in range(3))

@@ -83,11 +83,87 @@ def test_the_body_of_a_responses_request_is_read_as_one_and_answered_as_a_chat()
     assert written.body["store"] is False
 
 
+SETTINGS: Json = {
+    "n": 2,
+    "stop": ["x"],
+    "max_tokens": 5,
+    "seed": 1,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "reasoning_effort": "low",
+    "verbosity": "low",
+    "response_format": {"type": "json_object"},
+    "web_search_options": {},
+    "tool_choice": "auto",
+}
+
+
+def test_settings_may_be_said_in_either_way() -> None:
+    spoken = chat.read_request({"model": "m", "messages": MESSAGES[:1], "tools": [READ], **SETTINGS})
+    request = read({"model": "m", "input": "hi", "tools": [FLAT], **SETTINGS})
+
+    assert request.carry == spoken.carry | {"flat": True}
+    hosted = [tool for tool in request.body["tools"] if tool["type"] == "web_search"]
+    assert len(hosted) == 1
+    assert {**request.body, "tools": 0} == {**spoken.body, "tools": 0}
+    assert request.losses == []
+
+
+def test_of_two_words_for_the_same_that_of_responses_goes_before() -> None:
+    words = {"reasoning": {"effort": "high", "summary": "auto"}, "text": {"verbosity": "high"}, "max_output_tokens": 9}
+    request = read({"model": "m", "input": "hi", "function_call": "none", "tool_choice": "auto", **SETTINGS, **words})
+
+    assert request.body["reasoning"] == {"effort": "high", "summary": "auto"}
+    assert request.body["text"] == {"verbosity": "high", "format": {"type": "json_object"}}
+    assert request.body["max_output_tokens"] == 9
+    assert request.body["tool_choice"] == "auto"
+
+
+@pytest.mark.parametrize(
+    "name", ["n", "stop", "stream", "max_tokens", "response_format", "reasoning_effort", "modalities"]
+)
+def test_settings_of_chat_are_checked(name: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        read({"model": "m", "input": "hi", name: {"a": 1}})
+    assert str(refused.value.param).startswith(name)
+
+
+def test_null_is_absent() -> None:
+    nothing = dict.fromkeys(
+        ("reasoning", "text", "tools", "tool_choice", "stream_options", "stop", "include", "metadata")
+    )
+    request = read({"model": "m", "input": ITEMS[:1], **nothing})
+
+    assert request.body == {"model": "m", "input": ITEMS[:1], "store": False}
+    assert responses.write_request(request, OPENAI).losses == []
+
+
 @pytest.mark.parametrize("name", ["previous_response_id", "conversation", "background", "prompt"])
 def test_what_a_chat_endpoint_keeps_nothing_for_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedParameter) as refused:
         read({"model": "m", "input": "hi", name: "x"})
     assert refused.value.param == name
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "function_call_output", "name": "goal", "output": "x"},
+        {"type": "function_call_output", "name": "goal", "output": [{"type": "input_text", "text": "x"}]},
+        {"type": "reasoning", "summary": []},
+    ],
+)
+def test_items_that_no_chat_has_are_carried_to_a_responses_server(item: Json) -> None:
+    request = read({"model": "m", "input": [*ITEMS, item]})
+    sent = responses.write_request(request, profile("generic", {"reasoning_input": True})).body["input"][-1]
+
+    assert {key: sent[key] for key in item if key != "output"} == {key: item[key] for key in item if key != "output"}
+
+
+def test_nobody_refers_there_to_what_another_endpoint_keeps() -> None:
+    with pytest.raises(UnsupportedParameter) as refused:
+        read({"model": "m", "input": [*ITEMS, {"type": "item_reference", "id": "msg_1"}]})
+    assert refused.value.param == "input[3]"
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,25 @@ def test_a_custom_call_goes_and_comes_as_one(stream: bool) -> None:
     play(scenario)
 
 
+def test_what_the_server_was_told_otherwise_is_no_word_of_the_clients() -> None:
+    async def scenario() -> None:
+        reply = response() | {"instructions": "Be brief.", "tools": [], "tool_choice": "none"}
+        async with (
+            Upstream([json_reply(reply)]) as up,
+            adapter(upstream(up.url, "responses", profile="llama.cpp")) as client,
+        ):
+            spoken = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+            asked = {"model": "m", "input": spoken, "tools": [{"type": "web_search"}]}
+            answer = (await client.post(PATH["responses"], asked)).json
+
+        assert up.seen[0].json["instructions"] == "Be brief."
+        assert answer["instructions"] is None
+        assert answer["tools"][0]["type"] == "web_search"
+        assert answer["tool_choice"] == "auto"
+
+    play(scenario)
+
+
 def test_a_request_that_such_a_server_takes_passes_as_it_came() -> None:
     async def scenario() -> None:
         reply = response()
@@ -63,6 +82,42 @@ def test_a_request_that_such_a_server_takes_passes_as_it_came() -> None:
             answer = await client.post(PATH["responses"], asked)
             assert up.seen[0].body == orjson.dumps(asked)
             assert answer.body == orjson.dumps(reply)
+
+    play(scenario)
+
+
+def test_what_such_a_server_would_not_take_is_counted_here() -> None:
+    async def scenario() -> None:
+        counted = {"object": "response.input_tokens", "input_tokens": 77}
+        async with (
+            Upstream([json_reply(counted)]) as up,
+            adapter(upstream(up.url, "responses", profile="llama.cpp")) as client,
+        ):
+            path, body = "/v1/responses/input_tokens", {"model": "m", "input": "Hi"}
+            custom = await client.post(path, {**body, "tools": [{"type": "custom", "name": "apply_patch"}]})
+            plain = await client.post(path, body)
+
+        assert (custom.status, custom.headers["x-adapter-token-count"]) == (200, "estimate")
+        assert (plain.json["input_tokens"], plain.headers["x-adapter-token-count"]) == (77, "upstream")
+
+    play(scenario)
+
+
+def test_what_is_compacted_there_has_its_instructions_at_the_beginning() -> None:
+    async def scenario() -> None:
+        made = {"object": "response.compaction", "output": [{"type": "compaction", "encrypted_content": "blob"}]}
+        section = {"profile": "llama.cpp", "compact": "compaction"}
+        async with (
+            Upstream([json_reply(made)]) as up,
+            adapter(upstream(up.url, "responses", **section)) as client,
+        ):
+            spoken = [{"role": "developer", "content": "two"}, {"role": "user", "content": "Hi"}]
+            asked = {"model": "m", "instructions": "one", "input": spoken}
+            answer = await client.post("/v1/responses/compact", asked)
+
+        assert answer.status == 200, answer.body
+        assert up.seen[0].json["instructions"] == "one\n\ntwo"
+        assert [item["role"] for item in up.seen[0].json["input"]] == ["user"]
 
     play(scenario)
 

@@ -88,6 +88,7 @@ def test_every_turn_of_a_conversation_without_a_name_is_the_same_session() -> No
     assert session({"messages": [message("system", "Be long"), opening[1]]}, {}) != first
     assert session({"instructions": "I", "input": "Hi"}, {}) != session({"instructions": "I", "input": "Ho"}, {})
     assert session({"instructions": "I", "input": "Hi"}, {}) != session({"instructions": "J", "input": "Hi"}, {})
+    assert session({"messages": [], "input": opening}, {}) == first  # Cursor's
 
 
 @given(

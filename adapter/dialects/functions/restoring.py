@@ -51,6 +51,8 @@ class Restoring:
         """The same, by the id of the reader's item."""
         self._moved: dict[int, int] = {}
         """Index of the reader's -> the one it has here."""
+        self._in_place = True
+        """Every item has the index that the reader gave it."""
         self._next = 0
         self._found: set[str] = set()
         """The tools whose search was told."""
@@ -58,7 +60,7 @@ class Restoring:
     @property
     def idle(self) -> bool:
         """Deltas pass as they are."""
-        return not self._calls and all(index == moved for index, moved in self._moved.items())
+        return self._in_place and not self._calls
 
     def restored(self, events: Iterable[Event]) -> list[Event]:
         """What the events of the reader are to the client."""
@@ -113,6 +115,7 @@ class Restoring:
     def _place(self, index: int) -> int:
         """The place of the item that is told next, which had this one."""
         place = self._moved[index] = self._free()
+        self._in_place = self._in_place and place == index
         return place
 
     def _free(self) -> int:
@@ -121,9 +124,11 @@ class Restoring:
 
     def _opaque(self, event: Opaque) -> Opaque:
         given = event.event.get("output_index")
-        if type(given) is not int or self._moved[given] == given:
+        if (
+            type(given) is not int or (index := self._moved.get(given, given)) == given
+        ):  # an extension counts as it likes
             return event
-        return Opaque({**event.event, "output_index": self._moved[given]})
+        return Opaque({**event.event, "output_index": index})
 
     def _so_far(self, items: list[Item]) -> list[Item]:
         calls = ((item, self._items.get(item["id"])) for item in items)

@@ -61,6 +61,7 @@ HOSTED: Final = WEB_SEARCHES | frozenset(
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9_-]")
 _OF_FUNCTIONS: Final = frozenset({"type", "name", "description", "parameters", "strict", "defer_loading", "async"})
 """That a tool need not be known before it is searched for (`defer_loading`) forbids nobody to offer it at once."""
+_OF_CALLS: Final = frozenset({"defer_loading", "async"})
 _NO_CHAT_FIELDS: Final = frozenset({"output_schema", "allowed_callers"})
 _FIELDS: Final = {
     "function": _OF_FUNCTIONS | _NO_CHAT_FIELDS,
@@ -198,12 +199,15 @@ class Toolbox:
         self._kept = frozenset(self.offered)
 
     def keep(self, tool: Tool, path: str) -> None:
-        """Offer a function with all that it says.
+        """Offer a function with all that it says, but when and how it is to be called.
 
         Raises:
             BadRequest: it has no name.
         """
-        self._offer("function", {**tool, "name": self._take("function", tool.get("name"), None, path)}, path)
+        wire = self._take("function", tool.get("name"), None, path)
+        said = {key: value for key, value in tool.items() if key not in _OF_CALLS}
+        if self._offer("function", {**said, "name": wire}, path):
+            self._lose_async("function", tool, wire, None, path)
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
         parameters = tool.get("parameters")

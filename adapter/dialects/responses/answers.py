@@ -16,7 +16,7 @@ from adapter.upstream.envelopes import OF_ERRORS, is_error
 from adapter.upstream.refusals import from_error_object
 
 _COMPLETED_AT: Final = "completed_at"
-_OF_TOOLS: Final = ("tools", "tool_choice")
+_REWORDED: Final = ("tools", "tool_choice", "instructions")
 _SAID_IN_CHAT: Final = ("service_tier", "system_fingerprint", "moderation")
 ENDS: Final = {
     "response.completed": "completed",
@@ -70,8 +70,8 @@ def said_beside(response: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     beside = response.copy()
     for key in ANSWER_KEYS:  # half of what it takes to look at each of thirty
         beside.pop(key, None)
-    if exchange.tools:  # others were offered to it than the client has
-        for key in _OF_TOOLS:
+    if exchange.profile.responses_tools:  # it may have been asked in other words than the client's
+        for key in _REWORDED:
             beside.pop(key, None)
     completed_at = _seconds(response.get(_COMPLETED_AT))
     if completed_at is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from adapter.dialects.responses.output_items import CALLS
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
-from adapter.hub.items import detailed
+from adapter.hub.items import detailed, readable_reasoning
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
 from adapter.hub.request import Request
@@ -64,7 +64,7 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
             if 0 < len(item["call_id"]) <= _LONGEST and _OF_CHAT_CALLS.isdisjoint(item) and index not in unreadable:
                 continue
         elif kind == "function_call_output":
-            if type(item["output"]) is str and 0 < len(item["call_id"]) <= _LONGEST:
+            if type(item["output"]) is str and 0 < len(item.get("call_id") or "") <= _LONGEST:
                 continue
         elif kind not in _WRITERS:
             continue
@@ -135,8 +135,9 @@ class _Writing:
 
     def call(self, item: Item) -> Item:
         item = self._plain(item, _OF_CHAT_CALLS)
-        call_id = fitted_call_id(item["call_id"], LONGEST_CALL_ID)
-        return item if call_id == item["call_id"] else {**item, "call_id": call_id}
+        given = item.get("call_id")
+        call_id = None if given is None else fitted_call_id(given, LONGEST_CALL_ID)
+        return item if call_id == given else {**item, "call_id": call_id}
 
     def function_call(self, item: Item) -> Item:
         item = self.call(item)
@@ -165,7 +166,7 @@ class _Writing:
         if not self._profile.reasoning_input:
             self._lose("reasoning_content", Action.DROPPED, "The upstream takes no reasoning that it did not give.")
             return None
-        text = "".join(part["text"] for part in item["content"])
+        text = readable_reasoning(item)
         return {"type": "reasoning", "id": _id_of(text), **item}
 
     def _plain(self, item: Item, others: frozenset[str]) -> Item:

@@ -8,10 +8,11 @@ take one system message at the beginning, so instructions are put where `Profile
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import Any, Final
 
-from adapter.dialects.checks import string
+from adapter.dialects.checks import array, json_object, json_text, string, wrong_value
 from adapter.dialects.functions.calls import CALLS, TEXTS, is_server_search, opened, uncalled
 from adapter.dialects.functions.choices import cannot_force, named
 from adapter.dialects.functions.deferred import find_deferred
@@ -23,6 +24,7 @@ from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Request, Tools
 from adapter.upstream.profiles import Profile
+from adapter.wire.jsonio import is_object
 
 _ABOUT: Final = {
     "custom_tool_call": "custom",
@@ -113,6 +115,8 @@ def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[
     if writing.lead:
         lead = "\n\n".join(writing.lead)
         body |= {"instructions": lead} if body["input"] else {"input": [_message("system", lead)], "instructions": None}
+    if not body["input"]:
+        raise wrong_value("input", "at least one item that the upstream takes")
     tools = writing.tools()
     if tools:
         body["tools"] = tools
@@ -128,15 +132,17 @@ def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[
 class _Writing(Writing):
     """While one request is made fit."""
 
-    __slots__ = ("_call_ids", "_known", "_server_tools", "_spoken", "_waiting", "box", "lead")
+    __slots__ = ("_call_ids", "_known", "_named", "_server_tools", "_spoken", "_waiting", "box", "lead")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         super().__init__(request, profile)
         self._known = profile.responses_tools
-        self._server_tools: list[Tool] = []
-        """What goes on as it is."""
-        self._waiting: dict[str, Any] = {}
-        """Call ids of the calls so far that have no output yet -> the names of their tools."""
+        self._server_tools: dict[str, Tool] = {}
+        """What goes on as it is, each by all that it says: Codex brings tools again."""
+        self._waiting: dict[str | None, int] = {}
+        """Call id -> how many of the calls so far have no output yet."""
+        self._named: dict[str, deque[str]] = {}
+        """Name of a tool -> the call ids of its calls so far, but for the first that have their output."""
         self._call_ids: dict[str, str] = {}
         """Item id -> call id, of the calls so far."""
         self._spoken = False
@@ -159,7 +165,7 @@ class _Writing(Writing):
             if kind == "function":
                 self.box.keep(tool, place)
             elif kind in self._known:
-                self._server_tools.append(tool)
+                self._server_tools.setdefault(json_text(tool, place), tool)
             else:
                 chat_setting = kind == "web_search" and self.request.dialect == "chat"
                 self.box.add(tool, "web_search_options" if chat_setting else place)
@@ -167,7 +173,7 @@ class _Writing(Writing):
     def tools(self) -> list[Tool]:
         """All that are offered."""
         made = [self._tool(wire, tool["function"]) for wire, tool in self.box.offered.items()]
-        return made + self._server_tools
+        return [*made, *self._server_tools.values()]
 
     def _tool(self, wire: str, function: Tool) -> Tool:
         stands_in = wire in self.box.refs
@@ -193,7 +199,8 @@ class _Writing(Writing):
                 return choice
 
     def _chosen(self, tool: Tool, path: str) -> Tool | None:
-        if tool["type"] != "function" and tool["type"] in self._known:
+        kind = tool.get("type")
+        if kind != "function" and kind in self._known:
             return tool
         wire = named(tool, path, self, self.box)
         return None if wire is None else {"type": "function", "name": wire}
@@ -225,7 +232,7 @@ class _Writing(Writing):
             return None
         reason = "The upstream has no messages between agents: the user tells it."
         self.lose(self.at(index), "agent_message", reason, Action.EMULATED)
-        return _message("user", opened(item.get("content")))
+        return _message("user", opened(self._said(item, "content", index)))
 
     def _instruction(self, index: int, item: Item) -> Item | None:
         content = item["content"]
@@ -247,43 +254,63 @@ class _Writing(Writing):
             self.lose(self.at(index), kind, "The upstream does not search for tools.")
             return None
         call_id = string(call_id, self.at(index, ".call_id"))
-        self._waiting[call_id] = item.get("name")
+        self._waiting[call_id] = self._waiting.get(call_id, 0) + 1
+        if isinstance(called := item.get("name"), str):
+            self._named.setdefault(called, deque()).append(call_id)
         if isinstance(item.get("id"), str):
             self._call_ids[item["id"]] = call_id
-        if not foreign and (kind != "function_call" or self.box.wire("function", item["name"]) == item["name"]):
+        if not foreign and (kind != "function_call" or self._stands(item)):
             return item
         call = CALLS[kind](item, index, self, self.box, call_id)["function"]
         return {**_without(item, _OF_CALLS), "type": "function_call", "call_id": call_id, **call}
+
+    def _stands(self, call: Item) -> bool:
+        """The server can read a function's call as it is."""
+        called, arguments = call["name"], call["arguments"]
+        return self.box.wire("function", called) == called and (self.profile.any_arguments or is_object(arguments))
 
     def _output(self, index: int, item: Item) -> Item | None:
         kind, call_id = item["type"], item.get("call_id")
         foreign = _is_foreign(item, self._known)
         if foreign and kind == "tool_search_output" and is_server_search(item):
             return None
-        if call_id is None:
-            call_id = self._call_id_otherwise(item)
-        if isinstance(item.get("name"), str) and call_id not in self._waiting:
+        call_id = (
+            self._call_id_otherwise(index, item) if call_id is None else string(call_id, self.at(index, ".call_id"))
+        )
+        waiting = self._waiting.get(call_id, 0)
+        if isinstance(item.get("name"), str) and not waiting:
             return self._uncalled(index, item)
-        self._waiting.pop(call_id, None)
+        self._waiting[call_id] = max(0, waiting - 1)
         if not foreign:
             return item
-        text = TEXTS.get(kind)
-        output = item.get("output") if text is None else text(item, index, self, self.box)
-        rest = _without(item, _OF_OUTPUTS)
-        return {**rest, "type": "function_call_output", "call_id": call_id, "output": "" if output is None else output}
+        call_id, text = string(call_id, self.at(index, ".call_id")), TEXTS.get(kind)
+        output = self._said(item, "output", index) if text is None else text(item, index, self, self.box)
+        return {**_without(item, _OF_OUTPUTS), "type": "function_call_output", "call_id": call_id, "output": output}
 
-    def _call_id_otherwise(self, item: Item) -> Any:
+    def _said(self, item: Item, field: str, index: int) -> str | list[Any]:
+        """The text or the parts in this field."""
+        said, path = item.get(field), self.at(index, f".{field}")
+        if said is None or isinstance(said, str):
+            return said or ""
+        return [json_object(part, f"{path}[{place}]") for place, part in enumerate(array(said, path))]
+
+    def _call_id_otherwise(self, index: int, item: Item) -> str | None:
         """Of an output that gives none: by the id of its call's item, or by the name of a call that waits."""
         if item["type"] == "local_shell_call_output":
-            return self._call_ids.get(item.get("id", ""), item.get("id"))
-        return next((call_id for call_id, called in self._waiting.items() if called == item.get("name")), None)
+            given = string(item.get("id"), self.at(index, ".id"))
+            return self._call_ids.get(given, given)
+        called = item.get("name")
+        named = self._named.get(called, deque()) if isinstance(called, str) else deque[str]()
+        while named and not self._waiting[named[0]]:
+            named.popleft()
+        return named[0] if named else None
 
     def _uncalled(self, index: int, item: Item) -> Item:
         reason = "The upstream takes one output of each call and no other: the user tells it."
         self.lose(self.at(index), "uncalled_output", reason, Action.EMULATED)
-        words, output = uncalled(item, LONGEST_CALL_ID), item.get("output")
-        if not isinstance(output, list):
-            return _message("user", f"{words}\n{output or ''}")
+        words, output = uncalled(item, LONGEST_CALL_ID), self._said(item, "output", index)
+        if isinstance(output, str):
+            return _message("user", f"{words}\n{output}")
         return _message("user", [{"type": "input_text", "text": words}, *output])
 
 

@@ -314,14 +314,11 @@ class Compactor:
                 return Made(context=context, output=output, summary=None, usage=usage, estimated=cost is None)
 
     def _endpoint_body(self, case: Case, items: list[Item]) -> bytes:
-        body = case.request.body
-        asked = replace(case.request, body={"model": case.target.model, "input": items}, carry={})
+        body = {key: case.request.body[key] for key in _TO_ENDPOINT if case.request.body.get(key) is not None}
+        asked = replace(case.request, body={"model": case.target.model, "input": items, **body}, carry={})
         written = DIALECTS["responses"].write_request(asked, case.target.upstream.profile).body
-        sent = {"model": case.target.model, "input": written["input"]}
-        sent.update({key: body[key] for key in _TO_ENDPOINT if body.get(key) is not None})
-        if not items:
-            del sent["input"]
-        return serialised(sent)
+        sent = ("model", "input", *_TO_ENDPOINT)
+        return serialised({key: written[key] for key in sent if written.get(key)})
 
     async def _twice(self, case: Case, sent: bytes) -> UpstreamText | UpstreamBlob | UpstreamShell:
         """What the endpoint answers; an answer with nothing in it is asked for once more, and costs what it costs."""

@@ -13,6 +13,7 @@ from adapter.dialects import responses
 from adapter.hub.events import Delta, Event, Failed, Finished, ItemClosed, ItemOpened, Opaque, Started
 from adapter.hub.fold import fold
 from adapter.hub.request import Exchange, ToolKind, ToolRef
+from adapter.upstream.profiles import profile
 from tests.dialects.responses import streams
 from tests.dialects.responses.test_laws import complaints, read
 
@@ -96,6 +97,16 @@ def test_what_follows_a_search_that_was_told_has_another_place() -> None:
     assert [event.event["output_index"] for event in events if isinstance(event, Opaque)] == [3]
 
 
+@pytest.mark.parametrize("index", [0, 5, -1])
+def test_an_extension_may_speak_of_an_item_that_nobody_knows(index: int) -> None:
+    extension = {"type": "acme:thought", "output_index": index}
+    first = call(0, "tool_search", "{}")
+    events = read([begun(), *first[:2], extension, *first[2:], ended()], asked(tool_search=SEARCH))
+
+    assert complaints(events) == []
+    assert [event.event for event in events if isinstance(event, Opaque)] == [extension]
+
+
 def test_arguments_that_make_no_item_are_a_function_call_that_tells_them() -> None:
     reader = responses.stream_reader(asked(local_shell=SHELL))
     whole = {"type": "function_call", "call_id": "c", "name": "local_shell", "arguments": '{"command": 7}'}
@@ -117,15 +128,16 @@ def test_a_failure_leaves_the_open_call_as_the_client_knows_it() -> None:
     assert complaints(events) == []
 
 
-def test_the_client_is_told_its_own_tools() -> None:
+def test_the_client_is_told_its_own_tools_and_instructions() -> None:
     offered = [{"type": "function", "name": "apply_patch", "parameters": {}, "strict": False}]
     choice = {"type": "function", "name": "apply_patch"}
-    body = streams.response("completed", [], tools=offered, tool_choice=choice)
+    body = streams.response("completed", [], tools=offered, tool_choice=choice, instructions="Be brief.")
     answer, _ = responses.read_answer(
-        {**body, "output": [{"type": "message", "role": "assistant", "content": "hi"}]}, asked(apply_patch=PATCH)
+        {**body, "output": [{"type": "message", "role": "assistant", "content": "hi"}]},
+        replace(Exchange.unasked("responses"), profile=profile("llama.cpp")),
     )
 
-    assert not {"tools", "tool_choice"} & answer.extra.keys()
+    assert not {"tools", "tool_choice", "instructions"} & answer.extra.keys()
 
 
 @settings(max_examples=80)

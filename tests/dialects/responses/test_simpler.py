@@ -16,10 +16,11 @@ from adapter.dialects.responses.simpler import fits
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
 from adapter.hub.request import ToolKind, ToolRef, Written
-from adapter.upstream.profiles import GENERIC, profile, profile_names
+from adapter.upstream.profiles import GENERIC, Profile, profile, profile_names
 
 Json = dict[str, Any]
 FEW = profile("generic", {"responses_tools": ["function"]})
+KEEP = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
 SEARCHES = profile("generic", {"responses_tools": ["function", "web_search"]})
 USER: Json = {"type": "message", "role": "user", "content": "hi"}
 PLAIN: Json = {"type": "function", "name": "plain", "parameters": {"type": "object"}, "strict": None, "brand_new": 1}
@@ -56,6 +57,18 @@ def test_a_function_goes_on_with_all_that_it_says() -> None:
     assert made.losses == []
 
 
+def test_a_function_is_neither_hidden_until_it_is_searched_for_nor_does_it_run_beside_the_conversation() -> None:
+    made = written(asked([{**PLAIN, "defer_loading": True, "async": True}, {"type": "tool_search"}]))
+
+    assert made.body["tools"] == [{**PLAIN, "strict": None}]
+    ref = made.exchange.tools["plain"]
+    assert (ref.beside, ref.namespace, ref.found is not None) == (True, "plain", True)
+    assert lost(made) == [
+        ("tools[0].async", Action.DROPPED, "async_tool"),
+        ("tools[1]", Action.DROPPED, "tool_search"),
+    ]
+
+
 def test_a_namespace_is_flattened_and_its_names_are_free() -> None:
     clash = {"type": "function", "name": "mcp__echo__say", "parameters": {}}
     made = written(asked([clash, ECHO]))
@@ -78,6 +91,20 @@ def test_tools_that_come_later_are_offered_with_the_others() -> None:
 
     assert [tool["name"] for tool in made.body["tools"]] == ["plain", "mcp__echo__say"]
     assert made.body["input"] == [USER, USER]
+
+
+def test_tools_that_are_brought_again_are_offered_once() -> None:
+    brought = {"type": "additional_tools", "role": "developer", "tools": [PLAIN, {"type": "web_search"}, ECHO]}
+    other = {"type": "web_search", "search_context_size": "low"}
+    made = written(asked([PLAIN, {"type": "web_search"}, other], [brought, USER, brought]), SEARCHES)
+
+    assert [tool.get("name", tool["type"]) for tool in made.body["tools"]] == [
+        "plain",
+        "mcp__echo__say",
+        "web_search",
+        "web_search",
+    ]
+    assert made.losses == []
 
 
 def test_a_search_of_the_client_and_what_it_found_are_a_call_and_its_output() -> None:
@@ -165,6 +192,23 @@ def test_calls_of_the_history_are_calls_of_functions(call: Json, output: Json, a
     }.get(name if name == "shell" else output["type"], output.get("output"))
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "tool_search_output", "execution": "client", "call_id": [], "tools": []},
+        {"type": "local_shell_call_output", "id": {}, "output": "o"},
+        {"type": "local_shell_call_output", "id": "i", "output": 7},
+        {"type": "local_shell_call_output", "id": "i", "output": ["o"]},
+        {"type": "shell_call_output", "call_id": True, "output": []},
+        {"type": "agent_message", "content": 7},
+    ],
+)
+def test_what_says_nothing_that_can_be_read_is_refused(item: Json) -> None:
+    with pytest.raises(BadRequest) as refused:
+        written(asked([], [USER, item]))
+    assert str(refused.value.param).startswith("input[1].")
+
+
 def test_what_another_server_ran_is_a_loss_where_the_tool_is_not_known() -> None:
     ran = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}}
     made = written(asked([PLAIN], [USER, ran]))
@@ -172,6 +216,16 @@ def test_what_another_server_ran_is_a_loss_where_the_tool_is_not_known() -> None
     assert made.body["input"] == [USER]
     assert lost(made) == [("input[1]", Action.DROPPED, "web_search_call")]
     assert fits(asked([PLAIN], [USER, ran]), SEARCHES)
+
+
+def test_arguments_that_a_model_wrote_wrong_do_not_end_the_conversation() -> None:
+    wrong = {"type": "function_call", "call_id": "c", "name": "local_shell", "arguments": '{"comm'}
+    empty = {"type": "function_call", "call_id": "d", "name": "plain", "arguments": ""}
+    outputs = [{"type": "function_call_output", "call_id": call_id, "output": "no"} for call_id in "cd"]
+    made = written(asked([{"type": "local_shell"}, PLAIN], [USER, wrong, empty, *outputs]))
+
+    assert [call["arguments"] for call in made.body["input"][1:3]] == ['{"arguments":"{\\"comm"}', "{}"]
+    assert lost(made) == [("input[1].arguments", Action.APPROXIMATED, "arguments")]
 
 
 def test_unknown_fields_of_a_call_ride_along() -> None:
@@ -203,6 +257,17 @@ def test_what_a_tool_says_that_nobody_called_is_told_by_the_user() -> None:
     ]
 
 
+def test_outputs_answer_the_calls_of_their_id_or_name_in_turn() -> None:
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "exec", "input": "x"}
+    output = {"type": "custom_tool_call_output", "call_id": "c", "name": "exec", "output": "o"}
+    unnamed = {"type": "custom_tool_call_output", "name": "exec", "output": "o"}
+    made = written(asked([], [call, call, {**call, "call_id": "d"}, output, output, unnamed, unnamed]))
+
+    answered = made.body["input"][3:]
+    assert [item.get("call_id") for item in answered] == ["c", "c", "d", None]
+    assert lost(made) == [("input[6]", Action.EMULATED, "uncalled_output")]
+
+
 def test_what_an_agent_says_is_told_by_the_user() -> None:
     said = {"type": "agent_message", "content": [{"type": "encrypted_content", "encrypted_content": "TASK"}]}
     made = written(asked([], [said]))
@@ -223,7 +288,6 @@ PARTS = [{"type": "input_text", "text": "three "}, {"type": "input_text", "text"
 def test_instructions_stand_at_the_beginning_and_late_ones_where_the_profile_has_them() -> None:
     items = [said("developer", "two"), said("system", PARTS), USER, said("developer", PARTS), USER]
     lead = profile("generic", {"responses_tools": ["function"], "late_system": "lead"})
-    keep = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
     body = asked([], items, instructions="one")
 
     assert written(body).body["instructions"] == "one\n\ntwo\n\nthree four"
@@ -231,7 +295,7 @@ def test_instructions_stand_at_the_beginning_and_late_ones_where_the_profile_has
     assert written(body, lead).body["instructions"] == "one\n\ntwo\n\nthree four\n\nthree four"
     assert written(body, lead).body["input"] == [USER, USER]
     assert lost(written(body)) == lost(written(body, lead)) == [("input[3].role", Action.APPROXIMATED, "late_system")]
-    assert written(body, keep).body["input"] == items
+    assert written(body, KEEP).body["input"] == items
 
 
 def test_instructions_alone_are_a_message() -> None:
@@ -290,8 +354,17 @@ def test_what_is_forced_and_cannot_be_had_is_refused() -> None:
         with pytest.raises(UnsupportedParameter):
             written(asked([hosted], tool_choice=choice))
     assert written(asked([hosted, PATCH], tool_choice=hosted), SEARCHES).body["tool_choice"] == hosted
-    with pytest.raises(BadRequest):
-        written(asked([PATCH], tool_choice={"type": "custom", "name": "other"}))
+    for nobody in ({"type": "custom", "name": "other"}, {}, {"type": []}, {"type": "function"}):
+        with pytest.raises(BadRequest):
+            written(asked([PATCH], tool_choice={"type": "allowed_tools", "mode": "auto", "tools": [nobody]}))
+
+
+def test_a_history_of_which_nothing_is_left_is_refused() -> None:
+    brought = {"type": "additional_tools", "role": "developer", "tools": [PATCH]}
+    with pytest.raises(BadRequest) as refused:
+        written(asked([], [brought]))
+    assert refused.value.param == "input"
+    assert written(asked([], [brought], instructions="one")).body["input"] == [said("system", "one")]
 
 
 def test_without_any_tool_left_nothing_is_said_of_tools() -> None:
@@ -338,14 +411,31 @@ def requests(draw: Any) -> Json:
 
 
 @settings(max_examples=150)
-@given(requests())
-def test_such_a_server_takes_whatever_is_written(body: Json) -> None:
-    made = written(body)
+@given(requests(), st.sampled_from([FEW, KEEP]))
+def test_such_a_server_takes_whatever_is_written(body: Json, known: Profile) -> None:
+    made = written(body, known)
 
-    assert strict_responses.problems(made.body, FEW) == []
+    assert strict_responses.problems(made.body, known) == []
     names = [tool["name"] for tool in made.body.get("tools", [])]
     assert len(names) == len(set(names))
     assert made.exchange.tools.keys() <= set(names)
+
+
+@settings(max_examples=150)
+@given(requests())
+def test_its_tools_and_calls_have_the_names_that_a_chat_server_is_told(body: Json) -> None:
+    made, chats = written(body), chat.write_request(read_request(body), GENERIC)
+    calls = [call["function"] for message in chats.body["messages"] for call in message.get("tool_calls", ())]
+
+    assert [tool["name"] for tool in made.body.get("tools", ())] == [
+        tool["function"]["name"] for tool in chats.body.get("tools", ())
+    ]
+    assert made.exchange.tools == chats.exchange.tools
+    assert [
+        {key: item[key] for key in ("name", "arguments")}
+        for item in made.body["input"]
+        if item["type"] == "function_call"
+    ] == calls
 
 
 @settings(max_examples=150)
