@@ -117,14 +117,9 @@ def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[
         body |= {"instructions": lead} if body["input"] else {"input": [_message("system", lead)], "instructions": None}
     if not body["input"]:
         raise wrong_value("input", "at least one item that the upstream takes")
-    tools = writing.tools()
-    if tools:
-        body["tools"] = tools
+    body["tools"] = tools = writing.tools()
     if body.get("tool_choice") is not None:
         body["tool_choice"] = writing.choice(body["tool_choice"], bool(tools))
-    if not tools:
-        for name in ("tools", "tool_choice", "parallel_tool_calls"):
-            body.pop(name, None)
     losses += writing.losses
     return replace(request, body=body, seen=None), writing.box.refs
 
@@ -187,7 +182,7 @@ class _Writing(Writing):
                 left = [tool for tool in tools if tool is not None]
                 if choice["mode"] == "required" and not left:
                     raise cannot_force(self.box, "tool_choice.tools", hosted=True)
-                return {**choice, "tools": left}
+                return {**choice, "tools": left} if left else "none"
             case {"type": _}:
                 chosen = self._chosen(choice, "tool_choice")
                 if chosen is None:

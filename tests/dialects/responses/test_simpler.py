@@ -367,6 +367,26 @@ def test_a_history_of_which_nothing_is_left_is_refused() -> None:
     assert written(asked([], [brought], instructions="one")).body["input"] == [said("system", "one")]
 
 
+def test_a_choice_that_is_not_heeded_is_said_by_the_tools_that_are_offered() -> None:
+    words, ignored = (
+        profile("generic", {"responses_tools": ["function"], "tool_choice": heeded}) for heeded in ("words", "ignored")
+    )
+    body = asked([PATCH, ECHO], tool_choice={"type": "custom", "name": "apply_patch"})
+
+    for known in (words, ignored):
+        made = written(body, known)
+        assert [tool["name"] for tool in made.body["tools"]] == ["apply_patch"]
+        assert made.body["tool_choice"] == "required"
+    assert lost(written(body, words)) == []
+    assert lost(written(body, ignored)) == [("tool_choice", Action.APPROXIMATED, "tool_choice")]
+    assert "tools" not in written({**body, "tool_choice": "none"}, ignored).body
+
+
+def test_where_no_tool_is_left_that_may_be_called_none_may() -> None:
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
+    assert written(asked([PATCH, {"type": "web_search"}], tool_choice=choice)).body["tool_choice"] == "none"
+
+
 def test_without_any_tool_left_nothing_is_said_of_tools() -> None:
     made = written(asked([{"type": "web_search"}], tool_choice="auto", parallel_tool_calls=True))
 
