@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import Receive, Scope
 
@@ -40,11 +40,15 @@ class Outcome(StrEnum):
     """A background response, by a request of its client."""
 
 
+_BETA: Final = b"beta=true"
+
+
 class Turn:
     """What is known of one request so far. The pipeline fills it; the access line reads it."""
 
     __slots__ = (
         "anomalies",
+        "beta",
         "caller",
         "callers_key",
         "client",
@@ -94,6 +98,8 @@ class Turn:
         raw: RawHeaders = scope["headers"]
         self.headers: Headers = dict(raw)
         self.client: ClientTraits = client_traits(self.headers)
+        self.beta = _BETA in scope.get("query_string", b"").split(b"&")
+        """The client asks for what OpenAI has in beta: agents beside each other, say."""
         self.request_id = request_id(self.headers) or token()
         self.outlet.headers.append((b"x-request-id", self.request_id.encode("ascii")))
         self.caller = ANYONE

@@ -74,6 +74,26 @@ def test_the_raw_lanes_named_edits() -> None:
     play(scenario)
 
 
+def test_what_is_in_beta_is_asked_for_as_the_client_does() -> None:
+    """`client.beta.responses` of OpenAI's SDKs."""
+
+    async def scenario() -> None:
+        async with (
+            Upstream([json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", profile="openai")) as client,
+        ):
+            for query in ("?beta=true", "?other=1&beta=true", "?beta=false", ""):
+                await client.post(PATH["responses"] + query, {**ASK["responses"], "store": False})
+        assert [seen.line.split()[1] for seen in up.seen] == [
+            "/v1/responses?beta=true",
+            "/v1/responses?beta=true",
+            "/v1/responses",
+            "/v1/responses",
+        ]
+
+    play(scenario)
+
+
 def test_a_stateful_upstream_keeps_its_own_state() -> None:
     async def scenario() -> None:
         async with (

@@ -10,7 +10,7 @@ from adapter.compaction.options import Options
 from adapter.dialects.mixed import is_mixed, read_mixed
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.simpler import fits
-from adapter.server.calls.plan import passed
+from adapter.server.calls.plan import PATHS, passed
 from adapter.server.courses.about import about
 from adapter.server.courses.course import Course
 from adapter.server.courses.ground import Ground
@@ -95,7 +95,8 @@ class Courses(Ground):
             in_place = not facts.compacts or (found[0].upstream.compacts_in_place and not found[0].upstream.has_keys)
             if in_place and not (facts.blobs and self.routing.shared(turn, found[0])):
                 target = self.chosen(turn, found[0])
-                return self.raw(turn, passed(body, "responses", turn.client, target))
+                path = f"{PATHS['responses']}?beta=true" if turn.beta else None
+                return self.raw(turn, passed(body, "responses", turn.client, target, path=path))
         request = DIALECTS["responses"].read_request(body, turn.client)
         request.previous = previous
         # Codex asks for blobs only where it knows that a model reasons, gives all of them back, and keeps nothing else
