@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, TextIO, cast
 
 from adapter import translate
 from adapter.dialects.intake import Intake, parsed, read_whole
-from adapter.dialects.registry import DIALECTS
+from adapter.dialects.registry import DIALECTS, read_request
 from adapter.errors import AdapterError
 from adapter.hub.events import Event, singly
 from adapter.hub.losses import Anomaly, Loss
@@ -66,7 +66,7 @@ def _request(
     source: DialectName, target: str, profile: Profile, body: dict[str, Any], out: BinaryIO, notes: TextIO
 ) -> None:
     if target == "hub":
-        read = DIALECTS[source].read_request(body)
+        read = read_request(source, body)
         out.write(
             dumps({"body": read.body, "carry": read.carry, "dialect": read.dialect, "stream": read.stream}) + b"\n"
         )

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from adapter.dialects.base import Dialect, StreamWriter
 from adapter.dialects.intake import Intake, read_whole
-from adapter.dialects.registry import DIALECTS
+from adapter.dialects.registry import DIALECTS, read_request
 from adapter.errors import InvalidType, InvalidValue
 from adapter.hub.losses import Action, Anomaly, Loss
 from adapter.hub.request import ClientTraits, Clock, DialectName, Exchange, Ids, derived_token, no_clock
@@ -63,8 +63,8 @@ def request(
     Raises:
         adapter.errors.BadRequest: what is wrong with the body, with `param`.
     """
-    reads, writes = _both(source, target)
-    read = reads.read_request(_object(body), _traits(client))
+    _, writes = _both(source, target)
+    read = read_request(source, _object(body), _traits(client))
     written = writes.write_request(read, _profile(profile))
     losses = read.losses + written.losses
     if read.carry.get("n", 1) > 1:

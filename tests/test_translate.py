@@ -139,3 +139,15 @@ def test_one_exchange_reads_any_number_of_answers() -> None:
     assert [item["type"] for item in plain["output"]] == ["custom_tool_call"]
     with ThreadPoolExecutor(4) as pool:
         assert all(answer == (plain, streamed) for answer in pool.map(read, range(40)))
+
+
+def test_what_cursor_sends_to_chat_completions_is_read_as_there() -> None:
+    body = {"model": "m", "input": "Hi", "tools": [{"type": "custom", "name": "ApplyPatch"}]}
+    asked = translate.request(body, "chat", "responses", profile="openai")
+
+    assert asked.value["input"] == [{"type": "message", "role": "user", "content": "Hi"}]
+    assert asked.losses == []
+    call = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "c", "name": "ApplyPatch", "input": "x"}
+    told = translate.reply({"id": "resp_1", "output": [call]}, "responses", "chat", exchange=asked.exchange)
+    (called,) = told.value["choices"][0]["message"]["tool_calls"]
+    assert called["function"] == {"name": "ApplyPatch", "arguments": "x"}

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from adapter.compaction.options import Options
-from adapter.dialects.mixed import is_mixed, read_mixed
-from adapter.dialects.registry import DIALECTS
+from adapter.dialects.mixed import is_mixed
+from adapter.dialects.registry import DIALECTS, read_request
 from adapter.dialects.responses.simpler import fits
 from adapter.server.calls.plan import PATHS, passed
 from adapter.server.courses.about import about
@@ -48,11 +48,9 @@ class Courses(Ground):
 
     def _chat(self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool) -> Course:
         target = self.chosen(turn, found[0])
-        if is_mixed(body):
-            return self.hub(turn, read_mixed(body, turn.client), target)
-        if passes and target.upstream.dialect == "chat":
+        if passes and target.upstream.dialect == "chat" and not is_mixed(body):
             return self.raw(turn, passed(body, "chat", turn.client, target, metered=turn.metered))
-        return self.hub(turn, DIALECTS["chat"].read_request(body, turn.client), target)
+        return self.hub(turn, read_request("chat", body, turn.client), target)
 
     async def responses(self, turn: Turn, body: dict[str, Any]) -> Course:
         """`/v1/responses`.
