@@ -64,7 +64,7 @@ def written(base_url: str) -> str:
             "models": [f"demo-{dialect}"],
         }
         text += "[[upstreams]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in section.items())
-        text += "capabilities = { reasoning_effort = true }\n\n"
+        text += "capabilities = { reasoning_effort = true, files = true }\n\n"
     for key_id, (owner, groups) in KEYS.items():
         section = {"id": key_id, "key": f"${variable(key_id)}", "owner": owner, "groups": groups}
         text += "[[keys]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in section.items()) + "\n"
