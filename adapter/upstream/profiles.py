@@ -59,6 +59,10 @@ AcceptedByResponses = Literal[
     "verbosity",
 ]
 """The same of servers that speak Responses."""
+_OPENAIS: Final[frozenset[AcceptedByResponses]] = frozenset(get_args(AcceptedByResponses)) - {
+    "frequency_penalty",
+    "presence_penalty",
+}
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
@@ -173,24 +177,7 @@ class Profile:
     """Smaller limits of Chat clients are raised to this: OpenAI takes no `max_output_tokens` below 16."""
     text_format: bool = True
     """Holds its answers on Responses to `text.format`; otherwise a Chat client's `response_format` is a loss."""
-    responses_accepts: frozenset[AcceptedByResponses] = frozenset(
-        {
-            "logprobs",
-            "metadata",
-            "moderation",
-            "parallel_tool_calls",
-            "prompt_cache_key",
-            "prompt_cache_options",
-            "prompt_cache_retention",
-            "safety_identifier",
-            "service_tier",
-            "temperature",
-            "top_logprobs",
-            "top_p",
-            "user",
-            "verbosity",
-        }
-    )
+    responses_accepts: frozenset[AcceptedByResponses] = _OPENAIS
     """Optional request fields that a Chat client's request may have there, by their Chat names; the penalties are no part of
     OpenAI's. A Responses client's request is its own server's to judge."""
     responses_tools: tuple[str, ...] = ()

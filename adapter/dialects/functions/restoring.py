@@ -124,11 +124,10 @@ class Restoring:
 
     def _opaque(self, event: Opaque) -> Opaque:
         given = event.event.get("output_index")
-        if (
-            type(given) is not int or (index := self._moved.get(given, given)) == given
-        ):  # an extension counts as it likes
+        if type(given) is not int:  # an extension counts as it likes
             return event
-        return Opaque({**event.event, "output_index": index})
+        index = self._moved.get(given, given)
+        return event if index == given else Opaque({**event.event, "output_index": index})
 
     def _so_far(self, items: list[Item]) -> list[Item]:
         calls = ((item, self._items.get(item["id"])) for item in items)
