@@ -8,7 +8,6 @@ take one system message at the beginning, so instructions are put where `Profile
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from adapter.dialects.checks import array, json_object, json_text, string, wrong
 from adapter.dialects.functions.calls import CALLS, TEXTS, is_server_search, opened, uncalled
 from adapter.dialects.functions.choices import cannot_force, named
 from adapter.dialects.functions.deferred import find_deferred
+from adapter.dialects.functions.pairing import Pairing
 from adapter.dialects.functions.toolbox import Tool, Toolbox
 from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
@@ -127,17 +127,14 @@ def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[
 class _Writing(Writing):
     """While one request is made fit."""
 
-    __slots__ = ("_call_ids", "_known", "_named", "_server_tools", "_spoken", "_waiting", "box", "lead")
+    __slots__ = ("_call_ids", "_calls", "_known", "_server_tools", "_spoken", "box", "lead")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         super().__init__(request, profile)
         self._known = profile.responses_tools
         self._server_tools: dict[str, Tool] = {}
         """What goes on as it is, each by all that it says: Codex brings tools again."""
-        self._waiting: dict[str | None, int] = {}
-        """Call id -> how many of the calls so far have no output yet."""
-        self._named: dict[str, deque[str]] = {}
-        """Name of a tool -> the call ids of its calls so far, but for the first that have their output."""
+        self._calls: Pairing[Item] = Pairing()
         self._call_ids: dict[str, str] = {}
         """Item id -> call id, of the calls so far."""
         self._spoken = False
@@ -249,9 +246,7 @@ class _Writing(Writing):
             self.lose(self.at(index), kind, "The upstream does not search for tools.")
             return None
         call_id = string(call_id, self.at(index, ".call_id"))
-        self._waiting[call_id] = self._waiting.get(call_id, 0) + 1
-        if isinstance(called := item.get("name"), str):
-            self._named.setdefault(called, deque()).append(call_id)
+        self._calls.add(call_id, item)
         if isinstance(item.get("id"), str):
             self._call_ids[item["id"]] = call_id
         if not foreign and (kind != "function_call" or self._stands(item)):
@@ -272,10 +267,11 @@ class _Writing(Writing):
         call_id = (
             self._call_id_otherwise(index, item) if call_id is None else string(call_id, self.at(index, ".call_id"))
         )
-        waiting = self._waiting.get(call_id, 0)
-        if isinstance(item.get("name"), str) and not waiting:
+        waits = call_id is not None and self._calls.waiting.get(call_id) is not None
+        if isinstance(item.get("name"), str) and not waits:
             return self._uncalled(index, item)
-        self._waiting[call_id] = max(0, waiting - 1)
+        if call_id is not None:
+            self._calls.answered(call_id)
         if not foreign:
             return item
         call_id, text = string(call_id, self.at(index, ".call_id")), TEXTS.get(kind)
@@ -295,10 +291,7 @@ class _Writing(Writing):
             given = string(item.get("id"), self.at(index, ".id"))
             return self._call_ids.get(given, given)
         called = item.get("name")
-        named = self._named.get(called, deque()) if isinstance(called, str) else deque[str]()
-        while named and not self._waiting[named[0]]:
-            named.popleft()
-        return named[0] if named else None
+        return self._calls.id_by_name(called, self.request.items) if isinstance(called, str) else None
 
     def _uncalled(self, index: int, item: Item) -> Item:
         reason = "The upstream takes one output of each call and no other: the user tells it."

@@ -27,10 +27,10 @@ from typing import Any, Final
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.dialects.chat.request.item_fields import report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
-from adapter.dialects.chat.request.pairing import Pairing
 from adapter.dialects.chat.request.pending import has_spoken_since, leave_pending, runs_beside
 from adapter.dialects.chat.request.told import agent_message, late_output, uncalled_output
 from adapter.dialects.chat.request.turns import (
+    Call,
     Message,
     Turn,
     demand_reasoning,
@@ -43,6 +43,7 @@ from adapter.dialects.chat.request.write_content import Part, single_text, write
 from adapter.dialects.chat.request.write_outputs import OUTPUTS, write_output
 from adapter.dialects.checks import no_string, string, wrong_value
 from adapter.dialects.functions.calls import CALLS, ToolCall, is_server_search
+from adapter.dialects.functions.pairing import Pairing
 from adapter.dialects.functions.toolbox import Toolbox
 from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
@@ -81,7 +82,7 @@ class History:
         self._lead: list[str] = []
         self._turns: list[Turn] = []
         """The assistant's messages that have to be completed in the end."""
-        self._calls = Pairing()
+        self._calls: Pairing[Call] = Pairing()
         self._id_rule = rule = writing.profile.call_id
         self._fits = rule.max if rule.alphabet == "any" else 0
         """Call ids of up to this length go on as they are."""
@@ -406,10 +407,16 @@ class History:
         reason = "The upstream is not given this reasoning again."
         self._writing.lose_once(self._writing.at(index), "reasoning", reason)
 
+    def _unanswered(self) -> list[tuple[int, Call]]:
+        """The calls that still wait, in the order of the items, with their places there."""
+        waiting = {id(call[3]): call for call in self._calls.unanswered()}
+        places = enumerate(self._items) if waiting else ()
+        return [(index, waiting[id(item)]) for index, item in places if id(item) in waiting]
+
     def _written(self, hint: str | None) -> list[Message]:
         profile = self._writing.profile
         if self._calls.waiting:
-            leave_pending(self._calls.unanswered(self._items), self._writing, self._box)
+            leave_pending(self._unanswered(), self._writing, self._box)
         for turn in self._turns:
             if not turn.complete(profile, self._silence):
                 self._lose_reasoning(turn.reasoning_at)

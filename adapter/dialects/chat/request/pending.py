@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from adapter.dialects.chat.request.pairing import Call
-from adapter.dialects.chat.request.turns import Message
+from adapter.dialects.chat.request.turns import Call, Message
 from adapter.dialects.functions.calls import ToolCall
 from adapter.dialects.functions.toolbox import Toolbox
 from adapter.dialects.writing import Writing

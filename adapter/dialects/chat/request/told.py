@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapter.dialects.chat.request.pairing import Call
 from adapter.dialects.chat.request.pending import PENDING
-from adapter.dialects.chat.request.turns import Message
+from adapter.dialects.chat.request.turns import Call, Message
 from adapter.dialects.chat.request.write_content import Part, single_text, write_content
 from adapter.dialects.functions.calls import opened, uncalled
 from adapter.dialects.writing import Writing

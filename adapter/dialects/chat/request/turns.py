@@ -8,10 +8,13 @@ from typing import Any, Final
 from adapter.dialects.chat.reasoning_details import REASONING_DETAILS
 from adapter.dialects.chat.request.write_content import Part
 from adapter.dialects.functions.calls import ToolCall
+from adapter.hub.events import Item
 from adapter.hub.extra_content import EXTRA_CONTENT, UNSIGNED
 from adapter.upstream.profiles import Profile
 
 Message = dict[str, Any]
+Call = tuple[ToolCall, Message, Message, Item]
+"""(the call, the assistant's message that it stands in, the tool message that waits for its output, its item)."""
 
 _NO_REASONING: Final = " "
 """Moonshot takes "" for none."""

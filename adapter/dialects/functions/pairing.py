@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain
-from typing import Any
+from typing import Generic, TypeVar
 
-from adapter.dialects.functions.calls import ToolCall
 from adapter.hub.events import Item
 
-Call = tuple[ToolCall, dict[str, Any], dict[str, Any], Item]
-"""(the call, the assistant's message that it stands in, the tool message that waits for its output, its item)."""
+Call = TypeVar("Call")
+"""What a writer remembers of a call."""
 
 
-class Pairing:
+class Pairing(Generic[Call]):
     """Calls by their id. An output belongs to the earliest call that waits; ids may come again."""
 
     __slots__ = ("_named", "further", "waiting")
@@ -44,11 +43,9 @@ class Pairing:
         if further is not None and not further:
             del self.further[call_id]
 
-    def unanswered(self, items: list[Item]) -> list[tuple[int, Call]]:
-        """The calls that still wait, in the order of `items`, all of the conversation, with their places there."""
-        calls = [*filter(None, self.waiting.values()), *chain.from_iterable(self.further.values())]
-        waiting = {id(call[3]): call for call in calls}
-        return [(i, waiting[id(item)]) for i, item in enumerate(items) if id(item) in waiting] if waiting else []
+    def unanswered(self) -> list[Call]:
+        """The calls that still wait, in no order."""
+        return [*filter(None, self.waiting.values()), *chain.from_iterable(self.further.values())]
 
     def id_by_name(self, called: str, items: list[Item]) -> str | None:
         """The id of the earliest call of this name among `items`, all of the conversation, that waits."""
