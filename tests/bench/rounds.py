@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
+from random import Random
 from statistics import median
 from typing import Any, Final
 
@@ -140,11 +141,14 @@ def run(
     *,
     seconds: float = inf,
 ) -> Results:
-    """Every workload over every case, `rounds` times, neighbours next to each other in time.
+    """Every workload over every case, `rounds` times, all of one workload next to each other in time.
 
-    The order of the cases turns by one each round. After so many `seconds`, and two rounds, no new one begins.
+    The order of the cases is drawn anew each time, the same ones in each run: where it only turned, every case kept its
+    predecessor, and with one request at a time that alone moved medians by a sixth. After so many `seconds`, and two rounds,
+    no new one begins.
     """
     results = Results()
+    draw = Random(0)
     for case in cases:
         warm_up(load, case)
     end = time.monotonic() + seconds
@@ -154,9 +158,8 @@ def run(
             say(f"out of time after {number} rounds")
             break
         results.rounds = number + 1
-        turn = number % len(cases)
         for workload in workloads:
-            for case in [*cases[turn:], *cases[:turn]]:
+            for case in draw.sample(cases, len(cases)):
                 if workload.takes(case):
                     _measure(results, load, case, workload)
         say(f"round {number + 1} of {rounds}: {time.monotonic() - begun:.0f} s")
