@@ -121,10 +121,10 @@ class Reloading:
 
 def tell_failure(refused: Exception, failures: Counter | None) -> None:
     """That a reading was not taken, and why: in the log and the metrics."""
+    if failures is not None:
+        failures.inc()  # before the line: whoever reads that finds it counted
     told = isinstance(refused, ConfigError | OSError)  # the text of a mistake of ours may hold anything
     log.error("reload_failed", why=str(refused) if told else type(refused).__name__)
-    if failures is not None:
-        failures.inc()
 
 
 def changed(before: Settings, after: Settings) -> list[str]:

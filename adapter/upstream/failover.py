@@ -125,7 +125,7 @@ class Failover:
         cannot be asked now. Of the places for so many `calls` it gets those that are free, one at least."""
         if target in self._left:
             self._left.remove(target)
-        if target is not self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
+        if target != self._given and (refused := self._shut(target, spare=target in self._spare)) is not None:
             self._pass_over(target, *refused)
             return False
         self._at = target

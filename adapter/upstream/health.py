@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from adapter.errors import AdapterError
 from adapter.upstream.lacking import Lacking
 from adapter.upstream.policy import COUNTS, Breaker, Budget, Fault, fault_of, rest_of
+from adapter.upstream.profiles import functions_only
 from adapter.upstream.router import Target
 
 _MOST: Final = 1024
@@ -32,6 +34,8 @@ class Health:
         """Calls under way, by upstream."""
         self.uncounted = Lacking()
         """Who has no endpoint that counts tokens."""
+        self.simple = Lacking()
+        """Who refused kinds of tools or items of the Responses API, and answered when it was told of functions only."""
         self._upstreams: defaultdict[str, Breaker] = defaultdict(Breaker)
         self._breakers: dict[tuple[str, str], Breaker] = {}
         """Of the models that failed last."""
@@ -44,6 +48,10 @@ class Health:
         made = Health(self.clock, self.random)
         made.budget, made.running = self.budget, self.running
         return made
+
+    def known(self, target: Target) -> Target:
+        """The target with what it turned out to be able to do."""
+        return replace(target, learnt=functions_only(target.upstream.profile)) if target in self.simple else target
 
     def resting(self, target: Target) -> tuple[float, Fault | None]:
         """Seconds that this target and key must still be left alone, and why."""

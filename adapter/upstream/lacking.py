@@ -1,4 +1,4 @@
-"""What upstreams turned out not to have, learnt from their refusals."""
+"""What upstreams turned out not to have or know, learnt from their refusals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from adapter.errors import AdapterError, UpstreamUnwell
+from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
+from adapter.upstream.refusals import POLICIES
 from adapter.upstream.router import Target
+from adapter.upstream.wordings import Meaning
 
 _ABSENT: Final = frozenset({404, 405, 501})
 _UNSUPPORTED: Final = r"\bis not supported (?:for|by) |\bUnexpected endpoint or method\b"
 """LiteLLM says "COMPACT responses is not supported for gemini" with a 500, LM Studio the other with a 200."""
+_INVALID: Final = frozenset({400, 422})
+_ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_encrypted_content"}
+"""Codes of refusals for what is said, and not for how; OpenRouter says `invalid_prompt` of tools that it does not know."""
+_QUOTED: Final = r"invalid_request_error|BadRequestError"
+"""LiteLLM says with a 500 that the server behind it refused."""
 _REMEMBERED: Final = 3600.0
 """Seconds."""
 _MOST: Final = 1024
@@ -27,19 +34,31 @@ def is_absent(refused: AdapterError) -> bool:
     return isinstance(refused, UpstreamUnwell) and re.search(_UNSUPPORTED, refused.message) is not None
 
 
+def may_mean_form(refused: AdapterError) -> bool:
+    """Whether a refusal may mean that the server does not know a kind of tool or item which the request has: most say that of its
+    type, and some nothing but that it is invalid (llama.cpp #20156, LM Studio #1810, vLLM #42475, OpenRouter, LiteLLM #36182)."""
+    if isinstance(refused, UpstreamUnwell):
+        return re.search(_QUOTED, refused.message) is not None
+    return isinstance(refused, UpstreamRefused) and refused.http_status in _INVALID and refused.code not in _ELSE
+
+
 class Lacking:
-    """Who lacks one endpoint, by model: a gateway has it for one model and not for another. It is tried again after an hour: a
-    proxy in front of a server says 404, too, while that is replaced."""
+    """Who lacks one thing, by model: a gateway has it for one model and not for another. It is tried again after an hour: a proxy
+    in front of a server says 404, too, while that is replaced."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._until: dict[tuple[str, str], float] = {}
 
     def __contains__(self, target: Target) -> bool:
-        return self._until.get((target.upstream.name, target.model), 0.0) > self._clock()
+        return bool(self._until) and self._until.get((target.upstream.name, target.model), 0.0) > self._clock()
 
     def add(self, target: Target) -> None:
         """This one does."""
         if len(self._until) >= _MOST:
             self._until.clear()
         self._until[target.upstream.name, target.model] = self._clock() + _REMEMBERED
+
+    def discard(self, target: Target) -> None:
+        """This one does not, or nobody knows."""
+        self._until.pop((target.upstream.name, target.model), None)

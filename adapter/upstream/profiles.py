@@ -183,7 +183,8 @@ class Profile:
     responses_tools: tuple[str, ...] = ()
     """The types of tools that its Responses endpoint knows, where they are few: `["function"]`, no others. Codex offers many more:
     of those the ones that clients run are sent as functions, and the others dropped, a loss; and instructions go where
-    `late_system` has them. Empty: whatever is said passes."""
+    `late_system` has them. Empty: whatever is said passes, and a server that is not `stateful` and refuses it is asked again as if
+    it knew functions only; where it answers then, this is remembered for an hour."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
@@ -233,6 +234,11 @@ def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
     """
     named = _named(name)
     return _overlaid(named, capabilities) if capabilities else named
+
+
+def functions_only(profile: Profile) -> Profile:
+    """The profile of a server that knows no tools but functions."""
+    return replace(profile, responses_tools=("function",))
 
 
 @cache

@@ -140,7 +140,7 @@ ABOUT_INPUT: Final = frozenset(
 )
 """The values of a failed Response's `error.code` for what its client sent; another upstream would not like that either.
 `cyber_policy`, which no list has, comes like them and Codex acts on it."""
-_POLICIES: Final = ABOUT_INPUT | {"content_filter", "content_policy_violation"}
+POLICIES: Final = ABOUT_INPUT | {"content_filter", "content_policy_violation"}
 """Codes of refusals for what was sent, whatever their status."""
 
 _STATUS_OF_TYPE: Final = {
@@ -201,7 +201,7 @@ def _meant(said: Said, status: int, headers: Mapping[str, str], *, own_key: bool
         return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
     if meaning is Meaning.MODEL:
         return ModelNotFound(message or "The upstream has no such model.", param=said.param)
-    about_input = said.code in _POLICIES or is_about_input(said.message)
+    about_input = said.code in POLICIES or is_about_input(said.message)
     if status == 400 and is_about_key(said.message):
         status = 401
     if status in (401, 403) and not about_input:

@@ -131,6 +131,13 @@ class Target:
     """No other key will do: what the call goes on from is kept under this one."""
     named: bool = False
     """No other upstream will do: the client named this one by `provider`."""
+    learnt: Profile | None = field(default=None, compare=False)
+    """What it turned out to be able to do, where that is less than its configured profile says."""
+
+    @property
+    def profile(self) -> Profile:
+        """What it can do."""
+        return self.learnt or self.upstream.profile
 
     @property
     def origin(self) -> str:

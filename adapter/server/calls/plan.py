@@ -91,7 +91,7 @@ def passed(
         path=path or PATHS[dialect],
         speaks=dialect,
         body=serialised(sent),
-        exchange=Exchange(request=request, profile=target.upstream.profile),
+        exchange=Exchange(request=request, profile=target.profile),
         stream=stream,
         calls=1,
         losses=request.losses,
@@ -104,7 +104,7 @@ def written(request: Request, target: Target) -> Plan:
     Raises:
         BadRequest: what cannot be carried and cannot be left out, with `param`.
     """
-    dialect, profile = target.upstream.dialect, target.upstream.profile
+    dialect, profile = target.upstream.dialect, target.profile
     request = request.to_model(target.model)
     made = DIALECTS[dialect].write_request(request, profile)
     losses = request.losses + made.losses

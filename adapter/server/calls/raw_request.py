@@ -191,6 +191,6 @@ def edited(body: dict[str, Any], dialect: DialectName, target: Target, *, metere
     if dialect == "responses":
         if not target.upstream.stateful:
             edits["store"] = False
-    elif metered and body.get("stream") is True and target.upstream.profile.stream_options:
+    elif metered and body.get("stream") is True and target.profile.stream_options:
         edits["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     return edits

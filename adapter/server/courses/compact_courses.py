@@ -158,7 +158,7 @@ class CompactCourses:
         return self._ground.hub(turn, request, target)
 
     def _triggered(self, case: Case, seals: Seals) -> Course:
-        exchange = Exchange(request=case.request, profile=case.target.upstream.profile)
+        exchange = Exchange(request=case.request, profile=case.target.profile)
 
         async def begin() -> Lane:
             made = await self._made(case)
@@ -182,7 +182,7 @@ class CompactCourses:
             return Changed(answering, _costing(made.usage))
 
         turn.lane = "compact"
-        exchange = Exchange(request=request, profile=target.upstream.profile)
+        exchange = Exchange(request=request, profile=target.profile)
         return Course(stream=request.stream, exchange=exchange, begin=begin, calls=calls)
 
     async def _made(self, case: Case) -> Made:
@@ -238,7 +238,7 @@ class CompactCourses:
         if target.upstream.dialect == "responses":
             return Changed(answering, wrapping_blobs(*holder), only=_ITEMS) if seals.wraps else answering
         asked = asks_for_sealed_reasoning(request)
-        if target.upstream.profile.signs and (asked or request.client.codex):
+        if target.profile.signs and (asked or request.client.codex):
             answering = Changed(answering, SealingSignatures(*holder), only=_FRAME)
         return Changed(answering, sealing_reasoning(*holder), only=_ITEMS) if asked else answering
 
@@ -255,7 +255,7 @@ class CompactCourses:
         if maker is None or (maker.upstream.name in turn.shut and expanded.origin is None):
             maker = found[0]
         target = self._ground.chosen(turn, maker)
-        profile = target.upstream.profile
+        profile = target.profile
         reads_reasoning = target.upstream.dialect == "chat" or profile.reasoning_input
         read = expanded.for_upstream(target.upstream.name, reads_reasoning=reads_reasoning, takes_extra=profile.signs)
         request.losses += [

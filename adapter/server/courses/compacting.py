@@ -316,7 +316,7 @@ class Compactor:
     def _endpoint_body(self, case: Case, items: list[Item]) -> bytes:
         body = {key: case.request.body[key] for key in _TO_ENDPOINT if case.request.body.get(key) is not None}
         asked = replace(case.request, body={"model": case.target.model, "input": items, **body}, carry={})
-        written = DIALECTS["responses"].write_request(asked, case.target.upstream.profile).body
+        written = DIALECTS["responses"].write_request(asked, case.target.profile).body
         sent = ("model", "input", *_TO_ENDPOINT)
         return serialised({key: written[key] for key in sent if written.get(key)})
 

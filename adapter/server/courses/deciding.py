@@ -84,12 +84,7 @@ class Courses(Ground):
         self, turn: Turn, body: dict[str, Any], found: tuple[Target, ...], *, passes: bool, previous: str | None
     ) -> Course:
         facts = about(body)
-        if (
-            passes
-            and not facts.ours
-            and found[0].upstream.dialect == "responses"
-            and fits(body, found[0].upstream.profile)
-        ):
+        if passes and not facts.ours and found[0].upstream.dialect == "responses" and fits(body, found[0].profile):
             in_place = not facts.compacts or (found[0].upstream.compacts_in_place and not found[0].upstream.has_keys)
             if in_place and not (facts.blobs and self.routing.shared(turn, found[0])):
                 target = self.chosen(turn, found[0])
@@ -98,7 +93,7 @@ class Courses(Ground):
         request = DIALECTS["responses"].read_request(body, turn.client)
         request.previous = previous
         # Codex asks for blobs only where it knows that a model reasons, gives all of them back, and keeps nothing else
-        seals = request.client.codex and found[0].upstream.profile.signs
+        seals = request.client.codex and found[0].profile.signs
         if facts.plain and not seals:
             return self.hub(turn, request, self.chosen(turn, found[0]))
         return self.compactions.responses(turn, request, found, facts)

@@ -74,7 +74,7 @@ class Going:
             return plan
         body = {key: value for key, value in self.chat.items() if key not in _OURS}
         body["messages"] = spliced(body["messages"], self.split, self.origins, done.text)
-        profile = self.case.target.upstream.profile
+        profile = self.case.target.profile
         body["stream"] = request.stream
         if request.stream and profile.stream_options:
             body["stream_options"] = {"include_usage": True}

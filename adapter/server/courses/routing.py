@@ -4,7 +4,8 @@
     over    a course that is decided again for the next target as long as no answer has begun
 
 A course is decided for one target: its dialect, its profile, what of the history it can read. So failing over is deciding
-again, from the same body, with another target in front; nothing of what the first decision noted for the client stays.
+again, from the same body, with another target in front; nothing of what the first decision noted for the client stays. A
+server that may have refused because it knows no tools but functions is asked again in those words, before anyone else is.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adapter.access.groups import Access
+from adapter.dialects.responses.simpler import fits
 from adapter.errors import AdapterError, ModelNotFound
+from adapter.hub.request import Exchange
 from adapter.server.calls.plan import targets
 from adapter.server.turn import Turn
 from adapter.upstream.affinity import ordered, score, session
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
+from adapter.upstream.lacking import may_mean_form
+from adapter.upstream.profiles import functions_only
 from adapter.upstream.router import Router, Target
 from adapter.wire.headers import OURS
 
@@ -94,18 +99,21 @@ class Routing:
             turn.failover.leave()
             turn.shut.clear()
         failover = turn.failover = Failover(_with_all_keys(pool), self.health)
-        return Way(turn, found, failover, decide).first()
+        return Way(turn, found, failover, decide, self.health).first()
 
 
 class Way:
     """One turn's way to its answer."""
 
-    __slots__ = ("_begin", "_decide", "_failover", "_found", "_losses", "_turn")
+    __slots__ = ("_begin", "_decide", "_exchange", "_failover", "_found", "_health", "_losses", "_turn")
 
     _begin: Callable[[], Awaitable[Lane]]
+    _exchange: Exchange
+    """Of the course that was decided last."""
 
-    def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Over) -> None:
+    def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Over, health: Health) -> None:
         self._turn = turn
+        self._health = health
         self._found = found
         self._failover = failover
         self._decide = decide
@@ -139,7 +147,7 @@ class Way:
                     failover.skip(target)
                     continue
                 chosen = self._chosen
-                if chosen.upstream.name in turn.shut and chosen is not target:  # the history can be read nowhere else
+                if chosen.upstream.name in turn.shut and chosen != target:  # the history can be read nowhere else
                     failover.skip(target)
                     continue
                 if failover.enter(chosen, course.calls):
@@ -160,14 +168,16 @@ class Way:
         Raises:
             AdapterError: it cannot be carried there.
         """
-        turn, found = self._turn, self._found
+        turn, found, target = self._turn, self._found, self._health.known(target)
         turn.target = target
         if turn.losses is not self._losses:  # noted for another target
             turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(OURS)]
         turn.losses = self._losses.copy()
         if target is not found[0] or len(found) > 1:
             found = (target, *(each for each in found if each.upstream.name != target.upstream.name))
-        return self._decide(found)
+        course = self._decide(found)
+        self._exchange = course.exchange
+        return course
 
     def _carries(self, target: Target) -> bool:
         try:
@@ -193,7 +203,7 @@ class Way:
         begin = self._begin
         while True:
             try:
-                lane = await begin()
+                lane = await self._begun_somehow(begin)
             except AdapterError as error:
                 failover.failed(error)
                 turn.shut.add(self._chosen.upstream.name)
@@ -203,8 +213,44 @@ class Way:
                     await asyncio.sleep(failover.pause)
             else:
                 failover.answered()
-                del self._begin, self._decide  # and with them what was asked: there is no other target any more
+                del self._begin, self._decide, self._exchange  # what was asked: there is no other target any more
                 return lane
+
+    async def _begun_somehow(self, begin: Callable[[], Awaitable[Lane]]) -> Lane:
+        """The chosen target's answer, begun; in simpler words where it may not have known those of the request.
+
+        Raises:
+            AdapterError: it did not answer. Where it refused both, what it said of the client's own words.
+        """
+        try:
+            return await begin()
+        except AdapterError as refused:
+            course = self._simpler(refused)
+            if course is None:
+                raise
+            try:
+                return await course.begun()
+            except AdapterError as error:
+                if may_mean_form(error):  # so that was not why
+                    self._health.simple.discard(self._chosen)
+                    raise refused from None
+                raise
+
+    def _simpler(self, refused: AdapterError) -> Course | None:
+        """The course over the target that refused as over one that knows no tools but functions; None where that may not be why, or
+        changes nothing."""
+        target = self._chosen
+        upstream = target.upstream
+        if target.learnt or upstream.dialect != "responses" or upstream.stateful or not may_mean_form(refused):
+            return None
+        if fits(self._exchange.request.body, functions_only(upstream.profile)):
+            return None
+        self._health.simple.add(target)
+        try:
+            return self._course(target)
+        except AdapterError:
+            self._health.simple.discard(target)
+            return None
 
 
 def _with_key(target: Target, about: bytes) -> Target:

@@ -32,7 +32,7 @@ async def prepared(courses: Courses, turn: Turn, body: dict[str, Any]) -> Course
         )
     # nothing at all may be said yet: a client whose instructions come as items sends them with its first turn
     request = DIALECTS["responses"].read_request({**body, "input": body.get("input") or "-"}, turn.client)
-    exchange = Exchange(request=request, profile=target.upstream.profile)
+    exchange = Exchange(request=request, profile=target.profile)
     events: list[Event] = [
         Started(f"resp_{token_hex(16)}", target.model, clock()),
         Usage(estimated(0, 0)),
