@@ -18,8 +18,11 @@ _UNSUPPORTED: Final = r"\bis not supported (?:for|by) |\bUnexpected endpoint or 
 _INVALID: Final = frozenset({400, 422})
 _ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_encrypted_content"}
 """Codes of refusals for what is said, and not for how; OpenRouter says `invalid_prompt` of tools that it does not know."""
-_QUOTED: Final = r"invalid_request_error|BadRequestError"
-"""LiteLLM says with a 500 that the server behind it refused."""
+_REFUSED_ALL_THE_SAME: Final = (
+    r"invalid_request_error|BadRequestError|\bJinja\b|[Ss]ystem message must be at the beginning"
+)
+"""What a 500 says that is a refusal: LiteLLM's of what the server behind it answered, llama.cpp's and LM Studio's of a template that
+takes instructions only as its first message."""
 _REMEMBERED: Final = 3600.0
 """Seconds."""
 _MOST: Final = 1024
@@ -35,10 +38,11 @@ def is_absent(refused: AdapterError) -> bool:
 
 
 def may_mean_form(refused: AdapterError) -> bool:
-    """Whether a refusal may mean that the server does not know a kind of tool or item which the request has: most say that of its
-    type, and some nothing but that it is invalid (llama.cpp #20156, LM Studio #1810, vLLM #42475, OpenRouter, LiteLLM #36182)."""
+    """Whether a refusal may mean that the server knows a kind of tool or item not which the request has, or instructions not where
+    it has them: most say that of its type, and some nothing but that it is invalid (llama.cpp #20156, LM Studio #1810 and #2298,
+    vLLM #42475, OpenRouter, LiteLLM #36182)."""
     if isinstance(refused, UpstreamUnwell):
-        return re.search(_QUOTED, refused.message) is not None
+        return re.search(_REFUSED_ALL_THE_SAME, refused.message) is not None
     return isinstance(refused, UpstreamRefused) and refused.http_status in _INVALID and refused.code not in _ELSE
 
 

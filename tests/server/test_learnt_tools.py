@@ -26,6 +26,8 @@ REFUSALS: dict[str, tuple[int, Json]] = {
     "openrouter": (400, {"error": {"code": "invalid_prompt", "message": "Invalid Responses API request"}}),
     "an_item": (400, {"error": {"message": "Invalid input", "type": "invalid_request_error", "param": "input"}}),
     "litellm": (500, {"error": {"message": 'litellm.APIConnectionError: Bedrock_mantleException - {"error":{"code":"validation_error","message":"Invalid Value: \'tools.namespace\'.","param":null,"type":"invalid_request_error"}}', "type": None, "param": None, "code": "500"}}),
+    "lm_studio_template": (500, {"error": {"message": "Error rendering prompt with jinja template: \"System message must be at the beginning.\"", "type": "internal_error"}}),
+    "llama.cpp_template": (500, {"error": {"code": 500, "message": "\n------------\nWhile executing CallExpression at line 85\nError: Jinja Exception: System message must be at the beginning.", "type": "server_error"}}),
 }  # fmt: skip
 """As servers and gateways were reported to word it."""
 TOO_LONG = json_reply({"error": {"message": "prompt too long", "code": "context_length_exceeded"}}, 400)
@@ -70,6 +72,23 @@ def test_it_is_told_of_functions_and_the_client_has_its_own_tools(kind: str, str
             final = orjson.loads(one.body.rpartition(b"data: ")[2] if stream else one.body)
             (call,) = (final["response"] if stream else final)["output"]
             assert (call["type"], call["name"], call["input"]) == ("custom_tool_call", "apply_patch", TEXT)
+
+    play(scenario)
+
+
+def test_instructions_that_a_template_refuses_go_to_the_beginning() -> None:
+    async def scenario() -> None:
+        spoken = [{"role": "developer", "content": "two"}, {"role": "user", "content": "Hi"}]
+        async with (
+            Upstream(refusing("llama.cpp_template"), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.post(PATH["responses"], {"model": "m", "instructions": "one", "input": spoken})
+
+        assert (answer.status, answer.headers.get("x-adapter-losses")) == (200, None)
+        assert up.seen[1].json["instructions"] == "one\n\ntwo"
+        assert [item["role"] for item in up.seen[1].json["input"]] == ["user"]
+        assert answer.json["instructions"] == "one"
 
     play(scenario)
 

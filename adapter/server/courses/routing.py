@@ -21,6 +21,7 @@ from adapter.errors import AdapterError, ModelNotFound
 from adapter.hub.request import Exchange
 from adapter.server.calls.plan import targets
 from adapter.server.turn import Turn
+from adapter.telemetry.log import log
 from adapter.upstream.affinity import ordered, score, session
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
@@ -228,13 +229,16 @@ class Way:
             course = self._simpler(refused)
             if course is None:
                 raise
+            target = self._chosen
             try:
-                return await course.begun()
+                lane = await course.begun()
             except AdapterError as error:
                 if may_mean_form(error):  # so that was not why
-                    self._health.simple.discard(self._chosen)
+                    self._health.simple.discard(target)
                     raise refused from None
                 raise
+            log.warning("functions_only", upstream=target.upstream.name, model=target.model)
+            return lane
 
     def _simpler(self, refused: AdapterError) -> Course | None:
         """The course over the target that refused as over one that knows no tools but functions; None where that may not be why, or
