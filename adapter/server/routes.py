@@ -1,7 +1,8 @@
 """Which path is whose. Raw ASGI applications, by their path or under Starlette's routes; every refusal in the APIs' own
 envelope.
 
-Clients join base URLs in every way, so each path is there with `/v1`, without it, and with it doubled.
+Clients join base URLs in every way, so each path is there with `/v1`, without it, and with it doubled; and behind `/openai`, where
+Azure's clients look for it. What those call a deployment is a model.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from adapter.errors import AdapterError, MethodNotAllowed, NotFound
 from adapter.hub.request import DialectName
 from adapter.server.counting import PATH as COUNT_PATH
 from adapter.server.counting import Counting
-from adapter.server.courses.course import Decide
+from adapter.server.courses.course import Course, Decide
 from adapter.server.courses.deciding import Courses
 from adapter.server.http.outlet import Outlet
 from adapter.server.pipeline import Pipeline
@@ -26,6 +27,7 @@ from adapter.server.socket.handshake import Sockets, denying
 from adapter.server.turn import Turn
 
 _PREFIXES: Final = ("/v1", "", "/v1/v1")
+_AZURE: Final = "/openai/"
 
 
 class Front:
@@ -37,9 +39,13 @@ class Front:
         self._others = others
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if path.startswith(_AZURE):
+            path = path[len(_AZURE) - 1 :]
+            scope = {**scope, "path": path, "root_path": ""}
         app: ASGIApp = self._others
         if scope["type"] == "http":
-            app = self._exact.get(scope["path"].removeprefix(scope.get("root_path", "")), app)
+            app = self._exact.get(path, app)
         return app(scope, receive, send)
 
 
@@ -110,6 +116,15 @@ def router(
 
         return surface
 
+    def deployed(scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Chat Completions of the model that the path names."""
+        decide, model = pipeline.served.courses.chat, scope["path_params"]["model"]
+
+        def decided(turn: Turn, body: dict[str, Any]) -> Awaitable[Course]:
+            return decide(turn, {**body, "model": model})
+
+        return pipeline.serve("chat", decided, scope, receive, send)
+
     chat = methods(POST=served("chat", attrgetter("chat")), **stored_chats)
     responses = methods(POST=served("responses", attrgetter("responses")))
     compact = methods(POST=served("responses", attrgetter("compact")))
@@ -118,7 +133,7 @@ def router(
     listed = methods(GET=models, HEAD=models)
     ready = methods(GET=readyz, HEAD=readyz)
     exact: dict[str, ASGIApp] = {}
-    routes: list[BaseRoute] = []
+    routes: list[BaseRoute] = [Route("/deployments/{model:path}/chat/completions", methods(POST=deployed))]
     for prefix in _PREFIXES:
         exact |= {
             f"{prefix}/chat/completions": chat,

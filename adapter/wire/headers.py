@@ -33,10 +33,12 @@ _CODEX_VERSION: Final = re.compile(rb"[^/]+/(\d+)\.(\d+)\.")
 _READS_STATUSES: Final = (0, 169)
 """The first Codex that is known to act on the code of an HTTP error."""
 _PLAIN: Final = re.compile(rb"[\x20-\x7e]*\Z")
+_OF_KEYS: Final = (b"x-api-key", b"api-key")
 _SINGLE: Final = frozenset(
     {
         b"authorization",
         b"x-api-key",
+        b"api-key",
         b"content-length",
         b"content-type",
         b"transfer-encoding",
@@ -111,19 +113,21 @@ def _check_repeated(raw: RawHeaders, headers: Headers) -> None:
 
 
 def credential(headers: Mapping[bytes, bytes]) -> str | None:
-    """The caller's key, from `Authorization` (with or without `Bearer`) or `x-api-key`; None without one.
+    """The caller's key, from `Authorization` (with or without `Bearer`), `x-api-key` or `api-key` (Azure's clients); None without
+    one.
 
     Raises:
-        HostileRequest: both are given and differ, or the key holds characters that no key has.
+        HostileRequest: several are given and differ, or the key holds characters that no key has.
     """
     key = headers.get(b"authorization", b"").strip()
     scheme, _, rest = key.partition(b" ")
     if rest and scheme.lower() == b"bearer":
         key = rest.strip()
-    if api_key := headers.get(b"x-api-key", b"").strip():
-        if key and key != api_key:
-            raise HostileRequest("Authorization and x-api-key carry different keys; send one of them.")
-        key = api_key
+    for name in _OF_KEYS:
+        if name in headers and (other := headers[name].strip()):
+            if key and key != other:
+                raise HostileRequest("Authorization, x-api-key and api-key carry different keys; send one of them.")
+            key = other
     if not key:
         return None
     if _PLAIN.match(key) is None:

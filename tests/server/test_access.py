@@ -76,9 +76,9 @@ OPEN_TO_ALL = access(group("a"), group("b"))
 
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 @pytest.mark.parametrize("upstream_speaks", ["chat", "responses"])
-@pytest.mark.parametrize("how", ["bearer", "bare", "x-api-key"])
+@pytest.mark.parametrize("how", ["bearer", "bare", "x-api-key", "api-key"])
 def test_a_key_opens_and_never_goes_upstream(client_speaks: str, upstream_speaks: str, how: str) -> None:
-    carried = {"bearer": bearer(ALICE), "bare": {"authorization": ALICE}, "x-api-key": {"x_api_key": ALICE}}[how]
+    carried = bearer(ALICE) if how == "bearer" else {{"bare": "authorization"}.get(how, how).replace("-", "_"): ALICE}
 
     async def scenario() -> None:
         async with (
@@ -119,7 +119,9 @@ def test_b12_two_different_credentials_are_refused_and_a_key_in_the_query_is_non
             Upstream(GOOD["chat"]) as up,
             adapter(upstream(up.url, "chat", api_key=OWN), access=OPEN_TO_ALL) as client,
         ):
-            refused(await client.ask("chat", headers=bearer(ALICE) | {"x_api_key": BOB}), 400)
+            for other in ("x_api_key", "api_key"):
+                refused(await client.ask("chat", headers=bearer(ALICE) | {other: BOB}), 400)
+            refused(await client.ask("chat", headers={"x_api_key": ALICE, "api_key": BOB}), 400)
             body = orjson.dumps(ASK["chat"])
             twice = request_bytes(
                 "POST", PATH["chat"], body, content_type="application/json", authorization=f"Bearer {ALICE}"
@@ -195,7 +197,7 @@ def test_404_for_a_misjoined_path_names_the_right_one() -> None:
             Upstream(GOOD["chat"]) as up,
             adapter(upstream(up.url, "chat", api_key=OWN), access=OPEN_TO_ALL) as client,
         ):
-            error = refused(await client.post("/openai/chat/completions", {}, **bearer(ALICE)), 404)
+            error = refused(await client.post("/api/chat/completions", {}, **bearer(ALICE)), 404)
             assert "/v1/chat/completions" in error["message"]
 
     play(scenario)
