@@ -21,7 +21,9 @@ _BURST: Final = 20.0
 _PER_SECOND: Final = 0.5
 _ADDRESSES: Final = 10_000
 """Addresses remembered; the one that was quiet longest is forgotten first."""
-_HOW: Final = "Send the key that you were given as 'Authorization: Bearer <key>', 'x-api-key: <key>' or 'api-key: <key>'."
+_HOW: Final = (
+    "Send the key that you were given as 'Authorization: Bearer <key>', 'x-api-key: <key>' or 'api-key: <key>'."
+)
 
 
 class KeyGate:

@@ -33,7 +33,6 @@ _CODEX_VERSION: Final = re.compile(rb"[^/]+/(\d+)\.(\d+)\.")
 _READS_STATUSES: Final = (0, 169)
 """The first Codex that is known to act on the code of an HTTP error."""
 _PLAIN: Final = re.compile(rb"[\x20-\x7e]*\Z")
-_OF_KEYS: Final = (b"x-api-key", b"api-key")
 _SINGLE: Final = frozenset(
     {
         b"authorization",
@@ -123,8 +122,8 @@ def credential(headers: Mapping[bytes, bytes]) -> str | None:
     scheme, _, rest = key.partition(b" ")
     if rest and scheme.lower() == b"bearer":
         key = rest.strip()
-    for name in _OF_KEYS:
-        if name in headers and (other := headers[name].strip()):
+    for other in (headers.get(b"x-api-key"), headers.get(b"api-key")):
+        if other and (other := other.strip()):
             if key and key != other:
                 raise HostileRequest("Authorization, x-api-key and api-key carry different keys; send one of them.")
             key = other

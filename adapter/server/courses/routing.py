@@ -106,11 +106,13 @@ class Routing:
 class Way:
     """One turn's way to its answer."""
 
-    __slots__ = ("_begin", "_decide", "_exchange", "_failover", "_found", "_health", "_losses", "_turn")
+    __slots__ = ("_begin", "_decide", "_exchange", "_failover", "_found", "_health", "_losses", "_refused", "_turn")
 
     _begin: Callable[[], Awaitable[Lane]]
     _exchange: Exchange
     """Of the course that was decided last."""
+    _refused: AdapterError | None
+    """Why the chosen target is asked in simpler words."""
 
     def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Over, health: Health) -> None:
         self._turn = turn
@@ -119,6 +121,7 @@ class Way:
         self._failover = failover
         self._decide = decide
         self._losses = turn.losses
+        self._refused = None
 
     def first(self) -> Course:
         """The course over the best target, which goes on over the next one where that fails before it has answered.
@@ -199,46 +202,43 @@ class Way:
         Raises:
             AdapterError: nobody answered.
         """
-        failover, turn = self._failover, self._turn
+        failover = self._failover
         failover.begun = True
         begin = self._begin
         while True:
             try:
-                lane = await self._begun_somehow(begin)
+                lane = await begin()
             except AdapterError as error:
-                failover.failed(error)
-                turn.shut.add(self._chosen.upstream.name)
-                turn.lost = turn.paid
-                begin = self._decided().begun
-                if failover.pause:
-                    await asyncio.sleep(failover.pause)
+                begin = await self._instead(error)
             else:
+                if self._refused is not None:
+                    log.warning("functions_only", upstream=self._chosen.upstream.name, model=self._chosen.model)
                 failover.answered()
-                del self._begin, self._decide, self._exchange  # what was asked: there is no other target any more
+                del self._begin, self._decide, self._exchange, self._refused  # there is no other target any more
                 return lane
 
-    async def _begun_somehow(self, begin: Callable[[], Awaitable[Lane]]) -> Lane:
-        """The chosen target's answer, begun; in simpler words where it may not have known those of the request.
+    async def _instead(self, error: AdapterError) -> Callable[[], Awaitable[Lane]]:
+        """What to begin where the chosen target did not answer: the same in simpler words, or what is asked of the next one.
 
         Raises:
-            AdapterError: it did not answer. Where it refused both, what it said of the client's own words.
+            AdapterError: nobody answered. Of one that refused its simpler words, too, what it said of the client's own.
         """
-        try:
-            return await begin()
-        except AdapterError as refused:
-            course = self._simpler(refused)
-            if course is None:
-                raise
-            target = self._chosen
-            try:
-                lane = await course.begun()
-            except AdapterError as error:
-                if may_mean_form(error):  # so that was not why
-                    self._health.simple.discard(target)
-                    raise refused from None
-                raise
-            log.warning("functions_only", upstream=target.upstream.name, model=target.model)
-            return lane
+        failover, turn = self._failover, self._turn
+        if self._refused is not None:
+            if may_mean_form(error):  # so that was not why
+                self._health.simple.discard(self._chosen)
+                error = self._refused
+            self._refused = None
+        elif (course := self._simpler(error)) is not None:
+            self._refused = error
+            return course.begun
+        failover.failed(error)
+        turn.shut.add(self._chosen.upstream.name)
+        turn.lost = turn.paid
+        begin = self._decided().begun
+        if failover.pause:
+            await asyncio.sleep(failover.pause)
+        return begin
 
     def _simpler(self, refused: AdapterError) -> Course | None:
         """The course over the target that refused as over one that knows no tools but functions; None where that may not be why, or
