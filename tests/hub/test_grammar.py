@@ -79,6 +79,14 @@ def test_the_responses_checker_agrees_with_the_reference(spoken: Spoken, data: s
         assert ours == theirs
 
 
+def test_an_event_that_nobody_knows_of_an_item_that_is_not_there_is_unknown() -> None:
+    events = responses_events(Spoken([]))
+    events.insert(1, {"type": "resp_x", "sequence_number": 1, "output_index": 0, "item_id": "fc_0"})
+    for number, event in enumerate(events):
+        event["sequence_number"] = number
+    assert {violation.code for violation in check_responses(events)} == {"event.unknown"}
+
+
 @needs_validator
 @given(spoken=strategies.spoken(), data=st.data())
 def test_the_chat_checker_agrees_with_the_reference(spoken: Spoken, data: st.DataObject) -> None:

@@ -17,7 +17,7 @@ from adapter.hub.losses import Loss
 from adapter.upstream.profiles import Profile
 from tests.laws.drawing import Drawing, leaves, unique
 from tests.laws.places import PATH
-from tests.laws.test_nothing_in_silence import A_CHAT_CLIENT, A_RESPONSES_CLIENT, GIVEN_BACK, ROOMY, Shape
+from tests.laws.test_nothing_in_silence import A_CHAT_CLIENT, A_RESPONSES_CLIENT, GIVEN_BACK, HINT, ROOMY, Shape
 from tests.laws.test_requests import profiles
 from tests.validator import load
 
@@ -38,7 +38,11 @@ WAYS: dict[tuple[Name, Name], tuple[Shape, str, dict[str, str]]] = {
     ("chat", "responses"): (
         lambda seed: Drawing(seed).chat_request(),
         "responses.request",
-        A_CHAT_CLIENT | {r"max_tokens = .*": "gives way to max_completion_tokens"},
+        A_CHAT_CLIENT
+        | {
+            r"max_tokens = .*": "gives way to max_completion_tokens",
+            r"prompt_cache_(key|retention) = .*": HINT,
+        },
     ),
 }
 CHOSEN = {r"(input\[0\]\.)?tools\[0\]\..* = .*": "is not among the tools that may be chosen"}

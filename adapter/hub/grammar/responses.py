@@ -92,7 +92,7 @@ class ResponsesChecker(framing.Checker):
             self._done(event)
         elif (check := BODY_EVENTS.get(kind)) is not None:
             self._in_body(kind, event, check)
-        elif isinstance(event.get("output_index"), int):
+        elif any(body.index == event.get("output_index") for body in self._items):
             self._in_body(kind, event, named_after)
         elif not kind.startswith("response.audio"):
             self._broken("event.unknown", f"{kind} is no event of the API")
