@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from adapter.errors import AdapterError, NoUpstream, Overloaded, UpstreamLimited
 from adapter.upstream.health import Health
-from adapter.upstream.policy import Attempts, Fault
+from adapter.upstream.policy import Attempts, Fault, fault_of
 from adapter.upstream.router import Target, Upstream
 
 _REFUSED: Final = frozenset({Fault.SPENT, Fault.KEYLESS})
@@ -154,6 +154,16 @@ class Failover:
         if not self._paid_for:
             self._paid_for = self._attempts.spend()
         return self._paid_for
+
+    def again(self, error: AdapterError) -> bool:
+        """The entered target is asked once more, in other words, since this is what it said of the first ones; False where that is not
+        paid for."""
+        target = self._at
+        assert target is not None
+        if not self._health.budget.spend():
+            return False
+        self.tried.append((target.upstream.name, fault_of(error).value))
+        return True
 
     def failed(self, error: AdapterError) -> None:
         """The attempt failed before the first event."""

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from adapter.errors import AdapterError
-from adapter.upstream.lacking import Lacking
+from adapter.upstream.lacking import Lacking, Learnt
 from adapter.upstream.policy import COUNTS, Breaker, Budget, Fault, fault_of, rest_of
-from adapter.upstream.profiles import functions_only
+from adapter.upstream.profiles import Profile
 from adapter.upstream.router import Target
 
 _MOST: Final = 1024
@@ -34,8 +34,8 @@ class Health:
         """Calls under way, by upstream."""
         self.uncounted = Lacking()
         """Who has no endpoint that counts tokens."""
-        self.simple = Lacking()
-        """Who refused kinds of tools or items of the Responses API, and answered when it was told of functions only."""
+        self.simpler: Learnt[Profile] = Learnt()
+        """Who refused what its profile lets pass, and what it can do by which it answered."""
         self._upstreams: defaultdict[str, Breaker] = defaultdict(Breaker)
         self._breakers: dict[tuple[str, str], Breaker] = {}
         """Of the models that failed last."""
@@ -51,7 +51,8 @@ class Health:
 
     def known(self, target: Target) -> Target:
         """The target with what it turned out to be able to do."""
-        return replace(target, learnt=functions_only(target.upstream.profile)) if target in self.simple else target
+        profile = self.simpler.of(target)
+        return target if profile is None else replace(target, learnt=profile)
 
     def resting(self, target: Target) -> tuple[float, Fault | None]:
         """Seconds that this target and key must still be left alone, and why."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
 from adapter.upstream.refusals import POLICIES
 from adapter.upstream.router import Target
 from adapter.upstream.wordings import Meaning
 
+T = TypeVar("T")
 _ABSENT: Final = frozenset({404, 405, 501})
 _UNSUPPORTED: Final = r"\bis not supported (?:for|by) |\bUnexpected endpoint or method\b"
 """LiteLLM says "COMPACT responses is not supported for gemini" with a 500, LM Studio the other with a 200."""
@@ -46,23 +47,34 @@ def may_mean_form(refused: AdapterError) -> bool:
     return isinstance(refused, UpstreamRefused) and refused.http_status in _INVALID and refused.code not in _ELSE
 
 
-class Lacking:
-    """Who lacks one thing, by model: a gateway has it for one model and not for another. It is tried again after an hour: a proxy
-    in front of a server says 404, too, while that is replaced."""
+class Learnt(Generic[T]):
+    """What was learnt of targets, by model: a gateway has something for one model and not for another. It is forgotten after an
+    hour, and tried again: a proxy in front of a server says 404, too, while that is replaced."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._until: dict[tuple[str, str], float] = {}
+        self._known: dict[tuple[str, str], tuple[float, T]] = {}
+
+    def of(self, target: Target) -> T | None:
+        """What is known of this one."""
+        if not self._known:
+            return None
+        until, what = self._known.get((target.upstream.name, target.model), (0.0, None))
+        return what if until > self._clock() else None
+
+    def learn(self, target: Target, what: T) -> None:
+        """This is so of this one."""
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[target.upstream.name, target.model] = self._clock() + _REMEMBERED, what
+
+
+class Lacking(Learnt[bool]):
+    """Who lacks one endpoint."""
 
     def __contains__(self, target: Target) -> bool:
-        return bool(self._until) and self._until.get((target.upstream.name, target.model), 0.0) > self._clock()
+        return self.of(target) is not None
 
     def add(self, target: Target) -> None:
         """This one does."""
-        if len(self._until) >= _MOST:
-            self._until.clear()
-        self._until[target.upstream.name, target.model] = self._clock() + _REMEMBERED
-
-    def discard(self, target: Target) -> None:
-        """This one does not, or nobody knows."""
-        self._until.pop((target.upstream.name, target.model), None)
+        self.learn(target, True)

@@ -1,28 +1,30 @@
-"""A server whose profile says nothing of its tools, and that refuses all but functions: it is asked again, and remembered."""
+"""A server whose profile says nothing of its tools, and that refuses some: it is asked again in simpler words, and remembered."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
-from adapter.conform import speaking, strict_responses
+from adapter.conform import speaking
 from adapter.hub.grammar import check_responses
-from adapter.upstream.profiles import GENERIC, functions_only
 from tests.server.harness import PATH, adapter, play, upstream
-from tests.server.scripted import END, SSE, Script, Upstream, json_reply, piece, response
+from tests.server.scripted import END, SSE, Script, Until, Upstream, json_reply, piece, response
 
 Json = dict[str, Any]
 TEXT = '*** Begin Patch\n"quoted" ü'
 CUSTOM = {"type": "custom", "name": "apply_patch"}
-ASKED = {"model": "m", "input": "Hi", "tools": [CUSTOM, {"type": "web_search"}]}
+SEARCH = {"type": "web_search"}
+ASKED = {"model": "m", "input": "Hi", "tools": [CUSTOM, SEARCH]}
+NATIVE, KEEPS_HOSTED, FUNCTIONS = ["custom", "web_search"], ["function", "web_search"], ["function"]
 REFUSALS: dict[str, tuple[int, Json]] = {
     "llama.cpp": (400, {"error": {"code": 400, "message": "'type' of tool must be 'function'", "type": "invalid_request_error"}}),
-    "lm_studio": (400, {"error": {"message": "Invalid discriminator value. Expected 'function' | 'mcp'", "type": "invalid_request_error", "param": "tools.6.type", "code": "invalid_union_discriminator"}}),
-    "lm_studio_later": (400, {"error": {"message": "Invalid", "type": "invalid_request_error", "param": "tools.8.type", "code": "invalid_string"}}),
+    "lm_studio": (400, {"error": {"message": "Invalid discriminator value. Expected 'function' | 'mcp'", "type": "invalid_request_error", "param": "tools.0.type", "code": "invalid_union_discriminator"}}),
+    "lm_studio_later": (400, {"error": {"message": "Invalid", "type": "invalid_request_error", "param": "tools.0.type", "code": "invalid_string"}}),
     "vllm": (400, {"error": {"message": "[{'type': 'literal_error', 'loc': ('body', 'tools', 11, 'CustomTool', 'type'), 'msg': \"Input should be 'custom'\", 'input': 'namespace'}]", "type": "BadRequestError", "param": None, "code": 400}}),
-    "fastapi": (422, {"detail": [{"type": "literal_error", "loc": ["body", "tools", 3, "type"], "msg": "Input should be 'function'"}]}),
+    "fastapi": (422, {"detail": [{"type": "literal_error", "loc": ["body", "tools", 0, "type"], "msg": "Input should be 'function'"}]}),
     "openrouter": (400, {"error": {"code": "invalid_prompt", "message": "Invalid Responses API request"}}),
     "an_item": (400, {"error": {"message": "Invalid input", "type": "invalid_request_error", "param": "input"}}),
     "litellm": (500, {"error": {"message": 'litellm.APIConnectionError: Bedrock_mantleException - {"error":{"code":"validation_error","message":"Invalid Value: \'tools.namespace\'.","param":null,"type":"invalid_request_error"}}', "type": None, "param": None, "code": "500"}}),
@@ -45,33 +47,85 @@ def patches(*, stream: bool) -> Script:
     return [SSE, piece(speaking.responses_stream(spoken)), END] if stream else [json_reply(speaking.response(spoken))]
 
 
-def offered(seen: Any) -> list[tuple[str, str | None]]:
-    return [(tool["type"], tool.get("name")) for tool in seen.json["tools"]]
+BUSY = json_reply({"error": {"message": "busy"}}, 409, "retry-after: 0")
+
+
+def offered(up: Upstream) -> list[list[str]]:
+    """The kinds of tools in each request."""
+    return [[tool["type"] for tool in one.json.get("tools", [])] for one in up.seen]
+
+
+def final(body: bytes, *, stream: bool) -> Json:
+    last: Json = orjson.loads(body.rpartition(b"data: ")[2] if stream else body)
+    return last["response"] if stream else last
+
+
+def is_patch(answer: Json) -> bool:
+    (call,) = answer["output"]
+    return (call["type"], call["name"], call["input"]) == ("custom_tool_call", "apply_patch", TEXT)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_it_is_told_of_functions_and_the_client_has_its_own_tools(kind: str, stream: bool) -> None:
+def test_a_server_that_knows_no_tools_that_clients_run_keeps_its_own(kind: str, stream: bool) -> None:
     async def scenario() -> None:
         async with (
             Upstream(refusing(kind), patches(stream=stream)) as up,
             adapter(upstream(up.url, "responses")) as client,
         ):
-            answer = await client.post(PATH["responses"], {**ASKED, "stream": stream})
-            again = await client.post(PATH["responses"], {**ASKED, "stream": stream})
+            answers = [await client.post(PATH["responses"], {**ASKED, "stream": stream}) for _ in range(2)]
 
-        assert [offered(one) for one in up.seen] == [
-            [("custom", "apply_patch"), ("web_search", None)],
-            [("function", "apply_patch")],
-            [("function", "apply_patch")],
-        ]
-        assert strict_responses.problems(up.seen[1].json, functions_only(GENERIC)) == []
-        assert not stream or check_responses(answer.body) == []
-        for one in (answer, again):
-            assert (one.status, one.headers["x-adapter-losses"]) == (200, "tools[1];dropped")
-            final = orjson.loads(one.body.rpartition(b"data: ")[2] if stream else one.body)
-            (call,) = (final["response"] if stream else final)["output"]
-            assert (call["type"], call["name"], call["input"]) == ("custom_tool_call", "apply_patch", TEXT)
+        assert offered(up) == [NATIVE, KEEPS_HOSTED, KEEPS_HOSTED]
+        for answer in answers:
+            assert (answer.status, answer.headers.get("x-adapter-losses")) == (200, None)
+            assert not stream or check_responses(answer.body) == []
+            assert is_patch(final(answer.body, stream=stream))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_server_that_knows_functions_is_told_of_nothing_else(kind: str, stream: bool) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing(kind), refusing(kind), patches(stream=stream)) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answers = [await client.post(PATH["responses"], {**ASKED, "stream": stream}) for _ in range(2)]
+
+        assert offered(up) == [NATIVE, KEEPS_HOSTED, FUNCTIONS, FUNCTIONS]
+        for answer in answers:
+            assert (answer.status, answer.headers["x-adapter-losses"]) == (200, "tools[1];dropped")
+            assert is_patch(final(answer.body, stream=stream))
+
+    play(scenario)
+
+
+def test_where_only_tools_of_servers_are_unknown_they_are_dropped_at_once() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing(), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.post(PATH["responses"], {**ASKED, "tools": [SEARCH]})
+
+        assert (answer.status, answer.headers["x-adapter-losses"]) == (200, "tools[0];dropped")
+        assert offered(up) == [["web_search"], []]
+
+    play(scenario)
+
+
+def test_a_refusal_at_the_beginning_of_a_stream_is_one() -> None:
+    async def scenario() -> None:
+        said = orjson.dumps({"type": "error", "error": {"type": "invalid_request_error", "message": "no custom tools"}})
+        async with (
+            Upstream([SSE, piece(b"event: error\ndata: " + said + b"\n\n"), END], patches(stream=True)) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.post(PATH["responses"], {**ASKED, "stream": True})
+
+        assert is_patch(final(answer.body, stream=True))
 
     play(scenario)
 
@@ -81,7 +135,7 @@ def test_instructions_that_a_template_refuses_go_to_the_beginning() -> None:
         spoken = [{"role": "developer", "content": "two"}, {"role": "user", "content": "Hi"}]
         async with (
             Upstream(refusing("llama.cpp_template"), [json_reply(response())]) as up,
-            adapter(upstream(up.url, "responses")) as client,
+            adapter(upstream(up.url, "responses", profile="litellm")) as client,
         ):
             answer = await client.post(PATH["responses"], {"model": "m", "instructions": "one", "input": spoken})
 
@@ -95,7 +149,8 @@ def test_instructions_that_a_template_refuses_go_to_the_beginning() -> None:
 
 def test_what_such_a_server_takes_goes_on_as_bytes() -> None:
     async def scenario() -> None:
-        asked = {"zeta": 1, "model": "m", "input": "Hi", "tools": [{"type": "function", "name": "f"}], "store": False}
+        tools = [{"type": "function", "name": "f"}, SEARCH]
+        asked = {"zeta": 1, "model": "m", "input": "Hi", "tools": tools, "store": False}
         async with (
             Upstream(refusing(), patches(stream=False), [json_reply(response())]) as up,
             adapter(upstream(up.url, "responses")) as client,
@@ -125,36 +180,38 @@ def test_a_chat_clients_custom_tools_go_so_too() -> None:
     play(scenario)
 
 
-def test_a_history_that_is_compacted_there_is_told_in_functions() -> None:
-    async def scenario() -> None:
-        called = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": TEXT}
-        spoken = [
-            {"role": "user", "content": "Hi"},
-            called,
-            {**called, "type": "custom_tool_call_output", "output": "ok"},
-        ]
-        async with (
-            Upstream(refusing("an_item"), [json_reply(response("We patched."))]) as up,
-            adapter(upstream(up.url, "responses", compact="none")) as client,
-        ):
-            answer = await client.post("/v1/responses/compact", {"model": "m", "input": spoken})
-
-        assert (answer.status, len(up.seen)) == (200, 2)
-        kinds = {item.get("type", "message") for item in up.seen[1].json["input"]}
-        assert kinds <= {"message", "function_call", "function_call_output"}
-
-    play(scenario)
-
-
 @pytest.mark.parametrize(
     ("asked", "keys", "refusal"),
     [
-        (ASKED | {"tools": [{"type": "function", "name": "f"}]}, {}, refusing()),
-        (ASKED, {}, [TOO_LONG]),
-        (ASKED, {}, [json_reply({"error": {"message": "No.", "code": "content_policy_violation"}}, 400)]),
-        (ASKED, {"profile": "openai"}, refusing()),
+        ({"tools": [{"type": "function", "name": "f"}]}, {}, refusing()),
+        ({}, {}, [TOO_LONG]),
+        ({}, {}, [json_reply({"error": {"message": "No.", "code": "content_policy_violation"}}, 400)]),
+        ({}, {"profile": "openai"}, refusing()),
+        ({}, {"profile": "xai"}, refusing()),
+        ({}, {}, [json_reply({"error": {"message": "Unsupported.", "param": "temperature"}}, 400)]),
+        ({}, {}, [json_reply({"error": {"message": "Unknown field.", "param": "tools[1].filters"}}, 400)]),
+        (
+            {"tools": [{"type": "function", "name": "f"}, CUSTOM]},
+            {},
+            [json_reply({"error": {"message": "Bad schema.", "param": "tools[0].parameters"}}, 400)],
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
+            {},
+            [json_reply({"error": {"message": "Bad image.", "param": "input[0].content[0].image_url"}}, 400)],
+        ),
     ],
-    ids=["nothing_could_be_simpler", "too_long", "policy", "openai_knows_its_api"],
+    ids=[
+        "nothing_could_be_simpler",
+        "too_long",
+        "policy",
+        "openai_knows_its_api",
+        "it_is_known_what_it_knows",
+        "another_field",
+        "inside_of_what_would_be_dropped",
+        "a_function",
+        "a_message",
+    ],
 )
 def test_a_refusal_for_anything_else_is_told_at_once(asked: Json, keys: Json, refusal: Script) -> None:
     async def scenario() -> None:
@@ -162,75 +219,157 @@ def test_a_refusal_for_anything_else_is_told_at_once(asked: Json, keys: Json, re
             Upstream(refusal, patches(stream=False)) as up,
             adapter(upstream(up.url, "responses", **keys)) as client,
         ):
-            answer = await client.post(PATH["responses"], asked)
+            answer = await client.post(PATH["responses"], ASKED | asked)
 
         assert (answer.status, len(up.seen)) == (400, 1)
 
     play(scenario)
 
 
-def test_where_functions_are_refused_too_the_client_hears_of_its_own_words_and_nothing_is_learnt() -> None:
+def test_a_summary_is_asked_for_in_text_and_so_once() -> None:
     async def scenario() -> None:
-        schema = json_reply({"error": {"message": "Invalid schema", "param": "tools[0]"}}, 400)
+        called = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": TEXT}
+        output = {"type": "custom_tool_call_output", "call_id": "c", "output": "ok"}
         async with (
-            Upstream(refusing("lm_studio"), [schema], refusing(), patches(stream=False)) as up,
-            adapter(upstream(up.url, "responses")) as client,
+            Upstream(refusing("an_item"), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", compact="none")) as client,
         ):
-            refused = await client.post(PATH["responses"], ASKED)
-            answer = await client.post(PATH["responses"], ASKED)
+            spoken = [{"role": "user", "content": "Hi"}, called, output]
+            answer = await client.post("/v1/responses/compact", {"model": "m", "input": spoken})
 
-        assert (refused.status, refused.json["error"]["param"]) == (400, "tools.6.type")
-        assert offered(up.seen[2])[0] == ("custom", "apply_patch")
-        assert answer.json["output"][0]["type"] == "custom_tool_call"
+        assert (answer.status, len(up.seen)) == (400, 1)
 
     play(scenario)
 
 
-def test_what_is_too_long_in_simpler_words_is_told_and_the_server_is_remembered() -> None:
+def test_where_all_words_are_refused_the_client_hears_of_its_own_and_nothing_is_learnt() -> None:
     async def scenario() -> None:
+        schema = [json_reply({"error": {"message": "Invalid schema"}}, 400)]
         async with (
-            Upstream(refusing(), [TOO_LONG], patches(stream=False)) as up,
+            Upstream(refusing("lm_studio"), schema, schema, refusing(), patches(stream=False)) as up,
             adapter(upstream(up.url, "responses")) as client,
         ):
             refused = await client.post(PATH["responses"], ASKED)
             answer = await client.post(PATH["responses"], ASKED)
 
-        assert refused.json["error"]["code"] == "context_length_exceeded"
-        assert (answer.status, offered(up.seen[2])) == (200, [("function", "apply_patch")])
+        assert (refused.status, refused.json["error"]["param"]) == (400, "tools.0.type")
+        assert "x-adapter-losses" not in refused.headers  # nothing was dropped of what it hears of
+        assert offered(up) == [NATIVE, KEEPS_HOSTED, FUNCTIONS, NATIVE, KEEPS_HOSTED]
+        assert is_patch(answer.json)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 503])
+def test_where_nobody_answered_nothing_is_learnt(status: int) -> None:
+    async def scenario() -> None:
+        code = "context_length_exceeded" if status == 400 else None
+        other = [json_reply({"error": {"message": "no", "code": code}}, status)]
+        async with (
+            Upstream(refusing(), other, patches(stream=False)) as up,
+            adapter(upstream(up.url, "responses", api_key="client")) as client,
+        ):
+            refused = await client.post(PATH["responses"], ASKED, authorization="Bearer sk-1")
+            await client.post(PATH["responses"], ASKED, authorization="Bearer sk-1")
+
+        assert (refused.status, refused.json["error"]["code"] == "context_length_exceeded") == (status, status == 400)
+        assert offered(up) == [NATIVE, KEEPS_HOSTED, NATIVE]
+
+    play(scenario)
+
+
+def test_nobody_else_is_told_less_while_it_is_not_known_that_it_helps() -> None:
+    async def scenario() -> None:
+        other_came = asyncio.Event()
+        async with (
+            Upstream(refusing(), [Until(other_came), *patches(stream=False)], [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            first = asyncio.ensure_future(client.post(PATH["responses"], ASKED))
+            while len(up.seen) < 2:
+                await asyncio.sleep(0.01)
+            other = await client.post(PATH["responses"], ASKED)
+            other_came.set()
+            assert is_patch((await first).json)
+
+        assert other.json == response()
+        assert offered(up) == [NATIVE, KEEPS_HOSTED, NATIVE]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_loss_that_may_not_be_is_no_reason_to_tell_of_it(strict: bool) -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing(), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses"), losses="reject" if strict else "report") as client,
+        ):
+            answer = await client.post(PATH["responses"], {**ASKED, "tools": [SEARCH]})
+
+        assert (answer.status, len(up.seen)) == ((400, 1) if strict else (200, 2))
+        assert not strict or "must be 'function'" in answer.json["error"]["message"]
+
+    play(scenario)
+
+
+def test_what_was_learnt_holds_for_whoever_comes_to_that_server_from_another_one() -> None:
+    async def scenario() -> None:
+        down = [json_reply({"error": {"message": "down"}}, 503)]
+        async with (
+            Upstream(down) as first,
+            Upstream(refusing(), patches(stream=False)) as second,
+            adapter(upstream(first.url, "responses"), upstream(second.url, "responses", name="second")) as client,
+        ):
+            await client.post(PATH["responses"], ASKED | {"provider": "second"})
+            answer = await client.post(PATH["responses"], ASKED)
+
+        assert is_patch(answer.json)
+        assert (offered(first), offered(second)) == ([NATIVE], [NATIVE, KEEPS_HOSTED, KEEPS_HOSTED])
 
     play(scenario)
 
 
 def test_a_learnt_server_that_is_busy_is_tried_again_and_then_the_next_one() -> None:
     async def scenario() -> None:
-        busy = [json_reply({"error": {"message": "busy"}}, 409, "retry-after: 0")]
         async with (
-            Upstream(refusing(), patches(stream=False), busy) as up,
+            Upstream(refusing(), patches(stream=False), [BUSY]) as up,
             Upstream(patches(stream=False)) as next_one,
             adapter(upstream(up.url, "responses"), upstream(next_one.url, "responses", name="next")) as client,
         ):
             await client.post(PATH["responses"], ASKED)
             answer = await client.post(PATH["responses"], ASKED)
 
-        assert [offered(one)[0][0] for one in up.seen] == ["custom", "function", "function"]
         assert answer.status == 200
-        assert offered(next_one.seen[0])[0] == ("custom", "apply_patch")  # nobody has learnt anything of this one
+        assert (offered(up), offered(next_one)) == ([NATIVE, KEEPS_HOSTED, KEEPS_HOSTED], [NATIVE])
 
     play(scenario)
 
 
 def test_a_learnt_server_that_is_busy_and_the_only_one_is_tried_again_in_simple_words() -> None:
     async def scenario() -> None:
-        busy = [json_reply({"error": {"message": "busy"}}, 409, "retry-after: 0")]
         async with (
-            Upstream(refusing(), patches(stream=False), busy, patches(stream=False)) as up,
+            Upstream(refusing(), patches(stream=False), [BUSY], patches(stream=False)) as up,
             adapter(upstream(up.url, "responses")) as client,
         ):
             await client.post(PATH["responses"], ASKED)
             answer = await client.post(PATH["responses"], ASKED)
 
-        assert [offered(one)[0][0] for one in up.seen] == ["custom", "function", "function", "function"]
         assert answer.status == 200
+        assert offered(up) == [NATIVE, *[KEEPS_HOSTED] * 3]
+
+    play(scenario)
+
+
+def test_further_words_are_paid_for_as_retries_are() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing()) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            for _ in range(60):
+                assert (await client.post(PATH["responses"], ASKED)).status == 400
+            assert len(up.seen) <= 60 + 10 + 60 / 5
 
     play(scenario)
 

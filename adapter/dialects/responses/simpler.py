@@ -8,6 +8,7 @@ take one system message at the beginning, so instructions are put where `Profile
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from adapter.hub.items import texts
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Request, Tools
-from adapter.upstream.profiles import Profile
+from adapter.upstream.profiles import HOSTED, Profile
 from adapter.wire.jsonio import is_object
 
 _ABOUT: Final = {
@@ -55,6 +56,8 @@ _SERVED: Final = {
 }
 """The same of what servers ran."""
 _NEEDED: Final = _ABOUT | _SERVED
+_OF_CLIENTS: Final = frozenset(_ABOUT.values()) | {"namespace"}
+"""What clients run."""
 _TEXTS: Final = ("input_text", "output_text", "text")
 _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", *TEXTS)
@@ -66,26 +69,63 @@ _OF_OUTPUTS: Final = frozenset({"id", "name", "namespace", "execution", "tools",
 def fits(body: dict[str, Any], profile: Profile) -> bool:
     """Whether the server understands a Responses body as it is."""
     known = profile.responses_tools
-    if not known:
-        return True
-    tools, items = _objects(body.get("tools")), _objects(body.get("input"))
-    if not all(_is_known(tool.get("type"), known) for tool in tools) or any(_is_foreign(item, known) for item in items):
+    return not known or not (_foreign_tools(body, known) or _foreign_items(body, known) or _is_late(body, profile))
+
+
+def says_otherwise(body: dict[str, Any], before: Profile, after: Profile, param: str | None) -> bool:
+    """Whether a Responses body that a server of the profile `before` refused is told one of the profile `after` in other words, and
+    those may be why: `param` is the path that the refusal names. What is wrong in something that stays as it is, or inside of a tool
+    that would only be dropped, its client has to hear."""
+    known, now = before.responses_tools, after.responses_tools
+    tools = _foreign_tools(body, now) - _foreign_tools(body, known)
+    items = _foreign_items(body, now) - _foreign_items(body, known)
+    moves = not known and _is_late(body, after)
+    if not (tools or items or moves):
         return False
+    match re.findall(r"\w+", (param or "").removeprefix("body")):
+        case []:
+            return True
+        case ["tools", place, *inside] if place.isdigit() and not known:  # a body in other words has other places
+            index = int(place)
+            return index in tools and (body["tools"][index]["type"] in _OF_CLIENTS or inside[-1:] in ([], ["type"]))
+        case ["input", place, *_] if place.isdigit() and not known:
+            return moves or int(place) in items
+        case [field, *_]:
+            return field in ("tools", "input", "tool_choice", "instructions")
+    return False
+
+
+def _foreign_tools(body: dict[str, Any], known: tuple[str, ...]) -> set[int]:
+    """The places of tools of kinds that the server does not know."""
+    tools = body.get("tools")
+    return {place for place, tool in _objects(tools) if not _is_known(tool.get("type"), known)}
+
+
+def _foreign_items(body: dict[str, Any], known: tuple[str, ...]) -> set[int]:
+    """The same of items of the history."""
+    return {place for place, item in _objects(body.get("input")) if _is_foreign(item, known)}
+
+
+def _is_late(body: dict[str, Any], profile: Profile) -> bool:
+    """Whether instructions stand where the server does not take them."""
+    if profile.late_system == "keep":
+        return False
+    items = [item for _, item in _objects(body.get("input"))]
     second = items if body.get("instructions") else items[1:]
-    return profile.late_system == "keep" or not (
-        any(_instructs(item) for item in second) or any(item.get("role") == "developer" for item in items[:1])
-    )
+    return any(map(_instructs, second)) or any(item.get("role") == "developer" for item in items[:1])
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+def _objects(value: Any) -> list[tuple[int, dict[str, Any]]]:
+    return [(place, one) for place, one in enumerate(value) if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _is_known(kind: Any, known: tuple[str, ...]) -> bool:
-    return kind == "function" or kind in known
+    return not known or kind == "function" or kind in known or (HOSTED in known and kind not in _OF_CLIENTS)
 
 
 def _is_foreign(item: Item, known: tuple[str, ...]) -> bool:
+    if not known:
+        return False
     match item:
         case {"type": "function_call"}:
             return item.get("namespace") is not None and "namespace" not in known
@@ -93,7 +133,9 @@ def _is_foreign(item: Item, known: tuple[str, ...]) -> bool:
             return item.get("call_id") is None
         case {"type": str(kind)}:
             needed = _NEEDED.get(kind)
-            return needed is not None and not any(tool.startswith(needed) for tool in known)
+            if needed is None or (kind in _SERVED and HOSTED in known):
+                return False
+            return not any(tool.startswith(needed) for tool in known)
         case _:
             return False
 
@@ -156,7 +198,7 @@ class _Writing(Writing):
             kind, place = tool["type"], f"{path}[{index}]"
             if kind == "function":
                 self.box.keep(tool, place)
-            elif kind in self._known:
+            elif _is_known(kind, self._known):
                 self._server_tools.setdefault(json_text(tool, place), tool)
             else:
                 chat_setting = kind == "web_search" and self.request.dialect == "chat"
@@ -192,7 +234,7 @@ class _Writing(Writing):
 
     def _chosen(self, tool: Tool, path: str) -> Tool | None:
         kind = tool.get("type")
-        if kind != "function" and kind in self._known:
+        if kind != "function" and _is_known(kind, self._known):
             return tool
         wire = named(tool, path, self, self.box)
         return None if wire is None else {"type": "function", "name": wire}

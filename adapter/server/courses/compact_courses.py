@@ -230,7 +230,7 @@ class CompactCourses:
         async def begin() -> Lane:
             return self._sealed(await self._ground.asking.answering(turn, plan), request, target, seals)
 
-        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin, calls=plan.calls)
+        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin, verbatim=True, calls=plan.calls)
 
     def _sealed(self, answering: Answering, request: Request, target: Target, seals: Seals) -> Answering:
         """With the blobs that the client is to give back."""

@@ -25,6 +25,8 @@ class Course:
     begin: Callable[[], Awaitable[Lane]]
     raw: bool = False
     """A stream that nobody here writes: its bytes pass."""
+    verbatim: bool = False
+    """The request in `exchange` is all that an upstream is asked: nothing is compacted for it."""
     calls: int = 1
     """How many upstream calls it may have at once."""
 

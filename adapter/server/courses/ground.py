@@ -18,7 +18,7 @@ from adapter.hub.losses import Loss
 from adapter.hub.request import Request
 from adapter.server.calls.asking import Asking, clock
 from adapter.server.calls.losing import report
-from adapter.server.calls.plan import Plan, written
+from adapter.server.calls.plan import PATHS, Plan, written
 from adapter.server.courses.course import Course
 from adapter.server.courses.keeping import Keeping
 from adapter.server.courses.recall import Recalled, recall
@@ -53,13 +53,14 @@ class Ground:
             exchange=plan.exchange,
             begin=lambda: self.asking.passing(turn, plan, observe if plan.stream else None),
             raw=True,
+            verbatim=plan.path == PATHS[plan.speaks],
         )
 
     def hub(self, turn: Turn, request: Request, target: Target) -> Course:
         """Translated."""
         plan = self.translated(turn, request, target)
         begin = partial(self.asking.answering, turn, plan)
-        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin, calls=plan.calls)
+        return Course(stream=plan.stream, exchange=plan.exchange, begin=begin, verbatim=True, calls=plan.calls)
 
     def translated(self, turn: Turn, request: Request, target: Target) -> Plan:
         """What the target is asked on the hub's lane.

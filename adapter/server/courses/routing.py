@@ -5,7 +5,7 @@
 
 A course is decided for one target: its dialect, its profile, what of the history it can read. So failing over is deciding
 again, from the same body, with another target in front; nothing of what the first decision noted for the client stays. A
-server that may have refused because it knows no tools but functions is asked again in those words, before anyone else is.
+server that may have refused because it does not know all that clients say is asked again in simpler words, before anyone else is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from adapter.access.groups import Access
-from adapter.dialects.responses.simpler import fits
-from adapter.errors import AdapterError, ModelNotFound
+from adapter.dialects.responses.simpler import says_otherwise
+from adapter.errors import AdapterError, BadRequest, ModelNotFound
+from adapter.hub.losses import Loss
 from adapter.hub.request import Exchange
 from adapter.server.calls.plan import targets
 from adapter.server.turn import Turn
@@ -26,9 +27,9 @@ from adapter.upstream.affinity import ordered, score, session
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
 from adapter.upstream.lacking import may_mean_form
-from adapter.upstream.profiles import functions_only
+from adapter.upstream.profiles import simpler
 from adapter.upstream.router import Router, Target
-from adapter.wire.headers import OURS
+from adapter.wire.headers import OURS, RawHeaders
 
 if TYPE_CHECKING:
     from adapter.server.courses.course import Course, Lane
@@ -82,7 +83,8 @@ class Routing:
         """The way to another model's answer that a turn over `serving` needs first: the upstream of that one before the others,
         nobody who rests."""
         try:
-            found = self.ranked(turn, body, self.router.route(model, None, self.visible(turn)))
+            routed = self.router.route(model, None, self.visible(turn))
+            found = self.ranked(turn, body, tuple(map(self.health.known, routed)))
         except ModelNotFound:
             found = ()
         here = [replace(one, key=serving.key) for one in found if one.upstream is serving.upstream]
@@ -99,20 +101,21 @@ class Routing:
         if turn.failover is not None:
             turn.failover.leave()
             turn.shut.clear()
-        failover = turn.failover = Failover(_with_all_keys(pool), self.health)
-        return Way(turn, found, failover, decide, self.health).first()
+        known = self.health.known
+        failover = turn.failover = Failover(_with_all_keys([known(one) for one in pool]), self.health)
+        return Way(turn, tuple(map(known, found)), failover, decide, self.health).first()
 
 
 class Way:
     """One turn's way to its answer."""
 
-    __slots__ = ("_begin", "_decide", "_exchange", "_failover", "_found", "_health", "_losses", "_refused", "_turn")
+    __slots__ = ("_asked_first", "_begin", "_decide", "_exchange", "_failover", "_found", "_health", "_losses", "_turn")
 
     _begin: Callable[[], Awaitable[Lane]]
-    _exchange: Exchange
-    """Of the course that was decided last."""
-    _refused: AdapterError | None
-    """Why the chosen target is asked in simpler words."""
+    _exchange: Exchange | None
+    """Of the course that was decided last, if that asks for nothing else."""
+    _asked_first: AskedFirst | None
+    """Where the chosen target is asked in simpler words."""
 
     def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Over, health: Health) -> None:
         self._turn = turn
@@ -121,7 +124,7 @@ class Way:
         self._failover = failover
         self._decide = decide
         self._losses = turn.losses
-        self._refused = None
+        self._asked_first = None
 
     def first(self) -> Course:
         """The course over the best target, which goes on over the next one where that fails before it has answered.
@@ -172,7 +175,7 @@ class Way:
         Raises:
             AdapterError: it cannot be carried there.
         """
-        turn, found, target = self._turn, self._found, self._health.known(target)
+        turn, found = self._turn, self._found
         turn.target = target
         if turn.losses is not self._losses:  # noted for another target
             turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(OURS)]
@@ -180,7 +183,7 @@ class Way:
         if target is not found[0] or len(found) > 1:
             found = (target, *(each for each in found if each.upstream.name != target.upstream.name))
         course = self._decide(found)
-        self._exchange = course.exchange
+        self._exchange = course.exchange if course.verbatim else None
         return course
 
     def _carries(self, target: Target) -> bool:
@@ -211,27 +214,31 @@ class Way:
             except AdapterError as error:
                 begin = await self._instead(error)
             else:
-                if self._refused is not None:
-                    log.warning("functions_only", upstream=self._chosen.upstream.name, model=self._chosen.model)
+                if self._asked_first is not None:
+                    self._learn(self._chosen)
                 failover.answered()
-                del self._begin, self._decide, self._exchange, self._refused  # there is no other target any more
+                del self._begin, self._decide, self._exchange, self._asked_first  # there is no other target any more
                 return lane
+
+    def _learn(self, target: Target) -> None:
+        profile = target.profile
+        self._health.simpler.learn(target, profile)
+        log.warning("less_known", upstream=target.upstream.name, model=target.model, tools=profile.responses_tools)
 
     async def _instead(self, error: AdapterError) -> Callable[[], Awaitable[Lane]]:
         """What to begin where the chosen target did not answer: the same in simpler words, or what is asked of the next one.
 
         Raises:
-            AdapterError: nobody answered. Of one that refused its simpler words, too, what it said of the client's own.
+            AdapterError: nobody answered. Of one that refused simpler words, too, what it said of the client's own.
         """
-        failover, turn = self._failover, self._turn
-        if self._refused is not None:
-            if may_mean_form(error):  # so that was not why
-                self._health.simple.discard(self._chosen)
-                error = self._refused
-            self._refused = None
-        elif (course := self._simpler(error)) is not None:
-            self._refused = error
+        failover, turn, asked_first = self._failover, self._turn, self._asked_first
+        course = self._simpler(error)
+        if course is not None:
             return course.begun
+        if asked_first is not None:
+            self._asked_first = None
+            if isinstance(error, BadRequest) or may_mean_form(error):  # so the words were not why
+                error = asked_first.told_again(turn)
         failover.failed(error)
         turn.shut.add(self._chosen.upstream.name)
         turn.lost = turn.paid
@@ -241,20 +248,41 @@ class Way:
         return begin
 
     def _simpler(self, refused: AdapterError) -> Course | None:
-        """The course over the target that refused as over one that knows no tools but functions; None where that may not be why, or
-        changes nothing."""
-        target = self._chosen
+        """The course over the target that refused, as over a server that knows less of the Responses API; None where that may not be
+        why, or would change nothing."""
+        target, exchange, turn = self._chosen, self._exchange, self._turn
         upstream = target.upstream
-        if target.learnt or upstream.dialect != "responses" or upstream.stateful or not may_mean_form(refused):
+        if exchange is None or upstream.dialect != "responses" or upstream.stateful or not may_mean_form(refused):
             return None
-        if fits(self._exchange.request.body, functions_only(upstream.profile)):
+        steps = simpler(upstream.profile)
+        if target.learnt is not None:
+            steps = steps[steps.index(target.learnt) + 1 :]
+        body, told = exchange.request.body, target.profile
+        profile = next((step for step in steps if says_otherwise(body, told, step, refused.param)), None)
+        if profile is None or not self._failover.again(refused):
             return None
-        self._health.simple.add(target)
+        before = AskedFirst(refused, turn.losses, [*turn.outlet.headers], turn.lane)
         try:
-            return self._course(target)
+            course = self._course(replace(target, learnt=profile))
         except AdapterError:
-            self._health.simple.discard(target)
+            before.told_again(turn)
             return None
+        self._asked_first = self._asked_first or before
+        return course
+
+
+class AskedFirst(NamedTuple):
+    """What came of a turn in the client's own words."""
+
+    refused: AdapterError
+    losses: list[Loss]
+    headers: RawHeaders
+    lane: str
+
+    def told_again(self, turn: Turn) -> AdapterError:
+        """The refusal, with what was noted for its client then."""
+        turn.losses, turn.outlet.headers[:], turn.lane = self.losses, self.headers, self.lane
+        return self.refused
 
 
 def _with_key(target: Target, about: bytes) -> Target:

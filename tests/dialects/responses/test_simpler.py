@@ -6,20 +6,21 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from adapter.conform import strict_responses
 from adapter.dialects import chat
 from adapter.dialects.responses import read_request, write_request
-from adapter.dialects.responses.simpler import fits
+from adapter.dialects.responses.simpler import fits, says_otherwise
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
 from adapter.hub.request import ToolKind, ToolRef, Written
-from adapter.upstream.profiles import GENERIC, Profile, profile, profile_names
+from adapter.upstream.profiles import GENERIC, Profile, profile, profile_names, simpler
 
 Json = dict[str, Any]
 FEW = profile("generic", {"responses_tools": ["function"]})
+STEPS = (GENERIC, *simpler(GENERIC))
 KEEP = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
 SEARCHES = profile("generic", {"responses_tools": ["function", "web_search"]})
 USER: Json = {"type": "message", "role": "user", "content": "hi"}
@@ -466,6 +467,18 @@ def test_what_fits_is_sent_as_it_is(body: Json) -> None:
         assert write_request(read_request(body), FEW).body == write_request(read_request(body), GENERIC).body
     else:
         assert strict_responses.problems({**body, "store": False}, FEW) != []
+
+
+@settings(max_examples=150)
+@given(requests(), st.sampled_from([(0, 1), (0, 2), (1, 2)]))
+def test_what_is_said_otherwise_to_a_simpler_server_is_known_beforehand(body: Json, steps: tuple[int, int]) -> None:
+    before, after = (STEPS[step] for step in steps)
+    try:
+        first, second = (write_request(read_request(body), profile).body for profile in (before, after))
+    except BadRequest:
+        reject()
+
+    assert says_otherwise(body, before, after, None) == (first != second)
 
 
 @pytest.mark.parametrize(

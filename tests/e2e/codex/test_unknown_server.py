@@ -14,7 +14,7 @@ from tests.e2e.codex.work import Patch
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family.patches], ids=lambda family: family.name)
-def test_codex_patches_there_after_one_refusal(codex_rig: Rig, tmp_path: Path, family: Family) -> None:
+def test_codex_patches_there_after_a_refusal_or_two(codex_rig: Rig, tmp_path: Path, family: Family) -> None:
     config = f'[[upstreams]]\nname = "scripted"\nbase_url = "{codex_rig.upstream}"\ndialect = "responses"\n'
     (version,), key, scenario = family.versions, f"unknown-server-{family.name}", Patch()
     with adapter(tmp_path, "unknown-server", config + 'api_key = "client"\ncompact = "none"\n') as url:
@@ -23,4 +23,5 @@ def test_codex_patches_there_after_one_refusal(codex_rig: Rig, tmp_path: Path, f
 
     scenario.check(run, family)
     assert not run.failure
-    assert [bool(problems(body, FEW["functions"])) for body in run.requests] == [True, False, False, False]
+    taken = [not problems(body, FEW["functions"]) for body in run.requests]
+    assert taken in ([False, True, True, True], [False, False, True, True, True])
