@@ -1,41 +1,27 @@
-"""Where a turn goes: who may serve it, in which order, and who is next when one fails before its first event.
+"""Where a turn goes: who may serve it, in which order, and how much was learnt of those before.
 
-    found   the targets of a body that its caller may use, the conversation's own first
-    over    a course that is decided again for the next target as long as no answer has begun
-
-A course is decided for one target: its dialect, its profile, what of the history it can read. So failing over is deciding
-again, from the same body, with another target in front; nothing of what the first decision noted for the client stays. A
-server that may have refused because it does not know all that clients say is asked again in simpler words, before anyone else is.
+found   the targets of a body that its caller may use, the conversation's own first
+over    a course over them: its `way` goes on to the next one as long as no answer has begun
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from adapter.access.groups import Access
-from adapter.dialects.responses.simpler import says_otherwise
-from adapter.errors import AdapterError, BadRequest, ModelNotFound
-from adapter.hub.losses import Loss
-from adapter.hub.request import Exchange
+from adapter.errors import ModelNotFound
 from adapter.server.calls.plan import targets
+from adapter.server.courses.way import Over, Way
 from adapter.server.turn import Turn
-from adapter.telemetry.log import log
 from adapter.upstream.affinity import ordered, score, session
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
-from adapter.upstream.lacking import may_mean_form
-from adapter.upstream.profiles import simpler
 from adapter.upstream.router import Router, Target
-from adapter.wire.headers import OURS, RawHeaders
 
 if TYPE_CHECKING:
-    from adapter.server.courses.course import Course, Lane
-
-Over: TypeAlias = "Callable[[tuple[Target, ...]], Course]"
-"""The course of one turn over the first of these targets."""
+    from adapter.server.courses.course import Course
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,185 +90,6 @@ class Routing:
         known = self.health.known
         failover = turn.failover = Failover(_with_all_keys([known(one) for one in pool]), self.health)
         return Way(turn, tuple(map(known, found)), failover, decide, self.health).first()
-
-
-class Way:
-    """One turn's way to its answer."""
-
-    __slots__ = ("_asked_first", "_begin", "_decide", "_exchange", "_failover", "_found", "_health", "_losses", "_turn")
-
-    _begin: Callable[[], Awaitable[Lane]]
-    _exchange: Exchange | None
-    """Of the course that was decided last, if that asks for nothing else."""
-    _asked_first: AskedFirst | None
-    """Where the chosen target is asked in simpler words."""
-
-    def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Over, health: Health) -> None:
-        self._turn = turn
-        self._health = health
-        self._found = found
-        self._failover = failover
-        self._decide = decide
-        self._losses = turn.losses
-        self._asked_first = None
-
-    def first(self) -> Course:
-        """The course over the best target, which goes on over the next one where that fails before it has answered.
-
-        Raises:
-            AdapterError: as `_decided`.
-        """
-        course = self._decided()
-        self._begin, course.begin = course.begin, self._begun
-        return course
-
-    def _decided(self) -> Course:
-        """The course over the next target that can be asked and can carry what is asked; its place there is taken.
-
-        Raises:
-            AdapterError: there is none: why the last one failed, until when those rest that could carry it, or why the first
-                one cannot.
-        """
-        failover, turn = self._failover, self._turn
-        refused: AdapterError | None = None
-        try:
-            while (target := failover.next()) is not None:
-                try:
-                    course = self._course(target)
-                except AdapterError as error:
-                    refused = refused or error
-                    failover.skip(target)
-                    continue
-                chosen = self._chosen
-                if chosen.upstream.name in turn.shut and chosen != target:  # the history can be read nowhere else
-                    failover.skip(target)
-                    continue
-                if failover.enter(chosen, course.calls):
-                    return course
-                turn.shut.add(chosen.upstream.name)
-            if (asked := failover.asked) is not None:  # others were only looked at
-                turn.target, turn.model, turn.upstream = asked, asked.model, asked.upstream.name
-                raise failover.error()
-            if refused is None or any(map(self._carries, failover.passed_over)):
-                raise failover.error()
-            raise refused
-        finally:
-            del refused  # its traceback holds this frame, and with it the body
-
-    def _course(self, target: Target) -> Course:
-        """The course over this target, or over the one to which the history goes.
-
-        Raises:
-            AdapterError: it cannot be carried there.
-        """
-        turn, found = self._turn, self._found
-        turn.target = target
-        if turn.losses is not self._losses:  # noted for another target
-            turn.outlet.headers[:] = [field for field in turn.outlet.headers if not field[0].startswith(OURS)]
-        turn.losses = self._losses.copy()
-        if target is not found[0] or len(found) > 1:
-            found = (target, *(each for each in found if each.upstream.name != target.upstream.name))
-        course = self._decide(found)
-        self._exchange = course.exchange if course.verbatim else None
-        return course
-
-    def _carries(self, target: Target) -> bool:
-        try:
-            self._course(target)
-        except AdapterError:
-            return False
-        return True
-
-    @property
-    def _chosen(self) -> Target:
-        """Whom the turn was decided for."""
-        assert self._turn.target is not None
-        return self._turn.target
-
-    async def _begun(self) -> Lane:
-        """The answer, begun.
-
-        Raises:
-            AdapterError: nobody answered.
-        """
-        failover = self._failover
-        failover.begun = True
-        begin = self._begin
-        while True:
-            try:
-                lane = await begin()
-            except AdapterError as error:
-                begin = await self._instead(error)
-            else:
-                if self._asked_first is not None:
-                    self._learn(self._chosen)
-                failover.answered()
-                del self._begin, self._decide, self._exchange, self._asked_first  # there is no other target any more
-                return lane
-
-    def _learn(self, target: Target) -> None:
-        profile = target.profile
-        self._health.simpler.learn(target, profile)
-        log.warning("less_known", upstream=target.upstream.name, model=target.model, tools=profile.responses_tools)
-
-    async def _instead(self, error: AdapterError) -> Callable[[], Awaitable[Lane]]:
-        """What to begin where the chosen target did not answer: the same in simpler words, or what is asked of the next one.
-
-        Raises:
-            AdapterError: nobody answered. Of one that refused simpler words, too, what it said of the client's own.
-        """
-        failover, turn, asked_first = self._failover, self._turn, self._asked_first
-        course = self._simpler(error)
-        if course is not None:
-            return course.begun
-        if asked_first is not None:
-            self._asked_first = None
-            if isinstance(error, BadRequest) or may_mean_form(error):  # so the words were not why
-                error = asked_first.told_again(turn)
-        failover.failed(error)
-        turn.shut.add(self._chosen.upstream.name)
-        turn.lost = turn.paid
-        begin = self._decided().begun
-        if failover.pause:
-            await asyncio.sleep(failover.pause)
-        return begin
-
-    def _simpler(self, refused: AdapterError) -> Course | None:
-        """The course over the target that refused, as over a server that knows less of the Responses API; None where that may not be
-        why, or would change nothing."""
-        target, exchange, turn = self._chosen, self._exchange, self._turn
-        upstream = target.upstream
-        if exchange is None or upstream.dialect != "responses" or upstream.stateful or not may_mean_form(refused):
-            return None
-        steps = simpler(upstream.profile)
-        if target.learnt is not None:
-            steps = steps[steps.index(target.learnt) + 1 :]
-        body, told = exchange.request.body, target.profile
-        profile = next((step for step in steps if says_otherwise(body, told, step, refused.param)), None)
-        if profile is None or not self._failover.again(refused):
-            return None
-        before = AskedFirst(refused, turn.losses, [*turn.outlet.headers], turn.lane)
-        try:
-            course = self._course(replace(target, learnt=profile))
-        except AdapterError:
-            before.told_again(turn)
-            return None
-        self._asked_first = self._asked_first or before
-        return course
-
-
-class AskedFirst(NamedTuple):
-    """What came of a turn in the client's own words."""
-
-    refused: AdapterError
-    losses: list[Loss]
-    headers: RawHeaders
-    lane: str
-
-    def told_again(self, turn: Turn) -> AdapterError:
-        """The refusal, with what was noted for its client then."""
-        turn.losses, turn.outlet.headers[:], turn.lane = self.losses, self.headers, self.lane
-        return self.refused
 
 
 def _with_key(target: Target, about: bytes) -> Target:
