@@ -45,7 +45,7 @@ WAYS: dict[tuple[Name, Name], tuple[Shape, str, dict[str, str]]] = {
         },
     ),
 }
-CHOSEN = {r"(input\[0\]\.)?tools\[0\]\..* = .*": "is not among the tools that may be chosen"}
+CHOSEN = {r"((input\[0\]\.)?tools\[0\]|web_search_options)\..* = .*": "is not among the tools that may be chosen"}
 KINDS = {
     "name": "name",
     "refusal": "refusal",
