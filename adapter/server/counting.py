@@ -77,8 +77,9 @@ class Counting:
 async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, Any]) -> int | None:
     """The upstream's count; None where it has none."""
     health = courses.routing.health
-    speaks, uncounted, profile = target.upstream.dialect, health.uncounted, health.known(target).profile
-    if speaks != "responses" or target in uncounted or _holds_ours(body) or not fits(body, profile):
+    (known,) = health.known([target], turn.caller.tenant)
+    speaks, uncounted = target.upstream.dialect, health.uncounted
+    if speaks != "responses" or target in uncounted or _holds_ours(body) or not fits(body, known.profile):
         return None
     sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
     try:

@@ -39,14 +39,14 @@ class Front:
         self._others = others
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] == "lifespan":
+            return self._others(scope, receive, send)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path.startswith(_AZURE):
             path = path[len(_AZURE) - 1 :]
             scope = {**scope, "path": path, "root_path": ""}
-        app: ASGIApp = self._others
-        if scope["type"] == "http":
-            app = self._exact.get(path, app)
-        return app(scope, receive, send)
+        app = self._exact.get(path) if scope["type"] == "http" else None
+        return (app or self._others)(scope, receive, send)
 
 
 class Methods:

@@ -155,12 +155,13 @@ class Failover:
             self._paid_for = self._attempts.spend()
         return self._paid_for
 
-    def again(self, error: AdapterError) -> bool:
-        """The entered target is asked once more, in other words, since this is what it said of the first ones; False where that is not
-        paid for."""
-        target = self._at
+    def reword(self, error: AdapterError) -> bool:
+        """The entered target is asked once more in other words, since this is what it said of the first ones; False where there was
+        too much of that."""
+        target, budget = self._at, self._health.rewordings
         assert target is not None
-        if not self._health.budget.spend():
+        budget.request()
+        if not budget.spend():
             return False
         self.tried.append((target.upstream.name, fault_of(error).value))
         return True

@@ -8,14 +8,14 @@ the next one.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from adapter.errors import AdapterError
 from adapter.upstream.lacking import Lacking, Learnt
 from adapter.upstream.policy import COUNTS, Breaker, Budget, Fault, fault_of, rest_of
-from adapter.upstream.profiles import Profile
+from adapter.upstream.profiles import without
 from adapter.upstream.router import Target
 
 _MOST: Final = 1024
@@ -34,8 +34,11 @@ class Health:
         """Calls under way, by upstream."""
         self.uncounted = Lacking()
         """Who has no endpoint that counts tokens."""
-        self.simpler: Learnt[Profile] = Learnt()
-        """Who refused what its profile lets pass, and what it can do by which it answered."""
+        self.unknown: Learnt[frozenset[str]] = Learnt()
+        """What upstreams did not know of which their profile says nothing, in the words of `Profile.responses_unknown`. Each tenant
+        meets it for itself: the next one's tools are not dropped because this one's were wrong."""
+        self.rewordings = Budget()
+        """For what is asked again in simpler words: who always says something wrong takes no retries from others."""
         self._upstreams: defaultdict[str, Breaker] = defaultdict(Breaker)
         self._breakers: dict[tuple[str, str], Breaker] = {}
         """Of the models that failed last."""
@@ -49,10 +52,18 @@ class Health:
         made.budget, made.running = self.budget, self.running
         return made
 
-    def known(self, target: Target) -> Target:
-        """The target with what it turned out to be able to do."""
-        profile = self.simpler.of(target)
-        return target if profile is None else replace(target, learnt=profile)
+    def known(self, targets: Sequence[Target], tenant: str) -> Sequence[Target]:
+        """The targets with what this tenant learnt of them."""
+        return [self._known(target, tenant) for target in targets] if self.unknown else targets
+
+    def _known(self, target: Target, tenant: str) -> Target:
+        unknown = self.unknown.of(target, tenant)
+        return replace(target, learnt=without(target.upstream.profile, unknown)) if unknown else target
+
+    def learn(self, target: Target, tenant: str) -> None:
+        """It has answered this tenant as one that knows no more than its learnt profile says."""
+        unknown = frozenset(target.profile.responses_unknown)
+        self.unknown.learn(target, unknown | (self.unknown.of(target, tenant) or frozenset()), tenant)
 
     def resting(self, target: Target) -> tuple[float, Fault | None]:
         """Seconds that this target and key must still be left alone, and why."""

@@ -19,11 +19,10 @@ _UNSUPPORTED: Final = r"\bis not supported (?:for|by) |\bUnexpected endpoint or 
 _INVALID: Final = frozenset({400, 422})
 _ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_encrypted_content"}
 """Codes of refusals for what is said, and not for how; OpenRouter says `invalid_prompt` of tools that it does not know."""
-_REFUSED_ALL_THE_SAME: Final = (
-    r"invalid_request_error|BadRequestError|\bJinja\b|[Ss]ystem message must be at the beginning"
-)
-"""What a 500 says that is a refusal: LiteLLM's of what the server behind it answered, llama.cpp's and LM Studio's of a template that
-takes instructions only as its first message."""
+_QUOTED: Final = r"invalid_request_error|BadRequestError"
+"""What LiteLLM's 500 says where the server behind it refused."""
+_TEMPLATE: Final = r"\bJinja\b|[Ss]ystem message must be at the beginning"
+"""What llama.cpp and LM Studio say, with a 500 mostly, where a template takes instructions only as its first message."""
 _REMEMBERED: Final = 3600.0
 """Seconds."""
 _MOST: Final = 1024
@@ -40,11 +39,15 @@ def is_absent(refused: AdapterError) -> bool:
 
 def may_mean_form(refused: AdapterError) -> bool:
     """Whether a refusal may mean that the server knows a kind of tool or item not which the request has, or instructions not where
-    it has them: most say that of its type, and some nothing but that it is invalid (llama.cpp #20156, LM Studio #1810 and #2298,
-    vLLM #42475, OpenRouter, LiteLLM #36182)."""
+    it has them (llama.cpp #20156, LM Studio #1810 and #2298, vLLM #42475, OpenRouter, LiteLLM #36182)."""
     if isinstance(refused, UpstreamUnwell):
-        return re.search(_REFUSED_ALL_THE_SAME, refused.message) is not None
+        return re.search(_QUOTED, refused.message) is not None or is_about_template(refused)
     return isinstance(refused, UpstreamRefused) and refused.http_status in _INVALID and refused.code not in _ELSE
+
+
+def is_about_template(refused: AdapterError) -> bool:
+    """Whether it is the model's template that does not take the request."""
+    return re.search(_TEMPLATE, refused.message) is not None
 
 
 class Learnt(Generic[T]):
@@ -53,20 +56,21 @@ class Learnt(Generic[T]):
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str], tuple[float, T]] = {}
+        self._known: dict[tuple[str, str, str], tuple[float, T]] = {}
 
-    def of(self, target: Target) -> T | None:
-        """What is known of this one."""
-        if not self._known:
-            return None
-        until, what = self._known.get((target.upstream.name, target.model), (0.0, None))
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def of(self, target: Target, tenant: str = "") -> T | None:
+        """What is known of this one, as that tenant met it."""
+        until, what = self._known.get((target.upstream.name, target.model, tenant), (0.0, None))
         return what if until > self._clock() else None
 
-    def learn(self, target: Target, what: T) -> None:
-        """This is so of this one."""
+    def learn(self, target: Target, what: T, tenant: str = "") -> None:
+        """This is so of this one, for that tenant."""
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[target.upstream.name, target.model] = self._clock() + _REMEMBERED, what
+        self._known[target.upstream.name, target.model, tenant] = self._clock() + _REMEMBERED, what
 
 
 class Lacking(Learnt[bool]):

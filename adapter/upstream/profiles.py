@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -64,8 +64,8 @@ _OPENAIS: Final[frozenset[AcceptedByResponses]] = frozenset(get_args(AcceptedByR
     "presence_penalty",
 }
 
-HOSTED: Final = "hosted"
-"""Among the types of tools that a Responses server knows: all that it runs itself, or another server does."""
+LATE: Final = "late_system"
+"""Among the types of tools that a Responses server does not know: instructions behind the first message."""
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
@@ -184,10 +184,13 @@ class Profile:
     """Optional request fields that a Chat client's request may have there, by their Chat names; the penalties are no part of
     OpenAI's. A Responses client's request is its own server's to judge."""
     responses_tools: tuple[str, ...] = ()
-    """The types of tools that its Responses endpoint knows, where they are few: `["function"]`, no others; `hosted` stands for all
-    that servers run. Codex offers many more: of those the ones that clients run are sent as functions, and the others dropped, a loss;
-    and instructions go where `late_system` has them. Empty: whatever is said passes, and a server that is not `stateful` and refuses it
-    is asked again, as one that knows `["function", "hosted"]`, then `["function"]`; where it answers, this is remembered for an hour."""
+    """The types of tools that its Responses endpoint knows, where they are few: `["function"]`, no others. Codex offers many more:
+    of those the ones that clients run are sent as functions, and the others dropped, a loss; and instructions go where `late_system`
+    has them. Empty: whatever is said passes, and a server that is not `stateful` and refuses it is asked again in simpler words; what
+    it answers by is remembered for an hour, as `responses_unknown`."""
+    responses_unknown: tuple[str, ...] = ()
+    """The types of tools that it does not know, where it knows the others; `late_system` stands for instructions behind the first
+    message."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
@@ -239,15 +242,11 @@ def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
     return _overlaid(named, capabilities) if capabilities else named
 
 
-def simpler(profile: Profile) -> list[Profile]:
-    """What a server may turn out to be that refuses what this profile lets pass: the next simpler profile first; none where it is
-    known what the server knows."""
-    if profile.responses_tools:
-        return []
-    late = "user" if profile.late_system == "keep" else profile.late_system
-    return [
-        replace(profile, responses_tools=known, late_system=late) for known in (("function", HOSTED), ("function",))
-    ]
+@lru_cache(maxsize=1024)
+def without(profile: Profile, unknown: frozenset[str]) -> Profile:
+    """The profile of a server that does not know these, either."""
+    late = "user" if profile.late_system == "keep" and LATE in unknown else profile.late_system
+    return replace(profile, responses_unknown=tuple(sorted(unknown.union(profile.responses_unknown))), late_system=late)
 
 
 @cache

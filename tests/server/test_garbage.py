@@ -132,3 +132,18 @@ def test_a_request_that_nobody_answered_leaves_nothing_either(client_speaks: str
             assert not await left(client, client_speaks)
 
     play(scenario)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("profile", ["llama.cpp", "generic"], ids=["told", "learning"])
+def test_a_request_in_simpler_words_leaves_nothing_either(profile: str, status: int) -> None:
+    async def scenario() -> None:
+        refusal = [json_reply({"error": {"message": "no"}}, 400)]
+        async with (
+            Upstream(refusal, [json_reply(response())] if status == 200 else refusal) as up,
+            adapter(upstream(up.url, "responses", api_key="none", profile=profile)) as client,
+        ):
+            await client.ask("responses", tools=[{"type": "custom", "name": "p"}])
+            assert not await left(client, "responses", tools=[{"type": "custom", "name": "p"}])
+
+    play(scenario)

@@ -28,15 +28,18 @@ REFUSALS: dict[str, tuple[int, Json]] = {
     "openrouter": (400, {"error": {"code": "invalid_prompt", "message": "Invalid Responses API request"}}),
     "an_item": (400, {"error": {"message": "Invalid input", "type": "invalid_request_error", "param": "input"}}),
     "litellm": (500, {"error": {"message": 'litellm.APIConnectionError: Bedrock_mantleException - {"error":{"code":"validation_error","message":"Invalid Value: \'tools.namespace\'.","param":null,"type":"invalid_request_error"}}', "type": None, "param": None, "code": "500"}}),
+}  # fmt: skip
+"""As servers and gateways were reported to word it."""
+TEMPLATES: dict[str, tuple[int, Json]] = {
     "lm_studio_template": (500, {"error": {"message": "Error rendering prompt with jinja template: \"System message must be at the beginning.\"", "type": "internal_error"}}),
     "llama.cpp_template": (500, {"error": {"code": 500, "message": "\n------------\nWhile executing CallExpression at line 85\nError: Jinja Exception: System message must be at the beginning.", "type": "server_error"}}),
 }  # fmt: skip
-"""As servers and gateways were reported to word it."""
+"""The same of templates."""
 TOO_LONG = json_reply({"error": {"message": "prompt too long", "code": "context_length_exceeded"}}, 400)
 
 
 def refusing(kind: str = "llama.cpp") -> Script:
-    status, body = REFUSALS[kind]
+    status, body = (REFUSALS | TEMPLATES)[kind]
     return [json_reply(body, status)]
 
 
@@ -130,11 +133,12 @@ def test_a_refusal_at_the_beginning_of_a_stream_is_one() -> None:
     play(scenario)
 
 
-def test_instructions_that_a_template_refuses_go_to_the_beginning() -> None:
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_instructions_that_a_template_refuses_go_to_the_beginning(kind: str) -> None:
     async def scenario() -> None:
         spoken = [{"role": "developer", "content": "two"}, {"role": "user", "content": "Hi"}]
         async with (
-            Upstream(refusing("llama.cpp_template"), [json_reply(response())]) as up,
+            Upstream(refusing(kind), [json_reply(response())]) as up,
             adapter(upstream(up.url, "responses", profile="litellm")) as client,
         ):
             answer = await client.post(PATH["responses"], {"model": "m", "instructions": "one", "input": spoken})
@@ -361,6 +365,62 @@ def test_a_learnt_server_that_is_busy_and_the_only_one_is_tried_again_in_simple_
     play(scenario)
 
 
+@pytest.mark.parametrize("tool", [{"name": "f"}, {"type": ["x"]}, {"type": {}}, {"type": None}])
+@pytest.mark.parametrize("path", ["tools[0].type", "tools[²].type", f"tools[{'9' * 5000}].type", "tools[0].x", "[]"])
+def test_whatever_is_refused_by_whatever_path_the_refusal_is_told(tool: Json, path: str) -> None:
+    async def scenario() -> None:
+        refusal = [json_reply({"error": {"message": "no", "param": path}}, 400)]
+        async with (
+            Upstream(refusing(), patches(stream=False), refusal) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            await client.post(PATH["responses"], ASKED)
+            answer = await client.post(PATH["responses"], {**ASKED, "tools": [tool]})
+
+        assert (answer.status, answer.json["error"]["message"]) == (400, "no")
+
+    play(scenario)
+
+
+def test_what_is_wrong_in_a_tool_of_servers_costs_nobody_else_his() -> None:
+    keys = [{"id": name, "key": f"ak-{name}-{'k' * 30}", "owner": name, "groups": ["all"]} for name in ("alice", "bob")]
+
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing(), refusing(), patches(stream=False)) as up,
+            adapter(
+                upstream(up.url, "responses", api_key="sk-own"), access={"keys": keys, "groups": [{"name": "all"}]}
+            ) as client,
+        ):
+            for one in (*keys, keys[0]):
+                await client.post(PATH["responses"], ASKED, authorization=f"Bearer {one['key']}")
+
+        assert offered(up) == [NATIVE, KEEPS_HOSTED, FUNCTIONS, NATIVE, FUNCTIONS]
+
+    play(scenario)
+
+
+def test_what_one_says_wrong_takes_no_retries_from_others() -> None:
+    async def scenario() -> None:
+        down = [json_reply({"error": {"message": "down"}}, 503)]
+        async with (
+            Upstream(refusing()) as wrong,
+            Upstream(down) as first,
+            Upstream([json_reply(response())]) as second,
+            adapter(
+                upstream(wrong.url, "responses", name="wrong", models=["w"]),
+                upstream(first.url, "responses", name="first", models=["m"]),
+                upstream(second.url, "responses", name="second", models=["m"]),
+            ) as client,
+        ):
+            for _ in range(12):
+                await client.post(PATH["responses"], ASKED | {"model": "w"})
+            for _ in range(4):
+                assert (await client.post(PATH["responses"], {"model": "m", "input": "Hi"})).status == 200
+
+    play(scenario)
+
+
 def test_further_words_are_paid_for_as_retries_are() -> None:
     async def scenario() -> None:
         async with (
@@ -369,7 +429,7 @@ def test_further_words_are_paid_for_as_retries_are() -> None:
         ):
             for _ in range(60):
                 assert (await client.post(PATH["responses"], ASKED)).status == 400
-            assert len(up.seen) <= 60 + 10 + 60 / 5
+            assert len(up.seen) <= 60 + 10 + len(up.seen) / 5  # a refusal saves a fifth of one
 
     play(scenario)
 

@@ -1,6 +1,6 @@
 """A request for a server whose Responses endpoint understands less than OpenAI's, in words that it understands.
 
-`Profile.responses_tools` says which kinds of tools it knows. Those of another kind that the client runs become functions wherever
+`Profile.responses_tools` says which kinds of tools it knows, or `responses_unknown` which not. Those of another kind that the client runs become functions wherever
 they are offered, and so do their calls in the history, and their outputs; what the server would have to run is dropped, a loss.
 What agents say, and tools that nobody called, is said by the user. Such endpoints mostly stand before the templates of models that
 take one system message at the beginning, so instructions are put where `Profile.late_system` has them. All as Chat servers are told it.
@@ -8,7 +8,6 @@ take one system message at the beginning, so instructions are put where `Profile
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,7 +23,7 @@ from adapter.hub.items import texts
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Request, Tools
-from adapter.upstream.profiles import HOSTED, Profile
+from adapter.upstream.profiles import LATE, Profile
 from adapter.wire.jsonio import is_object
 
 _ABOUT: Final = {
@@ -56,8 +55,10 @@ _SERVED: Final = {
 }
 """The same of what servers ran."""
 _NEEDED: Final = _ABOUT | _SERVED
-_OF_CLIENTS: Final = frozenset(_ABOUT.values()) | {"namespace"}
-"""What clients run."""
+_UNCALLED: Final = "uncalled_output"
+"""What a tool says that nobody called."""
+OF_CLIENTS: Final = frozenset(_ABOUT.values()) | {"namespace", _UNCALLED}
+"""The kinds that are said in other words where they are not known; others are dropped."""
 _TEXTS: Final = ("input_text", "output_text", "text")
 _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", *TEXTS)
@@ -68,76 +69,79 @@ _OF_OUTPUTS: Final = frozenset({"id", "name", "namespace", "execution", "tools",
 
 def fits(body: dict[str, Any], profile: Profile) -> bool:
     """Whether the server understands a Responses body as it is."""
-    known = profile.responses_tools
-    return not known or not (_foreign_tools(body, known) or _foreign_items(body, known) or _is_late(body, profile))
+    if not profile.responses_tools and not profile.responses_unknown:
+        return True
+    return (
+        all(_takes(tool, profile) for tool in _objects(body.get("tools")))
+        and not any(_is_foreign(item, profile) for item in _objects(body.get("input")))
+        and not (_moves(profile) and _is_late(body))
+    )
 
 
-def says_otherwise(body: dict[str, Any], before: Profile, after: Profile, param: str | None) -> bool:
-    """Whether a Responses body that a server of the profile `before` refused is told one of the profile `after` in other words, and
-    those may be why: `param` is the path that the refusal names. What is wrong in something that stays as it is, or inside of a tool
-    that would only be dropped, its client has to hear."""
-    known, now = before.responses_tools, after.responses_tools
-    tools = _foreign_tools(body, now) - _foreign_tools(body, known)
-    items = _foreign_items(body, now) - _foreign_items(body, known)
-    moves = not known and _is_late(body, after)
-    if not (tools or items or moves):
-        return False
-    match re.findall(r"\w+", (param or "").removeprefix("body")):
-        case []:
-            return True
-        case ["tools", place, *inside] if place.isdigit() and not known:  # a body in other words has other places
-            index = int(place)
-            return index in tools and (body["tools"][index]["type"] in _OF_CLIENTS or inside[-1:] in ([], ["type"]))
-        case ["input", place, *_] if place.isdigit() and not known:
-            return moves or int(place) in items
-        case [field, *_]:
-            return field in ("tools", "input", "tool_choice", "instructions")
-    return False
+def kinds(body: dict[str, Any], profile: Profile) -> set[str]:
+    """What of a Responses body it takes more to understand than messages and functions, in the words of
+    `Profile.responses_unknown`, as far as a server of this profile is told it."""
+    items = _objects(body.get("input"))
+    tools = _objects(body.get("tools"))
+    tools += [tool for item in items if item.get("type") == "additional_tools" for tool in _objects(item.get("tools"))]
+    tools += [inner for tool in tools if tool.get("type") == "namespace" for inner in _objects(tool.get("tools"))]
+    found = {kind for tool in tools if isinstance(kind := tool.get("type"), str)}
+    found |= {kind for item in items if (kind := _needed(item)) is not None}
+    if _is_late(body):
+        found.add(LATE)
+    return {kind for kind in found if kind != "function" and kind not in profile.responses_unknown}
 
 
-def _foreign_tools(body: dict[str, Any], known: tuple[str, ...]) -> set[int]:
-    """The places of tools of kinds that the server does not know."""
-    tools = body.get("tools")
-    return {place for place, tool in _objects(tools) if not _is_known(tool.get("type"), known)}
+def _moves(profile: Profile) -> bool:
+    """Whether instructions are put where the server takes them."""
+    return profile.late_system != "keep" and bool(profile.responses_tools or LATE in profile.responses_unknown)
 
 
-def _foreign_items(body: dict[str, Any], known: tuple[str, ...]) -> set[int]:
-    """The same of items of the history."""
-    return {place for place, item in _objects(body.get("input")) if _is_foreign(item, known)}
-
-
-def _is_late(body: dict[str, Any], profile: Profile) -> bool:
-    """Whether instructions stand where the server does not take them."""
-    if profile.late_system == "keep":
-        return False
-    items = [item for _, item in _objects(body.get("input"))]
+def _is_late(body: dict[str, Any]) -> bool:
+    """Whether instructions stand where a template may not take them."""
+    items = _objects(body.get("input"))
     second = items if body.get("instructions") else items[1:]
     return any(map(_instructs, second)) or any(item.get("role") == "developer" for item in items[:1])
 
 
-def _objects(value: Any) -> list[tuple[int, dict[str, Any]]]:
-    return [(place, one) for place, one in enumerate(value) if isinstance(one, dict)] if isinstance(value, list) else []
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _is_known(kind: Any, known: tuple[str, ...]) -> bool:
-    return not known or kind == "function" or kind in known or (HOSTED in known and kind not in _OF_CLIENTS)
+def _takes(tool: dict[str, Any], profile: Profile) -> bool:
+    """Whether the server knows the tool and, where it is a namespace, those in it."""
+    kind = tool.get("type")
+    return _is_known(kind, profile) and (
+        kind != "namespace" or all(_is_known(inner.get("type"), profile) for inner in _objects(tool.get("tools")))
+    )
 
 
-def _is_foreign(item: Item, known: tuple[str, ...]) -> bool:
-    if not known:
-        return False
+def _is_known(kind: Any, profile: Profile) -> bool:
+    known = profile.responses_tools
+    return kind == "function" or ((not known or kind in known) and kind not in profile.responses_unknown)
+
+
+def _needed(item: Item) -> str | None:
+    """What a server must know to take the item, beside messages and functions."""
     match item:
         case {"type": "function_call"}:
-            return item.get("namespace") is not None and "namespace" not in known
+            return None if item.get("namespace") is None else "namespace"
         case {"type": "function_call_output"}:
-            return item.get("call_id") is None
+            return _UNCALLED if item.get("call_id") is None else None
         case {"type": str(kind)}:
-            needed = _NEEDED.get(kind)
-            if needed is None or (kind in _SERVED and HOSTED in known):
-                return False
-            return not any(tool.startswith(needed) for tool in known)
+            return _NEEDED.get(kind)
         case _:
-            return False
+            return None
+
+
+def _is_foreign(item: Item, profile: Profile) -> bool:
+    needed = _needed(item)
+    if needed is None:
+        return False
+    known = profile.responses_tools
+    if needed in profile.responses_unknown or (known and not any(tool.startswith(needed) for tool in known)):
+        return True
+    return needed == "additional_tools" and not all(_takes(tool, profile) for tool in _objects(item.get("tools")))
 
 
 def _instructs(item: Item) -> bool:
@@ -153,27 +157,21 @@ def simplified(request: Request, profile: Profile, losses: list[Loss]) -> tuple[
     # its endpoint has `strict`, and of web searches it is told by tools
     profile = replace(profile, custom_tools=False, web_search_options=False, strict_tools=True)
     writing = _Writing(request, profile)
-    body = {**request.body, "input": writing.items()}
-    if writing.lead:
-        lead = "\n\n".join(writing.lead)
-        body |= {"instructions": lead} if body["input"] else {"input": [_message("system", lead)], "instructions": None}
-    if not body["input"]:
-        raise wrong_value("input", "at least one item that the upstream takes")
-    body["tools"] = tools = writing.tools()
-    if body.get("tool_choice") is not None:
-        body["tool_choice"] = writing.choice(body["tool_choice"], bool(tools))
-    losses += writing.losses
-    return replace(request, body=body, seen=None), writing.box.refs
+    try:
+        body = writing.body()
+        losses += writing.losses
+        return replace(request, body=body, seen=None), writing.box.refs
+    finally:
+        del writing.box  # they hold each other, and all that was asked
 
 
 class _Writing(Writing):
     """While one request is made fit."""
 
-    __slots__ = ("_call_ids", "_calls", "_known", "_server_tools", "_spoken", "box", "lead")
+    __slots__ = ("_call_ids", "_calls", "_server_tools", "_spoken", "box", "lead")
 
     def __init__(self, request: Request, profile: Profile) -> None:
         super().__init__(request, profile)
-        self._known = profile.responses_tools
         self._server_tools: dict[str, Tool] = {}
         """What goes on as it is, each by all that it says: Codex brings tools again."""
         self._calls: Pairing[Item] = Pairing()
@@ -188,17 +186,30 @@ class _Writing(Writing):
         self._offer_all(request.body.get("tools") or [], "tools")
         self.box.renew()
         for index, item in enumerate(request.items):
-            if item["type"] in _BRINGS_TOOLS and _is_foreign(item, self._known):
+            if item["type"] in _BRINGS_TOOLS and _is_foreign(item, self.profile):
                 self._offer_all(item.get("tools") or [], self.at(index, ".tools"))
         if self.box.searched:
             find_deferred(self.box.find, self.box.refs, request)
+
+    def body(self) -> dict[str, Any]:
+        """All that is sent."""
+        body = {**self.request.body, "input": self.items()}
+        if self.lead and _moves(self.profile):
+            lead, items = "\n\n".join(self.lead), body["input"]
+            body |= {"instructions": lead} if items else {"input": [_message("system", lead)], "instructions": None}
+        if not body["input"]:
+            raise wrong_value("input", "at least one item that the upstream takes")
+        body["tools"] = tools = self.tools()
+        if body.get("tool_choice") is not None:
+            body["tool_choice"] = self.choice(body["tool_choice"], bool(tools))
+        return body
 
     def _offer_all(self, tools: list[Tool], path: str) -> None:
         for index, tool in enumerate(tools):
             kind, place = tool["type"], f"{path}[{index}]"
             if kind == "function":
                 self.box.keep(tool, place)
-            elif _is_known(kind, self._known):
+            elif _takes(tool, self.profile):
                 self._server_tools.setdefault(json_text(tool, place), tool)
             else:
                 chat_setting = kind == "web_search" and self.request.dialect == "chat"
@@ -234,7 +245,7 @@ class _Writing(Writing):
 
     def _chosen(self, tool: Tool, path: str) -> Tool | None:
         kind = tool.get("type")
-        if kind != "function" and _is_known(kind, self._known):
+        if kind != "function" and _is_known(kind, self.profile):
             return tool
         wire = named(tool, path, self, self.box)
         return None if wire is None else {"type": "function", "name": wire}
@@ -251,13 +262,13 @@ class _Writing(Writing):
 
     def _item(self, index: int, item: Item) -> Item | None:
         kind = item["type"]
-        if _instructs(item) and self.profile.late_system != "keep":
+        if _instructs(item) and _moves(self.profile):
             return self._instruction(index, item)
         if kind in CALLS:
             return self._call(index, item)
         if kind in _OUTPUTS:
             return self._output(index, item)
-        if not _is_foreign(item, self._known):
+        if not _is_foreign(item, self.profile):
             return item
         if kind == "additional_tools":
             return None
@@ -283,7 +294,7 @@ class _Writing(Writing):
 
     def _call(self, index: int, item: Item) -> Item | None:
         kind, call_id = item["type"], item.get("call_id")
-        foreign = _is_foreign(item, self._known)
+        foreign = _is_foreign(item, self.profile)
         if foreign and kind == "tool_search_call" and is_server_search(item):
             self.lose(self.at(index), kind, "The upstream does not search for tools.")
             return None
@@ -303,7 +314,7 @@ class _Writing(Writing):
 
     def _output(self, index: int, item: Item) -> Item | None:
         kind, call_id = item["type"], item.get("call_id")
-        foreign = _is_foreign(item, self._known)
+        foreign = _is_foreign(item, self.profile)
         if foreign and kind == "tool_search_output" and is_server_search(item):
             return None
         call_id = (

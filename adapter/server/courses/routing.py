@@ -70,7 +70,7 @@ class Routing:
         nobody who rests."""
         try:
             routed = self.router.route(model, None, self.visible(turn))
-            found = self.ranked(turn, body, tuple(map(self.health.known, routed)))
+            found = self.ranked(turn, body, tuple(self.health.known(routed, turn.caller.tenant)))
         except ModelNotFound:
             found = ()
         here = [replace(one, key=serving.key) for one in found if one.upstream is serving.upstream]
@@ -87,9 +87,9 @@ class Routing:
         if turn.failover is not None:
             turn.failover.leave()
             turn.shut.clear()
-        known = self.health.known
-        failover = turn.failover = Failover(_with_all_keys([known(one) for one in pool]), self.health)
-        return Way(turn, tuple(map(known, found)), failover, decide, self.health).first()
+        known, tenant = self.health.known, turn.caller.tenant
+        failover = turn.failover = Failover(_with_all_keys(known(pool, tenant)), self.health)
+        return Way(turn, tuple(known(found, tenant)), failover, decide, self.health).first()
 
 
 def _with_key(target: Target, about: bytes) -> Target:

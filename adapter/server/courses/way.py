@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from adapter.dialects.responses.simpler import says_otherwise
 from adapter.errors import AdapterError, BadRequest
 from adapter.hub.losses import Loss
 from adapter.hub.request import Exchange
+from adapter.server.courses.remedy import remedy
 from adapter.server.turn import Turn
 from adapter.telemetry.log import log
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
 from adapter.upstream.lacking import may_mean_form
-from adapter.upstream.profiles import simpler
+from adapter.upstream.profiles import without
 from adapter.upstream.router import Target
 from adapter.wire.headers import OURS, RawHeaders
 
@@ -35,12 +35,12 @@ Over: TypeAlias = "Callable[[tuple[Target, ...]], Course]"
 class Way:
     """One turn's way to its answer."""
 
-    __slots__ = ("_asked_first", "_begin", "_decide", "_exchange", "_failover", "_found", "_health", "_losses", "_turn")
+    __slots__ = ("_begin", "_decide", "_exchange", "_failover", "_first_words", "_found", "_health", "_losses", "_turn")
 
     _begin: Callable[[], Awaitable[Lane]]
     _exchange: Exchange | None
     """Of the course that was decided last, if that asks for nothing else."""
-    _asked_first: AskedFirst | None
+    _first_words: FirstWords | None
     """Where the chosen target is asked in simpler words."""
 
     def __init__(self, turn: Turn, found: tuple[Target, ...], failover: Failover, decide: Over, health: Health) -> None:
@@ -50,7 +50,7 @@ class Way:
         self._failover = failover
         self._decide = decide
         self._losses = turn.losses
-        self._asked_first = None
+        self._first_words = None
 
     def first(self) -> Course:
         """The course over the best target, which goes on over the next one where that fails before it has answered.
@@ -131,73 +131,63 @@ class Way:
         Raises:
             AdapterError: nobody answered.
         """
-        failover = self._failover
+        failover, turn = self._failover, self._turn
         failover.begun = True
         begin = self._begin
         while True:
             try:
                 lane = await begin()
+                break
             except AdapterError as error:
-                begin = await self._instead(error)
-            else:
-                if self._asked_first is not None:
-                    self._learn(self._chosen)
-                failover.answered()
-                del self._begin, self._decide, self._exchange, self._asked_first  # there is no other target any more
-                return lane
+                course = self._reworded(error)
+                if course is None:
+                    self._failed(error)
+            if course is None:  # outside, where nobody holds the error any more
+                course = self._decided()
+                if failover.pause:
+                    await asyncio.sleep(failover.pause)
+            begin = course.begun
+        if self._first_words is not None:
+            target = self._chosen
+            self._health.learn(target, turn.caller.tenant)
+            unknown = target.profile.responses_unknown
+            log.warning("kinds_unknown", upstream=target.upstream.name, model=target.model, kinds=unknown)
+        failover.answered()
+        del self._begin, self._decide, self._exchange, self._first_words  # there is no other target any more
+        return lane
 
-    def _learn(self, target: Target) -> None:
-        profile = target.profile
-        self._health.simpler.learn(target, profile)
-        log.warning("less_known", upstream=target.upstream.name, model=target.model, tools=profile.responses_tools)
-
-    async def _instead(self, error: AdapterError) -> Callable[[], Awaitable[Lane]]:
-        """What to begin where the chosen target did not answer: the same in simpler words, or what is asked of the next one.
-
-        Raises:
-            AdapterError: nobody answered. Of one that refused simpler words, too, what it said of the client's own.
-        """
-        failover, turn, asked_first = self._failover, self._turn, self._asked_first
-        course = self._simpler(error)
-        if course is not None:
-            return course.begun
-        if asked_first is not None:
-            self._asked_first = None
-            if isinstance(error, BadRequest) or may_mean_form(error):  # so the words were not why
-                error = asked_first.told_again(turn)
-        failover.failed(error)
+    def _failed(self, error: AdapterError) -> None:
+        """The chosen target did not answer."""
+        turn, first = self._turn, self._first_words
+        self._first_words = None
+        if first is not None and (isinstance(error, BadRequest) or may_mean_form(error)):  # so the words were not why
+            error = first.told_again(turn)
+        self._failover.failed(error)
         turn.shut.add(self._chosen.upstream.name)
         turn.lost = turn.paid
-        begin = self._decided().begun
-        if failover.pause:
-            await asyncio.sleep(failover.pause)
-        return begin
 
-    def _simpler(self, refused: AdapterError) -> Course | None:
-        """The course over the target that refused, as over a server that knows less of the Responses API; None where that may not be
-        why, or would change nothing."""
+    def _reworded(self, refused: AdapterError) -> Course | None:
+        """The course over the target that refused, in words that it may know; None where there are none, or the words are not why."""
         target, exchange, turn = self._chosen, self._exchange, self._turn
         upstream = target.upstream
-        if exchange is None or upstream.dialect != "responses" or upstream.stateful or not may_mean_form(refused):
+        if exchange is None or upstream.dialect != "responses" or upstream.stateful or target.profile.responses_tools:
             return None
-        steps = simpler(upstream.profile)
-        if target.learnt is not None:
-            steps = steps[steps.index(target.learnt) + 1 :]
-        body, told = exchange.request.body, target.profile
-        profile = next((step for step in steps if says_otherwise(body, told, step, refused.param)), None)
-        if profile is None or not self._failover.again(refused):
+        unknown = remedy(refused, exchange.request, target.profile)
+        if not unknown:
             return None
-        before = AskedFirst(refused, turn.losses, [*turn.outlet.headers], turn.lane)
+        before = FirstWords(refused.with_traceback(None), turn.losses, [*turn.outlet.headers], turn.lane)
         try:
-            course = self._course(replace(target, learnt=profile))
+            course = self._course(replace(target, learnt=without(target.profile, unknown)))
         except AdapterError:
+            course = None
+        if course is None or not self._failover.reword(refused):
             before.told_again(turn)
             return None
-        self._asked_first = self._asked_first or before
+        self._first_words = self._first_words or before
         return course
 
 
-class AskedFirst(NamedTuple):
+class FirstWords(NamedTuple):
     """What came of a turn in the client's own words."""
 
     refused: AdapterError

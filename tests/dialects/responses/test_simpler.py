@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from adapter.conform import strict_responses
 from adapter.dialects import chat
 from adapter.dialects.responses import read_request, write_request
-from adapter.dialects.responses.simpler import fits, says_otherwise
+from adapter.dialects.responses.simpler import OF_CLIENTS, fits, kinds
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
 from adapter.hub.request import ToolKind, ToolRef, Written
-from adapter.upstream.profiles import GENERIC, Profile, profile, profile_names, simpler
+from adapter.upstream.profiles import GENERIC, LATE, Profile, profile, profile_names, without
 
 Json = dict[str, Any]
 FEW = profile("generic", {"responses_tools": ["function"]})
-STEPS = (GENERIC, *simpler(GENERIC))
 KEEP = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
 SEARCHES = profile("generic", {"responses_tools": ["function", "web_search"]})
 USER: Json = {"type": "message", "role": "user", "content": "hi"}
@@ -418,10 +417,14 @@ def test_a_chat_client_has_its_custom_tools_there_too() -> None:
 def requests(draw: Any) -> Json:
     """Tools of all kinds, and a history that uses some."""
     hosted = [{"type": "web_search"}, {"type": "tool_search"}, {"type": "image_generation"}]
-    tools = draw(
-        st.lists(st.sampled_from([PLAIN, PATCH, ECHO, SEARCH, {"type": "local_shell"}, *hosted]), unique_by=str)
+    deep = {**ECHO, "name": "mcp__deep", "tools": [{"type": "custom", "name": "paste"}]}
+    some = st.lists(
+        st.sampled_from([PLAIN, PATCH, ECHO, deep, SEARCH, {"type": "local_shell"}, *hosted]), unique_by=str
     )
+    tools = draw(some)
     items = [said(draw(st.sampled_from(["user", "developer", "system"])), "hi"), USER]
+    if draw(st.booleans()):
+        items.insert(0, {"type": "additional_tools", "role": "developer", "tools": draw(some)})
     for number, (call, output, _, _) in enumerate(draw(st.lists(st.sampled_from(CALLS), max_size=4))):
         again = {"call_id": f"c{number}", **({"id": f"i{number}"} if "id" in call else {})}
         items.append({**call, **again})
@@ -470,15 +473,41 @@ def test_what_fits_is_sent_as_it_is(body: Json) -> None:
 
 
 @settings(max_examples=150)
-@given(requests(), st.sampled_from([(0, 1), (0, 2), (1, 2)]))
-def test_what_is_said_otherwise_to_a_simpler_server_is_known_beforehand(body: Json, steps: tuple[int, int]) -> None:
-    before, after = (STEPS[step] for step in steps)
+@given(requests(), st.sets(st.sampled_from([*OF_CLIENTS, "web_search", "image_generation", LATE])))
+def test_what_is_said_otherwise_is_what_is_not_known(body: Json, unknown: set[str]) -> None:
+    knows = without(GENERIC, frozenset(unknown))
+
+    assert fits(body, knows) == (not unknown & kinds(body, GENERIC))
+    assert kinds(body, knows) == kinds(body, GENERIC) - unknown
+
+
+@settings(max_examples=150)
+@given(requests())
+def test_who_knows_nothing_that_is_said_is_told_of_functions_only(body: Json) -> None:
+    knows = without(GENERIC, frozenset(kinds(body, GENERIC)))
     try:
-        first, second = (write_request(read_request(body), profile).body for profile in (before, after))
+        made = write_request(read_request(body), knows)
     except BadRequest:
         reject()
 
-    assert says_otherwise(body, before, after, None) == (first != second)
+    assert strict_responses.problems(made.body, FEW) == []
+
+
+def test_who_does_not_know_custom_tools_is_told_instructions_where_they_stand() -> None:
+    body = {"model": "m", "input": [USER, said("developer", "hi"), USER], "tools": [PATCH, {"type": "web_search"}]}
+    made = written(body, without(GENERIC, frozenset({"custom"})))
+
+    assert [item["role"] for item in made.body["input"]] == ["user", "developer", "user"]
+    assert [tool["type"] for tool in made.body["tools"]] == ["function", "web_search"]
+    assert made.losses == []
+
+
+def test_who_does_not_know_late_instructions_is_told_custom_tools() -> None:
+    body = {"model": "m", "input": [said("developer", "hi"), USER], "tools": [PATCH]}
+    made = written(body, without(GENERIC, frozenset({LATE})))
+
+    assert (made.body["instructions"], [item["role"] for item in made.body["input"]]) == ("hi", ["user"])
+    assert [tool["type"] for tool in made.body["tools"]] == ["custom"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""What a refusal says of the words in which a Responses server was asked, and which others may help.
+
+Most servers that do not know a tool say so of its type, some say nothing but that the request is invalid, and a template that
+takes instructions only as its first message says that. So what clients run is said in other words first, since nothing is lost by
+that, then what servers run is dropped and instructions go to the beginning. What is wrong inside of something that a server may well know, its client has to hear.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from adapter.dialects.responses.simpler import OF_CLIENTS, kinds
+from adapter.errors import AdapterError
+from adapter.hub.request import Request
+from adapter.upstream.lacking import is_about_template, may_mean_form
+from adapter.upstream.profiles import LATE, Profile
+
+_NOTHING: Final[frozenset[str]] = frozenset()
+_WHOLE: Final = ("tools", "input", "tool_choice")
+
+
+def remedy(refused: AdapterError, request: Request, profile: Profile) -> frozenset[str]:
+    """What a server of this profile may not know of the request that it refused, in the words of `Profile.responses_unknown`; empty
+    where that is not why, or where nothing is known that could be said otherwise."""
+    if not may_mean_form(refused):
+        return _NOTHING
+    said = kinds(request.body, profile)
+    if is_about_template(refused):
+        return frozenset(said & {LATE})
+    return frozenset(said & OF_CLIENTS or said) if _is_about_kinds(refused.param, request, profile) else _NOTHING
+
+
+def _is_about_kinds(param: str | None, request: Request, profile: Profile) -> bool:
+    """Whether a refusal that names this path may be about what something is, not about what is in it."""
+    match re.findall(r"\w+", (param or "").removeprefix("body")):
+        case []:
+            return True
+        case [field] | [field, _] | [field, _, "type" | "role"]:
+            return field in _WHOLE
+        case [field, place, *_] if request.dialect == "responses" and not profile.responses_unknown:
+            return _is_of_clients(request.body.get(field), place)  # it was told the client's places
+    return False
+
+
+def _is_of_clients(listed: Any, place: str) -> bool:
+    if not isinstance(listed, list) or not place.isdecimal() or len(place) > 6 or int(place) >= len(listed):
+        return False
+    one = listed[int(place)]
+    return bool((kinds({"tools": [one]}, _ANY) | kinds({"input": [one]}, _ANY)) & OF_CLIENTS)
+
+
+_ANY: Final = Profile()
