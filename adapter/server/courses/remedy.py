@@ -17,6 +17,7 @@ from adapter.upstream.lacking import is_about_template, may_mean_form
 from adapter.upstream.profiles import LATE, Profile
 
 _NOTHING: Final[frozenset[str]] = frozenset()
+_ANY: Final = Profile()
 _WHOLE: Final = ("tools", "input", "tool_choice")
 
 
@@ -48,6 +49,3 @@ def _is_of_clients(listed: Any, place: str) -> bool:
         return False
     one = listed[int(place)]
     return bool((kinds({"tools": [one]}, _ANY) | kinds({"input": [one]}, _ANY)) & OF_CLIENTS)
-
-
-_ANY: Final = Profile()
