@@ -132,7 +132,7 @@ class Target:
     named: bool = False
     """No other upstream will do: the client named this one by `provider`."""
     learnt: Profile | None = field(default=None, compare=False)
-    """What it turned out to be able to do, where that is less than its configured profile says."""
+    """What it turned out to be able to do, where that is less than its configured profile says; it is the same target all the same."""
 
     @property
     def profile(self) -> Profile:

@@ -53,7 +53,7 @@ class Ground:
             exchange=plan.exchange,
             begin=lambda: self.asking.passing(turn, plan, observe if plan.stream else None),
             raw=True,
-            verbatim=plan.path == PATHS[plan.speaks],
+            verbatim=plan.path == PATHS[plan.speaks],  # at another one, a beta's say, it could not be said otherwise
         )
 
     def hub(self, turn: Turn, request: Request, target: Target) -> Course:
