@@ -64,7 +64,7 @@ def _unknown(body: dict[str, Any], profile: Profile) -> Iterator[str]:
     for i, item in enumerate(body["input"] if isinstance(body["input"], list) else ()):
         role, behind = item.get("role"), i or body.get("instructions")
         if not late and (role == "developer" or (role == "system" and behind)):
-            yield f"input[{i}]: instructions only at the beginning"
+            yield f"input[{i}]: System message must be at the beginning"  # as templates say it
         if item.get("type", "message") not in _OF_FUNCTIONS or "namespace" in item:
             yield f"input[{i}]: no {item['type']} here"
         if item.get("type") == "function_call_output" and not isinstance(item.get("call_id"), str):

@@ -193,6 +193,7 @@ def test_a_chat_clients_custom_tools_go_so_too() -> None:
         ({}, {"profile": "openai"}, refusing()),
         ({}, {"profile": "xai"}, refusing()),
         ({}, {}, [json_reply({"error": {"message": "Unsupported.", "param": "temperature"}}, 400)]),
+        ({}, {}, [json_reply({"error": {"message": "temperature does not go with this model"}}, 400)]),
         ({}, {}, [json_reply({"error": {"message": "Unknown field.", "param": "tools[1].filters"}}, 400)]),
         (
             {"tools": [{"type": "function", "name": "f"}, CUSTOM]},
@@ -212,6 +213,7 @@ def test_a_chat_clients_custom_tools_go_so_too() -> None:
         "openai_knows_its_api",
         "it_is_known_what_it_knows",
         "another_field",
+        "something_else",
         "inside_of_what_would_be_dropped",
         "a_function",
         "a_message",
@@ -248,7 +250,7 @@ def test_a_summary_is_asked_for_in_text_and_so_once() -> None:
 
 def test_where_all_words_are_refused_the_client_hears_of_its_own_and_nothing_is_learnt() -> None:
     async def scenario() -> None:
-        schema = [json_reply({"error": {"message": "Invalid schema"}}, 400)]
+        schema = [json_reply({"error": {"message": "Invalid schema of a tool"}}, 400)]
         async with (
             Upstream(refusing("lm_studio"), schema, schema, refusing(), patches(stream=False)) as up,
             adapter(upstream(up.url, "responses")) as client,

@@ -18,6 +18,8 @@ from adapter.upstream.profiles import LATE, Profile
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 _ANY: Final = Profile()
+_OF_KINDS: Final = r"tool|namespace|unknown variant|discriminator|literal_error|\bitem\b|invalid responses api request"
+"""What servers say of a kind that they do not know: one of these, where they name no path."""
 _WHOLE: Final = ("tools", "input", "tool_choice")
 
 
@@ -27,16 +29,15 @@ def remedy(refused: AdapterError, request: Request, profile: Profile) -> frozens
     if not may_mean_form(refused):
         return _NOTHING
     said = kinds(request.body, profile)
-    if is_about_template(refused):
-        return frozenset(said & {LATE})
-    return frozenset(said & OF_CLIENTS or said) if _is_about_kinds(refused.param, request, profile) else _NOTHING
+    late = said & {LATE} if is_about_template(refused) else _NOTHING
+    return frozenset(late | (said & OF_CLIENTS or said if _is_about_kinds(refused, request, profile) else _NOTHING))
 
 
-def _is_about_kinds(param: str | None, request: Request, profile: Profile) -> bool:
-    """Whether a refusal that names this path may be about what something is, not about what is in it."""
-    match re.findall(r"\w+", (param or "").removeprefix("body")):
+def _is_about_kinds(refused: AdapterError, request: Request, profile: Profile) -> bool:
+    """Whether a refusal may be about what something is, not about what is in it, or about anything else."""
+    match re.findall(r"\w+", (refused.param or "").removeprefix("body")):
         case []:
-            return True
+            return re.search(_OF_KINDS, refused.message.lower()) is not None
         case [field] | [field, _] | [field, _, "type" | "role"]:
             return field in _WHOLE
         case [field, place, *_] if request.dialect == "responses" and not profile.responses_unknown:
