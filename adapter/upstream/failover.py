@@ -156,15 +156,14 @@ class Failover:
         return self._paid_for
 
     def reword(self, error: AdapterError) -> bool:
-        """The entered target is asked once more in other words, since this is what it said of the first ones; False where there was
-        too much of that."""
+        """The entered target is asked once more in other words, since this is what it said of the first ones; False where too many of
+        those were in vain."""
         target, budget = self._at, self._health.rewordings
         assert target is not None
         budget.request()
-        if not budget.spend():
-            return False
-        self.tried.append((target.upstream.name, fault_of(error).value))
-        return True
+        if budget.left:
+            self.tried.append((target.upstream.name, fault_of(error).value))
+        return budget.left
 
     def failed(self, error: AdapterError) -> None:
         """The attempt failed before the first event."""

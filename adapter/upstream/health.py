@@ -38,7 +38,7 @@ class Health:
         """What upstreams did not know of which their profile says nothing, in the words of `Profile.responses_unknown`. Each tenant
         meets it for itself: the next one's tools are not dropped because this one's were wrong."""
         self.rewordings = Budget()
-        """For what is asked again in simpler words: who always says something wrong takes no retries from others."""
+        """For what was asked again in simpler words in vain: who always says something wrong takes no retries from others."""
         self._upstreams: defaultdict[str, Breaker] = defaultdict(Breaker)
         self._breakers: dict[tuple[str, str], Breaker] = {}
         """Of the models that failed last."""

@@ -132,9 +132,14 @@ class Budget:
         """One more request came."""
         self._saved = min(self._saved + BUDGET, _MOST_SAVED)
 
+    @property
+    def left(self) -> bool:
+        """There is one left."""
+        return self._saved >= 1
+
     def spend(self) -> bool:
         """One charged retry, if there is one left."""
-        if self._saved < 1:
+        if not self.left:
             return False
         self._saved -= 1
         return True

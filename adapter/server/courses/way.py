@@ -23,6 +23,7 @@ from adapter.upstream.health import Health
 from adapter.upstream.lacking import may_mean_form
 from adapter.upstream.profiles import without
 from adapter.upstream.router import Target
+from adapter.upstream.wordings import Meaning
 from adapter.wire.headers import OURS, RawHeaders
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Way:
         Raises:
             AdapterError: nobody answered.
         """
-        failover, turn = self._failover, self._turn
+        failover = self._failover
         failover.begun = True
         begin = self._begin
         while True:
@@ -148,10 +149,7 @@ class Way:
                     await asyncio.sleep(failover.pause)
             begin = course.begun
         if self._first_words is not None:
-            target = self._chosen
-            self._health.learn(target, turn.caller.tenant)
-            unknown = target.profile.responses_unknown
-            log.warning("kinds_unknown", upstream=target.upstream.name, model=target.model, kinds=unknown)
+            self._learn()
         failover.answered()
         del self._begin, self._decide, self._exchange, self._first_words  # there is no other target any more
         return lane
@@ -160,11 +158,23 @@ class Way:
         """The chosen target did not answer."""
         turn, first = self._turn, self._first_words
         self._first_words = None
-        if first is not None and (isinstance(error, BadRequest) or may_mean_form(error)):  # so the words were not why
-            error = first.told_again(turn)
+        if first is not None:
+            if error.code == Meaning.CONTEXT.value:  # it has read them all the same
+                self._learn()
+            else:
+                self._health.rewordings.spend()
+            if isinstance(error, BadRequest) or may_mean_form(error):  # so the words were not why
+                error = first.told_again(turn)
         self._failover.failed(error)
         turn.shut.add(self._chosen.upstream.name)
         turn.lost = turn.paid
+
+    def _learn(self) -> None:
+        """The chosen target has taken simpler words."""
+        target = self._chosen
+        self._health.learn(target, self._turn.caller.tenant)
+        kinds = target.profile.responses_unknown
+        log.warning("kinds_unknown", upstream=target.upstream.name, model=target.model, kinds=kinds)
 
     def _reworded(self, refused: AdapterError) -> Course | None:
         """The course over the target that refused, in words that it may know; None where there are none, or the words are not why."""
