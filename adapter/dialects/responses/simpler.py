@@ -83,7 +83,7 @@ def kinds(body: dict[str, Any], profile: Profile) -> set[str]:
     `Profile.responses_unknown`, as far as a server of this profile is told it."""
     items = _objects(body.get("input"))
     tools = _objects(body.get("tools"))
-    tools += [tool for item in items if item.get("type") == "additional_tools" for tool in _objects(item.get("tools"))]
+    tools += [tool for item in items if item.get("type") in _BRINGS_TOOLS for tool in _objects(item.get("tools"))]
     tools += [inner for tool in tools if tool.get("type") == "namespace" for inner in _objects(tool.get("tools"))]
     found = {kind for tool in tools if isinstance(kind := tool.get("type"), str)}
     found |= {kind for item in items if (kind := _needed(item)) is not None}
@@ -141,7 +141,8 @@ def _is_foreign(item: Item, profile: Profile) -> bool:
     known = profile.responses_tools
     if needed in profile.responses_unknown or (known and not any(tool.startswith(needed) for tool in known)):
         return True
-    return needed == "additional_tools" and not all(_takes(tool, profile) for tool in _objects(item.get("tools")))
+    brought = _objects(item.get("tools")) if item["type"] in _BRINGS_TOOLS else ()
+    return not all(_takes(tool, profile) for tool in brought)
 
 
 def _instructs(item: Item) -> bool:

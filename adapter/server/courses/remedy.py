@@ -18,7 +18,9 @@ from adapter.upstream.profiles import LATE, Profile
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 _ANY: Final = Profile()
-_OF_KINDS: Final = r"tool|namespace|unknown variant|discriminator|literal_error|\bitem\b|invalid responses api request"
+_OF_KINDS: Final = (
+    r"tool|namespace|unknown variant|discriminator|literal_error|\bitem\b|input\W{0,2}\d|invalid responses api request"
+)
 """What servers say of a kind that they do not know: one of these, where they name no path."""
 _WHOLE: Final = ("tools", "input", "tool_choice")
 

@@ -425,6 +425,10 @@ def requests(draw: Any) -> Json:
     items = [said(draw(st.sampled_from(["user", "developer", "system"])), "hi"), USER]
     if draw(st.booleans()):
         items.insert(0, {"type": "additional_tools", "role": "developer", "tools": draw(some)})
+    if draw(st.booleans()):
+        searched = {"call_id": "s", "execution": "client"}
+        items.append({"type": "tool_search_call", **searched, "arguments": {"query": "q"}})
+        items.append({"type": "tool_search_output", **searched, "tools": draw(some)})
     for number, (call, output, _, _) in enumerate(draw(st.lists(st.sampled_from(CALLS), max_size=4))):
         again = {"call_id": f"c{number}", **({"id": f"i{number}"} if "id" in call else {})}
         items.append({**call, **again})
