@@ -8,7 +8,7 @@ the next one.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -52,9 +52,9 @@ class Health:
         made.budget, made.running = self.budget, self.running
         return made
 
-    def known(self, targets: Sequence[Target], tenant: str) -> Sequence[Target]:
+    def known(self, targets: Iterable[Target], tenant: str) -> tuple[Target, ...]:
         """The targets with what this tenant learnt of them."""
-        return [self._known(target, tenant) for target in targets] if self.unknown else targets
+        return tuple(self._known(target, tenant) for target in targets)
 
     def _known(self, target: Target, tenant: str) -> Target:
         unknown = self.unknown.of(target, tenant)

@@ -70,7 +70,7 @@ class Routing:
         nobody who rests."""
         try:
             routed = self.router.route(model, None, self.visible(turn))
-            found = self.ranked(turn, body, tuple(self.health.known(routed, turn.caller.tenant)))
+            found = self.ranked(turn, body, self.health.known(routed, turn.caller.tenant))
         except ModelNotFound:
             found = ()
         here = [replace(one, key=serving.key) for one in found if one.upstream is serving.upstream]
@@ -87,9 +87,11 @@ class Routing:
         if turn.failover is not None:
             turn.failover.leave()
             turn.shut.clear()
-        known, tenant = self.health.known, turn.caller.tenant
-        failover = turn.failover = Failover(_with_all_keys(known(pool, tenant)), self.health)
-        return Way(turn, tuple(known(found, tenant)), failover, decide, self.health).first()
+        if self.health.unknown:
+            known, tenant = self.health.known, turn.caller.tenant
+            pool, found = known(pool, tenant), known(found, tenant)
+        failover = turn.failover = Failover(_with_all_keys(pool), self.health)
+        return Way(turn, found, failover, decide, self.health).first()
 
 
 def _with_key(target: Target, about: bytes) -> Target:
