@@ -7,22 +7,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
-from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
-from adapter.upstream.refusals import POLICIES
+from adapter.errors import AdapterError, UpstreamUnwell
 from adapter.upstream.router import Target
-from adapter.upstream.wordings import Meaning
 
 T = TypeVar("T")
 _ABSENT: Final = frozenset({404, 405, 501})
 _UNSUPPORTED: Final = r"\bis not supported (?:for|by) |\bUnexpected endpoint or method\b"
 """LiteLLM says "COMPACT responses is not supported for gemini" with a 500, LM Studio the other with a 200."""
-_INVALID: Final = frozenset({400, 422})
-_ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_encrypted_content"}
-"""Codes of refusals for what is said, and not for how; OpenRouter says `invalid_prompt` of tools that it does not know."""
-_QUOTED: Final = r"invalid_request_error|BadRequestError"
-"""What LiteLLM's 500 says where the server behind it refused."""
-_TEMPLATE: Final = r"\bJinja\b|[Ss]ystem message must be at the beginning"
-"""What llama.cpp and LM Studio say, with a 500 mostly, where a template takes instructions only as its first message."""
 _REMEMBERED: Final = 3600.0
 """Seconds."""
 _MOST: Final = 1024
@@ -35,19 +26,6 @@ def is_absent(refused: AdapterError) -> bool:
     if refused.http_status in _ABSENT:
         return refused.code != "model_not_found" and refused.param is None
     return isinstance(refused, UpstreamUnwell) and re.search(_UNSUPPORTED, refused.message) is not None
-
-
-def may_mean_form(refused: AdapterError) -> bool:
-    """Whether a refusal may mean that the server knows a kind of tool or item not which the request has, or instructions not where
-    it has them (llama.cpp #20156, LM Studio #1810 and #2298, vLLM #42475, OpenRouter, LiteLLM #36182)."""
-    if isinstance(refused, UpstreamUnwell):
-        return re.search(_QUOTED, refused.message) is not None or is_about_template(refused)
-    return isinstance(refused, UpstreamRefused) and refused.http_status in _INVALID and refused.code not in _ELSE
-
-
-def is_about_template(refused: AdapterError) -> bool:
-    """Whether it is the model's template that does not take the request."""
-    return re.search(_TEMPLATE, refused.message) is not None
 
 
 class Learnt(Generic[T]):

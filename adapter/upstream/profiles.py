@@ -198,6 +198,11 @@ class Profile:
     nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
     verified."""
 
+    @property
+    def rewords(self) -> bool:
+        """A Responses request may be said to it in other words than the client's."""
+        return bool(self.responses_tools or self.responses_unknown)
+
     def nearest_effort(self, effort: str) -> str | None:
         """The effort word taken that is nearest to `effort`; None where nobody knows which that is: words of a server's own have no
         place among the others."""

@@ -70,9 +70,7 @@ def said_beside(response: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     beside = response.copy()
     for key in ANSWER_KEYS:  # half of what it takes to look at each of thirty
         beside.pop(key, None)
-    if (
-        exchange.profile.responses_tools or exchange.profile.responses_unknown
-    ):  # it may have been asked in other words than the client's
+    if exchange.profile.rewords:
         for key in _REWORDED:
             beside.pop(key, None)
     completed_at = _seconds(response.get(_COMPLETED_AT))

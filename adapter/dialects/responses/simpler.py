@@ -1,9 +1,10 @@
 """A request for a server whose Responses endpoint understands less than OpenAI's, in words that it understands.
 
-`Profile.responses_tools` says which kinds of tools it knows, or `responses_unknown` which not. Those of another kind that the client runs become functions wherever
-they are offered, and so do their calls in the history, and their outputs; what the server would have to run is dropped, a loss.
-What agents say, and tools that nobody called, is said by the user. Such endpoints mostly stand before the templates of models that
-take one system message at the beginning, so instructions are put where `Profile.late_system` has them. All as Chat servers are told it.
+`Profile.responses_tools` says which kinds of tools it knows, or `responses_unknown` which not. Those of another kind that the client
+runs become functions wherever they are offered, and so do their calls in the history, and their outputs; what the server would have
+to run is dropped, a loss. What agents say, and tools that nobody called, is said by the user. Such endpoints mostly stand before the
+templates of models that take one system message at the beginning, so instructions are put where `Profile.late_system` has them. All as
+Chat servers are told it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ _OF_OUTPUTS: Final = frozenset({"id", "name", "namespace", "execution", "tools",
 
 def fits(body: dict[str, Any], profile: Profile) -> bool:
     """Whether the server understands a Responses body as it is."""
-    if not profile.responses_tools and not profile.responses_unknown:
+    if not profile.rewords:
         return True
     return (
         all(_takes(tool, profile) for tool in _objects(body.get("tools")))
@@ -78,9 +79,9 @@ def fits(body: dict[str, Any], profile: Profile) -> bool:
     )
 
 
-def kinds(body: dict[str, Any], profile: Profile) -> set[str]:
+def kinds(body: dict[str, Any]) -> set[str]:
     """What of a Responses body it takes more to understand than messages and functions, in the words of
-    `Profile.responses_unknown`, as far as a server of this profile is told it."""
+    `Profile.responses_unknown`."""
     items = _objects(body.get("input"))
     tools = _objects(body.get("tools"))
     tools += [tool for item in items if item.get("type") in _BRINGS_TOOLS for tool in _objects(item.get("tools"))]
@@ -89,7 +90,7 @@ def kinds(body: dict[str, Any], profile: Profile) -> set[str]:
     found |= {kind for item in items if (kind := _needed(item)) is not None}
     if _is_late(body):
         found.add(LATE)
-    return {kind for kind in found if kind != "function" and kind not in profile.responses_unknown}
+    return found - {"function"}
 
 
 def _moves(profile: Profile) -> bool:

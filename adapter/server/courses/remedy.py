@@ -2,7 +2,8 @@
 
 Most servers that do not know a tool say so of its type, some say nothing but that the request is invalid, and a template that
 takes instructions only as its first message says that. So what clients run is said in other words first, since nothing is lost by
-that, then what servers run is dropped and instructions go to the beginning. What is wrong inside of something that a server may well know, its client has to hear.
+that, then what servers run is dropped and instructions go to the beginning. What is wrong inside of something that a server may
+well know, its client has to hear.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ import re
 from typing import Any, Final
 
 from adapter.dialects.responses.simpler import OF_CLIENTS, kinds
-from adapter.errors import AdapterError
+from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
 from adapter.hub.request import Request
-from adapter.upstream.lacking import is_about_template, may_mean_form
 from adapter.upstream.profiles import LATE, Profile
+from adapter.upstream.refusals import POLICIES
+from adapter.upstream.wordings import Meaning
 
 _NOTHING: Final[frozenset[str]] = frozenset()
-_ANY: Final = Profile()
+_INVALID: Final = frozenset({400, 422})
+_ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_encrypted_content"}
+"""Codes of refusals for what is said, and not for how; OpenRouter says `invalid_prompt` of tools that it does not know."""
+_QUOTED: Final = r"invalid_request_error|BadRequestError"
+"""What LiteLLM's 500 says where the server behind it refused."""
+_TEMPLATE: Final = r"\bJinja\b|[Ss]ystem message must be at the beginning"
+"""What llama.cpp and LM Studio say, with a 500 mostly, where a template takes instructions only as its first message."""
 _OF_KINDS: Final = (
     r"tool|namespace|unknown variant|discriminator|literal_error|\bitem\b|input\W{0,2}\d|invalid responses api request"
 )
@@ -25,14 +33,27 @@ _OF_KINDS: Final = (
 _WHOLE: Final = ("tools", "input", "tool_choice")
 
 
+def may_mean_form(refused: AdapterError) -> bool:
+    """Whether a refusal may mean that the server knows a kind of tool or item not which the request has, or instructions not where
+    it has them (llama.cpp #20156, LM Studio #1810 and #2298, vLLM #42475, OpenRouter, LiteLLM #36182)."""
+    if isinstance(refused, UpstreamUnwell):
+        return re.search(_QUOTED, refused.message) is not None or _is_about_template(refused)
+    return isinstance(refused, UpstreamRefused) and refused.http_status in _INVALID and refused.code not in _ELSE
+
+
 def remedy(refused: AdapterError, request: Request, profile: Profile) -> frozenset[str]:
     """What a server of this profile may not know of the request that it refused, in the words of `Profile.responses_unknown`; empty
     where that is not why, or where nothing is known that could be said otherwise."""
     if not may_mean_form(refused):
         return _NOTHING
-    said = kinds(request.body, profile)
-    late = said & {LATE} if is_about_template(refused) else _NOTHING
+    said = kinds(request.body).difference(profile.responses_unknown)
+    late = said & {LATE} if _is_about_template(refused) else _NOTHING
     return frozenset(late | (said & OF_CLIENTS or said if _is_about_kinds(refused, request, profile) else _NOTHING))
+
+
+def _is_about_template(refused: AdapterError) -> bool:
+    """Whether it is the model's template that does not take the request."""
+    return re.search(_TEMPLATE, refused.message) is not None
 
 
 def _is_about_kinds(refused: AdapterError, request: Request, profile: Profile) -> bool:
@@ -51,4 +72,4 @@ def _is_of_clients(listed: Any, place: str) -> bool:
     if not isinstance(listed, list) or not place.isdecimal() or len(place) > 6 or int(place) >= len(listed):
         return False
     one = listed[int(place)]
-    return bool((kinds({"tools": [one]}, _ANY) | kinds({"input": [one]}, _ANY)) & OF_CLIENTS)
+    return bool((kinds({"tools": [one]}) | kinds({"input": [one]})) & OF_CLIENTS)

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from adapter.errors import AdapterError, BadRequest
 from adapter.hub.losses import Loss
 from adapter.hub.request import Exchange
-from adapter.server.courses.remedy import remedy
+from adapter.server.courses.remedy import may_mean_form, remedy
 from adapter.server.turn import Turn
 from adapter.telemetry.log import log
 from adapter.upstream.failover import Failover
 from adapter.upstream.health import Health
-from adapter.upstream.lacking import may_mean_form
 from adapter.upstream.profiles import without
 from adapter.upstream.router import Target
 from adapter.upstream.wordings import Meaning
