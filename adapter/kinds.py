@@ -8,12 +8,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Final
 
-from annotated_types import Ge, Gt, MinLen
 
-PositiveInt = Annotated[int, Gt(0)]
-PositiveFloat = Annotated[float, Gt(0)]
-Count = Annotated[int, Ge(0)]
-Globs = Annotated[tuple[str, ...], MinLen(1)]
+class Bounds:
+    """What a value is held to, in the words of Pydantic's schemas: `gt`, `ge`, `le`, `min_length`. Those of `annotated_types`
+    are forty classes, 3 % of a start."""
+
+    __slots__ = ("said",)
+
+    def __init__(self, **said: int) -> None:
+        self.said = said
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """To Pydantic: as the value itself, held to them."""
+        return {**handler(source), **self.said}
+
+
+PositiveInt = Annotated[int, Bounds(gt=0)]
+PositiveFloat = Annotated[float, Bounds(gt=0)]
+Count = Annotated[int, Bounds(ge=0)]
+Globs = Annotated[tuple[str, ...], Bounds(min_length=1)]
 """Patterns with `*` and `?`, of which one has to match."""
 
 _HIDDEN: Final = "**********"

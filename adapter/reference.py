@@ -18,9 +18,7 @@ from textwrap import dedent, wrap
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, MinLen
-
-from adapter.kinds import Secret
+from adapter.kinds import Bounds, Secret
 from adapter.sections import Settings, Upstream
 from adapter.upstream.profiles import Profile, profile_names
 
@@ -37,7 +35,7 @@ _KINDS: Final[dict[tuple[type, str], Any]] = {
     (Upstream, "profile"): Literal[tuple(profile_names())],
 }
 """What is held to more than its annotation says."""
-_BOUNDS: Final = {Gt: ("gt", "above"), Ge: ("ge", "from"), Le: ("le", "up to")}
+_BOUNDS: Final = {"gt": " above {}", "ge": " from {}", "le": " up to {}", "min_length": "; at least {}"}
 
 
 def settings() -> str:
@@ -105,11 +103,8 @@ _WORDS: Final[dict[Any, str]] = {
 }
 
 
-def _bounded(bound: object) -> str:
-    if isinstance(bound, MinLen):
-        return f"; at least {bound.min_length}"
-    name, word = _BOUNDS[type(bound)]
-    return f" {word} {getattr(bound, name)}"
+def _bounded(bounds: Bounds) -> str:
+    return "".join(_BOUNDS[name].format(limit) for name, limit in bounds.said.items())
 
 
 def _toml(value: Any) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Annotated, Any, Final, Literal
 
-from annotated_types import Ge, Le
-
 from adapter.access.groups import Group
 from adapter.access.sections import EVERYONE, KeySection, LimitStore
 from adapter.codex import Codex
@@ -17,10 +15,10 @@ from adapter.compaction.options import Compaction
 from adapter.compaction.sealing import SECRET_BYTES, KeyRing
 from adapter.hub.losses import Policy
 from adapter.hub.request import DialectName
-from adapter.kinds import Count, Globs, PositiveFloat, PositiveInt, Secret, Section
+from adapter.kinds import Bounds, Count, Globs, PositiveFloat, PositiveInt, Secret, Section
 from adapter.upstream.profiles import Profile, profile
 
-Port = Annotated[int, Ge(0), Le(65535)]
+Port = Annotated[int, Bounds(ge=0, le=65535)]
 
 ENV_PREFIX: Final = "ADAPTER_"
 """What the names of environment variables begin with that say something of these."""
@@ -59,7 +57,7 @@ class Server(Section):
     """Seconds that a client may leave unread what it is sent."""
     reply_limit: PositiveInt = 64 * MIB
     """Bytes that the plain reply of an upstream may have."""
-    drain_delay: Annotated[float, Ge(0)] = 0
+    drain_delay: Annotated[float, Bounds(ge=0)] = 0
     """Seconds between turning not ready and closing the listener, for load balancers that poll."""
     drain_timeout: PositiveFloat = 30
     """Seconds that running answers have to finish after SIGTERM."""
