@@ -90,6 +90,12 @@ class InvalidJson(BadRequest):
     code = "invalid_json"
 
 
+class InvalidContentEncoding(BadRequest):
+    """The body is not what Content-Encoding says."""
+
+    code = "invalid_content_encoding"
+
+
 class InvalidType(BadRequest):
     """A field has the wrong JSON type."""
 
@@ -205,6 +211,11 @@ class PayloadTooLarge(ClientError):
     status = 413
     code = "payload_too_large"
 
+    @classmethod
+    def over(cls, limit: int) -> PayloadTooLarge:
+        """A request's body of more than `limit` bytes."""
+        return cls(f"The request body is larger than this server takes ({limit} bytes).")
+
 
 class UpgradeRequired(ClientError):
     """What was asked for exists over another protocol than the one that it was asked in."""
@@ -218,6 +229,12 @@ class UnsupportedMediaType(ClientError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class UnsupportedContentEncoding(UnsupportedMediaType):
+    """The body is compressed in a way that this server does not know."""
+
+    headers = ((b"accept-encoding", b"gzip, deflate, zstd"),)
 
 
 class HeadersTooLarge(ClientError):

@@ -163,12 +163,10 @@ def test_a8_content_types_that_are_json(content_type: str) -> None:
     play(scenario)
 
 
-def test_a8_an_absent_content_type_is_taken_and_a_compressed_body_is_not() -> None:
+def test_a8_an_absent_content_type_is_taken() -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
-            body = orjson.dumps(ASK["chat"])
-            assert (await client.request("POST", PATH["chat"], body)).status == 200
-            _refused(await client.post(PATH["chat"], body, content_encoding="gzip"), 415, "unsupported_media_type")
+            assert (await client.request("POST", PATH["chat"], orjson.dumps(ASK["chat"]))).status == 200
 
     play(scenario)
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from starlette.types import Receive
 
-from adapter.errors import AdapterError, PayloadTooLarge, UnsupportedMediaType
+from adapter.errors import PayloadTooLarge, UnsupportedContentEncoding, UnsupportedMediaType
+from adapter.server.http.coding import CODINGS, decoded
 from adapter.upstream.alarms import Alarms
 from adapter.wire.headers import Headers
 
@@ -22,7 +23,7 @@ class ClientGone(Exception):
 
 
 def check_form(headers: Headers) -> None:
-    """The body claims to be JSON in UTF-8, uncompressed (a missing content type passes).
+    """The body claims to be JSON in UTF-8, plain or in a coding that is known (a missing content type passes).
 
     Raises:
         UnsupportedMediaType: it does not.
@@ -34,8 +35,12 @@ def check_form(headers: Headers) -> None:
             raise UnsupportedMediaType("The content type must be application/json.")
         if any(_charset(parameter) not in _UTF8 for parameter in parameters):
             raise UnsupportedMediaType("The charset must be utf-8.")
-    if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
-        raise UnsupportedMediaType("A compressed request body is not taken; send it without Content-Encoding.")
+    if b"content-encoding" in headers and _coding(headers) not in CODINGS:
+        raise UnsupportedContentEncoding("The request body may be compressed with gzip, deflate or zstd, once.")
+
+
+def _coding(headers: Headers) -> bytes:
+    return headers[b"content-encoding"].strip().lower()
 
 
 def _charset(parameter: bytes) -> bytes:
@@ -45,15 +50,16 @@ def _charset(parameter: bytes) -> bytes:
 
 
 async def read_body(receive: Receive, headers: Headers, *, limit: int, deadline: Deadline | None) -> bytes:
-    """The whole body. Every 64 KiB received put the deadline off by a second, where there is one.
+    """The whole body, decoded. Every 64 KiB received put the deadline off by a second, where there is one.
 
     Raises:
-        PayloadTooLarge: it is longer than `limit`; nothing is read past that.
+        PayloadTooLarge: it is longer than `limit`, as it was sent or as it is; nothing is read past that.
+        InvalidContentEncoding: it is not in the coding that it claims to be in.
         ClientGone: the client left.
     """
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
-        raise _too_large(limit)
+        raise PayloadTooLarge.over(limit)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -64,10 +70,11 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int, deadline:
         if part:
             size += len(part)
             if size > limit:
-                raise _too_large(limit)
+                raise PayloadTooLarge.over(limit)
             parts.append(part)
         if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            return decoded(body, _coding(headers), limit) if b"content-encoding" in headers else body
         if deadline is not None:
             deadline.put_off(len(part) / _BYTES_FOR_A_SECOND)
 
@@ -97,7 +104,3 @@ class Deadline:
             self._more = 0.0
         else:
             self._call()
-
-
-def _too_large(limit: int) -> AdapterError:
-    return PayloadTooLarge(f"The request body is larger than this server takes ({limit} bytes).")
