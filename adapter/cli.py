@@ -19,7 +19,7 @@ from adapter.hub.request import DialectName
 from adapter.kinds import Secret
 from adapter.sections import Settings, Upstream
 from adapter.starting import have_all_files, hear_of_children, hold_reload, open_streams, starting
-from adapter.wire.address import shown
+from adapter.wire.address import shown, without_user
 
 _DIALECT: Final = click.Choice(["chat", "responses"])
 
@@ -136,8 +136,9 @@ def described(settings: Settings) -> str:
     lines += [_who_may_ask(settings), _what_is_kept(settings)]
     for upstream in settings.upstreams:
         key = _whose_key(upstream.keys)
+        by = "" if upstream.proxy is None else f" by way of {without_user(upstream.proxy.get_secret_value())}"
         lines.append(
-            f"upstream {upstream.name}: {upstream.dialect} at {shown(upstream.base_url)}, profile {upstream.profile}, "
+            f"upstream {upstream.name}: {upstream.dialect} at {shown(upstream.base_url)}{by}, profile {upstream.profile}, "
             f"key: {key}, models: {', '.join(upstream.models)}, "
             f"compact: {upstream.compact}"
         )

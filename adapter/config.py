@@ -14,7 +14,7 @@ from os.path import isfile
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from adapter.access.keys import KeyFile, all_keys
 from adapter.access.limits import NO_LIMITS
@@ -187,7 +187,24 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
         base_url=_url(f"{where}.base_url", upstream.base_url),
         api_key=_key(where, upstream.api_key),
         api_keys=several,
+        proxy=None if upstream.proxy is None else _proxy(f"{where}.proxy", upstream.proxy),
     )
+
+
+def _proxy(where: str, proxy: Secret) -> Secret:
+    url = _secret(where, proxy.get_secret_value())
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or parts.path not in ("", "/") or parts.query or "#" in url or " " in url or not url.isprintable():
+        raise ConfigError(
+            f"{where}: must be http://host:port, with user:password@ in front of the host where it asks for it"
+        )
+    if parts.username is not None and ":" in unquote(parts.username):
+        raise ConfigError(f"{where}: the user's name holds a colon, which no proxy can be told")
+    return Secret(url)
 
 
 def _url(where: str, url: str) -> str:

@@ -91,6 +91,8 @@ class Upstream(Section):
     """None, or written `client`: the caller's own key goes on. Written `none`, and held empty: no key is sent."""
     api_keys: tuple[Secret, ...] = ()
     """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
+    proxy: Secret | None = None
+    """The HTTP proxy on the way to it, `http://user:password@host:port`; `"$HTTPS_PROXY"` is that of the environment."""
     weight: PositiveFloat = 1
     """Its part of the conversations, among upstreams of the same priority."""
     priority: Count = 0

@@ -43,13 +43,14 @@ def _one_line(text: str) -> str:
 def test_check_prints_what_would_be_served(tmp_path: Path) -> None:
     file = tmp_path / "adapter.toml"
     good = GOOD.replace("8000/v1", "8000/v1?api-version=CANARY-1")
-    file.write_text(good + 'api_key = "sk-CANARY"\n[metrics]\nhost = "::1"\nport = 9100\n')
+    further = 'api_key = "sk-CANARY"\nproxy = "http://u:CANARY@10.0.0.1:3128"\n'
+    file.write_text(good + further + '[metrics]\nhost = "::1"\nport = 9100\n')
     code, out, _ = _run("check", "--config", str(file))
     assert code == 0
     assert "local" in out
     assert "a -> b" in out
     assert "http://127.0.0.1:8080" in out
-    assert "chat at http://127.0.0.1:8000/v1?api-version=…, profile generic" in out
+    assert "chat at http://127.0.0.1:8000/v1?api-version=… by way of http://10.0.0.1:3128, profile generic" in out
     assert "metrics at http://[::1]:9100/metrics" in out
     assert "CANARY" not in out
 

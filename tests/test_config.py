@@ -18,6 +18,7 @@ from adapter.compaction.sealing import Kind
 from adapter.config import load
 from adapter.errors import ConfigError
 from adapter.sections import Server, Settings, Upstream
+from adapter.upstream import router
 from tests.configuring import loaded
 
 GOOD = """
@@ -155,6 +156,19 @@ def test_a_base_url_keeps_its_query_and_may_be_a_secret(
         assert _load(tmp_path, UPSTREAM.replace("http://h/v1", said)).upstreams[0].base_url == kept
 
 
+@pytest.mark.parametrize("written", ["http://10.0.0.1:3128", "http://u:p%40@proxy.example:3128/", "https://[::1]:3129"])
+def test_a_proxy_may_be_that_of_the_environment(tmp_path: Path, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", written)
+    for said in (written, "$HTTPS_PROXY"):
+        settings = _load(tmp_path, UPSTREAM + f'proxy = "{said}"\n')
+        (upstream,) = settings.upstreams
+        assert upstream.proxy is not None
+        assert upstream.proxy.get_secret_value() == written
+        assert written not in repr(settings)
+        assert written not in repr(router.Upstream.of(upstream))
+    assert _load(tmp_path, UPSTREAM).upstreams[0].proxy is None
+
+
 @pytest.mark.parametrize(
     ("held", "says"), [(None, "No such file"), (b"", "is empty"), (b"\n", "is empty"), (b"\xff", "no text")]
 )
@@ -233,6 +247,14 @@ BAD = {
         "upstreams.a.base_url",
         "NOT_SET_HERE",
     ),
+    "a_proxy_of_another_kind": (UPSTREAM + 'proxy = "socks5://u:CANARY@h:1080"\n', "upstreams.a.proxy", "http://"),
+    "a_proxy_without_a_scheme": (UPSTREAM + 'proxy = "h:3128"\n', "upstreams.a.proxy", "http://"),
+    "a_proxy_with_a_path": (UPSTREAM + 'proxy = "http://u:CANARY@h:3128/x"\n', "upstreams.a.proxy", "http://host:port"),
+    "a_proxy_with_a_query": (UPSTREAM + 'proxy = "http://h:3128?k=CANARY"\n', "upstreams.a.proxy", "http://host:port"),
+    "a_proxy_at_no_port": (UPSTREAM + 'proxy = "http://u:CANARY@h:x"\n', "upstreams.a.proxy", "http://host:port"),
+    "a_proxy_that_is_no_url": (UPSTREAM + 'proxy = "http://[::1"\n', "upstreams.a.proxy", "http://host:port"),
+    "a_user_of_a_proxy_with_a_colon": (UPSTREAM + 'proxy = "http://a%3Ab:CANARY@h"\n', "upstreams.a.proxy", "colon"),
+    "a_proxy_from_nowhere": (UPSTREAM + 'proxy = "$NOT_SET_HERE"\n', "upstreams.a.proxy", "NOT_SET_HERE"),
     "an_empty_fragment": (UPSTREAM.replace("h/v1", "h/v1#"), "upstreams.a.base_url", "fragment"),
     "a_port_that_is_none": (UPSTREAM.replace("h/v1", "h:x/v1"), "upstreams.a.base_url", "URL"),
     "a_missing_secret": (UPSTREAM + 'api_key = "$NOT_SET_HERE"\n', "upstreams.a.api_key", "NOT_SET_HERE"),
@@ -347,7 +369,11 @@ def test_text_becomes_what_the_key_holds(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ("ADAPTER_SERVER__WORKERS", "0", "server.workers: input should be greater than 0"),
         ("ADAPTER_STORE__TTL", "-1", "store.ttl: input should be greater than or equal to 0"),
         ("ADAPTER_SERVER__PORT", "1.5", "server.port: input should be a valid integer, unable to parse string as"),
-        ("ADAPTER_UPSTREAMS", '[{"prot": 1}]', "upstreams[0].prot: unknown key, did you mean 'priority'? (and 3 more)"),
+        (
+            "ADAPTER_UPSTREAMS",
+            '[{"prioty": 1}]',
+            "upstreams[0].prioty: unknown key, did you mean 'priority'? (and 3 more)",
+        ),
     ],
 )
 def test_what_a_variable_cannot_say_is_told(monkeypatch: pytest.MonkeyPatch, name: str, value: str, hint: str) -> None:

@@ -1,6 +1,6 @@
 """HTTP to the model servers: safe defaults, foreign exceptions turned into ours at this rim.
 
-No cookies, no redirects (they would carry the key and the prompt elsewhere), no proxy from the environment, no compression.
+No cookies, no redirects (they would carry the key and the prompt elsewhere), no proxy but a configured one, no compression.
 A `Reply` is read in whole network reads; its deadline for silence is one lazily re-armed timer, so that a read costs no
 timer of its own. Cancelling a caller closes its connection: that is how a client that leaves stops its upstream.
 
@@ -13,6 +13,7 @@ import asyncio
 import errno
 from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
+from http import HTTPStatus
 from math import inf
 from ssl import SSLContext
 from time import monotonic
@@ -364,6 +365,7 @@ class UpstreamClient:
                 headers,
                 body,
                 Within(upstream.connect_timeout, min(upstream.first_byte_timeout, upstream.total_timeout or inf)),
+                upstream.proxy,
             )
         except Exception as error:
             raise _ours(error, _CLOSED, UpstreamUnreachable) from error
@@ -374,6 +376,8 @@ class UpstreamClient:
             raise UpstreamRedirect(
                 "The upstream answered with a redirect, which is not followed; its base_url is probably wrong."
             )
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise _no_way(status)
         if 400 <= status <= 599:
             said = await _error_body(reply)
             for secret in (*(upstream.api_keys or ()), *query_values(upstream.base_url)):
@@ -386,6 +390,10 @@ class UpstreamClient:
             raise UpstreamBadContent("The upstream answered with a status that is no answer.")
         if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("identity", ""):
             raise UpstreamBadContent("The upstream compressed its answer although it was asked not to.")
+
+
+def _no_way(status: int) -> AdapterError:
+    return UpstreamUnreachable(f"The proxy on the way to the upstream refused with status {status}.")
 
 
 def _start(first: bytes) -> bytes:
@@ -436,6 +444,8 @@ def _ours(error: Exception, closed: str, closed_as: type[UpstreamError]) -> Adap
             return Overloaded("This server has as many connections as it may have; try again.")
         case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
             return UpstreamUnreachable("The upstream could not be reached.")
+        case aiohttp.ClientHttpProxyError(status=status):
+            return _no_way(status)
         case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | ConnectionError() | RuntimeError():
             return closed_as(closed)
         case _:

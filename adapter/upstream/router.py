@@ -38,6 +38,8 @@ class Upstream:
     profile: Profile
     api_keys: tuple[str, ...] | None = field(repr=False)
     """None: the caller's own key goes on; an empty one: none is sent."""
+    proxy: str | None = field(repr=False)
+    """The URL of the HTTP proxy on the way to it; may hold a password."""
     models: tuple[str, ...]
     aliases: dict[str, str]
     connect_timeout: float
@@ -64,6 +66,7 @@ class Upstream:
             dialect=settings.dialect,
             profile=settings.resolved_profile(),
             api_keys=None if settings.keys is None else tuple(key.get_secret_value() for key in settings.keys),
+            proxy=None if settings.proxy is None else settings.proxy.get_secret_value(),
             models=settings.models,
             aliases=settings.aliases,
             connect_timeout=settings.connect_timeout,

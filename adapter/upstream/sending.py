@@ -2,8 +2,8 @@
 
 The session makes a request, a payload, a writer's task and a response out of every call, which costs more than everything
 else that this server does with a small one (95 of a plain request's 240 µs). What is delicate stays the library's: making
-connections, resolving names, TLS, the parser, back pressure. There is nothing here that could follow a redirect, keep a cookie, ask a
-proxy or decompress.
+connections, also through a proxy, resolving names, TLS, the parser, back pressure. There is nothing here that could follow a redirect,
+keep a cookie or decompress.
 
 Requests that arrive while others are under way are written together, when the loop has come round once: a write wakes
 whoever reads, and waking an upstream that has gone to sleep in between costs five times the write (an eighth of the CPU of a
@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import aiohttp
 from aiohttp import hdrs
@@ -112,6 +112,11 @@ class Protocol(ResponseHandler):
         """Call `heard` from now on; a future for the one who waits meanwhile. The body's reader holds nothing."""
         self.heard, self._between = heard, False
         return self._loop.create_future()
+
+    def set_response_params(self, **params: Any) -> None:
+        """As the library says it before each answer that is awaited, that of a proxy to CONNECT included."""
+        self.asked = True
+        super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
         """Something was read."""
@@ -216,15 +221,16 @@ class Sender:
         headers: Mapping[str, str],
         body: bytes,
         within: Within,
+        proxy: str | None = None,
     ) -> Answer:
-        """One call of `path` below `base_url`. `fields` are header lines that are always the same, `headers` those of this call. A pooled connection
-        that the upstream had closed is given up for another one.
+        """One call of `path` below `base_url`, by way of an HTTP proxy where there is one. `fields` are header lines that are always the
+        same, `headers` those of this call. A pooled connection that the upstream had closed is given up for another one.
 
         Raises:
             ValueError: a header field that would be two.
             Exception: what the library raises for a connection that cannot be made or breaks, an answer that is no HTTP.
         """
-        place = self._places(method, base_url, path, fields)
+        place = self._places(method, base_url, path, fields, proxy)
         own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         if own.count("\n") + own.count("\r") != 2 * len(headers) or "\0" in own:
             raise ValueError("a header field holds a line break")
@@ -246,7 +252,6 @@ class Sender:
                 if protocol is None or transport is None:
                     raise aiohttp.ServerDisconnectedError
                 protocol.set_response_params(timer=_NO_TIMER, read_until_eof=True, auto_decompress=False)
-                cast(Protocol, protocol).asked = True
                 transport.write(first)
                 if first is head:
                     await _write(transport, body)
@@ -274,12 +279,24 @@ class Sender:
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
 
-    def _place(self, method: str, base_url: str, path: str, fields: str) -> _Place:
-        url = URL(joined(base_url, path))
+    def _place(self, method: str, base_url: str, path: str, fields: str, proxy: str | None) -> _Place:
+        url, via = URL(joined(base_url, path)), None if proxy is None else URL(proxy)
+        told = {}
+        if via is not None and via.user is not None:
+            told[hdrs.PROXY_AUTHORIZATION] = aiohttp.encode_basic_auth(via.user, via.password or "")
         asked = aiohttp.ClientRequest(
-            hdrs.METH_POST, url, loop=self._loop, ssl=self._tls() if url.scheme == "https" else True
+            hdrs.METH_POST,
+            url,
+            loop=self._loop,
+            ssl=self._tls() if "https" in (url.scheme, via and via.scheme) else True,
+            proxy=via and via.with_user(None),
+            proxy_headers=told,
         )
-        start = f"{method} {url.raw_path_qs} HTTP/1.1\r\nHost: {asked.headers[hdrs.HOST]}\r\n{fields}"
+        target = url.raw_path_qs
+        if via is not None and not asked.is_ssl():  # the proxy reads the request itself; through TLS it sees none
+            target = str(url)
+            fields += "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        start = f"{method} {target} HTTP/1.1\r\nHost: {asked.headers[hdrs.HOST]}\r\n{fields}"
         return _Place(asked, start, self._pools.setdefault(asked.connection_key, Pool(self._loop)))
 
 

@@ -22,6 +22,12 @@ def shown(base_url: str) -> str:
     return base + mark + "&".join([f"{name}=…" for name, _ in _parameters(query)])
 
 
+def without_user(url: str) -> str:
+    """The URL of a server that asks for a user's name and password, without them."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2]
+
+
 def query_values(base_url: str) -> set[str]:
     """What its query says, as it is written and as it is read."""
     query = base_url.partition("?")[2]
