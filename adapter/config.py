@@ -5,6 +5,7 @@ Secrets are written as `"$NAME"`, which the environment holds, or as `"file:PATH
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -40,6 +41,24 @@ AT_START: Final = ("server", "store", "limits", "metrics")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?\Z")
 _FILE: Final = "file:"
+_FIELD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+_OF_KEYS: Final = frozenset({"authorization", "api-key"})
+_OURS: Final = frozenset(
+    {
+        *("host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect"),
+        *("accept", "accept-encoding", "content-encoding", "content-length", "content-type"),
+        *("proxy-authorization", "x-request-id", "traceparent", "tracestate"),
+    }
+)
+"""Header fields that no operator says: of connections, of what is sent and wanted, and of this request alone."""
+_OF_TURNS: Final = frozenset(
+    {
+        *("model", "messages", "input", "instructions", "prompt", "tools", "tool_choice", "functions", "function_call"),
+        *("stream", "stream_options", "n", "store", "background", "conversation", "previous_response_id"),
+        "context_management",
+    }
+)
+"""Members of a body that decide what is asked, how it is read, and where it is kept."""
 
 
 def load(
@@ -187,8 +206,49 @@ def _checked_upstream(upstream: Upstream) -> Upstream:
         base_url=_url(f"{where}.base_url", upstream.base_url),
         api_key=_key(where, upstream.api_key),
         api_keys=several,
+        headers=_headers(where, upstream),
+        extra_body=_extra_body(where, upstream.extra_body),
         proxy=None if upstream.proxy is None else _proxy(f"{where}.proxy", upstream.proxy),
     )
+
+
+def _headers(where: str, upstream: Upstream) -> dict[str, Secret]:
+    found: dict[str, Secret] = {}
+    for name, value in upstream.headers.items():
+        said = _secret(f"{where}.headers.{name}", value.get_secret_value())
+        if (
+            _FIELD.match(name) is None
+            or not said
+            or not said.isascii()
+            or not said.isprintable()
+            or said != said.strip()
+        ):
+            raise ConfigError(
+                f"{where}.headers.{name}: not a header field (empty, or with characters that none may carry)"
+            )
+        if name.lower() in _OURS:
+            raise ConfigError(f"{where}.headers.{name}: is said by this server itself")
+        if name.lower() in _OF_KEYS and (
+            upstream.keys is None or any(key.get_secret_value() != "none" for key in upstream.keys)
+        ):
+            raise ConfigError(
+                f'{where}.headers.{name}: a key belongs in api_key; where this is another, api_key = "none"'
+            )
+        found[name] = Secret(said)
+    if len({name.lower() for name in found}) < len(found):
+        raise ConfigError(f"{where}.headers: the same field twice")
+    return found
+
+
+def _extra_body(where: str, extra: dict[str, Any]) -> dict[str, Any]:
+    for name in extra:
+        if name in _OF_TURNS:
+            raise ConfigError(f"{where}.extra_body.{name}: is for clients to say, and for this server to translate")
+    try:
+        json.dumps(extra, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}.extra_body: holds a value that JSON has no word for") from None
+    return extra
 
 
 def _proxy(where: str, proxy: Secret) -> Secret:

@@ -94,6 +94,7 @@ def _takes(kind: Any) -> str:
 
 
 _WORDS: Final[dict[Any, str]] = {
+    Any: "anything",
     bool: "true | false",
     int: "an integer",
     float: "a number",

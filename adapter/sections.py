@@ -91,6 +91,10 @@ class Upstream(Section):
     """None, or written `client`: the caller's own key goes on. Written `none`, and held empty: no key is sent."""
     api_keys: tuple[Secret, ...] = ()
     """Several: a conversation stays with one of them, and another one takes over where that one is refused or limited."""
+    headers: dict[str, Secret] = field(default_factory=dict)
+    """Fields that its requests get, in place of the client's of the same name."""
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    """Members that the bodies of its turns get where the client says nothing of them; tables key by key."""
     proxy: Secret | None = None
     """The HTTP proxy on the way to it, `http://user:password@host:port`; `"$HTTPS_PROXY"` is that of the environment."""
     weight: PositiveFloat = 1

@@ -247,6 +247,40 @@ BAD = {
         "upstreams.a.base_url",
         "NOT_SET_HERE",
     ),
+    **{
+        f"a_header_{name}": (UPSTREAM + f"[upstreams.headers]\n{line}\n", f"upstreams.a.headers.{where}", hint)
+        for name, line, where, hint in (
+            ("of_the_connection", 'Transfer-Encoding = "CANARY"', "Transfer-Encoding", "this server itself"),
+            ("of_this_request", 'x-request-id = "CANARY"', "x-request-id", "this server itself"),
+            ("of_no_name", '"a b" = "CANARY"', "a b", "not a header field"),
+            ("of_two_lines", 'X-A = "CANARY\\nX-B: c"', "X-A", "not a header field"),
+            ("of_nothing", 'X-A = ""', "X-A", "not a header field"),
+            ("in_cyrillic", 'X-A = "\\u0416 CANARY"', "X-A", "not a header field"),
+            ("from_nowhere", 'X-A = "$NOT_SET_HERE"', "X-A", "NOT_SET_HERE"),
+            ("beside_the_clients_key", 'Authorization = "Basic CANARY"', "Authorization", 'api_key = "none"'),
+        )
+    },
+    "a_header_beside_a_key": (
+        UPSTREAM + 'api_key = "k"\n[upstreams.headers]\nauthorization = "Basic CANARY"\n',
+        "upstreams.a.headers.authorization",
+        'api_key = "none"',
+    ),
+    "a_header_twice": (
+        UPSTREAM + '[upstreams.headers]\nX-A = "CANARY"\nx-a = "CANARY"\n',
+        "upstreams.a.headers",
+        "twice",
+    ),
+    "a_body_of_the_clients": (
+        UPSTREAM + "[upstreams.extra_body]\nstream = true\n",
+        "upstreams.a.extra_body.stream",
+        "clients",
+    ),
+    "a_body_that_is_no_json": (
+        UPSTREAM + "[upstreams.extra_body]\nx = { y = 2026-11-27 }\n",
+        "upstreams.a.extra_body",
+        "JSON",
+    ),
+    "a_body_without_end": (UPSTREAM + "[upstreams.extra_body]\nx = inf\n", "upstreams.a.extra_body", "JSON"),
     "a_proxy_of_another_kind": (UPSTREAM + 'proxy = "socks5://u:CANARY@h:1080"\n', "upstreams.a.proxy", "http://"),
     "a_proxy_without_a_scheme": (UPSTREAM + 'proxy = "h:3128"\n', "upstreams.a.proxy", "http://"),
     "a_proxy_with_a_path": (UPSTREAM + 'proxy = "http://u:CANARY@h:3128/x"\n', "upstreams.a.proxy", "http://host:port"),

@@ -22,7 +22,6 @@ from typing import Any, Final, TypeAlias
 import aiohttp
 from aiohttp import hdrs
 
-from adapter import __version__
 from adapter.errors import (
     AdapterError,
     Overloaded,
@@ -41,15 +40,12 @@ from adapter.upstream.alarms import Alarm, Alarms
 from adapter.upstream.router import Upstream
 from adapter.upstream.sending import Answer, Sender, Within
 from adapter.upstream.silence import Ear
-from adapter.wire.address import query_values
 
 _AT_ONCE: Final = 16 * 1024
 """Bytes of a read that is passed on in the moment it comes: about a hundred tokens. More is a flood, and a loop reads on as
 long as its reads are as long as its buffer: only what nobody takes stops it, and lets others have their turn."""
 _ERROR_BODY: Final = 64 * 1024
 """An error body is looked at for its message only."""
-_A_SECRET: Final = 16
-"""Letters of a key that is one; shorter ones (`ollama`, `EMPTY`) are placeholders, and words that an error may hold."""
 _ERROR_BODY_WITHIN: Final = 10.0
 _CLOSED: Final = "The upstream closed the connection without an answer."
 _BLANK: Final = b" \t\r\n"
@@ -73,7 +69,6 @@ class Kind(Enum):
 
 _JSON_FIELDS, _STREAM_FIELDS = (
     f"Content-Type: application/json\r\nAccept: {kind.value}\r\nAccept-Encoding: identity\r\n"
-    f"User-Agent: responses-chat-adapter/{__version__}\r\n"
     for kind in (Kind.JSON, Kind.STREAM)
 )
 """The header lines of every call."""
@@ -361,7 +356,7 @@ class UpstreamClient:
                 method,
                 upstream.base_url,
                 path,
-                fields,
+                fields + upstream.fields,
                 headers,
                 body,
                 Within(upstream.connect_timeout, min(upstream.first_byte_timeout, upstream.total_timeout or inf)),
@@ -380,9 +375,8 @@ class UpstreamClient:
             raise _no_way(status)
         if 400 <= status <= 599:
             said = await _error_body(reply)
-            for secret in (*(upstream.api_keys or ()), *query_values(upstream.base_url)):
-                if len(secret) >= _A_SECRET:
-                    said = said.replace(secret.encode(), b"[redacted]")
+            for secret in upstream.secrets:
+                said = said.replace(secret.encode(), b"[redacted]")
             raise refusals.from_http(status, response.headers, said, own_key=not upstream.callers_key)
         if status in (204, 205):
             raise UpstreamEmpty("The upstream answered with an empty body.")

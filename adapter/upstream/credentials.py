@@ -22,10 +22,10 @@ def call_headers(
         fields |= onward(headers, TO_CALLERS_UPSTREAM)
     else:
         secret = upstream.api_keys[key]
-    if not secret:
-        return fields
-    if upstream.profile.key_header == "api-key" and not secret.startswith(_TOKEN):
+    if secret and upstream.profile.key_header == "api-key" and not secret.startswith(_TOKEN):
         fields["api-key"] = secret
-    else:
+    elif secret:
         fields["Authorization"] = f"Bearer {secret}"
+    if own := upstream.headers:
+        return {name: value for name, value in fields.items() if name.lower() not in own}
     return fields

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from adapter import sections
 from adapter.codex import Codex
@@ -23,8 +23,12 @@ from adapter.compaction.plan import UpstreamKind
 from adapter.errors import InvalidValue, ModelNotFound
 from adapter.hub.request import DialectName
 from adapter.upstream.profiles import Profile
+from adapter.wire.address import query_values
+from adapter.wire.headers import lines
 
 _MAX_MODEL: Final = 256
+_A_SECRET: Final = 16
+"""Letters of a key that is one; shorter ones (`ollama`, `EMPTY`) are placeholders, and words that an error may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,14 @@ class Upstream:
     profile: Profile
     api_keys: tuple[str, ...] | None = field(repr=False)
     """None: the caller's own key goes on; an empty one: none is sent."""
+    headers: frozenset[str]
+    """Names of fields, in small letters, that are the operator's and not the client's."""
+    fields: str = field(repr=False)
+    """The header lines of all its requests: those, and who we are."""
+    secrets: tuple[str, ...] = field(repr=False)
+    """What nobody may be told of an error that repeats it."""
+    extra_body: dict[str, Any]
+    """Members of the body where the client says nothing of them."""
     proxy: str | None = field(repr=False)
     """The URL of the HTTP proxy on the way to it; may hold a password."""
     models: tuple[str, ...]
@@ -60,12 +72,19 @@ class Upstream:
     @classmethod
     def of(cls, settings: sections.Upstream) -> Upstream:
         """From its section of the configuration."""
+        api_keys = None if settings.keys is None else tuple(key.get_secret_value() for key in settings.keys)
+        headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        secrets = (*(api_keys or ()), *query_values(settings.base_url), *headers.values())
         return cls(
             name=settings.name,
             base_url=settings.base_url,
             dialect=settings.dialect,
             profile=settings.resolved_profile(),
-            api_keys=None if settings.keys is None else tuple(key.get_secret_value() for key in settings.keys),
+            api_keys=api_keys,
+            headers=frozenset(map(str.lower, headers)),
+            fields=lines(headers),
+            secrets=tuple(secret for secret in secrets if len(secret) >= _A_SECRET),
+            extra_body=settings.extra_body,
             proxy=None if settings.proxy is None else settings.proxy.get_secret_value(),
             models=settings.models,
             aliases=settings.aliases,

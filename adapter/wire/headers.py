@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
+from adapter import __version__
 from adapter.errors import HeadersTooLarge, HostileRequest, InvalidValue
 from adapter.hub.request import ClientTraits
 
@@ -46,6 +47,7 @@ _SINGLE: Final = frozenset(
     }
 )
 
+_AGENT: Final = "User-Agent"
 OURS: Final = b"x-adapter-"
 """Fields that say what became of the request here begin so."""
 TO_ANY_UPSTREAM: Final = (b"traceparent", b"tracestate")
@@ -175,6 +177,13 @@ def onward(headers: Mapping[bytes, bytes], names: Iterable[bytes]) -> dict[str, 
         for name in names
         if (value := headers.get(name)) is not None and _PLAIN.match(value)
     }
+
+
+def lines(own: Mapping[str, str]) -> str:
+    """The head of every request to a server: who we are, unless its `own` fields say that, and those."""
+    known = _AGENT.lower() in map(str.lower, own)
+    fields = own if known else {_AGENT: f"responses-chat-adapter/{__version__}", **own}
+    return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
 
 
 def returned(headers: Mapping[str, str]) -> RawHeaders:

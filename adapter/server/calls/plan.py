@@ -90,7 +90,7 @@ def passed(
         target=target,
         path=path or PATHS[dialect],
         speaks=dialect,
-        body=serialised(sent),
+        body=serialised(filled(sent, target.upstream.extra_body)),
         exchange=Exchange(request=request, profile=target.profile),
         stream=stream,
         calls=1,
@@ -116,12 +116,26 @@ def written(request: Request, target: Target) -> Plan:
         target=target,
         path=PATHS[dialect],
         speaks=dialect,
-        body=serialised(made.body),
+        body=serialised(filled(made.body, target.upstream.extra_body)),
         exchange=made.exchange,
         stream=request.stream,
         calls=calls,
         losses=losses,
     )
+
+
+def filled(body: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """`body`, and of `extra` what it does not say; tables are filled key by key."""
+    if not extra:
+        return body
+    both = dict(body)
+    for name, value in extra.items():
+        said = both.get(name)
+        if said is None:
+            both[name] = value
+        elif isinstance(said, dict) and isinstance(value, dict):
+            both[name] = filled(said, value)
+    return both
 
 
 def serialised(body: dict[str, Any]) -> bytes:
