@@ -9,13 +9,13 @@ from time import sleep
 from typing import Final, cast
 
 from adapter import __version__
-from adapter.config import checked_url
 from adapter.conform.laws import Name
 from adapter.conform.live.asking import Asker
 from adapter.conform.live.patience import Patient
 from adapter.conform.live.running import NotUsable, names, run
 from adapter.conform.report import Known, Report
 from adapter.errors import ConfigError
+from adapter.upstream.checks import checked_url
 from adapter.wire.address import shown
 
 _SEEDS: Final = 10**6

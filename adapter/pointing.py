@@ -14,9 +14,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 from adapter import listening
 from adapter.access.sections import is_loopback
 from adapter.codex import KEY_VARIABLE, config_block
-from adapter.config import checked_url
 from adapter.errors import ConfigError
 from adapter.sections import Server, Settings
+from adapter.upstream.checks import checked_url
 
 _PATIENCE: Final = 10
 """Seconds for the adapter's list of models; it gives its own upstreams five."""
