@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from base64 import b64encode
 from pathlib import Path
 from typing import Final
@@ -33,18 +34,20 @@ REFUSAL: Final = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length:
 class Proxy:
     """An async context manager; lets those through who know its user, where it has one."""
 
-    def __init__(self, user: str | None = None, refusal: bytes | None = REFUSAL) -> None:
-        self.user, self.refusal = user, refusal
+    def __init__(
+        self, user: str | None = None, refusal: bytes | None = REFUSAL, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.user, self.refusal, self.tls = user, refusal, tls
         self.asked: list[tuple[str, dict[str, str]]] = []
         """Request lines and header fields."""
         self.port = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def url(self, user: str = "") -> str:
-        return f"http://{user}{user and '@'}127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://{user}{user and '@'}127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Proxy:
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -141,6 +144,22 @@ def test_a_tunnel_leads_to_an_upstream_that_speaks_tls(
             assert "authorization" not in fields
             assert [seen.headers["authorization"] for seen in up.seen] == ["Bearer " + "k" * 20] * 2
             assert all("proxy-authorization" not in seen.headers for seen in up.seen)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_proxy_may_speak_tls_itself(secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        tls = certificate(tmp_path, "unknown_issuer")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        async with (
+            Upstream([json_reply(chat_reply())], tls=tls if secure else None) as up,
+            Proxy(USER, tls=tls) as proxy,
+        ):
+            async with adapter(upstream(up.url, "chat", proxy=proxy.url(WRITTEN))) as client:
+                assert [(await client.ask("chat")).status for _ in range(2)] == [200, 200]
+            assert len(proxy.asked) == len(up.seen) - 1 == 1
 
     play(scenario)
 
