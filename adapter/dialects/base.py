@@ -26,6 +26,10 @@ class StreamReader(Protocol):
     """What was mended so far; grows."""
 
     @property
+    def bare(self) -> bool:
+        """The answer was said to begin, and no more: what says so before it knows may still fail as if it had said nothing."""
+
+    @property
     def ended(self) -> bool:
         """A terminal event was given; further input is ignored."""
 

@@ -59,6 +59,11 @@ class Intake:
         self._mended: list[Anomaly] = []
 
     @property
+    def bare(self) -> bool:
+        """As `StreamReader.bare`."""
+        return self._reader.bare
+
+    @property
     def anomalies(self) -> list[Anomaly]:
         """What was mended so far."""
         return self._reader.anomalies + self._mended

@@ -57,7 +57,8 @@ class RawStream(ABC):
         """What is known of the answer: id, model, status, usage; never its items."""
         self.anomalies: list[Anomaly] = []
         self.answered = False
-        """The first event that is not an error has passed; of a Chat stream, the first with a choice."""
+        """The first event that is not an error has passed; of a Chat stream, the first with a choice, of a Responses stream the first
+        that says more than that there will be an answer."""
         self.headless = False
         """The answer began otherwise than those of its dialect do: its bytes are no stream for a client, and have to be read."""
         self.settling = False

@@ -107,9 +107,9 @@ def test_a_byte_order_mark_hides_nothing_of_the_first_event(dialect: DialectName
     first = stream.index(b"\n\n") + 2
 
     assert observer.feed(stream[:first]) == stream[:first]
-    assert observer.answered
     assert observer.answer.id
     assert observer.feed(stream[first:]) == stream[first:]
+    assert observer.answered
 
 
 @pytest.mark.parametrize("name", ["é", "é.delta", "\u2028", "\ufffd"])

@@ -102,6 +102,102 @@ def test_an_error_as_the_first_event_can_still_fail_over(
     play(scenario)
 
 
+BEGUN: list[dict[str, Any]] = [
+    {"type": kind, "response": response() | {"status": "in_progress", "output": [], "usage": None}}
+    for kind in ("response.created", "response.queued", "response.in_progress")
+]
+OVERLOADED = {"code": "server_is_overloaded", "message": "Our servers are currently overloaded."}
+USED_UP = {"code": "rate_limit_exceeded", "message": "Rate limit reached."}
+FAILS = {
+    "failed": [
+        {"type": "response.failed", "response": BEGUN[0]["response"] | {"status": "failed", "error": OVERLOADED}}
+    ],
+    "an_error_and_failed": [
+        {"type": "error", "message": "x", "code": "server_is_overloaded", "param": None},
+        {"type": "response.failed", "response": BEGUN[0]["response"] | {"status": "failed", "error": OVERLOADED}},
+    ],
+    "an_error_alone": [{"type": "error", "message": "x", "code": "server_is_overloaded", "param": None}],
+    "a_limit": [{"type": "response.failed", "response": BEGUN[0]["response"] | {"status": "failed", "error": USED_UP}}],
+    "nothing": [],
+}
+"""What OpenAI says behind `response.created` and `response.in_progress` where a model is overloaded."""
+
+
+def only_begun(name: str, beginnings: int) -> Script:
+    events = [*BEGUN[:beginnings], *FAILS[name]]
+    return [SSE, *(event(one | {"sequence_number": at}, one["type"]) for at, one in enumerate(events)), END]
+
+
+@pytest.mark.parametrize("beginnings", [1, 3])
+@pytest.mark.parametrize("name", FAILS)
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_what_only_said_that_it_began_is_answered_elsewhere(client_speaks: str, name: str, beginnings: int) -> None:
+    async def scenario() -> None:
+        async with Upstream(only_begun(name, beginnings)) as sick, Upstream(good("responses", True)) as well:
+            first, second = upstream(sick.url, "responses", "sick"), upstream(well.url, "responses", "well")
+            async with adapter(first, second) as client:
+                answer = await client.ask(client_speaks, stream=True)
+                says_hello(client_speaks, True, answer)
+                assert answer.body.count(b'"type":"response.created"') == (client_speaks == "responses")
+                assert len(sick.seen) == len(well.seen) == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("name", "status"), [("failed", 503), ("a_limit", 429), ("nothing", 502)])
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_where_nobody_else_answers_it_is_a_status(client_speaks: str, name: str, status: int) -> None:
+    async def scenario() -> None:
+        async with Upstream(only_begun(name, 2)) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask(client_speaks, stream=True)
+            assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
+            assert answer.json["error"]["message"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_a_stream_that_thinks_long_behind_its_beginning_has_its_status_in_time(client_speaks: str) -> None:
+    """And then loses nothing of it."""
+
+    async def scenario() -> None:
+        begun = good("responses", True)
+        release = asyncio.Event()
+        script = [*begun[:3], Until(release), *begun[3:]]
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses"), commit_after=0.1) as client:
+            asked = asyncio.ensure_future(client.ask(client_speaks, stream=True))
+            await asyncio.sleep(0.4)
+            release.set()
+            answer = await asked
+            says_hello(client_speaks, True, answer)
+            assert answer.body.startswith(b":")
+            if client_speaks == "responses":
+                assert answer.types[:3] == ["response.created", "response.in_progress", "response.output_item.added"]
+
+    play(scenario)
+
+
+def test_a_background_stream_gives_its_id_at_once() -> None:
+    """A client that breaks off goes on by it, however long the answer waits in a queue."""
+
+    async def scenario() -> None:
+        begun = good("responses", True)
+        release = asyncio.Event()
+        async with (
+            Upstream([*begun[:2], Until(release), *begun[2:]]) as up,
+            adapter(upstream(up.url, "responses", profile="openai")) as client,
+        ):
+            raw = ask_bytes("responses", stream=True, background=True)
+            reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+            writer.write(raw)
+            async with asyncio.timeout(5):
+                assert b"resp_up1" in await reader.readuntil(b'"response.created"') + await reader.read(2_000)
+            release.set()
+            writer.close()
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("client_speaks", ["chat", "responses"])
 def test_events_without_a_choice_are_no_answer_yet(client_speaks: str) -> None:
     script = [SSE, event({"choices": []}), event({"queue": 1}), event(b"[DONE]"), END]

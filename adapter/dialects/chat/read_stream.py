@@ -61,6 +61,9 @@ class ChatReader:
         self.anomalies: list[Anomaly] = self._anomaly.found
         self.ended = False
 
+    bare = False
+    """As `StreamReader.bare`: a server of this dialect begins when it has something to say."""
+
     @property
     def settling(self) -> bool:
         """The finish has come; only usage may follow."""

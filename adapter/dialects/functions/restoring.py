@@ -143,6 +143,10 @@ class RestoringReader:
         self._restoring = Restoring(tools, reader.anomalies)
 
     @property
+    def bare(self) -> bool:
+        return self._reader.bare
+
+    @property
     def ended(self) -> bool:
         return self._reader.ended
 

@@ -26,6 +26,8 @@ ENDS: Final = {
     "response.cancelled": "cancelled",
 }
 """Terminal events -> the status that they mean where their object gives none."""
+BEGINNINGS: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
+"""What says that there will be an answer, and nothing of it. OpenAI says so before a model that is overloaded refuses."""
 OF_ANSWERS: Final = "response."
 """What the types of events begin with that tell of an answer."""
 FAILURES: Final = ("failed", "cancelled")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from adapter.dialects.base import Frame
 from adapter.dialects.raw import ENDED_EARLY, RawStream, named
 from adapter.dialects.refrain import Sole
-from adapter.dialects.responses.answers import ENDS, OF_ANSWERS, ending, is_failure, kind_of
+from adapter.dialects.responses.answers import BEGINNINGS, ENDS, OF_ANSWERS, ending, is_failure, kind_of
 from adapter.dialects.responses.reply import error_facts, failed_error
 from adapter.dialects.responses.traits import countable, shown_wire
 from adapter.dialects.responses.write_stream import ResponsesWriter
@@ -118,7 +118,8 @@ class RawResponsesStream(RawStream):
             answer.usage = normal(response.get("usage"))
             self.ended = True
         if not self.answered and answer.status != "failed" and kind.startswith(OF_ANSWERS):
-            self.answered, self.headless = True, not response
+            self.answered = kind not in BEGINNINGS or self._exchange.request.body.get("background") is True
+            self.headless = not (response or self._begun)
         answer.id = answer.id or named(response.get("id"))
         answer.model = answer.model or named(response.get("model"))
         answer.created_at = answer.created_at or count(response.get("created_at")) or 0

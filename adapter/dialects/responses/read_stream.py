@@ -25,6 +25,7 @@ from adapter.dialects.base import StreamReader
 from adapter.dialects.functions.restoring import RestoringReader
 from adapter.dialects.refrain import Refrain, Sole
 from adapter.dialects.responses.answers import (
+    BEGINNINGS,
     ENDS,
     Ending,
     ended,
@@ -67,6 +68,8 @@ class ResponsesReader:
         self.anomalies: list[Anomaly] = self._assembly.anomalies
         self._beside: dict[str, Any] = {}
         self._started = False
+        self.bare = False
+        """As `StreamReader.bare`."""
         self._headless = False
         self._ended = False
         self._error: AdapterError | None = None
@@ -164,6 +167,7 @@ class ResponsesReader:
                 self._other(kind, event)
             else:
                 self._start(event)
+                self.bare = kind in BEGINNINGS
                 handler[0](self, event, handler[1])
         except UpstreamInvalid as error:
             return self._failed(error)

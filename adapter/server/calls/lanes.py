@@ -208,14 +208,15 @@ class Hub(Streaming[list[Event]]):
         Raises:
             AdapterError: it did not.
         """
-        intake, reply = self.intake, self._reply
-        while not self._first and not intake.ended:
-            chunk = await reply.read()
-            self._first = intake.feed(chunk) if chunk else intake.close()
-        first = self._first[0]
-        if type(first) is Failed:
-            self.usage = first.usage
-            raise first.error
+        intake = self.intake
+        first = await self.piece()
+        while intake.bare and not intake.ended:
+            first = first + await self.piece()
+        said = next((event for event in first if type(event) is not Started), None)
+        if type(said) is Failed:
+            self.usage = said.usage
+            raise said.error
+        self._first = first
 
     async def batch(self) -> Batch:
         return 0, await self.piece()
