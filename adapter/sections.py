@@ -108,7 +108,8 @@ class Upstream(Section):
     models: Globs = ("*",)
     """Glob patterns over the names of the models that it serves."""
     aliases: dict[str, str] = field(default_factory=dict)
-    """A name that clients use -> the one that the upstream knows the model by."""
+    """A name that clients use, or a pattern of such names -> the one that the upstream knows the model by. A name goes before patterns,
+    and these in their order."""
     capabilities: dict[str, Any] = field(default_factory=dict)
     """What it can and cannot do, where that is not as its profile says. Defaults are those of the profile `generic`."""
     connect_timeout: PositiveFloat = 10

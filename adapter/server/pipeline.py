@@ -50,7 +50,7 @@ from adapter.server.settle import Books
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Outcome, Turn
 from adapter.telemetry.log import log
-from adapter.wire.headers import IDEMPOTENCY_KEY, JSON, RawHeaders, returned
+from adapter.wire.headers import IDEMPOTENCY_KEY, JSON, OF_LIMITS, RawHeaders, returned
 from adapter.wire.jsonio import loads_request
 
 _LAST_WORDS_WITHIN: Final = 3.0
@@ -220,7 +220,7 @@ def _passing_back(turn: Turn, fields: RawHeaders) -> RawHeaders:
     """What the client gets of the upstream's fields: limits of an account that others use too are not its business."""
     if turn.caller.key_id is None:
         return fields
-    return [field for field in fields if not field[0].startswith(b"x-ratelimit-")]
+    return [field for field in fields if not field[0].startswith(OF_LIMITS)]
 
 
 def _prepared(turn: Turn, pulse: Pulse, course: Course) -> StreamWriter | None:

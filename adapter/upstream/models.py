@@ -61,7 +61,7 @@ class Catalog:
         found: dict[str, Model] = {}
         for upstream, listed in zip(upstreams, lists, strict=True):
             models = [_model(entry, upstream) for entry in listed if upstream.serves(entry["id"])]
-            names = (*upstream.aliases, *(name for name in upstream.models if _GLOB.isdisjoint(name)))
+            names = (name for name in (*upstream.aliases, *upstream.models) if _GLOB.isdisjoint(name))
             for model in (*models, *(Model(name, 0, upstream.name, upstream) for name in names)):
                 if allows(model.id, upstream.name):
                     found.setdefault(model.id, model)

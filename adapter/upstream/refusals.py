@@ -39,7 +39,7 @@ from adapter.errors import (
 )
 from adapter.upstream.envelopes import Said, is_error, read_error
 from adapter.upstream.wordings import SPENT, Meaning, is_about_input, is_about_key, meaning_of
-from adapter.wire.headers import returned
+from adapter.wire.headers import OF_LIMITS, returned
 from adapter.wire.jsonio import NotJson, dumps, is_writable, loads
 
 MAX_MESSAGE: Final = 2_000
@@ -209,7 +209,7 @@ def _meant(said: Said, status: int, headers: Mapping[str, str], *, own_key: bool
     if status in (413, 431):
         return PayloadTooLarge(message or "The request is too large for the upstream.", param=said.param)
     if status == 429:
-        wait = retry_after(headers, said.message)
+        wait = retry_after(headers, said.message, said.details)
         limit = {"code": facts["code"], "type": facts["type"], "param": said.param}
         reached = UpstreamLimited(message or "The upstream's rate limit is reached.", retry_after=wait, **limit)
         reached.headers = _limits(headers)
@@ -300,21 +300,25 @@ def _scrubbed_value(value: Any) -> Any:
 
 def _limits(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     """The fields that tell a client where it stands; whoever must not know takes them away."""
-    return tuple(field for field in returned(headers) if field[0].startswith(_LIMITS.encode()))
+    return tuple(field for field in returned(headers) if field[0].startswith(OF_LIMITS))
 
 
 # ------------------------------------------------------------------------------------------------------- waiting
 
 
-def retry_after(headers: Mapping[str, str], message: str = "") -> int:
-    """Whole seconds to wait: what the headers say, the "try again in 1.5s" of the message, else `DEFAULT_RETRY_AFTER`."""
-    wait = _any_wait(headers, message)
+def retry_after(headers: Mapping[str, str], message: str = "", details: Mapping[str, Any] | None = None) -> int:
+    """Whole seconds to wait: what the headers say, the `resets_in_seconds` beside the message (ChatGPT's plans), the "try again in
+    1.5s" in it, else `DEFAULT_RETRY_AFTER`."""
+    wait = _any_wait(headers, message, details)
     return DEFAULT_RETRY_AFTER if wait is None else wait
 
 
-def _any_wait(headers: Mapping[str, str], message: str) -> int | None:
-    """What the headers or the message say."""
+def _any_wait(headers: Mapping[str, str], message: str, details: Mapping[str, Any] | None = None) -> int | None:
+    """What the headers, the details or the message say."""
     waits = _wait_of_headers(headers)
+    resets = (details or {}).get("resets_in_seconds") if waits is None else None
+    if isinstance(resets, int | float) and isfinite(resets):
+        return _whole(resets)
     said = _TRY_AGAIN.search(message[:MAX_MESSAGE]) if waits is None else None
     if said is None:
         return waits

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -131,11 +131,16 @@ class Upstream:
 
     def serves(self, model: str) -> bool:
         """Whether a client may ask it for `model`."""
-        return model in self.aliases or self._globs.match(model) is not None
+        return self._alias(model) is not None or self._globs.match(model) is not None
 
     def own_name(self, model: str) -> str:
         """What the upstream itself calls `model`."""
-        return self.aliases.get(model, model)
+        return self._alias(model) or model
+
+    def _alias(self, model: str) -> str | None:
+        if model in self.aliases:
+            return self.aliases[model]
+        return next((name for pattern, name in self.aliases.items() if fnmatchcase(model, pattern)), None)
 
 
 @dataclass(frozen=True, slots=True)

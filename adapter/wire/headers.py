@@ -50,8 +50,9 @@ _SINGLE: Final = frozenset(
 _AGENT: Final = "User-Agent"
 OURS: Final = b"x-adapter-"
 """Fields that say what became of the request here begin so."""
-TO_ANY_UPSTREAM: Final = (b"traceparent", b"tracestate")
+TO_ANY_UPSTREAM: Final = (b"traceparent", b"tracestate", b"x-codex-turn-state")
 TO_CALLERS_UPSTREAM: Final = (
+    b"chatgpt-account-id",
     b"openai-beta",
     b"openai-organization",
     b"openai-project",
@@ -62,12 +63,14 @@ TO_CALLERS_UPSTREAM: Final = (
     b"x-client-request-id",
     b"x-codex-beta-features",
     b"x-codex-turn-metadata",
-    b"x-codex-turn-state",
     b"x-codex-window-id",
     b"x-openai-internal-codex-responses-lite",
 )
 """Fields that choose an account's organisation or a client's features: they go on only where the caller's own key does."""
 
+_OF_WINDOWS: Final = ("used-percent", "window-minutes", "reset-at", "reset-after-seconds")
+OF_LIMITS: Final = (b"x-ratelimit-", b"x-codex-primary-", b"x-codex-secondary-", b"x-codex-credits-")
+"""What the names of fields begin with that say where an account stands."""
 FROM_UPSTREAM: Final = frozenset(
     {
         "openai-processing-ms",
@@ -82,6 +85,8 @@ FROM_UPSTREAM: Final = frozenset(
         "x-ratelimit-reset-requests",
         "x-ratelimit-reset-tokens",
         "x-should-retry",
+        *(f"x-codex-{which}-{what}" for which in ("primary", "secondary") for what in _OF_WINDOWS),
+        *("x-codex-credits-has-credits", "x-codex-credits-unlimited", "x-codex-credits-balance"),
     }
 )
 """Never `openai-model` (Codex takes it for a rerouting), never `set-cookie`, never `x-request-id` (ours is returned)."""

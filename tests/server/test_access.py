@@ -211,7 +211,10 @@ def test_what_is_another_owners_does_not_exist() -> None:
             group("a", upstreams=["shared"], limits={"requests_per_minute": 50}),
             group("b", upstreams=["bobs-*"], limits={"requests_per_minute": 1}),
         )
-        mine, his = json_reply(chat_reply(), 200, "x-ratelimit-limit-tokens: 77"), [json_reply(chat_reply("bob's"))]
+        mine, his = (
+            json_reply(chat_reply(), 200, "x-ratelimit-limit-tokens: 77", "x-codex-primary-used-percent: 42"),
+            [json_reply(chat_reply("bob's"))],
+        )
         async with Upstream([mine]) as shared, Upstream(his) as secret:
             sections = (
                 upstream(shared.url, "chat", "shared", api_key=OWN, models=["m"]),
@@ -226,6 +229,7 @@ def test_what_is_another_owners_does_not_exist() -> None:
                     assert told[-1].status == 200
                 assert told[-1].headers["x-ratelimit-remaining-requests"] == "45"
                 assert "x-ratelimit-limit-tokens" not in told[-1].headers, "those of the operator's account"
+                assert all("x-codex-primary-used-percent" not in answer.headers for answer in told)
                 told.append(await ask(client, ALICE, model="bobs-model"))
                 told.append(await ask(client, ALICE, provider="bobs-box"))
                 told.append(await ask(client, ALICE, provider="no-such"))

@@ -441,12 +441,32 @@ def test_reasoning_that_the_upstream_cannot_open_is_left_out_and_asked_again_onc
     play(scenario)
 
 
-def test_without_reasoning_to_leave_out_the_refusal_stands() -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_in_plain_words_is_left_out_for_a_server_that_takes_none(stream: bool) -> None:
+    """OpenAI's, for a conversation that began with another model: `content` must be empty there."""
+    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
+    said = {**thought, "content": [{"type": "reasoning_text", "text": "Hm."}]}
+
     async def scenario() -> None:
-        refused = json_reply({"error": {"message": "no", "code": "invalid_encrypted_content"}}, 400)
+        error = {"message": "too long", "code": "array_above_max_length", "param": "input[1].content"}
+        refused = json_reply({"error": error}, 400)
+        async with (
+            Upstream([refused], thinking_responses(stream)) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            await ask(client, stream, input=[ASKS, said, thought])
+            assert [seen.json["input"][1:] for seen in up.seen] == [[said, thought], [thought]]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("code", ["invalid_encrypted_content", "array_above_max_length"])
+def test_without_reasoning_to_leave_out_the_refusal_stands(code: str) -> None:
+    async def scenario() -> None:
+        refused = json_reply({"error": {"message": "no", "code": code}}, 400)
         async with Upstream([refused]) as up, adapter(upstream(up.url, "responses")) as client:
             answer = await client.ask("responses", input=[ASKS, {"type": "compaction", "encrypted_content": BLOB}])
-            assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_encrypted_content")
+            assert (answer.status, answer.json["error"]["code"]) == (400, code)
             assert len(up.seen) == 1
 
     play(scenario)

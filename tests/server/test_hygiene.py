@@ -176,8 +176,42 @@ def test_a_clients_organisation_does_not_ride_on_the_operators_key() -> None:
             Upstream([json_reply(chat_reply())]) as up,
             adapter(upstream(up.url, "chat", api_key="sk-1")) as client,
         ):
-            await client.ask("chat", headers={"openai-organization": "org-1", "originator": "codex_exec"})
-            assert not {"openai-organization", "originator"} & set(up.seen[0].headers)
+            said = {"openai-organization": "org-1", "originator": "codex_exec", "chatgpt-account-id": "a"}
+            await client.ask("chat", headers=said)
+            assert not said.keys() & set(up.seen[0].headers)
+
+    play(scenario)
+
+
+def test_who_is_logged_in_at_chatgpt_says_for_which_account() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(response())]) as up, adapter(upstream(up.url, "responses")) as client:
+            await client.ask("responses", headers={"chatgpt-account-id": "a", "authorization": "Bearer eyJ"})
+            assert up.seen[0].headers["chatgpt-account-id"] == "a"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("whose", ["callers", "operators"])
+def test_a_server_hears_again_what_it_gave_codex_for_the_turn(whose: str) -> None:
+    async def scenario() -> None:
+        reply = json_reply(response(), 200, "x-codex-turn-state: sticky")
+        key = {} if whose == "callers" else {"api_key": "sk-1"}
+        async with Upstream([reply]) as up, adapter(upstream(up.url, "responses", **key)) as client:
+            state = (await client.ask("responses")).headers["x-codex-turn-state"]
+            await client.ask("responses", headers={"x-codex-turn-state": state})
+            assert up.seen[1].headers["x-codex-turn-state"] == "sticky"
+
+    play(scenario)
+
+
+def test_codex_is_shown_where_its_plan_stands() -> None:
+    fields = {"x-codex-primary-used-percent": "42", "x-codex-secondary-reset-at": "1", "x-codex-credits-balance": "7"}
+
+    async def scenario() -> None:
+        reply = json_reply(response(), 200, *(f"{name}: {value}" for name, value in fields.items()))
+        async with Upstream([reply]) as up, adapter(upstream(up.url, "responses")) as client:
+            assert fields.items() <= (await client.ask("responses")).headers.items()
 
     play(scenario)
 

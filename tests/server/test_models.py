@@ -30,7 +30,7 @@ def test_the_union_filtered_by_patterns_with_aliases() -> None:
             Upstream([json_reply({}, 404)]) as two,
         ):
             sections = (
-                upstream(one.url, "chat", "one", models=["qwen*"], aliases={"gpt-5.5": "qwen3"}),
+                upstream(one.url, "chat", "one", models=["qwen*"], aliases={"gpt-5.5": "qwen3", "gpt-4*": "qwen3"}),
                 upstream(two.url, "responses", "two", models=["exact-name", "glob-*"]),
             )
             async with adapter(*sections) as client:

@@ -605,6 +605,26 @@ def test_rate_limits_keep_how_long_to_wait(headers: dict[str, str], message: str
     assert (error.http_status, error.type, error.code) == (429, "tokens", "rate_limit_exceeded")
 
 
+@pytest.mark.parametrize(
+    ("headers", "resets", "seconds"),
+    [
+        ({}, 188000, 188000),
+        ({}, 0.5, 1),
+        ({"retry_after": "7"}, 188000, 7),
+        ({}, "soon", 1),
+        ({}, None, 1),
+        ({}, -5, 0),
+    ],
+)
+def test_a_plan_that_is_used_up_says_when_it_begins_anew(headers: dict[str, str], resets: Any, seconds: int) -> None:
+    """ChatGPT's, which says it in the error alone."""
+    said = {"type": "usage_limit_reached", "plan_type": "plus", "resets_in_seconds": resets}
+    error = refused(429, {"error": {"message": "The usage limit has been reached", **said}}, **headers)
+
+    assert (error.http_status, error.retry_after) == (429, seconds)
+    assert error.details["plan_type"] == "plus"
+
+
 @pytest.mark.parametrize("name", ["retry-after", "llm_provider-retry-after"])
 def test_litellm_passes_on_how_long_its_provider_wants_to_be_left(name: str) -> None:
     body = openai(

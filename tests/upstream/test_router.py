@@ -34,6 +34,15 @@ def test_patterns_match_whole_names_and_mind_case() -> None:
             router.route(unknown)
 
 
+def test_an_alias_may_be_a_pattern_and_names_go_first() -> None:
+    """Codex asks for models that nobody configured (`codex-auto-review`)."""
+    aliases = {"codex-*": "small", "*": "large", "codex-mini": "mini", "odd[1]": "odd"}
+    router = _router({"name": "a", "models": ("qwen*",), "aliases": aliases}, {"name": "b", "models": ("gpt-5",)})
+    asked = {"codex-auto-review": "small", "codex-mini": "mini", "anything": "large", "odd[1]": "odd"}
+    assert {model: _chosen(router, model) for model in asked} == {model: [("a", own)] for model, own in asked.items()}
+    assert _chosen(router, "gpt-5") == [("a", "large"), ("b", "gpt-5")]
+
+
 def test_an_alias_counts_in_matching_and_is_replaced() -> None:
     router = _router({"name": "a", "models": ("qwen3-coder",), "aliases": {"gpt-5.5": "qwen3-coder"}}, {"name": "b"})
     assert _chosen(router, "gpt-5.5")[0] == ("a", "qwen3-coder")

@@ -19,7 +19,7 @@ from adapter.sections import Server
 from adapter.server.calls.choices import begun_in_parallel
 from adapter.server.calls.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun
 from adapter.server.calls.losing import report
-from adapter.server.calls.plan import Plan, translated, without_reasoning_blobs, written
+from adapter.server.calls.plan import Plan, translated, without_foreign_reasoning, written
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
 from adapter.upstream.client import Kind, Reply, UpstreamClient
@@ -156,7 +156,7 @@ class Asking:
         Raises:
             AdapterError: `refused`, where that was not the reason; that the reasoning is lost, where nothing may be.
         """
-        plain = without_reasoning_blobs(body) if refused.code == "invalid_encrypted_content" else None
+        plain = without_foreign_reasoning(body, refused.code)
         if plain is None:
             try:
                 raise refused

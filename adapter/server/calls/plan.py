@@ -36,13 +36,23 @@ class Plan:
     losses: list[Loss]
 
 
-def without_reasoning_blobs(sent: bytes) -> bytes | None:
-    """A Responses body without reasoning that only its maker can read, for an upstream that refused it; None where it holds
-    none."""
+_OF_ITS_MAKER: Final = {
+    "invalid_encrypted_content": ("encrypted_content",),
+    "array_above_max_length": ("encrypted_content", "content"),
+}
+"""How a server refuses reasoning of another one -> the members that show it: what it cannot open, and text where it takes none."""
+
+
+def without_foreign_reasoning(sent: bytes, code: str | None) -> bytes | None:
+    """A Responses body without reasoning that only its maker can read, for an upstream that refused it with this code; None where
+    it holds none, or was refused for another reason."""
+    told = _OF_ITS_MAKER.get(code or "")
+    if told is None:
+        return None
     body = loads(sent)
     given = body.get("input")
     items = given if isinstance(given, list) else []
-    kept = [item for item in items if item.get("type") != "reasoning" or not item.get("encrypted_content")]
+    kept = [item for item in items if item.get("type") != "reasoning" or not any(map(item.get, told))]
     return None if len(kept) == len(items) else dumps({**body, "input": kept})
 
 
