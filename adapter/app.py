@@ -107,7 +107,15 @@ def create(settings: Settings, again: Again | None = None, manager: Manager | No
 
     endpoints = {} if stored is None else stored.endpoints(pipeline)
     probe = None if stored is None else Probe(stored.ready, tasks, clock=time.monotonic)
-    return router(pipeline, Models(pipeline), Livez(), Readyz(drain, probe), lifespan, endpoints)
+    front = router(pipeline, Models(pipeline), Livez(), Readyz(drain, probe), lifespan, endpoints)
+    return _for_pages(front, server.cors_origins) if server.cors_origins else front
+
+
+def _for_pages(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    """The application, for the scripts of pages from these origins as well."""
+    from starlette.middleware.cors import CORSMiddleware  # a tenth of a start that needs it nowhere else
+
+    return CORSMiddleware(app, origins, ("GET", "POST", "DELETE"), allow_headers=("*",), expose_headers=("*",))
 
 
 def _trusted() -> ssl.SSLContext:

@@ -69,6 +69,8 @@ class Server(Section):
     """Bytes of its own conversation that a connection remembers. A client that refers to more is told to send it."""
     websocket_connections: PositiveInt = 1000
     """Connections that a caller may have at once, in one worker."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of web pages whose scripts may ask and read (`https://chat.example`); `*` for all. Empty: pages may not."""
     open: bool = False
     """Anyone may ask although other machines reach the port and there are no keys; `serve --open`."""
     access_log: bool = True

@@ -23,13 +23,14 @@ class ClientGone(Exception):
 
 
 def check_form(headers: Headers) -> None:
-    """The body claims to be JSON in UTF-8, plain or in a coding that is known (a missing content type passes).
+    """The body claims to be JSON in UTF-8, plain or in a coding that is known. A missing content type passes, but not from a web
+    page: a browser asks nobody before it sends such a request to another site, or to this very machine.
 
     Raises:
         UnsupportedMediaType: it does not.
     """
     content_type = headers.get(b"content-type", b"")
-    if content_type not in (b"application/json", b""):
+    if content_type != b"application/json" and (content_type or b"origin" in headers):
         kind, *parameters = (part.strip() for part in content_type.lower().split(b";"))
         if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
             raise UnsupportedMediaType("The content type must be application/json.")

@@ -66,7 +66,8 @@ class Sockets:
             raise UpgradeRequired("This server answers over HTTP only.")
         self._pipeline.admit(handshake, scope)
         origin = handshake.headers.get(b"origin")
-        if origin is not None and _site(origin) != handshake.headers.get(b"host"):
+        own = origin is None or _site(origin) == handshake.headers.get(b"host")
+        if not own and not {"*", (origin or b"").decode("latin-1")} & set(settings.cors_origins):
             # a browser asks nobody before it opens a socket to another site, or to this very machine
             raise Forbidden("A page of another origin may not open a socket here.")
         if self._open[handshake.caller] >= settings.websocket_connections:
