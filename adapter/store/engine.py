@@ -32,16 +32,16 @@ from contextlib import asynccontextmanager
 from errno import EACCES
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import URL, create_engine, event, make_url
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.util import greenlet_spawn
 
 from adapter.errors import ConfigError, StoreUnavailable
 from adapter.store import migrate
-from adapter.store.faults import foreign, may_run_again, unavailable
+from adapter.store.faults import foreign, may_run_again, sqlstate, unavailable
 from adapter.store.paths import default_path
 from adapter.telemetry.log import log
 
@@ -57,6 +57,12 @@ _CHECKED_AT_START = 64 << 20
 """SQLite files up to this size are checked page by page at start (well under a second); larger ones by use."""
 _ROOM = 1 << 20
 """Bytes that a disk which is not full has left: a turn, and SQLite's log of it."""
+
+
+_IN_URLS: Final = {"sslmode": "ssl", "target_session_attrs": "target_session_attrs"}
+"""What may stand behind the `?` of a PostgreSQL URL, as hosted databases hand it out -> what the driver calls it."""
+_READ_ONLY: Final = "25006"
+"""The SQLSTATE of a session that may not write."""
 
 
 class Limits(NamedTuple):
@@ -89,7 +95,10 @@ def store_url(url: str | None) -> URL:
                 raise ConfigError("store.url: SQLite needs a file, as in sqlite:////var/lib/adapter/store.db")
             return parsed.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres":
-            return parsed.set(drivername="postgresql+asyncpg")
+            query = {_IN_URLS.get(name, name): value for name, value in parsed.query.items()}
+            for name in query.keys() - _IN_URLS.values():
+                raise ConfigError(f"store.url: {name} is not known here; it takes {' and '.join(_IN_URLS)}")
+            return parsed.set(drivername="postgresql+asyncpg", query=query)
         case other:
             raise ConfigError(f"store.url: {other!r} is not supported; expected sqlite or postgresql")
 
@@ -150,7 +159,7 @@ class Database:
         settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()}
         command = self.limits.statement + 1  # the server's own end comes first and names its reason
         try:
-            return create_engine(
+            engine = create_engine(
                 self.url,
                 hide_parameters=True,
                 connect_args={
@@ -166,6 +175,15 @@ class Database:
             raise ConfigError(
                 "store.url: PostgreSQL needs the driver asyncpg: install responses-chat-adapter[postgres]"
             ) from None
+
+        @event.listens_for(engine, "handle_error")
+        def failed(context: ExceptionContext) -> None:
+            if (
+                sqlstate(context.original_exception) == _READ_ONLY
+            ):  # another server leads by now, which only new ones reach
+                context.is_disconnect = True
+
+        return engine
 
     # ------------------------------------------------------------------------------------------------------- opening
 

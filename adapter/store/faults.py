@@ -70,8 +70,8 @@ def _reason(fault: BaseException) -> str:
         case sqlite3.Error():
             name = getattr(fault, "sqlite_errorname", "")
             return next((reason for code, reason in _SQLITE.items() if name.startswith(code)), "failed")
-        case _ if (sqlstate := _sqlstate(fault)) is not None:
-            return _SQLSTATE.get(sqlstate, "gone" if sqlstate.startswith("08") else "failed")
+        case _ if (state := sqlstate(fault)) is not None:
+            return _SQLSTATE.get(state, "gone" if state.startswith("08") else "failed")
         case DBAPIError():
             reason = "failed" if fault.orig is None else _reason(fault.orig)
             return "gone" if fault.connection_invalidated and reason == "failed" else reason
@@ -83,10 +83,10 @@ def _reason(fault: BaseException) -> str:
             return "failed" if fault.__cause__ is None else _reason(fault.__cause__)
 
 
-def _sqlstate(fault: BaseException) -> str | None:
+def sqlstate(fault: BaseException) -> str | None:
     """Of asyncpg's errors and of those that SQLAlchemy's adapter of asyncpg makes of them."""
-    sqlstate = getattr(fault, "sqlstate", None)
-    return sqlstate if isinstance(sqlstate, str) else None
+    state = getattr(fault, "sqlstate", None)
+    return state if isinstance(state, str) else None
 
 
 def may_run_again(fault: BaseException) -> bool:
@@ -100,5 +100,5 @@ def may_run_again(fault: BaseException) -> bool:
     return (
         isinstance(fault, IntegrityError)
         or fault.connection_invalidated
-        or (fault.orig is not None and _sqlstate(fault.orig) in _LOST_RACES)
+        or (fault.orig is not None and sqlstate(fault.orig) in _LOST_RACES)
     )

@@ -438,6 +438,24 @@ async def test_postgres_read_only_replica(served: Store, postgres: Server) -> No
     assert texts(await served.resolve("t", "resp_1")) == ["q", "a"]
 
 
+async def test_postgres_sessions_that_may_not_write_give_way_to_new_ones(served: Store, postgres: Server) -> None:
+    """Behind a failover the old ones stay open to what does not lead any more."""
+    await save(served)
+    await greenlet_spawn(served.db.engine.dispose)
+    await postgres.sql(f"ALTER DATABASE {served.db.url.database} SET default_transaction_read_only = on")
+    assert await reason(save(served, "resp_2")) == "read_only"
+    await postgres.sql(f"ALTER DATABASE {served.db.url.database} SET default_transaction_read_only = off")
+    assert await save(served, "resp_2")
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer"])
+async def test_postgres_urls_of_hosted_databases(postgres: Server, own_database: str, mode: str) -> None:
+    store = Store(f"{postgres.url(own_database)}?sslmode={mode}&target_session_attrs=any", limits=SHORT)
+    await store.open()
+    assert await save(store)
+    await store.close()
+
+
 async def test_postgres_pool_empty(postgres: Server, own_database: str) -> None:
     store = Store(postgres.url(own_database), limits=Limits(pool=0.2))
     await store.open()

@@ -102,6 +102,7 @@ def test_the_revisions_that_the_binary_knows_are_those_it_carries() -> None:
         ("sqlite:///:memory:", "SQLite needs a file"),
         ("mysql://root:hunter2@host/db", "'mysql' is not supported"),
         ("nonsense", "not a database URL"),
+        ("postgresql://u:hunter2@h/d?sslmod=require", "sslmod is not known here; it takes sslmode"),
     ],
 )
 def test_urls_that_cannot_be_served(url: str, what: str) -> None:
