@@ -57,6 +57,9 @@ class Server(Section):
     """Seconds that a client may leave unread what it is sent."""
     reply_limit: PositiveInt = 64 * MIB
     """Bytes that the plain reply of an upstream may have."""
+    idle_connection: PositiveInt = 75
+    """Seconds that a client's connection is kept without a request: longer than SDKs keep theirs, so that they find none closed. Say
+    more behind a load balancer that keeps them for longer (Google's: 600)."""
     drain_delay: Annotated[float, Bounds(ge=0)] = 0
     """Seconds between turning not ready and closing the listener, for load balancers that poll."""
     drain_timeout: PositiveFloat = 30

@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 _CERTIFICATES: Final = "SSL_CERT_FILE"
 """Where OpenSSL is told the file of trusted certificates."""
-_IDLE_CLIENT: Final = 75
-"""Seconds an idle client connection is kept: longer than the pools of the SDKs, so that they do not find theirs closed."""
 _SILENT_SOCKET: Final = 120
 """Seconds that a ping may go unanswered: an agent may run its tools without a look at its socket."""
 _AFTER_DEADLINE: Final = 5
@@ -100,7 +98,7 @@ def serve(settings: Settings, again: Again, model: socket.socket | None = None) 
         proxy_headers=False,
         backlog=listening.BACKLOG,
         workers=server.workers,
-        timeout_keep_alive=_IDLE_CLIENT,
+        timeout_keep_alive=server.idle_connection,
         timeout_graceful_shutdown=graceful,
         timeout_worker_healthcheck=_WORKER_STARTS,
     )

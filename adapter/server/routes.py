@@ -7,6 +7,7 @@ Azure's clients look for it. What those call a deployment is a model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from operator import attrgetter
@@ -15,7 +16,7 @@ from typing import Any, Final
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from adapter.errors import AdapterError, MethodNotAllowed, NotFound
+from adapter.errors import AdapterError, MethodNotAllowed, NotFound, UpgradeRequired
 from adapter.hub.request import DialectName
 from adapter.server.counting import PATH as COUNT_PATH
 from adapter.server.counting import Counting
@@ -28,6 +29,8 @@ from adapter.server.turn import Turn
 
 _PREFIXES: Final = ("/v1", "", "/v1/v1")
 _AZURE: Final = "/openai/"
+_OF_HANDSHAKES: Final = b"sec-websocket-key"
+_SLASHES: Final = re.compile("/+")
 
 
 class Front:
@@ -46,6 +49,8 @@ class Front:
             path = path[len(_AZURE) - 1 :]
             scope = {**scope, "path": path, "root_path": ""}
         app = self._exact.get(path) if scope["type"] == "http" else None
+        if app is None and ("//" in path or path.endswith("/")):  # base URLs are joined so, too
+            return self({**scope, "path": _SLASHES.sub("/", path).rstrip("/"), "root_path": ""}, receive, send)
         return (app or self._others)(scope, receive, send)
 
 
@@ -60,6 +65,11 @@ class Methods:
         app = self._by_method.get(scope["method"])
         if app is not None:
             return app(scope, receive, send)
+        if _OF_HANDSHAKES in dict(
+            scope["headers"]
+        ):  # a proxy has taken the rest of it away; Codex goes on over HTTP at once
+            refused = UpgradeRequired("A WebSocket does not get here: a proxy in between does not pass its Upgrade on.")
+            return _refused(self._pipeline, scope, receive, send, refused)
         error = MethodNotAllowed(f"This path takes {' and '.join(self._by_method)} only.")
         error.allow = ", ".join(self._by_method)
         return _refused(self._pipeline, scope, receive, send, error)

@@ -13,6 +13,7 @@ plain request among 32). One that is alone waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
 from math import inf
@@ -45,6 +46,15 @@ _ONE_CHUNK: Final = 16 * 1024
 _CR: Final = 0x0D
 _LF: Final = 0x0A
 _NO_TIMER: Final = TimerNoop()
+_KEPT_ALIVE: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), 60)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL")
+        if hasattr(socket, name)
+    ),
+)
+"""Options of a connection to an upstream: asked every minute whether it is still there."""
 
 
 class Within(NamedTuple):
@@ -107,6 +117,13 @@ class Protocol(ResponseHandler):
         the connection is lost; set only by the call that it carries, until its end."""
         self._between = False
         """While somebody listens: the parser is between two chunks of the body."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A firewall in between forgets a connection on which nothing moves, as while a long plain answer is made."""
+        super().connection_made(transport)
+        if (wire := transport.get_extra_info("socket")) is not None:
+            for level, option, value in _KEPT_ALIVE:
+                wire.setsockopt(level, option, value)
 
     def listened(self, heard: Callable[[bytes], None]) -> asyncio.Future[None]:
         """Call `heard` from now on; a future for the one who waits meanwhile. The body's reader holds nothing."""

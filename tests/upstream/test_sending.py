@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
@@ -73,6 +74,20 @@ def test_a_field_with_a_line_break_is_never_written(value: str) -> None:
             with pytest.raises(ValueError, match="line break"):
                 await post(sends, up.url, {"Authorization": value})
             assert not up.seen
+
+    play(scenario)
+
+
+def test_the_system_asks_an_upstream_whether_it_is_still_there() -> None:
+    """While a long plain answer is made nothing moves, and a firewall forgets the connection."""
+
+    async def scenario() -> None:
+        async with Upstream([json_reply({})]) as up, sender() as sends:
+            answer = await post(sends, up.url)
+            wire = answer.protocol.transport.get_extra_info("socket")  # type: ignore[union-attr]
+            assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+            await whole(answer)
 
     play(scenario)
 
