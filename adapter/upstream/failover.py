@@ -54,6 +54,7 @@ class Failover:
         "_open",
         "_paid_for",
         "_spare",
+        "_tenant",
         "_waits",
         "_where",
         "begun",
@@ -65,9 +66,12 @@ class Failover:
     places: int
     """How many of the entered upstream's places are this request's; its calls are no more at once."""
 
-    def __init__(self, targets: Sequence[Target], health: Health, *, held: Upstream | None = None) -> None:
-        """`held`: an upstream at which a place is there for this request already, and idle."""
+    def __init__(
+        self, targets: Sequence[Target], health: Health, tenant: str = "", *, held: Upstream | None = None
+    ) -> None:
+        """`tenant`: whose request it is. `held`: an upstream at which a place is there for it already, and idle."""
         self._health = health
+        self._tenant = tenant
         self._held = held
         self._left = list(targets)
         self._attempts = Attempts(health.budget)
@@ -139,7 +143,7 @@ class Failover:
         self.places = places
         running[where] += places
         self._where = where
-        self._health.entered(target)
+        self._health.entered(target, self._tenant)
         self._open = True
         self._paid_for = False
         return True
@@ -171,7 +175,7 @@ class Failover:
         assert target is not None
         self._open = False
         self.leave()
-        fault = self._health.failed(target, error)
+        fault = self._health.failed(target, self._tenant, error)
         self.tried.append((target.upstream.name, fault.value))
         self._attempts.failed(fault)
         if fault not in _OF_THE_KEY:
@@ -204,7 +208,7 @@ class Failover:
         assert self._at is not None
         self._open = False
         self._error, self._waits = None, {}  # their tracebacks hold all that was asked
-        self._health.answered(self._at)
+        self._health.answered(self._at, self._tenant)
         self.tried.append((self._at.upstream.name, "ok"))
 
     def leave(self) -> None:
@@ -212,7 +216,7 @@ class Failover:
         that is no news about the upstream."""
         if self._where is not None:
             if self._open and self._at is not None:
-                self._health.left(self._at)
+                self._health.left(self._at, self._tenant)
             self._health.running[self._where] -= self.places
             self._where = None
 
@@ -233,7 +237,7 @@ class Failover:
         wait, why = health.resting(target)
         if why is Fault.LIMITED:
             return wait, UpstreamLimited("The upstream's rate limit is reached.")
-        shut = health.shut(target)
+        shut = health.shut(target, self._tenant)
         if shut > 0 or (wait > 0 and not spare):
             # to wait for a key that was refused helps nothing
             return shut or inf, NoUpstream("No upstream that serves this model can be reached now.")

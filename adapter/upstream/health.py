@@ -1,8 +1,8 @@
 """What one process knows about its upstreams: who fails, who rests, how much runs where.
 
 A request passes two breakers. That of its upstream counts what keeps every model from being asked: nobody there, no connection.
-That of the model counts what was wrong with an answer, or that none came: a server can serve one model well and break over
-the next one.
+That of the model and the tenant counts what was wrong with an answer, or that none came: a server can serve one model well and break
+over the next one, and who sends what no template takes (a 500 with llama.cpp, LM Studio, vLLM) shuts it for nobody else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST: Final = 1024
 
 
 class Health:
-    """Breakers by upstream, and by upstream and model; rests by upstream, key and model; calls that run by upstream."""
+    """Breakers by upstream, and by upstream, model and tenant; rests by upstream, key and model; calls that run by upstream."""
 
     def __init__(self, clock: Callable[[], float], random: Callable[[], float]) -> None:
         """`clock` is monotonic; `random` gives numbers in [0, 1)."""
@@ -40,7 +40,7 @@ class Health:
         self.rewordings = Budget()
         """For what was asked again in simpler words in vain: who always says something wrong takes no retries from others."""
         self._upstreams: defaultdict[str, Breaker] = defaultdict(Breaker)
-        self._breakers: dict[tuple[str, str], Breaker] = {}
+        self._breakers: dict[tuple[str, str, str], Breaker] = {}
         """Of the models that failed last."""
         self._rests: dict[tuple[str, int, str], tuple[float, Fault]] = {}
 
@@ -78,45 +78,45 @@ class Health:
                     longest, why = rest[0] - now, rest[1]
         return longest, why
 
-    def shut(self, target: Target) -> float:
+    def shut(self, target: Target, tenant: str) -> float:
         """Seconds for which a breaker keeps requests from it; 0: none does."""
         now, longest = self.clock(), 0.0
-        for breaker in self._passed(target):
+        for breaker in self._passed(target, tenant):
             longest = max(breaker.wait(now), longest)
         return longest
 
-    def wait(self, target: Target) -> float:
+    def wait(self, target: Target, tenant: str) -> float:
         """Seconds until it may be asked; 0: now."""
-        return max(self.resting(target)[0], self.shut(target))
+        return max(self.resting(target)[0], self.shut(target, tenant))
 
-    def entered(self, target: Target) -> None:
+    def entered(self, target: Target, tenant: str) -> None:
         """A request goes there, `wait` having said that it may."""
         now = self.clock()
-        for breaker in self._passed(target):
+        for breaker in self._passed(target, tenant):
             breaker.enter(now)
 
-    def left(self, target: Target) -> None:
+    def left(self, target: Target, tenant: str) -> None:
         """A request ended without telling anything: its client left."""
         now = self.clock()
-        for breaker in self._passed(target):
+        for breaker in self._passed(target, tenant):
             breaker.left(now)
 
-    def answered(self, target: Target) -> None:
+    def answered(self, target: Target, tenant: str) -> None:
         """A request was answered, be it with a refusal."""
         self._upstreams[target.upstream.name].succeeded()
         if self._breakers:
-            self._breakers.pop(_model(target), None)
+            self._breakers.pop(_model(target, tenant), None)
 
-    def failed(self, target: Target, error: AdapterError) -> Fault:
+    def failed(self, target: Target, tenant: str, error: AdapterError) -> Fault:
         """An attempt failed; what that means."""
-        fault, now, model = fault_of(error), self.clock(), _model(target)
+        fault, now, model = fault_of(error), self.clock(), _model(target, tenant)
         upstream, known = self._upstreams[target.upstream.name], self._breakers.get(model)
         if fault is Fault.GONE:
             upstream.failed(now, self.random)
             if known is not None:  # nothing was heard of it
                 known.left(now)
         else:
-            self.answered(target)
+            self.answered(target, tenant)
             if fault in COUNTS:  # its upstream is there
                 breaker = known or Breaker()
                 breaker.failed(now, self.random)
@@ -128,10 +128,10 @@ class Health:
             _note(self._rests, of_model if fault is Fault.LIMITED else of_key, (now + rest, fault))
         return fault
 
-    def _passed(self, target: Target) -> tuple[Breaker, ...]:
+    def _passed(self, target: Target, tenant: str) -> tuple[Breaker, ...]:
         """The breakers that a request for it passes."""
         upstream = self._upstreams[target.upstream.name]
-        model = self._breakers.get(_model(target)) if self._breakers else None
+        model = self._breakers.get(_model(target, tenant)) if self._breakers else None
         return (upstream,) if model is None else (upstream, model)
 
 
@@ -142,8 +142,8 @@ def _note(table: dict[Any, Any], key: Any, value: Any) -> None:
         del table[next(iter(table))]
 
 
-def _model(target: Target) -> tuple[str, str]:
-    return target.upstream.name, target.model
+def _model(target: Target, tenant: str) -> tuple[str, str, str]:
+    return target.upstream.name, target.model, tenant
 
 
 def _places(target: Target) -> tuple[tuple[str, int, str], tuple[str, int, str]]:

@@ -28,9 +28,11 @@ class World:
         self.now = 0.0
         self.health = Health(lambda: self.now, lambda: 1.0)
 
-    def run(self, targets: list[Target], *outcomes: AdapterError | None) -> tuple[list[str], AdapterError | None]:
+    def run(
+        self, targets: list[Target], *outcomes: AdapterError | None, tenant: str = ""
+    ) -> tuple[list[str], AdapterError | None]:
         """Who was asked, and what came of it; `outcomes` are those of the attempts, None an answer."""
-        failover, asked = Failover(targets, self.health), []
+        failover, asked = Failover(targets, self.health, tenant), []
         left = list(outcomes)
         while (at := failover.next()) is not None:
             assert failover.enter(at)
@@ -190,9 +192,26 @@ def test_a_refusal_is_an_answer_what_failed_before_it_is_forgotten() -> None:
     world = World()
     for outcome in (*[GONE] * (TRIPS_AFTER - 1), WRONG, *[GONE] * (TRIPS_AFTER - 1)):
         assert world.run([A], outcome)[0] == ["a"]
-    assert world.health.wait(A) == 0
+    assert world.health.wait(A, "") == 0
     world.run([A], GONE)
-    assert world.health.wait(A) == 2
+    assert world.health.wait(A, "") == 2
+
+
+def test_what_breaks_over_one_tenants_requests_is_shut_for_that_one_alone() -> None:
+    """A 500 of a template for what somebody says (llama.cpp, LM Studio) comes as often as that one asks."""
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        world.run([A], SICK, tenant="a")
+    assert world.run([A], tenant="a")[0] == []
+    assert world.run([A], None, tenant="b") == (["a"], None)
+    assert world.run([A], tenant="a")[0] == [], "what was answered to another one says nothing of these"
+
+
+def test_a_server_that_is_gone_is_gone_for_all() -> None:
+    world = World()
+    for _ in range(TRIPS_AFTER):
+        world.run([A], GONE, tenant="a")
+    assert world.run([A], tenant="b")[0] == []
 
 
 def test_a_probe_that_fails_keeps_the_others_out_for_longer() -> None:

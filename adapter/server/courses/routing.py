@@ -74,8 +74,9 @@ class Routing:
         except ModelNotFound:
             found = ()
         here = [replace(one, key=serving.key) for one in found if one.upstream is serving.upstream]
-        able = [one for one in _with_all_keys([*here, *found]) if not self.health.wait(one)]
-        return Failover(able, self.health, held=serving.upstream)
+        tenant = turn.caller.tenant
+        able = [one for one in _with_all_keys([*here, *found]) if not self.health.wait(one, tenant)]
+        return Failover(able, self.health, tenant, held=serving.upstream)
 
     def over(self, turn: Turn, found: tuple[Target, ...], pool: Sequence[Target], decide: Over) -> Course:
         """`decide`'s course for the first of `found`, and where that fails, for the others in `pool`. Where the turn was decided
@@ -87,10 +88,11 @@ class Routing:
         if turn.failover is not None:
             turn.failover.leave()
             turn.shut.clear()
+        tenant = turn.caller.tenant
         if self.health.unknown:
-            known, tenant = self.health.known, turn.caller.tenant
+            known = self.health.known
             pool, found = known(pool, tenant), known(found, tenant)
-        failover = turn.failover = Failover(_with_all_keys(pool), self.health)
+        failover = turn.failover = Failover(_with_all_keys(pool), self.health, tenant)
         return Way(turn, found, failover, decide, self.health).first()
 
 
