@@ -7,6 +7,7 @@ occurs, so a call and its output stay a pair and nothing has to be remembered fo
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import Final
 
@@ -35,6 +36,14 @@ def fitted_call_id(id: str, rule: CallIdRule) -> str:
     if 0 < len(id) <= rule.max and (rule.alphabet == "any" or _WORD.fullmatch(id)):
         return id
     return ("call_" + _token(id, _TOKEN_LENGTH))[: rule.max] if rule.max > 16 else _token(id, rule.max)
+
+
+def other_call_id(id: str, rule: CallIdRule, taken: Collection[str]) -> str:
+    """As `fitted_call_id`, where that is among those that are `taken` by other calls."""
+    again = len(taken) + 1
+    while (other := fitted_call_id(f"{id}_{again}", rule)) in taken:
+        again += 1
+    return other
 
 
 def fitted_name(name: str, max: int) -> str:

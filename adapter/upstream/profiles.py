@@ -92,6 +92,9 @@ class Profile:
     # messages
     instructions_role: Literal["system", "developer"] = "system"
     """The role that carries instructions and leading system or developer messages."""
+    role_demanded: bool = False
+    """Refuses or drops instructions in the other role, or its models' templates do: those of a Chat client go on in
+    `instructions_role`, where they stand, in a request that else goes on as it came, too."""
     late_system: Literal["keep", "user", "lead"] = "user"
     """System or developer messages after the first turn: kept in place, sent as user messages in place, or moved into
     the leading one. `keep` also leaves several leading messages unmerged."""
@@ -148,6 +151,9 @@ class Profile:
     # settings
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
     """What the limit of an answer is called."""
+    limit_demanded: bool = False
+    """Refuses a limit under the other name, or does not heed it: a Chat client's goes on under this one in a request that else goes
+    on as it came, too."""
     stream_options: bool = True
     """Streams report usage where `stream_options` asks for it."""
     response_format: Literal["json_schema", "json_object", "none"] = "json_schema"
@@ -213,6 +219,17 @@ class Profile:
             return None
         wanted = _EFFORTS.index(effort)
         return min(known, key=lambda word: abs(_EFFORTS.index(word) - wanted))
+
+    @property
+    def demands(self) -> bool:
+        """Refuses some of what every other server of Chat Completions takes: a client's own request is looked through for it."""
+        return (
+            self.role_demanded
+            or self.reasoning_demanded
+            or self.signatures_demanded
+            or self.limit_demanded
+            or self.call_id.alphabet != "any"
+        )
 
     @property
     def signs(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter.hub.names import fitted_call_id, fitted_name
+from adapter.hub.names import fitted_call_id, fitted_name, other_call_id
 from adapter.upstream.profiles import CallIdRule
 
 RULES = [
@@ -46,6 +46,16 @@ def test_long_ids_with_the_same_beginning_stay_apart(rule: CallIdRule) -> None:
 
 def test_an_empty_id_gets_one() -> None:
     assert fitted_call_id("", CallIdRule()).startswith("call_")
+
+
+@pytest.mark.parametrize("rule", [*RULES, CallIdRule(max=1, alphabet="alnum")])
+def test_ids_that_are_taken_are_not_given_again(rule: CallIdRule) -> None:
+    taken = [fitted_call_id("call_1", rule)]
+    while len(taken) < 20:
+        taken.append(other_call_id("call_1", rule, taken))
+
+    assert len(set(taken)) == 20
+    assert [fitted_call_id(one, rule) for one in taken] == taken
 
 
 def test_long_names_keep_a_readable_beginning_and_stay_apart() -> None:

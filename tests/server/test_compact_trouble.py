@@ -9,6 +9,8 @@ import pytest
 
 from adapter.compaction.anatomy import PREFACE
 from adapter.conform.compactors import KINDS, CompactPeer, Kind, facts
+from adapter.hub.names import fitted_call_id
+from adapter.upstream.profiles import CallIdRule
 from tests.server.compacting import ASKS, COMPACT, FACTS, HISTORY, WAYS, continued, peered, told
 from tests.server.harness import adapter, play, upstream
 from tests.server.scripted import (
@@ -273,6 +275,27 @@ def test_over_a_chat_upstream_what_stays_of_a_chat_conversation_is_the_clients_o
             key: value for key, value in sent.items() if key not in ("model", "messages", "stream", "stream_options")
         }
         assert rest == SETTINGS
+
+    play(scenario)
+
+
+def test_what_goes_on_of_a_chat_conversation_is_as_its_server_demands() -> None:
+    async def scenario() -> None:
+        section = {"profile": "moonshot", "capabilities": {"call_id": {"max": 9, "alphabet": "alnum"}}}
+        called = {key: value for key, value in OWN[6].items() if key != "reasoning_content"}
+        async with (
+            Upstream(chat_stream("the summary"), [json_reply(chat_reply())]) as up,
+            adapter(upstream(up.url, "chat", **section), losses="reject") as client,
+        ):
+            asked = {"model": "m", "messages": [*OWN[:6], called, OWN[7]], "max_completion_tokens": 7}
+            found = await client.post(COMPACT, asked)
+            assert found.status == 200, found.body
+            sent = up.seen[1].json
+        wire_id = fitted_call_id("call_9", CallIdRule(max=9, alphabet="alnum"))
+        turn = called | {"tool_calls": [called["tool_calls"][0] | {"id": wire_id}], "reasoning_content": " "}
+        assert sent["messages"][:3] == [OWN[0], OWN[1] | {"role": "system"}, OWN[2]]
+        assert sent["messages"][-2:] == [turn, OWN[7] | {"tool_call_id": wire_id}]
+        assert (sent["max_tokens"], "max_completion_tokens" in sent) == (7, False)
 
     play(scenario)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapter.conform import strategies
 from adapter.errors import BadRequest, InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 from adapter.hub.request import DialectName
 from adapter.server.calls.raw_request import _check_roles, checked, edited
@@ -220,6 +222,62 @@ def test_the_server_gets_its_own_model_name_and_stores_only_where_it_keeps_state
     sent = edited(body, dialect, target(dialect, profile), metered=False)
     assert list(sent.items()) == list((before | {"model": "theirs"} | more).items())
     assert body == before
+
+
+@given(
+    body=strategies.chat_requests(),
+    more=st.fixed_dictionaries(
+        {},
+        optional={
+            "max_tokens": st.integers(1, 9),
+            "stream_options": st.just({"include_usage": False}),
+            "vendor": strategies.json_values,
+        },
+    ),
+    role=st.sampled_from(["system", "developer"]),
+    profile=st.sampled_from(["generic", "openai"]),
+    metered=st.booleans(),
+)
+def test_a_server_that_demands_nothing_gets_each_value_as_it_was_sent(
+    body: dict[str, Any], more: dict[str, Any], role: str, profile: str, metered: bool
+) -> None:
+    """But for its own model name, and the usage that is to be known."""
+
+    late = {"role": role, "content": "Be brief."}
+    body = body | more | {"messages": [late, *body["messages"], late]}
+    before = deepcopy(body)
+
+    sent = edited(body, "chat", target("chat", profile), metered=metered)
+    asks = {"stream_options": {"include_usage": True}} if metered and body.get("stream") else {}
+    assert sent == before | {"model": "theirs"} | asks
+    assert sent["messages"] is body["messages"]
+    assert body == before
+
+
+@pytest.mark.parametrize("metered", [False, True])
+def test_what_a_chat_server_demands_is_met_in_what_it_is_sent_only(metered: bool) -> None:
+    turns = [{"role": "developer", "content": "Be brief."}, TURN]
+    body = {"model": "m", "messages": turns, "max_completion_tokens": 7, "stream": True}
+    before = deepcopy(body)
+
+    asks = {"stream_options": {"include_usage": True}} if metered else {}
+    assert (
+        edited(body, "chat", target("chat", "deepseek"), metered=metered)
+        == {
+            "model": "theirs",
+            "messages": [turns[0] | {"role": "system"}, TURN],
+            "max_tokens": 7,
+            "stream": True,
+        }
+        | asks
+    )
+    assert body == before
+
+
+def test_demands_are_those_of_chat_servers() -> None:
+    said = {"model": "m", "input": [{"role": "developer", "content": "Be brief."}], "max_output_tokens": 7}
+    sent = edited(said, "responses", target("responses", "deepseek"), metered=False)
+    assert sent == said | {"model": "theirs", "store": False}
 
 
 # ------------------------------------------------------------------------------------------------------------- roles

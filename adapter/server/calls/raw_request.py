@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from adapter.dialects.chat.raw_edits import meet_demands
 from adapter.errors import InvalidType, InvalidValue, MissingParameter, UnsupportedParameter
 from adapter.hub.request import DialectName
 from adapter.upstream.router import Target
@@ -185,12 +186,16 @@ def _check_stateless(body: dict[str, Any]) -> None:
 
 def edited(body: dict[str, Any], dialect: DialectName, target: Target, *, metered: bool) -> dict[str, Any]:
     """The body as the upstream gets it: its own model name, nothing stored by a server that keeps no state, and where tokens are
-    `metered` the usage of a Chat stream asked for, which says nothing of it by itself."""
+    `metered` the usage of a Chat stream asked for, which says nothing of it by itself; and what a Chat server demands of a history,
+    of roles and of its limit's name (`raw_edits`)."""
     edits = dict(body)
     edits["model"] = target.model
     if dialect == "responses":
         if not target.upstream.stateful:
             edits["store"] = False
-    elif metered and body.get("stream") is True and target.profile.stream_options:
+        return edits
+    if metered and body.get("stream") is True and target.profile.stream_options:
         edits["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    if target.profile.demands:
+        meet_demands(edits, target.profile)
     return edits

@@ -51,7 +51,7 @@ from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.forms import Form
 from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
-from adapter.hub.names import fitted_call_id
+from adapter.hub.names import fitted_call_id, other_call_id
 from adapter.wire.jsonio import is_object
 
 
@@ -276,7 +276,7 @@ class History:
         if self._turn is not None and (waiting or wire_id != call_id or self._renamed is self._turn):
             taken = self._taken_ids(self._turn)
             if wire_id in taken:
-                wire_id = self._other_id(call_id, taken)
+                wire_id = other_call_id(call_id, self._id_rule, taken)
         tool_call = CALLS[item["type"]](item, index, self._writing, self._box, wire_id)
         if waiting is not None and same_call(waiting[0], tool_call):
             self._writing.lose(self._writing.at(index), "duplicate_call", "The same call stands there twice.")
@@ -326,13 +326,6 @@ class History:
         """What a server's own search found is offered like any tool; there is no call for it to answer."""
         if not is_server_search(item):
             self._output(index, item)
-
-    def _other_id(self, call_id: str, taken: set[str]) -> str:
-        """An id for a call whose own is taken by another call of the same turn."""
-        again = len(taken) + 1
-        while (wire_id := fitted_call_id(f"{call_id}_{again}", self._id_rule)) in taken:
-            again += 1
-        return wire_id
 
     def _output(self, index: int, item: Item) -> None:
         call_id = item.get("call_id")

@@ -66,7 +66,7 @@ def demand_reasoning(messages: list[Message], profile: Profile) -> None:
     """Every message that reasoning goes back on has some."""
     for message in messages:
         if message["role"] == "assistant" and _replays(profile, message.get("tool_calls")):
-            message.setdefault(profile.reasoning_field, _NO_REASONING)
+            message[profile.reasoning_field] = message.get(profile.reasoning_field) or _NO_REASONING
 
 
 def without_silence(messages: list[Message], silence: str | None) -> list[Message]:
@@ -84,7 +84,7 @@ def demand_signatures(messages: list[Message]) -> None:
     """The calls of every message are signed: the first is, as it is where they were made at once."""
     for message in messages:
         calls = message.get("tool_calls")
-        if calls and not any(EXTRA_CONTENT in call for call in calls):
+        if calls and not any(call.get(EXTRA_CONTENT) for call in calls):
             calls[0][EXTRA_CONTENT] = UNSIGNED
 
 
