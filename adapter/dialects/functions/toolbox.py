@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from adapter.dialects.checks import array, json_object, name, string, wrong_type
 from adapter.dialects.functions.deferred import find_deferred
+from adapter.dialects.functions.patches import takes_patches
 from adapter.dialects.functions.schemas import (
     APPLY_PATCH,
     LOCAL_SHELL,
@@ -231,7 +232,8 @@ class Toolbox:
 
     def _lose_async(self, kind: str, tool: Tool, wire: str, namespace: str | None, path: str) -> None:
         if tool.get("async"):
-            self.refs[wire] = ToolRef(ToolKind(kind), tool["name"], namespace, beside=True)
+            ref = self.refs.get(wire) or ToolRef(ToolKind(kind), tool["name"], namespace)
+            self.refs[wire] = ref._replace(beside=True)
             self._writing.lose(f"{path}.async", "async_tool", "The model does not go on before it has the output.")
 
     def _lose_fields(self, kind: str, tool: Tool, path: str) -> None:
@@ -252,6 +254,7 @@ class Toolbox:
         if description is not None:
             string(description, f"{path}.description")
         if not self._writing.profile.custom_tools:
+            self.refs[wire] = self.refs[wire]._replace(patch=takes_patches(tool["name"], form))
             new = self._offer("function", freeform(wire, description, form), path)
         else:
             custom: Tool = {"name": wire}

@@ -48,7 +48,7 @@ def test_gpt_5_5_gets_its_custom_tool_and_tool_search_as_functions() -> None:
     made = translated("codex_gpt_5_5")
 
     assert made.exchange.tools == {
-        "apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch"),
+        "apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True),
         "tool_search": ToolRef(ToolKind.TOOL_SEARCH, "tool_search"),
     }
     patch = next(tool for tool in made.body["tools"] if tool["function"]["name"] == "apply_patch")

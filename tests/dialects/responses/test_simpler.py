@@ -53,7 +53,7 @@ def test_a_function_goes_on_with_all_that_it_says() -> None:
 
     assert made.body["tools"][0] == PLAIN
     assert [tool["type"] for tool in made.body["tools"]] == ["function", "function"]
-    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch")}
+    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True)}
     assert made.losses == []
 
 
@@ -409,7 +409,7 @@ def test_a_chat_client_has_its_custom_tools_there_too() -> None:
     made = write_request(chat.read_request(body), FEW)
 
     assert strict_responses.problems(made.body, FEW) == []
-    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch")}
+    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True)}
     assert made.body["tool_choice"] == {"type": "function", "name": "apply_patch"}
 
 
