@@ -147,6 +147,8 @@ class ToolRef(NamedTuple):
     """What a search for it tells, to be told before its first call: it is deferred, and the server was to search."""
     patch: bool = False
     """A custom tool whose input is a patch, to a server that does not know: what a model puts around one is taken off."""
+    plain: bool = False
+    """An argument of it was to be encrypted, to a server that encrypts none: the client is told so with each call."""
 
 
 Tools: TypeAlias = Mapping[str, ToolRef]

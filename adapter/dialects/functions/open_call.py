@@ -13,7 +13,7 @@ from adapter.dialects.functions.patches import PatchMender
 from adapter.dialects.functions.structured import facts_of
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Deltas, Event, Item, ItemClosed, ItemOpened
 from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent
-from adapter.hub.items import ID_PREFIXES
+from adapter.hub.items import ENCRYPTED_ARGUMENTS, ID_PREFIXES
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.hub.surrogates import REPLACEMENT, rejoined
 
@@ -130,7 +130,10 @@ class OpenCall:
         return self._named("custom_tool_call", status, "input", text)
 
     def _function_call(self, text: str, status: str) -> Item:
-        return self._named("function_call", status, "arguments", text)
+        item = self._named("function_call", status, "arguments", text)
+        if self._ref.plain:
+            item[ENCRYPTED_ARGUMENTS] = []
+        return item
 
     def _named(self, type: str, status: str, key: str, text: str) -> Item:
         item: Item = {"id": ID_PREFIXES[type] + self._id, "type": type, "status": status, "call_id": self._call_id}

@@ -8,6 +8,7 @@ brings) and of many kinds; most servers know functions and some custom tools, in
 * custom tools become functions with one string property `input` where the server has no custom tools;
 * tool_search, local_shell, shell and apply_patch become functions whose arguments are the arguments, the action (without its
   `type`), the action and the operation of the call item;
+* arguments that Codex wants encrypted, of tools that send messages to agents, are not, and it is told so with each call;
 * hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where a Chat server has it.
 
 A `ToolRef` for every name that does not speak for itself goes into the exchange, and the reader of the answer restores kind,
@@ -32,6 +33,7 @@ from adapter.dialects.functions.schemas import (
     TOOL_SEARCH,
     freeform,
     no_parameters,
+    unencrypted,
 )
 from adapter.dialects.writing import Writing
 from adapter.hub.losses import Action
@@ -221,6 +223,9 @@ class Toolbox:
         elif description is not None:
             raise wrong_type(f"{path}.description", "a string", description)
         function["parameters"] = parameters or no_parameters()
+        if parameters and namespace is not None and self._writing.request.client.codex:
+            plain = function["parameters"] = unencrypted(parameters)
+            self.refs[function["name"]] = self.refs[function["name"]]._replace(plain=plain is not parameters)
         strict = tool.get("strict")
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))

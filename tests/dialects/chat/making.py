@@ -17,6 +17,7 @@ HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "mo
 
 TOOLS = {
     "patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True),
+    "agents__send": ToolRef(ToolKind.FUNCTION, "send", "agents", plain=True),
     "mcp__files__read": ToolRef(ToolKind.FUNCTION, "read", "mcp__files"),
     "search": ToolRef(ToolKind.TOOL_SEARCH, "tool_search"),
     "local": ToolRef(ToolKind.LOCAL_SHELL, "local_shell"),

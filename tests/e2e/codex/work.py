@@ -454,6 +454,10 @@ class SubAgent(Scenario):
 
     def check(self, run: Run, family: Family) -> None:
         assert set(run.messages) == {"it is five"}  # 0.120.0 asks again where the result comes twice
+        if "messages" in run.requests[0]:
+            kept = "".join(path.read_text() for path in (run.work.parent / "home").rglob("rollout-*.jsonl"))
+            assert "TASK: count" in kept
+            assert '"encrypted_content":"TASK' not in kept
 
 
 def images(body: Body) -> int:

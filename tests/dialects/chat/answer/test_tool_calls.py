@@ -428,6 +428,15 @@ def test_a_namespace_is_restored() -> None:
     assert check_hub(events) == []
 
 
+@pytest.mark.parametrize(("name", "said"), [("agents__send", []), ("mcp__files__read", None)])
+def test_a_call_whose_arguments_were_to_be_encrypted_says_that_they_are_not(name: str, said: list[str] | None) -> None:
+    """As it opens, too: Codex may act before it is closed."""
+    events, _ = read_all(calling(call(0, "a", name, "{}")), END)
+
+    items = [event.item for event in events if isinstance(event, (ItemOpened, ItemClosed))]
+    assert [item.get("encrypted_function_args") for item in items] == [said, said]
+
+
 ASYNC_TOOLS = [
     {"type": "function", "name": "f", "async": True},
     {"type": "function", "name": "g"},
