@@ -31,6 +31,8 @@ ID_PREFIXES: Final = {
 """How the API begins the ids of its items, by their types."""
 OTHER_ID: Final = "item_"
 """How ours of any other type begin."""
+ENCRYPTED_ARGUMENTS: Final = "encrypted_function_args"
+"""Where a function call names those of its arguments that are encrypted; Codex takes them for that where nothing is said."""
 UPDATE: Final = "configuration_update"
 """The type of an item that changes settings of the conversation from there on."""
 SETTINGS: Final = (("reasoning", "effort"), ("text", "format"))

@@ -145,6 +145,10 @@ class ToolRef(NamedTuple):
     """Its calls may run on while the conversation does (`async`)."""
     found: dict[str, Any] | None = None
     """What a search for it tells, to be told before its first call: it is deferred, and the server was to search."""
+    patch: bool = False
+    """A custom tool whose input is a patch, to a server that does not know: what a model puts around one is taken off."""
+    plain: bool = False
+    """An argument of it was to be encrypted, to a server that encrypts none: the client is told so with each call."""
 
 
 Tools: TypeAlias = Mapping[str, ToolRef]

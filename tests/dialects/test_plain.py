@@ -53,7 +53,7 @@ calls = st.lists(
         id=st.sampled_from(["a", "b", "c" * 65, ""]),
         type=st.sampled_from(["function", "custom"]),
         function=some_of(
-            name=st.sampled_from(["f", "g", "patch", "mcp__files__read", "run", "later", "é"]),
+            name=st.sampled_from(["f", "g", "patch", "mcp__files__read", "agents__send", "run", "later", "é"]),
             arguments=st.sampled_from(["", " ", "{}", '{"é":1}', "\ud83d"]),
         ),
     ),

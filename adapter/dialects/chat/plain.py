@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from adapter.dialects.chat.answer.assembly import reasoning_kind
 from adapter.hub.events import DeltaKind, Item
-from adapter.hub.items import ID_PREFIXES
+from adapter.hub.items import ENCRYPTED_ARGUMENTS, ID_PREFIXES
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Exchange, ToolKind
 from adapter.hub.surrogates import mended
@@ -86,5 +86,7 @@ def _add_calls(calls: list[Any], exchange: Exchange, token: str, items: dict[int
             item["namespace"] = ref.namespace
         if ref is not None and ref.beside:
             item["async"] = True
+        if ref is not None and ref.plain:
+            item[ENCRYPTED_ARGUMENTS] = []
         items[index] = item
     return True

@@ -130,10 +130,16 @@ def _meant(text: str) -> str:
             value: Any = loads(candidate.encode("utf-8", "surrogatepass"))
         except NotJson:
             continue
-        if isinstance(value, dict):
-            if not value:
-                return ""
-            value = value["input"] if "input" in value else next(iter(value.values())) if len(value) == 1 else None
+        if value == {}:
+            return ""
+        value = sole(value)
         if isinstance(value, str):
             return mended(value)
     return text
+
+
+def sole(value: Any) -> Any:
+    """What an object is about, its `input` or else its only value; None where that cannot be told; no object is itself."""
+    if not isinstance(value, dict):
+        return value
+    return value["input"] if "input" in value else next(iter(value.values())) if len(value) == 1 else None

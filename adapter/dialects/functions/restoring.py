@@ -33,7 +33,6 @@ from adapter.hub.losses import Anomaly
 from adapter.hub.request import Tools
 
 _PREFIX: Final = ID_PREFIXES["function_call"]
-_UNREADABLE: Final = Anomaly("arguments_unreadable")
 _NOT_YET: Final = -1
 """The index of a structured call before it is told."""
 
@@ -107,9 +106,9 @@ class Restoring:
         del self._items[event.item["id"]]
         if call.late:
             call.index = self._place(event.index)
-        events, readable = call.close(event.item["status"])
-        if not readable and _UNREADABLE not in self._anomalies:
-            self._anomalies.append(_UNREADABLE)
+        events, kind = call.close(event.item["status"])
+        if kind is not None and Anomaly(kind) not in self._anomalies:
+            self._anomalies.append(Anomaly(kind))
         return events
 
     def _place(self, index: int) -> int:

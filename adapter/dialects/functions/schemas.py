@@ -18,6 +18,19 @@ def no_parameters() -> dict[str, Any]:
     return {"type": "object", "properties": {}}
 
 
+def unencrypted(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The schema without the mark of arguments that OpenAI gives its clients encrypted; itself where none has it."""
+    properties = parameters.get("properties")
+    if not isinstance(properties, dict):
+        return parameters
+    marked = {
+        called: {key: value for key, value in schema.items() if key != "encrypted"}
+        for called, schema in properties.items()
+        if isinstance(schema, dict) and schema.get("encrypted") is True
+    }
+    return {**parameters, "properties": {**properties, **marked}} if marked else parameters
+
+
 LOCAL_SHELL: Final[Function] = {
     "name": "local_shell",
     "description": "Run a command on the user's machine and get its output.",

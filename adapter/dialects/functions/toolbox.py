@@ -8,6 +8,7 @@ brings) and of many kinds; most servers know functions and some custom tools, in
 * custom tools become functions with one string property `input` where the server has no custom tools;
 * tool_search, local_shell, shell and apply_patch become functions whose arguments are the arguments, the action (without its
   `type`), the action and the operation of the call item;
+* arguments that Codex wants encrypted, of tools that send messages to agents, are not, and it is told so with each call;
 * hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where a Chat server has it.
 
 A `ToolRef` for every name that does not speak for itself goes into the exchange, and the reader of the answer restores kind,
@@ -24,6 +25,7 @@ from typing import Any, Final
 
 from adapter.dialects.checks import array, json_object, name, string, wrong_type
 from adapter.dialects.functions.deferred import find_deferred
+from adapter.dialects.functions.patches import takes_patches
 from adapter.dialects.functions.schemas import (
     APPLY_PATCH,
     LOCAL_SHELL,
@@ -31,6 +33,7 @@ from adapter.dialects.functions.schemas import (
     TOOL_SEARCH,
     freeform,
     no_parameters,
+    unencrypted,
 )
 from adapter.dialects.writing import Writing
 from adapter.hub.losses import Action
@@ -220,6 +223,9 @@ class Toolbox:
         elif description is not None:
             raise wrong_type(f"{path}.description", "a string", description)
         function["parameters"] = parameters or no_parameters()
+        if parameters and namespace is not None and self._writing.request.client.codex:
+            plain = function["parameters"] = unencrypted(parameters)
+            self.refs[function["name"]] = self.refs[function["name"]]._replace(plain=plain is not parameters)
         strict = tool.get("strict")
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
@@ -231,7 +237,8 @@ class Toolbox:
 
     def _lose_async(self, kind: str, tool: Tool, wire: str, namespace: str | None, path: str) -> None:
         if tool.get("async"):
-            self.refs[wire] = ToolRef(ToolKind(kind), tool["name"], namespace, beside=True)
+            ref = self.refs.get(wire) or ToolRef(ToolKind(kind), tool["name"], namespace)
+            self.refs[wire] = ref._replace(beside=True)
             self._writing.lose(f"{path}.async", "async_tool", "The model does not go on before it has the output.")
 
     def _lose_fields(self, kind: str, tool: Tool, path: str) -> None:
@@ -252,6 +259,7 @@ class Toolbox:
         if description is not None:
             string(description, f"{path}.description")
         if not self._writing.profile.custom_tools:
+            self.refs[wire] = self.refs[wire]._replace(patch=takes_patches(tool["name"], form))
             new = self._offer("function", freeform(wire, description, form), path)
         else:
             custom: Tool = {"name": wire}

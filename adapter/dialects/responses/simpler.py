@@ -20,7 +20,7 @@ from adapter.dialects.functions.pairing import Pairing
 from adapter.dialects.functions.toolbox import Tool, Toolbox
 from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
-from adapter.hub.items import texts
+from adapter.hub.items import ENCRYPTED_ARGUMENTS, texts
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Request, Tools
@@ -63,7 +63,9 @@ OF_CLIENTS: Final = frozenset(_ABOUT.values()) | {"namespace", _UNCALLED}
 _TEXTS: Final = ("input_text", "output_text", "text")
 _BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", *TEXTS)
-_OF_CALLS: Final = frozenset({"id", "name", "namespace", "input", "action", "operation", "execution", "environment"})
+_OF_CALLS: Final = frozenset(
+    {"id", "name", "namespace", "input", "action", "operation", "execution", "environment", ENCRYPTED_ARGUMENTS}
+)
 _OF_OUTPUTS: Final = frozenset({"id", "name", "namespace", "execution", "tools", "max_output_length"})
 """What other kinds of calls and outputs have beside what those of functions have, or with another meaning."""
 

@@ -16,7 +16,8 @@ from tests.playbook import Input, chunk
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m"}
 
 TOOLS = {
-    "patch": ToolRef(ToolKind.CUSTOM, "apply_patch"),
+    "patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True),
+    "agents__send": ToolRef(ToolKind.FUNCTION, "send", "agents", plain=True),
     "mcp__files__read": ToolRef(ToolKind.FUNCTION, "read", "mcp__files"),
     "search": ToolRef(ToolKind.TOOL_SEARCH, "tool_search"),
     "local": ToolRef(ToolKind.LOCAL_SHELL, "local_shell"),

@@ -36,7 +36,7 @@ def some_of(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 
 short = st.sampled_from(["", "a", "b \u00e9", "{", "}", '{"x":1}', '{"input": "', '\\n"}', "\ud83d", "\ude00", "STOP"])
-names = st.sampled_from(["", "f", "get_", "patch", "search", "run", "ap", "local", "mcp__files__read"])
+names = st.sampled_from(["", "f", "get_", "patch", "search", "run", "ap", "local", "mcp__files__read", "agents__send"])
 fragments = some_of(
     index=st.integers(-1, 3),
     id=st.sampled_from(["", "a", "b", "c" * 70]),

@@ -10,7 +10,8 @@ import pytest
 
 from adapter.conform.strict_chat import problems
 from adapter.dialects.chat.write_request import write_request
-from adapter.hub.request import Request, ToolKind, ToolRef, Written
+from adapter.dialects.functions.schemas import unencrypted
+from adapter.hub.request import ClientTraits, Request, ToolKind, ToolRef, Written
 from adapter.upstream.profiles import GENERIC, profile
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "requests" / "responses"
@@ -48,7 +49,7 @@ def test_gpt_5_5_gets_its_custom_tool_and_tool_search_as_functions() -> None:
     made = translated("codex_gpt_5_5")
 
     assert made.exchange.tools == {
-        "apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch"),
+        "apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True),
         "tool_search": ToolRef(ToolKind.TOOL_SEARCH, "tool_search"),
     }
     patch = next(tool for tool in made.body["tools"] if tool["function"]["name"] == "apply_patch")
@@ -69,6 +70,28 @@ def test_responses_lite_tools_are_lifted_out_of_the_input() -> None:
     assert tool_names(made)[:4] == ["exec", "wait", "request_user_input", "collaboration__followup_task"]
     assert made.exchange.tools["exec"] == ToolRef(ToolKind.CUSTOM, "exec")
     assert made.body["parallel_tool_calls"] is False
+
+
+@pytest.mark.parametrize("client", ClientTraits)
+def test_what_codex_wants_encrypted_is_not_and_its_calls_say_so(client: ClientTraits) -> None:
+    body: dict[str, Any] = json.loads((FIXTURES / "codex_0_171_0_gpt_5_6.json").read_text("utf-8"))
+    made = write_request(Request(body, stream=True, client=client), GENERIC)
+
+    plain = {name for name, ref in made.exchange.tools.items() if ref.plain}
+    names = ("followup_task", "send_message", "spawn_agent") if client.codex else ()
+    assert plain == {f"collaboration__{name}" for name in names}
+    assert ('"encrypted"' in json.dumps(made.body["tools"])) is not client.codex
+    sent = {tool["function"]["name"]: tool["function"]["parameters"] for tool in made.body["tools"]}
+    message = sent["collaboration__send_message"]["properties"]["message"]
+    assert (message["type"], message["description"]) == ("string", "Message text to queue on the target agent.")
+
+
+def test_a_call_that_comes_back_with_what_it_says_of_its_arguments_loses_nothing() -> None:
+    call = {"type": "function_call", "call_id": "a", "name": "send", "namespace": "agents", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "a", "output": ""}
+    body = {"model": "m", "input": [call | {"encrypted_function_args": []}, output]}
+
+    assert write_request(Request(body), GENERIC).losses == []
 
 
 def test_the_reasoning_of_a_tool_turn_goes_back_where_it_is_wanted() -> None:
@@ -121,3 +144,8 @@ def test_the_objective_of_a_goal_and_the_words_of_agents_are_told_by_the_user() 
         "Message Type: NEW_TASK\nTask name: /agents/alpha\nSender: /agents\nPayload:\nSUBTASK alpha",
         "Message Type: FINAL_ANSWER\nTask name: /agents\nSender: /agents/alpha\nPayload:\nsub result 42",
     ]
+
+
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"properties": {"a": True, "encrypted": {"encrypted": False}}}])
+def test_a_schema_that_wants_nothing_encrypted_is_told_as_it_is(schema: dict[str, Any]) -> None:
+    assert unencrypted(schema) is schema

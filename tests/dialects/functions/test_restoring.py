@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -19,11 +20,12 @@ from tests.dialects.responses.test_laws import complaints, read
 
 Json = dict[str, Any]
 PATCH = ToolRef(ToolKind.CUSTOM, "apply_patch")
+MENDED = PATCH._replace(patch=True)
 SEARCH = ToolRef(ToolKind.TOOL_SEARCH, "tool_search")
 SHELL = ToolRef(ToolKind.LOCAL_SHELL, "local_shell")
 SPACED = ToolRef(ToolKind.FUNCTION, "say", "mcp__echo")
 FOUND = ToolRef(ToolKind.FUNCTION, "f", "f", found={"type": "function", "name": "f"})
-CLIENTS = st.sampled_from([PATCH, SEARCH, SHELL, SPACED, FOUND])
+CLIENTS = st.sampled_from([PATCH, MENDED, SEARCH, SHELL, SPACED, FOUND])
 
 
 def asked(**tools: ToolRef) -> Exchange:
@@ -74,6 +76,25 @@ def test_a_custom_call_grows_as_its_text() -> None:
         "name": "apply_patch",
         "input": text,
     }
+
+
+def test_what_is_around_patches_is_taken_off_and_reported_once() -> None:
+    patch = "*** Begin Patch\n*** Delete File: a\n*** End Patch"
+    arguments = json.dumps({"command": ["apply_patch", patch]})
+    calls = [call(index, "apply_patch", arguments) for index in range(2)]
+    exchange = asked(apply_patch=MENDED)
+    reader = responses.stream_reader(exchange)
+    events = [
+        told
+        for event in (begun(), *calls[0], *calls[1], ended())
+        for told in reader.feed(None, json.dumps(event).encode())
+    ]
+    whole = ended(*(pieces[-1]["item"] for pieces in calls))["response"]
+    answer, anomalies = responses.read_answer(whole, exchange)
+
+    assert [item["input"] for item in fold(events).output] == [item["input"] for item in answer.output] == [patch] * 2
+    for found in (reader.anomalies, anomalies):
+        assert [anomaly.kind for anomaly in found if anomaly.kind == "patch_mended"] == ["patch_mended"]
 
 
 def test_a_call_that_is_told_when_it_is_complete_gives_way_to_what_the_server_tells_beside_it() -> None:
@@ -181,7 +202,7 @@ def _bare(event: Event) -> Event | str:
     return event
 
 
-@pytest.mark.parametrize("ref", [PATCH, SEARCH, SHELL, SPACED])
+@pytest.mark.parametrize("ref", [PATCH, MENDED, SEARCH, SHELL, SPACED])
 def test_every_call_closes_under_the_index_it_opened_under(ref: ToolRef) -> None:
     arguments = '{"command": ["ls"], "input": "x", "query": "q"}'
     events = read([begun(), *call(0, "f", arguments), *call(1, "g", "{}"), ended()], asked(f=ref))

@@ -15,7 +15,7 @@ from adapter.dialects.responses import read_request, write_request
 from adapter.dialects.responses.simpler import OF_CLIENTS, fits, kinds
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
-from adapter.hub.request import ToolKind, ToolRef, Written
+from adapter.hub.request import ClientTraits, ToolKind, ToolRef, Written
 from adapter.upstream.profiles import GENERIC, LATE, Profile, profile, profile_names, without
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ def test_a_function_goes_on_with_all_that_it_says() -> None:
 
     assert made.body["tools"][0] == PLAIN
     assert [tool["type"] for tool in made.body["tools"]] == ["function", "function"]
-    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch")}
+    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True)}
     assert made.losses == []
 
 
@@ -75,6 +75,20 @@ def test_a_namespace_is_flattened_and_its_names_are_free() -> None:
 
     assert [tool["name"] for tool in made.body["tools"]] == ["mcp__echo__say", "mcp__echo__say_2"]
     assert made.exchange.tools == {"mcp__echo__say_2": ToolRef(ToolKind.FUNCTION, "say", "mcp__echo")}
+
+
+def test_what_codex_wants_encrypted_is_not_and_no_call_of_the_history_tells_the_server_of_it() -> None:
+    secret = {"type": "object", "properties": {"text": {"type": "string", "encrypted": True}}}
+    tool = {"type": "function", "name": "send", "parameters": secret}
+    call = {"type": "function_call", "call_id": "a", "name": "send", "namespace": "agents", "arguments": "{}"}
+    history = [call | {"encrypted_function_args": []}, {"type": "function_call_output", "call_id": "a", "output": ""}]
+    request = read_request(asked([{"type": "namespace", "name": "agents", "tools": [tool]}], history))
+    request.client = ClientTraits.CODEX
+    made = write_request(request, FEW)
+
+    assert made.body["tools"][0]["parameters"]["properties"] == {"text": {"type": "string"}}
+    assert made.exchange.tools == {"agents__send": ToolRef(ToolKind.FUNCTION, "send", "agents", plain=True)}
+    assert "encrypted_function_args" not in made.body["input"][0]
 
 
 def test_what_the_server_runs_goes_on_where_it_is_known_and_is_a_loss_elsewhere() -> None:
@@ -409,7 +423,7 @@ def test_a_chat_client_has_its_custom_tools_there_too() -> None:
     made = write_request(chat.read_request(body), FEW)
 
     assert strict_responses.problems(made.body, FEW) == []
-    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch")}
+    assert made.exchange.tools == {"apply_patch": ToolRef(ToolKind.CUSTOM, "apply_patch", patch=True)}
     assert made.body["tool_choice"] == {"type": "function", "name": "apply_patch"}
 
 

@@ -89,6 +89,33 @@ class Patch(Scenario):
         assert run.final == "patched"
 
 
+class WrappedPatch(Patch):
+    """A model that has not learnt the grammar puts things around its patches; each patch is applied at once."""
+
+    def excluded(self, family: Family, version: str, lane: Lane) -> str:
+        if family.code:
+            return "patches are in scripts"
+        return (
+            "a server that has custom tools holds to their grammar"
+            if lane == "responses"
+            else super().excluded(family, version, lane)
+        )
+
+    def script(self, family: Family) -> list[Turn]:
+        starred = EDIT.replace("*** Begin Patch", "*** Begin Patch ***").replace("*** End Patch", "*** End Patch ***")
+        command = {"command": ["bash", "-lc", f"apply_patch <<'PATCH'\n{starred}PATCH\n"]}
+        return [
+            lambda body: answer(family.patch(body, f"```patch\n{CREATE}```", "create")),
+            lambda body: answer(use(body, "apply_patch", command, id="edit")),
+            says("patched"),
+        ]
+
+    def check(self, run: Run, family: Family) -> None:
+        super().check(run, family)
+        assert "verification failed" not in run.history()
+        assert len(run.requests) == 3
+
+
 class TwoCalls(Scenario):
     """Two calls in one answer: both run, both are answered, in the order of the calls."""
 
@@ -427,6 +454,10 @@ class SubAgent(Scenario):
 
     def check(self, run: Run, family: Family) -> None:
         assert set(run.messages) == {"it is five"}  # 0.120.0 asks again where the result comes twice
+        if "messages" in run.requests[0]:
+            kept = "".join(path.read_text() for path in (run.work.parent / "home").rglob("rollout-*.jsonl"))
+            assert "TASK: count" in kept
+            assert '"encrypted_content":"TASK' not in kept
 
 
 def images(body: Body) -> int:
@@ -454,6 +485,7 @@ WORK: tuple[Scenario, ...] = (
     ShellThenText(),
     TextAndCall(),
     Patch(),
+    WrappedPatch(),
     TwoCalls(),
     SameIds(),
     Plan(),

@@ -282,9 +282,9 @@ class ToolCalls:
         slot.closed = True
         events = self._given(slot)
         assert slot.item is not None
-        closing, readable = slot.item.close(status)
-        if not readable:
-            self._anomaly("arguments_unreadable")
+        closing, kind = slot.item.close(status)
+        if kind is not None:
+            self._anomaly(kind)
         return events + closing
 
     def close(self, last_status: str = "completed") -> list[Event]:

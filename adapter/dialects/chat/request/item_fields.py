@@ -12,12 +12,12 @@ from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.forms import GIVEN, OF_CALLS, OF_MESSAGES, OF_OUTPUTS, OF_TEXTS
-from adapter.hub.items import UPDATE
+from adapter.hub.items import ENCRYPTED_ARGUMENTS, UPDATE
 
 _FIELDS: Final[dict[str, frozenset[str]]] = {
     "message": OF_MESSAGES | {EXTRA_CONTENT},
     "reasoning": GIVEN | {"summary", "content", "encrypted_content"},
-    "function_call": OF_CALLS | {"namespace", EXTRA_CONTENT},
+    "function_call": OF_CALLS | {"namespace", ENCRYPTED_ARGUMENTS, EXTRA_CONTENT},
     "custom_tool_call": GIVEN | {"call_id", "name", "namespace", "input", EXTRA_CONTENT},
     "function_call_output": OF_OUTPUTS,
     "custom_tool_call_output": OF_OUTPUTS,

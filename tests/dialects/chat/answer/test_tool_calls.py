@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -14,10 +15,11 @@ from adapter.dialects.chat.answer.tool_calls import _Slot
 from adapter.hub.events import NO_PART, Delta, DeltaKind, Event, Failed, ItemClosed, ItemOpened
 from adapter.hub.fold import fold
 from adapter.hub.grammar import check_hub
-from tests.dialects.chat.making import HEAD, call, calling, chunk_bytes, kinds, read_all
+from tests.dialects.chat.making import HEAD, call, calling, chunk_bytes, exchange, kinds, read_all
 from tests.dialects.chat.writing import user, written
 
 END = chunk_bytes({}, "tool_calls")
+PATCH = "*** Begin Patch\n*** Delete File: a\n*** End Patch"
 
 
 def calls_of(events: list[Event]) -> list[tuple[str, str, str]]:
@@ -426,6 +428,15 @@ def test_a_namespace_is_restored() -> None:
     assert check_hub(events) == []
 
 
+@pytest.mark.parametrize(("name", "said"), [("agents__send", []), ("mcp__files__read", None)])
+def test_a_call_whose_arguments_were_to_be_encrypted_says_that_they_are_not(name: str, said: list[str] | None) -> None:
+    """As it opens, too: Codex may act before it is closed."""
+    events, _ = read_all(calling(call(0, "a", name, "{}")), END)
+
+    items = [event.item for event in events if isinstance(event, (ItemOpened, ItemClosed))]
+    assert [item.get("encrypted_function_args") for item in items] == [said, said]
+
+
 ASYNC_TOOLS = [
     {"type": "function", "name": "f", "async": True},
     {"type": "function", "name": "g"},
@@ -464,6 +475,34 @@ def test_a_custom_tool_sent_as_a_function_streams_its_input() -> None:
         "input": "one\ntwo",
     }
     assert deltas(events) == ["one\n", "two"]
+    assert check_hub(events) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces", "found"),
+    [
+        ({"input": PATCH}, ["*** Begin Patch\n", "*** Delete File: a\n", "*** End Patch"], []),
+        ({"input": f"```\n{PATCH}\n```"}, [PATCH], ["patch_mended"]),
+        ({"command": ["apply_patch", PATCH]}, [PATCH], ["patch_mended"]),
+        ({"command": ["git", "apply", PATCH]}, None, []),
+    ],
+)
+def test_what_is_around_a_patch_is_taken_off(
+    arguments: dict[str, Any], pieces: list[str] | None, found: list[str]
+) -> None:
+    written = json.dumps(arguments)
+    lines = [f"{line}\\n" for line in written.split("\\n")]
+    lines[-1] = lines[-1].removesuffix("\\n")
+    events, reader = read_all(
+        calling(call(0, "a", "patch")), *(calling(call(0, arguments=line)) for line in lines), END
+    )
+    message = {"role": "assistant", "content": None, "tool_calls": [call(id="a", name="patch", arguments=written)]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    answer, anomalies = chat.read_answer({**HEAD, "choices": [choice]}, exchange())
+
+    assert deltas(events) == (pieces or [written])
+    assert [item["input"] for item in fold(events).output] == [item["input"] for item in answer.output]
+    assert kinds(reader) == [anomaly.kind for anomaly in anomalies if anomaly.kind == "patch_mended"] == found
     assert check_hub(events) == []
 
 

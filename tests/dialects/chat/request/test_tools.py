@@ -70,6 +70,16 @@ def test_a_custom_tool_becomes_a_function_with_one_input_and_its_grammar_in_word
     assert made.exchange.tools == {"c": ToolRef(ToolKind.CUSTOM, "c")}
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_custom_tool_that_takes_patches_is_known_as_one_where_it_goes_as_a_function(beside: bool) -> None:
+    form = {"type": "grammar", "syntax": "lark", "definition": 'start: "*** Begin Patch" LF'}
+    tool = custom("ApplyPatch", format=form, **{"async": True} if beside else {})
+
+    ref = ToolRef(ToolKind.CUSTOM, "ApplyPatch", beside=beside)
+    assert written(user(), tools=[tool]).exchange.tools == {"ApplyPatch": ref._replace(patch=True)}
+    assert written(user(), tools=[tool], to=OPENAI).exchange.tools == ({"ApplyPatch": ref} if beside else {})
+
+
 @pytest.mark.parametrize("type", ["function", "custom"])
 def test_what_chat_tools_have_no_field_for_is_a_loss(type: str) -> None:
     made = written(user(), tools=[{"type": type, "name": "f", "allowed_callers": ["programmatic"]}])
