@@ -191,6 +191,12 @@ class Profile:
     responses_unknown: tuple[str, ...] = ()
     """The types of tools that it does not know, where it knows the others; `late_system` stands for instructions behind the first
     message."""
+    empty_descriptions: bool = True
+    """Takes tools whose `description` says nothing. Codex sends a namespace with one on every turn, and Azure refuses that: it gets
+    the name of the namespace instead, and none of other tools."""
+    codex_lite: bool = True
+    """May be sent `x-openai-internal-codex-responses-lite`, by which Codex asks for its own form of the API; Azure refuses namespaces
+    then."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None

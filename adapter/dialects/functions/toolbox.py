@@ -409,7 +409,8 @@ _ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
 }
 
 
-_BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
+BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
+"""Types of items that bring tools along."""
 
 
 def gather_tools(writing: Writing) -> Toolbox:
@@ -423,7 +424,7 @@ def gather_tools(writing: Writing) -> Toolbox:
     box.renew()
     for index in request.others:
         item = items[index]
-        if item.get("type") in _BRINGS_TOOLS:
+        if item.get("type") in BRINGS_TOOLS:
             path = writing.at(index, ".tools")
             box.add_all(array(item.get("tools") or [], path), path)
     if box.searched:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.offered import retold
 from adapter.errors import InvalidType, InvalidValue, MissingParameter, UpstreamInvalid
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
@@ -82,6 +83,8 @@ def passed(
     """
     checked(body, dialect, target)
     sent = edited(body, dialect, target, metered=metered)
+    if dialect == "responses":
+        sent |= retold(body, target.profile)
     stream = sent.get("stream") is True
     asked = body.get("stream_options")
     usage = asked is not None and asked.get("include_usage") is True
