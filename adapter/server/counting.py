@@ -83,7 +83,7 @@ async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, A
     if speaks != "responses" or target in uncounted or _holds_ours(body) or not fits(body, known.profile):
         return None
     sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
-    sent |= retold(sent, known.profile)
+    sent |= retold(sent, known.profile, [])
     try:
         answer = loads(await courses.asking.document(turn, target, PATH, serialised(sent)))
     except NotJson:

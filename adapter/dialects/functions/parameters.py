@@ -17,6 +17,8 @@ from adapter.wire.jsonio import dumps
 
 Schema = dict[str, Any]
 
+UNITED: Final = "The upstream takes one object of arguments, not a choice among some."
+"""What is lost of a union."""
 _UNIONS: Final = ("oneOf", "anyOf", "allOf")
 _DEFINED: Final = re.compile(r"#/(\$defs|definitions)/([^/]+)")
 """Where generators of schemas put the forms of a union. Others are not looked up: one within another would be sent many times."""

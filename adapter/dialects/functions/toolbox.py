@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from adapter.dialects.checks import array, json_object, name, string, wrong_type
 from adapter.dialects.functions.deferred import find_deferred
-from adapter.dialects.functions.parameters import object_schema
+from adapter.dialects.functions.parameters import UNITED, object_schema
 from adapter.dialects.functions.schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform
 from adapter.dialects.writing import Writing
 from adapter.hub.losses import Action
@@ -241,8 +241,7 @@ class Toolbox:
 
     def _lose_union(self, path: str, united: bool) -> None:
         if united:
-            reason = "The upstream takes one object of arguments, not a choice among some."
-            self._writing.lose(f"{self._function_at(path)}.parameters", "parameters", reason, Action.APPROXIMATED)
+            self._writing.lose(f"{self._function_at(path)}.parameters", "parameters", UNITED, Action.APPROXIMATED)
 
     def _function_at(self, path: str) -> str:
         """Where what is said of a function stands in the client's own body."""

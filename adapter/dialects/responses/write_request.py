@@ -98,7 +98,7 @@ def write_request(request: Request, profile: Profile) -> Written:
         if body.get("background") is not True and body.pop("background_options", None):
             apart = "The upstream is not asked to answer in the background: this server does that, or nobody."
             losses.append(Loss("background_options", Action.DROPPED, "background_options", apart))
-    body |= retold(body, profile)
+    body |= retold(body, profile, losses, request.dialect)
     body["store"] = body.get("store", True) is not False and profile.stateful
     body["stream"] = request.stream
     stop = tuple(request.carry.get("stop", ())) if request.carry else ()

@@ -83,12 +83,13 @@ def passed(
     """
     checked(body, dialect, target)
     sent = edited(body, dialect, target, metered=metered)
+    losses: list[Loss] = []
     if dialect == "responses":
-        sent |= retold(body, target.profile)
+        sent |= retold(body, target.profile, losses)
     stream = sent.get("stream") is True
     asked = body.get("stream_options")
     usage = asked is not None and asked.get("include_usage") is True
-    request = Request(sent, dialect, stream=stream, include_usage=usage, client=client)
+    request = Request(sent, dialect, stream=stream, include_usage=usage, client=client, losses=losses)
     return Plan(
         target=target,
         path=path or PATHS[dialect],
@@ -97,7 +98,7 @@ def passed(
         exchange=Exchange(request=request, profile=target.profile),
         stream=stream,
         calls=1,
-        losses=request.losses,
+        losses=losses,
     )
 
 
