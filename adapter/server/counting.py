@@ -7,6 +7,7 @@ from typing import Any, Final
 from adapter.compaction.sealing import is_ours
 from adapter.compaction.sizes import total_tokens
 from adapter.dialects.responses.input_items import checked_items
+from adapter.dialects.responses.offered import retold
 from adapter.dialects.responses.simpler import fits
 from adapter.errors import AdapterError, InvalidType, MissingParameter
 from adapter.server.calls.own import Document
@@ -82,6 +83,7 @@ async def _asked(courses: Courses, turn: Turn, target: Target, body: dict[str, A
     if speaks != "responses" or target in uncounted or _holds_ours(body) or not fits(body, known.profile):
         return None
     sent = {"model": target.model} | {name: body[name] for name in _SENT if body.get(name) is not None}
+    sent |= retold(sent, known.profile, [])
     try:
         answer = loads(await courses.asking.document(turn, target, PATH, serialised(sent)))
     except NotJson:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from adapter.upstream.router import Upstream
-from adapter.wire.headers import TO_ANY_UPSTREAM, TO_CALLERS_UPSTREAM, Headers, onward
+from adapter.wire.headers import CODEX_LITE, TO_ANY_UPSTREAM, TO_CALLERS_UPSTREAM, Headers, onward
 
 _TOKEN: Final = "eyJ"
 """How a token begins that is no key: the base64 of `{"`, the start of its header (RFC 7519)."""
+_FEATURES: Final = {
+    True: TO_CALLERS_UPSTREAM,
+    False: tuple(name for name in TO_CALLERS_UPSTREAM if name != CODEX_LITE),
+}
+"""What goes on with the caller's own key, by `Profile.codex_lite`."""
 
 
 def call_headers(
@@ -19,7 +24,7 @@ def call_headers(
     fields["X-Request-Id"] = request_id
     if upstream.api_keys is None:
         secret = callers_key
-        fields |= onward(headers, TO_CALLERS_UPSTREAM)
+        fields |= onward(headers, _FEATURES[upstream.profile.codex_lite])
     else:
         secret = upstream.api_keys[key]
     if secret and upstream.profile.key_header == "api-key" and not secret.startswith(_TOKEN):

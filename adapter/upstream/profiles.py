@@ -67,6 +67,9 @@ _OPENAIS: Final[frozenset[AcceptedByResponses]] = frozenset(get_args(AcceptedByR
 LATE: Final = "late_system"
 """Among the types of tools that a Responses server does not know: instructions behind the first message."""
 
+SCHEMAS: Final = "loose_schemas"
+"""Among the same: schemas of functions that do not say that they are of an object."""
+
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
 
@@ -196,7 +199,14 @@ class Profile:
     it answers by is remembered for an hour, as `responses_unknown`."""
     responses_unknown: tuple[str, ...] = ()
     """The types of tools that it does not know, where it knows the others; `late_system` stands for instructions behind the first
-    message."""
+    message, and `loose_schemas` for schemas of functions without `type: "object"` or without properties: any server that refuses
+    those is asked again with schemas that have both, and of unions at the top with one object, a loss."""
+    empty_descriptions: bool = True
+    """Takes tools whose `description` says nothing. Codex sends a namespace with one on every turn, and Azure refuses that: it gets
+    the name of the namespace instead, and none of other tools."""
+    codex_lite: bool = True
+    """May be sent `x-openai-internal-codex-responses-lite`, by which Codex asks for its own form of the API; Azure refuses namespaces
+    then."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None

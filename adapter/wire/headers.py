@@ -51,6 +51,8 @@ _AGENT: Final = "User-Agent"
 OURS: Final = b"x-adapter-"
 """Fields that say what became of the request here begin so."""
 TO_ANY_UPSTREAM: Final = (b"traceparent", b"tracestate", b"x-codex-turn-state")
+CODEX_LITE: Final = b"x-openai-internal-codex-responses-lite"
+"""Asks for the form of the Responses API that Codex has for itself."""
 TO_CALLERS_UPSTREAM: Final = (
     b"chatgpt-account-id",
     b"openai-beta",
@@ -64,7 +66,7 @@ TO_CALLERS_UPSTREAM: Final = (
     b"x-codex-beta-features",
     b"x-codex-turn-metadata",
     b"x-codex-window-id",
-    b"x-openai-internal-codex-responses-lite",
+    CODEX_LITE,
 )
 """Fields that choose an account's organisation or a client's features: they go on only where the caller's own key does."""
 

@@ -27,19 +27,26 @@ FAST = settings(max_examples=150, deadline=None)
 values: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, False, 0, "", "f", "g", "a b", "größe", "x" * 70, [], {}, {"type": "object"}, {"type": "string"}]
 )
+fields: st.SearchStrategy[Any] = st.sampled_from([None, "object", "string", [], {}, {"a": {"type": "string"}}, ["a"]])
+schemas = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("type", "properties", "required", "$ref", "additionalProperties"), fields)
+    | dict.fromkeys(("anyOf", "oneOf", "allOf"), st.just([{"type": "object", "properties": {"b": {}}}]) | fields),
+)
 tools = st.fixed_dictionaries(
     {"type": st.just("function")},
     optional=dict.fromkeys(("name", "parameters", "description", "strict", "output_schema", "defer_loading"), values),
 )
 sound_tools = st.builds(
-    lambda name, strict, more: {
+    lambda name, parameters, strict, more: {
         "type": "function",
         "name": name,
-        "parameters": {"type": "object"},
+        "parameters": parameters,
         "strict": strict,
         **more,
     },
     st.sampled_from(["f", "g", "f_2", "a b", "x" * 70]),
+    st.just({"type": "object", "properties": {}}) | schemas,
     st.sampled_from([None, True, False]),
     st.sampled_from([{}, {"description": "d"}, {"description": None}, {"allowed_callers": ["direct"]}]),
 )

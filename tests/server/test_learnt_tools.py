@@ -15,6 +15,7 @@ from tests.server.scripted import END, SSE, Script, Until, Upstream, json_reply,
 
 Json = dict[str, Any]
 TEXT = '*** Begin Patch\n"quoted" ü'
+SOUND: Json = {"type": "object", "properties": {}}
 CUSTOM = {"type": "custom", "name": "apply_patch"}
 SEARCH = {"type": "web_search"}
 ASKED = {"model": "m", "input": "Hi", "tools": [CUSTOM, SEARCH]}
@@ -196,7 +197,7 @@ def test_a_chat_clients_custom_tools_go_so_too() -> None:
         ({}, {}, [json_reply({"error": {"message": "temperature does not go with this model"}}, 400)]),
         ({}, {}, [json_reply({"error": {"message": "Unknown field.", "param": "tools[1].filters"}}, 400)]),
         (
-            {"tools": [{"type": "function", "name": "f"}, CUSTOM]},
+            {"tools": [{"type": "function", "name": "f", "parameters": SOUND}, CUSTOM]},
             {},
             [json_reply({"error": {"message": "Bad schema.", "param": "tools[0].parameters"}}, 400)],
         ),

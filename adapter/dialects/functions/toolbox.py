@@ -9,7 +9,8 @@ brings) and of many kinds; most servers know functions and some custom tools, in
 * tool_search, local_shell, shell and apply_patch become functions whose arguments are the arguments, the action (without its
   `type`), the action and the operation of the call item;
 * arguments that Codex wants encrypted, of tools that send messages to agents, are not, and it is told so with each call;
-* hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where a Chat server has it.
+* hosted tools cannot be had and are dropped, a loss; `web_search` lives on as `web_search_options` where a Chat server has it;
+* the schema of a function's arguments is that of an object, with properties.
 
 A `ToolRef` for every name that does not speak for itself goes into the exchange, and the reader of the answer restores kind,
 name and namespace from it, and that the tool is `async`. Names are given in the order in which tools were offered, so that
@@ -25,16 +26,9 @@ from typing import Any, Final
 
 from adapter.dialects.checks import array, json_object, name, string, wrong_type
 from adapter.dialects.functions.deferred import find_deferred
+from adapter.dialects.functions.parameters import UNITED, object_schema
 from adapter.dialects.functions.patches import takes_patches
-from adapter.dialects.functions.schemas import (
-    APPLY_PATCH,
-    LOCAL_SHELL,
-    SHELL,
-    TOOL_SEARCH,
-    freeform,
-    no_parameters,
-    unencrypted,
-)
+from adapter.dialects.functions.schemas import APPLY_PATCH, LOCAL_SHELL, SHELL, TOOL_SEARCH, freeform, unencrypted
 from adapter.dialects.writing import Writing
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_name
@@ -171,8 +165,8 @@ class Toolbox:
                     description, strict = tool.get("description"), tool.get("strict")
                     if (
                         type(called) is str
-                        and type(parameters) is dict
-                        and parameters
+                        and parameters["type"] == "object"
+                        and type(parameters["properties"]) is dict
                         and (type(description) is str or description is None)
                         and len(tool) == 3 + (description is not None) + (strict is not None)
                         and called.isidentifier()
@@ -209,7 +203,9 @@ class Toolbox:
         """
         wire = self._take("function", tool.get("name"), None, path)
         said = {key: value for key, value in tool.items() if key not in _OF_CALLS}
+        said["parameters"], united = object_schema(tool.get("parameters"))
         if self._offer("function", {**said, "name": wire}, path):
+            self._lose_union(path, united)
             self._lose_async("function", tool, wire, None, path)
 
     def _function(self, tool: Tool, path: str, namespace: str | None) -> None:
@@ -222,16 +218,18 @@ class Toolbox:
             function["description"] = description
         elif description is not None:
             raise wrong_type(f"{path}.description", "a string", description)
-        function["parameters"] = parameters or no_parameters()
+        function["parameters"], united = object_schema(parameters)
         if parameters and namespace is not None and self._writing.request.client.codex:
-            plain = function["parameters"] = unencrypted(parameters)
-            self.refs[function["name"]] = self.refs[function["name"]]._replace(plain=plain is not parameters)
+            told = function["parameters"]
+            function["parameters"] = plain = unencrypted(told)
+            self.refs[function["name"]] = self.refs[function["name"]]._replace(plain=plain is not told)
         strict = tool.get("strict")
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         if self._offer("function", function, path):
             if strict is True and not self._strict:
                 self._lose_strict(path)
+            self._lose_union(path, united)
             self._lose_fields("function", tool, path)
             self._lose_async("function", tool, function["name"], namespace, path)
 
@@ -248,8 +246,16 @@ class Toolbox:
                 self._writing.lose(f"{path}.{key}", key, "The upstream's tools have no such field.")
         self._writing.lose_unknown(path, tool, _FIELDS[kind])
 
+    def _lose_union(self, path: str, united: bool) -> None:
+        if united:
+            self._writing.lose(f"{self._function_at(path)}.parameters", "parameters", UNITED, Action.APPROXIMATED)
+
+    def _function_at(self, path: str) -> str:
+        """Where what is said of a function stands in the client's own body."""
+        return f"{path}.function" if self._writing.request.dialect == "chat" else path
+
     def _lose_strict(self, path: str) -> None:
-        place = f"{path}.function" if self._writing.request.dialect == "chat" else path
+        place = self._function_at(path)
         self._writing.lose_once(f"{place}.strict", "strict", "The upstream does not hold arguments to their schema.")
 
     def _custom(self, tool: Tool, path: str, namespace: str | None) -> None:
@@ -335,7 +341,10 @@ class Toolbox:
 
     def _emulate(self, kind: str, function: Tool, tool: Tool, path: str) -> None:
         """Offer `tool` as that function."""
-        if self._offer("function", {**function, "name": self._take(kind, kind, None, path)}, path):
+        parameters, united = object_schema(function["parameters"])
+        said = {**function, "parameters": parameters, "name": self._take(kind, kind, None, path)}
+        if self._offer("function", said, path):
+            self._lose_union(path, united)
             self._lose_fields(kind, tool, path)
 
     def _offer(self, kind: str, said: Tool, path: str) -> bool:
@@ -407,7 +416,8 @@ _ADDERS: Final[dict[str, Callable[[Toolbox, Tool, str, str | None], None]]] = {
 }
 
 
-_BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
+BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
+"""Types of items that bring tools along."""
 
 
 def gather_tools(writing: Writing) -> Toolbox:
@@ -421,7 +431,7 @@ def gather_tools(writing: Writing) -> Toolbox:
     box.renew()
     for index in request.others:
         item = items[index]
-        if item.get("type") in _BRINGS_TOOLS:
+        if item.get("type") in BRINGS_TOOLS:
             path = writing.at(index, ".tools")
             box.add_all(array(item.get("tools") or [], path), path)
     if box.searched:

@@ -17,7 +17,7 @@ from adapter.dialects.functions.calls import CALLS, TEXTS, is_server_search, ope
 from adapter.dialects.functions.choices import cannot_force, named
 from adapter.dialects.functions.deferred import find_deferred
 from adapter.dialects.functions.pairing import Pairing
-from adapter.dialects.functions.toolbox import Tool, Toolbox
+from adapter.dialects.functions.toolbox import BRINGS_TOOLS, Tool, Toolbox
 from adapter.dialects.writing import Writing
 from adapter.hub.events import Item
 from adapter.hub.items import ENCRYPTED_ARGUMENTS, texts
@@ -61,7 +61,6 @@ _UNCALLED: Final = "uncalled_output"
 OF_CLIENTS: Final = frozenset(_ABOUT.values()) | {"namespace", _UNCALLED}
 """The kinds that are said in other words where they are not known; others are dropped."""
 _TEXTS: Final = ("input_text", "output_text", "text")
-_BRINGS_TOOLS: Final = ("additional_tools", "tool_search_output")
 _OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", *TEXTS)
 _OF_CALLS: Final = frozenset(
     {"id", "name", "namespace", "input", "action", "operation", "execution", "environment", ENCRYPTED_ARGUMENTS}
@@ -86,7 +85,7 @@ def kinds(body: dict[str, Any]) -> set[str]:
     `Profile.responses_unknown`."""
     items = _objects(body.get("input"))
     tools = _objects(body.get("tools"))
-    tools += [tool for item in items if item.get("type") in _BRINGS_TOOLS for tool in _objects(item.get("tools"))]
+    tools += [tool for item in items if item.get("type") in BRINGS_TOOLS for tool in _objects(item.get("tools"))]
     tools += [inner for tool in tools if tool.get("type") == "namespace" for inner in _objects(tool.get("tools"))]
     found = {kind for tool in tools if isinstance(kind := tool.get("type"), str)}
     found |= {kind for item in items if (kind := _needed(item)) is not None}
@@ -144,7 +143,7 @@ def _is_foreign(item: Item, profile: Profile) -> bool:
     known = profile.responses_tools
     if needed in profile.responses_unknown or (known and not any(tool.startswith(needed) for tool in known)):
         return True
-    brought = _objects(item.get("tools")) if item["type"] in _BRINGS_TOOLS else ()
+    brought = _objects(item.get("tools")) if item["type"] in BRINGS_TOOLS else ()
     return not all(_takes(tool, profile) for tool in brought)
 
 
@@ -190,7 +189,7 @@ class _Writing(Writing):
         self._offer_all(request.body.get("tools") or [], "tools")
         self.box.renew()
         for index, item in enumerate(request.items):
-            if item["type"] in _BRINGS_TOOLS and _is_foreign(item, self.profile):
+            if item["type"] in BRINGS_TOOLS and _is_foreign(item, self.profile):
                 self._offer_all(item.get("tools") or [], self.at(index, ".tools"))
         if self.box.searched:
             find_deferred(self.box.find, self.box.refs, request)

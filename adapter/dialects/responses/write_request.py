@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapter.dialects.responses.history import checked_history, upstream_history
+from adapter.dialects.responses.offered import retold
 from adapter.dialects.responses.simpler import fits, simplified
 from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss
@@ -97,6 +98,7 @@ def write_request(request: Request, profile: Profile) -> Written:
         if body.get("background") is not True and body.pop("background_options", None):
             apart = "The upstream is not asked to answer in the background: this server does that, or nobody."
             losses.append(Loss("background_options", Action.DROPPED, "background_options", apart))
+    body |= retold(body, profile, losses, request.dialect)
     body["store"] = body.get("store", True) is not False and profile.stateful
     body["stream"] = request.stream
     stop = tuple(request.carry.get("stop", ())) if request.carry else ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapter.dialects.registry import DIALECTS
+from adapter.dialects.responses.offered import retold
 from adapter.errors import InvalidType, InvalidValue, MissingParameter, UpstreamInvalid
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
@@ -92,10 +93,13 @@ def passed(
     """
     checked(body, dialect, target)
     sent = edited(body, dialect, target, metered=metered)
+    losses: list[Loss] = []
+    if dialect == "responses":
+        sent |= retold(body, target.profile, losses)
     stream = sent.get("stream") is True
     asked = body.get("stream_options")
     usage = asked is not None and asked.get("include_usage") is True
-    request = Request(sent, dialect, stream=stream, include_usage=usage, client=client)
+    request = Request(sent, dialect, stream=stream, include_usage=usage, client=client, losses=losses)
     return Plan(
         target=target,
         path=path or PATHS[dialect],
@@ -104,7 +108,7 @@ def passed(
         exchange=Exchange(request=request, profile=target.profile),
         stream=stream,
         calls=1,
-        losses=request.losses,
+        losses=losses,
     )
 
 

@@ -3,7 +3,8 @@
 Most servers that do not know a tool say so of its type, some say nothing but that the request is invalid, and a template that
 takes instructions only as its first message says that. So what clients run is said in other words first, since nothing is lost by
 that, then what servers run is dropped and instructions go to the beginning. What is wrong inside of something that a server may
-well know, its client has to hear.
+well know, its client has to hear: but for the schema of a function that does not say that it is of an object, of which any server may
+want to hear that, whatever is known of its tools.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from adapter.dialects.responses.offered import is_loose
 from adapter.dialects.responses.simpler import OF_CLIENTS, kinds
 from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
 from adapter.hub.request import Request
-from adapter.upstream.profiles import LATE, Profile
+from adapter.upstream.profiles import LATE, SCHEMAS, Profile
 from adapter.upstream.refusals import POLICIES
 from adapter.upstream.wordings import Meaning
 
 _NOTHING: Final[frozenset[str]] = frozenset()
+_ITS_PLACES: Final = frozenset({SCHEMAS})
+"""A server that does not know these, and nothing else, is told the client's places."""
 _INVALID: Final = frozenset({400, 422})
 _ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_encrypted_content"}
 """Codes of refusals for what is said, and not for how; OpenRouter says `invalid_prompt` of tools that it does not know."""
@@ -30,6 +34,12 @@ _OF_KINDS: Final = (
     r"tool|namespace|unknown variant|discriminator|literal_error|\bitem\b|input\W{0,2}\d|invalid responses api request"
 )
 """What servers say of a kind that they do not know: one of these, where they name no path."""
+_SCHEMA_CODE: Final = "invalid_function_parameters"
+_OF_SCHEMAS: Final = (
+    _SCHEMA_CODE
+    + r"|[Ii]nvalid schema for function|JSON Schema of 'type: \W*object|got 'type: \W*None|schema missing properties"
+)
+"""What OpenAI and Azure say of a function's schema, also through gateways; others name the path."""
 _WHOLE: Final = ("tools", "input", "tool_choice")
 
 
@@ -46,6 +56,10 @@ def remedy(refused: AdapterError, request: Request, profile: Profile) -> frozens
     where that is not why, or where nothing is known that could be said otherwise."""
     if not may_mean_form(refused):
         return _NOTHING
+    if SCHEMAS not in profile.responses_unknown and _is_about_schemas(refused) and is_loose(request.body):
+        return frozenset({SCHEMAS})
+    if profile.stateful or profile.responses_tools:  # it is known what it knows
+        return _NOTHING
     said = kinds(request.body).difference(profile.responses_unknown)
     late = said & {LATE} if _is_about_template(refused) else _NOTHING
     return frozenset(late | (said & OF_CLIENTS or said if _is_about_kinds(refused, request, profile) else _NOTHING))
@@ -56,15 +70,29 @@ def _is_about_template(refused: AdapterError) -> bool:
     return re.search(_TEMPLATE, refused.message) is not None
 
 
+def _is_about_schemas(refused: AdapterError) -> bool:
+    """Whether it is some function's schema."""
+    return (
+        refused.code == _SCHEMA_CODE
+        or "parameters" in _steps(refused)
+        or re.search(_OF_SCHEMAS, refused.message) is not None
+    )
+
+
+def _steps(refused: AdapterError) -> list[str]:
+    """The path that it names, step by step."""
+    return re.findall(r"\w+", (refused.param or "").removeprefix("body"))
+
+
 def _is_about_kinds(refused: AdapterError, request: Request, profile: Profile) -> bool:
     """Whether a refusal may be about what something is, not about what is in it, or about anything else."""
-    match re.findall(r"\w+", (refused.param or "").removeprefix("body")):
+    match _steps(refused):
         case []:
             return re.search(_OF_KINDS, refused.message.lower()) is not None
         case [field] | [field, _] | [field, _, "type" | "role"]:
             return field in _WHOLE
-        case [field, place, *_] if request.dialect == "responses" and not profile.responses_unknown:
-            return _is_of_clients(request.body.get(field), place)  # it was told the client's places
+        case [field, place, *_] if request.dialect == "responses" and _ITS_PLACES.issuperset(profile.responses_unknown):
+            return _is_of_clients(request.body.get(field), place)
     return False
 
 

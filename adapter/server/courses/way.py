@@ -179,7 +179,7 @@ class Way:
         """The course over the target that refused, in words that it may know; None where there are none, or the words are not why."""
         target, exchange, turn = self._chosen, self._exchange, self._turn
         upstream = target.upstream
-        if exchange is None or upstream.dialect != "responses" or upstream.stateful or target.profile.responses_tools:
+        if exchange is None or upstream.dialect != "responses":
             return None
         unknown = remedy(refused, exchange.request, target.profile)
         if not unknown:

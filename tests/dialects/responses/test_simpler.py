@@ -23,7 +23,8 @@ FEW = profile("generic", {"responses_tools": ["function"]})
 KEEP = profile("generic", {"responses_tools": ["function"], "late_system": "keep"})
 SEARCHES = profile("generic", {"responses_tools": ["function", "web_search"]})
 USER: Json = {"type": "message", "role": "user", "content": "hi"}
-PLAIN: Json = {"type": "function", "name": "plain", "parameters": {"type": "object"}, "strict": None, "brand_new": 1}
+NOTHING: Json = {"type": "object", "properties": {}}
+PLAIN: Json = {"type": "function", "name": "plain", "parameters": NOTHING, "strict": None, "brand_new": 1}
 PATCH: Json = {"type": "custom", "name": "apply_patch", "description": "Edit.", "format": {"type": "text"}}
 ECHO: Json = {
     "type": "namespace",
@@ -67,6 +68,20 @@ def test_a_function_is_neither_hidden_until_it_is_searched_for_nor_does_it_run_b
         ("tools[0].async", Action.DROPPED, "async_tool"),
         ("tools[1]", Action.DROPPED, "tool_search"),
     ]
+
+
+def test_a_function_has_a_schema_that_says_that_it_is_of_an_object() -> None:
+    union = {"type": None, "oneOf": [NOTHING | {"properties": {"a": {}}}, NOTHING | {"properties": {"b": {}}}]}
+    loose = {**PLAIN, "parameters": {"type": None, "properties": {}}}
+    searches = {**SEARCH, "parameters": {"type": None, "properties": {"query": {}}}}
+    made = written(asked([loose, {**PLAIN, "name": "either", "parameters": union}, searches]))
+
+    assert [tool["parameters"] for tool in made.body["tools"]] == [
+        NOTHING,
+        NOTHING | {"properties": {"a": {}, "b": {}}},
+        NOTHING | {"properties": {"query": {}}},
+    ]
+    assert lost(made) == [("tools[1].parameters", Action.APPROXIMATED, "parameters")]
 
 
 def test_a_namespace_is_flattened_and_its_names_are_free() -> None:

@@ -239,7 +239,10 @@ def test_a_server_without_an_ear_for_names_is_offered_only_the_tools_that_are_na
 
 def test_a_web_search_that_goes_with_the_tools_that_are_not_chosen_is_reported() -> None:
     """Nobody can choose it by name: Chat has no such tool."""
-    tools = [{"type": "function", "name": "f", "parameters": {}}, {"type": "web_search"}]
+    tools = [
+        {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}},
+        {"type": "web_search"},
+    ]
     choice = {"type": "function", "name": "f"}
     written = write_request(chat(tools=tools, tool_choice=choice), profile("llama.cpp"))
 

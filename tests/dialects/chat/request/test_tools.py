@@ -39,6 +39,38 @@ CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
 
 
 @pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ({"type": None, "properties": {}}, EMPTY),
+        ({"type": "object"}, EMPTY),
+        ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"type": "string"}, {"type": "string"}),
+    ],
+)
+def test_a_schema_says_that_it_is_of_an_object(said: Any, sent: Any) -> None:
+    """As those of Codex Desktop and of many MCP servers do not (codex#36441, cc-switch#4705, litellm#38792)."""
+
+    inside = {"type": "namespace", "name": "mcp__x", "tools": [function("g", parameters=said)]}
+    made = written(user(), tools=[function(parameters=said), inside])
+
+    assert [tool["function"]["parameters"] for tool in made.body["tools"]] == [sent, sent]
+    assert made.losses == []
+
+
+def test_a_choice_among_objects_is_told_as_one_of_them_all() -> None:
+    union = {"type": None, "anyOf": [CLOSED, {"type": "object", "properties": {"b": {}}, "required": ["a", "b"]}]}
+    tools = [function(parameters=union), {"type": "tool_search", "execution": "client", "parameters": union}]
+    made = written(user(), tools=[*tools, tools[0]])
+
+    one = {"type": "object", "properties": {**CLOSED["properties"], "b": {}}, "required": ["a"]}
+    assert [tool["function"]["parameters"] for tool in made.body["tools"]] == [one, one]
+    assert lost(made) == [
+        ("tools[0].parameters", "approximated", "parameters"),
+        ("tools[1].parameters", "approximated", "parameters"),
+    ]
+
+
+@pytest.mark.parametrize(
     ("strict", "parameters", "expected"),
     [
         (True, EMPTY, True),
