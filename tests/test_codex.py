@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from adapter.access.keys import Key, KeyFile, digest_of
-from adapter.codex import CONTEXT_WINDOW, Codex, config_block, entry
+from adapter.codex import _NEEDED, CONTEXT_WINDOW, Codex, config_block, entry
 from adapter.config import load
 from adapter.errors import ConfigError
 from adapter.pointing import codex_config
@@ -49,6 +49,23 @@ def test_reasoning_levels_are_the_operators(levels: tuple[Any, ...], default: st
     info = told("m", Codex(reasoning_levels=levels))
     assert [level["effort"] for level in info["supported_reasoning_levels"]] == list(levels)
     assert info["default_reasoning_level"] == default
+
+
+def test_an_upstreams_own_entry_stays_as_it_is_but_for_what_is_said() -> None:
+    own = {"default_reasoning_level": "low", "context_window": 400_000, "model_messages": {}, "display_name": "M"}
+    assert told("m", native=own).items() >= own.items()
+    assert "base_instructions" not in told("m", native=own)
+    assert "input_modalities" not in told("m", native=own)
+
+    info = told("m", Codex(reasoning_levels=("minimal", "low"), images=False), native=own)
+    assert (info["default_reasoning_level"], info["input_modalities"]) == ("low", ["text"])
+    assert told("m", Codex(reasoning_levels=("high",)), native=own)["default_reasoning_level"] == "high"
+
+
+@pytest.mark.parametrize("own", [{}, {"model_messages": {}}])
+def test_an_entry_has_what_codex_needs_or_the_whole_catalog_is_nothing(own: dict[str, Any]) -> None:
+    missing = told("m").keys() - told("m", native=own).keys()
+    assert not missing & (set(_NEEDED) - {"base_instructions"})
 
 
 def _load(tmp_path: Path, text: str) -> Settings:

@@ -70,6 +70,7 @@ def _codex(model: Model, priority: int) -> dict[str, Any]:
         model.id,
         priority,
         upstream.codex,
+        model.native,
         window=upstream.window,
         reasons=upstream.dialect == "responses" or profile.reasoning_effort,
         parallel=profile.parallel_tool_calls,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from adapter.upstream.client import UpstreamClient
 from adapter.upstream.credentials import call_headers
 from adapter.upstream.router import Router, Upstream
 from adapter.wire.headers import Headers
-from adapter.wire.jsonio import NotJson, loads
+from adapter.wire.jsonio import NotJson, dumps, loads
 
 _FRESH_FOR: Final = 60.0
 _FAILED_FOR: Final = 10.0
@@ -22,6 +22,8 @@ _WITHIN: Final = 5.0
 _LIMIT: Final = 8 * 1024 * 1024
 _CALLERS: Final = 256
 """Lists kept, one for each upstream and key: beyond that all are forgotten."""
+_ROOM: Final = 64 * 1024 * 1024
+"""Bytes of lists kept: one with Codex's prompts in it has a million."""
 _GLOB: Final = frozenset("*?[")
 
 
@@ -32,6 +34,25 @@ class Model(NamedTuple):
     created: int
     owned_by: str
     upstream: Upstream
+    native: dict[str, Any] | None = None
+    """What Codex is told of it by the upstream itself."""
+
+
+class _Listed(NamedTuple):
+    """What an upstream says of one of its models."""
+
+    created: int = 0
+    owned_by: str | None = None
+    native: dict[str, Any] | None = None
+
+
+class _Kept(NamedTuple):
+    """The list of one upstream."""
+
+    until: float
+    models: dict[str, _Listed]
+    size: int
+    """Bytes of the answer that it stood in."""
 
 
 class Catalog:
@@ -42,7 +63,7 @@ class Catalog:
         self._client = client
         self._router = router
         self._clock = clock
-        self._kept: dict[tuple[str, bytes], tuple[float, list[dict[str, Any]]]] = {}
+        self._kept: dict[tuple[str, bytes], _Kept] = {}
 
     async def models(
         self,
@@ -60,39 +81,38 @@ class Catalog:
         )
         found: dict[str, Model] = {}
         for upstream, listed in zip(upstreams, lists, strict=True):
-            models = [_model(entry, upstream) for entry in listed if upstream.serves(entry["id"])]
-            names = (*upstream.aliases, *(name for name in upstream.models if _GLOB.isdisjoint(name)))
-            for model in (*models, *(Model(name, 0, upstream.name, upstream) for name in names)):
-                if allows(model.id, upstream.name):
-                    found.setdefault(model.id, model)
+            names = (*filter(upstream.serves, listed), *upstream.aliases, *filter(_GLOB.isdisjoint, upstream.models))
+            for name in names:
+                if allows(name, upstream.name):
+                    found.setdefault(name, _model(name, upstream, listed))
         return list(found.values())
 
     async def _listed(
         self, upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, _Listed]:
         # what one caller's key may see is not another's business
         whose = sha256((callers_key or "").encode()).digest() if upstream.callers_key else b""
         kept = self._kept.get((upstream.name, whose))
-        if kept is not None and self._clock() < kept[0]:
-            return kept[1]
+        if kept is not None and self._clock() < kept.until:
+            return kept.models
         try:
             async with asyncio.timeout(_WITHIN):
                 fields = call_headers(upstream, headers, callers_key, request_id)
-                listed = _entries(await self._client.get(upstream, "/models", fields, limit=_LIMIT))
-            until = self._clock() + _FRESH_FOR
+                body = await self._client.get(upstream, "/models", fields, limit=_LIMIT)
+            fresh = _Kept(self._clock() + _FRESH_FOR, _entries(body), len(body))
         except (AdapterError, TimeoutError) as error:
-            listed, until = [], self._clock() + _FAILED_FOR
-            if kept is None or kept[1]:  # not again with every failure
+            fresh = _Kept(self._clock() + _FAILED_FOR, {}, 0)
+            if kept is None or kept.models:  # not again with every failure
                 why = error.code if isinstance(error, AdapterError) else UpstreamTimeout.code
                 log.warning("models_unlisted", upstream=upstream.name, error=why)
-        if len(self._kept) >= _CALLERS:
+        if len(self._kept) >= _CALLERS or fresh.size + sum(each.size for each in self._kept.values()) > _ROOM:
             self._kept.clear()
-        self._kept[upstream.name, whose] = (until, listed)
-        return listed
+        self._kept[upstream.name, whose] = fresh
+        return fresh.models
 
 
-def _entries(body: bytes) -> list[dict[str, Any]]:
-    """What a list names.
+def _entries(body: bytes) -> dict[str, _Listed]:
+    """What a list names: OpenAI's `data`, and behind it what Codex's own catalog has beyond it.
 
     Raises:
         UpstreamInvalid: it is no JSON.
@@ -101,19 +121,39 @@ def _entries(body: bytes) -> list[dict[str, Any]]:
         value = loads(body)
     except NotJson:
         raise UpstreamInvalid("The upstream's list of models is not JSON.") from None
-    data = value.get("data") if isinstance(value, dict) else value  # Together's is a list by itself
-    return [
-        entry
-        for entry in (data if isinstance(data, list) else ())
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"]
-    ]
+    document = value if isinstance(value, dict) else {"data": value}  # Together's is a list by itself
+    natives = {name: entry for name, entry in _named(document.get("models"), "slug") if _is_writable(entry)}
+    found: dict[str, _Listed] = {}
+    for name, entry in _named(document.get("data"), "id"):
+        found.setdefault(name, _listed(entry, natives.get(name)))
+    return found | {name: _Listed(native=native) for name, native in natives.items() if name not in found}
 
 
-def _model(entry: dict[str, Any], upstream: Upstream) -> Model:
+def _named(entries: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The entries of a list that have a name."""
+    for entry in entries if isinstance(entries, list) else ():
+        name = entry.get(key) if isinstance(entry, dict) else None
+        if isinstance(name, str) and name:
+            yield name, entry
+
+
+def _is_writable(entry: dict[str, Any]) -> bool:
+    """Whether it can be a part of an answer: JSON is read deeper than it is written."""
+    try:
+        dumps([[[entry]]])
+    except ValueError:
+        return False
+    return True
+
+
+def _listed(entry: dict[str, Any], native: dict[str, Any] | None) -> _Listed:
     created, owner = entry.get("created"), entry.get("owned_by")
-    return Model(
-        entry["id"],
-        created if type(created) is int else 0,
-        owner if isinstance(owner, str) else upstream.name,
-        upstream,
-    )
+    return _Listed(created if type(created) is int else 0, owner if isinstance(owner, str) else None, native)
+
+
+def _model(name: str, upstream: Upstream, listed: dict[str, _Listed]) -> Model:
+    by_name, target = listed.get(name, _UNLISTED), listed.get(upstream.own_name(name), _UNLISTED)
+    return Model(name, by_name.created, by_name.owned_by or upstream.name, upstream, target.native)
+
+
+_UNLISTED: Final = _Listed()

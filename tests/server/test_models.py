@@ -16,6 +16,9 @@ CODEX_NEEDS = {
 }  # fmt: skip
 
 
+DEEP = b'{"models": [{"slug": "m", "deep": ' + b"[" * 800 + b"]" * 800 + b"}]}"
+
+
 def _list(*names: str) -> dict[str, Any]:
     return {
         "object": "list",
@@ -101,9 +104,69 @@ def test_a_list_without_its_envelope_is_read() -> None:
     play(scenario)
 
 
+NATIVE = {
+    "slug": "gpt-x", "display_name": "GPT-X", "default_reasoning_level": "xhigh", "priority": 40, "context_window": 400_000,
+    "supported_reasoning_levels": [{"effort": "xhigh", "description": "much"}, {"effort": "ultra", "description": "all"}],
+    "shell_type": "unified_exec", "visibility": "list", "supported_in_api": True, "support_verbosity": True,
+    "truncation_policy": {"mode": "tokens", "limit": 10_000}, "experimental_supported_tools": [],
+    "base_instructions": "You are Codex.", "service_tiers": [{"id": "priority"}], "tool_mode": "code_mode_only",
+}  # fmt: skip
+
+
+def test_codex_is_told_what_the_upstream_itself_tells_codex() -> None:
+    """Under the name that our client uses, in our order; models that only Codex's list has are listed for everybody."""
+
+    async def scenario() -> None:
+        catalog = {"models": [NATIVE, {**NATIVE, "slug": "secret"}, {"name": "llama", "slug": 5}, 7]}
+        async with Upstream([json_reply({**_list("m"), **catalog})]) as up:
+            section = upstream(up.url, "responses", models=["m", "gpt-*"], aliases={"fast": "gpt-x"})
+            async with adapter(section) as client:
+                answer = (await client.get("/v1/models")).json
+                one = (await client.get("/v1/models/gpt-x")).json
+        assert [entry["id"] for entry in answer["data"]] == ["m", "gpt-x", "fast"]
+        assert one == {"id": "gpt-x", "object": "model", "created": 0, "owned_by": "up"}
+        plain, *natives = answer["models"]
+        assert plain["context_window"] != NATIVE["context_window"]
+        assert natives == [{**NATIVE, "slug": "gpt-x", "priority": 1}, {**NATIVE, "slug": "fast", "priority": 2}]
+
+    play(scenario)
+
+
+def test_what_the_operator_says_goes_over_it() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply({"models": [NATIVE, {**NATIVE, "slug": "other"}]})]) as up:
+            said = [{"models": ["gpt-*"], "context_window": 9000, "namespaces": False}]
+            async with adapter(upstream(up.url, "responses", codex=said, window=5000)) as client:
+                one, other = (await client.get("/v1/models")).json["models"]
+        assert other == {**NATIVE, "slug": "other", "priority": 1}
+        assert one == {
+            **NATIVE,
+            "priority": 0,
+            "context_window": 9000,
+            "multi_agent_version": "disabled",
+            "apply_patch_tool_type": "freeform",
+            "supports_search_tool": False,
+        }
+
+    play(scenario)
+
+
+def test_lists_too_large_for_their_room_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each caller's key has one of its own, which may hold Codex's prompts."""
+    monkeypatch.setattr("adapter.upstream.models._ROOM", 1000)
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(_list("m" * 600))]) as up, adapter(upstream(up.url, "chat")) as client:
+            for key in ("sk-1", "sk-1", "sk-2", "sk-1"):
+                await client.get("/v1/models", authorization=f"Bearer {key}")
+            assert [seen.headers["authorization"][-1] for seen in up.seen] == ["1", "2", "1"]
+
+    play(scenario)
+
+
 def test_nonsense_from_an_upstream_is_no_model() -> None:
     async def scenario() -> None:
-        for nonsense in (b"<html>", b"[1]", b'{"data": [1, {"id": 5}, {"id": ""}]}'):
+        for nonsense in (b"<html>", b"[1]", b'{"data": [1, {"id": 5}, {"id": ""}]}', DEEP):
             async with Upstream([json_reply(nonsense)]) as up, adapter(upstream(up.url, "chat")) as client:
                 answer = await client.get("/v1/models")
                 assert (answer.status, answer.json["data"]) == (200, [])

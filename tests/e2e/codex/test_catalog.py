@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from adapter.conform.acting import offered
 from adapter.conform.peers import Answer, Turn
 from tests.e2e.codex.families import FAMILIES, NEWEST, Body, answer, says
-from tests.e2e.codex.rig import Rig, Run, adapter
+from tests.e2e.codex.rig import Rig, Run, adapter, binary, serving
 from tests.e2e.codex.work import MCP
 from tests.e2e.conftest import ROOT
 
@@ -105,6 +107,33 @@ def test_a_model_of_openais_own_protocol_gets_plain_tools(codex_rig: Rig, catalo
 
     assert {"exec_command", "apply_patch"} <= names(run.requests[0])
     assert "exec" not in names(run.requests[0])
+
+
+def test_what_the_upstream_tells_codex_is_what_codex_is_told(codex_rig: Rig, tmp_path: Path) -> None:
+    """The whole of it, under the name that the operator gave the model."""
+    catalog = subprocess.run(
+        [str(binary(NEWEST)), "debug", "models"], env={"HOME": str(tmp_path)}, capture_output=True, check=True
+    ).stdout
+
+    async def listing(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await codex_rig.board.app(scope, receive, send)
+        else:
+            await Response(catalog, media_type="application/json")(scope, receive, send)
+
+    with serving(listing) as upstream:
+        head = f'[[upstreams]]\nname = "native"\nbase_url = "{upstream}"\ndialect = "responses"\napi_key = "client"\n'
+        with adapter(tmp_path, "native", head + 'aliases = { house = "gpt-5.6-sol" }\n') as url:
+            rig = Rig(codex_rig.board, {"responses": url}, upstream)
+            provider = f'model_catalog_url = "{url}/models"'
+            run = rig.run("native", tmp_path, NEWEST, "responses", "house", [says("hi")], provider=provider)
+
+    assert (run.messages, run.notices) == (["hi"], "")
+    (known,) = [one for one in json.loads(catalog)["models"] if one["slug"] == "gpt-5.6-sol"]
+    assert known["base_instructions"][:60] in run.history()
+    assert run.requests[0]["reasoning"]["effort"] == known["default_reasoning_level"]
+    assert run.requests[0]["text"]["verbosity"] == known["default_verbosity"]
+    assert "exec" in names(run.requests[0])
 
 
 def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
