@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +21,7 @@ _FAILED_FOR: Final = 10.0
 _WITHIN: Final = 5.0
 _LIMIT: Final = 8 * 1024 * 1024
 _CALLERS: Final = 256
-"""Lists kept, one for each upstream and key: beyond that all are forgotten."""
+"""Lists kept, one for each upstream, key and version of Codex: beyond that all are forgotten."""
 _ROOM: Final = 64 * 1024 * 1024
 """Bytes of lists kept: one with Codex's prompts in it has a million."""
 _GLOB: Final = frozenset("*?[")
@@ -46,13 +46,21 @@ class _Listed(NamedTuple):
     native: dict[str, Any] | None = None
 
 
+class _Document(NamedTuple):
+    """An answer to GET /models."""
+
+    members: dict[str, Any]
+    size: int
+    """In bytes."""
+
+
 class _Kept(NamedTuple):
     """The list of one upstream."""
 
     until: float
     models: dict[str, _Listed]
     size: int
-    """Bytes of the answer that it stood in."""
+    """Bytes of the answers that it stood in."""
 
 
 class Catalog:
@@ -63,21 +71,23 @@ class Catalog:
         self._client = client
         self._router = router
         self._clock = clock
-        self._kept: dict[tuple[str, bytes], _Kept] = {}
+        self._kept: dict[tuple[str, bytes, str], _Kept] = {}
 
     async def models(
         self,
         headers: Headers,
         callers_key: str | None,
         request_id: str,
+        codex: str = "",
         visible: frozenset[str] | None = None,
         allows: Callable[[str, str], bool] = lambda model, upstream: True,
     ) -> list[Model]:
-        """Every name once, served by the first upstream that has it; in the order of the configuration. `visible`: the
-        upstreams that there are for the caller (None: all), of which each may do for some models only: `allows`."""
+        """Every name once, served by the first upstream that has it; in the order of the configuration. `codex`: the version
+        of the Codex that asks. `visible`: the upstreams that there are for the caller (None: all), of which each may do for some
+        models only: `allows`."""
         upstreams = [one for one in self._router.upstreams if visible is None or one.name in visible]
         lists = await asyncio.gather(
-            *(self._listed(upstream, headers, callers_key, request_id) for upstream in upstreams)
+            *(self._listed(upstream, headers, callers_key, request_id, codex) for upstream in upstreams)
         )
         found: dict[str, Model] = {}
         for upstream, listed in zip(upstreams, lists, strict=True):
@@ -88,18 +98,21 @@ class Catalog:
         return list(found.values())
 
     async def _listed(
-        self, upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str
+        self, upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str, codex: str
     ) -> dict[str, _Listed]:
+        if upstream.dialect != "responses":
+            codex = ""
         # what one caller's key may see is not another's business
         whose = sha256((callers_key or "").encode()).digest() if upstream.callers_key else b""
-        kept = self._kept.get((upstream.name, whose))
+        key = upstream.name, whose, codex
+        kept = self._kept.get(key)
         if kept is not None and self._clock() < kept.until:
             return kept.models
         try:
             async with asyncio.timeout(_WITHIN):
                 fields = call_headers(upstream, headers, callers_key, request_id)
-                body = await self._client.get(upstream, "/models", fields, limit=_LIMIT)
-            fresh = _Kept(self._clock() + _FRESH_FOR, _entries(body), len(body))
+                documents = await self._documents(upstream, fields, codex)
+            fresh = _Kept(self._clock() + _FRESH_FOR, _entries(documents), sum(one.size for one in documents))
         except (AdapterError, TimeoutError) as error:
             fresh = _Kept(self._clock() + _FAILED_FOR, {}, 0)
             if kept is None or kept.models:  # not again with every failure
@@ -107,25 +120,48 @@ class Catalog:
                 log.warning("models_unlisted", upstream=upstream.name, error=why)
         if len(self._kept) >= _CALLERS or fresh.size + sum(each.size for each in self._kept.values()) > _ROOM:
             self._kept.clear()
-        self._kept[upstream.name, whose] = fresh
+        self._kept[key] = fresh
         return fresh.models
 
+    async def _documents(self, upstream: Upstream, fields: dict[str, str], codex: str) -> list[_Document]:
+        """What there is; for Codex also what is there for nobody else, as at CLIProxyAPI and sub2api.
 
-def _entries(body: bytes) -> dict[str, _Listed]:
-    """What a list names: OpenAI's `data`, and behind it what Codex's own catalog has beyond it.
+        Raises:
+            AdapterError: there is nothing.
+        """
+        paths = ("/models", f"/models?client_version={codex}") if codex else ("/models",)
+        answers = await asyncio.gather(*(self._answer(upstream, path, fields) for path in paths))
+        documents = [answer for answer in answers if isinstance(answer, _Document)]
+        for failure in answers:
+            if isinstance(failure, AdapterError) and not documents:
+                raise failure
+        return documents
 
-    Raises:
-        UpstreamInvalid: it is no JSON.
-    """
-    try:
-        value = loads(body)
-    except NotJson:
-        raise UpstreamInvalid("The upstream's list of models is not JSON.") from None
-    document = value if isinstance(value, dict) else {"data": value}  # Together's is a list by itself
-    natives = {name: entry for name, entry in _named(document.get("models"), "slug") if _is_writable(entry)}
+    async def _answer(self, upstream: Upstream, path: str, fields: dict[str, str]) -> _Document | AdapterError:
+        try:
+            body = await self._client.get(upstream, path, fields, limit=_LIMIT)
+        except AdapterError as error:
+            return error
+        try:
+            value = loads(body)
+        except NotJson:
+            return UpstreamInvalid("The upstream's list of models is not JSON.")
+        members = value if isinstance(value, dict) else {"data": value}  # Together's is a list by itself
+        return _Document(members, len(body))
+
+
+def _entries(documents: Sequence[_Document]) -> dict[str, _Listed]:
+    """What lists name: OpenAI's `data`, and behind it what Codex's own catalog has beyond it."""
+    natives = {
+        name: entry
+        for document in documents
+        for name, entry in _named(document.members.get("models"), "slug")
+        if _is_writable(entry)
+    }
     found: dict[str, _Listed] = {}
-    for name, entry in _named(document.get("data"), "id"):
-        found.setdefault(name, _listed(entry, natives.get(name)))
+    for document in documents:
+        for name, entry in _named(document.members.get("data"), "id"):
+            found.setdefault(name, _listed(entry, natives.get(name)))
     return found | {name: _Listed(native=native) for name, native in natives.items() if name not in found}
 
 

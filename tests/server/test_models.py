@@ -8,7 +8,7 @@ import pytest
 from orjson import dumps, loads
 
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import Close, Step, Upstream, json_reply
+from tests.server.scripted import Close, Seen, Step, Upstream, json_reply
 
 CODEX_NEEDS = {
     "slug", "display_name", "supported_reasoning_levels", "shell_type", "visibility", "supported_in_api", "priority",
@@ -128,6 +128,64 @@ def test_codex_is_told_what_the_upstream_itself_tells_codex() -> None:
         plain, *natives = answer["models"]
         assert plain["context_window"] != NATIVE["context_window"]
         assert natives == [{**NATIVE, "slug": "gpt-x", "priority": 1}, {**NATIVE, "slug": "fast", "priority": 2}]
+
+    play(scenario)
+
+
+class _ForCodex(Upstream):
+    """The second step of its script is for Codex, the first for others."""
+
+    async def _play(self, step: Step, writer: Any, seen: Seen, watching: Any) -> bool:
+        mine = self.scripts[0]["client_version" in seen.line]
+        return await super()._play(step, writer, seen, watching) if step is mine else True
+
+
+NONE = json_reply({}, 400)
+
+
+@pytest.mark.parametrize(
+    ("plain", "own", "windows"),
+    [
+        (json_reply(_list("m", "gpt-x")), json_reply({"models": [NATIVE]}), {"m": 272_000, "gpt-x": 400_000}),
+        (NONE, json_reply({"models": [NATIVE]}), {"gpt-x": 400_000}),
+        (json_reply(_list("m")), NONE, {"m": 272_000}),
+        (json_reply(_list("m")), json_reply(b"<html>"), {"m": 272_000}),
+        (NONE, json_reply(b"<html>"), {}),
+    ],
+)
+def test_servers_that_have_a_list_for_codex_alone_are_told_that_it_asks(
+    plain: bytes, own: bytes, windows: dict[str, int]
+) -> None:
+    """As CLIProxyAPI and sub2api; what only their other list has is listed all the same."""
+
+    async def scenario() -> None:
+        async with _ForCodex([plain, own]) as up, adapter(upstream(up.url, "responses")) as client:
+            for _ in range(2):
+                told = (await client.get("/v1/models?client_version=0.171.0")).json["models"]
+                assert {one["slug"]: one["context_window"] for one in told} == windows
+            asked = sorted(seen.line.split()[1] for seen in up.seen)
+            assert asked == ["/v1/models", "/v1/models?client_version=0.171.0"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "query", "lists"),
+    [
+        ("chat", "client_version=0.171.0", 1),
+        ("responses", "client_version=a%20b", 1),
+        ("responses", "client_version=", 1),
+        ("responses", "a=b&client_version=0.120.0&c=d", 3),
+    ],
+)
+def test_nobody_else_is_told_and_the_list_is_codexs_alone(dialect: str, query: str, lists: int) -> None:
+    async def scenario() -> None:
+        both = [json_reply(_list("m")), json_reply({"models": [NATIVE]})]
+        async with _ForCodex(both) as up, adapter(upstream(up.url, dialect)) as client:
+            await client.get(f"/v1/models?{query}")
+            answer = await client.get("/v1/models")
+            assert [entry["id"] for entry in answer.json["data"]] == ["m"]
+            assert len(up.seen) == lists
 
     play(scenario)
 

@@ -110,7 +110,7 @@ def test_a_model_of_openais_own_protocol_gets_plain_tools(codex_rig: Rig, catalo
 
 
 def test_what_the_upstream_tells_codex_is_what_codex_is_told(codex_rig: Rig, tmp_path: Path) -> None:
-    """The whole of it, under the name that the operator gave the model."""
+    """The whole of it, under the name that the operator gave the model; there are servers that tell it nobody but Codex."""
     catalog = subprocess.run(
         [str(binary(NEWEST)), "debug", "models"], env={"HOME": str(tmp_path)}, capture_output=True, check=True
     ).stdout
@@ -119,7 +119,8 @@ def test_what_the_upstream_tells_codex_is_what_codex_is_told(codex_rig: Rig, tmp
         if scope["type"] != "http" or scope["method"] != "GET":
             await codex_rig.board.app(scope, receive, send)
         else:
-            await Response(catalog, media_type="application/json")(scope, receive, send)
+            asked = b"client_version=" in scope["query_string"]
+            await Response(catalog if asked else b"{}", media_type="application/json")(scope, receive, send)
 
     with serving(listing) as upstream:
         head = f'[[upstreams]]\nname = "native"\nbase_url = "{upstream}"\ndialect = "responses"\napi_key = "client"\n'
