@@ -153,9 +153,10 @@ def _modalities(images: bool) -> list[str]:
     return ["text", "image"] if images else ["text"]
 
 
-def config_block(base_url: str, model: str, *, key: bool) -> str:
+def config_block(base_url: str, model: str, *, key: bool, known: bool = False) -> str:
     """Lines for `~/.codex/config.toml`; with `key` Codex reads one from the environment, and does not start without. It asks for
-    the catalog only where it has a key: without `key` it is given one that means nothing."""
+    the catalog only where it has a key: without `key` it is given one that means nothing. `known`: it is not to ask, since it
+    has better entries of its own, which a catalog takes away, even one without any models."""
     lines = [
         f"model = {json.dumps(model)}",
         'model_provider = "adapter"',
@@ -163,9 +164,12 @@ def config_block(base_url: str, model: str, *, key: bool) -> str:
         "[model_providers.adapter]",
         'name = "adapter"',
         f"base_url = {json.dumps(base_url)}",
-        f"model_catalog_url = {json.dumps(base_url + '/models')}",
+        f"{_IF_UNKNOWN if known else ''}model_catalog_url = {json.dumps(base_url + '/models')}",
         'wire_api = "responses"',
         *([] if key else ['experimental_bearer_token = "none"']),
         f'{"" if key else "# "}env_key = "{KEY_VARIABLE}"  # where the key for the model server or the adapter is found',
     ]
     return "\n".join(lines)
+
+
+_IF_UNKNOWN: Final = "# Codex knows OpenAI's models by itself; only for names that it does not know:\n# "

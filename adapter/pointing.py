@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Final
 from urllib.error import URLError
@@ -15,7 +16,7 @@ from adapter import listening
 from adapter.access.sections import is_loopback
 from adapter.codex import KEY_VARIABLE, config_block
 from adapter.errors import ConfigError
-from adapter.sections import Server, Settings
+from adapter.sections import Server, Settings, Upstream
 from adapter.upstream.checks import checked_url
 
 _PATIENCE: Final = 10
@@ -34,12 +35,24 @@ def codex_config(settings: Settings, url: str | None, model: str | None) -> str:
     """
     base_url = _base_url(url) if url is not None else f"{address(settings.server)}/v1"
     whose = [upstream.keys is None for upstream in settings.upstreams]
-    return config_block(base_url, model or _first_model(base_url), key=settings.keyed or any(whose))
+    key, known = settings.keyed or any(whose), _are_openais(settings.upstreams)
+    return config_block(base_url, model or _first_model(base_url), key=key, known=known)
 
 
 def address(server: Server) -> str:
     """Where an adapter of this configuration is reached from this machine."""
     return listening.url(_ANYWHERE.get(server.host, server.host), server.port)
+
+
+def _are_openais(upstreams: Sequence[Upstream]) -> bool:
+    """Whether all models are OpenAI's under their own names, and the operator has nothing to tell Codex of them."""
+    return bool(upstreams) and all(
+        upstream.dialect == "responses"
+        and upstream.resolved_profile().stateful
+        and not upstream.aliases
+        and not upstream.codex
+        for upstream in upstreams
+    )
 
 
 def _base_url(url: str) -> str:

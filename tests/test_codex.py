@@ -103,6 +103,28 @@ def test_the_block_says_where_the_adapter_is(
     assert ("env_key" in provider) is key
 
 
+OPENAI = UPSTREAM.replace("chat", "responses") + 'profile = "openai"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        (OPENAI, False),
+        (OPENAI + OPENAI.replace('"u"', '"v"').replace("openai", "azure"), False),
+        ("", True),
+        (OPENAI.replace("responses", "chat"), True),
+        (OPENAI + UPSTREAM.replace('"u"', '"v"'), True),
+        (OPENAI + 'aliases = { house = "gpt-5.6-sol" }\n', True),
+        (OPENAI + "[upstreams.capabilities]\nstateful = false\n", True),
+        (OPENAI + '[[upstreams.codex]]\nmodels = ["gpt-4*"]\n', True),
+    ],
+)
+def test_codex_asks_for_no_catalog_where_it_knows_all_models_better(tmp_path: Path, text: str, asks: bool) -> None:
+    printed = codex_config(_load(tmp_path, text), None, "m")
+    assert ("model_catalog_url" in tomllib.loads(printed)["model_providers"]["adapter"]) is asks
+    assert "model_catalog_url" in printed
+
+
 def test_codex_needs_a_key_where_keys_are_in_their_file_only(tmp_path: Path) -> None:
     KeyFile(tmp_path / "keys.toml").add(Key("laptop", digest_of("k" * 32), "alice", ("default",)))
     block = tomllib.loads(codex_config(_load(tmp_path, UPSTREAM + 'api_key = "none"\n'), None, "m"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -58,6 +57,12 @@ def asked(
     provider = f'model_catalog_url = "{url}/models"' if catalog else ""
     key = f"catalog-{folder.name}-{model}"
     return rig.run(key, folder, NEWEST, "chat", model, script, provider=provider, config=MCP)
+
+
+def codex_config(*options: str) -> str:
+    """What the command of this name prints."""
+    command = [sys.executable, "-m", "adapter", "codex-config", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def names(body: dict[str, Any]) -> set[str]:
@@ -138,14 +143,7 @@ def test_what_the_upstream_tells_codex_is_what_codex_is_told(codex_rig: Rig, tmp
 
 
 def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "adapter", "codex-config", "--config", str(_config(tmp_path)), "--url", catalog_url],
-        cwd=ROOT,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    printed = codex_config("--config", str(_config(tmp_path)), "--url", catalog_url)
     block = tomllib.loads(printed)
     assert block["model"] == "plain"
     assert block["model_providers"]["adapter"]["model_catalog_url"] == f"{catalog_url}/models"
@@ -155,6 +153,43 @@ def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: st
     )
     assert run.messages == ["pasted"]
     assert run.notices == ""
+
+
+KNOWN = "gpt-5.6-sol"
+
+
+@pytest.mark.parametrize(("model", "notices", "tool"), [(KNOWN, 0, "exec"), ("unheard-of", 1, "exec_command")])
+def test_codex_keeps_what_it_knows_of_models_that_are_openais_own(
+    codex_rig: Rig, tmp_path: Path, model: str, notices: int, tool: str
+) -> None:
+    text = (
+        f'[[upstreams]]\nname = "own"\nbase_url = "{codex_rig.upstream}"\ndialect = "responses"\nprofile = "openai"\n'
+    )
+    with adapter(tmp_path, "own", text) as url:
+        config = ["--config", str(tmp_path / "own.toml"), "--url", url, "--model", model]
+        printed = codex_config(*config)
+        rig = Rig(codex_rig.board, {"responses": url}, codex_rig.upstream)
+        run = rig.run(f"own-{model}", tmp_path, NEWEST, "responses", model, [says("hi")], block=printed)
+
+    assert run.messages == ["hi"]
+    assert run.notices.count("not found") == notices
+    assert tool in names(run.requests[0])
+
+
+def test_a_codex_that_asks_for_a_catalog_takes_nothing_that_it_knows_itself(codex_rig: Rig, tmp_path: Path) -> None:
+    """Nor where it is given none: so the adapter's answer always has one, and it is the block that must not ask."""
+
+    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+        app = codex_rig.board.app if scope["type"] != "http" or scope["method"] != "GET" else Response(b'{"data": []}')
+        await app(scope, receive, send)
+
+    with serving(nothing) as url:
+        rig = Rig(codex_rig.board, {"responses": url}, url)
+        provider = f'model_catalog_url = "{url}/models"'
+        run = rig.run("nothing", tmp_path, NEWEST, "responses", KNOWN, [says("hi")], provider=provider)
+
+    assert "not found" in run.notices
+    assert "exec" not in names(run.requests[0])
 
 
 def _config(folder: Path) -> Path:
