@@ -64,7 +64,8 @@ def _whole(models: list[Model]) -> dict[str, Any]:
 
 
 def _entry(model: Model) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+    own = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+    return own | model.further
 
 
 def _codex(model: Model, priority: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTimeout
@@ -24,7 +26,13 @@ _CALLERS: Final = 256
 """Lists kept, one for each upstream, key and version of Codex: beyond that all are forgotten."""
 _ROOM: Final = 64 * 1024 * 1024
 """Bytes of lists kept: one with Codex's prompts in it has a million."""
+_ENTRY: Final = 16 * 1024
+"""Bytes of JSON: an entry that has more is passed on without its further members."""
 _GLOB: Final = frozenset("*?[")
+_OPENAIS: Final = frozenset({"id", "object", "created", "owned_by"})
+_SECRET: Final = re.compile(r"(?:key|token|secret)$", re.IGNORECASE)
+"""How the names of members end that nobody is told."""
+_NOTHING: Final[dict[str, Any]] = {}
 
 
 class Model(NamedTuple):
@@ -36,6 +44,8 @@ class Model(NamedTuple):
     upstream: Upstream
     native: dict[str, Any] | None = None
     """What Codex is told of it by the upstream itself."""
+    further: dict[str, Any] = _NOTHING
+    """What the upstream's list says of it beyond OpenAI's members: `max_model_len`, `supported_parameters`, …"""
 
 
 class _Listed(NamedTuple):
@@ -44,6 +54,7 @@ class _Listed(NamedTuple):
     created: int = 0
     owned_by: str | None = None
     native: dict[str, Any] | None = None
+    further: dict[str, Any] = _NOTHING
 
 
 class _Document(NamedTuple):
@@ -156,7 +167,7 @@ def _entries(documents: Sequence[_Document]) -> dict[str, _Listed]:
         name: entry
         for document in documents
         for name, entry in _named(document.members.get("models"), "slug")
-        if _is_writable(entry)
+        if _size(entry) < inf
     }
     found: dict[str, _Listed] = {}
     for document in documents:
@@ -173,23 +184,38 @@ def _named(entries: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, entry
 
 
-def _is_writable(entry: dict[str, Any]) -> bool:
-    """Whether it can be a part of an answer: JSON is read deeper than it is written."""
+def _size(entry: dict[str, Any]) -> float:
+    """Of its JSON; infinite where it can be no part of an answer: JSON is read deeper than it is written."""
     try:
-        dumps([[[entry]]])
+        return len(dumps([[[entry]]]))
     except ValueError:
-        return False
-    return True
+        return inf
 
 
 def _listed(entry: dict[str, Any], native: dict[str, Any] | None) -> _Listed:
     created, owner = entry.get("created"), entry.get("owned_by")
-    return _Listed(created if type(created) is int else 0, owner if isinstance(owner, str) else None, native)
+    further = {key: value for key, value in entry.items() if key not in _OPENAIS} if _size(entry) <= _ENTRY else {}
+    return _Listed(
+        created if type(created) is int else 0,
+        owner if isinstance(owner, str) else None,
+        native,
+        _without_secrets(further),
+    )
+
+
+def _without_secrets(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_secrets(each) for key, each in value.items() if not _SECRET.search(key)}
+        case list():
+            return [_without_secrets(each) for each in value]
+    return value
 
 
 def _model(name: str, upstream: Upstream, listed: dict[str, _Listed]) -> Model:
     by_name, target = listed.get(name, _UNLISTED), listed.get(upstream.own_name(name), _UNLISTED)
-    return Model(name, by_name.created, by_name.owned_by or upstream.name, upstream, target.native)
+    owner = by_name.owned_by or upstream.name
+    return Model(name, by_name.created, owner, upstream, target.native, target.further)
 
 
 _UNLISTED: Final = _Listed()

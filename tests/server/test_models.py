@@ -222,6 +222,46 @@ def test_lists_too_large_for_their_room_are_forgotten(monkeypatch: pytest.Monkey
     play(scenario)
 
 
+FURTHER = {
+    "max_model_len": 32_768,
+    "supported_parameters": ["tools"],
+    "architecture": {"modality": "text->text", "instruct_type": None},
+    "max_tokens": 5,
+}
+
+
+def test_what_the_upstream_says_of_a_model_is_passed_on_but_for_its_secrets() -> None:
+    """In the list and by itself, behind what OpenAI says; an alias has its target's."""
+
+    async def scenario() -> None:
+        secrets = {"api_key": "k", "apiKey": "k", "X-TOKEN": "t", "meta": {"n_ctx": 7, "a": [{"client_secret": "s"}]}}
+        entry = {**FURTHER, **_list("m")["data"][0], "object": "engine", **secrets}
+        async with Upstream([json_reply({"data": [entry]})]) as up:
+            async with adapter(upstream(up.url, "chat", models=["m", "n"], aliases={"a": "m"})) as client:
+                listed = (await client.get("/v1/models")).json["data"]
+                one = (await client.get("/v1/models/m")).json
+        more = {**FURTHER, "meta": {"n_ctx": 7, "a": [{}]}}
+        mine = {"object": "model", "created": 0, "owned_by": "up"}
+        assert listed == [{**_list("m")["data"][0], **more}, {"id": "a", **mine, **more}, {"id": "n", **mine}]
+        assert list(one)[:4] == ["id", "object", "created", "owned_by"]
+        assert one == listed[0]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("more", "passed"), [(b'"' + b"x" * 16_000 + b'"', True), (b'"' + b"x" * 17_000 + b'"', False), (b"[" * 300 + b"]" * 300, False)]
+)  # fmt: skip
+def test_what_is_too_much_to_say_of_one_model_is_not_passed_on(more: bytes, passed: bool) -> None:
+    async def scenario() -> None:
+        body = b'{"data": [{"id": "m", "created": 7, "more": ' + more + b"}]}"
+        async with Upstream([json_reply(body)]) as up, adapter(upstream(up.url, "chat")) as client:
+            (entry,) = (await client.get("/v1/models")).json["data"]
+        assert (entry["id"], entry["created"], "more" in entry) == ("m", 7, passed)
+
+    play(scenario)
+
+
 def test_nonsense_from_an_upstream_is_no_model() -> None:
     async def scenario() -> None:
         for nonsense in (b"<html>", b"[1]", b'{"data": [1, {"id": 5}, {"id": ""}]}', DEEP):
