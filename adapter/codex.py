@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from adapter.kinds import Globs, PositiveInt, Section
@@ -153,18 +154,21 @@ def _modalities(images: bool) -> list[str]:
     return ["text", "image"] if images else ["text"]
 
 
-def config_block(base_url: str, model: str, *, key: bool, known: bool = False) -> str:
+def config_block(base_url: str, model: str, *, key: bool, known: bool = False, catalog: Path | None = None) -> str:
     """Lines for `~/.codex/config.toml`; with `key` Codex reads one from the environment, and does not start without. It asks for
     the catalog only where it has a key: without `key` it is given one that means nothing. `known`: it is not to ask, since it
-    has better entries of its own, which a catalog takes away, even one without any models."""
+    has better entries of its own, which a catalog takes away, even one without any models. `catalog`: the file that it finds
+    it in instead."""
+    asks = f"{_IF_UNKNOWN if known else ''}model_catalog_url = {json.dumps(base_url + '/models')}"
     lines = [
         f"model = {json.dumps(model)}",
         'model_provider = "adapter"',
+        *([] if catalog is None else [f"model_catalog_json = {json.dumps(str(catalog), ensure_ascii=False)}"]),
         "",
         "[model_providers.adapter]",
         'name = "adapter"',
         f"base_url = {json.dumps(base_url)}",
-        f"{_IF_UNKNOWN if known else ''}model_catalog_url = {json.dumps(base_url + '/models')}",
+        *([asks] if catalog is None else []),
         'wire_api = "responses"',
         *([] if key else ['experimental_bearer_token = "none"']),
         f'{"" if key else "# "}env_key = "{KEY_VARIABLE}"  # where the key for the model server or the adapter is found',

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -167,6 +170,76 @@ def test_without_a_model_it_is_the_first_that_the_adapter_lists(
     assert block["model"] == "first"
 
 
+@contextmanager
+def answering(said: bytes) -> Iterator[str]:
+    """A server that answers one request so; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as peer:
+                peer.recv(4096)
+                peer.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def listing(**members: Any) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + json.dumps(members).encode()
+
+
+@pytest.mark.parametrize(("model", "chosen"), [(None, "first"), ("second", "second")])
+def test_the_catalog_may_be_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str | None, chosen: str
+) -> None:
+    """Not all versions of Codex ask for it; one that runs meanwhile reads the old one or the new one."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my “catalog”.json"
+    file.write_text("before")
+    before = file.open()
+    models = [{"slug": "first", "description": "é"}, {"slug": "second"}]
+    with answering(listing(data=[{"id": "first"}], models=models)) as url:
+        block = tomllib.loads(codex_config(_load(tmp_path, ""), url, model, Path(file.name)))
+
+    assert (block["model"], block["model_catalog_json"]) == (chosen, str(file))
+    assert "model_catalog_url" not in block["model_providers"]["adapter"]
+    assert json.loads(file.read_text()) == {"models": models}
+    assert file.stat().st_mode & 0o777 == 0o644
+    with before:
+        assert before.read() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter.toml", file.name}
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (listing(data=[{"id": "m"}]), "is no adapter: give --url"),
+        (listing(models=[{"name": "m"}]), "is no adapter: give --url"),
+        (listing(models=[]), "lists no models: there is no catalog of none"),
+        (
+            b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n",
+            r"no model list at .* \(Unauthorized\): give --url",
+        ),
+    ],
+)
+def test_without_a_catalog_there_is_no_file_and_no_block(tmp_path: Path, said: bytes, why: str) -> None:
+    with answering(said) as url, pytest.raises(ConfigError, match=why):
+        codex_config(_load(tmp_path, ""), url, "m", tmp_path / "catalog.json")
+    assert not (tmp_path / "catalog.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"), [("missing/catalog.json", "No such file or directory"), ("full", "directory")]
+)
+def test_a_catalog_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, place: str, why: str) -> None:
+    (tmp_path / "full").mkdir()
+    with answering(listing(models=[{"slug": "m"}])) as url, pytest.raises(ConfigError, match=f"^--catalog: .*{why}"):
+        codex_config(_load(tmp_path, ""), url, None, tmp_path / place)
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter.toml", "full"}
+
+
 def test_the_sample_of_the_readme_is_a_section(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
     (sample,) = [block for block in re.findall(r"```toml\n(.*?)```", readme, re.S) if "upstreams.codex" in block]
@@ -197,18 +270,8 @@ def test_what_is_no_url_is_said_in_one_line(tmp_path: Path, url: str) -> None:
     ],
 )
 def test_what_answers_and_is_no_adapter_is_said_in_one_line(tmp_path: Path, said: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer() -> None:
-            with listener.accept()[0] as peer:
-                peer.recv(4096)
-                peer.sendall(said)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(ConfigError, match="is no adapter: give --model or --url"):
-            codex_config(_load(tmp_path, ""), f"http://127.0.0.1:{listener.getsockname()[1]}", None)
-        thread.join()
+    with answering(said) as url, pytest.raises(ConfigError, match="is no adapter: give --model or --url"):
+        codex_config(_load(tmp_path, ""), url, None)
 
 
 @pytest.mark.parametrize(("key", "given"), [(True, "env_key"), (False, "experimental_bearer_token")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from adapter.conform.acting import offered
 from adapter.conform.peers import Answer, Turn
-from tests.e2e.codex.families import FAMILIES, NEWEST, Body, answer, says
+from tests.e2e.codex.families import FAMILIES, NEWEST, VERSIONS, Body, answer, says
 from tests.e2e.codex.rig import Rig, Run, adapter, binary, serving
 from tests.e2e.codex.work import MCP
 from tests.e2e.conftest import ROOT
@@ -190,6 +191,27 @@ def test_a_codex_that_asks_for_a_catalog_takes_nothing_that_it_knows_itself(code
 
     assert "not found" in run.notices
     assert "exec" not in names(run.requests[0])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_version_that_asks_no_server_reads_the_catalog_in_a_file(
+    codex_rig: Rig, catalog_url: str, tmp_path: Path, version: str
+) -> None:
+    file = ["--catalog", str(tmp_path / "catalog.json")]
+    printed = codex_config("--config", str(_config(tmp_path)), "--url", catalog_url, *file)
+    rig = Rig(codex_rig.board, {"chat": catalog_url}, codex_rig.upstream)
+    blocks = {"with": printed, "without": re.sub("model_catalog_json = .*", "", printed)}
+    runs = {
+        name: rig.run(f"{version} {name}", tmp_path / name, version, "chat", "plain", [says("hi")], block=block)
+        for name, block in blocks.items()
+    }
+
+    assert [run.messages for run in runs.values()] == [["hi"], ["hi"]]
+    assert runs["with"].notices == ""
+    offers = {name: "apply_patch" in names(run.requests[0]) for name, run in runs.items()}
+    assert offers == {"with": True, "without": False}, (
+        "without an entry it is offered what Codex gives an unknown model"
+    )
 
 
 def _config(folder: Path) -> Path:
