@@ -65,7 +65,7 @@ def _whole(models: list[Model]) -> dict[str, Any]:
 
 def _entry(model: Model) -> dict[str, Any]:
     own = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
-    return own | model.further
+    return own | model.told.further
 
 
 def _codex(model: Model, priority: int) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _codex(model: Model, priority: int) -> dict[str, Any]:
         model.id,
         priority,
         upstream.codex,
-        model.native,
+        model.told.native,
         window=upstream.window,
         reasons=upstream.dialect == "responses" or profile.reasoning_effort,
         parallel=profile.parallel_tool_calls,
