@@ -220,12 +220,18 @@ def _of_store(config: Path | None, verb: str) -> None:
 @click.option("--config", type=click.Path(path_type=Path), help="The TOML file that the adapter runs with.")
 @click.option("--url", metavar="URL", help="Where it is reached, where that is not what it listens on.")
 @click.option("--model", metavar="M", help="The model (default: the first that the running adapter lists).")
+@click.option(
+    "--catalog",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write what Codex is told of the models to a file: not every version of it asks the adapter.",
+)
 @ends_at_config_errors
-def codex_config(config: Path | None, url: str | None, model: str | None) -> None:
+def codex_config(config: Path | None, url: str | None, model: str | None, catalog: Path | None) -> None:
     """Print a block for ~/.codex/config.toml that points Codex at the running adapter."""
     from adapter import pointing
 
-    click.echo(pointing.codex_config(load(config), url, model))
+    click.echo(pointing.codex_config(load(config), url, model, catalog))
 
 
 @main.command()

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from adapter.kinds import Globs, PositiveInt, Section
@@ -61,60 +62,118 @@ def entry(
     name: str,
     priority: int,
     sections: Sequence[Codex],
+    native: dict[str, Any] | None = None,
     *,
     window: int | None,
     reasons: bool,
     parallel: bool,
     images: bool,
 ) -> dict[str, Any]:
-    """Codex's `ModelInfo`; the keywords are what the upstream can do where the operator says nothing."""
-    chosen = next((s for s in sections if any(fnmatchcase(name, glob) for glob in s.models)), _UNSAID)
-    levels = chosen.reasoning_levels
-    if levels is None:
-        levels = _USUAL if reasons else ()
-    sees = images if chosen.images is None else chosen.images
-    info = {
+    """Codex's `ModelInfo`; the keywords are what the upstream can do where the operator says nothing.
+
+    `native` is the one that the upstream itself has: over it goes only what the operator says.
+    """
+    info: dict[str, Any] = {
         "slug": name,
         "display_name": name,
         "description": None,
-        "default_reasoning_level": "medium" if "medium" in levels else next(iter(levels), None),
-        "supported_reasoning_levels": [{"effort": level, "description": _EFFORTS[level]} for level in levels],
+        **_reasoning(_USUAL if reasons else (), _USUALLY),
         "shell_type": "unified_exec",
         "visibility": "list",
         "supported_in_api": True,
         "priority": priority,
         "base_instructions": _INSTRUCTIONS,
-        "supports_reasoning_summaries": bool(levels),
         "support_verbosity": False,
         "default_verbosity": None,
-        "apply_patch_tool_type": "freeform" if chosen.apply_patch else None,
-        "supports_search_tool": chosen.tool_search,
+        "apply_patch_tool_type": "freeform",
+        "supports_search_tool": False,
         "use_responses_lite": False,
         "truncation_policy": {"mode": "tokens", "limit": 10_000},
         "supports_parallel_tool_calls": parallel,
-        "context_window": chosen.context_window or window or CONTEXT_WINDOW,
+        "context_window": window or CONTEXT_WINDOW,
         "experimental_supported_tools": [],
-        "input_modalities": ["text", "image"] if sees else ["text"],
+        "input_modalities": _modalities(images),
     }
-    return info if chosen.namespaces else {**info, "multi_agent_version": "disabled"}
+    if native is not None:
+        needed = {key: info[key] for key in _NEEDED if _INSTEAD.get(key) not in native}
+        info = needed | native | {"slug": name, "priority": priority}
+    section = matching(name, sections)
+    return info if section is None else info | _said(section, info.get("default_reasoning_level") or _USUALLY)
 
 
-_UNSAID: Final = Codex()
+_USUALLY: Final = "medium"
+_NEEDED: Final = (
+    "slug",
+    "display_name",
+    "supported_reasoning_levels",
+    "shell_type",
+    "visibility",
+    "supported_in_api",
+    "priority",
+    "base_instructions",
+    "support_verbosity",
+    "truncation_policy",
+    "experimental_supported_tools",
+)
+"""Where one entry lacks one of these, Codex takes nothing of the whole catalog."""
+_INSTEAD: Final = {"base_instructions": "model_messages"}
+"""What of that need not be there where another is."""
 
 
-def config_block(base_url: str, model: str, *, key: bool) -> str:
+def matching(name: str, sections: Sequence[Codex]) -> Codex | None:
+    """The section that counts for a model."""
+    return next((s for s in sections if any(fnmatchcase(name, glob) for glob in s.models)), None)
+
+
+def _said(section: Codex, usually: str) -> dict[str, Any]:
+    """What the operator says of a model whose usual effort is that."""
+    said: dict[str, Any] = {
+        "apply_patch_tool_type": "freeform" if section.apply_patch else None,
+        "supports_search_tool": section.tool_search,
+    }
+    if not section.namespaces:
+        said["multi_agent_version"] = "disabled"
+    if section.context_window is not None:
+        said["context_window"] = section.context_window
+    if section.reasoning_levels is not None:
+        said |= _reasoning(section.reasoning_levels, usually)
+    if section.images is not None:
+        said["input_modalities"] = _modalities(section.images)
+    return said
+
+
+def _reasoning(levels: tuple[Effort, ...], usually: str) -> dict[str, Any]:
+    return {
+        "default_reasoning_level": usually if usually in levels else next(iter(levels), None),
+        "supported_reasoning_levels": [{"effort": level, "description": _EFFORTS[level]} for level in levels],
+        "supports_reasoning_summaries": bool(levels),
+    }
+
+
+def _modalities(images: bool) -> list[str]:
+    return ["text", "image"] if images else ["text"]
+
+
+def config_block(base_url: str, model: str, *, key: bool, known: bool = False, catalog: Path | None = None) -> str:
     """Lines for `~/.codex/config.toml`; with `key` Codex reads one from the environment, and does not start without. It asks for
-    the catalog only where it has a key: without `key` it is given one that means nothing."""
+    the catalog only where it has a key: without `key` it is given one that means nothing. `known`: it is not to ask, since it
+    has better entries of its own, which a catalog takes away, even one without any models. `catalog`: the file that it finds
+    it in instead."""
+    asks = f"{_IF_UNKNOWN if known else ''}model_catalog_url = {json.dumps(base_url + '/models')}"
     lines = [
         f"model = {json.dumps(model)}",
         'model_provider = "adapter"',
+        *([] if catalog is None else [f"model_catalog_json = {json.dumps(str(catalog), ensure_ascii=False)}"]),
         "",
         "[model_providers.adapter]",
         'name = "adapter"',
         f"base_url = {json.dumps(base_url)}",
-        f"model_catalog_url = {json.dumps(base_url + '/models')}",
+        *([asks] if catalog is None else []),
         'wire_api = "responses"',
         *([] if key else ['experimental_bearer_token = "none"']),
         f'{"" if key else "# "}env_key = "{KEY_VARIABLE}"  # where the key for the model server or the adapter is found',
     ]
     return "\n".join(lines)
+
+
+_IF_UNKNOWN: Final = "# Codex knows OpenAI's models by itself; only for names that it does not know:\n# "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 
 from adapter.access.keys import Key, KeyFile, digest_of
-from adapter.codex import CONTEXT_WINDOW, Codex, config_block, entry
+from adapter.codex import _NEEDED, CONTEXT_WINDOW, Codex, config_block, entry
 from adapter.config import load
 from adapter.errors import ConfigError
 from adapter.pointing import codex_config
@@ -51,6 +54,23 @@ def test_reasoning_levels_are_the_operators(levels: tuple[Any, ...], default: st
     assert info["default_reasoning_level"] == default
 
 
+def test_an_upstreams_own_entry_stays_as_it_is_but_for_what_is_said() -> None:
+    own = {"default_reasoning_level": "low", "context_window": 400_000, "model_messages": {}, "display_name": "M"}
+    assert told("m", native=own).items() >= own.items()
+    assert "base_instructions" not in told("m", native=own)
+    assert "input_modalities" not in told("m", native=own)
+
+    info = told("m", Codex(reasoning_levels=("minimal", "low"), images=False), native=own)
+    assert (info["default_reasoning_level"], info["input_modalities"]) == ("low", ["text"])
+    assert told("m", Codex(reasoning_levels=("high",)), native=own)["default_reasoning_level"] == "high"
+
+
+@pytest.mark.parametrize("own", [{}, {"model_messages": {}}])
+def test_an_entry_has_what_codex_needs_or_the_whole_catalog_is_nothing(own: dict[str, Any]) -> None:
+    missing = told("m").keys() - told("m", native=own).keys()
+    assert not missing & (set(_NEEDED) - {"base_instructions"})
+
+
 def _load(tmp_path: Path, text: str) -> Settings:
     path = tmp_path / "adapter.toml"
     path.write_text(text)
@@ -84,6 +104,28 @@ def test_the_block_says_where_the_adapter_is(
     assert block["model"] == 'a "model"'
     assert (provider["base_url"], provider["model_catalog_url"]) == (base_url, f"{base_url}/models")
     assert ("env_key" in provider) is key
+
+
+OPENAI = UPSTREAM.replace("chat", "responses") + 'profile = "openai"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        (OPENAI, False),
+        (OPENAI + OPENAI.replace('"u"', '"v"').replace("openai", "azure"), False),
+        ("", True),
+        (OPENAI.replace("responses", "chat"), True),
+        (OPENAI + UPSTREAM.replace('"u"', '"v"'), True),
+        (OPENAI + 'aliases = { house = "gpt-5.6-sol" }\n', True),
+        (OPENAI + "[upstreams.capabilities]\nstateful = false\n", True),
+        (OPENAI + '[[upstreams.codex]]\nmodels = ["gpt-4*"]\n', True),
+    ],
+)
+def test_codex_asks_for_no_catalog_where_it_knows_all_models_better(tmp_path: Path, text: str, asks: bool) -> None:
+    printed = codex_config(_load(tmp_path, text), None, "m")
+    assert ("model_catalog_url" in tomllib.loads(printed)["model_providers"]["adapter"]) is asks
+    assert "model_catalog_url" in printed
 
 
 def test_codex_needs_a_key_where_keys_are_in_their_file_only(tmp_path: Path) -> None:
@@ -128,6 +170,76 @@ def test_without_a_model_it_is_the_first_that_the_adapter_lists(
     assert block["model"] == "first"
 
 
+@contextmanager
+def answering(said: bytes) -> Iterator[str]:
+    """A server that answers one request so; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with listener.accept()[0] as peer:
+                peer.recv(4096)
+                peer.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def listing(**members: Any) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + json.dumps(members).encode()
+
+
+@pytest.mark.parametrize(("model", "chosen"), [(None, "first"), ("second", "second")])
+def test_the_catalog_may_be_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str | None, chosen: str
+) -> None:
+    """Not all versions of Codex ask for it; one that runs meanwhile reads the old one or the new one."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my “catalog”.json"
+    file.write_text("before")
+    before = file.open()
+    models = [{"slug": "first", "description": "é"}, {"slug": "second"}]
+    with answering(listing(data=[{"id": "first"}], models=models)) as url:
+        block = tomllib.loads(codex_config(_load(tmp_path, ""), url, model, Path(file.name)))
+
+    assert (block["model"], block["model_catalog_json"]) == (chosen, str(file))
+    assert "model_catalog_url" not in block["model_providers"]["adapter"]
+    assert json.loads(file.read_text()) == {"models": models}
+    assert file.stat().st_mode & 0o777 == 0o644
+    with before:
+        assert before.read() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter.toml", file.name}
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (listing(data=[{"id": "m"}]), "is no adapter: give --url"),
+        (listing(models=[{"name": "m"}]), "is no adapter: give --url"),
+        (listing(models=[]), "lists no models: there is no catalog of none"),
+        (
+            b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n",
+            r"no model list at .* \(Unauthorized\): give --url",
+        ),
+    ],
+)
+def test_without_a_catalog_there_is_no_file_and_no_block(tmp_path: Path, said: bytes, why: str) -> None:
+    with answering(said) as url, pytest.raises(ConfigError, match=why):
+        codex_config(_load(tmp_path, ""), url, "m", tmp_path / "catalog.json")
+    assert not (tmp_path / "catalog.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"), [("missing/catalog.json", "No such file or directory"), ("full", "directory")]
+)
+def test_a_catalog_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, place: str, why: str) -> None:
+    (tmp_path / "full").mkdir()
+    with answering(listing(models=[{"slug": "m"}])) as url, pytest.raises(ConfigError, match=f"^--catalog: .*{why}"):
+        codex_config(_load(tmp_path, ""), url, None, tmp_path / place)
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter.toml", "full"}
+
+
 def test_the_sample_of_the_readme_is_a_section(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
     (sample,) = [block for block in re.findall(r"```toml\n(.*?)```", readme, re.S) if "upstreams.codex" in block]
@@ -158,18 +270,8 @@ def test_what_is_no_url_is_said_in_one_line(tmp_path: Path, url: str) -> None:
     ],
 )
 def test_what_answers_and_is_no_adapter_is_said_in_one_line(tmp_path: Path, said: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer() -> None:
-            with listener.accept()[0] as peer:
-                peer.recv(4096)
-                peer.sendall(said)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(ConfigError, match="is no adapter: give --model or --url"):
-            codex_config(_load(tmp_path, ""), f"http://127.0.0.1:{listener.getsockname()[1]}", None)
-        thread.join()
+    with answering(said) as url, pytest.raises(ConfigError, match="is no adapter: give --model or --url"):
+        codex_config(_load(tmp_path, ""), url, None)
 
 
 @pytest.mark.parametrize(("key", "given"), [(True, "env_key"), (False, "experimental_bearer_token")])

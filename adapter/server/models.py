@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -16,6 +17,9 @@ from adapter.server.turn import Turn
 from adapter.upstream.models import Model
 from adapter.wire.headers import JSON
 from adapter.wire.jsonio import dumps
+
+_VERSION: Final = re.compile(rb"(?:^|&)client_version=([0-9A-Za-z.-]{1,32})(?:&|$)")
+"""By which a Codex says that it asks."""
 
 
 class Models:
@@ -32,7 +36,8 @@ class Models:
     async def _serve(self, turn: Turn, scope: Scope) -> None:
         self._pipeline.admit(turn, scope)
         served, groups = self._pipeline.served, turn.caller.groups
-        caller = turn.headers, turn.callers_key, turn.request_id
+        codex = _VERSION.search(scope["query_string"])
+        caller = turn.headers, turn.callers_key, turn.request_id, codex[1].decode() if codex else ""
         access = served.courses.routing.access
         if access is None:
             models = await served.catalog.models(*caller)
@@ -59,7 +64,8 @@ def _whole(models: list[Model]) -> dict[str, Any]:
 
 
 def _entry(model: Model) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+    own = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+    return own | model.told.further
 
 
 def _codex(model: Model, priority: int) -> dict[str, Any]:
@@ -70,6 +76,7 @@ def _codex(model: Model, priority: int) -> dict[str, Any]:
         model.id,
         priority,
         upstream.codex,
+        model.told.native,
         window=upstream.window,
         reasons=upstream.dialect == "responses" or profile.reasoning_effort,
         parallel=profile.parallel_tool_calls,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTimeout
+from adapter.errors import AdapterError, UpstreamTimeout
 from adapter.telemetry.log import log
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.credentials import call_headers
+from adapter.upstream.lists import UNLISTED, Document, Listed, listed, read
 from adapter.upstream.router import Router, Upstream
 from adapter.wire.headers import Headers
-from adapter.wire.jsonio import NotJson, loads
 
 _FRESH_FOR: Final = 60.0
 _FAILED_FOR: Final = 10.0
@@ -21,7 +21,9 @@ _FAILED_FOR: Final = 10.0
 _WITHIN: Final = 5.0
 _LIMIT: Final = 8 * 1024 * 1024
 _CALLERS: Final = 256
-"""Lists kept, one for each upstream and key: beyond that all are forgotten."""
+"""Lists kept, one for each upstream, key and version of Codex: beyond that all are forgotten."""
+_ROOM: Final = 64 * 1024 * 1024
+"""Bytes of lists kept: one with Codex's prompts in it has a million."""
 _GLOB: Final = frozenset("*?[")
 
 
@@ -32,6 +34,17 @@ class Model(NamedTuple):
     created: int
     owned_by: str
     upstream: Upstream
+    told: Listed
+    """What the upstream says of it."""
+
+
+class _Kept(NamedTuple):
+    """The list of one upstream."""
+
+    until: float
+    models: dict[str, Listed]
+    size: int
+    """Bytes of the answers that it stood in."""
 
 
 class Catalog:
@@ -42,78 +55,80 @@ class Catalog:
         self._client = client
         self._router = router
         self._clock = clock
-        self._kept: dict[tuple[str, bytes], tuple[float, list[dict[str, Any]]]] = {}
+        self._kept: dict[tuple[str, bytes, str], _Kept] = {}
 
     async def models(
         self,
         headers: Headers,
         callers_key: str | None,
         request_id: str,
+        codex: str = "",
         visible: frozenset[str] | None = None,
         allows: Callable[[str, str], bool] = lambda model, upstream: True,
     ) -> list[Model]:
-        """Every name once, served by the first upstream that has it; in the order of the configuration. `visible`: the
-        upstreams that there are for the caller (None: all), of which each may do for some models only: `allows`."""
+        """Every name once, served by the first upstream that has it; in the order of the configuration. `codex`: the version
+        of the Codex that asks. `visible`: the upstreams that there are for the caller (None: all), of which each may do for some
+        models only: `allows`."""
         upstreams = [one for one in self._router.upstreams if visible is None or one.name in visible]
         lists = await asyncio.gather(
-            *(self._listed(upstream, headers, callers_key, request_id) for upstream in upstreams)
+            *(self._listed(upstream, headers, callers_key, request_id, codex) for upstream in upstreams)
         )
         found: dict[str, Model] = {}
-        for upstream, listed in zip(upstreams, lists, strict=True):
-            models = [_model(entry, upstream) for entry in listed if upstream.serves(entry["id"])]
-            names = (name for name in (*upstream.aliases, *upstream.models) if _GLOB.isdisjoint(name))
-            for model in (*models, *(Model(name, 0, upstream.name, upstream) for name in names)):
-                if allows(model.id, upstream.name):
-                    found.setdefault(model.id, model)
+        for upstream, models in zip(upstreams, lists, strict=True):
+            written = filter(_GLOB.isdisjoint, (*upstream.aliases, *upstream.models))
+            for name in (*filter(upstream.serves, models), *written):
+                if allows(name, upstream.name):
+                    found.setdefault(name, _model(name, upstream, models))
         return list(found.values())
 
     async def _listed(
-        self, upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str
-    ) -> list[dict[str, Any]]:
+        self, upstream: Upstream, headers: Headers, callers_key: str | None, request_id: str, codex: str
+    ) -> dict[str, Listed]:
+        if upstream.dialect != "responses":
+            codex = ""
         # what one caller's key may see is not another's business
         whose = sha256((callers_key or "").encode()).digest() if upstream.callers_key else b""
-        kept = self._kept.get((upstream.name, whose))
-        if kept is not None and self._clock() < kept[0]:
-            return kept[1]
+        key = upstream.name, whose, codex
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() < kept.until:
+            return kept.models
         try:
             async with asyncio.timeout(_WITHIN):
                 fields = call_headers(upstream, headers, callers_key, request_id)
-                listed = _entries(await self._client.get(upstream, "/models", fields, limit=_LIMIT))
-            until = self._clock() + _FRESH_FOR
+                documents = await self._documents(upstream, fields, codex)
+            fresh = _Kept(self._clock() + _FRESH_FOR, listed(documents), sum(one.size for one in documents))
         except (AdapterError, TimeoutError) as error:
-            listed, until = [], self._clock() + _FAILED_FOR
-            if kept is None or kept[1]:  # not again with every failure
+            fresh = _Kept(self._clock() + _FAILED_FOR, {}, 0)
+            if kept is None or kept.models:  # not again with every failure
                 why = error.code if isinstance(error, AdapterError) else UpstreamTimeout.code
                 log.warning("models_unlisted", upstream=upstream.name, error=why)
-        if len(self._kept) >= _CALLERS:
+        if len(self._kept) >= _CALLERS or fresh.size + sum(each.size for each in self._kept.values()) > _ROOM:
             self._kept.clear()
-        self._kept[upstream.name, whose] = (until, listed)
-        return listed
+        self._kept[key] = fresh
+        return fresh.models
+
+    async def _documents(self, upstream: Upstream, fields: dict[str, str], codex: str) -> list[Document]:
+        """What there is; for Codex also what is there for nobody else, as at CLIProxyAPI and sub2api.
+
+        Raises:
+            AdapterError: there is nothing.
+        """
+        paths = ("/models", f"/models?client_version={codex}") if codex else ("/models",)
+        answers = await asyncio.gather(*(self._answer(upstream, path, fields) for path in paths))
+        documents = [answer for answer in answers if isinstance(answer, Document)]
+        for failure in answers:
+            if isinstance(failure, AdapterError) and not documents:
+                raise failure
+        return documents
+
+    async def _answer(self, upstream: Upstream, path: str, fields: dict[str, str]) -> Document | AdapterError:
+        try:
+            return read(await self._client.get(upstream, path, fields, limit=_LIMIT))
+        except AdapterError as error:
+            return error
 
 
-def _entries(body: bytes) -> list[dict[str, Any]]:
-    """What a list names.
-
-    Raises:
-        UpstreamInvalid: it is no JSON.
-    """
-    try:
-        value = loads(body)
-    except NotJson:
-        raise UpstreamInvalid("The upstream's list of models is not JSON.") from None
-    data = value.get("data") if isinstance(value, dict) else value  # Together's is a list by itself
-    return [
-        entry
-        for entry in (data if isinstance(data, list) else ())
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"]
-    ]
-
-
-def _model(entry: dict[str, Any], upstream: Upstream) -> Model:
-    created, owner = entry.get("created"), entry.get("owned_by")
-    return Model(
-        entry["id"],
-        created if type(created) is int else 0,
-        owner if isinstance(owner, str) else upstream.name,
-        upstream,
-    )
+def _model(name: str, upstream: Upstream, models: dict[str, Listed]) -> Model:
+    by_name = models.get(name, UNLISTED)
+    told = models.get(upstream.own_name(name), UNLISTED)
+    return Model(name, by_name.created, by_name.owned_by or upstream.name, upstream, told)

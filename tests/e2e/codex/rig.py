@@ -180,7 +180,7 @@ def rig(folder: Path) -> Iterator[Rig]:
     """The servers, for as long as the context lasts."""
     board = Switchboard()
     with ExitStack() as stack:
-        upstream = stack.enter_context(_serving(board.app))
+        upstream = stack.enter_context(serving(board.app))
         urls = {lane: stack.enter_context(adapter(folder, lane, _config(lane, upstream))) for lane in LANES}
         yield Rig(board, urls, upstream)
 
@@ -217,7 +217,7 @@ def adapter(folder: Path, name: str, config: str) -> Iterator[str]:
 
 
 @contextmanager
-def _serving(app: Any) -> Iterator[str]:
+def serving(app: Any) -> Iterator[str]:
     """An ASGI application in a thread of this process; the base URL with /v1."""
     port = free_port()
     config = uvicorn.Config(app, port=port, interface="asgi3", log_config=None, log_level="critical", ws="none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from adapter.conform.acting import offered
 from adapter.conform.peers import Answer, Turn
-from tests.e2e.codex.families import FAMILIES, NEWEST, Body, answer, says
-from tests.e2e.codex.rig import Rig, Run, adapter
+from tests.e2e.codex.families import FAMILIES, NEWEST, VERSIONS, Body, answer, says
+from tests.e2e.codex.rig import Rig, Run, adapter, binary, serving
 from tests.e2e.codex.work import MCP
 from tests.e2e.conftest import ROOT
 
@@ -56,6 +58,12 @@ def asked(
     provider = f'model_catalog_url = "{url}/models"' if catalog else ""
     key = f"catalog-{folder.name}-{model}"
     return rig.run(key, folder, NEWEST, "chat", model, script, provider=provider, config=MCP)
+
+
+def codex_config(*options: str) -> str:
+    """What the command of this name prints."""
+    command = [sys.executable, "-m", "adapter", "codex-config", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def names(body: dict[str, Any]) -> set[str]:
@@ -107,15 +115,36 @@ def test_a_model_of_openais_own_protocol_gets_plain_tools(codex_rig: Rig, catalo
     assert "exec" not in names(run.requests[0])
 
 
-def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "adapter", "codex-config", "--config", str(_config(tmp_path)), "--url", catalog_url],
-        cwd=ROOT,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        check=True,
+def test_what_the_upstream_tells_codex_is_what_codex_is_told(codex_rig: Rig, tmp_path: Path) -> None:
+    """The whole of it, under the name that the operator gave the model; there are servers that tell it nobody but Codex."""
+    catalog = subprocess.run(
+        [str(binary(NEWEST)), "debug", "models"], env={"HOME": str(tmp_path)}, capture_output=True, check=True
     ).stdout
+
+    async def listing(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await codex_rig.board.app(scope, receive, send)
+        else:
+            asked = b"client_version=" in scope["query_string"]
+            await Response(catalog if asked else b"{}", media_type="application/json")(scope, receive, send)
+
+    with serving(listing) as upstream:
+        head = f'[[upstreams]]\nname = "native"\nbase_url = "{upstream}"\ndialect = "responses"\napi_key = "client"\n'
+        with adapter(tmp_path, "native", head + 'aliases = { house = "gpt-5.6-sol" }\n') as url:
+            rig = Rig(codex_rig.board, {"responses": url}, upstream)
+            provider = f'model_catalog_url = "{url}/models"'
+            run = rig.run("native", tmp_path, NEWEST, "responses", "house", [says("hi")], provider=provider)
+
+    assert (run.messages, run.notices) == (["hi"], "")
+    (known,) = [one for one in json.loads(catalog)["models"] if one["slug"] == "gpt-5.6-sol"]
+    assert known["base_instructions"][:60] in run.history()
+    assert run.requests[0]["reasoning"]["effort"] == known["default_reasoning_level"]
+    assert run.requests[0]["text"]["verbosity"] == known["default_verbosity"]
+    assert "exec" in names(run.requests[0])
+
+
+def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: str, tmp_path: Path) -> None:
+    printed = codex_config("--config", str(_config(tmp_path)), "--url", catalog_url)
     block = tomllib.loads(printed)
     assert block["model"] == "plain"
     assert block["model_providers"]["adapter"]["model_catalog_url"] == f"{catalog_url}/models"
@@ -125,6 +154,64 @@ def test_what_codex_config_prints_works_as_it_is(codex_rig: Rig, catalog_url: st
     )
     assert run.messages == ["pasted"]
     assert run.notices == ""
+
+
+KNOWN = "gpt-5.6-sol"
+
+
+@pytest.mark.parametrize(("model", "notices", "tool"), [(KNOWN, 0, "exec"), ("unheard-of", 1, "exec_command")])
+def test_codex_keeps_what_it_knows_of_models_that_are_openais_own(
+    codex_rig: Rig, tmp_path: Path, model: str, notices: int, tool: str
+) -> None:
+    text = (
+        f'[[upstreams]]\nname = "own"\nbase_url = "{codex_rig.upstream}"\ndialect = "responses"\nprofile = "openai"\n'
+    )
+    with adapter(tmp_path, "own", text) as url:
+        config = ["--config", str(tmp_path / "own.toml"), "--url", url, "--model", model]
+        printed = codex_config(*config)
+        rig = Rig(codex_rig.board, {"responses": url}, codex_rig.upstream)
+        run = rig.run(f"own-{model}", tmp_path, NEWEST, "responses", model, [says("hi")], block=printed)
+
+    assert run.messages == ["hi"]
+    assert run.notices.count("not found") == notices
+    assert tool in names(run.requests[0])
+
+
+def test_a_codex_that_asks_for_a_catalog_takes_nothing_that_it_knows_itself(codex_rig: Rig, tmp_path: Path) -> None:
+    """Nor where it is given none: so the adapter's answer always has one, and it is the block that must not ask."""
+
+    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+        app = codex_rig.board.app if scope["type"] != "http" or scope["method"] != "GET" else Response(b'{"data": []}')
+        await app(scope, receive, send)
+
+    with serving(nothing) as url:
+        rig = Rig(codex_rig.board, {"responses": url}, url)
+        provider = f'model_catalog_url = "{url}/models"'
+        run = rig.run("nothing", tmp_path, NEWEST, "responses", KNOWN, [says("hi")], provider=provider)
+
+    assert "not found" in run.notices
+    assert "exec" not in names(run.requests[0])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_version_that_asks_no_server_reads_the_catalog_in_a_file(
+    codex_rig: Rig, catalog_url: str, tmp_path: Path, version: str
+) -> None:
+    file = ["--catalog", str(tmp_path / "catalog.json")]
+    printed = codex_config("--config", str(_config(tmp_path)), "--url", catalog_url, *file)
+    rig = Rig(codex_rig.board, {"chat": catalog_url}, codex_rig.upstream)
+    blocks = {"with": printed, "without": re.sub("model_catalog_json = .*", "", printed)}
+    runs = {
+        name: rig.run(f"{version} {name}", tmp_path / name, version, "chat", "plain", [says("hi")], block=block)
+        for name, block in blocks.items()
+    }
+
+    assert [run.messages for run in runs.values()] == [["hi"], ["hi"]]
+    assert runs["with"].notices == ""
+    offers = {name: "apply_patch" in names(run.requests[0]) for name, run in runs.items()}
+    assert offers == {"with": True, "without": False}, (
+        "without an entry it is offered what Codex gives an unknown model"
+    )
 
 
 def _config(folder: Path) -> Path:
