@@ -194,8 +194,8 @@ class Profile:
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
-    """The `reasoning.summary` that is asked for on behalf of Chat clients, who get it as `reasoning_content`. None: they are told
-    nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
+    """The `reasoning.summary` that is asked for on behalf of Chat clients that say none, who get it as `reasoning_content`. None: they
+    are told nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
     verified."""
 
     @property

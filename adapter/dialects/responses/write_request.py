@@ -132,7 +132,7 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
     if profile.reasoning_summary is not None:
         reasoning = body.get("reasoning", {})
         if reasoning.get("effort") != "none":  # there is nothing to sum up
-            body["reasoning"] = {**reasoning, "summary": profile.reasoning_summary}
+            body["reasoning"] = {"summary": profile.reasoning_summary, **reasoning}
     limit = body.get("max_output_tokens")
     if limit is not None and limit < profile.min_output_tokens:
         body["max_output_tokens"] = profile.min_output_tokens

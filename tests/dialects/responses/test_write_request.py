@@ -160,6 +160,7 @@ def test_reasoning_goes_back_only_to_servers_that_take_it() -> None:
         ({}, {"summary": "detailed"}),
         ({"reasoning": {"effort": "low"}}, {"effort": "low", "summary": "detailed"}),
         ({"reasoning": {"effort": "none"}}, {"effort": "none"}),
+        ({"reasoning": {"summary": "concise"}}, {"summary": "concise"}),
     ],
 )
 def test_summaries_are_asked_for_where_the_upstream_gives_them_and_there_is_something_to_sum_up(
