@@ -187,7 +187,7 @@ def test_a12_unknown_parts_and_tools_pass_on_the_raw_lane_and_are_reported_acros
     video = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
     body = {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, video]}],
-        "tools": [{"type": "web_search"}],
+        "tools": [{"type": "retrieval"}],
     }
 
     async def scenario() -> None:

@@ -184,6 +184,44 @@ def test_a_chat_clients_custom_tools_go_so_too() -> None:
     play(scenario)
 
 
+def test_a_chat_clients_search_goes_as_responses_has_it_and_then_not_at_all() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing(), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answers = [await client.ask("chat", tools=[SEARCH]) for _ in range(2)]
+
+        assert offered(up) == [["web_search"], [], []]
+        for answer in answers:
+            assert (answer.status, answer.headers["x-adapter-losses"]) == (200, "tools[0];dropped")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat_client_is_answered_by_a_server_that_searched_for_it(stream: bool) -> None:
+    async def scenario() -> None:
+        found = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+        found |= {"action": {"type": "search", "query": "q"}}
+        said = response()["output"][0]
+        spoken = speaking.Spoken([found, said], id="resp_up")
+        whole, events = speaking.response(spoken), speaking.responses_stream(spoken)
+        async with (
+            Upstream([SSE, piece(events), END] if stream else [json_reply(whole)]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.ask("chat", tools=[SEARCH], stream=stream)
+
+        assert up.seen[0].json["tools"] == [SEARCH]
+        assert (answer.status, answer.headers.get("x-adapter-losses")) == (200, None)
+        chunks = [chunk["choices"][0] for chunk in answer.events[:-1]] if stream else []
+        text = "".join(one["delta"].get("content") or "" for one in chunks)
+        assert (text or answer.json["choices"][0]["message"]["content"]) == "Hello"
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(
     ("asked", "keys", "refusal"),
     [

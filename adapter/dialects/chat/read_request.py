@@ -305,7 +305,8 @@ def _functions(reading: Request, _key: str, value: Any) -> None:
 
 
 def _web_search_options(reading: Request, _key: str, value: Any) -> None:
-    reading.body["tools"] = [*reading.body.get("tools", []), read_web_search_options(value, reading.losses)]
+    reading.search = read_web_search_options(value, reading.losses)
+    reading.body["tools"] = [*reading.body.get("tools", []), reading.search]
 
 
 def _tool_choice(reading: Request, _key: str, value: Any) -> None:

@@ -214,8 +214,7 @@ class _Writing(Writing):
             elif _takes(tool, self.profile):
                 self._server_tools.setdefault(json_text(tool, place), tool)
             else:
-                chat_setting = kind == "web_search" and self.request.dialect == "chat"
-                self.box.add(tool, "web_search_options" if chat_setting else place)
+                self.box.add(tool, place)
 
     def tools(self) -> list[Tool]:
         """All that are offered."""
