@@ -66,6 +66,8 @@ _OPENAIS: Final[frozenset[AcceptedByResponses]] = frozenset(get_args(AcceptedByR
 
 LATE: Final = "late_system"
 """Among the types of tools that a Responses server does not know: instructions behind the first message."""
+SYSTEM: Final = "system_message"
+"""The same: messages of the system, wherever they stand. ChatGPT's own backend takes developers' only."""
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
@@ -190,7 +192,7 @@ class Profile:
     it answers by is remembered for an hour, as `responses_unknown`."""
     responses_unknown: tuple[str, ...] = ()
     """The types of tools that it does not know, where it knows the others; `late_system` stands for instructions behind the first
-    message."""
+    message, `system_message` for messages of the system anywhere."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
@@ -250,7 +252,7 @@ def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
 @lru_cache(maxsize=1024)
 def without(profile: Profile, unknown: frozenset[str]) -> Profile:
     """The profile of a server that does not know these, either."""
-    late = "user" if profile.late_system == "keep" and LATE in unknown else profile.late_system
+    late = "user" if profile.late_system == "keep" and not unknown.isdisjoint((LATE, SYSTEM)) else profile.late_system
     return replace(profile, responses_unknown=tuple(sorted(unknown.union(profile.responses_unknown))), late_system=late)
 
 

@@ -35,11 +35,19 @@ TEMPLATES: dict[str, tuple[int, Json]] = {
     "llama.cpp_template": (500, {"error": {"code": 500, "message": "\n------------\nWhile executing CallExpression at line 85\nError: Jinja Exception: System message must be at the beginning.", "type": "server_error"}}),
 }  # fmt: skip
 """The same of templates."""
+SYSTEMS: dict[str, tuple[int, Json]] = {
+    "chatgpt": (400, {"detail": "System messages are not allowed"}),
+    "codex2api": (400, {"error": {"message": "System messages are not allowed", "type": "invalid_request_error"}}),
+    "ai_sdk": (400, {"error": {"message": "Invalid prompt: System messages are not allowed in the prompt or messages fields. Use the instructions option instead."}}),
+    "litellm_chatgpt": (500, {"error": {"message": 'litellm.BadRequestError: ChatgptException - {"detail":"System messages are not allowed"}', "code": "500"}}),
+    "role": (400, {"error": {"message": "system role is not allowed", "param": "input[0].role"}}),
+}  # fmt: skip
+"""The same of those who take no messages of the system."""
 TOO_LONG = json_reply({"error": {"message": "prompt too long", "code": "context_length_exceeded"}}, 400)
 
 
 def refusing(kind: str = "llama.cpp") -> Script:
-    status, body = (REFUSALS | TEMPLATES)[kind]
+    status, body = (REFUSALS | TEMPLATES | SYSTEMS)[kind]
     return [json_reply(body, status)]
 
 
@@ -147,6 +155,67 @@ def test_instructions_that_a_template_refuses_go_to_the_beginning(kind: str) -> 
         assert up.seen[1].json["instructions"] == "one\n\ntwo"
         assert [item["role"] for item in up.seen[1].json["input"]] == ["user"]
         assert answer.json["instructions"] == "one"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", SYSTEMS)
+@pytest.mark.parametrize("profile", ["generic", "litellm"])
+def test_a_chat_clients_system_message_that_is_not_allowed_goes_as_instructions(
+    kind: str, stream: bool, profile: str
+) -> None:
+    async def scenario() -> None:
+        said = [SSE, piece(speaking.responses_stream(speaking.Spoken(response()["output"], id="resp_up"))), END]
+        async with (
+            Upstream(refusing(kind), said if stream else [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", profile=profile)) as client,
+        ):
+            spoken = [{"role": "system", "content": "one"}, {"role": "user", "content": "Hi"}]
+            answers = [await client.ask("chat", messages=spoken, stream=stream) for _ in range(2)]
+
+        assert [one.json.get("instructions") for one in up.seen] == [None, "one", "one"]
+        assert [[item["role"] for item in one.json["input"]] for one in up.seen] == [["system", "user"]] + [
+            ["user"]
+        ] * 2
+        for answer in answers:
+            assert (answer.status, answer.headers.get("x-adapter-losses")) == (200, None)
+
+    play(scenario)
+
+
+def test_where_no_system_message_is_allowed_a_later_one_is_the_users_and_developers_stay() -> None:
+    async def scenario() -> None:
+        spoken = [
+            {"role": "system", "content": "two"},
+            {"role": "developer", "content": "three"},
+            {"role": "user", "content": "Hi"},
+            {"role": "system", "content": "four"},
+        ]
+        codex = {"model": "m", "input": spoken[1:3], "store": False}
+        async with (
+            Upstream(refusing("chatgpt"), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.post(PATH["responses"], {"model": "m", "instructions": "one", "input": spoken})
+            await client.post(PATH["responses"], codex)
+
+        assert (answer.status, answer.headers["x-adapter-losses"]) == (200, "input[3].role;approximated")
+        assert answer.json["instructions"] == "one"
+        assert up.seen[1].json["instructions"] == "one\n\ntwo"
+        assert [item["role"] for item in up.seen[1].json["input"]] == ["developer", "user", "user"]
+        assert up.seen[2].body == orjson.dumps(codex)
+
+    play(scenario)
+
+
+def test_of_system_messages_that_are_not_there_a_refusal_is_told_at_once() -> None:
+    async def scenario() -> None:
+        async with Upstream(refusing("chatgpt")) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat")
+
+        assert (answer.status, answer.json["error"]["message"]) == (400, "System messages are not allowed")
+        assert len(up.seen) == 1
 
     play(scenario)
 
