@@ -125,6 +125,7 @@ def _add_settings(request: Request, settings: dict[str, Any]) -> None:
     for key in asked.body.keys() - _OF_READERS:
         request.body[key] = _both(asked.body[key], request.body.get(key))
     request.carry |= asked.carry
+    request.search = asked.search
     request.losses += asked.losses
     request.stream, request.include_usage = asked.stream, asked.include_usage
 

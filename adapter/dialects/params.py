@@ -40,7 +40,7 @@ _INSIDE: Final[dict[DialectName, re.Pattern[str]]] = {
     "chat": re.compile(r"(tool_choice|tools)(?:\[\d+\])?\.(?!(?:type|function|custom|allowed_tools)\b)"),
 }
 """Client's dialect -> a place inside a tool, or a choice of tools, as the other dialect writes it."""
-_FIELD: Final = re.compile(r"text\.(?:format|verbosity)|reasoning\.effort|\w+")
+_FIELD: Final = re.compile(r"text\.(?:format|verbosity)|reasoning\.(?:effort|summary)|\w+")
 
 
 def for_client(param: str | None, dialect: DialectName) -> str | None:

@@ -78,6 +78,8 @@ class Request:
     """What the client called its token limit, for losses: the one setting with three names."""
     seen: Seen | None = None
     """What its reader saw of the items in passing."""
+    search: dict[str, Any] | None = None
+    """Chat clients: the one of the tools that stands for `web_search_options`, for losses."""
     previous: str | None = None
     """The response that it goes on from, where the items begin with all that was said up to there: to be told to the
     client, and no business of the upstream's."""
@@ -120,6 +122,7 @@ class Request:
             self.losses,
             self.limit_name,
             self.seen,
+            self.search,
             self.previous,
         )
 

@@ -66,6 +66,8 @@ _OPENAIS: Final[frozenset[AcceptedByResponses]] = frozenset(get_args(AcceptedByR
 
 LATE: Final = "late_system"
 """Among the types of tools that a Responses server does not know: instructions behind the first message."""
+SYSTEM: Final = "system_message"
+"""The same: messages of the system, wherever they stand. ChatGPT's own backend takes developers' only."""
 
 SCHEMAS: Final = "loose_schemas"
 """Among the same: schemas of functions that do not say that they are of an object."""
@@ -199,8 +201,9 @@ class Profile:
     it answers by is remembered for an hour, as `responses_unknown`."""
     responses_unknown: tuple[str, ...] = ()
     """The types of tools that it does not know, where it knows the others; `late_system` stands for instructions behind the first
-    message, and `loose_schemas` for schemas of functions without `type: "object"` or without properties: any server that refuses
-    those is asked again with schemas that have both, and of unions at the top with one object, a loss."""
+    message, `system_message` for messages of the system anywhere, and `loose_schemas` for schemas of functions without
+    `type: "object"` or without properties: any server that refuses those is asked again with schemas that have both, and of unions at
+    the top with one object, a loss."""
     empty_descriptions: bool = True
     """Takes tools whose `description` says nothing. Codex sends a namespace with one on every turn, and Azure refuses that: it gets
     the name of the namespace instead, and none of other tools."""
@@ -210,8 +213,8 @@ class Profile:
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
-    """The `reasoning.summary` that is asked for on behalf of Chat clients, who get it as `reasoning_content`. None: they are told
-    nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
+    """The `reasoning.summary` that is asked for on behalf of Chat clients that say none, who get it as `reasoning_content`. None: they
+    are told nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
     verified."""
 
     @property
@@ -277,7 +280,7 @@ def profile(name: str, capabilities: dict[str, Any] | None = None) -> Profile:
 @lru_cache(maxsize=1024)
 def without(profile: Profile, unknown: frozenset[str]) -> Profile:
     """The profile of a server that does not know these, either."""
-    late = "user" if profile.late_system == "keep" and LATE in unknown else profile.late_system
+    late = "user" if profile.late_system == "keep" and not unknown.isdisjoint((LATE, SYSTEM)) else profile.late_system
     return replace(profile, responses_unknown=tuple(sorted(unknown.union(profile.responses_unknown))), late_system=late)
 
 

@@ -104,7 +104,7 @@ def test_settings_may_be_said_in_either_way() -> None:
 
     assert request.carry == spoken.carry | {"flat": True}
     hosted = [tool for tool in request.body["tools"] if tool["type"] == "web_search"]
-    assert len(hosted) == 1
+    assert hosted == [request.search]
     assert {**request.body, "tools": 0} == {**spoken.body, "tools": 0}
     assert request.losses == []
 

@@ -42,6 +42,7 @@ def test_a_field_of_the_other_dialect_gets_its_name_here(said: str, dialect: Dia
         ("text.format.schema", "responses"),
         ("temperature", "responses"),
         ("something.new[3]", "chat"),
+        ("reasoning.summary", "chat"),
         ("tools[2].function.parameters", "chat"),
         ("tools[2].custom.format", "chat"),
         ("tools[2].type", "chat"),

@@ -187,7 +187,7 @@ def test_a12_unknown_parts_and_tools_pass_on_the_raw_lane_and_are_reported_acros
     video = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
     body = {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, video]}],
-        "tools": [{"type": "web_search"}],
+        "tools": [{"type": "retrieval"}],
     }
 
     async def scenario() -> None:
@@ -199,6 +199,22 @@ def test_a12_unknown_parts_and_tools_pass_on_the_raw_lane_and_are_reported_acros
             answer = await client.ask("chat", **body)
             assert answer.headers["x-adapter-losses"] == "messages[0].content[1];dropped, tools[0];dropped"
             assert up.seen[0].json["input"][0]["content"] == [{"type": "input_text", "text": "Hi"}]
+
+    play(scenario)
+
+
+def test_a12_parts_in_the_words_of_responses_are_said_and_of_a_message_of_others_the_loss_is_told() -> None:
+    image = {"type": "input_image", "image_url": "https://example.com/a.png", "detail": "low"}
+    said = [{"type": "input_text", "text": "Hi"}, image]
+
+    async def scenario() -> None:
+        async with Upstream([json_reply(response())]) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat", messages=[{"role": "user", "content": said}])
+            assert (answer.status, answer.headers.get("x-adapter-losses")) == (200, None)
+            assert up.seen[0].json["input"][0]["content"] == said
+            answer = await client.ask("chat", messages=[{"role": "user", "content": [{"type": "video"}]}])
+            assert (answer.status, answer.headers["x-adapter-losses"]) == (200, "messages[0].content[0];dropped")
+            assert up.seen[1].json["input"][0]["content"] == ""
 
     play(scenario)
 

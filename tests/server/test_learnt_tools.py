@@ -36,11 +36,19 @@ TEMPLATES: dict[str, tuple[int, Json]] = {
     "llama.cpp_template": (500, {"error": {"code": 500, "message": "\n------------\nWhile executing CallExpression at line 85\nError: Jinja Exception: System message must be at the beginning.", "type": "server_error"}}),
 }  # fmt: skip
 """The same of templates."""
+SYSTEMS: dict[str, tuple[int, Json]] = {
+    "chatgpt": (400, {"detail": "System messages are not allowed"}),
+    "codex2api": (400, {"error": {"message": "System messages are not allowed", "type": "invalid_request_error"}}),
+    "ai_sdk": (400, {"error": {"message": "Invalid prompt: System messages are not allowed in the prompt or messages fields. Use the instructions option instead."}}),
+    "litellm_chatgpt": (500, {"error": {"message": 'litellm.BadRequestError: ChatgptException - {"detail":"System messages are not allowed"}', "code": "500"}}),
+    "role": (400, {"error": {"message": "system role is not allowed", "param": "input[0].role"}}),
+}  # fmt: skip
+"""The same of those who take no messages of the system."""
 TOO_LONG = json_reply({"error": {"message": "prompt too long", "code": "context_length_exceeded"}}, 400)
 
 
 def refusing(kind: str = "llama.cpp") -> Script:
-    status, body = (REFUSALS | TEMPLATES)[kind]
+    status, body = (REFUSALS | TEMPLATES | SYSTEMS)[kind]
     return [json_reply(body, status)]
 
 
@@ -152,6 +160,67 @@ def test_instructions_that_a_template_refuses_go_to_the_beginning(kind: str) -> 
     play(scenario)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", SYSTEMS)
+@pytest.mark.parametrize("profile", ["generic", "litellm"])
+def test_a_chat_clients_system_message_that_is_not_allowed_goes_as_instructions(
+    kind: str, stream: bool, profile: str
+) -> None:
+    async def scenario() -> None:
+        said = [SSE, piece(speaking.responses_stream(speaking.Spoken(response()["output"], id="resp_up"))), END]
+        async with (
+            Upstream(refusing(kind), said if stream else [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses", profile=profile)) as client,
+        ):
+            spoken = [{"role": "system", "content": "one"}, {"role": "user", "content": "Hi"}]
+            answers = [await client.ask("chat", messages=spoken, stream=stream) for _ in range(2)]
+
+        assert [one.json.get("instructions") for one in up.seen] == [None, "one", "one"]
+        assert [[item["role"] for item in one.json["input"]] for one in up.seen] == [["system", "user"]] + [
+            ["user"]
+        ] * 2
+        for answer in answers:
+            assert (answer.status, answer.headers.get("x-adapter-losses")) == (200, None)
+
+    play(scenario)
+
+
+def test_where_no_system_message_is_allowed_a_later_one_is_the_users_and_developers_stay() -> None:
+    async def scenario() -> None:
+        spoken = [
+            {"role": "system", "content": "two"},
+            {"role": "developer", "content": "three"},
+            {"role": "user", "content": "Hi"},
+            {"role": "system", "content": "four"},
+        ]
+        codex = {"model": "m", "input": spoken[1:3], "store": False}
+        async with (
+            Upstream(refusing("chatgpt"), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.post(PATH["responses"], {"model": "m", "instructions": "one", "input": spoken})
+            await client.post(PATH["responses"], codex)
+
+        assert (answer.status, answer.headers["x-adapter-losses"]) == (200, "input[3].role;approximated")
+        assert answer.json["instructions"] == "one"
+        assert up.seen[1].json["instructions"] == "one\n\ntwo"
+        assert [item["role"] for item in up.seen[1].json["input"]] == ["developer", "user", "user"]
+        assert up.seen[2].body == orjson.dumps(codex)
+
+    play(scenario)
+
+
+def test_of_system_messages_that_are_not_there_a_refusal_is_told_at_once() -> None:
+    async def scenario() -> None:
+        async with Upstream(refusing("chatgpt")) as up, adapter(upstream(up.url, "responses")) as client:
+            answer = await client.ask("chat")
+
+        assert (answer.status, answer.json["error"]["message"]) == (400, "System messages are not allowed")
+        assert len(up.seen) == 1
+
+    play(scenario)
+
+
 def test_what_such_a_server_takes_goes_on_as_bytes() -> None:
     async def scenario() -> None:
         tools = [{"type": "function", "name": "f"}, SEARCH]
@@ -181,6 +250,44 @@ def test_a_chat_clients_custom_tools_go_so_too() -> None:
 
         (call,) = answer["choices"][0]["message"]["tool_calls"]
         assert call["custom"] == {"name": "apply_patch", "input": TEXT}
+
+    play(scenario)
+
+
+def test_a_chat_clients_search_goes_as_responses_has_it_and_then_not_at_all() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing(), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answers = [await client.ask("chat", tools=[SEARCH]) for _ in range(2)]
+
+        assert offered(up) == [["web_search"], [], []]
+        for answer in answers:
+            assert (answer.status, answer.headers["x-adapter-losses"]) == (200, "tools[0];dropped")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat_client_is_answered_by_a_server_that_searched_for_it(stream: bool) -> None:
+    async def scenario() -> None:
+        found = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+        found |= {"action": {"type": "search", "query": "q"}}
+        said = response()["output"][0]
+        spoken = speaking.Spoken([found, said], id="resp_up")
+        whole, events = speaking.response(spoken), speaking.responses_stream(spoken)
+        async with (
+            Upstream([SSE, piece(events), END] if stream else [json_reply(whole)]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            answer = await client.ask("chat", tools=[SEARCH], stream=stream)
+
+        assert up.seen[0].json["tools"] == [SEARCH]
+        assert (answer.status, answer.headers.get("x-adapter-losses")) == (200, None)
+        chunks = [chunk["choices"][0] for chunk in answer.events[:-1]] if stream else []
+        text = "".join(one["delta"].get("content") or "" for one in chunks)
+        assert (text or answer.json["choices"][0]["message"]["content"]) == "Hello"
 
     play(scenario)
 

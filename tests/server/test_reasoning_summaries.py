@@ -9,7 +9,7 @@ import pytest
 
 from tests.server.compacting import COMPACT, MESSAGES
 from tests.server.harness import PATH, Response, adapter, play, upstream
-from tests.server.scripted import END, SSE, Script, Upstream, event, json_reply, response, responses_stream
+from tests.server.scripted import END, SSE, Script, Upstream, chat_reply, event, json_reply, response, responses_stream
 
 GIVES = {"capabilities": {"reasoning_summary": "auto"}}
 ASKED = {"summary": "auto"}
@@ -109,6 +109,36 @@ def test_a_summary_stands_before_the_calls_and_goes_on_with_their_outputs(stream
             assert [seen.json["reasoning"] for seen in up.seen] == [{"effort": "high"} | ASKED] * 2
             kinds = [item["type"] for item in up.seen[1].json["input"]]
             assert kinds == ["message", "function_call", "function_call_output"]  # it could not read its summary
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat_client_that_asks_for_a_summary_itself_is_told_that_one(stream: bool) -> None:
+    """Open WebUI and Kilo say it so, and all that know OpenRouter."""
+
+    async def scenario() -> None:
+        asked = {"effort": "high", "summary": "detailed"}
+        for section in ({}, GIVES):
+            async with (
+                Upstream(reasoned(stream=stream)) as up,
+                adapter(upstream(up.url, "responses", **section)) as client,
+            ):
+                answer = await client.ask("chat", stream=stream, reasoning=asked, text={"verbosity": "low"})
+                assert heard(answer) == (TOLD, "Hello")
+                assert "x-adapter-losses" not in answer.headers
+                assert up.seen[0].json["reasoning"] == asked
+                assert up.seen[0].json["text"]["verbosity"] == "low"
+
+    play(scenario)
+
+
+def test_over_a_chat_upstream_such_a_client_is_passed_on_as_it_came() -> None:
+    async def scenario() -> None:
+        async with Upstream([json_reply(chat_reply())]) as up, adapter(upstream(up.url, "chat")) as client:
+            said = {"reasoning": {"effort": "high", "exclude": True}, "text": {"verbosity": "low"}}
+            assert (await client.ask("chat", **said)).status == 200
+            assert {key: up.seen[0].json[key] for key in said} == said
 
     play(scenario)
 

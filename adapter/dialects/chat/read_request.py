@@ -34,8 +34,6 @@ _RESPONSES_ONLY: Final = frozenset(
         "max_tool_calls",
         "previous_response_id",
         "prompt",
-        "reasoning",
-        "text",
         "truncation",
     }
 )
@@ -92,11 +90,37 @@ def _check_together(body: dict[str, Any], read: Request) -> None:
 
 
 def _unknown(reading: Request, key: str, value: Any) -> None:
-    if key in _RESPONSES_ONLY:
-        reason = "Chat Completions has no such parameter."
-        reading.losses.append(Loss(key, Action.DROPPED, "unknown_parameter", reason))
+    if key in _BORROWED:
+        _borrowed(reading, key, value)
+    elif key in _RESPONSES_ONLY:
+        _lose(reading, key)
     else:
         reading.body[key] = value
+
+
+def _lose(reading: Request, path: str) -> None:
+    reason = "Chat Completions has no such parameter."
+    reading.losses.append(Loss(path, Action.DROPPED, "unknown_parameter", reason))
+
+
+def _borrowed(reading: Request, key: str, value: Any) -> None:
+    """An object of Responses, of which some options are read. Where Chat's own word says the same, that wins, whichever comes
+    first."""
+    if not isinstance(value, dict):
+        _lose(reading, key)
+        return
+    for option, said in value.items():
+        if said is None:
+            continue
+        read = _BORROWED[key].get(option, _unread)
+        if (made := read(said, f"{key}.{option}")) is not None:
+            reading.body.setdefault(key, {}).setdefault(option, made)
+        else:
+            _lose(reading, f"{key}.{option[:64]}")
+
+
+def _unread(_value: Any, _path: str) -> None:
+    """An option that only Responses has."""
 
 
 def _place(reading: Request, carried: bool) -> dict[str, Any]:
@@ -142,15 +166,27 @@ def _object(reading: Request, key: str, value: Any) -> None:
     reading.body[key] = json_object(value, key)
 
 
-def _inside(parent: str, field: str, words: frozenset[str] | None = None) -> _Reader:
+def _inside(parent: str, field: str) -> _Reader:
     """A top-level word here that sits inside an object there."""
 
     def read(reading: Request, key: str, value: Any) -> None:
-        if words is not None and string(value, key) not in words:
-            raise wrong_value(key, f"one of {', '.join(sorted(words))}")
-        reading.body.setdefault(parent, {})[field] = string(value, key)
+        reading.body.setdefault(parent, {})[field] = _BORROWED[parent][field](value, key)
 
     return read
+
+
+def _verbosity(value: Any, path: str) -> str:
+    word = string(value, path)
+    if word not in _VERBOSITIES:
+        raise wrong_value(path, f"one of {', '.join(_VERBOSITIES)}")
+    return word
+
+
+_VERBOSITIES: Final = ("high", "low", "medium")
+
+
+def _summary(value: Any, _path: str) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _stream(reading: Request, key: str, value: Any) -> None:
@@ -269,7 +305,8 @@ def _functions(reading: Request, _key: str, value: Any) -> None:
 
 
 def _web_search_options(reading: Request, _key: str, value: Any) -> None:
-    reading.body["tools"] = [*reading.body.get("tools", []), read_web_search_options(value, reading.losses)]
+    reading.search = read_web_search_options(value, reading.losses)
+    reading.body["tools"] = [*reading.body.get("tools", []), reading.search]
 
 
 def _tool_choice(reading: Request, _key: str, value: Any) -> None:
@@ -288,6 +325,13 @@ def _max_completion_tokens(reading: Request, key: str, value: Any) -> None:
     _integer(1, None, into="max_output_tokens")(reading, key, value)
 
 
+_BORROWED: Final[dict[str, dict[str, Callable[[Any, str], str | None]]]] = {
+    "reasoning": {"effort": string, "summary": _summary},
+    "text": {"verbosity": _verbosity},
+}
+"""What clients say to Chat Completions as Responses has it: Open WebUI, Kilo, all that know OpenRouter. An option -> what it comes to;
+None: a loss. Chat has words of its own for two of them."""
+
 _FIELDS: Final[dict[str, _Reader | None]] = {
     "messages": None,  # these two come first, whatever the order of the keys
     "model": None,
@@ -302,7 +346,7 @@ _FIELDS: Final[dict[str, _Reader | None]] = {
     "prompt_cache_options": _object,
     "service_tier": _word(),
     "modalities": _modalities,
-    "verbosity": _inside("text", "verbosity", frozenset({"low", "medium", "high"})),
+    "verbosity": _inside("text", "verbosity"),
     "reasoning_effort": _inside("reasoning", "effort"),
     "max_completion_tokens": _max_completion_tokens,
     "frequency_penalty": _number(-2, 2, carried=True),

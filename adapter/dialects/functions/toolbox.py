@@ -40,15 +40,13 @@ Tool = dict[str, Any]
 WEB_SEARCHES: Final = frozenset(
     {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
 )
-HOSTED: Final = WEB_SEARCHES | frozenset(
+SERVED: Final = WEB_SEARCHES | frozenset({"code_interpreter", "file_search", "image_generation", "mcp"})
+"""Tools that the model server runs to their end: whoever offers them has to know no calls of them."""
+HOSTED: Final = SERVED | frozenset(
     {
-        "code_interpreter",
         "computer",
         "computer_use",
         "computer_use_preview",
-        "file_search",
-        "image_generation",
-        "mcp",
         "programmatic_tool_calling",
         "tool_search",
     }
@@ -324,8 +322,7 @@ class Toolbox:
 
     def _web_search(self, tool: Tool, path: str, _namespace: str | None) -> None:
         if not self._writing.profile.web_search_options:
-            # a Chat client's is no tool, but a setting
-            self._drop("web_search", "web_search_options" if self._writing.request.dialect == "chat" else path)
+            self._drop("web_search", "web_search_options" if tool is self._writing.request.search else path)
             return
         options = _web_search_options(tool, path)
         if self.web_search_options is None:

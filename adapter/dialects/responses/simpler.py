@@ -3,8 +3,8 @@
 `Profile.responses_tools` says which kinds of tools it knows, or `responses_unknown` which not. Those of another kind that the client
 runs become functions wherever they are offered, and so do their calls in the history, and their outputs; what the server would have
 to run is dropped, a loss. What agents say, and tools that nobody called, is said by the user. Such endpoints mostly stand before the
-templates of models that take one system message at the beginning, so instructions are put where `Profile.late_system` has them. All as
-Chat servers are told it.
+templates of models that take one system message at the beginning, so instructions are put where `Profile.late_system` has them; so
+are messages of the system for a server that takes none. All as Chat servers are told it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from adapter.hub.items import ENCRYPTED_ARGUMENTS, texts
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID
 from adapter.hub.request import Request, Tools
-from adapter.upstream.profiles import LATE, Profile
+from adapter.upstream.profiles import LATE, SYSTEM, Profile
 from adapter.wire.jsonio import is_object
 
 _ABOUT: Final = {
@@ -76,7 +76,7 @@ def fits(body: dict[str, Any], profile: Profile) -> bool:
     return (
         all(_takes(tool, profile) for tool in _objects(body.get("tools")))
         and not any(_is_foreign(item, profile) for item in _objects(body.get("input")))
-        and not (_moves(profile) and _is_late(body))
+        and not _is_misplaced(body, profile)
     )
 
 
@@ -91,12 +91,33 @@ def kinds(body: dict[str, Any]) -> set[str]:
     found |= {kind for item in items if (kind := _needed(item)) is not None}
     if _is_late(body):
         found.add(LATE)
+    if any(_instructs(item) and item["role"] == "system" for item in items):
+        found.add(SYSTEM)
     return found - {"function"}
 
 
-def _moves(profile: Profile) -> bool:
+def _leads(profile: Profile) -> bool:
     """Whether instructions are put where the server takes them."""
-    return profile.late_system != "keep" and bool(profile.responses_tools or LATE in profile.responses_unknown)
+    return profile.late_system != "keep" and (_has_template(profile) or SYSTEM in profile.responses_unknown)
+
+
+def _has_template(profile: Profile) -> bool:
+    """Whether it may take them only at the beginning."""
+    return bool(profile.responses_tools) or LATE in profile.responses_unknown
+
+
+def _moves(item: Item, profile: Profile) -> bool:
+    """Whether the item is an instruction that is put elsewhere."""
+    return _instructs(item) and _leads(profile) and (item["role"] == "system" or _has_template(profile))
+
+
+def _is_misplaced(body: dict[str, Any], profile: Profile) -> bool:
+    """Whether instructions stand where the server does not take them."""
+    if not _leads(profile):
+        return False
+    if SYSTEM in profile.responses_unknown and any(_moves(item, profile) for item in _objects(body.get("input"))):
+        return True
+    return _has_template(profile) and _is_late(body)
 
 
 def _is_late(body: dict[str, Any]) -> bool:
@@ -197,7 +218,7 @@ class _Writing(Writing):
     def body(self) -> dict[str, Any]:
         """All that is sent."""
         body = {**self.request.body, "input": self.items()}
-        if self.lead and _moves(self.profile):
+        if self.lead and _leads(self.profile):
             lead, items = "\n\n".join(self.lead), body["input"]
             body |= {"instructions": lead} if items else {"input": [_message("system", lead)], "instructions": None}
         if not body["input"]:
@@ -215,8 +236,7 @@ class _Writing(Writing):
             elif _takes(tool, self.profile):
                 self._server_tools.setdefault(json_text(tool, place), tool)
             else:
-                chat_setting = kind == "web_search" and self.request.dialect == "chat"
-                self.box.add(tool, "web_search_options" if chat_setting else place)
+                self.box.add(tool, place)
 
     def tools(self) -> list[Tool]:
         """All that are offered."""
@@ -265,7 +285,7 @@ class _Writing(Writing):
 
     def _item(self, index: int, item: Item) -> Item | None:
         kind = item["type"]
-        if _instructs(item) and _moves(self.profile):
+        if _moves(item, self.profile):
             return self._instruction(index, item)
         if kind in CALLS:
             return self._call(index, item)

@@ -93,7 +93,7 @@ def write_request(request: Request, profile: Profile) -> Written:
         body["input"] = checked_history(sent, profile)
         body |= request.carry  # penalties: a client of this API is judged by its own server, as on the raw lane
         if sent is not request:
-            _choose(body, profile, losses, chat=False)
+            _choose(body, profile, losses)
         # servers refuse its windows where they are not to run it in the background
         if body.get("background") is not True and body.pop("background_options", None):
             apart = "The upstream is not asked to answer in the background: this server does that, or nobody."
@@ -134,13 +134,13 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
     if profile.reasoning_summary is not None:
         reasoning = body.get("reasoning", {})
         if reasoning.get("effort") != "none":  # there is nothing to sum up
-            body["reasoning"] = {**reasoning, "summary": profile.reasoning_summary}
+            body["reasoning"] = {"summary": profile.reasoning_summary, **reasoning}
     limit = body.get("max_output_tokens")
     if limit is not None and limit < profile.min_output_tokens:
         body["max_output_tokens"] = profile.min_output_tokens
         least = f"The upstream takes no limit under {profile.min_output_tokens} tokens."
         losses.append(Loss(request.limit_name, Action.APPROXIMATED, "max_output_tokens", least))
-    _choose(body, profile, losses, chat=True)
+    _choose(body, profile, losses, request.search)
     if not request.stream:
         body.pop("stream_options", None)
 
@@ -153,16 +153,17 @@ def _leave_out(body: dict[str, Any], profile: Profile, losses: list[Loss]) -> No
             losses.append(Loss(name, Action.DROPPED, name, _UNTAKEN))
 
 
-def _choose(body: dict[str, Any], profile: Profile, losses: list[Loss], *, chat: bool) -> None:
-    """The choice among the tools as the upstream heeds it, and nothing said of tools where there are none."""
+def _choose(body: dict[str, Any], profile: Profile, losses: list[Loss], search: dict[str, Any] | None = None) -> None:
+    """The choice among the tools as the upstream heeds it, and nothing said of tools where there are none; `search` is a Chat
+    client's setting, for which nobody chooses."""
     if profile.tool_choice != "named" and body.get("tools") and body.get("tool_choice") is not None:
-        _choose_by_offer(body, profile, losses, chat=chat)
+        _choose_by_offer(body, profile, losses, search)
     if not body.get("tools") and not _OF_TOOLS.isdisjoint(body):
         for name in _OF_TOOLS:
             body.pop(name, None)
 
 
-def _choose_by_offer(body: dict[str, Any], profile: Profile, losses: list[Loss], *, chat: bool) -> None:
+def _choose_by_offer(body: dict[str, Any], profile: Profile, losses: list[Loss], search: dict[str, Any] | None) -> None:
     """Says by the tools that are offered what the choice says and the upstream does not heed: names, where all that it names
     are known, and of a server that heeds no choice at all that none may be called."""
     choice = body["tool_choice"]
@@ -172,7 +173,7 @@ def _choose_by_offer(body: dict[str, Any], profile: Profile, losses: list[Loss],
         offered = [tool for tool in body["tools"] if (tool["type"], tool.get("name")) in wanted]
         if len(offered) == len(wanted):
             choice = choice.get("mode", "required")
-            if chat and any(tool["type"] == "web_search" for tool in body["tools"]):  # no Chat tool: nobody can name it
+            if search in body["tools"] and search not in offered:
                 left = "Only the tools that are chosen are offered, and web search is not one of them."
                 losses.append(Loss("web_search_options", Action.DROPPED, "web_search", left))
             body["tools"], body["tool_choice"] = offered, choice

@@ -1,10 +1,10 @@
 """What a refusal says of the words in which a Responses server was asked, and which others may help.
 
 Most servers that do not know a tool say so of its type, some say nothing but that the request is invalid, and a template that
-takes instructions only as its first message says that. So what clients run is said in other words first, since nothing is lost by
-that, then what servers run is dropped and instructions go to the beginning. What is wrong inside of something that a server may
-well know, its client has to hear: but for the schema of a function that does not say that it is of an object, of which any server may
-want to hear that, whatever is known of its tools.
+takes instructions only as its first message says that, as does who takes none as messages of the system. So what clients run is
+said in other words first, since nothing is lost by that, then what servers run is dropped and instructions go to the beginning. What
+is wrong inside of something that a server may well know, its client has to hear: but for the schema of a function that does not say
+that it is of an object, of which any server may want to hear that, whatever is known of its tools.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from adapter.dialects.responses.offered import is_loose
 from adapter.dialects.responses.simpler import OF_CLIENTS, kinds
 from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
 from adapter.hub.request import Request
-from adapter.upstream.profiles import LATE, SCHEMAS, Profile
+from adapter.upstream.profiles import LATE, SCHEMAS, SYSTEM, Profile
 from adapter.upstream.refusals import POLICIES
 from adapter.upstream.wordings import Meaning
 
@@ -28,8 +28,12 @@ _ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_
 """Codes of refusals for what is said, and not for how; OpenRouter says `invalid_prompt` of tools that it does not know."""
 _QUOTED: Final = r"invalid_request_error|BadRequestError"
 """What LiteLLM's 500 says where the server behind it refused."""
-_TEMPLATE: Final = r"\bJinja\b|[Ss]ystem message must be at the beginning"
-"""What llama.cpp and LM Studio say, with a 500 mostly, where a template takes instructions only as its first message."""
+_MISPLACED: Final = {
+    LATE: r"\bJinja\b|[Ss]ystem message must be at the beginning",
+    SYSTEM: r"\b[Ss]ystem (?:messages?|roles?) (?:is |are )?not (?:allowed|permitted|supported)",
+}
+"""What servers say of instructions that stand where they do not take them: llama.cpp and LM Studio, with a 500 mostly, where a template
+takes them only as its first message; ChatGPT's backend and the AI SDK, where they may be no message of the system."""
 _OF_KINDS: Final = (
     r"tool|namespace|unknown variant|discriminator|literal_error|\bitem\b|input\W{0,2}\d|invalid responses api request"
 )
@@ -45,9 +49,9 @@ _WHOLE: Final = ("tools", "input", "tool_choice")
 
 def may_mean_form(refused: AdapterError) -> bool:
     """Whether a refusal may mean that the server knows a kind of tool or item not which the request has, or instructions not where
-    it has them (llama.cpp #20156, LM Studio #1810 and #2298, vLLM #42475, OpenRouter, LiteLLM #36182)."""
+    it has them (llama.cpp #20156, LM Studio #1810 and #2298, vLLM #42475, OpenRouter, LiteLLM #36182, CLIProxyAPI #3510)."""
     if isinstance(refused, UpstreamUnwell):
-        return re.search(_QUOTED, refused.message) is not None or _is_about_template(refused)
+        return re.search(_QUOTED, refused.message) is not None or bool(_misplaced(refused))
     return isinstance(refused, UpstreamRefused) and refused.http_status in _INVALID and refused.code not in _ELSE
 
 
@@ -61,13 +65,15 @@ def remedy(refused: AdapterError, request: Request, profile: Profile) -> frozens
     if profile.stateful or profile.responses_tools:  # it is known what it knows
         return _NOTHING
     said = kinds(request.body).difference(profile.responses_unknown)
-    late = said & {LATE} if _is_about_template(refused) else _NOTHING
-    return frozenset(late | (said & OF_CLIENTS or said if _is_about_kinds(refused, request, profile) else _NOTHING))
+    moved, others = said & _misplaced(refused), said - {SYSTEM}
+    return frozenset(
+        moved | (others & OF_CLIENTS or others if _is_about_kinds(refused, request, profile) else _NOTHING)
+    )
 
 
-def _is_about_template(refused: AdapterError) -> bool:
-    """Whether it is the model's template that does not take the request."""
-    return re.search(_TEMPLATE, refused.message) is not None
+def _misplaced(refused: AdapterError) -> set[str]:
+    """Which instructions stand where the server does not take them."""
+    return {kind for kind, words in _MISPLACED.items() if re.search(words, refused.message)}
 
 
 def _is_about_schemas(refused: AdapterError) -> bool:

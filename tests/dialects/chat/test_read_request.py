@@ -48,6 +48,9 @@ MAPPED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"max_completion_tokens": 7, "max_tokens": 5}, {"max_output_tokens": 7}),
     ({"max_completion_tokens": None, "max_tokens": 5}, {"max_output_tokens": 5}),
     ({"reasoning_effort": "low"}, {"reasoning": {"effort": "low"}}),
+    ({"reasoning": {"effort": "low", "summary": "auto"}}, {"reasoning": {"effort": "low", "summary": "auto"}}),
+    ({"text": {"verbosity": "low"}}, {"text": {"verbosity": "low"}}),
+    ({"reasoning": {}, "text": {"verbosity": None}}, {}),
     (
         {"verbosity": "high", "response_format": {"type": "json_object"}},
         {"text": {"verbosity": "high", "format": {"type": "json_object"}}},
@@ -174,6 +177,37 @@ def test_a_responses_name_does_not_slip_into_the_hub_under_its_meaning() -> None
     ]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_words_for_the_same_that_of_chat_wins(reverse: bool) -> None:
+    said = {
+        "reasoning": {"effort": "high", "summary": "auto"},
+        "text": {"verbosity": "high"},
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "response_format": {"type": "json_object"},
+    }
+    request = read(**dict(reversed(said.items())) if reverse else said)
+
+    assert request.body["reasoning"] == {"effort": "low", "summary": "auto"}
+    assert request.body["text"] == {"verbosity": "low", "format": {"type": "json_object"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"),
+    [
+        ({"reasoning": {"max_tokens": 9, "exclude": False}}, ["reasoning.max_tokens", "reasoning.exclude"]),
+        ({"reasoning": {"enabled": True, "summary": True}}, ["reasoning.enabled", "reasoning.summary"]),
+        ({"text": {"format": {"type": "json_object"}}}, ["text.format"]),
+        ({"reasoning": "high", "text": True}, ["reasoning", "text"]),
+    ],
+)
+def test_what_chat_has_no_word_for_in_such_an_object_is_lost_by_its_path(said: dict[str, Any], lost: list[str]) -> None:
+    request = read(**said)
+
+    assert [(loss.path, loss.kind) for loss in request.losses] == [(path, "unknown_parameter") for path in lost]
+    assert not {"reasoning", "text"} & request.body.keys()
+
+
 def test_the_traits_of_the_client_ride_along() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     assert read_request(body, ClientTraits.CODEX).client is ClientTraits.CODEX
@@ -214,6 +248,9 @@ WRONG: list[tuple[dict[str, Any], str, type[BadRequest]]] = [
     ({"store": "yes"}, "store", InvalidType),
     ({"verbosity": "loud"}, "verbosity", InvalidValue),
     ({"reasoning_effort": 1}, "reasoning_effort", InvalidType),
+    ({"reasoning": {"effort": 1}}, "reasoning.effort", InvalidType),
+    ({"text": {"verbosity": "loud"}}, "text.verbosity", InvalidValue),
+    ({"text": {"verbosity": ["low"]}}, "text.verbosity", InvalidType),
     ({"modalities": ["text", "audio"]}, "modalities", UnsupportedParameter),
     ({"modalities": ["smell"]}, "modalities[0]", InvalidValue),
     ({"audio": {"voice": "alloy"}}, "audio", UnsupportedParameter),
@@ -252,7 +289,8 @@ WRONG: list[tuple[dict[str, Any], str, type[BadRequest]]] = [
     ({"tools": [FUNCTION], "tool_choice": 5}, "tool_choice", InvalidType),
     ({"tools": [FUNCTION], "tool_choice": {"type": "function"}}, "tool_choice.function", MissingParameter),
     ({"tools": [FUNCTION], "tool_choice": {"type": "function", "name": "f"}}, "tool_choice.function", MissingParameter),
-    ({"tools": [FUNCTION], "tool_choice": {"type": "web_search"}}, "tool_choice.type", InvalidValue),
+    ({"tools": [FUNCTION], "tool_choice": {"type": "shell"}}, "tool_choice.type", InvalidValue),
+    ({"tool_choice": {"type": "web_search"}}, "tool_choice", InvalidValue),
     ({"tools": [FUNCTION], "functions": [{"name": "g"}]}, "functions", InvalidValue),
     ({"function_call": {"name": "f"}}, "function_call", InvalidValue),
     ({"functions": [{"name": "f"}], "function_call": "required"}, "function_call", InvalidValue),

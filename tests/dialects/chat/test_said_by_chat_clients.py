@@ -105,3 +105,12 @@ def test_unknown_keys_of_tools_are_told_once(known: dict[str, Any]) -> None:
     inside = {"type": "function", "function": function | MARK}
     other = {"type": "function", "function": function | MARK | {"name": "g"}}
     assert asked(say, tools=[inside, other], profile="openai")[1] == ["tools[0].function.cache_control"]
+
+
+@pytest.mark.parametrize("profile", ["openai", "ollama", "generic", "xai"])
+def test_an_effort_said_as_responses_has_it_comes_to_a_chat_server_as_any(profile: str) -> None:
+    said = {"role": "user", "content": "x"}
+    borrowed = {"reasoning": {"effort": "max", "summary": "auto"}, "text": {"verbosity": "low"}}
+    assert asked(said, profile=profile, **borrowed) == asked(
+        said, profile=profile, reasoning_effort="max", verbosity="low"
+    )

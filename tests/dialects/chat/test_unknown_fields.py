@@ -97,6 +97,18 @@ def test_the_same_of_a_chat_client() -> None:
     ]
 
 
+def test_keys_of_parts_in_the_words_of_responses_are_told_and_those_of_an_answer_are_not() -> None:
+    parts = [
+        {"type": "input_text", "text": "a", **VENDOR},
+        {"type": "input_image", "image_url": "https://x/y.png", "detail": "low", "crop": 1},
+        {"type": "output_text", "text": "b", "annotations": [], "logprobs": []},
+    ]
+    assert paths({"messages": [{"role": "user", "content": parts}]}, "chat", "responses") == [
+        "messages[0].content[0].vendor_key",
+        "messages[0].content[1].crop",
+    ]
+
+
 def test_the_deprecated_functions_tell_as_tools_do() -> None:
     body = {
         "messages": [{"role": "user", "content": "hi"}],

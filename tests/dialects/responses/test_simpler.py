@@ -16,7 +16,7 @@ from adapter.dialects.responses.simpler import OF_CLIENTS, fits, kinds
 from adapter.errors import BadRequest, UnsupportedParameter
 from adapter.hub.losses import Action
 from adapter.hub.request import ClientTraits, ToolKind, ToolRef, Written
-from adapter.upstream.profiles import GENERIC, LATE, Profile, profile, profile_names, without
+from adapter.upstream.profiles import GENERIC, LATE, SYSTEM, Profile, profile, profile_names, without
 
 Json = dict[str, Any]
 FEW = profile("generic", {"responses_tools": ["function"]})
@@ -506,7 +506,7 @@ def test_what_fits_is_sent_as_it_is(body: Json) -> None:
 
 
 @settings(max_examples=150)
-@given(requests(), st.sets(st.sampled_from([*OF_CLIENTS, "web_search", "image_generation", LATE])))
+@given(requests(), st.sets(st.sampled_from([*OF_CLIENTS, "web_search", "image_generation", LATE, SYSTEM])))
 def test_what_is_said_otherwise_is_what_is_not_known(body: Json, unknown: set[str]) -> None:
     knows = without(GENERIC, frozenset(unknown))
 

@@ -160,6 +160,7 @@ def test_reasoning_goes_back_only_to_servers_that_take_it() -> None:
         ({}, {"summary": "detailed"}),
         ({"reasoning": {"effort": "low"}}, {"effort": "low", "summary": "detailed"}),
         ({"reasoning": {"effort": "none"}}, {"effort": "none"}),
+        ({"reasoning": {"summary": "concise"}}, {"summary": "concise"}),
     ],
 )
 def test_summaries_are_asked_for_where_the_upstream_gives_them_and_there_is_something_to_sum_up(
@@ -238,17 +239,22 @@ def test_a_server_without_an_ear_for_names_is_offered_only_the_tools_that_are_na
 
 
 def test_a_web_search_that_goes_with_the_tools_that_are_not_chosen_is_reported() -> None:
-    """Nobody can choose it by name: Chat has no such tool."""
+    """As Chat's own setting it is no tool that could be chosen; a client that offers it as a tool has chosen another one."""
     tools = [
         {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}},
         {"type": "web_search"},
     ]
     choice = {"type": "function", "name": "f"}
-    written = write_request(chat(tools=tools, tool_choice=choice), profile("llama.cpp"))
+    asked = chat(tools=tools, tool_choice=choice)
+    searching = profile("generic", {"tool_choice": "words"})
+    assert (write_request(asked, searching).body["tools"], write_request(asked, searching).losses) == (tools[:1], [])
 
-    assert written.body["tools"] == tools[:1]
-    assert lost(written) == [("web_search_options", Action.DROPPED)]
-    assert lost(write_request(chat(tools=tools, tool_choice=choice), OPENAI)) == []
+    asked.search = tools[1]
+    for server in (searching, profile("llama.cpp")):
+        written = write_request(asked, server)
+        assert written.body["tools"] == tools[:1]
+        assert lost(written) == [("web_search_options", Action.DROPPED)]
+    assert lost(write_request(asked, OPENAI)) == []
 
 
 def test_a_format_that_the_server_does_not_look_at_is_lost_and_told() -> None:

@@ -1,13 +1,13 @@
 """Message content of a Chat client -> Responses parts.
 
-A part of a kind that Responses has no word for (a video, somebody's thoughts) is left out, a loss. Audio is refused: the
-answer would be about something else.
+Clients that also speak Responses say texts and images in its words, which are read as Chat's own. A part of a kind that Responses
+has no word for (a video, somebody's thoughts) is left out, a loss. Audio is refused: the answer would be about something else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from adapter.dialects.checks import json_object, missing, string, wrong_type, wrong_value
 from adapter.errors import UnsupportedParameter
@@ -17,6 +17,7 @@ from adapter.hub.losses import Action, Loss
 Part = dict[str, Any]
 
 _DETAILS = frozenset({"auto", "low", "high", "original"})
+_TEXTS: Final = ("text", "input_text", "output_text")
 
 
 def read_text(content: Any, path: str, losses: list[Loss]) -> str | list[Part]:
@@ -77,7 +78,7 @@ def read_assistant(content: Any, refusal: Any, message: int, losses: list[Loss])
             match kind := _kind(part, f"{at}[{i}]"):
                 case "refusal":
                     refusals.append(string(part.get("refusal"), f"{at}[{i}].refusal"))
-                case "text":
+                case _ if kind in _TEXTS:
                     text += string(part.get("text"), f"{at}[{i}].text")
                 case _:
                     losses.append(_loss(kind, f"{at}[{i}]"))
@@ -98,21 +99,21 @@ def _kind(part: Any, path: str) -> str:
 
 
 def _text(part: Any, path: str) -> Part | None:
-    if _kind(part, path) != "text":
+    if _kind(part, path) not in _TEXTS:
         return None
     return _marked(part, {"type": "input_text", "text": string(part.get("text"), f"{path}.text")})
 
 
 def _user_part(part: Any, path: str) -> Part | None:
     match _kind(part, path):
-        case "text":
-            return _text(part, path)
         case "image_url":
             return _marked(part, _image(part.get("image_url"), f"{path}.image_url"))
+        case "input_image":
+            return _marked(part, _input_image(part, path))
         case "file":
             return _marked(part, _file(json_object(part.get("file"), f"{path}.file"), f"{path}.file"))
         case _:
-            return None
+            return _text(part, path)
 
 
 def _loss(kind: str, path: str) -> Loss:
@@ -134,10 +135,26 @@ def _image(image: Any, path: str) -> Part:
     if not isinstance(image, dict):
         raise missing(path) if image is None else wrong_type(path, "an object or a string", image)
     url = _image_url(string(image.get("url"), f"{path}.url"), image.get("media_type"), f"{path}.url")
-    detail = image.get("detail")
-    if detail is not None and string(detail, f"{path}.detail") not in _DETAILS:
-        raise wrong_value(f"{path}.detail", "auto, low, high or original")
-    return {"type": "input_image", "image_url": url, "detail": detail or "auto"}
+    return {"type": "input_image", "image_url": url, "detail": _detail(image.get("detail"), f"{path}.detail")}
+
+
+def _input_image(part: Part, path: str) -> Part:
+    """As Responses has it: a URL or the id of a file, with the detail beside it."""
+    url, file_id = part.get("image_url"), part.get("file_id")
+    made: Part = {"type": "input_image", "detail": "auto"}
+    if url is not None or file_id is None:
+        made = _image(url, f"{path}.image_url")
+    if file_id is not None:
+        made["file_id"] = string(file_id, f"{path}.file_id")
+    if part.get("detail") is not None:
+        made["detail"] = _detail(part["detail"], f"{path}.detail")
+    return made
+
+
+def _detail(detail: Any, path: str) -> str:
+    if detail is not None and string(detail, path) not in _DETAILS:
+        raise wrong_value(path, "auto, low, high or original")
+    return detail or "auto"
 
 
 def _image_url(url: str, media_type: Any, path: str) -> str:

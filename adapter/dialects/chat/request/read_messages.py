@@ -61,8 +61,13 @@ _OF_CALLS: Final = frozenset({"id", "type", "function", "custom", "index", EXTRA
 """`index` is of a stream, and says nothing here."""
 _OF_FUNCTIONS: Final = frozenset({"name", "arguments", "parsed_arguments"})
 _OF_CUSTOMS: Final = frozenset({"name", "input"})
-_PARTS: Final = frozenset({"text", "image_url", "file", "refusal"})
 _OF_PARTS: Final = frozenset({"type", "text", "image_url", "file", "refusal", "prompt_cache_breakpoint"})
+_PARTS: Final = {
+    **dict.fromkeys(("text", "image_url", "file", "refusal", "input_text"), _OF_PARTS),
+    "input_image": _OF_PARTS | {"file_id", "detail"},
+    "output_text": _OF_PARTS | {"annotations", "logprobs"},
+}
+"""The keys of each kind of part that is read. What came with an answer is no loss."""
 _INSIDE_PARTS: Final = {
     "image_url": frozenset({"url", "detail", "media_type"}),
     "file": frozenset({"file_id", "filename", "file_data"}),
@@ -164,9 +169,9 @@ class CloselyRead:
         self._report_unknown(f"messages[{i}]", message, _KNOWN[message["role"]])
         if type(content := message.get("content")) is list:
             for j, part in enumerate(content):
-                if part["type"] not in _PARTS:  # lost as a whole
+                if (known := _PARTS.get(part["type"])) is None:  # lost as a whole
                     continue
-                self._report_unknown(f"messages[{i}].content[{j}]", part, _OF_PARTS)
+                self._report_unknown(f"messages[{i}].content[{j}]", part, known)
                 for key, of in _INSIDE_PARTS.items():
                     if type(inner := part.get(key)) is dict:
                         self._report_unknown(f"messages[{i}].content[{j}].{key}", inner, of)

@@ -16,6 +16,7 @@ from adapter.dialects.checks import (
     wrong_value,
 )
 from adapter.dialects.functions.schemas import no_parameters
+from adapter.dialects.functions.toolbox import SERVED
 from adapter.hub.losses import Action, Loss, unknown_fields
 
 Tool = dict[str, Any]
@@ -140,13 +141,17 @@ def read_web_search_options(options: Any, losses: list[Loss]) -> Tool:
 
 
 def read_tool(tool: Any, path: str, losses: list[Loss]) -> Tool | None:
-    """One tool; None for one of a kind that Chat Completions does not know: what some server runs under such a name is its
-    own."""
-    match string(json_object(tool, path).get("type"), f"{path}.type"):
+    """One tool; None for one of a kind that neither API knows: what some server runs under such a name is its own. Those that
+    Responses servers run are said as Responses has them, and stay as they are; where they hold an object of their own name (Zhipu's
+    do), they are none."""
+    kind = string(json_object(tool, path).get("type"), f"{path}.type")
+    match kind:
         case "function":
             read = _function(tool.get("function"), f"{path}.function", losses)
         case "custom":
             read = _custom(json_object(tool.get("custom"), f"{path}.custom"), f"{path}.custom", losses)
+        case _ if kind in SERVED and kind not in tool:
+            return json_object(tool, path)
         case _:
             losses.append(Loss(path, Action.DROPPED, "unknown_tool", "Chat Completions has no such tool."))
             return None
@@ -193,8 +198,10 @@ def _custom(custom: dict[str, Any], path: str, losses: list[Loss]) -> Tool:
 
 
 def _named(choice: Any, path: str, losses: list[Loss]) -> dict[str, Any]:
-    """`{type, <type>: {name}}` -> `{type, name}`."""
+    """`{type, <type>: {name}}` -> `{type, name}`; what a Responses server runs is named as Responses has it."""
     kind = string(json_object(choice, path).get("type"), f"{path}.type")
+    if kind in SERVED:
+        return json_object(choice, path)
     if kind not in ("function", "custom"):
         raise wrong_value(f"{path}.type", "function, custom or allowed_tools")
     if choice.get(kind) is None:

@@ -54,6 +54,24 @@ def test_instructions_stay_in_their_place_and_role() -> None:
             {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}},
             {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="},
         ),
+        ({"type": "input_text", "text": "t"}, {"type": "input_text", "text": "t"}),
+        ({"type": "output_text", "text": "t", "annotations": []}, {"type": "input_text", "text": "t"}),
+        (
+            {"type": "input_image", "image_url": "https://x/y.png"},
+            {"type": "input_image", "image_url": "https://x/y.png", "detail": "auto"},
+        ),
+        (
+            {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"},
+            {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"},
+        ),
+        (
+            {"type": "input_image", "image_url": {"url": "https://x/y.png", "detail": "high"}, "detail": None},
+            {"type": "input_image", "image_url": "https://x/y.png", "detail": "high"},
+        ),
+        (
+            {"type": "input_image", "file_id": "file-1", "image_url": None},
+            {"type": "input_image", "file_id": "file-1", "detail": "auto"},
+        ),
         (
             {"type": "text", "text": "t", "prompt_cache_breakpoint": {"mode": "explicit"}},
             {"type": "input_text", "text": "t", "prompt_cache_breakpoint": {"mode": "explicit"}},
@@ -100,6 +118,22 @@ def test_an_empty_answer_stays_an_empty_message() -> None:
 def test_assistant_text_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     assert items({"role": "assistant", "content": parts})[0]["content"] == "ab"
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool"])
+def test_texts_in_the_words_of_responses_are_texts_whoever_says_them(role: str) -> None:
+    parts = [
+        {"type": "input_text", "text": "first"},
+        {"type": "output_text", "text": "second", "annotations": [], "logprobs": []},
+    ]
+    of_chat = [{"type": "text", "text": "first"}, {"type": "text", "text": "second"}]
+    asked = {"role": "assistant", "content": None, "tool_calls": [call("c")]}
+
+    def read(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return items(asked, {"role": role, "content": content} | ({"tool_call_id": "c"} if role == "tool" else {}))
+
+    assert read(parts) == read(of_chat)
+    assert "first" in str(read(parts)[-1])
 
 
 @pytest.mark.parametrize(
@@ -178,6 +212,20 @@ WRONG: list[tuple[Any, str, type[BadRequest]]] = [
         InvalidValue,
     ),
     (USER | {"content": [{"type": "file", "file": {}}]}, "messages[0].content[0].file", InvalidValue),
+    (USER | {"content": [{"type": "input_text"}]}, "messages[0].content[0].text", MissingParameter),
+    (BOT | {"content": [{"type": "output_text", "text": 5}]}, "messages[0].content[0].text", InvalidType),
+    (USER | {"content": [{"type": "input_image"}]}, "messages[0].content[0].image_url", MissingParameter),
+    (
+        USER | {"content": [{"type": "input_image", "image_url": "data:image/png"}]},
+        "messages[0].content[0].image_url",
+        InvalidValue,
+    ),
+    (USER | {"content": [{"type": "input_image", "file_id": 5}]}, "messages[0].content[0].file_id", InvalidType),
+    (
+        USER | {"content": [{"type": "input_image", "image_url": "x", "detail": "ultra"}]},
+        "messages[0].content[0].detail",
+        InvalidValue,
+    ),
     ({"role": "assistant", "audio": {"id": "a"}}, "messages[0].audio", UnsupportedParameter),
     (BOT | {"refusal": 5}, "messages[0].refusal", InvalidType),
     (BOT | {"tool_calls": {}}, "messages[0].tool_calls", InvalidType),
@@ -212,6 +260,8 @@ def test_a_wrong_message_is_refused_by_its_path(message: Any, param: str, error:
     [
         ("user", {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}),
         ("system", {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        ("system", {"type": "input_image", "image_url": "https://example.com/a.png"}),
+        ("user", {"type": "input_video", "text": "x"}),
         ("assistant", {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}),
     ],
 )
