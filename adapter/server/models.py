@@ -68,18 +68,6 @@ def _entry(model: Model) -> dict[str, Any]:
     return own | model.told.further
 
 
-_WINDOWS: Final = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx")
-"""What servers call the number of tokens that a model takes: vLLM and SGLang, OpenRouter, gateways, LM Studio, llama.cpp."""
-
-
-def _window(said: dict[str, Any]) -> int | None:
-    """The first such number, said of the model or of how it is served."""
-    meta = said.get("meta")
-    places = (said, meta) if isinstance(meta, dict) else (said,)
-    numbers = (place.get(name) for place in places for name in _WINDOWS)
-    return next((number for number in numbers if type(number) is int and number > 0), None)
-
-
 def _codex(model: Model, priority: int) -> dict[str, Any]:
     """What Codex is told of it."""
     upstream = model.upstream
@@ -89,7 +77,7 @@ def _codex(model: Model, priority: int) -> dict[str, Any]:
         priority,
         upstream.codex,
         model.told.native,
-        window=upstream.window or _window(model.told.further),
+        window=upstream.window or model.told.window,
         reasons=upstream.dialect == "responses" or profile.reasoning_effort,
         parallel=profile.parallel_tool_calls,
         images=profile.images,

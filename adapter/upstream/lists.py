@@ -19,6 +19,8 @@ _ENTRY: Final = 16 * 1024
 _OPENAIS: Final = frozenset({"id", "object", "created", "owned_by"})
 _SECRET: Final = re.compile(r"(?:key|token|secret)$", re.IGNORECASE)
 """How the names of members end that nobody is told."""
+_WINDOWS: Final = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx")
+"""The context window in the words of vLLM and SGLang, OpenRouter, gateways, LM Studio, llama.cpp."""
 _NOTHING: Final[dict[str, Any]] = {}
 
 
@@ -31,6 +33,14 @@ class Listed(NamedTuple):
     """What it tells Codex."""
     further: dict[str, Any] = _NOTHING
     """What its list says beyond OpenAI's members: `max_model_len`, `supported_parameters`, …"""
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens the model takes, where the list says so, of the model or of how it is served (`meta`)."""
+        meta = self.further.get("meta")
+        places = (self.further, meta) if isinstance(meta, dict) else (self.further,)
+        numbers = (place.get(name) for place in places for name in _WINDOWS)
+        return next((number for number in numbers if type(number) is int and number > 0), None)
 
 
 UNLISTED: Final = Listed()

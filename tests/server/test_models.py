@@ -262,6 +262,30 @@ def test_what_is_too_much_to_say_of_one_model_is_not_passed_on(more: bytes, pass
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    ("said", "keys", "window"),
+    [
+        ({"max_model_len": 32_768}, {}, 32_768),
+        ({"context_length": 65_536}, {}, 65_536),
+        ({"meta": {"n_ctx": 4_096, "n_ctx_train": 131_072}}, {}, 4_096),
+        ({"max_model_len": 32_768}, {"window": 16_000}, 16_000),
+        ({"max_model_len": "much"}, {}, 272_000),
+        ({"context_length": 0}, {}, 272_000),
+        ({}, {}, 272_000),
+    ],
+)
+def test_codex_is_told_the_window_that_the_upstream_lists(said: Any, keys: dict[str, Any], window: int) -> None:
+    """It compacts at 90 % of it, and what it takes for an unknown model is many times what a small server has."""
+
+    async def scenario() -> None:
+        listed = json_reply({"data": [{"id": "m", **said}]})
+        async with Upstream([listed]) as up, adapter(upstream(up.url, "chat", **keys)) as client:
+            (told,) = (await client.get("/v1/models")).json["models"]
+            assert told["context_window"] == window
+
+    play(scenario)
+
+
 def test_nonsense_from_an_upstream_is_no_model() -> None:
     async def scenario() -> None:
         for nonsense in (b"<html>", b"[1]", b'{"data": [1, {"id": 5}, {"id": ""}]}', DEEP):
