@@ -28,6 +28,23 @@ def test_depth_that_would_only_be_repeated_is_refused(stream: bool) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+def test_two_tools_of_one_name_that_are_too_deep_to_be_compared_are_refused(dialect: str) -> None:
+    nest = b'{"type":"object","properties":{"a":%b}}' % (b"[" * 1000 + b"]" * 1000)
+    named = b'"name":"f","parameters":%b' % nest
+    tool = b'{"type":"function","function":{%b}}' % named if dialect == "chat" else b'{"type":"function",%b}' % named
+
+    async def scenario() -> None:
+        other = "responses" if dialect == "chat" else "chat"
+        async with Upstream([json_reply({})]) as up, adapter(upstream(up.url, other)) as client:
+            body = orjson.dumps(ASK[dialect])[:-1] + b',"tools":[%b,%b]}' % (tool, tool)
+            answer = await client.post(PATH[dialect], body)
+            assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_value")
+            assert not up.seen
+
+    play(scenario)
+
+
 def test_a_model_that_is_a_deep_nest_is_refused_where_it_would_be_kept(tmp_path: Path) -> None:
     async def scenario() -> None:
         store = {"url": f"sqlite:///{tmp_path}/store.db"}

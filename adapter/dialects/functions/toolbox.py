@@ -351,7 +351,11 @@ class Toolbox:
         first = self.offered.setdefault(said["name"], tool)
         if first is tool:
             return True
-        if first == tool:
+        try:
+            again = first == tool
+        except RecursionError:  # nested deeper than values can be compared: taken for another one
+            again = False
+        if again:
             return False
         if said["name"] in self._kept:
             self._lose_duplicate(path)
