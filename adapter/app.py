@@ -115,7 +115,9 @@ def _for_pages(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
     """The application, for the scripts of pages from these origins as well."""
     from starlette.middleware.cors import CORSMiddleware  # a tenth of a start that needs it nowhere else
 
-    return CORSMiddleware(app, origins, ("GET", "POST", "DELETE"), allow_headers=("*",), expose_headers=("*",))
+    return CORSMiddleware(
+        app, origins, ("GET", "POST", "DELETE"), allow_headers=("*",), expose_headers=("*",), allow_private_network=True
+    )
 
 
 def _trusted() -> ssl.SSLContext:

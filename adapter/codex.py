@@ -95,6 +95,7 @@ def entry(
         "input_modalities": _modalities(images),
     }
     if native is not None:
+        native = {key: value for key, value in native.items() if value is not None or key not in _NEEDED}
         needed = {key: info[key] for key in _NEEDED if _INSTEAD.get(key) not in native}
         info = needed | native | {"slug": name, "priority": priority}
     section = matching(name, sections)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -33,6 +34,8 @@ KEYS_FILE: Final = "keys.toml"
 """Where keys are kept that `adapter keys` makes, beside the configuration."""
 AT_START: Final = ("server", "store", "limits", "metrics")
 """The sections of which a process that runs takes nothing anew."""
+
+_ORIGIN: Final = re.compile(r"\*\Z|[a-z][a-z0-9+.-]*://[^/*\s]+\Z")
 
 
 def load(
@@ -88,6 +91,9 @@ def checked(settings: Settings, path: Path | None = None) -> Settings:
     if settings.keys_file is not None and not isfile(settings.keys_file):  # nobody would be let in
         raise ConfigError(f"keys_file: {settings.keys_file} is no file; `adapter keys add` makes one")
     Options.of(settings.compaction)
+    for origin in settings.server.cors_origins:
+        if _ORIGIN.match(origin) is None:
+            raise ConfigError(f"server.cors_origins: {origin!r} is no origin, such as https://chat.example, nor *")
     return _access(
         replace(
             settings,

@@ -222,6 +222,7 @@ class UpgradeRequired(ClientError):
 
     status = 426
     code = "websocket_unavailable"
+    headers = ((b"upgrade", b"websocket"),)
 
 
 class UnsupportedMediaType(ClientError):

@@ -281,6 +281,22 @@ BAD = {
         "JSON",
     ),
     "a_body_without_end": (UPSTREAM + "[upstreams.extra_body]\nx = inf\n", "upstreams.a.extra_body", "JSON"),
+    **{
+        f"an_origin_{name}": (f'[server]\ncors_origins = ["{origin}"]\n', "server.cors_origins", "is no origin")
+        for name, origin in (
+            ("with_a_slash", "https://a.example/"),
+            ("of_no_scheme", "a.example"),
+            ("of_many", "https://*.a"),
+        )
+    },
+    "a_pattern_for_a_model": (
+        UPSTREAM + 'aliases = { "gpt-*" = "x-*" }\n',
+        "upstreams.a.aliases.gpt-*",
+        "is no name of a model",
+    ),
+    "a_body_beyond_64_bits": (UPSTREAM + "[upstreams.extra_body]\nseed = 99999999999999999999\n", "extra_body", "JSON"),
+    "a_password_of_nobody": (UPSTREAM + 'proxy = "http://:CANARY@h:3128"\n', "upstreams.a.proxy", "http://host:port"),
+    "a_host_that_is_none": (UPSTREAM + 'proxy = "http://a..b:3128"\n', "upstreams.a.proxy", "http://host:port"),
     "a_proxy_of_another_kind": (UPSTREAM + 'proxy = "socks5://u:CANARY@h:1080"\n', "upstreams.a.proxy", "http://"),
     "a_proxy_without_a_scheme": (UPSTREAM + 'proxy = "h:3128"\n', "upstreams.a.proxy", "http://"),
     "a_proxy_with_a_path": (UPSTREAM + 'proxy = "http://u:CANARY@h:3128/x"\n', "upstreams.a.proxy", "http://host:port"),

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, Final
 
 from adapter.hub.events import Item
+from adapter.wire.jsonio import same
 
 TRIGGER: Final = "compaction_trigger"
 REFERENCE: Final = "item_reference"
@@ -184,10 +185,7 @@ def is_orphan(items: Sequence[Item], unit: Unit) -> bool:
 
 
 def _same_call(one: Item, other: Item) -> bool:
-    try:
-        return all(one.get(key) == other.get(key) for key in (*one, *other) if key not in ("id", "status"))
-    except RecursionError:  # nested deeper than values can be compared: no honest call is
-        return False
+    return all(same(one.get(key), other.get(key)) for key in (*one, *other) if key not in ("id", "status"))
 
 
 def called_name(item: Item) -> str | None:

@@ -269,6 +269,11 @@ async def _refuse(turn: Turn, error: AdapterError) -> None:
         error.param = for_client(error.param, turn.dialect)
     if turn.sent is not None:
         error.headers = tuple(_passing_back(turn, list(error.headers)))
+    if turn.target is not None:
+        for (
+            secret
+        ) in turn.target.upstream.secrets:  # that of an error in a 200; others were taken out where they were read
+            error.message = error.message.replace(secret, "[redacted]")
     turn.error = error
     turn.outcome = Outcome.FAILED if outlet.committed else Outcome.REFUSED
     if not outlet.committed:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from errno import EACCES
 from pathlib import Path
@@ -59,8 +59,14 @@ _ROOM = 1 << 20
 """Bytes that a disk which is not full has left: a turn, and SQLite's log of it."""
 
 
-_IN_URLS: Final = {"sslmode": "ssl", "target_session_attrs": "target_session_attrs"}
-"""What may stand behind the `?` of a PostgreSQL URL, as hosted databases hand it out -> what the driver calls it."""
+_IN_URLS: Final = {
+    "sslmode": ("ssl", ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
+    "target_session_attrs": (
+        "target_session_attrs",
+        ("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
+    ),
+}
+"""What may stand behind the `?` of a PostgreSQL URL, as hosted databases hand it out -> what the driver calls it, its values."""
 _READ_ONLY: Final = "25006"
 """The SQLSTATE of a session that may not write."""
 
@@ -95,12 +101,22 @@ def store_url(url: str | None) -> URL:
                 raise ConfigError("store.url: SQLite needs a file, as in sqlite:////var/lib/adapter/store.db")
             return parsed.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres":
-            query = {_IN_URLS.get(name, name): value for name, value in parsed.query.items()}
-            for name in query.keys() - _IN_URLS.values():
-                raise ConfigError(f"store.url: {name} is not known here; it takes {' and '.join(_IN_URLS)}")
-            return parsed.set(drivername="postgresql+asyncpg", query=query)
+            return parsed.set(drivername="postgresql+asyncpg", query=_asked(parsed.query))
         case other:
             raise ConfigError(f"store.url: {other!r} is not supported; expected sqlite or postgresql")
+
+
+def _asked(said: Mapping[str, Any]) -> dict[str, str]:
+    """What stands behind the `?`, in the words of the driver."""
+    query: dict[str, str] = {}
+    for name, value in said.items():
+        if name not in _IN_URLS:
+            raise ConfigError(f"store.url: {name} is not known here; it takes {' and '.join(_IN_URLS)}")
+        named, values = _IN_URLS[name]
+        if value not in values:
+            raise ConfigError(f"store.url: {name} must be one of {', '.join(values)}, said once")
+        query[named] = value
+    return query
 
 
 class Database:

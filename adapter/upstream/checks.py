@@ -12,10 +12,13 @@ from adapter.errors import ConfigError
 from adapter.kinds import Secret
 from adapter.secret_values import secret
 from adapter.sections import Upstream
+from adapter.wire.jsonio import dumps
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_PATTERN: Final = frozenset("*?")
 _CALLERS_KEY: Final = "client"
 _NO_KEY: Final = "none"
+_HOST: Final = re.compile(r"[0-9a-z_-]+(?:\.[0-9a-z_-]+)*\.?\Z|[0-9a-f]*:[0-9a-f:.%]+\Z")
 _FIELD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _OF_KEYS: Final = frozenset({"authorization", "api-key"})
 _OURS: Final = frozenset(
@@ -61,6 +64,11 @@ def _checked(upstream: Upstream) -> Upstream:
         raise ConfigError(f"{where}.compact: a {upstream.compact} blob is read by upstreams that speak responses only")
     if upstream.api_key is not None and upstream.api_keys:
         raise ConfigError(f"{where}: give api_key or api_keys, one of them")
+    for alias, model in upstream.aliases.items():
+        if not _PATTERN.isdisjoint(model):
+            raise ConfigError(
+                f"{where}.aliases.{alias}: {model!r} is no name of a model; only what stands before it may be a pattern"
+            )
     several = tuple(_own_key(where, key) for key in upstream.api_keys)
     if len({key.get_secret_value() for key in several}) < len(several):
         raise ConfigError(f"{where}.api_keys: the same key twice")
@@ -103,7 +111,8 @@ def _extra_body(where: str, extra: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{where}.extra_body.{name}: is for clients to say, and for this server to translate")
     try:
         json.dumps(extra, allow_nan=False)
-    except (TypeError, ValueError):
+        dumps(extra)
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{where}.extra_body: holds a value that JSON has no word for") from None
     return extra
 
@@ -112,10 +121,19 @@ def _proxy(where: str, proxy: Secret) -> Secret:
     url = secret(where, proxy.get_secret_value())
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        named = parts.hostname is not None and _HOST.match(parts.hostname) is not None
+        whole = parts.scheme in ("http", "https") and named and parts.port != 0
     except ValueError:
         whole = False
-    if not whole or parts.path not in ("", "/") or parts.query or "#" in url or " " in url or not url.isprintable():
+    if (
+        not whole
+        or (parts.password and not parts.username)
+        or parts.path not in ("", "/")
+        or parts.query
+        or "#" in url
+        or " " in url
+        or not url.isprintable()
+    ):
         raise ConfigError(
             f"{where}: must be http://host:port, with user:password@ in front of the host where it asks for it"
         )

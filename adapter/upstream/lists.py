@@ -19,6 +19,8 @@ _ENTRY: Final = 16 * 1024
 _OPENAIS: Final = frozenset({"id", "object", "created", "owned_by"})
 _SECRET: Final = re.compile(r"(?:key|token|secret)$", re.IGNORECASE)
 """How the names of members end that nobody is told."""
+_MOST: Final = 1 << 31
+"""Tokens that no model takes."""
 _WINDOWS: Final = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx")
 """The context window in the words of vLLM and SGLang, OpenRouter, gateways, LM Studio, llama.cpp."""
 _NOTHING: Final[dict[str, Any]] = {}
@@ -40,7 +42,7 @@ class Listed(NamedTuple):
         meta = self.further.get("meta")
         places = (self.further, meta) if isinstance(meta, dict) else (self.further,)
         numbers = (place.get(name) for place in places for name in _WINDOWS)
-        return next((number for number in numbers if type(number) is int and number > 0), None)
+        return next((number for number in numbers if type(number) is int and 0 < number < _MOST), None)
 
 
 UNLISTED: Final = Listed()

@@ -76,6 +76,10 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "
 """All effort words that are in use, weakest first."""
 
 
+_SHORTEST_ID: Final = 8
+"""Letters that tell all calls of a conversation apart."""
+
+
 class CallIdRule(NamedTuple):
     """Which tool-call ids a server takes; one that does not fit is replaced by a hash in the call and its output."""
 
@@ -321,9 +325,9 @@ def _coerced(key: str, value: Any, default: Any) -> Any:
     words = _words().get(key)
     if isinstance(default, CallIdRule):
         rule = CallIdRule(**value) if isinstance(value, dict) and value.keys() <= set(CallIdRule._fields) else None
-        if rule is None or type(rule.max) is not int or rule.max < 1 or rule.alphabet not in _ALPHABETS:
+        if rule is None or type(rule.max) is not int or rule.max < _SHORTEST_ID or rule.alphabet not in _ALPHABETS:
             raise ConfigError(
-                f"capability {key}: a table with max, an integer above 0, and alphabet, any, word or alnum"
+                f"capability {key}: a table with max, an integer from {_SHORTEST_ID}, and alphabet, any, word or alnum"
             )
         return rule
     if isinstance(default, (frozenset, tuple)):

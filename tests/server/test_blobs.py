@@ -460,6 +460,25 @@ def test_reasoning_in_plain_words_is_left_out_for_a_server_that_takes_none(strea
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    ("param", "items"), [("tools", 2), ("input[1].summary", 2), (None, 2), ("input[0].content", 1)]
+)
+def test_what_is_too_long_elsewhere_is_no_reasoning(param: str | None, items: int) -> None:
+    """Nor is it left out where nothing else would be left."""
+    said = {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
+
+    async def scenario() -> None:
+        error = {"message": "too long", "code": "array_above_max_length", "param": param}
+        async with Upstream([json_reply({"error": error}, 400)]) as up:
+            async with adapter(upstream(up.url, "responses")) as client:
+                answer = await client.ask("responses", input=[said, ASKS][:items])
+                assert (answer.status, answer.json["error"]["message"]) == (400, "too long")
+                assert "x-adapter-losses" not in answer.headers
+            assert len(up.seen) == 1
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("code", ["invalid_encrypted_content", "array_above_max_length"])
 def test_without_reasoning_to_leave_out_the_refusal_stands(code: str) -> None:
     async def scenario() -> None:

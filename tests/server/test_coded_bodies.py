@@ -75,6 +75,14 @@ def test_b7_a_bomb_is_refused_by_what_would_come_out_of_it(coding: str) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (413, "payload_too_large")
 
 
+@pytest.mark.parametrize("coding", COMPRESSED)
+def test_b7_what_swells_a_hundredfold_is_no_conversation(coding: str) -> None:
+    """Within the limit for a body, and small on the wire: many at once would fill the memory."""
+    swelling = CODERS[coding](b'{"model": "' + b"m" * 20_000_000 + b'"}')
+    answer = _refused(swelling, coding)
+    assert (answer.status, answer.json["error"]["code"]) == (413, "payload_too_large")
+
+
 def test_b7_a_frame_of_zstd_may_not_ask_for_a_window_of_128_megabytes() -> None:
     options = {zstd.CompressionParameter.window_log: 27}
     coder = zstd.ZstdCompressor(options=options)

@@ -117,6 +117,17 @@ FAILS = {
         {"type": "response.failed", "response": BEGUN[0]["response"] | {"status": "failed", "error": OVERLOADED}},
     ],
     "an_error_alone": [{"type": "error", "message": "x", "code": "server_is_overloaded", "param": None}],
+    "failed_with_its_usage": [
+        {
+            "type": "response.failed",
+            "response": BEGUN[0]["response"]
+            | {
+                "status": "failed",
+                "error": OVERLOADED,
+                "usage": {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3},
+            },
+        }
+    ],
     "a_limit": [{"type": "response.failed", "response": BEGUN[0]["response"] | {"status": "failed", "error": USED_UP}}],
     "nothing": [],
 }
@@ -152,6 +163,37 @@ def test_where_nobody_else_answers_it_is_a_status(client_speaks: str, name: str,
             answer = await client.ask(client_speaks, stream=True)
             assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
             assert answer.json["error"]["message"]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_an_error_behind_the_beginning_is_told_though_the_stream_stays_open(client_speaks: str) -> None:
+    async def scenario() -> None:
+        script = [*only_begun("an_error_alone", 1)[:-1], Stall()]
+        async with Upstream(script) as up, adapter(upstream(up.url, "responses"), settle_within=0.2) as client:
+            async with asyncio.timeout(5):
+                answer = await client.ask(client_speaks, stream=True)
+            assert (answer.status, answer.json["error"]["message"]) == (503, "x")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("client_speaks", ["chat", "responses"])
+def test_what_was_said_before_another_beginning_does_not_wait(client_speaks: str) -> None:
+    async def scenario() -> None:
+        begun = responses_stream()
+        again = event(BEGUN[2] | {"sequence_number": 9}, "response.in_progress")
+        release = asyncio.Event()
+        together = b"".join(step for step in begun[1:6] if isinstance(step, bytes)) + again
+        async with Upstream([SSE, together, Until(release), *begun[6:]]) as up:
+            async with adapter(upstream(up.url, "responses")) as client:
+                reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+                writer.write(ask_bytes(client_speaks, stream=True))
+                async with asyncio.timeout(5):
+                    await reader.readuntil(b"Hello")
+                release.set()
+                writer.close()
 
     play(scenario)
 

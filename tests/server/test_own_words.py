@@ -137,6 +137,20 @@ def test_what_an_operator_says_in_a_field_is_told_to_nobody() -> None:
     play(scenario)
 
 
+@cells
+def test_nor_what_an_error_in_a_200_says_of_it(client_speaks: str, upstream_speaks: str, stream: bool) -> None:
+    async def scenario() -> None:
+        secret = "a-token-that-is-long-enough"
+        error = json_reply({"error": {"message": f"bad field {secret}", "code": "x", "type": "server_error"}})
+        section = upstream("", upstream_speaks, headers={"X-Gate": secret})
+        async with Upstream([error]) as up, adapter(section | {"base_url": up.url}) as client:
+            answer = await client.ask(client_speaks, stream=stream)
+            assert answer.status >= 400
+            assert secret.encode() not in answer.body
+
+    play(scenario)
+
+
 def test_each_upstream_has_its_own() -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up:

@@ -102,6 +102,8 @@ def test_the_revisions_that_the_binary_knows_are_those_it_carries() -> None:
         ("sqlite:///:memory:", "SQLite needs a file"),
         ("mysql://root:hunter2@host/db", "'mysql' is not supported"),
         ("nonsense", "not a database URL"),
+        ("postgresql://u:hunter2@h/d?sslmode=requier", "sslmode must be one of disable, allow"),
+        ("postgresql://u:hunter2@h/d?sslmode=require&sslmode=prefer", "said once"),
         ("postgresql://u:hunter2@h/d?sslmod=require", "sslmod is not known here; it takes sslmode"),
     ],
 )

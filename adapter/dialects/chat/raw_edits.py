@@ -19,6 +19,7 @@ from adapter.upstream.profiles import CallIdRule, Profile
 
 _OBJECT_ONLY: Final = frozenset({dict})
 _INSTRUCTING: Final = ("system", "developer")
+_REASONING: Final = ("reasoning_content", "reasoning")
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
 """The names of the limit; the first wins where both are given."""
 
@@ -36,6 +37,8 @@ def meet_demands(sent: dict[str, Any], profile: Profile) -> None:
     turns = [message for message in messages if message["role"] == "assistant"]
     calling = [turn for turn in turns if _calls(turn)]
     if profile.reasoning_demanded and (calling or sent.get("tools")):  # where there are no tools, none is missed
+        for turn in turns:
+            _call_reasoning(turn, profile.reasoning_field)
         demand_reasoning(turns, profile)
     if profile.signatures_demanded:
         demand_signatures(calling)
@@ -55,6 +58,13 @@ def _rename_limit(sent: dict[str, Any], name: str) -> None:
 
 def _instructed(messages: list[Message], role: str) -> list[Message]:
     return [{**message, "role": role} if message["role"] in _INSTRUCTING else message for message in messages]
+
+
+def _call_reasoning(turn: Message, field: str) -> None:
+    """Gives a turn's own reasoning the name that the server has for it, too."""
+    said = next((text for name in _REASONING if type(text := turn.get(name)) is str and text), None)
+    if said is not None and not turn.get(field):
+        turn[field] = said
 
 
 def _own(turn: Message) -> Message:

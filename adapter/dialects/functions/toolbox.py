@@ -34,6 +34,7 @@ from adapter.hub.losses import Action
 from adapter.hub.names import fitted_name
 from adapter.hub.request import ToolKind, ToolRef
 from adapter.hub.strict import meets_strict_rules
+from adapter.wire.jsonio import same
 
 Tool = dict[str, Any]
 
@@ -216,15 +217,16 @@ class Toolbox:
             function["description"] = description
         elif description is not None:
             raise wrong_type(f"{path}.description", "a string", description)
-        function["parameters"], united = object_schema(parameters)
-        if parameters and namespace is not None and self._writing.request.client.codex:
-            told = function["parameters"]
-            function["parameters"] = plain = unencrypted(told)
-            self.refs[function["name"]] = self.refs[function["name"]]._replace(plain=plain is not told)
+        told, united = object_schema(parameters)
+        codex = parameters and namespace is not None and self._writing.request.client.codex
+        function["parameters"] = unencrypted(told) if codex else told
         strict = tool.get("strict")
         if self._strict:
             function["strict"] = strict is True or (strict is None and meets_strict_rules(parameters))
         if self._offer("function", function, path):
+            if codex:
+                wire = function["name"]
+                self.refs[wire] = self.refs[wire]._replace(plain=function["parameters"] is not told)
             if strict is True and not self._strict:
                 self._lose_strict(path)
             self._lose_union(path, united)
@@ -263,8 +265,9 @@ class Toolbox:
         if description is not None:
             string(description, f"{path}.description")
         if not self._writing.profile.custom_tools:
-            self.refs[wire] = self.refs[wire]._replace(patch=takes_patches(tool["name"], form))
             new = self._offer("function", freeform(wire, description, form), path)
+            if new:
+                self.refs[wire] = self.refs[wire]._replace(patch=takes_patches(tool["name"], form))
         else:
             custom: Tool = {"name": wire}
             if description is not None:
@@ -333,7 +336,7 @@ class Toolbox:
                 reason = "web_search_options always search the live web."
                 self._writing.lose(f"{path}.external_web_access", "web_search", reason)
             self._lose_fields("web_search", tool, path)
-        elif options != self.web_search_options:
+        elif not same(options, self.web_search_options):
             self._lose_duplicate(path)
 
     def _emulate(self, kind: str, function: Tool, tool: Tool, path: str) -> None:
@@ -351,11 +354,7 @@ class Toolbox:
         first = self.offered.setdefault(said["name"], tool)
         if first is tool:
             return True
-        try:
-            again = first == tool
-        except RecursionError:  # nested deeper than values can be compared: taken for another one
-            again = False
-        if again:
+        if same(first, tool):
             return False
         if said["name"] in self._kept:
             self._lose_duplicate(path)

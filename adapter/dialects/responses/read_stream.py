@@ -166,8 +166,8 @@ class ResponsesReader:
             if handler is None:
                 self._other(kind, event)
             else:
+                self.bare = kind in BEGINNINGS and (self.bare or not self._started)
                 self._start(event)
-                self.bare = kind in BEGINNINGS
                 handler[0](self, event, handler[1])
         except UpstreamInvalid as error:
             return self._failed(error)

@@ -220,7 +220,8 @@ class _Writing(Writing):
         body = {**self.request.body, "input": self.items()}
         if self.lead and _leads(self.profile):
             lead, items = "\n\n".join(self.lead), body["input"]
-            body |= {"instructions": lead} if items else {"input": [_message("system", lead)], "instructions": None}
+            alone = "developer" if SYSTEM in self.profile.responses_unknown else "system"
+            body |= {"instructions": lead} if items else {"input": [_message(alone, lead)], "instructions": None}
         if not body["input"]:
             raise wrong_value("input", "at least one item that the upstream takes")
         body["tools"] = tools = self.tools()

@@ -15,6 +15,7 @@ from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, Exchange, Request, Written
 from adapter.upstream.profiles import Profile
+from adapter.wire.jsonio import same
 
 _BODY_FIELDS: Final = frozenset(
     [
@@ -173,7 +174,7 @@ def _choose_by_offer(body: dict[str, Any], profile: Profile, losses: list[Loss],
         offered = [tool for tool in body["tools"] if (tool["type"], tool.get("name")) in wanted]
         if len(offered) == len(wanted):
             choice = choice.get("mode", "required")
-            if search in body["tools"] and search not in offered:
+            if not any(same(search, tool) for tool in offered) and any(same(search, tool) for tool in body["tools"]):
                 left = "Only the tools that are chosen are offered, and web search is not one of them."
                 losses.append(Loss("web_search_options", Action.DROPPED, "web_search", left))
             body["tools"], body["tool_choice"] = offered, choice

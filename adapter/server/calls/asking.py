@@ -156,7 +156,7 @@ class Asking:
         Raises:
             AdapterError: `refused`, where that was not the reason; that the reasoning is lost, where nothing may be.
         """
-        plain = without_foreign_reasoning(body, refused.code)
+        plain = without_foreign_reasoning(body, refused)
         if plain is None:
             try:
                 raise refused

@@ -212,10 +212,10 @@ class Hub(Streaming[list[Event]]):
         first = await self.piece()
         while intake.bare and not intake.ended:
             first = first + await self.piece()
-        said = next((event for event in first if type(event) is not Started), None)
-        if type(said) is Failed:
-            self.usage = said.usage
-            raise said.error
+        last = first[-1]
+        if type(last) is Failed and (intake.bare or last is first[0]):
+            self.usage = last.usage
+            raise last.error
         self._first = first
 
     async def batch(self) -> Batch:
@@ -309,7 +309,15 @@ class RawStreaming(Streaming[bytes]):
         """As `Answering.begin`. What a headless stream began with is left to be read again."""
         observer, read = self.observer, b""
         while not observer.answered:
-            chunk = await self._reply.read()
+            if observer.answer.error is not None and not self._hurried:  # only its end may follow
+                self._hurried = True
+                self._reply.hurry(self._settle_within)
+            try:
+                chunk = await self._reply.read()
+            except AdapterError:
+                if observer.answer.error is None:
+                    raise
+                raise observer.answer.error from None
             read += chunk
             self._first += observer.feed(chunk) if chunk else observer.close()
             if observer.ended and not observer.answered:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapter.dialects.registry import DIALECTS
 from adapter.dialects.responses.offered import retold
-from adapter.errors import InvalidType, InvalidValue, MissingParameter, UpstreamInvalid
+from adapter.errors import AdapterError, InvalidType, InvalidValue, MissingParameter, UpstreamInvalid
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
 from adapter.server.calls.raw_request import checked, edited
@@ -37,24 +38,24 @@ class Plan:
     losses: list[Loss]
 
 
-_OF_ITS_MAKER: Final = {
-    "invalid_encrypted_content": ("encrypted_content",),
-    "array_above_max_length": ("encrypted_content", "content"),
-}
-"""How a server refuses reasoning of another one -> the members that show it: what it cannot open, and text where it takes none."""
+_THOUGHT: Final = re.compile(r"input\[\d+\]\.content")
 
 
-def without_foreign_reasoning(sent: bytes, code: str | None) -> bytes | None:
-    """A Responses body without reasoning that only its maker can read, for an upstream that refused it with this code; None where
-    it holds none, or was refused for another reason."""
-    told = _OF_ITS_MAKER.get(code or "")
-    if told is None:
+def without_foreign_reasoning(sent: bytes, refused: AdapterError) -> bytes | None:
+    """A Responses body without the reasoning that another server made, for one that refused it: what it cannot open, or, as OpenAI,
+    text where it takes none. None where there is none of it, or nothing else, or that was not why."""
+    told: tuple[str, ...]
+    if refused.code == "invalid_encrypted_content":
+        told = ("encrypted_content",)
+    elif refused.code == "array_above_max_length" and _THOUGHT.match(refused.param or ""):
+        told = ("encrypted_content", "content")
+    else:
         return None
     body = loads(sent)
     given = body.get("input")
     items = given if isinstance(given, list) else []
     kept = [item for item in items if item.get("type") != "reasoning" or not any(map(item.get, told))]
-    return None if len(kept) == len(items) else dumps({**body, "input": kept})
+    return None if len(kept) in (0, len(items)) else dumps({**body, "input": kept})
 
 
 def targets(body: dict[str, Any], router: Router, visible: frozenset[str] | None = None) -> tuple[Target, ...]:

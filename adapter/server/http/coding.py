@@ -20,6 +20,10 @@ else:
     from backports import zstd
 
 _ZLIB_OR_GZIP: Final = 32 + zlib.MAX_WBITS
+_MOST_TIMES: Final = 100
+"""What comes out, to what came in: conversations shrink to a tenth, what shrinks to a hundredth is made to fill a memory."""
+_SURELY: Final = 1024 * 1024
+"""Bytes that may come out of anything."""
 _WINDOW: Final = 23
 """Log2 of the bytes of its own past that a frame may refer to: what RFC 9659 grants. A frame of ten bytes can ask for 128 MB."""
 
@@ -62,6 +66,7 @@ def decoded(data: bytes, coding: bytes, limit: int) -> bytes:
     begin = _DECODERS.get(coding)
     if begin is None:
         return data
+    limit = min(limit, max(_MOST_TIMES * len(data), _SURELY))
     decoder, broken = begin()
     try:
         found = decoder.decompress(data, limit + 1)
