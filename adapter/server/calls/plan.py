@@ -11,6 +11,7 @@ from adapter.errors import InvalidType, InvalidValue, MissingParameter, Upstream
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
 from adapter.server.calls.raw_request import checked, edited
+from adapter.upstream.profiles import INCLUDED
 from adapter.upstream.router import Router, Target
 from adapter.wire.jsonio import dumps, loads
 
@@ -55,6 +56,16 @@ def without_foreign_reasoning(sent: bytes, code: str | None) -> bytes | None:
     items = given if isinstance(given, list) else []
     kept = [item for item in items if item.get("type") != "reasoning" or not any(map(item.get, told))]
     return None if len(kept) == len(items) else dumps({**body, "input": kept})
+
+
+def without_included_reasoning(sent: bytes) -> bytes | None:
+    """A Responses body that asks for no reasoning that only its maker can read; None where it asks for none."""
+    body = loads(sent)
+    included = body.pop("include", None) or []
+    if INCLUDED not in included:
+        return None
+    others = [one for one in included if one != INCLUDED]
+    return dumps({**body, "include": others} if others else body)
 
 
 def targets(body: dict[str, Any], router: Router, visible: frozenset[str] | None = None) -> tuple[Target, ...]:
