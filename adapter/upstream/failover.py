@@ -14,6 +14,7 @@ before the next upstream where it is the key that failed; a broken upstream is l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import ceil, inf
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -21,6 +22,7 @@ from typing import Final, NamedTuple
 from adapter.errors import AdapterError, NoUpstream, Overloaded, UpstreamLimited
 from adapter.upstream.health import Health
 from adapter.upstream.policy import Attempts, Fault, fault_of
+from adapter.upstream.profiles import without
 from adapter.upstream.router import Target, Upstream
 
 _REFUSED: Final = frozenset({Fault.SPENT, Fault.KEYLESS})
@@ -168,6 +170,12 @@ class Failover:
         if budget.left:
             self.tried.append((target.upstream.name, fault_of(error).value))
         return budget.left
+
+    def learn(self, unknown: str, tenant: str) -> None:
+        """The entered target turned out not to know this, a word of `Profile.responses_unknown`."""
+        target = self._at
+        assert target is not None
+        self._health.learn(replace(target, learnt=without(target.profile, frozenset({unknown}))), tenant)
 
     def failed(self, error: AdapterError) -> None:
         """The attempt failed before the first event."""

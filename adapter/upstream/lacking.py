@@ -7,13 +7,17 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
-from adapter.errors import AdapterError, UpstreamUnwell
+from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
+from adapter.upstream.profiles import INCLUDED
 from adapter.upstream.router import Target
+from adapter.upstream.wordings import Meaning
 
 T = TypeVar("T")
 _ABSENT: Final = frozenset({404, 405, 501})
 _UNSUPPORTED: Final = r"\bis not supported (?:for|by) |\bUnexpected endpoint or method\b"
 """LiteLLM says "COMPACT responses is not supported for gemini" with a 500, LM Studio the other with a 200."""
+_UNSEALED: Final = r"(?i)\bencrypted content is not supported\b"
+"""LiteLLM quotes it."""
 _REMEMBERED: Final = 3600.0
 """Seconds."""
 _MOST: Final = 1024
@@ -26,6 +30,15 @@ def is_absent(refused: AdapterError) -> bool:
     if refused.http_status in _ABSENT:
         return refused.code != "model_not_found" and refused.param is None
     return isinstance(refused, UpstreamUnwell) and re.search(_UNSUPPORTED, refused.message) is not None
+
+
+def gives_no_reasoning(refused: AdapterError) -> bool:
+    """Whether a refusal means that a model has no reasoning which only its server can read, or that the server has none: OpenAI says
+    "Encrypted content is not supported with this model.", of `include`."""
+    if not isinstance(refused, UpstreamRefused) or refused.code == Meaning.SEALED.value:
+        return False
+    told = refused.message
+    return (refused.param or "").startswith("include") or INCLUDED in told or re.search(_UNSEALED, told) is not None
 
 
 class Learnt(Generic[T]):

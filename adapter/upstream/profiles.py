@@ -72,6 +72,9 @@ SYSTEM: Final = "system_message"
 SCHEMAS: Final = "loose_schemas"
 """Among the same: schemas of functions that do not say that they are of an object."""
 
+INCLUDED: Final = "reasoning.encrypted_content"
+"""Among the same: reasoning that only the server can read, by what it is asked to include."""
+
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """All effort words that are in use, weakest first."""
 
@@ -207,7 +210,7 @@ class Profile:
     """The types of tools that it does not know, where it knows the others; `late_system` stands for instructions behind the first
     message, `system_message` for messages of the system anywhere, and `loose_schemas` for schemas of functions without
     `type: "object"` or without properties: any server that refuses those is asked again with schemas that have both, and of unions at
-    the top with one object, a loss."""
+    the top with one object, a loss. `reasoning.encrypted_content` stands for such reasoning."""
     empty_descriptions: bool = True
     """Takes tools whose `description` says nothing. Codex sends a namespace with one on every turn, and Azure refuses that: it gets
     the name of the namespace instead, and none of other tools."""
@@ -216,6 +219,9 @@ class Profile:
     then."""
     reasoning_input: bool = False
     """Takes a chat client's `reasoning_content` back as a reasoning item with `reasoning_text`."""
+    encrypted_reasoning: bool = False
+    """Gives and takes back reasoning that only it can read: it is asked for where a Chat client has tools, who carries it as
+    `reasoning_details`. A model that turns out to give none is not asked for an hour."""
     reasoning_summary: Literal["auto", "concise", "detailed", None] = None
     """The `reasoning.summary` that is asked for on behalf of Chat clients that say none, who get it as `reasoning_content`. None: they
     are told nothing of what is only told in summaries. OpenAI refuses it for models that do not reason, and of accounts that it has not
@@ -225,6 +231,11 @@ class Profile:
     def rewords(self) -> bool:
         """A Responses request may be said to it in other words than the client's."""
         return bool(self.responses_tools or self.responses_unknown)
+
+    @property
+    def carries_reasoning(self) -> bool:
+        """Chat clients carry reasoning that only it can read from turn to turn."""
+        return self.encrypted_reasoning and INCLUDED not in self.responses_unknown
 
     def nearest_effort(self, effort: str) -> str | None:
         """The effort word taken that is nearest to `effort`; None where nobody knows which that is: words of a server's own have no

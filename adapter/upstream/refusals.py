@@ -201,6 +201,11 @@ def _meant(said: Said, status: int, headers: Mapping[str, str], *, own_key: bool
         return UpstreamRefused(message or "The upstream's quota or credit is used up.", status=429, **facts)
     if meaning is Meaning.MODEL:
         return ModelNotFound(message or "The upstream has no such model.", param=said.param)
+    if meaning is Meaning.SEALED:
+        facts |= {"code": meaning.value, "type": "invalid_request_error"}
+        return UpstreamRefused(
+            message or "The upstream cannot open reasoning that it is given back.", status=400, **facts
+        )
     about_input = said.code in POLICIES or is_about_input(said.message)
     if status == 400 and is_about_key(said.message):
         status = 401

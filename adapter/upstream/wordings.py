@@ -1,7 +1,8 @@
-"""How servers word the three refusals that clients act on: too long, no money, no such model.
+"""How servers word the refusals that are acted on: too long, no money, no such model, reasoning that cannot be opened.
 
-Clients go by the code (`context_length_exceeded` makes an agent compact its history, `insufficient_quota` stops it), and
-most servers give none. The table holds what servers write, in lower case; a meaning is found by the code, else by the words.
+Clients go by the code (`context_length_exceeded` makes an agent compact its history, `insufficient_quota` stops it), as we do by
+`invalid_encrypted_content`, and most servers give none. The table holds what servers write, in lower case; a meaning is found by
+the code, else by the words.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class Meaning(Enum):
     CONTEXT = "context_length_exceeded"
     QUOTA = "insufficient_quota"
     MODEL = "model_not_found"
+    SEALED = "invalid_encrypted_content"
 
 
 SPENT: Final = frozenset(
@@ -51,6 +53,7 @@ _CODES: Final = {
     "invalid_model": Meaning.MODEL,  # Mistral
     "deploymentnotfound": Meaning.MODEL,  # Azure
     "1211": Meaning.MODEL,  # Zhipu
+    "invalid_encrypted_content": Meaning.SEALED,
 }
 
 # what the words are looked for with is compiled when the first refusal comes: 1 % of a start
@@ -87,6 +90,10 @@ _MODEL: Final = (
     r"|unable to access model|deployment .{1,100} does not exist"  # Together, Azure
     r"|server is pinned to"  # transformers serve
     r"|模型不存在"
+)
+_SEALED: Final = (
+    r"encrypted[ _]content\b(?s:.{0,200})(?:could not be verified|was not issued)"  # Azure, LiteLLM, OpenCode
+    r"|could not (?:decrypt the provided encrypted_content|decode the compaction blob)"  # xAI
 )
 _INPUT: Final = (
     r"(?:image|audio|video) input is not supported"  # llama.cpp, of a model without a projector
@@ -125,4 +132,6 @@ def meaning_of(code: str, type: str, message: str, status: int | None) -> Meanin
             return Meaning.CONTEXT
         if re.search(_MODEL, words):
             return Meaning.MODEL
+        if re.search(_SEALED, words):
+            return Meaning.SEALED
     return Meaning.QUOTA if re.search(_QUOTA, words) else None

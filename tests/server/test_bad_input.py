@@ -361,9 +361,7 @@ def test_a18_wrong_methods_say_what_is_allowed(path: str, method: str) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v2/responses", "/v1/chat/completions/", "/v1/embeddings", "/favicon.ico", "/%2e%2e/etc/passwd"]
-)
+@pytest.mark.parametrize("path", ["/", "/v2/responses", "/v1/embeddings", "/favicon.ico", "/%2e%2e/etc/passwd"])
 def test_a18_unknown_paths_answer_in_the_apis_shape(path: str) -> None:
     async def scenario() -> None:
         async with adapter() as client:

@@ -429,7 +429,7 @@ def test_an_offer_of_a_socket_before_the_answer_to_another_request_is_not_taken(
         async with Upstream([Stall()]) as up, adapter(upstream(up.url, "chat")) as client:
             head = b"GET /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n" + SOCKET + b"\r\n"
             reader, writer = await client.open(LIVE + head)
-            assert [(await read_response(reader)).status for _ in range(2)] == [200, 405]
+            assert [(await read_response(reader)).status for _ in range(2)] == [200, 426]
             writer.write(head)
             assert (await read_head(reader)).status == 101
             writer.close()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapter.upstream.lacking import Lacking, is_absent
+from adapter.upstream.lacking import Lacking, gives_no_reasoning, is_absent
 from adapter.upstream.refusals import from_error_object, from_http
 from tests.upstream.test_failover import target
 
@@ -33,6 +33,25 @@ def test_an_endpoint_that_is_not_there_is_told_from_a_failure_and_from_a_missing
 def test_an_error_in_a_200_may_say_so_too() -> None:
     assert is_absent(from_error_object("Unexpected endpoint or method. (POST /v1/responses/compact)"))
     assert not is_absent(from_error_object("Model is unloaded."))
+
+
+@pytest.mark.parametrize(
+    ("said", "none"),
+    [
+        ({"message": "Encrypted content is not supported with this model.", "param": "include"}, True),
+        ({"message": "litellm.BadRequestError: Encrypted content is not supported with this model."}, True),
+        ({"message": "Invalid value", "param": "include[0]"}, True),
+        ({"message": "Unknown value 'reasoning.encrypted_content'"}, True),
+        ({"message": "The encrypted content gAAA could not be verified."}, False),
+        ({"message": "No.", "param": "reasoning.encrypted_content", "code": "invalid_encrypted_content"}, False),
+        ({"message": "No.", "param": "input"}, False),
+        ({"message": "Rate limit", "type": "rate_limit_error", "param": "include"}, False),
+    ],
+)
+def test_a_model_without_reasoning_to_give_is_told_from_one_that_cannot_open_it(
+    said: dict[str, str], none: bool
+) -> None:
+    assert gives_no_reasoning(from_error_object({"type": "invalid_request_error"} | said)) is none
 
 
 def test_what_a_gateway_lacks_for_one_model_it_may_have_for_another() -> None:

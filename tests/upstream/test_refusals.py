@@ -150,12 +150,28 @@ MODEL = [
     (400, {"error": {"code": "1211", "message": "\u6a21\u578b\u4e0d\u5b58\u5728"}}),
 ]
 
+SEALED = [
+    (400, openai("no", code="invalid_encrypted_content")),
+    (400, openai("The encrypted content gAAA...wXBV could not be verified.")),
+    (400, openai('litellm.BadRequestError: AzureException - {"error": {"message": "The encrypted content gAAA...ehIc\ncould not be verified."}}')),
+    (400, openai("Error from provider: reasoning `encrypted_content` was not issued to this caller")),
+    (400, {"code": "invalid-argument", "error": "Could not decrypt the provided encrypted_content. Ensure the value is unmodified."}),
+    (400, {"code": "invalid-argument", "error": "Could not decode the compaction blob. Ensure it is unmodified from the compact response."}),
+]  # fmt: skip
+
 
 @pytest.mark.parametrize(("status", "body"), CONTEXT)
 def test_context_overflow_in_any_words_is_one_code(status: int, body: Any) -> None:
     error = refused(status, body)
 
     assert (error.http_status, error.code, error.type) == (400, "context_length_exceeded", "invalid_request_error")
+
+
+@pytest.mark.parametrize(("status", "body"), SEALED)
+def test_reasoning_that_cannot_be_opened_is_one_code_in_any_words(status: int, body: Any) -> None:
+    error = refused(status, body)
+
+    assert (error.http_status, error.code, error.type) == (400, "invalid_encrypted_content", "invalid_request_error")
 
 
 @pytest.mark.parametrize(("status", "body"), QUOTA)

@@ -1,25 +1,20 @@
-"""`reasoning_details`, OpenRouter's list beside or instead of the reasoning's one string.
+"""`reasoning_details`, OpenRouter's list beside or instead of the reasoning's one string, as its answers bring it.
 
     {"type": "reasoning.text", "text": "First", "signature": null, "format": "anthropic-claude-v1", "index": 0}
     {"type": "reasoning.summary", "summary": "…", …}
     {"type": "reasoning.encrypted", "data": "gAAA…", "id": "rs_1", …}
 
 It wants all of an answer's back with it, unchanged and in their order: models that sign or encrypt their reasoning cannot go on
-from a call otherwise, and some refuse to. In the hub they stand on the last item of the answer, in its `extra_content`, as
-OpenRouter's:
-
-    {"openrouter": {"reasoning_details": [...]}}
+from a call otherwise, and some refuse to. In the hub they stand on the last item of the answer (`hub.reasoning_details`).
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from adapter.hub.extra_content import ExtraContent
+from adapter.hub.reasoning_details import ENCRYPTED
 from adapter.hub.surrogates import mended
 
-REASONING_DETAILS: Final = "reasoning_details"
-_MAKER: Final = "openrouter"
 _TEXTS: Final = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
@@ -33,23 +28,7 @@ def text_of_details(details: Any) -> str:
 
 def has_encrypted(details: Any) -> bool:
     """Whether something of it is for its maker only."""
-    return type(details) is list and any(
-        type(one) is dict and one.get("type") == "reasoning.encrypted" for one in details
-    )
-
-
-def as_extra(details: list[Any]) -> ExtraContent:
-    """Details as the hub carries them."""
-    return {_MAKER: {REASONING_DETAILS: details}}
-
-
-def parted(extra: Any) -> tuple[list[Any], Any]:
-    """The details in an item's `extra_content`, and the rest of it."""
-    of_maker = extra.get(_MAKER) if type(extra) is dict else None
-    details = of_maker.get(REASONING_DETAILS) if type(of_maker) is dict else None
-    if type(details) is not list:
-        return [], extra
-    return details, {maker: facts for maker, facts in extra.items() if maker != _MAKER}
+    return type(details) is list and any(type(one) is dict and one.get("type") == ENCRYPTED for one in details)
 
 
 class DetailsSoFar:

@@ -18,12 +18,12 @@ from adapter.dialects.chat.answer.moderation import to_chat as moderation_to_cha
 from adapter.dialects.chat.answer.served import CALL_OUTPUTS, served
 from adapter.dialects.chat.plain import plain_items
 from adapter.dialects.chat.read_stream import broken_off, extras_of, seconds_of
-from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.errors import UpstreamInvalid
 from adapter.hub.events import Event, Item, ItemClosed
 from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly, AnomalyLog, Loss, unknown_fields, unread
+from adapter.hub.reasoning_details import REASONING_DETAILS, EncryptedDetails, parted
 from adapter.hub.request import Clock, Exchange, Ids, derived_token, no_clock
 from adapter.hub.surrogates import mended
 from adapter.hub.usage import as_chat, heard, summed
@@ -252,6 +252,9 @@ def _choice(index: int, answer: Answer, exchange: Exchange) -> dict[str, Any]:
     reasoning = reasoning_text(answer.output) if reasoned else ""
     if reasoning:
         message["reasoning_content"] = reasoning
+    if reasoned and exchange.profile.carries_reasoning:
+        encrypted = EncryptedDetails()
+        details += [detail for item in answer.output for detail in encrypted.of(item)]
     nested = _annotations(_parts(answer, "output_text")) if annotated else None
     if nested:
         message["annotations"] = nested

@@ -30,7 +30,6 @@ from adapter.dialects.chat.answer.finishes import CALL_TYPES, finish_reason
 from adapter.dialects.chat.answer.logprobs import to_chat
 from adapter.dialects.chat.answer.moderation import to_chat as to_chat_moderation
 from adapter.dialects.chat.answer.served import CALL_OUTPUTS, SERVED_CALL, offered
-from adapter.dialects.chat.reasoning_details import parted
 from adapter.dialects.chat.reply import PARAGRAPH, shown_extras
 from adapter.dialects.chat.unsaid import ANNOTATION, FURTHER_CALL, item_loss, more_of
 from adapter.hub.events import (
@@ -54,6 +53,7 @@ from adapter.hub.events import (
 from adapter.hub.extra_content import EXTRA_CONTENT, extra_of
 from adapter.hub.fold import Fold
 from adapter.hub.losses import Loss
+from adapter.hub.reasoning_details import EncryptedDetails, parted
 from adapter.hub.request import Clock, Exchange, derived_token, no_clock
 from adapter.hub.usage import as_chat, summed
 from adapter.wire.jsonio import dumps
@@ -85,6 +85,7 @@ class _Choice:
         "calls",
         "citations",
         "closed_text",
+        "encrypted",
         "frames",
         "held",
         "index",
@@ -93,8 +94,10 @@ class _Choice:
         "signed",
     )
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, encrypted: EncryptedDetails | None) -> None:
         self.index = index
+        self.encrypted = encrypted
+        """Tells of reasoning that only the upstream can read; None where it takes none back."""
         self.lead = b'"choices":[{"index":%d,"delta":{' % index
         self.frames: dict[Any, tuple[bytes, bytes]] = {}
         """What stands before and behind a delta's text, by kind of text and, for calls, by output index."""
@@ -167,7 +170,8 @@ class ChatWriter:
             return []
         state = self._choices.get(choice)
         if state is None:
-            state = self._choices[choice] = _Choice(choice)
+            encrypted = EncryptedDetails() if self._exchange.profile.carries_reasoning else None
+            state = self._choices[choice] = _Choice(choice, encrypted)
         return handler(self, event, state)
 
     def ping(self) -> list[Frame]:
@@ -288,10 +292,12 @@ class ChatWriter:
             self.losses += more_of(event.index, item)
         if event.index in choice.held:
             choice.held[event.index] = item
-        if EXTRA_CONTENT not in item:
-            return []
-        details, _ = parted(item[EXTRA_CONTENT])
+        details = [] if choice.encrypted is None else choice.encrypted.of(item)
+        if EXTRA_CONTENT in item:
+            details += parted(item[EXTRA_CONTENT])[0]
         frames = [self._delta(choice, b'"reasoning_details":' + dumps(details))] if details else []
+        if EXTRA_CONTENT not in item:
+            return frames
         given = extra_of(item[EXTRA_CONTENT])
         if given is None or event.index in choice.signed or event.index in choice.held:
             return frames

@@ -12,16 +12,18 @@ from typing import Any, Final
 from adapter.dialects.responses.output_items import CALLS
 from adapter.errors import BadRequest
 from adapter.hub.events import Item
+from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.items import detailed, readable_reasoning
 from adapter.hub.losses import Action, Loss
 from adapter.hub.names import LONGEST_CALL_ID, fitted_call_id
+from adapter.hub.reasoning_details import as_item, parted
 from adapter.hub.request import Request
 from adapter.upstream.profiles import CallIdRule, Profile
 from adapter.wire.jsonio import dumps, is_object
 
 _LONGEST: Final = LONGEST_CALL_ID.max
-_OF_CHAT: Final = frozenset({"name", "extra_content"})
-_OF_CHAT_CALLS: Final = frozenset({"extra_content"})
+_OF_CHAT: Final = frozenset({"name", EXTRA_CONTENT})
+_OF_CHAT_CALLS: Final = frozenset({EXTRA_CONTENT})
 _TEXT: Final = {"type", "text"}
 _REASONING_ID: Final = CallIdRule(max=40, alphabet="alnum")
 
@@ -70,10 +72,12 @@ def upstream_history(request: Request, profile: Profile, losses: list[Loss]) -> 
             continue
         if writing is None:
             writing = _Writing(items, profile)
+        if EXTRA_CONTENT in item and profile.carries_reasoning:
+            item = writing.recall(index, item)
         writing.items[index] = _WRITERS[kind](writing, item)
     if writing is not None:
         losses += writing.losses.values()
-        items = [item for item in writing.items if item is not None]
+        items = writing.whole()
     return _thoughtful(items) if profile.reasoning_demanded and profile.reasoning_input else items
 
 
@@ -116,6 +120,27 @@ class _Writing:
         """None for what is left out."""
         self._profile = profile
         self.losses: dict[str, Loss] = {}
+        self._recalled: dict[int, list[Item]] = {}
+        """Reasoning by the index of the item that it goes before."""
+        self._known: set[str] = set()
+        """What of it is there already: some clients keep it with every call of a turn, and servers refuse it then."""
+
+    def recall(self, index: int, item: Item) -> Item:
+        """The item without the reasoning that its client has carried for the upstream, which goes before it."""
+        details, extra = parted(item[EXTRA_CONTENT])
+        found = [thought for detail in details if (thought := as_item(detail)) is not None]
+        for thought in found:
+            if thought["encrypted_content"] not in self._known:
+                self._known.add(thought["encrypted_content"])
+                self._recalled.setdefault(index, []).append(thought)
+        return item if extra or len(found) < len(details) else _without(item, _OF_CHAT_CALLS)
+
+    def whole(self) -> list[Item]:
+        """All that is sent."""
+        if not self._recalled:
+            return [item for item in self.items if item is not None]
+        told = ((*self._recalled.get(index, ()), item) for index, item in enumerate(self.items))
+        return [item for group in told for item in group if item is not None]
 
     def message(self, item: Item) -> Item:
         item = self._plain(item, _OF_CHAT)
@@ -173,10 +198,14 @@ class _Writing:
         """Without what only Chat messages and calls have."""
         for key in others & item.keys():
             self._lose(key, Action.DROPPED, f"Responses items have no {key}.")
-        return item if others.isdisjoint(item) else {key: item[key] for key in item if key not in others}
+        return item if others.isdisjoint(item) else _without(item, others)
 
     def _lose(self, kind: str, action: Action, reason: str) -> None:
         self.losses.setdefault(kind, Loss("messages", action, kind, reason))
+
+
+def _without(item: Item, others: frozenset[str]) -> Item:
+    return {key: value for key, value in item.items() if key not in others}
 
 
 _WRITERS: Final[dict[str, Callable[[_Writing, Item], Item | None]]] = {

@@ -6,6 +6,8 @@ Responses cannot hear: those are emulated (`stop`), left to the server (`n`, by 
 
 from __future__ import annotations
 
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 from adapter.dialects.responses.history import checked_history, upstream_history
@@ -14,7 +16,7 @@ from adapter.dialects.responses.simpler import fits, simplified
 from adapter.errors import UnsupportedParameter
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, Exchange, Request, Written
-from adapter.upstream.profiles import Profile
+from adapter.upstream.profiles import INCLUDED, Profile
 from adapter.wire.jsonio import same
 
 _BODY_FIELDS: Final = frozenset(
@@ -52,6 +54,8 @@ _BODY_FIELDS: Final = frozenset(
         "user",
     ]
 )
+_CALLED: Final = frozenset({"function", "custom", "function_call", "custom_tool_call"})
+"""The types of tools that clients run, and of their calls: where there are none of these, no reasoning has to go on."""
 _OF_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _OPTIONAL: Final[dict[str, tuple[Any, ...]]] = {
     "include": (),
@@ -118,6 +122,10 @@ def _from_chat(request: Request, body: dict[str, Any], profile: Profile, losses:
         ]
     if not _OPTIONAL.keys().isdisjoint(body):
         _leave_out(body, profile, losses)
+    if profile.carries_reasoning:
+        there = chain(body.get("tools", ()), body["input"])
+        if not _CALLED.isdisjoint(map(itemgetter("type"), there)):
+            body["include"] = list(dict.fromkeys([*body.get("include", ()), INCLUDED]))  # Cursor asks for it, too
     if (text := body.get("text")) is not None:
         body["text"] = text = {"format": _TEXT, **text}  # LM Studio refuses a text without
         if "verbosity" in text and "verbosity" not in profile.responses_accepts and text.pop("verbosity") != "medium":

@@ -19,11 +19,22 @@ from adapter.sections import Server
 from adapter.server.calls.choices import begun_in_parallel
 from adapter.server.calls.lanes import Answering, Hub, HubWhole, RawStreaming, RawWhole, begun
 from adapter.server.calls.losing import report
-from adapter.server.calls.plan import Plan, translated, without_foreign_reasoning, written
+from adapter.server.calls.plan import (
+    SEALED,
+    Plan,
+    foreign,
+    translated,
+    without_included_reasoning,
+    without_reasoning,
+    written,
+)
 from adapter.server.tasks import Tasks
 from adapter.server.turn import Turn
+from adapter.telemetry.log import log
 from adapter.upstream.client import Kind, Reply, UpstreamClient
 from adapter.upstream.credentials import call_headers
+from adapter.upstream.lacking import gives_no_reasoning
+from adapter.upstream.profiles import INCLUDED
 from adapter.upstream.router import Target
 from adapter.wire.tokens import token
 
@@ -65,7 +76,7 @@ class Asking:
                 reply = await self._sent(turn, plan, body)
                 return await begun(self._hub(reply, plan.speaks, plan.exchange, len(body)), turn.lose)
             except AdapterError as refused:
-                body = self._mended(turn, body, refused)
+                body = self._asking_less(turn, plan, body, refused) or self._mended(turn, body, refused)
 
     def answering(self, turn: Turn, plan: Plan) -> Coroutine[Any, Any, Answering]:
         """As `translating`, of all of a plan's calls, as many at once as the turn has places for.
@@ -150,13 +161,30 @@ class Asking:
         intake = Intake(dialect, exchange, sent=sent, ids=ids, clock=clock, estimate=estimate)
         return Hub(reply, intake, exchange, settle_within=settings.settle_within)
 
+    def _asking_less(self, turn: Turn, plan: Plan, body: bytes, refused: AdapterError) -> bytes | None:
+        """What an upstream is asked instead that gives no reasoning for its client to carry, of which the client knows nothing; it
+        is remembered. None where that was not the reason."""
+        if plan.exchange.request.dialect != "chat" or not gives_no_reasoning(refused):
+            return None
+        less = without_included_reasoning(body)
+        if less is None:
+            return None
+        target = plan.target
+        if turn.failover is not None:
+            turn.failover.learn(INCLUDED, turn.caller.tenant)
+        log.warning("kinds_unknown", upstream=target.upstream.name, model=target.model, kinds=(INCLUDED,))
+        plain = without_reasoning(less, SEALED)
+        if plain is not None:  # of another model, with which the conversation began
+            report(turn, (_UNREADABLE,), self.settings.losses)
+        return plain or less
+
     def _mended(self, turn: Turn, body: bytes, refused: AdapterError) -> bytes:
         """What an upstream is asked instead that cannot open reasoning it is given back: the same without it, once.
 
         Raises:
             AdapterError: `refused`, where that was not the reason; that the reasoning is lost, where nothing may be.
         """
-        plain = without_foreign_reasoning(body, refused)
+        plain = without_reasoning(body, foreign(refused))
         if plain is None:
             try:
                 raise refused

@@ -12,7 +12,9 @@ from adapter.errors import AdapterError, InvalidType, InvalidValue, MissingParam
 from adapter.hub.losses import Action, Loss
 from adapter.hub.request import Carry, ClientTraits, DialectName, Exchange, Request
 from adapter.server.calls.raw_request import checked, edited
+from adapter.upstream.profiles import INCLUDED
 from adapter.upstream.router import Router, Target
+from adapter.upstream.wordings import Meaning
 from adapter.wire.jsonio import dumps, loads
 
 PATHS: Final[dict[DialectName, str]] = {"chat": "/chat/completions", "responses": "/responses"}
@@ -38,24 +40,40 @@ class Plan:
     losses: list[Loss]
 
 
+SEALED: Final = ("encrypted_content",)
+"""The member of reasoning that only its maker can open."""
 _THOUGHT: Final = re.compile(r"input\[\d+\]\.content")
 
 
-def without_foreign_reasoning(sent: bytes, refused: AdapterError) -> bytes | None:
-    """A Responses body without the reasoning that another server made, for one that refused it: what it cannot open, or, as OpenAI,
-    text where it takes none. None where there is none of it, or nothing else, or that was not why."""
-    told: tuple[str, ...]
-    if refused.code == "invalid_encrypted_content":
-        told = ("encrypted_content",)
-    elif refused.code == "array_above_max_length" and _THOUGHT.match(refused.param or ""):
-        told = ("encrypted_content", "content")
-    else:
+def foreign(refused: AdapterError) -> tuple[str, ...]:
+    """The members of reasoning for which a Responses server refused it as another one's: what it cannot open, or, as OpenAI, text
+    where it takes none. None of them where that was not why."""
+    if refused.code == Meaning.SEALED.value:
+        return SEALED
+    if refused.code == "array_above_max_length" and _THOUGHT.match(refused.param or ""):
+        return (*SEALED, "content")
+    return ()
+
+
+def without_reasoning(sent: bytes, members: tuple[str, ...]) -> bytes | None:
+    """A Responses body without the reasoning that has some of these members; None where there is none of it, or nothing else."""
+    if not members:
         return None
     body = loads(sent)
     given = body.get("input")
     items = given if isinstance(given, list) else []
-    kept = [item for item in items if item.get("type") != "reasoning" or not any(map(item.get, told))]
+    kept = [item for item in items if item.get("type") != "reasoning" or not any(map(item.get, members))]
     return None if len(kept) in (0, len(items)) else dumps({**body, "input": kept})
+
+
+def without_included_reasoning(sent: bytes) -> bytes | None:
+    """A Responses body that asks for no reasoning that only its maker can read; None where it asks for none."""
+    body = loads(sent)
+    included = body.pop("include", None) or []
+    if INCLUDED not in included:
+        return None
+    others = [one for one in included if one != INCLUDED]
+    return dumps({**body, "include": others} if others else body)
 
 
 def targets(body: dict[str, Any], router: Router, visible: frozenset[str] | None = None) -> tuple[Target, ...]:

@@ -16,12 +16,12 @@ from adapter.dialects.responses.offered import is_loose
 from adapter.dialects.responses.simpler import OF_CLIENTS, kinds
 from adapter.errors import AdapterError, UpstreamRefused, UpstreamUnwell
 from adapter.hub.request import Request
-from adapter.upstream.profiles import LATE, SCHEMAS, SYSTEM, Profile
+from adapter.upstream.profiles import INCLUDED, LATE, SCHEMAS, SYSTEM, Profile
 from adapter.upstream.refusals import POLICIES
 from adapter.upstream.wordings import Meaning
 
 _NOTHING: Final[frozenset[str]] = frozenset()
-_ITS_PLACES: Final = frozenset({SCHEMAS})
+_ITS_PLACES: Final = frozenset({SCHEMAS, INCLUDED})
 """A server that does not know these, and nothing else, is told the client's places."""
 _INVALID: Final = frozenset({400, 422})
 _ELSE: Final = POLICIES - {"invalid_prompt"} | {Meaning.CONTEXT.value, "invalid_encrypted_content"}

@@ -16,16 +16,11 @@ from adapter.dialects.chat.answer.logprobs import to_responses
 from adapter.dialects.chat.answer.sole_text import CONTENT, REASONING
 from adapter.dialects.chat.answer.text_items import REASONING_KINDS, Logprobs, TextItem
 from adapter.dialects.chat.answer.tool_calls import ToolCalls
-from adapter.dialects.chat.reasoning_details import (
-    REASONING_DETAILS,
-    DetailsSoFar,
-    as_extra,
-    has_encrypted,
-    text_of_details,
-)
+from adapter.dialects.chat.reasoning_details import DetailsSoFar, has_encrypted, text_of_details
 from adapter.dialects.refrain import Place
 from adapter.hub.events import DeltaKind, Event, Item
 from adapter.hub.extra_content import EXTRA_CONTENT, ExtraContent, extra_of
+from adapter.hub.reasoning_details import REASONING_DETAILS, as_extra
 from adapter.hub.request import Exchange
 
 _TEXT: Final = DeltaKind.TEXT

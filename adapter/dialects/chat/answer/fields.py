@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapter.dialects.chat.reasoning_details import REASONING_DETAILS
 from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.losses import Action, Fields, Loss
+from adapter.hub.reasoning_details import REASONING_DETAILS
 
 _CALLED: Final[Fields] = dict.fromkeys(("name", "arguments", "input"))
 _CITATION: Final[Fields] = dict.fromkeys(("type", "url", "title", "start_index", "end_index"))

@@ -24,7 +24,6 @@ from collections.abc import Callable, Sequence
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, parted
 from adapter.dialects.chat.request.item_fields import report_unknown
 from adapter.dialects.chat.request.other_items import leave_out
 from adapter.dialects.chat.request.pending import has_spoken_since, leave_pending, runs_beside
@@ -52,6 +51,7 @@ from adapter.hub.forms import Form
 from adapter.hub.items import answers_no_call, readable_reasoning
 from adapter.hub.losses import Action
 from adapter.hub.names import fitted_call_id, other_call_id
+from adapter.hub.reasoning_details import REASONING_DETAILS, parted
 from adapter.wire.jsonio import is_object
 
 

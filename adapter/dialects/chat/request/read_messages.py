@@ -10,7 +10,6 @@ from collections.abc import Callable, Container
 from operator import length_hint
 from typing import Any, Final
 
-from adapter.dialects.chat.reasoning_details import REASONING_DETAILS, as_extra
 from adapter.dialects.chat.request.read_content import read_assistant, read_text, read_user
 from adapter.dialects.checks import (
     array,
@@ -27,6 +26,7 @@ from adapter.hub.events import Item
 from adapter.hub.extra_content import EXTRA_CONTENT
 from adapter.hub.losses import Action, Loss, unknown_fields
 from adapter.hub.names import LONGEST_CALL_ID
+from adapter.hub.reasoning_details import REASONING_DETAILS, as_extra, spread
 from adapter.hub.request import Seen
 
 _LONGEST: Final = LONGEST_CALL_ID.max
@@ -195,6 +195,7 @@ class CloselyRead:
         elif reasoning:
             part = {"type": "reasoning_text", "text": reasoning}
             self.items.append({"type": "reasoning", "summary": [], "content": [part]})
+        at = len(self.items)
         calls = message.get("tool_calls")
         legacy = message.get("function_call")
         content, refusal = message.get("content"), message.get("refusal")
@@ -218,8 +219,11 @@ class CloselyRead:
             self._legacy[called] = call_id = f"call_legacy_{i}"
             self.items.append({"type": "function_call", "call_id": call_id, "name": called, "arguments": arguments})
         if (details := message.get(REASONING_DETAILS)) and type(details) is list:
-            extra = self.items[-1].get(EXTRA_CONTENT)
-            self.items[-1][EXTRA_CONTENT] = as_extra(details) | (extra if type(extra) is dict else {})
+            said = self.items[at:]
+            for item, those in zip(said, spread(details, len(said)), strict=True):
+                if those:
+                    extra = item.get(EXTRA_CONTENT)
+                    item[EXTRA_CONTENT] = as_extra(those) | (extra if type(extra) is dict else {})
 
     def _call(self, call: Any, path: str) -> Item:
         call_id = string(json_object(call, path).get("id"), f"{path}.id")

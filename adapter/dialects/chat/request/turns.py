@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapter.dialects.chat.reasoning_details import REASONING_DETAILS
 from adapter.dialects.chat.request.write_content import Part
 from adapter.dialects.functions.calls import ToolCall
 from adapter.hub.events import Item
 from adapter.hub.extra_content import EXTRA_CONTENT, UNSIGNED
+from adapter.hub.reasoning_details import REASONING_DETAILS
 from adapter.upstream.profiles import Profile
 
 Message = dict[str, Any]
