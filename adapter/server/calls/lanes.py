@@ -18,7 +18,7 @@ from adapter.dialects.intake import Intake, not_a_reply, parsed
 from adapter.dialects.raw import RawStream, named
 from adapter.dialects.registry import DIALECTS
 from adapter.errors import AdapterError, UpstreamInvalid, UpstreamTruncated
-from adapter.hub.events import Event, Failed, Started
+from adapter.hub.events import Event, Failed, Started, Usage
 from adapter.hub.fold import Answer, unfolded
 from adapter.hub.losses import Anomaly
 from adapter.hub.request import DialectName, Exchange
@@ -214,7 +214,7 @@ class Hub(Streaming[list[Event]]):
             first = first + await self.piece()
         last = first[-1]
         if type(last) is Failed and (intake.bare or last is first[0]):
-            self.usage = last.usage
+            self.usage = next((event.usage for event in first if type(event) is Usage), last.usage)
             raise last.error
         self._first = first
 
