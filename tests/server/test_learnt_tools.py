@@ -210,6 +210,20 @@ def test_where_no_system_message_is_allowed_a_later_one_is_the_users_and_develop
     play(scenario)
 
 
+def test_a_system_message_alone_goes_as_a_developers_where_none_is_allowed() -> None:
+    async def scenario() -> None:
+        async with (
+            Upstream(refusing("chatgpt"), [json_reply(response())]) as up,
+            adapter(upstream(up.url, "responses")) as client,
+        ):
+            body = {"model": "m", "input": [{"role": "system", "content": "one"}]}
+            assert (await client.post(PATH["responses"], body)).status == 200
+            assert [item["role"] for item in up.seen[1].json["input"]] == ["developer"]
+            assert not up.seen[1].json.get("instructions")
+
+    play(scenario)
+
+
 def test_of_system_messages_that_are_not_there_a_refusal_is_told_at_once() -> None:
     async def scenario() -> None:
         async with Upstream(refusing("chatgpt")) as up, adapter(upstream(up.url, "responses")) as client:

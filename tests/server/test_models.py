@@ -132,6 +132,20 @@ def test_codex_is_told_what_the_upstream_itself_tells_codex() -> None:
     play(scenario)
 
 
+def test_what_an_entry_says_is_null_is_not_there() -> None:
+    """One entry without what Codex needs costs it the whole catalog."""
+
+    async def scenario() -> None:
+        native = {**NATIVE, "shell_type": None, "base_instructions": None, "description": None}
+        async with Upstream([json_reply({"models": [native]})]) as up:
+            async with adapter(upstream(up.url, "responses")) as client:
+                (told,) = (await client.get("/v1/models")).json["models"]
+        assert told["shell_type"] == "unified_exec"
+        assert told["base_instructions"]
+
+    play(scenario)
+
+
 class _ForCodex(Upstream):
     """The second step of its script is for Codex, the first for others."""
 

@@ -21,6 +21,8 @@ def test_a_browser_is_told_that_the_page_may_ask(origins: list[str], path: str) 
             told = await client.request("OPTIONS", path, **ASKS)
             assert told.status == 200
             assert told.headers["access-control-allow-origin"] in (PAGE, "*")
+            near = await client.request("OPTIONS", path, **ASKS, access_control_request_private_network="true")
+            assert (near.status, near.headers["access-control-allow-private-network"]) == (200, "true")
             assert "POST" in told.headers["access-control-allow-methods"]
             assert "x-a" in told.headers["access-control-allow-headers"]
 

@@ -67,6 +67,14 @@ def test_a_clients_own_thought_stays(to: Profile) -> None:
     assert messages(*given, to=to, tools=TOOLS) == list(given)
 
 
+@pytest.mark.parametrize("to", [DEEPSEEK, MOONSHOT])
+def test_a_clients_own_thought_under_another_name_gets_the_servers_too(to: Profile) -> None:
+    """As clients of vLLM and OpenRouter say it; a thought that says nothing beside it would hide it."""
+    given = (USER, bot(None, chat_call("call_1"), reasoning="hm"), tool("call_1"))
+    told = bot(None, chat_call("call_1"), reasoning="hm", reasoning_content="hm")
+    assert messages(*given, to=to) == [USER, told, tool("call_1")]
+
+
 def test_answers_without_calls_get_a_thought_where_all_are_to_have_one_and_there_are_tools() -> None:
     given = (USER, bot("yes"), USER)
 

@@ -112,6 +112,22 @@ def test_a_custom_tool_that_takes_patches_is_known_as_one_where_it_goes_as_a_fun
     assert written(user(), tools=[tool], to=OPENAI).exchange.tools == ({"ApplyPatch": ref} if beside else {})
 
 
+@pytest.mark.parametrize("patches", [True, False])
+def test_whether_a_tool_takes_patches_says_the_one_that_is_offered(patches: bool) -> None:
+    """Not the one of the same name that came too late."""
+    first, second = (
+        ('start: "*** Begin Patch" LF', "start: X") if patches else ("start: X", 'start: "*** Begin Patch" LF')
+    )
+    tools = [
+        custom("ap", format={"type": "grammar", "syntax": "lark", "definition": definition})
+        for definition in (first, second)
+    ]
+    made = written({"type": "additional_tools", "tools": tools[1:]}, user(), tools=tools[:1])
+
+    assert made.exchange.tools == {"ap": ToolRef(ToolKind.CUSTOM, "ap", patch=patches)}
+    assert [word for _, _, word in lost(made)] == ["duplicate_tool"]
+
+
 @pytest.mark.parametrize("type", ["function", "custom"])
 def test_what_chat_tools_have_no_field_for_is_a_loss(type: str) -> None:
     made = written(user(), tools=[{"type": type, "name": "f", "allowed_callers": ["programmatic"]}])
