@@ -29,6 +29,9 @@ Count = Annotated[int, Bounds(ge=0)]
 Globs = Annotated[tuple[str, ...], Bounds(min_length=1)]
 """Patterns with `*` and `?`, of which one has to match."""
 
+WILDCARDS: Final = frozenset("*?")
+"""What makes a pattern of a name that may hold brackets: `sonnet[1m]` is one."""
+
 _HIDDEN: Final = "**********"
 
 

@@ -9,13 +9,12 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from adapter.errors import ConfigError
-from adapter.kinds import Secret
+from adapter.kinds import WILDCARDS, Secret
 from adapter.secret_values import secret
 from adapter.sections import Upstream
 from adapter.wire.jsonio import dumps
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_PATTERN: Final = frozenset("*?")
 _CALLERS_KEY: Final = "client"
 _NO_KEY: Final = "none"
 _HOST: Final = re.compile(r"[0-9a-z_-]+(?:\.[0-9a-z_-]+)*\.?\Z|[0-9a-f]*:[0-9a-f:.%]+\Z")
@@ -65,7 +64,7 @@ def _checked(upstream: Upstream) -> Upstream:
     if upstream.api_key is not None and upstream.api_keys:
         raise ConfigError(f"{where}: give api_key or api_keys, one of them")
     for alias, model in upstream.aliases.items():
-        if not _PATTERN.isdisjoint(model):
+        if not WILDCARDS.isdisjoint(model):
             raise ConfigError(
                 f"{where}.aliases.{alias}: {model!r} is no name of a model; only what stands before it may be a pattern"
             )
@@ -111,7 +110,7 @@ def _extra_body(where: str, extra: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{where}.extra_body.{name}: is for clients to say, and for this server to translate")
     try:
         json.dumps(extra, allow_nan=False)
-        dumps(extra)
+        dumps(extra)  # writes what the other refuses, and refuses integers of more than 64 bits
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{where}.extra_body: holds a value that JSON has no word for") from None
     return extra

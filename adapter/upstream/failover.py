@@ -171,11 +171,11 @@ class Failover:
             self.tried.append((target.upstream.name, fault_of(error).value))
         return budget.left
 
-    def learn(self, unknown: str, tenant: str) -> None:
+    def learn(self, unknown: str) -> None:
         """The entered target turned out not to know this, a word of `Profile.responses_unknown`."""
         target = self._at
         assert target is not None
-        self._health.learn(replace(target, learnt=without(target.profile, frozenset({unknown}))), tenant)
+        self._health.learn(replace(target, learnt=without(target.profile, frozenset({unknown}))), self._tenant)
 
     def failed(self, error: AdapterError) -> None:
         """The attempt failed before the first event."""

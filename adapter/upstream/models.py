@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from adapter.errors import AdapterError, UpstreamTimeout
+from adapter.kinds import WILDCARDS
 from adapter.telemetry.log import log
 from adapter.upstream.client import UpstreamClient
 from adapter.upstream.credentials import call_headers
@@ -75,7 +76,7 @@ class Catalog:
         )
         found: dict[str, Model] = {}
         for upstream, models in zip(upstreams, lists, strict=True):
-            written = filter(_GLOB.isdisjoint, (*upstream.aliases, *upstream.models))
+            written = (*filter(WILDCARDS.isdisjoint, upstream.aliases), *filter(_GLOB.isdisjoint, upstream.models))
             for name in (*filter(upstream.serves, models), *written):
                 if allows(name, upstream.name):
                     found.setdefault(name, _model(name, upstream, models))

@@ -22,6 +22,7 @@ from adapter.codex import Codex
 from adapter.compaction.plan import UpstreamKind
 from adapter.errors import InvalidValue, ModelNotFound
 from adapter.hub.request import DialectName
+from adapter.kinds import WILDCARDS
 from adapter.upstream.profiles import Profile
 from adapter.wire.address import query_values
 from adapter.wire.headers import lines
@@ -140,7 +141,8 @@ class Upstream:
     def _alias(self, model: str) -> str | None:
         if model in self.aliases:
             return self.aliases[model]
-        return next((name for pattern, name in self.aliases.items() if fnmatchcase(model, pattern)), None)
+        patterns = ((alias, name) for alias, name in self.aliases.items() if not WILDCARDS.isdisjoint(alias))
+        return next((name for pattern, name in patterns if fnmatchcase(model, pattern)), None)
 
 
 @dataclass(frozen=True, slots=True)

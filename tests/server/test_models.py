@@ -33,15 +33,21 @@ def test_the_union_filtered_by_patterns_with_aliases() -> None:
             Upstream([json_reply({}, 404)]) as two,
         ):
             sections = (
-                upstream(one.url, "chat", "one", models=["qwen*"], aliases={"gpt-5.5": "qwen3", "gpt-4*": "qwen3"}),
+                upstream(
+                    one.url,
+                    "chat",
+                    "one",
+                    models=["qwen*"],
+                    aliases={"gpt-5.5": "qwen3", "gpt-4*": "qwen3", "s[1m]": "qwen3"},
+                ),
                 upstream(two.url, "responses", "two", models=["exact-name", "glob-*"]),
             )
             async with adapter(*sections) as client:
                 answer = await client.get("/v1/models")
                 assert answer.json["object"] == "list"
-                assert [entry["id"] for entry in answer.json["data"]] == ["qwen3", "gpt-5.5", "exact-name"]
+                assert [entry["id"] for entry in answer.json["data"]] == ["qwen3", "gpt-5.5", "s[1m]", "exact-name"]
                 assert all(set(e) == {"id", "object", "created", "owned_by"} for e in answer.json["data"])
-                assert [entry["slug"] for entry in answer.json["models"]] == ["qwen3", "gpt-5.5", "exact-name"]
+                assert [entry["slug"] for entry in answer.json["models"]] == ["qwen3", "gpt-5.5", "s[1m]", "exact-name"]
                 assert all(set(entry) >= CODEX_NEEDS for entry in answer.json["models"])
                 assert answer.headers["x-request-id"]
             assert one.seen[0].line.split()[1] == "/v1/models"

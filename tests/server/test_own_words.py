@@ -7,25 +7,11 @@ from typing import Any, Final
 import pytest
 
 from tests.server.harness import Client, adapter, play, upstream
-from tests.server.scripted import (
-    Script,
-    Seen,
-    Upstream,
-    chat_reply,
-    chat_stream,
-    json_reply,
-    response,
-    responses_stream,
-)
+from tests.server.scripted import Seen, Upstream, chat_reply, json_reply
+from tests.server.test_failover import good
 from tests.server.test_upstream_faults import cells, refused
 
 THINKS_NOT: Final = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 20}
-
-
-def _answer(dialect: str, stream: bool) -> Script:
-    if dialect == "chat":
-        return chat_stream("Hello") if stream else [json_reply(chat_reply())]
-    return responses_stream() if stream else [json_reply(response())]
 
 
 def _seen(client_speaks: str, upstream_speaks: str, stream: bool = False, **keys: Any) -> Seen:
@@ -36,7 +22,7 @@ def _seen(client_speaks: str, upstream_speaks: str, stream: bool = False, **keys
 
     async def scenario() -> None:
         async with (
-            Upstream(_answer(upstream_speaks, stream)) as up,
+            Upstream(good(upstream_speaks, stream)) as up,
             adapter(upstream(up.url, upstream_speaks, **keys)) as client,
         ):
             answer = await client.ask(client_speaks, headers=headers, **({"stream": True} if stream else {}), **said)

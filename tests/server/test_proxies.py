@@ -12,16 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.server.harness import adapter, play, upstream
-from tests.server.scripted import (
-    Script,
-    Stall,
-    Upstream,
-    chat_reply,
-    chat_stream,
-    json_reply,
-    response,
-    responses_stream,
-)
+from tests.server.scripted import Stall, Upstream, chat_reply, json_reply
+from tests.server.test_failover import good
 from tests.server.test_upstream_faults import cells, refused
 from tests.server.test_upstream_tls import certificate
 
@@ -31,51 +23,33 @@ WRITTEN: Final = "n%C3%A9%20w:p%40ss%2Fword"
 REFUSAL: Final = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 6\r\nConnection: close\r\n\r\nSquid!"
 
 
-class Proxy:
-    """An async context manager; lets those through who know its user, where it has one."""
+class Proxy(Upstream):
+    """Lets those through who know its user, where it has one."""
 
     def __init__(
         self, user: str | None = None, refusal: bytes | None = REFUSAL, tls: ssl.SSLContext | None = None
     ) -> None:
-        self.user, self.refusal, self.tls = user, refusal, tls
+        super().__init__(tls=tls)
+        self.user, self.refusal = user, refusal
         self.asked: list[tuple[str, dict[str, str]]] = []
         """Request lines and header fields."""
-        self.port = 0
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def url(self, user: str = "") -> str:
+    def by(self, user: str = "") -> str:
+        """Its URL, with a user's name and password."""
         return f"http{'s' if self.tls else ''}://{user}{user and '@'}127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> Proxy:
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self.tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            line, *lines = head.strip().split("\r\n")
-            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            self.asked.append((line, fields))
-            if self.user is not None and fields.get("proxy-authorization") != self.user:
-                if self.refusal is None:
-                    await asyncio.sleep(60)
-                    return
-                writer.write(self.refusal)
-                return
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        line, *lines = head.strip().split("\r\n")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self.asked.append((line, fields))
+        if self.user is None or fields.get("proxy-authorization") == self.user:
             await self._pass_on(head, reader, writer)
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+        elif self.refusal is None:
+            await asyncio.sleep(60)
+        else:
+            writer.write(self.refusal)
+        return False
 
     async def _pass_on(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         method, target, rest = head.split(" ", 2)
@@ -106,8 +80,8 @@ def test_a_plain_upstream_is_asked_for_by_its_whole_url(
     client_speaks: str, upstream_speaks: str, stream: bool, user: str | None
 ) -> None:
     async def scenario() -> None:
-        async with Upstream(_answer(upstream_speaks, stream)) as up, Proxy(user) as proxy:
-            by = proxy.url(WRITTEN if user else "")
+        async with Upstream(good(upstream_speaks, stream)) as up, Proxy(user) as proxy:
+            by = proxy.by(WRITTEN if user else "")
             async with adapter(upstream(up.url, upstream_speaks, api_key="k" * 20, proxy=by)) as client:
                 answers = [await client.ask(client_speaks, stream=stream) for _ in range(2)]
             assert [answer.status for answer in answers] == [200, 200]
@@ -133,8 +107,8 @@ def test_a_tunnel_leads_to_an_upstream_that_speaks_tls(
     async def scenario() -> None:
         tls = certificate(tmp_path, "unknown_issuer")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
-        async with Upstream(_answer(upstream_speaks, stream), tls=tls) as up, Proxy(user) as proxy:
-            by = proxy.url(WRITTEN if user else "")
+        async with Upstream(good(upstream_speaks, stream), tls=tls) as up, Proxy(user) as proxy:
+            by = proxy.by(WRITTEN if user else "")
             async with adapter(upstream(up.url, upstream_speaks, api_key="k" * 20, proxy=by)) as client:
                 answers = [await client.ask(client_speaks, stream=stream) for _ in range(2)]
             assert [answer.status for answer in answers] == [200, 200]
@@ -157,7 +131,7 @@ def test_a_proxy_may_speak_tls_itself(secure: bool, tmp_path: Path, monkeypatch:
             Upstream([json_reply(chat_reply())], tls=tls if secure else None) as up,
             Proxy(USER, tls=tls) as proxy,
         ):
-            async with adapter(upstream(up.url, "chat", proxy=proxy.url(WRITTEN))) as client:
+            async with adapter(upstream(up.url, "chat", proxy=proxy.by(WRITTEN))) as client:
                 assert [(await client.ask("chat")).status for _ in range(2)] == [200, 200]
             assert len(proxy.asked) == len(up.seen) - 1 == 1
 
@@ -169,7 +143,7 @@ def test_a_proxy_that_lets_nobody_through_is_an_upstream_that_cannot_be_reached(
     async def scenario() -> None:
         tls = certificate(tmp_path, "unknown_issuer") if secure else None
         async with Upstream([json_reply(chat_reply())], tls=tls) as up, Proxy(USER) as proxy:
-            async with adapter(upstream(up.url, "chat", proxy=proxy.url("else:where"))) as client:
+            async with adapter(upstream(up.url, "chat", proxy=proxy.by("else:where"))) as client:
                 answer = await client.ask("chat")
                 refused(answer, 502, "upstream_unreachable")
                 assert b"The proxy on the way to the upstream refused with status 407." in answer.body
@@ -182,7 +156,7 @@ def test_a_proxy_that_lets_nobody_through_is_an_upstream_that_cannot_be_reached(
 def test_where_the_proxy_is_gone_the_next_upstream_is_asked() -> None:
     async def scenario() -> None:
         async with Proxy() as gone:
-            by = gone.url()
+            by = gone.by()
         async with Upstream([json_reply(chat_reply())]) as up, Upstream([json_reply(chat_reply())]) as other:
             async with adapter(upstream(up.url, "chat", proxy=by), upstream(other.url, "chat", "other")) as client:
                 assert (await client.ask("chat")).status == 200
@@ -195,7 +169,7 @@ def test_a_proxy_that_says_nothing_has_the_time_that_a_connection_has(tmp_path: 
     async def scenario() -> None:
         tls = certificate(tmp_path, "unknown_issuer")
         async with Upstream([Stall()], tls=tls) as up, Proxy(USER, refusal=None) as proxy:
-            async with adapter(upstream(up.url, "chat", proxy=proxy.url(), connect_timeout=0.3)) as client:
+            async with adapter(upstream(up.url, "chat", proxy=proxy.by(), connect_timeout=0.3)) as client:
                 refused(await client.ask("chat"), 504, "upstream_timeout")
 
     play(scenario)
@@ -204,7 +178,7 @@ def test_a_proxy_that_says_nothing_has_the_time_that_a_connection_has(tmp_path: 
 def test_two_upstreams_at_one_address_do_not_share_a_connection_if_one_is_behind_a_proxy() -> None:
     async def scenario() -> None:
         async with Upstream([json_reply(chat_reply())]) as up, Proxy() as proxy:
-            sections = upstream(up.url, "chat", models=["near"]), upstream(up.url, "chat", "far", proxy=proxy.url())
+            sections = upstream(up.url, "chat", models=["near"]), upstream(up.url, "chat", "far", proxy=proxy.by())
             async with adapter(*sections) as client:
                 for model in ("near", "far", "near", "far"):
                     assert (await client.ask("chat", model=model)).status == 200
@@ -212,9 +186,3 @@ def test_two_upstreams_at_one_address_do_not_share_a_connection_if_one_is_behind
             assert len(proxy.asked) == 1
 
     play(scenario)
-
-
-def _answer(dialect: str, stream: bool) -> Script:
-    if dialect == "chat":
-        return chat_stream("Hello") if stream else [json_reply(chat_reply())]
-    return responses_stream() if stream else [json_reply(response())]

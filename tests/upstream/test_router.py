@@ -43,6 +43,13 @@ def test_an_alias_may_be_a_pattern_and_names_go_first() -> None:
     assert _chosen(router, "gpt-5") == [("a", "large"), ("b", "gpt-5")]
 
 
+def test_an_alias_with_brackets_is_a_name() -> None:
+    router = _router({"name": "a", "models": ("qwen",), "aliases": {"sonnet[1m]": "qwen"}})
+    assert _chosen(router, "sonnet[1m]") == [("a", "qwen")]
+    with pytest.raises(ModelNotFound):
+        router.route("sonnet1")
+
+
 def test_an_alias_counts_in_matching_and_is_replaced() -> None:
     router = _router({"name": "a", "models": ("qwen3-coder",), "aliases": {"gpt-5.5": "qwen3-coder"}}, {"name": "b"})
     assert _chosen(router, "gpt-5.5")[0] == ("a", "qwen3-coder")

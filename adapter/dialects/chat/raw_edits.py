@@ -19,7 +19,6 @@ from adapter.upstream.profiles import CallIdRule, Profile
 
 _OBJECT_ONLY: Final = frozenset({dict})
 _INSTRUCTING: Final = ("system", "developer")
-_REASONING: Final = ("reasoning_content", "reasoning")
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
 """The names of the limit; the first wins where both are given."""
 
@@ -62,8 +61,8 @@ def _instructed(messages: list[Message], role: str) -> list[Message]:
 
 def _call_reasoning(turn: Message, field: str) -> None:
     """Gives a turn's own reasoning the name that the server has for it, too."""
-    said = next((text for name in _REASONING if type(text := turn.get(name)) is str and text), None)
-    if said is not None and not turn.get(field):
+    said = turn.get("reasoning_content") or turn.get("reasoning")
+    if type(said) is str and not turn.get(field):
         turn[field] = said
 
 

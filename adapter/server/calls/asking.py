@@ -171,7 +171,7 @@ class Asking:
             return None
         target = plan.target
         if turn.failover is not None:
-            turn.failover.learn(INCLUDED, turn.caller.tenant)
+            turn.failover.learn(INCLUDED)
         log.warning("kinds_unknown", upstream=target.upstream.name, model=target.model, kinds=(INCLUDED,))
         plain = without_reasoning(less, SEALED)
         if plain is not None:  # of another model, with which the conversation began
