@@ -17,6 +17,7 @@ from adapter import listening
 from adapter.access.sections import is_loopback
 from adapter.codex import KEY_VARIABLE, config_block
 from adapter.errors import ConfigError
+from adapter.files import write_whole
 from adapter.sections import Server, Settings, Upstream
 from adapter.upstream.checks import checked_url
 
@@ -43,7 +44,10 @@ def codex_config(settings: Settings, url: str | None, model: str | None, catalog
     if catalog is not None:
         catalog = catalog.absolute()
         entries = _asked(base_url, _CATALOG)
-        _write(catalog, json.dumps({"models": entries}, indent=1) + "\n")
+        try:
+            write_whole(catalog, json.dumps({"models": entries}, indent=1) + "\n", _READABLE)
+        except OSError as refused:
+            raise ConfigError(f"--catalog: {catalog}: {refused.strerror}") from None
         model = model or entries[0]["slug"]
     return config_block(base_url, model or _asked(base_url, _LIST)[0]["id"], key=key, known=known, catalog=catalog)
 
@@ -108,24 +112,6 @@ def _asked(base_url: str, wanted: _Wanted) -> list[dict[str, Any]]:
         raise ConfigError(f"the adapter lists no models: {wanted.instead}")
     found: list[dict[str, Any]] = entries
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    """The whole file or, where that cannot be, what was there."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                os.fchmod(file.fileno(), _READABLE)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as refused:
-        raise ConfigError(f"--catalog: {path}: {refused.strerror}") from None
 
 
 def _read(request: Request) -> bytes:

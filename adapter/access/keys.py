@@ -23,6 +23,7 @@ from typing import Any, Final
 import orjson
 
 from adapter.errors import ConfigError
+from adapter.files import write_whole
 
 SHORTEST: Final = 16
 """Characters of a key that an operator chose: below this it could be guessed."""
@@ -242,23 +243,11 @@ class KeyFile:
             flock(lock, LOCK_EX)
             keys = list(self.read())
             yield keys
-            self._write(keys)
+            write_whole(self.path, _HEAD + "".join(map(_written, keys)))
         except OSError as refused:
             raise ConfigError(f"{self.path}: {refused.strerror}") from None
         finally:
             os.close(lock)
-
-    def _write(self, keys: Sequence[Key]) -> None:
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(_HEAD + "".join(_written(key) for key in keys))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.path)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def _written(key: Key) -> str:
